@@ -1,0 +1,44 @@
+# The commands of a day. `make demo` and `make test` need nothing but this checkout: they set up what is missing.
+.PHONY: setup demo test bench lint lock schema clean
+.DEFAULT_GOAL := help
+
+PY := .venv/bin/python
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+.PHONY: help
+
+setup: ## make .venv from the lock (and install Debian packages when root)
+	@bin/setup
+
+demo: setup ## the feed end to end on an embedded database
+	@.venv/bin/vinops demo
+
+test: lint ## everything that has to pass: lint, types, import contract, tests
+	@$(PY) -m pytest
+
+bench: setup ## measure against COPY of the same file
+	@$(PY) -m bench
+
+lint: setup ## ruff, import contract, sqlfluff, mypy
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/sqlfluff lint sql/migrations sql/queries
+	@.venv/bin/mypy
+
+schema: setup ## rewrite sql/schema.sql from the migrations
+	@$(PY) -m ops.schema
+
+# uv is a tool of this target only: it lives in a virtual environment that is thrown away.
+lock: ## compile requirements.txt and requirements-dev.txt from pyproject.toml
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	python3 -m venv "$$tools"; "$$tools/bin/python" -m pip install -qq --disable-pip-version-check uv; \
+	compile() { "$$tools/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock' "$$@" pyproject.toml; }; \
+	compile -o requirements.txt; \
+	compile --extra dev -c requirements.txt -o requirements-dev.txt
+
+clean: ## remove .venv and caches; data under var/ stays
+	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

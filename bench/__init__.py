@@ -1,0 +1,1 @@
+"""What the feed costs, measured against `COPY` of the same file: `make bench`, `python -m bench`."""

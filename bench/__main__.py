@@ -1,0 +1,142 @@
+"""Measure the feed against `COPY` of the same file: `python -m bench`. Tables on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from subprocess import CalledProcessError
+
+from bench import files, growth, loads, machine, others, report
+from bench.pairs import Series, say
+from bench.processes import ProcessFailed
+from bench.server import BenchFailed, Server, running
+from vinops import config
+from vinops.config import ConfigError
+from vinops.database import DatabaseError
+from vinops.embedded import ServerError
+
+ROWS = 154_000
+SIZES = (150_000, 300_000, 600_000)
+QUICK_ROWS = 20_000
+FEW_RUNS = 3
+LOADS = tuple(loads.LOADS)
+OTHERS = tuple(others.TITLES)
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """Everything that a bench found out."""
+
+    about: dict[str, str]
+    feeds: dict[str, files.Feed]
+    loads: dict[str, Series] = field(default_factory=dict)
+    others: dict[str, Series] = field(default_factory=dict)
+    growth: list[growth.Size] = field(default_factory=list)
+
+
+def count(raw: str) -> int:
+    """Read a count of at least 1. Raises ValueError."""
+    value = int(raw)
+    if value < 1:
+        raise ValueError(f"{raw} is less than 1")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments."""
+    top = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure the feed in units of COPY of the same file. Without a part named, all parts are measured.",
+    )
+    top.add_argument("--loads", action="store_true", help="part: the loads and their targets")
+    top.add_argument("--growth", action="store_true", help="part: a delta at 150,000, 300,000 and 600,000 lots")
+    top.add_argument("--others", action="store_true", help="part: other writers on the same file")
+    names = f"{', '.join((*LOADS, *OTHERS))}"
+    top.add_argument(
+        "--only", nargs="+", choices=(*LOADS, *OTHERS), metavar="NAME", default=[], help=f"of a part only: {names}"
+    )
+    top.add_argument("--rows", type=count, metavar="N", help=f"lots in the first file ({ROWS:,})")
+    top.add_argument("--runs", type=count, metavar="N", help="pairs of unit and command (5; of growth and others 3)")
+    top.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} lots and 2 pairs: to see that it works")
+    top.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured as JSON")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 0 if everything was measured, reached or not, 1 if something failed, 2 for wrong usage."""
+    options = parser().parse_args(arguments)
+    try:
+        folder = config.load().data_dir.resolve() / "bench"
+        with running(folder) as server:
+            measured = measure(options, server, folder)
+    except (BenchFailed, ProcessFailed, ConfigError, ServerError, DatabaseError, CalledProcessError) as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted: the server is stopped, nothing is printed")
+        return 1
+    measured.about["command"] = command(sys.argv[1:] if arguments is None else arguments)
+    print(text(measured))
+    if options.json:
+        options.json.write_text(json.dumps(asdict(measured), indent=1, default=str), encoding="utf-8")
+    return 0
+
+
+def command(typed: Sequence[str]) -> str:
+    """Return what was typed without the place of the JSON, which says something about one machine only."""
+    words = list(typed)
+    if "--json" in words:
+        where = words.index("--json")
+        del words[where : where + 2]
+    return f"python -m bench {shlex.join(words)}".strip()
+
+
+def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measured:
+    """Measure the parts that were asked for. Raises BenchFailed, ProcessFailed."""
+    rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
+    runs = options.runs or (2 if options.quick else 5)
+    parts = parts_of(options)
+    about = machine.described(server)
+    feeds = files.make(folder / "files", rows)
+    about["file"] = f"{rows:,} rows, {feeds['first'].bytes / 1e6:.1f} MB"
+    measured = Measured(about=about, feeds=feeds)
+    if "loads" in parts:
+        measured.loads = loads.measure(server, feeds, parts["loads"], runs)
+    if "others" in parts:
+        measured.others = others.measure(server, folder, feeds["first"], parts["others"], min(runs, FEW_RUNS))
+    if "growth" in parts:
+        lots = [size // 10 if options.quick else size for size in SIZES]
+        measured.growth = growth.measure(server, folder / "files", lots, min(runs, FEW_RUNS))
+    shutil.rmtree(folder / "files")
+    return measured
+
+
+def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the names to measure of each part that was asked for, all parts if none was."""
+    known: dict[str, Sequence[str]] = {"loads": LOADS, "growth": (), "others": OTHERS}
+    named = {part: [name for name in names if name in options.only] for part, names in known.items()}
+    asked = [part for part in known if getattr(options, part) or named[part]] or list(known)
+    return {part: named[part] or list(known[part]) for part in asked}
+
+
+def text(measured: Measured) -> str:
+    """Return what is printed: the machine, the tables, and what was not reached."""
+    parts = ["\n".join(f"- {name}: {value}" for name, value in measured.about.items())]
+    if measured.loads or measured.others:
+        parts.append(report.costs(measured.feeds, measured.loads, measured.others))
+    if measured.growth:
+        parts.append(report.growth(measured.growth))
+    if measured.loads:
+        missed = report.missed(measured.loads)
+        parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The embedded server of a bench and its databases: each run starts from a copy of a kept state."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from vinops import database, embedded
+from vinops.config import Secret, Settings
+
+STREETS = ("raw", "state")
+"""The folders in which the loader keeps what belongs to a state of the database."""
+
+
+class BenchFailed(Exception):  # noqa: N818 # says what failed
+    """The bench cannot go on, or what it measured is not what it meant to measure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A database and the data folder that belongs to it."""
+
+    name: str
+    url: str
+    data_dir: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment in which a command of vinops works here."""
+        return {"DATABASE_URL": self.url, "VINOPS_DATA_DIR": str(self.data_dir), "VINOPS_FEED_MIN_ROWS": "1"}
+
+    @property
+    def settings(self) -> Settings:
+        """The same as settings."""
+        return Settings(database_url=Secret(self.url), data_dir=self.data_dir)
+
+
+class Server:
+    """An embedded server under a folder, with the settings that every embedded server of vinops has."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start it, on an empty folder."""
+        self._folder = folder
+        self.sockets = embedded.ensure_running(folder, 0)
+        self._own = self.url("postgres")
+
+    def url(self, name: str) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://vinops@/{name}?host={quote(self.sockets, safe='')}&port=5432"
+
+    def query(self, name: str, statement: LiteralString) -> tuple[Any, ...]:
+        """Return the first row of a statement's answer."""
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            row = connection.execute(statement).fetchone()
+        if row is None:
+            raise BenchFailed(f"no answer to: {statement}")
+        return row
+
+    def place(self, name: str) -> Place:
+        """Return the database of that name with its folder, whether they are there or not."""
+        return Place(name=name, url=self.url(name), data_dir=self._folder / "places" / name)
+
+    def make(self, name: str, template: str = "template0") -> Place:
+        """Make a database, in the place of one of that name, with the files that belong to its template.
+
+        Copied file by file, not through the log: it ends with a checkpoint, so every run starts with an idle disk.
+        The loader replaces its files and never writes into one, so hard links do.
+        """
+        self.drop(name)
+        place, source = self.place(name), self.place(template)
+        self._admin("create database {} template {} strategy file_copy", name, template)
+        place.data_dir.mkdir(parents=True)
+        for street in STREETS:
+            if (source.data_dir / street).exists():
+                shutil.copytree(source.data_dir / street, place.data_dir / street, copy_function=os.link)
+        return place
+
+    def drop(self, name: str) -> None:
+        """Remove a database and its folder, if there are."""
+        self._admin("drop database if exists {} with (force)", name)
+        shutil.rmtree(self.place(name).data_dir, ignore_errors=True)
+
+    def keep(self, name: str) -> None:
+        """Leave a database as autovacuum leaves it within minutes of a load, before it serves as a template."""
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute("vacuum (analyze)")
+            connection.execute("checkpoint")
+
+    def _admin(self, statement: LiteralString, *names: str) -> None:
+        with psycopg.connect(self._own, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*[sql.Identifier(name) for name in names]))
+
+    def stop(self) -> None:
+        """Stop the server and remove everything."""
+        base = embedded.folder(self._folder)
+        with contextlib.suppress(embedded.ServerError):
+            embedded.stop(base)
+        embedded.release(self._folder)
+        _wait_for_keeper(base)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """Run a server for as long as the block lasts. What a bench that was killed left is removed first.
+
+    Raises BenchFailed if another bench uses the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder.joinpath("bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchFailed("another bench is running here: the two would measure each other") from None
+        data = folder / "data"
+        if data.exists():
+            embedded.stop(embedded.folder(data))
+            shutil.rmtree(data)
+        server = Server(data)
+        try:
+            server.make("migrated")
+            database.migrate(server.place("migrated").settings)
+            server.make("empty")
+            yield server
+        finally:
+            server.stop()
+
+
+def _wait_for_keeper(base: Path) -> None:
+    """Wait until the server's keeper has ended: it needs the folder until then."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            with base.joinpath("keeper.lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            time.sleep(0.05)

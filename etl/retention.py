@@ -1,0 +1,38 @@
+"""How long archived files are kept: whole chains at once, never a file that another one still needs."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vinops.database import queries
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+log = logging.getLogger("etl")
+
+
+def remove_old(connection: Connection[Any], settings: Settings, now: datetime) -> list[Path]:
+    """Remove the chains whose newest file is older than VINOPS_ARCHIVE_DAYS, and return their paths.
+
+    The chain of the last load stays whatever its age. The rows are marked in one transaction, then the files go: if
+    the process dies in between, the next call removes what was left.
+    """
+    limit = now - timedelta(days=settings.archive_days)
+    marked = connection.execute(queries("feed")["mark_old_files"], {"older_than": limit}).fetchall()
+    connection.commit()
+    if marked:
+        log.info("archive: %d files older than %d days are removed", len(marked), settings.archive_days)
+    removed = []
+    for (path,) in connection.execute(queries("feed")["removed_files"]).fetchall():
+        target = settings.data_dir / path
+        if target.exists():
+            target.unlink()
+            removed.append(Path(path))
+    connection.rollback()
+    return removed

@@ -1,0 +1,1 @@
+"""Operations: the command line and what it runs."""

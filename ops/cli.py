@@ -1,0 +1,146 @@
+"""The command line `vinops`: data on standard output, talk on standard error.
+
+Exit codes: 0 done, 1 failed (one line says why and what mends it), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from ops import tables
+from vinops import config, database
+from vinops.redaction import redact, remember
+
+app = typer.Typer(
+    help="The used-vehicle market from both ends, in one PostgreSQL database.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # it prints local variables, and they hold secrets
+)
+
+
+class Format(Enum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    EXPANDED = "expanded"
+    JSON = "json"
+    CSV = "csv"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def migrate(*, as_json: AsJson = False) -> None:
+    """Bring the database's schema up to this version. Safe to run again, and at the same time elsewhere."""
+    settings = _settings()
+    applied = database.migrate(settings)
+    if as_json:
+        typer.echo(json.dumps({"applied": applied}))
+    for name in [] if as_json else applied:
+        typer.echo(name)
+    typer.echo(f"{len(applied)} migrations applied" if applied else "the schema is up to date", err=True)
+
+
+@app.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help="What to run, as in: select count(*) from lots", show_default=False)],
+    *,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,
+    expanded: Annotated[bool, typer.Option("--expanded", "-x", help="Print a column a line, for wide rows.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Allow changes; without it the database refuses them.")
+    ] = False,
+) -> None:
+    """Run SQL on the configured database: DATABASE_URL, or the embedded one."""
+    if as_json + as_csv + expanded > 1:
+        raise typer.BadParameter("--json, --csv and --expanded exclude each other")
+    how = Format.JSON if as_json else Format.CSV if as_csv else Format.EXPANDED if expanded else Format.TABLE
+    run_sql(_settings(), statement, how, write=write)
+
+
+def run_sql(settings: config.Settings, statement: str, how: Format, *, write: bool) -> None:
+    """Run a statement and print its rows; with `write` several are allowed, and the rows of the last are printed.
+
+    All is one transaction: a failure changes nothing. Raises DatabaseError with PostgreSQL's own message.
+    """
+    import psycopg
+
+    with database.connect(settings, application="vinops sql") as connection:
+        connection.read_only = not write
+        try:
+            # Prepared means one statement only: `commit; drop …` would leave the read-only transaction.
+            cursor = connection.execute(statement.encode(), prepare=not write)
+            while cursor.nextset():
+                pass
+            names = [column.name for column in cursor.description or ()]
+            rows = cursor.fetchall() if cursor.description else []
+            status = cursor.statusmessage or ""
+            connection.commit()
+        except psycopg.Error as error:
+            hint = "; --write allows changes" if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) else ""
+            raise database.DatabaseError(_one_line(str(error)) + hint) from None
+    if names:
+        _show(names, rows, how)
+    else:
+        typer.echo(status, err=True)
+
+
+def _show(names: list[str], rows: list[tuple[object, ...]], how: Format) -> None:
+    try:
+        if how is Format.JSON:
+            tables.write_json(sys.stdout, names, rows)
+        elif how is Format.CSV:
+            tables.write_csv(sys.stdout, names, rows)
+        elif how is Format.EXPANDED:
+            tables.write_expanded(sys.stdout, names, rows)
+        elif sys.stdout.isatty():
+            tables.write_rich(names, rows)
+        else:
+            tables.write_plain(sys.stdout, names, rows)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, as `head`, has what it wanted. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@app.command()
+def demo(
+    *,
+    lots: Annotated[int, typer.Option(min=1250, max=1_000_000, help="How many lots the first file has.")] = 150_000,
+) -> None:
+    """Show the feed end to end on this machine: database, stand-in, three files, the operators' queries."""
+    from ops.demo import run
+
+    raise typer.Exit(run(lots))
+
+
+def _settings() -> config.Settings:
+    settings = config.load()
+    remember(settings)
+    return settings
+
+
+def _one_line(text: str) -> str:
+    return " ".join(redact(text).split())
+
+
+def main() -> None:
+    """Run the command line and exit. Errors are one line, redacted."""
+    try:
+        app()
+    except (config.ConfigError, database.DatabaseError) as error:
+        sys.stderr.write(f"vinops: {_one_line(str(error))}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

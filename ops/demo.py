@@ -1,0 +1,423 @@
+"""`vinops demo`: the feed end to end on this machine, from an empty folder, with a stand-in for the source.
+
+It asks for nothing and touches nothing but `var/demo` below the current folder, which each run empties first. No
+setting of the user counts here: not in the environment, not in `.env`, not as a systemd credential.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+import typer
+
+from ops.cli import Format, run_sql
+from vinops import config, database, embedded
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+FOLDER = Path("var/demo")
+LOTS = 150_000
+FEWEST_LOTS = 1_250  # the first file has three broken rows, and VINOPS_FEED_MIN_ROWS is 1,000
+BROKEN_ROWS = 3
+WIDTH = 80
+PATIENCE = 10  # seconds for a process to end, or for another user of the demo's database to leave
+
+ONE_LOT = (
+    "SELECT lot_external_id AS lot, event, old_value, new_value "
+    "FROM audit.lot_events AS e JOIN lots ON lots.id = e.lot_id "
+    "WHERE e.lot_id = (SELECT lot_id FROM audit.lot_events GROUP BY lot_id ORDER BY COUNT(*) DESC, lot_id LIMIT 1) "
+    "ORDER BY e.id"
+)
+COUNT_LOTS = "'select status, count(*) from lots group by status'"
+
+OPERATORS = (
+    (
+        "Which files came, and what did they bring?",
+        "SELECT * FROM audit.v_ingest_count ORDER BY last_ingest DESC LIMIT 10",
+        True,
+    ),
+    ("How much is not known? The worst ten of all columns:", "SELECT * FROM audit.v_unknown_rate LIMIT 10", False),
+    (
+        "What could not be read? Broken rows, and values without a meaning:",
+        "SELECT kind, name, errors, left(example, 28) AS example FROM audit.v_parse_errors",
+        False,
+    ),
+    (
+        "How much is staged? The rows that were new or changed, as they came:",
+        "SELECT MAX(ingested_at), COUNT(*) FROM staging.copart_raw",
+        False,
+    ),
+    (
+        "What happened to one lot? The one that most happened to:",
+        ONE_LOT,
+        False,
+    ),
+    (
+        "Which lots left the feed? That is not to say that they were sold:",
+        "SELECT lot_external_id AS lot, vin, sale_date, gone_at FROM lots WHERE status='gone' ORDER BY id LIMIT 5",
+        False,
+    ),
+)
+"""The operators' queries: why, what, and whether a row is too wide for a line."""
+
+
+class DemoFailed(Exception):  # noqa: N818 # as FetchFailed: how a piece of work ended
+    """The demo cannot go on. The message says why and what mends it."""
+
+
+def run(lots: int = LOTS) -> int:
+    """Show the feed with so many lots and return the exit code: 0 done, 1 failed, 130 interrupted.
+
+    Whenever it ends, by itself, by a signal or by an error, the stand-in has ended too, and the database server stops
+    a moment later. Killed by SIGKILL it leaves the stand-in running.
+    """
+    try:
+        with _signals(), ExitStack() as cleanup:
+            Demo(FOLDER, lots, cleanup).run()
+    except DemoFailed as failure:
+        typer.echo(f"vinops demo: {redact(str(failure))}", err=True)
+        return 1
+    except KeyboardInterrupt:
+        typer.echo("\nvinops demo: interrupted; the stand-in has ended, run it again at any time", err=True)
+        return 130
+    return 0
+
+
+class Demo:
+    """One showing: the folder, the database in it and the feed beside it."""
+
+    def __init__(self, folder: Path, lots: int, cleanup: ExitStack) -> None:
+        """Whatever is started is ended by `cleanup`."""
+        self._folder = folder
+        self._lots = lots
+        self._cleanup = cleanup
+        # linger 0: this process keeps the server up, and nobody needs it after.
+        self._settings = config.Settings(data_dir=folder.resolve(), embedded_linger=0)
+        self._environment = _environment(self._settings)
+        self._feed = ""
+
+    def run(self) -> None:
+        """Show everything, in order. Raises DemoFailed, DatabaseError."""
+        began = time.monotonic()
+        self._begin()
+        self._start_feed()
+        sha256 = self._first_file()
+        self._next_file()
+        self._same_file()
+        self._queries()
+        self._archive(sha256)
+        self._where(time.monotonic() - began)
+
+    def _begin(self) -> None:
+        _say("vinops demo: the feed, end to end, on this machine.")
+        _say(
+            f"Everything it makes lies in {self._folder}, which every run empties first. No setting of yours is read "
+            "here, neither from the environment nor from .env: not even DATABASE_URL."
+        )
+        _title("1. A database")
+        began = time.monotonic()
+        self._cleanup.enter_context(_emptied(self._folder, self._settings))
+        self._cleanup.callback(embedded.release, self._settings.data_dir)
+        _command("vinops migrate")
+        applied = database.migrate(self._settings)
+        _say(
+            f"An embedded PostgreSQL {embedded.MAJOR} in {self._folder}/postgres, made and started, and "
+            f"{len(applied)} migrations applied, in {time.monotonic() - began:.1f} s."
+        )
+
+    def _start_feed(self) -> None:
+        _title("2. A feed")
+        _say(
+            f"A stand-in for the member feed, on this machine only: {self._lots:,} lots, written from a seed. "
+            f"{BROKEN_ROWS} rows of its first file end too early, as they do in real ones."
+        )
+        _command("python -m standin.feed serve", rows=self._lots)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "standin.feed", "serve", "--rows", str(self._lots)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self._folder,
+            env=self._environment,
+        )
+        self._cleanup.callback(_end, process)
+        line = cast("IO[str]", process.stdout).readline()
+        if not line:
+            raise DemoFailed("the stand-in did not start: see its message above")
+        self._feed = str(json.loads(line)["url"])
+        self._environment["COPART_CSV_URL"] = self._feed
+        _say(redact(self._feed))
+
+    def _first_file(self) -> str:
+        """Load the first file and return the sha256 of what the stand-in served."""
+        self._control("POST", "fault", {"name": "too_few_fields", "options": {"count": BROKEN_ROWS}})
+        served = self._ask("GET", self._feed)
+        _title("3. The first file: every lot is new, each broken row costs one row")
+        self._etl_run()
+        return hashlib.sha256(served).hexdigest()
+
+    def _next_file(self) -> None:
+        _title("4. A quarter of an hour later: only what changed is read and sent")
+        _command("curl -X POST", f"{self._base}/control/advance")
+        self._control("DELETE", "fault")
+        moved = self._control("POST", "advance", {})
+        told = ", ".join(f"{moved[name]:,} lots {name}" for name in ("changed", "new", "gone"))
+        _say(f"The market moved on: {told}. The {BROKEN_ROWS} broken rows are whole now: their lots are new as well.")
+        self._etl_run()
+
+    def _same_file(self) -> None:
+        _title("5. Once more: nothing new costs one request")
+        self._etl_run()
+
+    def _queries(self) -> None:
+        _title("6. What the operators ask")
+        for number, (question, statement, is_wide) in enumerate(OPERATORS):
+            if number:
+                typer.echo()
+            _say(question)
+            _command(f"vinops sql{' -x' if is_wide else ''}", statement)
+            run_sql(self._settings, statement, Format.EXPANDED if is_wide else Format.TABLE, write=False)
+
+    def _archive(self, served: str) -> None:
+        _title("7. The archive gives back every byte")
+        with database.connect(self._settings, application="vinops demo") as connection:
+            rows = connection.execute(
+                "select fetched_at, bytes, archive_bytes from raw.csv_files order by id"
+            ).fetchall()
+        stamp = f"{rows[0][0].astimezone(UTC):%Y-%m-%dT%H:%M}"
+        _command(f"python -m etl cat {stamp} | sha256sum")
+        found = self._sum_of(stamp)
+        _say(found)
+        if found != served:
+            raise DemoFailed(f"that is not what the stand-in served ({served}): python -m etl cat gave other bytes")
+        _say("The very bytes that the stand-in served as its first file.")
+        for name, (_, size, kept) in zip(("first file", "next file"), rows, strict=False):
+            _say(f"{name + ':':<12}{size:>12,} bytes, kept in {kept:>11,} ({kept / size:.2%})")
+
+    def _where(self, seconds: float) -> None:
+        place = f"VINOPS_DATA_DIR={self._folder} "
+        tools = Path(sys.executable).parent
+        with suppress(ValueError):
+            tools = tools.relative_to(Path.cwd())
+        if _has_own_database():
+            # There is no .env in the folder of the demo, and a relative path leads back.
+            place = f"cd {self._folder} && env -u DATABASE_URL VINOPS_DATA_DIR=. "
+            tools = Path(os.path.relpath(tools, self._folder))
+        _title("Where everything lies")
+        for name, path in {
+            "database": "postgres, started by whatever command needs it",
+            "archive": "raw/copart/YYYY/MM/DD/HHMM.csv.zst",
+            "log": "logs/etl.log",
+            "the last file": "state/copart, what the next file is compared with",
+        }.items():
+            _say(f"{name:<15}{self._folder}/{path}")
+        _say("")
+        _say("Look further:")
+        for command in (
+            f"{tools}/vinops sql {COUNT_LOTS}",
+            f"{tools}/python -m etl status",
+            f"{tools}/python -m etl cat latest >salesdata.csv",
+        ):
+            _command(f"{place}{command}")
+        _say(f"Your own feed: put COPART_CSV_URL into .env (see .env.example), then {tools}/python -m etl run")
+        _say("")
+        _say(f"Done in {seconds:.0f} s.")
+
+    def _etl_run(self) -> None:
+        """Run the feed as a user would, and show what it prints. Raises DemoFailed unless it exits with 0."""
+        typer.echo(f"$ VINOPS_DATA_DIR={self._folder} \\")
+        typer.echo(f"  COPART_CSV_URL='{redact(self._feed)}' \\")
+        typer.echo("  python -m etl run")
+        done = self._process("run")
+        for line in done.stdout.splitlines():
+            _say(line, indent="    ")
+        if done.returncode:
+            raise DemoFailed(f"`python -m etl run` ended with {done.returncode}: read {self._folder}/logs/etl.log")
+
+    def _process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # Standard error is left alone: on a terminal it has the progress bar.
+        command = [sys.executable, "-m", "etl", *arguments]
+        return subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=False, cwd=self._folder, env=self._environment
+        )
+
+    def _sum_of(self, stamp: str) -> str:
+        """Return the sha256 of what `etl cat` writes."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "etl", "cat", stamp],
+            stdout=subprocess.PIPE,
+            cwd=self._folder,
+            env=self._environment,
+        )
+        self._cleanup.callback(_end, process)
+        output, found = cast("IO[bytes]", process.stdout), hashlib.sha256()
+        while data := output.read(1 << 20):
+            found.update(data)
+        if process.wait():
+            raise DemoFailed(f"`python -m etl cat` ended with {process.returncode}")
+        return found.hexdigest()
+
+    @property
+    def _base(self) -> str:
+        return "http://" + urlsplit(self._feed).netloc
+
+    def _control(self, method: str, what: str, order: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Tell the stand-in to do something, and return its answer. Raises DemoFailed."""
+        answer: dict[str, Any] = json.loads(self._ask(method, f"{self._base}/control/{what}", order))
+        return answer
+
+    def _ask(self, method: str, url: str, order: dict[str, Any] | None = None) -> bytes:
+        """Ask the stand-in, past any proxy. Raises DemoFailed."""
+        where = urlsplit(url)
+        connection = HTTPConnection(where.netloc, timeout=120)
+        try:
+            connection.request(method, f"{where.path}?{where.query}", body=None if order is None else json.dumps(order))
+            response = connection.getresponse()
+            answer = response.read()
+        except (OSError, HTTPException) as error:
+            raise DemoFailed(f"the stand-in does not answer ({type(error).__name__}): run this again") from None
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise DemoFailed(f"the stand-in answered with status {response.status}: {answer[:200]!r}")
+        return answer
+
+
+@contextmanager
+def _emptied(folder: Path, settings: config.Settings) -> Iterator[None]:
+    """Make the folder, or empty the one that an earlier demo left, and hold it against another demo.
+
+    Raises DemoFailed if it is in use or cannot be emptied. If the process dies in here the next demo ends the work.
+    """
+    try:
+        for each in (*reversed([part for part in folder.parents if not part.exists()]), folder):
+            each.mkdir(exist_ok=True)
+            if os.geteuid() == 0 and each == folder:
+                each.chmod(0o711)  # the server's account must get through
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DemoFailed(f"{folder} cannot be made ({error.strerror}): go to a folder of yours") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoFailed(f"another demo is at work in {folder}: wait for its end") from None
+        try:
+            _remove_server(embedded.folder(settings.data_dir))
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError as error:
+            raise DemoFailed(
+                f"{folder} cannot be emptied ({error.strerror}: {error.filename}): remove it, as its owner or as root"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_server(base: Path) -> None:
+    """Stop the server of an earlier demo and remove its folder. Raises OSError, DemoFailed, ServerError."""
+    if not base.exists():
+        return
+    # Held while the folder goes: a keeper stops servers only when this lock is its own (see vinops/embedded.py), so
+    # one of an earlier demo cannot mistake the new server for the old one.
+    users = os.open(base / "users.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DemoFailed(f"somebody uses the database in {base}: end that first, then try again") from None
+                time.sleep(0.05)
+        embedded.stop(base)
+        while base.exists():  # a keeper that is about to end may make its lock file once more
+            shutil.rmtree(base, ignore_errors=True)
+            if base.exists() and time.monotonic() > deadline + PATIENCE:
+                shutil.rmtree(base)  # this time it tells why not
+    finally:
+        os.close(users)
+
+
+def _environment(settings: config.Settings) -> dict[str, str]:
+    """Return the environment of the commands: this one without any setting of vinops, and the folder of the demo.
+
+    They run in that folder too, because `.env` is looked for in the current one.
+    """
+    ours = {*config.variables(), "CREDENTIALS_DIRECTORY"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**kept, "VINOPS_DATA_DIR": str(settings.data_dir), "VINOPS_EMBEDDED_LINGER": "0"}
+
+
+def _has_own_database() -> bool:
+    """Tell whether commands that are run here would go to a database of the user."""
+    try:
+        return config.load().database_url is not None
+    except config.ConfigError:
+        return True
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    """End a process and wait for it."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Answer SIGTERM and a closed terminal like Ctrl-C, so that what was started is ended."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _title(text: str) -> None:
+    typer.secho(f"\n{text}\n{'-' * len(text)}", bold=True)
+
+
+def _say(text: str, *, indent: str = "") -> None:
+    """Print a line, folded to the width of an ordinary terminal; `indent` leads the lines after the first."""
+    typer.echo(_folded(text, indent))
+
+
+def _folded(text: str, indent: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def _command(command: str, statement: str = "", **options: object) -> None:
+    """Print a command as it would be typed; where it is folded, inside quotes or after a bar, it can be copied."""
+    given = "".join(f" --{name} {value}" for name, value in options.items())
+    argument = f' "{statement}"' if " " in statement else f" {statement}" if statement else ""
+    typer.echo(_folded(f"$ {command}{given}{argument}", "    "))

@@ -1,0 +1,445 @@
+-- The schema as the migrations make it. Written by `make schema`; change a migration, not this file.
+
+CREATE SCHEMA audit;
+
+CREATE SCHEMA ops;
+
+CREATE SCHEMA raw;
+
+CREATE SCHEMA staging;
+
+CREATE TABLE staging.codes (
+    field text NOT NULL,
+    code text NOT NULL,
+    value text
+);
+
+CREATE FUNCTION staging.code_map(of_field text) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT jsonb_object_agg(codes.code, codes.value) AS jsonb_object_agg FROM staging.codes WHERE (codes.field = code_map.of_field));
+
+CREATE FUNCTION staging.to_amount(t text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t ~ '^[0-9]+(\.[0-9]+)?$'::text) AND (POSITION(('.'::text) IN ((t || '.'::text))) < 12) AND (length(t) < 20)) THEN NULLIF((t)::numeric, (0)::numeric) ELSE NULL::numeric END;
+
+CREATE FUNCTION staging.to_count(t text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t ~ '^[0-9]+(\.[0-9]+)?$'::text) AND (POSITION(('.'::text) IN ((t || '.'::text))) < 11) AND (length(t) < 20)) THEN NULLIF(((t)::numeric)::integer, 0) ELSE NULL::integer END;
+
+CREATE FUNCTION staging.to_date(t text) RETURNS date
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t ~ '[^0-9]'::text) OR (length(t) <> 8) OR (("left"(t, 4) < '1901'::text) OR ("left"(t, 4) > '2099'::text))) THEN NULL::date WHEN (((substr(t, 5, 2) < '01'::text) OR (substr(t, 5, 2) > '12'::text)) OR ((substr(t, 7) < '01'::text) OR (substr(t, 7) > '31'::text))) THEN NULL::date WHEN ((substr(t, 7) > '30'::text) AND (substr(t, 5, 2) = ANY (ARRAY['02'::text, '04'::text, '06'::text, '09'::text, '11'::text]))) THEN NULL::date WHEN ((substr(t, 5) = '0230'::text) OR ((substr(t, 5) = '0229'::text) AND ((("left"(t, 4))::integer % 4) > 0))) THEN NULL::date ELSE make_date(("left"(t, 4))::integer, (substr(t, 5, 2))::integer, (substr(t, 7))::integer) END;
+
+CREATE FUNCTION staging.to_instant(t text) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t !~~ '____-__-__T__:__:__Z'::text) OR (translate(t, '0123456789'::text, ''::text) <> '--T::Z'::text)) THEN NULL::timestamp with time zone WHEN ((substr(t, 12, 2) > '23'::text) OR (substr(t, 15, 2) > '59'::text) OR (substr(t, 18, 2) > '59'::text)) THEN NULL::timestamp with time zone WHEN ((("left"(t, 4) < '1901'::text) OR ("left"(t, 4) > '2099'::text)) OR ((substr(t, 6, 2) < '01'::text) OR (substr(t, 6, 2) > '12'::text))) THEN NULL::timestamp with time zone WHEN (((substr(t, 9, 2) < '01'::text) OR (substr(t, 9, 2) > '28'::text)) AND (staging.to_date(replace("left"(t, 10), '-'::text, ''::text)) IS NULL)) THEN NULL::timestamp with time zone ELSE (t)::timestamp with time zone END;
+
+CREATE FUNCTION staging.to_number(t text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t !~ '[^0-9]'::text) AND ((length(t) >= 1) AND (length(t) <= 9))) THEN NULLIF((t)::integer, 0) ELSE NULL::integer END;
+
+CREATE FUNCTION staging.to_time(t text) RETURNS time without time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t !~ '[^0-9]'::text) AND ((length(t) >= 1) AND (length(t) <= 4)) AND ((t)::integer < 2400) AND (((t)::integer % 100) < 60)) THEN make_time(((t)::integer / 100), ((t)::integer % 100), (0)::double precision) ELSE NULL::time without time zone END;
+
+CREATE FUNCTION staging.to_vin(t text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t !~ '[^0-9A-Z]'::text) AND ((length(t) >= 5) AND (length(t) <= 17))) THEN t WHEN ((upper(translate(t, ' -'::text, ''::text)) !~ '[^0-9A-Z]'::text) AND ((length(translate(t, ' -'::text, ''::text)) >= 5) AND (length(translate(t, ' -'::text, ''::text)) <= 17))) THEN upper(translate(t, ' -'::text, ''::text)) ELSE NULL::text END;
+
+CREATE FUNCTION staging.to_wall_clock(t text) RETURNS timestamp without time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t !~~ '____-__-__-__.__.__.______'::text) OR (translate(t, '0123456789'::text, ''::text) <> '---...'::text)) THEN NULL::timestamp without time zone WHEN ((substr(t, 12, 2) > '23'::text) OR (substr(t, 15, 2) > '59'::text) OR (substr(t, 18, 2) > '59'::text)) THEN NULL::timestamp without time zone WHEN ((("left"(t, 4) < '1901'::text) OR ("left"(t, 4) > '2099'::text)) OR ((substr(t, 6, 2) < '01'::text) OR (substr(t, 6, 2) > '12'::text))) THEN NULL::timestamp without time zone WHEN (((substr(t, 9, 2) < '01'::text) OR (substr(t, 9, 2) > '28'::text)) AND (staging.to_date(replace("left"(t, 10), '-'::text, ''::text)) IS NULL)) THEN NULL::timestamp without time zone ELSE (((("left"(t, 10) || ' '::text) || replace(substr(t, 12, 8), '.'::text, ':'::text)) || substr(t, 20)))::timestamp without time zone END;
+
+CREATE FUNCTION staging.to_year(t text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((t !~ '[^0-9]'::text) AND (length(t) = 4) AND ((t >= '1850'::text) AND (t <= '2099'::text))) THEN (t)::integer ELSE NULL::integer END;
+
+CREATE TABLE audit.etl_runs (
+    id bigint NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    status text NOT NULL,
+    reason text,
+    message text,
+    file_id bigint,
+    sha256 text,
+    bytes bigint,
+    newest_update timestamp with time zone,
+    rows_read integer,
+    rows_accepted integer,
+    rows_rejected integer,
+    rows_repaired integer,
+    lots_new integer,
+    lots_changed integer,
+    lots_unchanged integer,
+    lots_gone integer,
+    lots_returned integer,
+    lots_relisted integer,
+    conflicts integer,
+    seconds jsonb DEFAULT '{}'::jsonb NOT NULL,
+    drift jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT etl_runs_status_check CHECK ((status = ANY (ARRAY['loaded'::text, 'unchanged'::text, 'refused'::text, 'failed'::text])))
+);
+
+ALTER TABLE audit.etl_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME audit.etl_runs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE audit.lot_events (
+    id bigint NOT NULL,
+    lot_id bigint NOT NULL,
+    file_id bigint NOT NULL,
+    event text NOT NULL,
+    old_value text,
+    new_value text,
+    happened_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE audit.lot_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME audit.lot_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE audit.rejected_rows (
+    id bigint NOT NULL,
+    file_id bigint NOT NULL,
+    line_number integer NOT NULL,
+    reason text NOT NULL,
+    detail text,
+    raw_text text NOT NULL,
+    row_hash bytea NOT NULL,
+    rejected_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE audit.rejected_rows ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME audit.rejected_rows_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.lots (
+    id bigint NOT NULL,
+    lot_external_id bigint NOT NULL,
+    vin text,
+    vehicle_id bigint NOT NULL,
+    previous_lot_id bigint,
+    status text DEFAULT 'active'::text NOT NULL,
+    first_seen_at timestamp with time zone NOT NULL,
+    gone_at timestamp with time zone,
+    last_updated_at timestamp with time zone,
+    created_at timestamp without time zone,
+    yard_number integer,
+    yard_name text,
+    item_number integer,
+    sale_date date,
+    sale_time time without time zone,
+    sale_time_zone text,
+    sale_at timestamp with time zone,
+    sale_status text,
+    high_bid numeric(12,2),
+    buy_now_price numeric(12,2),
+    make_an_offer boolean,
+    currency text,
+    damage text,
+    secondary_damage text,
+    title_state text,
+    title_type text,
+    title_group text,
+    has_keys boolean,
+    condition text,
+    odometer integer,
+    odometer_brand text,
+    retail_value numeric(12,2),
+    repair_cost numeric(12,2),
+    special_note text,
+    city text,
+    state text,
+    zip text,
+    country text,
+    grid_row text,
+    thumbnail_url text,
+    image_url text,
+    rental boolean,
+    copart_select boolean,
+    seller_name text,
+    offsite_address text,
+    offsite_state text,
+    offsite_city text,
+    offsite_zip text,
+    sale_light text,
+    autograde numeric(4,1),
+    announcements text,
+    extra jsonb,
+    flags text[] DEFAULT '{}'::text[] NOT NULL,
+    row_hash bytea NOT NULL,
+    file_id bigint NOT NULL,
+    CONSTRAINT lots_status_check CHECK ((status = ANY (ARRAY['active'::text, 'gone'::text])))
+)
+WITH (fillfactor='90');
+
+CREATE TABLE public.vehicles (
+    id bigint NOT NULL,
+    vin text,
+    lot_external_id bigint,
+    vehicle_type text,
+    year integer,
+    make text,
+    model_group text,
+    model text,
+    "trim" text,
+    body_style text,
+    color text,
+    engine text,
+    cylinders integer,
+    drive text,
+    transmission text,
+    fuel text,
+    last_updated_at timestamp with time zone,
+    CONSTRAINT vehicles_check CHECK (((vin IS NULL) <> (lot_external_id IS NULL)))
+);
+
+CREATE VIEW audit.v_column_coverage AS
+ SELECT known_values.column_name,
+    count(*) AS lots,
+    count(known_values.value) AS known,
+    round(((count(known_values.value))::numeric / (NULLIF(count(*), 0))::numeric), 4) AS coverage,
+    bool_or(known_values.is_key) AS is_key
+   FROM ((public.lots
+     JOIN public.vehicles ON ((lots.vehicle_id = vehicles.id)))
+     CROSS JOIN LATERAL ( VALUES ('vin'::text,lots.vin,true), ('vehicle_type'::text,vehicles.vehicle_type,false), ('year'::text,(vehicles.year)::text,true), ('make'::text,vehicles.make,true), ('model'::text,vehicles.model,true), ('trim'::text,vehicles."trim",false), ('body_style'::text,vehicles.body_style,false), ('color'::text,vehicles.color,false), ('engine'::text,vehicles.engine,false), ('cylinders'::text,(vehicles.cylinders)::text,false), ('drive'::text,vehicles.drive,false), ('transmission'::text,vehicles.transmission,false), ('fuel'::text,vehicles.fuel,true), ('sale_date'::text,(lots.sale_date)::text,true), ('sale_at'::text,(lots.sale_at)::text,false), ('sale_status'::text,lots.sale_status,false), ('high_bid'::text,(lots.high_bid)::text,false), ('buy_now_price'::text,(lots.buy_now_price)::text,false), ('damage'::text,lots.damage,true), ('secondary_damage'::text,lots.secondary_damage,false), ('title_type'::text,lots.title_type,false), ('has_keys'::text,(lots.has_keys)::text,false), ('condition'::text,lots.condition,false), ('odometer'::text,(lots.odometer)::text,true), ('odometer_brand'::text,lots.odometer_brand,false), ('retail_value'::text,(lots.retail_value)::text,false), ('repair_cost'::text,(lots.repair_cost)::text,false), ('image_url'::text,lots.image_url,true), ('seller_name'::text,lots.seller_name,false), ('special_note'::text,lots.special_note,false), ('sale_light'::text,lots.sale_light,false), ('autograde'::text,(lots.autograde)::text,false), ('announcements'::text,lots.announcements,false)) known_values(column_name, value, is_key))
+  WHERE (lots.status = 'active'::text)
+  GROUP BY known_values.column_name;
+
+CREATE TABLE raw.csv_files (
+    id bigint NOT NULL,
+    sha256 text NOT NULL,
+    fetched_at timestamp with time zone NOT NULL,
+    path text NOT NULL,
+    base_id bigint,
+    bytes bigint NOT NULL,
+    archive_bytes bigint NOT NULL,
+    archive_sha256 text NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT csv_files_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+);
+
+CREATE VIEW audit.v_ingest_count AS
+ SELECT files.path,
+    max(runs.finished_at) AS last_ingest,
+    count(*) AS loads,
+    max(runs.rows_read) AS rows_read,
+    max(runs.rows_accepted) AS rows_accepted,
+    max(runs.rows_rejected) AS rows_rejected,
+    sum(runs.lots_new) AS lots_new,
+    sum(runs.lots_changed) AS lots_changed,
+    sum(runs.lots_gone) AS lots_gone,
+    sum(runs.lots_returned) AS lots_returned
+   FROM (audit.etl_runs runs
+     JOIN raw.csv_files files ON ((runs.file_id = files.id)))
+  WHERE (runs.status = 'loaded'::text)
+  GROUP BY files.id, files.path;
+
+CREATE TABLE staging.copart_raw (
+    file_id bigint NOT NULL,
+    line_number integer NOT NULL,
+    row_hash bytea NOT NULL,
+    ingested_at timestamp with time zone DEFAULT now() NOT NULL,
+    ordinal text,
+    yard_number text,
+    yard_name text,
+    sale_date text,
+    day_of_week text,
+    sale_time text,
+    time_zone text,
+    item_number text,
+    lot_number text,
+    vehicle_type text,
+    year text,
+    make text,
+    model_group text,
+    model_detail text,
+    body_style text,
+    color text,
+    damage text,
+    secondary_damage text,
+    title_state text,
+    title_type text,
+    has_keys text,
+    condition_code text,
+    vin text,
+    odometer text,
+    odometer_brand text,
+    retail_value text,
+    repair_cost text,
+    engine text,
+    drive text,
+    transmission text,
+    fuel text,
+    cylinders text,
+    runs_drives text,
+    sale_status text,
+    high_bid text,
+    special_note text,
+    city text,
+    state text,
+    zip text,
+    country text,
+    currency text,
+    thumbnail_url text,
+    created_at text,
+    grid_row text,
+    make_an_offer text,
+    buy_now_price text,
+    image_url text,
+    "trim" text,
+    last_updated_at text,
+    rentals text,
+    copart_select text,
+    seller_name text,
+    offsite_address text,
+    offsite_state text,
+    offsite_city text,
+    offsite_zip text,
+    sale_light text,
+    autograde text,
+    announcements text,
+    extra jsonb
+);
+
+CREATE VIEW audit.v_parse_errors AS
+ SELECT 'row'::text AS kind,
+    rejected_rows.reason AS name,
+    count(*) AS errors,
+    max(rejected_rows.rejected_at) AS last_seen,
+    (array_agg(rejected_rows.raw_text ORDER BY rejected_rows.id DESC))[1] AS example
+   FROM audit.rejected_rows
+  GROUP BY rejected_rows.reason
+UNION ALL
+ SELECT 'value'::text AS kind,
+    flag.flag AS name,
+    count(*) AS errors,
+    max(raw_row.ingested_at) AS last_seen,
+    (array_agg((((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flag.flag), '?'::text))))[1] AS example
+   FROM ((public.lots
+     CROSS JOIN LATERAL unnest(lots.flags) flag(flag))
+     LEFT JOIN staging.copart_raw raw_row ON (((lots.file_id = raw_row.file_id) AND (lots.row_hash = raw_row.row_hash))))
+  WHERE (lots.status = 'active'::text)
+  GROUP BY flag.flag
+  ORDER BY 3 DESC;
+
+CREATE VIEW audit.v_unknown_rate AS
+ SELECT v_column_coverage.column_name,
+    v_column_coverage.lots,
+    (v_column_coverage.lots - v_column_coverage.known) AS unknown,
+    ((1)::numeric - v_column_coverage.coverage) AS unknown_rate
+   FROM audit.v_column_coverage
+UNION ALL
+ SELECT '(key columns)'::text AS column_name,
+    max(v_column_coverage.lots) AS lots,
+    (sum((v_column_coverage.lots - v_column_coverage.known)))::bigint AS unknown,
+    round((sum((v_column_coverage.lots - v_column_coverage.known)) / NULLIF(sum(v_column_coverage.lots), (0)::numeric)), 4) AS unknown_rate
+   FROM audit.v_column_coverage
+  WHERE v_column_coverage.is_key
+  ORDER BY 4 DESC NULLS LAST, 1;
+
+ALTER TABLE public.lots ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lots_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE public.vehicles ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.vehicles_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE raw.csv_files ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME raw.csv_files_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE staging.sale_zones (
+    label text NOT NULL,
+    region text NOT NULL,
+    zone text NOT NULL
+);
+
+ALTER TABLE ONLY audit.etl_runs
+    ADD CONSTRAINT etl_runs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY audit.lot_events
+    ADD CONSTRAINT lot_events_pkey PRIMARY KEY (lot_id, id);
+
+ALTER TABLE ONLY audit.rejected_rows
+    ADD CONSTRAINT rejected_rows_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY audit.rejected_rows
+    ADD CONSTRAINT rejected_rows_row_hash_reason_key UNIQUE (row_hash, reason);
+
+ALTER TABLE ONLY public.lots
+    ADD CONSTRAINT lots_lot_external_id_key UNIQUE (lot_external_id);
+
+ALTER TABLE ONLY public.lots
+    ADD CONSTRAINT lots_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.vehicles
+    ADD CONSTRAINT vehicles_lot_external_id_key UNIQUE (lot_external_id);
+
+ALTER TABLE ONLY public.vehicles
+    ADD CONSTRAINT vehicles_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.vehicles
+    ADD CONSTRAINT vehicles_vin_key UNIQUE (vin);
+
+ALTER TABLE ONLY raw.csv_files
+    ADD CONSTRAINT csv_files_path_key UNIQUE (path);
+
+ALTER TABLE ONLY raw.csv_files
+    ADD CONSTRAINT csv_files_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY raw.csv_files
+    ADD CONSTRAINT csv_files_sha256_key UNIQUE (sha256);
+
+ALTER TABLE ONLY staging.codes
+    ADD CONSTRAINT codes_pkey PRIMARY KEY (field, code);
+
+ALTER TABLE ONLY staging.sale_zones
+    ADD CONSTRAINT sale_zones_pkey PRIMARY KEY (label, region);
+
+CREATE INDEX etl_runs_loaded ON audit.etl_runs USING btree (id) WHERE (status = 'loaded'::text);
+
+CREATE INDEX lots_vehicle ON public.lots USING btree (vehicle_id, id);
+
+CREATE INDEX copart_raw_file ON staging.copart_raw USING btree (file_id);
+
+ALTER TABLE ONLY audit.etl_runs
+    ADD CONSTRAINT etl_runs_file_id_fkey FOREIGN KEY (file_id) REFERENCES raw.csv_files(id);
+
+ALTER TABLE ONLY public.lots
+    ADD CONSTRAINT lots_previous_lot_id_fkey FOREIGN KEY (previous_lot_id) REFERENCES public.lots(id);
+
+ALTER TABLE ONLY raw.csv_files
+    ADD CONSTRAINT csv_files_base_id_fkey FOREIGN KEY (base_id) REFERENCES raw.csv_files(id);

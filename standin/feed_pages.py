@@ -1,0 +1,67 @@
+"""What comes back instead of the feed: refusals with status 200, and the site's own export of a search."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Final
+
+from standin.feed_values import HEADER_2026
+
+if TYPE_CHECKING:
+    from standin.feed_market import Market
+
+EXPORT_HEADER: Final = (
+    "Lot URL", "Lot #", "Year", "Make", "Model", "Damage", "Title Code", "Odometer", "Odometer Description",
+    "Est. Retail Value", "Location", "Sale Date", "Current Bid", "Buy It Now", "VIN",
+)  # fmt: skip
+
+#: kind: page. The marks are those of the real refusals; the words are ours.
+REFUSALS: Final[dict[str, str]] = {
+    "denied": "<html><head><title>No entry</title></head><body>Access denied</body></html>\n",
+    "incapsula": (
+        '<html>\n<head>\n<META NAME="robots" CONTENT="noindex,nofollow">\n'
+        '<script src="/_Incapsula_Resource?SWJIYLWA=5fce25f3a1b3,7d0"></script>\n</head>\n<body>\n'
+        '<iframe id="main-iframe" src="/_Incapsula_Resource?CWUDNSAI=9" width="100%">'
+        "Request unsuccessful. Incapsula incident ID: 1000000000-200000000000000000</iframe>\n</body></html>\n"
+    ),
+    "interruption": (
+        "<!DOCTYPE html>\n<html lang='en'><head><title>Pardon Our Interruption</title></head><body>\n"
+        "<h1>Pardon Our Interruption</h1>\n<p>Something about this browser looked automatic to us. Please allow "
+        "cookies and scripts and try the page again.</p>\n</body></html>\n"
+    ),
+    "login": (
+        "<!DOCTYPE html>\n<html><head><title>Member sign-in</title></head><body>\n"
+        '<form action="/login" method="post"><input id="username" name="username"><input id="password" '
+        'name="password" type="password"><button data-uname="loginSigninmemberbutton">Sign in</button></form>\n'
+        "</body></html>\n"
+    ),
+    "captcha": (
+        "<!DOCTYPE html>\n<html><head><title>One more step</title></head><body>\n"
+        '<div class="g-recaptcha" data-sitekey="stand-in"></div><p>Please complete the captcha to go on.</p>\n'
+        "</body></html>\n"
+    ),
+}
+
+
+def refusal_page(kind: str = "denied") -> bytes:
+    """The page of that kind of refusal; ValueError for a kind that is not in REFUSALS."""
+    if kind not in REFUSALS:
+        message = f"unknown refusal {kind!r}: choose one of {', '.join(REFUSALS)}"
+        raise ValueError(message)
+    return REFUSALS[kind].encode()
+
+
+def site_export(market: Market, rows: int = 2000) -> bytes:
+    """The CSV that the site's Export button gives for a search: other columns, other quoting, other rows."""
+    names = ("Lot number", "Year", "Make", "Model Detail", "Damage Description", "Sale Title Type", "Odometer",
+             "Odometer Brand", "Est. Retail Value", "Yard name", "Sale Date M/D/CY", "High Bid =non-vix,Sealed=Vix",
+             "Buy-It-Now Price", "VIN")  # fmt: skip
+    positions = [HEADER_2026.index(name) for name in names]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(EXPORT_HEADER)
+    for record in market.records(rows):
+        values = [record[position] for position in positions]
+        writer.writerow([f"https://www.copart.com/lot/{values[0]}", *values])
+    return text.getvalue().encode()

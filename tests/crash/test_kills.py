@@ -1,0 +1,112 @@
+"""Whoever dies in a load, at any line: the tables are as before or as after, and the next run carries on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash.conftest import STORIES
+from tests.crash.killing import named, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.crash.killing import Killing
+
+WRITES = ("replace", "fsync", "unlink", "write_bytes", "write_text", "commit")
+PARTS = ("block", "copy", "keep", "body", "download")
+STATEMENTS = ("execute", "executemany")
+
+
+def test_the_knife_knows_the_points_of_every_story(killing: Callable[..., Killing]) -> None:
+    points = {name: {event.split()[1] for event in named(killing(name).told, "point")} for name in STORIES}
+    for name, found in points.items():
+        print(f"{name}: {' '.join(dict.fromkeys(event.split()[1] for event in named(killing(name).told, 'point')))}")
+        assert {"connect", "state", "diff", "end"} <= found
+    assert {"archive", "merge", "read_rows", "upsert_lots", "record_gone", "record", "commit", "place"} <= points["delta"]
+    assert "retention" in points["rebase"]
+    assert "fetch" in points["fetched"]
+    assert len(named(killing("delta").told, "block")) >= 8
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_load_killed_at_any_point_is_made_good_by_the_next(name: str, killing: Callable[..., Killing]) -> None:
+    begun = killing(name)
+    for event in named(begun.told, "point"):
+        begun.at(event)
+    assert not begun.faults, "\n".join(begun.faults)
+
+
+@pytest.mark.parametrize("name", ["delta", "rebase", "fetched"])
+def test_a_load_killed_before_or_after_any_write_is_made_good_by_the_next(
+    name: str, killing: Callable[..., Killing]
+) -> None:
+    begun = killing(name)
+    for event in named(begun.told, *WRITES):
+        begun.at(event)
+    assert not begun.faults, "\n".join(begun.faults)
+
+
+@pytest.mark.parametrize("name", ["first", "delta", "fetched"])
+def test_a_load_killed_between_any_parts_of_the_file_is_made_good_by_the_next(
+    name: str, killing: Callable[..., Killing]
+) -> None:
+    begun = killing(name)
+    for part in PARTS:
+        for event in spread(named(begun.told, part), 3, seed=len(name)):
+            begun.at(event)
+    assert not begun.faults, "\n".join(begun.faults)
+
+
+def test_a_load_killed_between_any_statements_is_made_good_by_the_next(killing: Callable[..., Killing]) -> None:
+    begun = killing("delta")
+    for event in spread(named(begun.told, *STATEMENTS), 8, seed=1):
+        begun.at(event)
+    assert not begun.faults, "\n".join(begun.faults)
+
+
+def test_what_a_killed_load_left_does_not_hinder_the_next_file(killing: Callable[..., Killing]) -> None:
+    begun = killing("delta")
+    for event in named(begun.told, "point", "replace", "fsync"):
+        if event.split()[1] not in ("connect", "hash", "state"):  # nothing was written yet
+            begun.at(event, again=False)
+    assert not begun.faults, "\n".join(begun.faults)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        ("point place 1 before", "replace 1 before", "replace 1 after"),  # while its file gets its name
+        ("fsync 1 after", "unlink 1 before", "unlink 1 after"),  # while its file is removed
+        ("point commit 1 before", "point commit 1 before", "point diff 1 before"),
+    ],
+    ids=["placing", "removing", "loading"],
+)
+def test_a_repair_that_is_killed_itself_is_made_good_by_the_next(
+    events: tuple[str, ...], killing: Callable[..., Killing]
+) -> None:
+    begun = killing("delta")
+    begun.at(*events)
+    assert not begun.faults, "\n".join(begun.faults)
+
+
+@pytest.mark.parametrize(
+    ("broken", "event"),
+    [
+        ("merge_without_transaction", "point upsert_lots 1 before"),
+        ("merge_without_transaction", "point record_gone 1 before"),
+        ("place_before_commit", "point merge 1 before"),
+        ("never_settle", "point place 1 before"),
+        ("any_state_is_trusted", "point commit 1 before"),
+    ],
+)
+def test_a_broken_loader_is_caught(broken: str, event: str, killing: Callable[..., Killing]) -> None:
+    begun = killing("delta", broken=broken)
+    begun.at(event)
+    assert begun.faults
+    if broken == "merge_without_transaction":
+        assert "the tables are between" in begun.faults[0]
+    whole = killing("delta")
+    whole.at(event)
+    assert not whole.faults, "the fault is not the broken loader's"

@@ -1,0 +1,50 @@
+"""Kills at any moment, as many as are asked for: VINOPS_CRASH_KILLS=500 python -m pytest tests/crash.
+
+Fifty is the least. The named ones come first (test_kills.py, test_server_kills.py); whatever is missing to the number,
+and a dozen in any case, is done here: at random, in random stories, with a new market for each round.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash.conftest import STORIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.crash.killing import Killing, Kills
+
+LEAST = 50
+AT_RANDOM = 12
+ROUND = 40  # kills before the markets change
+
+
+@pytest.mark.timeout(3600)
+def test_a_load_killed_at_any_moment_is_made_good_by_the_next(
+    killing: Callable[..., Killing], kills: Kills
+) -> None:
+    dice = random.Random(1)
+    landed = tried = 0
+    while landed < AT_RANDOM or kills.total < kills.wanted:
+        begun = killing(dice.choice(STORIES if kills.wanted > LEAST else ("delta", "fetched")), 1 + landed // ROUND)
+        again = dice.random() < 0.7
+        tried += 1
+        if dice.random() < 0.5:
+            landed += begun.at_moment(dice.uniform(0, begun.told.seconds), again=again)
+        else:
+            begun.at(dice.choice(begun.told.events), again=again)
+            landed += 1
+        assert not begun.faults, "\n".join(begun.faults)
+        assert tried < 100 + 10 * landed, "the loads end before they can be killed"
+
+
+def test_at_least_fifty_kills_landed(kills: Kills, request: pytest.FixtureRequest) -> None:
+    others = {item.path.name for item in request.session.items}
+    if not {"test_kills.py", "test_server_kills.py"} <= others:
+        pytest.skip("counts the kills of the whole folder")
+    print(f"{kills.total} kills landed: {dict(kills.landed)}")
+    assert kills.total >= max(LEAST, kills.wanted)

@@ -1,0 +1,153 @@
+"""The command line as its users meet it: processes, exit codes, both outputs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+VINOPS = [sys.executable, "-m", "ops.cli"]
+
+
+@pytest.fixture
+def vinops(environment: dict[str, str]) -> Run:
+    """Runs `vinops` with arguments and returns what came of it."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*VINOPS, *arguments], env={**environment, **variables}, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_json_has_numbers_times_and_nulls_as_they_are(vinops: Run) -> None:
+    done = vinops(
+        "sql",
+        "--json",
+        "select 1 as whole, 12345678901234567890.50::numeric as money, true as yes, null as nothing, "
+        "timestamptz '2026-11-23 07:10+02' as at, date '2026-11-23' as day, array[1, 2] as list, "
+        """'{"a": [1, null]}'::jsonb as doc, 'nan'::float8 as odd, '\\x00ff'::bytea as raw, 'é"' as text""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout, parse_float=str) == [
+        {
+            "whole": 1,
+            "money": "12345678901234567890.50",  # by parse_float: in the output it is a number
+            "yes": True,
+            "nothing": None,
+            "at": "2026-11-23T05:10:00+00:00",
+            "day": "2026-11-23",
+            "list": [1, 2],
+            "doc": {"a": [1, None]},
+            "odd": "nan",
+            "raw": "00ff",
+            "text": 'é"',
+        }
+    ]
+    assert json.loads(vinops("sql", "--json", "select 1 where false").stdout) == []
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", "-", "+359 88"])
+def test_csv_that_a_spreadsheet_would_run_is_neutralised(environment: dict[str, str], cell: str) -> None:
+    # As bytes: text read from a pipe has its line ends translated.
+    done = subprocess.run(
+        [*VINOPS, "sql", "--csv", f"select $x${cell}$x$ as a"], env=environment, capture_output=True, check=True
+    )
+    assert next(csv.DictReader(io.StringIO(done.stdout.decode(), newline=""))) == {"a": "'" + cell}
+
+
+@pytest.mark.parametrize("cell", ["-5", "-5.25", "+7", "0", "a=b", "", "2026-11-23"])
+def test_csv_leaves_numbers_and_plain_text_alone(vinops: Run, cell: str) -> None:
+    done = vinops("sql", "--csv", f"select '{cell}' as a, 1 as b")
+    assert next(csv.DictReader(io.StringIO(done.stdout))) == {"a": cell, "b": "1"}
+
+
+def test_without_a_terminal_the_table_is_plain_and_aligned(vinops: Run) -> None:
+    done = vinops("sql", "select * from (values (1, 'a'), (200, E'b\\x1b[2J'), (null, null)) as t (n, text)")
+    assert done.stdout.splitlines() == ["  n  text", "---  --------", "  1  a", "200  b\\x1b[2J", ""]
+    assert done.stderr == ""
+
+
+def test_on_a_terminal_the_table_has_lines(environment: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [*VINOPS, "sql", "select '[red]x' as a"], env={**environment, "TERM": "xterm"}, stdout=theirs, check=False
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "┃" in shown
+    assert "[red]x" in shown, "data was taken for markup"
+
+
+def test_changes_are_refused_unless_asked_for(vinops: Run) -> None:
+    refused = vinops("sql", "create table made ()")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "--write" in refused.stderr
+    escaped = vinops("sql", "commit; create table made ()")
+    assert escaped.returncode == 1, "a second transaction escaped the read-only mode"
+    assert vinops("sql", "--write", "create table made ()").returncode == 0
+    assert vinops("sql", "select from made").returncode == 0
+
+
+def test_an_error_is_one_line_and_exit_1(vinops: Run) -> None:
+    done = vinops("sql", "selec 1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("vinops: syntax error")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sql"], ["sql", "--json", "--csv", "select 1"], ["nonsense"], ["sql", "--no", "x"]]
+)
+def test_wrong_usage_is_exit_2(vinops: Run, arguments: list[str]) -> None:
+    done = vinops(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_and_a_dead_server_are_exit_1_and_name_the_variable(vinops: Run) -> None:
+    for url in ("nonsense-5f2c9", "postgresql://me:canary-5f2c9@127.0.0.1:1/d"):
+        done = vinops("sql", "select 1", DATABASE_URL=url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "DATABASE_URL" in done.stderr
+        assert "5f2c9" not in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_enough_is_no_error(environment: dict[str, str]) -> None:
+    process = subprocess.Popen(
+        [*VINOPS, "sql", "select generate_series(1, 300000)"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().strip() == "generate_series"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 0
+
+
+def test_migrate_says_what_it_did_and_is_safe_to_repeat(vinops: Run, empty_url: str) -> None:
+    first = vinops("migrate", "--json", DATABASE_URL=empty_url)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["applied"]
+    assert json.loads(vinops("migrate", "--json", DATABASE_URL=empty_url).stdout) == {"applied": []}

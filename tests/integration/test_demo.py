@@ -1,0 +1,159 @@
+"""`vinops demo` as a newcomer meets it: one command in an empty folder, twice, and cut short."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LOTS = "3000"
+COMMAND = [sys.executable, "-m", "ops.cli", "demo", "--lots", LOTS]
+CANARY = "canary-7f3a91"
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
+
+
+def _environment() -> dict[str, str]:
+    """A user's environment whose database and feed are not there: the demo must not even look at them."""
+    return {
+        **os.environ,
+        "DATABASE_URL": f"postgresql://nobody:{CANARY}@127.0.0.1:1/nothing",
+        "COPART_CSV_URL": f"https://feed.invalid/salesdata.csv?authKey={CANARY}",
+        "VINOPS_DATA_DIR": "/nonexistent/data",
+        "VINOPS_FEED_MIN_ROWS": "999999999",
+    }
+
+
+def _processes_in(folder: Path) -> list[str]:
+    """The processes that work in a folder or name it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            cwd = str((process / "cwd").readlink())
+        except OSError:
+            continue
+        if int(process.name) != os.getpid() and (str(folder) in command or cwd.startswith(str(folder))):
+            found.append(command)
+    return found
+
+
+def _all_gone(folder: Path) -> bool:
+    """Wait for the server and its keeper, which stop by themselves a moment after their last user."""
+    deadline = time.monotonic() + 20
+    while _processes_in(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+@pytest.fixture
+def folder(open_folder: Path) -> Path:
+    """A folder with a `.env` of the user's in it, and data of the user's beside the demo's."""
+    (open_folder / ".env").write_text(f"DATABASE_URL=postgresql://nobody:{CANARY}@127.0.0.1:1/dotenv\n")
+    (open_folder / "var").mkdir()
+    (open_folder / "var").chmod(0o711)
+    (open_folder / "var" / "mine").write_text("untouched")
+    return open_folder
+
+
+def _demo(folder: Path) -> str:
+    done = subprocess.run(COMMAND, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def _expected(shown: str) -> None:
+    assert re.search(r"^INSERT 2997 UPDATE 0 .* rejected 3$", shown, re.MULTILINE)
+    assert re.search(r"^INSERT 9 UPDATE \d+ unchanged \d+ gone 6 ", shown, re.MULTILINE)
+    assert re.search(r"^unchanged: ", shown, re.MULTILINE)
+    assert re.search(r"^rows_accepted +2997$", shown, re.MULTILINE)
+    assert re.search(r"^autograde +3000 +\d+ +0\.\d+$", shown, re.MULTILINE)
+    assert re.search(r"^row +field_count +3 ", shown, re.MULTILINE)
+    assert re.search(r"^\d{8}  appeared$", shown, re.MULTILINE)
+    assert "The very bytes that the stand-in served" in shown
+    assert "env -u DATABASE_URL" in shown  # else the commands shown would ask the user's database
+    assert CANARY not in shown
+    assert "stand-in-key" not in shown
+
+
+def test_it_shows_the_feed_end_to_end_and_again(folder: Path) -> None:
+    first = _demo(folder)
+    _expected(first)
+    assert max(map(len, first.splitlines())) <= 80
+    assert _all_gone(folder)
+    _expected(_demo(folder))
+    assert _all_gone(folder)
+    assert sorted(path.name for path in (folder / "var").iterdir()) == ["demo", "mine"]
+    assert (folder / "var" / "mine").read_text() == "untouched"
+
+
+def test_a_command_that_it_shows_works(folder: Path) -> None:
+    shown = _demo(folder).split("Look further:\n")[1].replace("\n    ", " ")
+    command = next(line.removeprefix("$ ") for line in shown.splitlines() if " sql " in line)
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^active +3000$", done.stdout, re.MULTILINE)
+
+
+def test_the_runbook_brings_back_a_file_without_a_database(folder: Path) -> None:
+    shown = _demo(folder)
+    served = re.search(r"^[0-9a-f]{64}$", shown, re.MULTILINE)
+    assert served
+    data = folder / "var" / "demo"
+    script = re.search(r"```python\n(.+?)```", RUNBOOK.read_text(encoding="utf-8"), re.DOTALL)
+    assert script
+    files = sorted(path.relative_to(data) for path in data.glob("raw/copart/**/*.csv.zst"))
+    assert len(files) == 2
+    sums = {}
+    for path in files:
+        done = subprocess.run([sys.executable, "-c", script[1], str(data), str(path)], capture_output=True, check=True)
+        sums[path.name] = hashlib.sha256(done.stdout).hexdigest()
+    assert served[0] in sums.values()
+    assert len(set(sums.values())) == 2
+    whole = next(path for path in files if sums[path.name] == served[0])
+    stock = subprocess.run(["zstd", "-dc", str(data / whole)], capture_output=True, check=True)
+    assert hashlib.sha256(stock.stdout).hexdigest() == served[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_cut_short_it_leaves_no_process_and_runs_again(folder: Path, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        COMMAND, cwd=folder, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("http://"):  # the database and the stand-in are up
+                break
+        assert any("standin.feed" in command for command in _processes_in(folder))
+        assert any("postgres" in command for command in _processes_in(folder))
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert _all_gone(folder)
+
+
+def test_a_second_one_at_the_same_time_says_so(folder: Path) -> None:
+    with subprocess.Popen(COMMAND, cwd=folder, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("http://"):
+                break
+        second = subprocess.run(COMMAND, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+        process.communicate(timeout=120)
+    assert second.returncode == 1
+    assert "another demo is at work" in second.stderr
+    assert process.returncode == 0
+    assert _all_gone(folder)

@@ -1,0 +1,144 @@
+"""Settings: where values come from, what is refused, and that secrets do not show."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vinops import config
+from vinops.config import ConfigError, Secret, Settings, load
+
+ROOT = Path(__file__).resolve().parents[2]
+CANARY = "canary-5f2c9"
+
+
+def test_env_example_and_settings_name_the_same_variables() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    named = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    assert sorted(named) == sorted(config.variables())
+
+
+def test_env_example_says_what_each_variable_is_its_default_and_its_reader() -> None:
+    for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            assert re.fullmatch(r"[A-Z_]+= +# [^;]+; [^;]+; [^;]+", line), line
+
+
+def test_a_copy_of_env_example_gives_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes((ROOT / ".env.example").read_bytes())
+    assert load({}, folder=tmp_path) == Settings()
+
+
+def test_credentials_win_over_the_environment_which_wins_over_dotenv(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "vinops_feed_min_rows").write_text("1\n", encoding="utf-8")
+    (tmp_path / ".env").write_text(
+        "VINOPS_FEED_MIN_ROWS=3\nVINOPS_ARCHIVE_DAYS=3\nVINOPS_ARCHIVE_CHAIN=3\n", encoding="utf-8"
+    )
+    environ = {
+        "CREDENTIALS_DIRECTORY": str(credentials),
+        "VINOPS_FEED_MIN_ROWS": "2",
+        "VINOPS_ARCHIVE_DAYS": "2",
+    }
+    found = load(environ, folder=tmp_path)
+    assert (found.feed_min_rows, found.archive_days, found.archive_chain) == (1, 2, 3)
+
+
+def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("VINOPS_ARCHIVE_DAYS=7\n", encoding="utf-8")
+    assert load({"VINOPS_ARCHIVE_DAYS": " "}, folder=tmp_path).archive_days == 7
+
+
+def test_logs_lie_in_the_data_folder_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load({"VINOPS_DATA_DIR": "/srv/x"}, folder=tmp_path).log_dir == Path("/srv/x/logs")
+    assert load({"VINOPS_LOG_DIR": "/var/log/x"}, folder=tmp_path).log_dir == Path("/var/log/x")
+    assert load({}, folder=tmp_path).log_dir == Path("var/logs")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", f"mysql://u:{CANARY}@h/d"),
+        ("COPART_CSV_URL", f"ftp://h/?authKey={CANARY}"),
+        ("COPART_CSV_URL", CANARY),
+        ("COPART_CSV_HEADERS", f"no colon {CANARY}"),
+        ("COPART_CSV_HEADERS", f"bad name {CANARY}: x"),
+        ("COPART_CSV_USER_AGENT", f"a\r\nX: {CANARY}"),
+        ("VINOPS_FEED_MIN_ROWS", CANARY),
+        ("VINOPS_FEED_MIN_ROWS", "-1"),
+        ("VINOPS_FETCH_ATTEMPTS", "0"),
+        ("VINOPS_FETCH_TOTAL_SECONDS", "nan"),
+        ("VINOPS_FEED_SHRINK_LIMIT", "1.5"),
+        ("VINOPS_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_and_never_shown(variable: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^{variable} .+: .+") as caught:
+        load({variable: value}, folder=tmp_path)
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_headers_are_read_from_lines_or_bars_and_win_over_the_named_ones(tmp_path: Path) -> None:
+    found = load(
+        {
+            "COPART_CSV_USER_AGENT": "ours",
+            "COPART_CSV_REFERER": "https://example.com/",
+            "COPART_CSV_HEADERS": "user-agent: theirs | X-Key: a:b\nAccept: text/csv",
+        },
+        folder=tmp_path,
+    )
+    assert {name: value.reveal() for name, value in found.copart_headers.items()} == {
+        "Referer": "https://example.com/",
+        "user-agent": "theirs",
+        "X-Key": "a:b",
+        "Accept": "text/csv",
+    }
+
+
+def test_a_secret_never_shows() -> None:
+    secret = Secret(CANARY)
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret:>40}", f"{secret!r:>40}", repr({"k": [secret]})]
+    shown.append(repr(Settings(copart_csv_url=secret, copart_csv_headers={"X": secret})))
+    assert not [text for text in shown if CANARY in text]
+    for leak in (pickle.dumps, json.dumps, copy.copy):
+        with pytest.raises(TypeError) as caught:
+            leak(secret)
+        assert CANARY not in str(caught.value)
+    assert not hasattr(secret, "__dict__")
+
+
+def test_a_secret_gives_its_value_when_asked_and_compares_by_it() -> None:
+    assert Secret(CANARY).reveal() == CANARY
+    assert Secret(CANARY) == Secret(CANARY)
+    assert hash(Secret(CANARY)) == hash(Secret(CANARY))
+    assert Secret(CANARY) != Secret("other")
+    assert Secret(CANARY) != CANARY
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().archive_days = 1  # type: ignore[misc]
+
+
+def test_all_secrets_are_found() -> None:
+    found = Settings(
+        database_url=Secret("d"), copart_csv_url=Secret("u"), copart_csv_headers={"X": Secret("h")}
+    ).secrets()
+    assert {secret.reveal() for secret in found} == {"d", "u", "h"}
+
+
+def test_importing_and_loading_settings_pulls_in_nothing_slow(tmp_path: Path) -> None:
+    code = "import sys; from vinops import config, database; config.load(); print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    slow = {"psycopg", "dotenv", "yoyo", "logging", "subprocess", "tempfile", "shutil", "socket", "typer", "rich"}
+    assert slow.isdisjoint(done.stdout.split())

@@ -1,0 +1,143 @@
+"""The documents keep their word: what the code can say stands in the runbook, what they name exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from etl import commands
+from vinops.config import variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = {"python -m etl": [sys.executable, "-m", "etl"], "vinops": [sys.executable, "-m", "ops.cli"]}
+CALLS = {"FeedRefused": 0, "FetchFailed": 0, "ended": 1}
+"""What is called with a reason, and the place of the reason among its arguments."""
+
+
+def nodes(*packages: str) -> Iterator[ast.AST]:
+    """Yield every node of the packages' modules."""
+    for package in packages:
+        for path in sorted((ROOT / package).glob("*.py")):
+            yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def text_of(node: ast.AST | None) -> str | None:
+    """Return the text that a node is, if it is one."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def reasons() -> set[str]:
+    """Return every reason of a refusal, a failure or a rejected row in etl/, wherever it is written down."""
+    found: set[str | None] = set()
+    for node in nodes("etl"):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            place = CALLS.get(name)
+            if place is not None and len(node.args) > place:
+                found.add(text_of(node.args[place]))
+            found |= {text_of(keyword.value) for keyword in node.keywords if keyword.arg == "reason"}
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == "reason":
+                    found.add(text_of(node.value))
+                elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = zip(target.elts, node.value.elts, strict=False)
+                    found |= {text_of(value) for name, value in pairs if getattr(name, "id", "") == "reason"}
+    return {reason for reason in found if reason}
+
+
+def warnings() -> set[str]:
+    """Return what is constant in every warning that etl/ logs."""
+    found = set()
+    for node in nodes("etl"):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warning" and node.args:
+            text = text_of(node.args[0])
+            if text:
+                found.add(max(re.split(r"%[a-z]", text), key=len).strip(" :(,"))
+    return found
+
+
+def test_the_reasons_are_found_in_every_way_they_are_written() -> None:
+    # As an argument, as a keyword, in a tuple, at a row: if this is empty-handed, the next test proves nothing.
+    assert {"html", "stale", "denied", "login", "disk", "duplicate_lot", "placeholder", "nul"} <= reasons()
+
+
+@pytest.mark.parametrize("reason", sorted({*reasons(), "busy", "unchanged"}))
+def test_every_reason_is_explained_in_the_runbook(reason: str) -> None:
+    lines = [line for line in RUNBOOK.splitlines() if line.startswith(f"| `{reason}` |")]
+    assert lines, f"docs/runbook.md has no line for {reason}: say what it means and what to do"
+    assert all(len(line.split("|")[2].split()) > 1 for line in lines)
+
+
+@pytest.mark.parametrize("warning", sorted(warnings()))
+def test_every_warning_is_explained_in_the_runbook(warning: str) -> None:
+    assert any(line.startswith("|") and warning in line for line in RUNBOOK.splitlines()), warning
+
+
+def test_the_commands_of_the_feed_are_all_in_the_readme() -> None:
+    text = commands.parser().format_help()
+    names = re.search(r"^ +(\w+(?: \| \w+)+)$", text, re.MULTILINE)
+    assert names
+    for name in names[1].split(" | "):
+        assert f"`python -m etl {name}" in README
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    sorted(set(re.findall(r"(?:`|\$ |bin/)(python -m etl|vinops) (\w+)", README + RUNBOOK))),
+)
+def test_every_command_that_the_documents_name_exists(program: str, name: str) -> None:
+    done = subprocess.run([*COMMANDS[program], name, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_make_target_that_the_documents_name_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"(?:^|`)make ([a-z]+)(?:`| +#|$)", text, re.MULTILINE)) <= targets, path.name
+
+
+def test_every_variable_that_the_documents_name_is_a_setting() -> None:
+    of_the_tests = {"VINOPS_PROPERTY_CASES", "VINOPS_CRASH_KILLS"}
+    for path in DOCUMENTS:
+        named = set(re.findall(r"\b(?:VINOPS|COPART)_[A-Z_]*[A-Z]\b(?![_*])", path.read_text(encoding="utf-8")))
+        assert named - of_the_tests <= set(variables()), path.name
+
+
+def test_every_link_leads_to_a_file() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_no_document_shows_a_path_of_somebodys_machine() -> None:
+    for path in DOCUMENTS:
+        found = re.findall(r"(?:/home/|/Users/|/work/|/tmp/)\S*", path.read_text(encoding="utf-8"))
+        assert not found, f"{path.name}: {found}"
+
+
+def test_a_document_is_at_most_a_screen_wide() -> None:
+    for path in DOCUMENTS:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if not line.startswith("|"):  # a row of a table cannot be folded
+                assert len(line) <= 125, f"{path.name} line {number}"
+
+
+def test_the_changelog_names_this_version() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert version
+    assert re.search(rf"^## {re.escape(version[1])}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)

@@ -1,0 +1,283 @@
+"""The environment, read here and nowhere else: typed, validated, secrets wrapped so that they cannot be printed.
+
+A value comes from the systemd credentials directory, else from the environment, else from `.env` in the current
+directory, else from the default. An empty value counts as not set. Importing this module is cheap on purpose: every
+command pays for it, also the ones that end after a hash.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong. The message names the variable and what mends it, never a secret's value."""
+
+
+class Secret:
+    """A string that does not show itself: not in repr, str, format, pickle or JSON. `reveal()` gives the value."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Wrap the value."""
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the wrapped value. Call it where the value is used, not earlier."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Return a mask."""
+        return "Secret('***')"
+
+    def __str__(self) -> str:
+        """Return a mask."""
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        """Return a mask, whatever the format asks for."""
+        return "***"
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a value."""
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare two secrets; a secret never equals a plain string."""
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        """Hash the value, so that equal secrets hash alike."""
+        return hash((Secret, self._value))
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied into a message. Raises TypeError."""
+        raise TypeError("a Secret cannot be pickled: pass the name of the setting, not its value")
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _path(raw: str) -> Path:
+    return Path(raw).expanduser()
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        try:
+            value = int(raw)
+        except ValueError:
+            raise ValueError("is not a whole number") from None
+        if value < least:
+            raise ValueError(f"is less than {least}")
+        return value
+
+    return parse
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            raise ValueError("is not a number") from None
+        if not least <= value <= most:  # also refuses nan
+            raise ValueError(f"is not between {least:g} and {most:g}")
+        return value
+
+    return parse
+
+
+def _level(raw: str) -> str:
+    if raw.upper() not in LOG_LEVELS:
+        raise ValueError(f"is none of {', '.join(LOG_LEVELS)}")
+    return raw.upper()
+
+
+def _url(*schemes: str) -> Callable[[str], Secret]:
+    def parse(raw: str) -> Secret:
+        if raw.partition("://")[0].lower() not in schemes or "://" not in raw:
+            raise ValueError(f"does not start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return Secret(raw)
+
+    return parse
+
+
+def _headers(raw: str) -> Mapping[str, Secret]:
+    """Read `Name: value` lines, separated by a newline or `|`."""
+    headers: dict[str, Secret] = {}
+    for line in raw.replace("|", "\n").splitlines():
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(":")
+        name, value = name.strip(), value.strip()
+        if not colon or not value or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError("has a part that is not `Name: value`")
+        headers[name] = Secret(value)
+    return headers
+
+
+def _one_line(raw: str) -> str:
+    if not raw.isprintable():
+        raise ValueError("holds a line break or a control character")
+    return raw
+
+
+def _setting(name: str, parse: Callable[[str], T], default: T, mend: str) -> T:
+    """Declare a field of Settings: the variable it is read from, how it is read, and what to do when it is wrong."""
+    return field(default=default, metadata={"variable": name, "parse": parse, "mend": mend})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that the environment decides. Made by `load()`; a test may make one itself. Times are in seconds."""
+
+    database_url: Secret | None = _setting(
+        "DATABASE_URL",
+        _url("postgresql", "postgres"),
+        None,
+        "use postgresql://user:password@host/name, or leave it empty for the embedded server",
+    )
+    data_dir: Path = _setting("VINOPS_DATA_DIR", _path, Path("var"), "name a folder")
+    log_dir: Path = _setting("VINOPS_LOG_DIR", _path, Path(), "name a folder")
+    log_level: str = _setting("VINOPS_LOG_LEVEL", _level, "INFO", f"use one of {', '.join(LOG_LEVELS)}")
+    embedded_linger: float = _setting(
+        "VINOPS_EMBEDDED_LINGER", _number(0, 86_400), 15.0, "give seconds, for example 15"
+    )
+    copart_csv_url: Secret | None = _setting(
+        "COPART_CSV_URL", _url("https", "http", "file"), None, "use the https:// address of the member feed"
+    )
+    copart_csv_user_agent: str = _setting(
+        "COPART_CSV_USER_AGENT", _one_line, "vinops/0.1", "give one line, as in `vinops/0.1 (ops@example.com)`"
+    )
+    copart_csv_referer: str | None = _setting(
+        "COPART_CSV_REFERER", _one_line, None, "give one address, or leave it empty"
+    )
+    copart_csv_headers: Mapping[str, Secret] = field(
+        default_factory=dict,
+        metadata={
+            "variable": "COPART_CSV_HEADERS",
+            "parse": _headers,
+            "mend": "write `Name: value`, several separated by | or a line break",
+        },
+    )
+    fetch_connect_seconds: float = _setting(
+        "VINOPS_FETCH_CONNECT_SECONDS", _number(0.1, 3600), 10.0, "give seconds, for example 10"
+    )
+    fetch_total_seconds: float = _setting(
+        "VINOPS_FETCH_TOTAL_SECONDS", _number(0.1, 86_400), 300.0, "give seconds, for example 300"
+    )
+    fetch_attempts: int = _setting("VINOPS_FETCH_ATTEMPTS", _whole(1), 4, "give a count of at least 1")
+    feed_min_rows: int = _setting("VINOPS_FEED_MIN_ROWS", _whole(0), 1000, "give a count of rows, for example 1000")
+    feed_shrink_limit: float = _setting(
+        "VINOPS_FEED_SHRINK_LIMIT", _number(0, 1), 0.2, "give a share between 0 and 1, for example 0.2"
+    )
+    archive_days: int = _setting("VINOPS_ARCHIVE_DAYS", _whole(1), 30, "give a count of days, at least 1")
+    archive_chain: int = _setting("VINOPS_ARCHIVE_CHAIN", _whole(1), 96, "give a count of files, at least 1")
+
+    def __post_init__(self) -> None:
+        """Fill in the log folder, which lies in the data folder unless it is set."""
+        if self.log_dir == Path():
+            object.__setattr__(self, "log_dir", self.data_dir / "logs")
+
+    @property
+    def copart_headers(self) -> Mapping[str, Secret]:
+        """The request headers of the feed, complete: User-Agent, Referer if set, then COPART_CSV_HEADERS over them."""
+        headers = {"User-Agent": Secret(self.copart_csv_user_agent)}
+        if self.copart_csv_referer is not None:
+            headers["Referer"] = Secret(self.copart_csv_referer)
+        own = {name.lower() for name in self.copart_csv_headers}
+        return {name: value for name, value in headers.items() if name.lower() not in own} | dict(
+            self.copart_csv_headers
+        )
+
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret that these settings hold, for the redaction of logs and errors."""
+        found: list[Secret] = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, Secret):
+                found.append(value)
+            elif isinstance(value, Mapping):
+                found.extend(part for part in value.values() if isinstance(part, Secret))
+        return tuple(found)
+
+
+def variables() -> tuple[str, ...]:
+    """Return the names of all environment variables that vinops reads, in the order of Settings."""
+    return tuple(each.metadata["variable"] for each in fields(Settings))
+
+
+def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
+    """Read the settings.
+
+    `environ` stands for the environment of the process (default: the real one) and `folder` for the directory in
+    which `.env` is looked for (default: the current one). Raises ConfigError on the first value that does not fit.
+    """
+    environ = os.environ if environ is None else environ
+    sources = (_credentials(environ), environ, _dotenv((folder or Path()) / ".env"))
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        raw = _first(each.metadata["variable"], sources)
+        if raw is not None:
+            values[each.name] = _parsed(each, raw)
+    return Settings(**values)
+
+
+def _first(variable: str, sources: tuple[Mapping[str, str], ...]) -> str | None:
+    for source in sources:
+        raw = source.get(variable, "").strip()
+        if raw:
+            return raw
+    return None
+
+
+def _parsed(each: Field[Any], raw: str) -> Any:
+    parse: Callable[[str], Any] = each.metadata["parse"]
+    try:
+        return parse(raw)
+    except ValueError as error:
+        # The value is left out for all variables alike: a secret pasted behind the wrong name stays unseen too.
+        raise ConfigError(f"{each.metadata['variable']} {error}: {each.metadata['mend']}") from None
+
+
+def _credentials(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Read the files of systemd's LoadCredential, named like the variables in any case."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return {}
+    known = set(variables())
+    try:
+        return {
+            path.name.upper(): path.read_text(encoding="utf-8")
+            for path in sorted(Path(folder).iterdir())
+            if path.name.upper() in known
+        }
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a file in it is not UTF-8 text"
+        raise ConfigError(
+            f"CREDENTIALS_DIRECTORY cannot be read ({reason}): check LoadCredential= in the unit, or unset it"
+        ) from None
+
+
+def _dotenv(path: Path) -> Mapping[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # costs 30 ms: only where there is a file to read
+
+    try:
+        found = dotenv_values(path, interpolate=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f".env cannot be read ({reason}): mend {path} or remove it") from None
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,207 @@
+"""The database: connect, migrate, named queries. It is DATABASE_URL's, or an embedded PostgreSQL in the data folder.
+
+psycopg takes 0.14 s to import, so it is imported where it is used: a command that ends after a hash does not pay.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from vinops import embedded
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+    from psycopg import Connection
+    from psycopg.rows import TupleRow
+
+    from vinops.config import Settings
+
+# sql/ lies beside this package in a checkout and in an installation alike. Not importlib.resources: any folder named
+# sql on the path, as in the current directory, would be mixed into a package without __init__.py.
+SQL = Path(__file__).resolve().parent.parent / "sql"
+
+CONNECT_SECONDS = 10
+READY_SECONDS = 30  # how long a server that is starting or recovering is waited for
+MIGRATION_LOCK = 7_861_234_501  # an advisory lock; the number has no meaning beyond being ours
+
+
+class DatabaseError(Exception):
+    """The database cannot be reached or used. The message names what mends it and shows no password."""
+
+
+class NotMigrated(DatabaseError):  # noqa: N818 # a state to mend, not a fault
+    """The schema of the database is behind or ahead of this version of vinops."""
+
+
+def url(settings: Settings) -> str:
+    """Return a libpq connection string; starts the embedded server if DATABASE_URL is empty. Raises DatabaseError.
+
+    It may hold a password: hand it to a library, never to a log or a command line.
+    """
+    if settings.database_url is not None:
+        return settings.database_url.reveal()
+    try:
+        sockets = embedded.ensure_running(settings.data_dir, settings.embedded_linger)
+    except embedded.ServerError as error:
+        raise DatabaseError(str(error)) from None
+    escaped = sockets.replace("\\", "\\\\").replace("'", "\\'")
+    return f"host='{escaped}' port=5432 user=vinops dbname=vinops"
+
+
+def connect(settings: Settings, *, application: str, autocommit: bool = False) -> Connection[TupleRow]:
+    """Return a connection to a database whose schema fits this version. The caller closes it.
+
+    `application` is the name that pg_stat_activity shows. Sessions are in UTC and UTF-8. The embedded database is
+    migrated on the way if need be; for DATABASE_URL NotMigrated is raised instead, because there an operator decides
+    when. Raises DatabaseError if there is no connection to be had.
+    """
+    connection = _open(settings, application)
+    try:
+        waiting, unknown = _compare(connection)
+        if waiting and not unknown and settings.database_url is None:
+            connection.close()
+            migrate(settings)
+            connection = _open(settings, application)
+            waiting, unknown = _compare(connection)
+        if unknown:
+            raise NotMigrated(
+                f"the database is ahead of this version of vinops (it has {', '.join(unknown)}): "
+                "update this checkout, or restore a backup that fits it"
+            )
+        if waiting:
+            raise NotMigrated(f"the database lacks {', '.join(waiting)}: run `vinops migrate`")
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Apply the migrations that the database lacks and return their names in order. Raises DatabaseError.
+
+    Serialised over all processes by an advisory lock. Each migration and its mark are one transaction: if the process
+    dies, the ones done are done, and the one in work left no trace.
+    """
+    from vinops.migrations import MigrationError, apply  # yoyo takes long to import, and is needed here only
+
+    connection = _open(settings, "vinops migrate")
+    try:
+        connection.execute("select pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        waiting, unknown = _compare(connection)
+        if unknown:
+            raise NotMigrated(
+                f"the database is ahead of this version of vinops (it has {', '.join(unknown)}): update this checkout"
+            )
+        if waiting:
+            apply(connection, SQL / "migrations")
+        return waiting
+    except MigrationError as error:
+        raise DatabaseError(redact(str(error), settings)) from None
+    finally:
+        connection.close()
+
+
+def pending(connection: psycopg.Connection[TupleRow]) -> list[str]:
+    """Return the names of the migrations that the database lacks, in order. One query."""
+    return _compare(connection)[0]
+
+
+def _compare(connection: psycopg.Connection[TupleRow]) -> tuple[list[str], list[str]]:
+    """Return the migrations that the database lacks, and those that it has and this version does not know."""
+    from psycopg import errors
+
+    try:
+        with connection.transaction():
+            rows = connection.execute("select migration_id from public._yoyo_migration").fetchall()
+    except errors.UndefinedTable:
+        rows = []
+    applied = {str(row[0]) for row in rows}
+    known = _migrations(SQL / "migrations")
+    return [name for name in known if name not in applied], sorted(applied.difference(known))
+
+
+def _migrations(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.sql"))
+
+
+def _open(settings: Settings, application: str) -> Connection[TupleRow]:
+    """Connect in autocommit. A server that is starting, recovering from a crash, or that died a moment ago is waited
+    for; anything else raises DatabaseError at once."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            address = url(settings)
+            own = conninfo_to_dict(address).get("options", "")
+            return psycopg.connect(
+                address,
+                autocommit=True,
+                application_name=application,
+                connect_timeout=CONNECT_SECONDS,
+                client_encoding="UTF8",
+                options=f"{own} -c timezone=UTC".strip(),
+            )
+        except psycopg.Error as error:
+            text = redact(str(error), settings).strip()
+            if not _is_passing(text, settings) or time.monotonic() > deadline:
+                raise DatabaseError(f"no connection to the database: {text}\n{_remedy(settings)}") from None
+        time.sleep(0.1)
+
+
+def _is_passing(text: str, settings: Settings) -> bool:
+    """Tell whether waiting helps. libpq reports a failed connection as text only, without its SQLSTATE."""
+    signs = ["the database system is starting up", "recovery mode", "not yet accepting connections"]
+    if settings.database_url is None:  # the embedded server is started again by the next try
+        signs += [
+            "No such file or directory",
+            "Connection refused",
+            "server closed the connection unexpectedly",
+            "shutting down",
+        ]
+    return any(sign in text for sign in signs)
+
+
+def _remedy(settings: Settings) -> str:
+    if settings.database_url is None:
+        return f"Read {embedded.folder(settings.data_dir) / 'server.log'}, or set DATABASE_URL to use another server."
+    return "Check DATABASE_URL and that the server runs, or leave it empty to use the embedded database."
+
+
+@cache
+def queries(name: str) -> Mapping[str, str]:
+    """Return the statements of sql/queries/NAME.sql by their names.
+
+    A block begins with `-- name: merge_lots`, comment lines that tell its purpose follow, then the statement. Raises
+    ValueError for a name used twice, a block without a statement, and text that belongs to no block.
+    """
+    return MappingProxyType(parse_queries((SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8"), name))
+
+
+def parse_queries(text: str, name: str) -> dict[str, str]:
+    """Split the text of a query file into its blocks; `name` is for the messages. Raises ValueError."""
+    blocks: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("-- name:"):
+            title = line.removeprefix("-- name:").strip()
+            if not title.isidentifier() or title in blocks:
+                raise ValueError(f"{name}.sql line {number}: {title!r} is no new name of a query")
+            current = blocks[title] = []
+        elif current is not None:
+            current.append(line)
+        elif line.strip() and not line.startswith("--"):
+            raise ValueError(f"{name}.sql line {number}: a statement without `-- name:` above it")
+    for title, lines in blocks.items():
+        if all(not line.strip() or line.lstrip().startswith("--") for line in lines):
+            raise ValueError(f"{name}.sql: the query {title!r} has no statement")
+    return {title: "\n".join(lines).strip() for title, lines in blocks.items()}

@@ -1,0 +1,205 @@
+"""Logs: one event a line, for people and for grep, with every secret masked.
+
+A line reads `2026-11-23T07:10:00Z INFO etl: message key=value`; the lines of a traceback follow, indented. Any number
+of processes may write one file: a line is one append, and whoever finds the file too large rotates it for all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from vinops.config import ConfigError
+from vinops.redaction import redact, remember
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from vinops.config import Settings
+
+__all__ = ["configure", "pairs", "redact"]
+
+FILE_BYTES = 10_000_000
+OLD_FILES = 5
+
+
+def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger:
+    """Send all logs of this process to NAME.log in the log folder, and to standard error too if `console`.
+
+    Returns the logger NAME. From here on uncaught exceptions are logged as well, redacted wherever they are shown.
+    Calling it again replaces the handlers. Raises ConfigError if the log folder cannot be written.
+    """
+    remember(settings)
+    try:
+        settings.log_dir.mkdir(parents=True, exist_ok=True)
+        file = LogFile(settings.log_dir / f"{name}.log")
+    except OSError as error:
+        raise ConfigError(
+            f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): set it to a folder of yours"
+        ) from None
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, (LogFile, Console))]:
+        root.removeHandler(handler)
+        handler.close()
+    root.addHandler(file)
+    if console:
+        root.addHandler(Console())
+    root.setLevel(settings.log_level)
+    logger = logging.getLogger(name)
+    _watch(logger, console=console)
+    return logger
+
+
+def pairs(**values: object) -> str:
+    """Return `key=value key=value` for the end of a message; a value with a blank is quoted."""
+    return " ".join(f"{key}={_value(str(value))}" for key, value in values.items())
+
+
+def _value(text: str) -> str:
+    return '"' + text.replace('"', "'") + '"' if not text or any(sign.isspace() for sign in text) else text
+
+
+class Line(logging.Formatter):
+    """Formats an event. Redacts last, so that arguments, exceptions and stacks are covered with the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the event as one line, and the traceback if there is one as indented lines below it."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        # An escaped line break cannot forge an event.
+        message = redact(record.getMessage()).translate(_CONTROL)
+        below = [self.formatException(record.exc_info)] if record.exc_info else []
+        below += [record.stack_info] if record.stack_info else []
+        lines = [f"    {line.translate(_CONTROL)}" for part in below for line in redact(part).splitlines()]
+        return "\n".join([f"{when} {record.levelname} {record.name}: {message}", *lines])
+
+
+_CONTROL = {number: f"\\x{number:02x}" for number in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+_CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+
+
+class Quiet(logging.Handler):
+    """A handler whose own failure shows neither the message nor its arguments, which may hold a secret."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # the name that logging calls
+        """Say on standard error that an event was lost, and where it came from."""
+        error = sys.exc_info()[0]
+        reason = error.__name__ if error else "unknown"
+        try:
+            sys.stderr.write(f"an event of {record.name} ({record.filename}:{record.lineno}) was lost: {reason}\n")
+        except (OSError, ValueError):
+            return  # no standard error either: nowhere left to say it
+
+
+class LogFile(Quiet):
+    """Appends to a file that other processes append to and rotate at the same time.
+
+    An event is one write in append mode, so lines stay whole. If the process dies in the rotation a numbered file may
+    be missing from the row; no line is lost.
+    """
+
+    def __init__(self, path: Path, *, most: int = FILE_BYTES) -> None:
+        """Open the file. `most` is its size in bytes before it is rotated. Raises OSError."""
+        super().__init__()
+        self.path = path
+        self.most = most
+        self.setFormatter(Line())
+        self._descriptor = self._open()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the event."""
+        try:
+            data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+            self._follow()
+            if os.fstat(self._descriptor).st_size + len(data) > self.most:
+                self._rotate()
+            os.write(self._descriptor, data)
+        except Exception:  # noqa: BLE001 # logging must never end the work that it tells about
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self.lock or threading.RLock():
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+        super().close()
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _follow(self) -> None:
+        """Open the file anew if it was rotated or removed by somebody else."""
+        if not self._is_current():
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._descriptor = self._open()
+
+    def _is_current(self) -> bool:
+        mine = os.fstat(self._descriptor)
+        try:
+            there = self.path.stat()
+        except FileNotFoundError:
+            return False
+        return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+    def _rotate(self) -> None:
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if self._is_current() and os.fstat(self._descriptor).st_size:  # else another process was quicker
+                for number in range(OLD_FILES - 1, 0, -1):
+                    old = self.path.with_name(f"{self.path.name}.{number}")
+                    if old.exists():
+                        old.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))
+                self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+            self._follow()
+        finally:
+            os.close(folder)
+
+
+class Console(Quiet):
+    """Writes to standard error, whatever that is at the moment."""
+
+    def __init__(self) -> None:
+        """Set the same format as in the file."""
+        super().__init__()
+        self.setFormatter(Line())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the event."""
+        stream: TextIO = sys.stderr
+        try:
+            stream.write(self.format(record) + "\n")
+            stream.flush()
+        except Exception:  # noqa: BLE001 # as in LogFile
+            self.handleError(record)
+
+
+def _watch(logger: logging.Logger, *, console: bool) -> None:
+    """Log uncaught exceptions. Without a console handler they are shown on standard error here, redacted."""
+
+    def report(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None, where: str) -> None:
+        event = (kind, error or kind(), trace)
+        logger.critical("uncaught %s%s", kind.__name__, where, exc_info=event)
+        if not console:
+            sys.stderr.write(redact(logging.Formatter().formatException(event)) + "\n")
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("interrupted\n")
+        else:
+            report(kind, error, trace, "")
+
+    def uncaught_in_thread(event: threading.ExceptHookArgs) -> None:
+        if not issubclass(event.exc_type, SystemExit):
+            where = f" in thread {event.thread.name}" if event.thread else " in a thread"
+            report(event.exc_type, event.exc_value, event.exc_traceback, where)
+
+    sys.excepthook = uncaught
+    threading.excepthook = uncaught_in_thread

@@ -1,0 +1,118 @@
+"""Masks secrets in text: in log lines, error messages and tracebacks.
+
+Two nets: the values of the secrets in Settings, in every spelling in which they reach a text, and what looks like a
+secret by its place, as `authKey=…`, whatever its value.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from re import Pattern
+
+    from vinops.config import Secret, Settings
+
+MASK = "***"
+SHORTEST = 4  # a shorter value is masked by its place only: as a value it would be found in ordinary words
+
+_known: frozenset[str] = frozenset()
+
+
+def remember(settings: Settings) -> None:
+    """Mask the secrets of these settings in every later call of `redact` in this process."""
+    global _known
+    _known |= _spellings(settings.secrets())
+
+
+def redact(text: str, settings: Settings | None = None) -> str:
+    """Return the text with its secrets masked: the remembered ones, those of `settings`, and what looks like one."""
+    known = _known if settings is None else _known | _spellings(settings.secrets())
+    if known:
+        text = _any_of(known).sub(MASK, text)
+    for pattern, mask in _patterns():
+        text = pattern.sub(mask, text)
+    return text
+
+
+@cache
+def _any_of(values: frozenset[str]) -> Pattern[str]:
+    """Compile values to one pattern, the longest first. A percent-encoded sign may be in either case."""
+    import re
+
+    def either(escape: re.Match[str]) -> str:
+        return "%" + "".join(f"[{sign.lower()}{sign.upper()}]" for sign in escape[1])
+
+    longest = sorted(values, key=lambda value: (-len(value), value))
+    return re.compile("|".join(re.sub("%([0-9A-Fa-f]{2})", either, re.escape(value)) for value in longest))
+
+
+def _spellings(secrets: Iterable[Secret]) -> frozenset[str]:
+    """Return every text under which these secrets may turn up."""
+    from urllib.parse import quote, quote_plus, unquote
+
+    found: set[str] = set()
+    for secret in secrets:
+        for part in _parts(secret.reveal()):
+            encoded = {quote(part, safe=""), quote(part), quote_plus(part)}
+            encoded |= {quote(each, safe="") for each in encoded}  # an address inside an address
+            escaped = {repr(part)[1:-1], part.replace("\\", "\\\\").replace('"', '\\"')}
+            found |= {part, unquote(part), *encoded, *escaped}
+    return frozenset(each for each in found if len(each) >= SHORTEST)
+
+
+def _parts(value: str) -> set[str]:
+    """Return what is secret in a value. Of an address that is not the host, so that a log still tells where to."""
+    if "://" not in value:
+        scheme, _, credentials = value.partition(" ")  # as in `Bearer abc`
+        return {value, credentials} if scheme.lower() in ("basic", "bearer", "token") else {value}
+    from urllib.parse import parse_qsl, urlsplit
+
+    named = _patterns()[0][0]
+    try:
+        address = urlsplit(value)
+    except ValueError:
+        return {value}
+    pairs = [pair.partition("=") for pair in address.query.split("&")]
+    values = {raw for name, _, raw in pairs if named.search(f"{name}=x") or _looks_random(raw)}
+    values |= {plain for name, plain in parse_qsl(address.query) if named.search(f"{name}=x") or _looks_random(plain)}
+    password = address.netloc.rpartition("@")[0].partition(":")[2]
+    return {part for part in (*values, password) if part}
+
+
+def _looks_random(value: str) -> bool:
+    return len(value) >= 12 and any(sign.isdigit() for sign in value)
+
+
+@cache
+def _patterns() -> tuple[tuple[Pattern[str], str], ...]:
+    """Compile the patterns on first use: that costs more than many commands take. All are bounded, so that a text of
+    megabytes costs its length and no more."""
+    import re
+
+    name = r"(?:[\w.-]{0,40}(?:key|token|secret|passw(?:or)?d|pwd|signature|credential)|sig|pass)"
+    bare = r"(?:(?!%26|%2526)[^\s&#'\"<>,;|)\]}])+"
+    quoted = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+    return (
+        # name=value in a query, a connection string or percent-encoded inside another address
+        (re.compile(rf"(?i)(?<![\w.-])({name}(?:=|%3D|%253D))(?:{quoted}|{bare})"), rf"\1{MASK}"),
+        # "name": "value", as in JSON and in the repr of a dictionary
+        (re.compile(rf"(?i)(['\"]{name}['\"]\s{{0,9}}:\s{{0,9}}b?['\"])[^'\"]+"), rf"\1{MASK}"),
+        # headers
+        (
+            re.compile(
+                r"(?i)\b(authorization['\"]?\s{0,9}[:=]\s{0,9}['\"]?)(?:(?:basic|bearer|token)\s{1,9})?[^\s'\"]+"
+            ),
+            rf"\1{MASK}",
+        ),
+        (re.compile(r"(?i)\b(cookie['\"]?\s{0,9}:\s{0,9})[^\r\n]+"), rf"\1{MASK}"),
+        # the password in an address
+        (
+            re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://[^\s/:@?#]{0,200}:)[^\s/?#]{1,200}(?=@)"),
+            rf"\1{MASK}",
+        ),
+        # a bot's token as Telegram makes them: digits, a colon, 35 signs
+        (re.compile(r"(?<![0-9])[0-9]{6,12}(?::|%3[Aa])[A-Za-z0-9_-]{30,}"), MASK),
+    )
