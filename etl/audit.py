@@ -45,7 +45,7 @@ def table(outcome: Outcome) -> str:
         ("archive", archived),
     ]
     rows += [(name.replace("_", " "), _plain(value)) for name, value in outcome.drift.items()]
-    slowest = sorted(outcome.seconds.items(), key=lambda item: -item[1])
+    slowest = sorted(outcome.seconds.items(), key=lambda item: -item[1])[:5]
     rows.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in slowest if value >= 0.01)))
     return "\n".join(f"  {name:<16} {value}" for name, value in rows)
 

@@ -162,12 +162,12 @@ def report(outcome: Any, options: argparse.Namespace) -> int:
     values = {key: value for key, value in asdict(outcome).items() if value not in (None, {}, "")}
     if options.json:
         print(json.dumps(values, default=str))
-    else:
+    elif not outcome.exit_code:
         print(summary(outcome))
         if outcome.status == "loaded":
             print(table(outcome))
     if outcome.exit_code:
-        print(f"etl: {outcome.status}: {outcome.message}", file=sys.stderr)
+        print(f"etl: {summary(outcome)}", file=sys.stderr)
     return int(outcome.exit_code)
 
 

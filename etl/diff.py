@@ -187,33 +187,33 @@ class Differ:
                 self._reject(line, number, read)
                 continue
             skip_to = index + read.lines
-            self._take(
-                read, feed.separator.join([body.tails[index], *lines[index + 1 : skip_to]]), number, first + index, out
-            )
+            raw = feed.separator.join(lines[index:skip_to])
+            tail = feed.separator.join([body.tails[index], *lines[index + 1 : skip_to]])
+            row = row_of(feed, self._file_id, number, read, digest_of(tail))
+            if row is None:
+                self._reject(raw, number, PLACEHOLDER)
+            elif self._take(row, read, first + index):
+                out.append(row.csv)
         found.rows_read += len(out)
         if out:
             self._send(b"".join(out))
 
-    def _take(self, record: Record, tail: bytes, number: int, line: int, out: list[bytes]) -> None:
-        """Take a row that had to be parsed."""
+    def _take(self, row: Row, record: Record, line: int) -> bool:
+        """Take down a row that had to be parsed, and tell whether it is to be handed on."""
         found = self.found
-        row = row_of(self._feed, self._file_id, number, record, digest_of(tail))
-        if row is None:
-            self._reject(tail, number, PLACEHOLDER)
-            return
-        if record.lines > 1:
+        self._note_newest(row.updated, {line})
+        if record.lines == 1:
+            self._state.lots[line] = row.lot
+        else:
             self._state.joined[row.digest] = row.lot
-            if self._is_comparable and self._last.joined.get(row.digest) == row.lot:
+            if self._is_comparable and row.digest in self._last.joined and row.digest not in self._still_joined:
+                self._still_joined.add(row.digest)
                 found.rows_read += 1
                 found.rows_known += 1
-                self._still_joined.add(row.digest)
-                return
-        else:
-            self._state.lots[line] = row.lot
+                return False
         found.rows_repaired += record.repaired
         found.missed.append(row.lot)
-        self._note_newest(row.updated, {line})
-        out.append(row.csv)
+        return True
 
     def _is_plain(self, line: bytes) -> bool:
         """Tell whether PostgreSQL takes the line as it is."""
@@ -290,7 +290,7 @@ def row_of(feed: FeedFile, file_id: int, number: int, record: Record, digest: by
     Values of unknown columns come as JSON behind the known ones, as merge.copy_statement has it.
     """
     fields = record.fields
-    lot = fields[feed.header.index("lot_number")].strip()
+    lot = fields[feed.header.index("lot_number")].strip(" \t\n\r\v\f")  # what PostgreSQL strips, no more
     if not (lot.isascii() and lot.isdigit() and len(lot) <= MOST_LOT_DIGITS):
         return None
     header = feed.header
@@ -317,13 +317,17 @@ def rows_of(feed: FeedFile, file_id: int, lots: set[int]) -> Iterator[tuple[Row,
     """Yield every readable row of some lots with its raw bytes: a second reading of the file, for lots that stand in
     it more than once."""
     stripper = feed.stripper()
-    wanted = [b"%d" % lot for lot in lots]
+    lot_at = feed.header.index("lot_number")
     for block in feed.blocks():
         tails = stripper.strip(block.raw, block.lines).tails
         skip_to = 0
         for index, line in enumerate(block.lines):
-            if index < skip_to or not any(lot in line for lot in wanted):
+            if index < skip_to:
                 continue
+            if feed.is_clean(line):
+                lot = line[1:-1].split(b'","', lot_at + 1)[lot_at].strip()
+                if not (lot.isdigit() and len(lot) <= MOST_LOT_DIGITS and int(lot) in lots):
+                    continue
             read = feed.record(block.lines, index)
             if isinstance(read, Broken):
                 continue

@@ -115,6 +115,7 @@ def _show(names: list[str], rows: list[tuple[object, ...]], how: Format) -> None
 @app.command()
 def demo(
     *,
+    # At least what a file must have (VINOPS_FEED_MIN_ROWS is 1,000) when some of its rows are broken.
     lots: Annotated[int, typer.Option(min=1250, max=1_000_000, help="How many lots the first file has.")] = 150_000,
 ) -> None:
     """Show the feed end to end on this machine: database, stand-in, three files, the operators' queries."""

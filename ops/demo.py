@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 FOLDER = Path("var/demo")
 LOTS = 150_000
-FEWEST_LOTS = 1_250  # the first file has three broken rows, and VINOPS_FEED_MIN_ROWS is 1,000
 BROKEN_ROWS = 3
 WIDTH = 80
 PATIENCE = 10  # seconds for a process to end, or for another user of the demo's database to leave
@@ -307,10 +306,10 @@ def _emptied(folder: Path, settings: config.Settings) -> Iterator[None]:
     Raises DemoFailed if it is in use or cannot be emptied. If the process dies in here the next demo ends the work.
     """
     try:
-        for each in (*reversed([part for part in folder.parents if not part.exists()]), folder):
+        for each in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
             each.mkdir(exist_ok=True)
-            if os.geteuid() == 0 and each == folder:
-                each.chmod(0o711)  # the server's account must get through
+            if os.geteuid() == 0:  # the server's account must get through, whatever the umask is
+                each.chmod(0o711)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise DemoFailed(f"{folder} cannot be made ({error.strerror}): go to a folder of yours") from None
@@ -327,6 +326,8 @@ def _emptied(folder: Path, settings: config.Settings) -> Iterator[None]:
             raise DemoFailed(
                 f"{folder} cannot be emptied ({error.strerror}: {error.filename}): remove it, as its owner or as root"
             ) from None
+        except embedded.ServerError as error:
+            raise DemoFailed(str(error)) from None
         yield
     finally:
         os.close(descriptor)
@@ -395,7 +396,9 @@ def _signals() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # One that is ignored stays so: nohup means it.
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield
     finally:

@@ -331,7 +331,7 @@ UNION ALL
     flag.flag AS name,
     count(*) AS errors,
     max(raw_row.ingested_at) AS last_seen,
-    (array_agg((((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flag.flag), '?'::text))))[1] AS example
+    (array_agg((((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flag.flag), '?'::text)) ORDER BY lots.id DESC))[1] AS example
    FROM ((public.lots
      CROSS JOIN LATERAL unnest(lots.flags) flag(flag))
      LEFT JOIN staging.copart_raw raw_row ON (((lots.file_id = raw_row.file_id) AND (lots.row_hash = raw_row.row_hash))))

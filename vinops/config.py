@@ -1,8 +1,8 @@
 """The environment, read here and nowhere else: typed, validated, secrets wrapped so that they cannot be printed.
 
 A value comes from the systemd credentials directory, else from the environment, else from `.env` in the current
-directory, else from the default. An empty value counts as not set. Importing this module is cheap on purpose: every
-command pays for it, also the ones that end after a hash.
+directory, else from the default. An empty value counts as not set, and hides what the sources after it say. Importing
+this module is cheap on purpose: every command pays for it, also the ones that end after a hash.
 """
 
 from __future__ import annotations
@@ -235,10 +235,10 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
 
 
 def _first(variable: str, sources: tuple[Mapping[str, str], ...]) -> str | None:
+    """Return the value of the first source that has the variable; set to nothing there, it is not set at all."""
     for source in sources:
-        raw = source.get(variable, "").strip()
-        if raw:
-            return raw
+        if variable in source:
+            return source[variable].strip() or None
     return None
 
 

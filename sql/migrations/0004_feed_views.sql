@@ -102,7 +102,10 @@ select
     count(*),
     max(raw_row.ingested_at),
     (
-        array_agg(lots.lot_external_id::text || ': ' || coalesce(to_jsonb(raw_row) ->> flag, '?'))
+        array_agg(
+            lots.lot_external_id::text || ': ' || coalesce(to_jsonb(raw_row) ->> flag, '?')
+            order by lots.id desc
+        )
     )[1]
 from lots
 cross join unnest(lots.flags) as flag

@@ -223,7 +223,8 @@ from (
             and left(r.yard_name, 2) = of_yard.region
     left join staging.sale_zones as of_country on r.time_zone = of_country.label and r.country = of_country.region
     left join staging.sale_zones as anywhere on r.time_zone = anywhere.label and anywhere.region = ''
-    where r.file_id = %(file_id)s
+    -- A file that comes back keeps its number and what was staged before: now() is when this transaction began.
+    where r.file_id = %(file_id)s and r.ingested_at = now()
     offset 0
 ) as reading;
 
@@ -639,7 +640,7 @@ from gone;
 -- name: unstage
 -- Take back what was staged for lots that stand in the file more than once.
 delete from staging.copart_raw
-where file_id = %(file_id)s and lot_number::bigint = any(%(lots)s);
+where file_id = %(file_id)s and ingested_at = now() and lot_number::bigint = any(%(lots)s);
 
 -- name: reject_row
 -- A rejected row is kept once for each reason, under the file that first brought it.

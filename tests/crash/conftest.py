@@ -12,7 +12,7 @@ import pytest
 
 from standin.feed import Market, inject
 from standin.feed_server import FeedServer
-from tests.crash.killing import Killing, Kills
+from tests.crash.killing import Killing, Kills, spread
 from tests.crash.world import Load, Loader, SharedServer, Story, Uninterrupted, World, some_files, told
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.crash)
 
 
-_kills = Kills(wanted=int(os.environ.get("VINOPS_CRASH_KILLS", "50")))
+LEAST = 50
+_kills = Kills(wanted=int(os.environ.get("VINOPS_CRASH_KILLS", LEAST)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -118,9 +119,7 @@ def story(name: str, seed: int, folder: Path, sources: Callable[[bytes], str]) -
     one, two, three, four = some_files(folder, rows[:4], [number * HOUR for number in range(4)])
     status = "refused" if name == "refused" else "loaded"
     prepare = {"rebuilt": lose_state, "damaged": damage_state}.get(name, lambda _: None)
-    return Story(
-        name=name, before=(one, two), killed=three, then=(four,), settings={}, prepare=prepare, status=status
-    )
+    return Story(name=name, before=(one, two), killed=three, then=(four,), settings={}, prepare=prepare, status=status)
 
 
 def lose_state(data_dir: Path) -> None:
@@ -172,6 +171,12 @@ def killing(shared: SharedServer, tell: Callable[..., Uninterrupted], kills: Kil
         return Killing(shared=shared, told=tell(name, seed), kills=kills, broken=broken)
 
     return begin
+
+
+@pytest.fixture(scope="session")
+def some(kills: Kills) -> Callable[[list[str], int], list[str]]:
+    """Choose so many of some events; in the long run all of them."""
+    return lambda events, count: events if kills.wanted > LEAST else spread(events, count, seed=count)
 
 
 class Canned(FeedServer):

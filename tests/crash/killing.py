@@ -76,9 +76,7 @@ class Killing:
             faults.append(f"the tables are as {where} the load, not {wanted}")
         self._rerun(world, event, again=again, where=where, faults=faults)
 
-    def _rerun(
-        self, world: World, event: str, *, again: bool, where: str, faults: Sequence[str] = ()
-    ) -> None:
+    def _rerun(self, world: World, event: str, *, again: bool, where: str, faults: Sequence[str] = ()) -> None:
         found = [*faults, *faults_of_rerun(world, self.told, again=again, where=where, broken=self.broken)]
         if found:
             self.faults.append("\n  ".join([f"{self.told.story.name}, killed at {event}:", *found]))

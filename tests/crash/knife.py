@@ -180,5 +180,6 @@ def any_state_is_trusted() -> None:
 
 
 BROKEN = {
-    broken.__name__: broken for broken in (merge_without_transaction, place_before_commit, never_settle, any_state_is_trusted)
+    broken.__name__: broken
+    for broken in (merge_without_transaction, place_before_commit, never_settle, any_state_is_trusted)
 }

@@ -1,8 +1,9 @@
 """Runs loads, each in a process of its own that may be killed: `python tests/crash/loader.py`.
 
 One job a line of standard input as JSON; one line of output with the id of the job's process, and one with its exit
-status when it has ended, -9 if it was killed; an empty line then lets go of it. Forked from this process, which has everything imported, a load starts in
-milliseconds. What a job did is in its trace: its events as they came, `killed …`, and `ended STATUS` if it got there.
+status when it has ended, -9 if it was killed; an empty line then lets go of it. Forked from this process, which has
+everything imported, a load starts in milliseconds. What a job did is in its trace: its events as they came, `killed …`,
+and `ended STATUS` if it got there.
 """
 
 from __future__ import annotations

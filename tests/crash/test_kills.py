@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.conftest import STORIES
-from tests.crash.killing import named, spread
+from tests.crash.killing import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.crash.killing import Killing
+
+    Some = Callable[[list[str], int], list[str]]
 
 WRITES = ("replace", "fsync", "unlink", "write_bytes", "write_text", "commit")
 PARTS = ("block", "copy", "keep", "body", "download")
@@ -24,53 +26,70 @@ def test_the_knife_knows_the_points_of_every_story(killing: Callable[..., Killin
     for name, found in points.items():
         print(f"{name}: {' '.join(dict.fromkeys(event.split()[1] for event in named(killing(name).told, 'point')))}")
         assert {"connect", "state", "diff", "end"} <= found
-    assert {"archive", "merge", "read_rows", "upsert_lots", "record_gone", "record", "commit", "place"} <= points["delta"]
+    merge = {"merge", "read_rows", "upsert_lots", "record_gone"}
+    assert merge | {"archive", "record", "commit", "place"} <= points["delta"]
     assert "retention" in points["rebase"]
     assert "fetch" in points["fetched"]
     assert len(named(killing("delta").told, "block")) >= 8
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_a_load_killed_at_any_point_is_made_good_by_the_next(name: str, killing: Callable[..., Killing]) -> None:
+def test_a_load_killed_at_any_point_is_made_good_by_the_next(
+    name: str, killing: Callable[..., Killing], some: Some
+) -> None:
     begun = killing(name)
-    for event in named(begun.told, "point"):
+    points = named(begun.told, "point")
+    # What the others do in the same way is killed there in the long run only (VINOPS_CRASH_KILLS).
+    for event in points if name in ("delta", "fetched") else some(points, 5):
         begun.at(event)
     assert not begun.faults, "\n".join(begun.faults)
 
 
-@pytest.mark.parametrize("name", ["delta", "rebase", "fetched"])
+@pytest.mark.parametrize(("name", "count"), [("delta", 40), ("rebase", 5), ("fetched", 5)])
 def test_a_load_killed_before_or_after_any_write_is_made_good_by_the_next(
-    name: str, killing: Callable[..., Killing]
+    name: str, count: int, killing: Callable[..., Killing], some: Some
 ) -> None:
     begun = killing(name)
-    for event in named(begun.told, *WRITES):
+    for event in some(named(begun.told, *WRITES), count):
         begun.at(event)
+    assert not begun.faults, "\n".join(begun.faults)
+
+
+def test_a_retention_killed_at_any_write_is_made_good_by_the_next(killing: Callable[..., Killing]) -> None:
+    begun = killing("rebase")
+    retention = begun.told.events[begun.told.events.index("point retention 1 before") :]
+    assert {"unlink", "commit"} <= {event.split()[0] for event in retention}
+    for event in retention:
+        if event.split()[0] in (*WRITES, "point"):
+            begun.at(event)
     assert not begun.faults, "\n".join(begun.faults)
 
 
 @pytest.mark.parametrize("name", ["first", "delta", "fetched"])
 def test_a_load_killed_between_any_parts_of_the_file_is_made_good_by_the_next(
-    name: str, killing: Callable[..., Killing]
+    name: str, killing: Callable[..., Killing], some: Some
 ) -> None:
     begun = killing(name)
-    for part in PARTS:
-        for event in spread(named(begun.told, part), 3, seed=len(name)):
+    for part in PARTS if name == "delta" else PARTS[-1:] if name == "fetched" else PARTS[:1]:
+        for event in some(named(begun.told, part), 3):
             begun.at(event)
     assert not begun.faults, "\n".join(begun.faults)
 
 
-def test_a_load_killed_between_any_statements_is_made_good_by_the_next(killing: Callable[..., Killing]) -> None:
+def test_a_load_killed_between_any_statements_is_made_good_by_the_next(
+    killing: Callable[..., Killing], some: Some
+) -> None:
     begun = killing("delta")
-    for event in spread(named(begun.told, *STATEMENTS), 8, seed=1):
+    for event in some(named(begun.told, *STATEMENTS), 6):
         begun.at(event)
     assert not begun.faults, "\n".join(begun.faults)
 
 
-def test_what_a_killed_load_left_does_not_hinder_the_next_file(killing: Callable[..., Killing]) -> None:
+def test_what_a_killed_load_left_does_not_hinder_the_next_file(killing: Callable[..., Killing], some: Some) -> None:
     begun = killing("delta")
-    for event in named(begun.told, "point", "replace", "fsync"):
-        if event.split()[1] not in ("connect", "hash", "state"):  # nothing was written yet
-            begun.at(event, again=False)
+    written = named(begun.told, "point", "replace", "fsync")
+    for event in some(written[written.index("point diff 1 before") :], 9):
+        begun.at(event, again=False)
     assert not begun.faults, "\n".join(begun.faults)
 
 

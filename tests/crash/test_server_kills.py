@@ -53,7 +53,9 @@ class OwnServer:
                 connection.execute("alter database vinops rename to kept")
             else:
                 connection.execute("drop database vinops with (force)")
-            connection.execute("create database vinops template kept")
+            # The other strategy copies sequences without writing them to the log anew: after a crash of the server
+            # they would give numbers that are taken.
+            connection.execute("create database vinops template kept strategy file_copy")
         for name in FOLDERS:
             shutil.rmtree(data_dir / name, ignore_errors=True)
             if (self._kept / name).exists():
@@ -120,7 +122,7 @@ def killing_servers(own: OwnServer, tmp_path: Path, kills: Kills) -> ServerKilli
 
 def test_a_load_whose_server_is_killed_is_made_good_by_the_next(killing_servers: ServerKilling) -> None:
     begun = killing_servers
-    events = spread(named(begun.told, "point"), 5, seed=3)
+    events = spread(named(begun.told, "point"), 3, seed=3)
     events += [event for event in ("copy 3 before", "point commit 1 before") if event in begun.told.events]
     for number, event in enumerate(events):
         begun.server_at(event, "server" if number % 2 else "both", look=number % 3 == 0)
@@ -129,6 +131,6 @@ def test_a_load_whose_server_is_killed_is_made_good_by_the_next(killing_servers:
 
 def test_a_load_whose_backend_is_killed_is_made_good_by_the_next(killing_servers: ServerKilling) -> None:
     begun = killing_servers
-    for event in ("point diff 1 before", "copy 3 before", "point upsert_lots 1 before", "point commit 1 before", "point place 1 before"):
+    for event in ("copy 3 before", "point upsert_lots 1 before", "point commit 1 before", "point place 1 before"):
         begun.server_at(event, "backend", look=True)
     assert not begun.faults, "\n".join(begun.faults)

@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.conftest import STORIES
+from tests.crash.conftest import LEAST, STORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.crash.killing import Killing, Kills
 
-LEAST = 50
 AT_RANDOM = 12
 ROUND = 40  # kills before the markets change
 
 
 @pytest.mark.timeout(3600)
-def test_a_load_killed_at_any_moment_is_made_good_by_the_next(
-    killing: Callable[..., Killing], kills: Kills
-) -> None:
+def test_a_load_killed_at_any_moment_is_made_good_by_the_next(killing: Callable[..., Killing], kills: Kills) -> None:
     dice = random.Random(1)
     landed = tried = 0
     while landed < AT_RANDOM or kills.total < kills.wanted:

@@ -209,7 +209,9 @@ class Job:
 
     def go_on(self) -> None:
         """Let a stopped load go on."""
-        wait_until(lambda: Path(f"/proc/{self._pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T")
+        wait_until(
+            lambda: Path(f"/proc/{self._pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
+        )
         os.kill(self._pid, signal.SIGCONT)
 
     def wait(self) -> Ended:
@@ -282,10 +284,11 @@ class World:
             for folder in ("raw", "state", "incoming", "tmp")
         }
 
-    def archive_faults(self, contents: dict[str, bytes]) -> list[str]:
+    def archive_faults(self, contents: dict[str, bytes], *, midway: bool = False) -> list[str]:
         """Return what is wrong with the archive: a file that is missing, not its bytes, or nobody's.
 
-        `contents` are the files that were loaded by their sha256.
+        `contents` are the files that were loaded by their sha256. `midway` in a story, files that retention has marked
+        may still be there.
         """
         faults, known = [], set()
         with self.connect() as connection:
@@ -303,8 +306,9 @@ class World:
                     continue
                 if buffer.getvalue() != contents[digest]:
                     faults.append(f"{path} does not give the bytes of its file")
-            removed = "select path from raw.csv_files where removed_at is not null"
-            known.update(path for (path,) in connection.execute(removed))
+            if midway:
+                removed = "select path from raw.csv_files where removed_at is not null"
+                known.update(path for (path,) in connection.execute(removed))
         found = {str(path.relative_to(self.data_dir)) for path in (self.data_dir / "raw").rglob("*") if path.is_file()}
         return faults + [f"{path} is nobody's" for path in sorted(found - known)]
 
@@ -386,6 +390,11 @@ class Story:
         """The columns that cannot be compared."""
         return TIMES if self.killed.url else frozenset()
 
+    @property
+    def without_midway(self) -> frozenset[str]:
+        """The same as long as the story goes on: what retention did not come to it does with the next whole file."""
+        return self.without | {"removed"}
+
     def contents(self) -> dict[str, bytes]:
         """All files by their sha256."""
         return {load.sha256: load.content for load in (*self.before, self.killed, *self.then)}
@@ -415,13 +424,13 @@ def told(story: Story, template: World, clone: Callable[[], World]) -> Uninterru
         assert (ended.code, ended.status) == (0, "loaded"), ended
     story.prepare(template.data_dir)
     without = story.without
-    before = template.tables(without=without)
+    before = template.tables(without=story.without_midway)
     world = clone()
     began = time.monotonic()
     ended = world.load(story.killed)
     seconds = time.monotonic() - began
     assert ended.status.startswith(story.status), ended
-    after, after_files = world.tables(without=without), world.files(without=without)
+    after, after_files = world.tables(without=story.without_midway), world.files(without=without)
     if story.status == "loaded":
         assert difference(after, before), f"{story.name}: the file under the knife changes nothing"
     _go_on(world, story)
@@ -452,7 +461,7 @@ def _go_on(world: World, story: Story) -> None:
 
 def state_after_kill(world: World, told: Uninterrupted) -> tuple[str, list[str]]:
     """Return whether the tables are as `before` the killed load or as `after` it, or `between` and what differs."""
-    found = world.tables(without=told.story.without)
+    found = world.tables(without=told.story.without_midway)
     from_before, from_after = difference(found, told.before), difference(found, told.after)
     if not from_before:
         return "before", []
@@ -475,13 +484,11 @@ def faults_of_rerun(
         ended = world.load(story.killed, broken=broken)
         if ended.status.split()[:1] not in ([story.status], ["unchanged"]):
             return [f"the load after the kill: {ended}"]
-        # What retention had yet to remove goes with the next whole file, and the files of an older state with the
-        # next load: those are looked for at the end.
-        if "VINOPS_ARCHIVE_DAYS" not in story.settings:
-            faults += difference(world.tables(without=without), told.after)
+        # The files of an older state go with the next load: those are looked for at the end.
+        faults += difference(world.tables(without=story.without_midway), told.after)
         missing = set(told.after_files["state"]) - set(world.files(without=without)["state"])
         faults += [f"not in the folder of states: {name}" for name in sorted(missing)]
-        faults += world.archive_faults(story.contents())
+        faults += world.archive_faults(story.contents(), midway=True)
     for load in story.then:
         ended = world.load(load, broken=broken)
         if (ended.code, ended.status) != (0, "loaded"):

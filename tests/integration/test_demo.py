@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from vinops import database, embedded
+from vinops.config import Settings
+
 LOTS = "3000"
 COMMAND = [sys.executable, "-m", "ops.cli", "demo", "--lots", LOTS]
 CANARY = "canary-7f3a91"
@@ -85,12 +88,23 @@ def _expected(shown: str) -> None:
     assert "stand-in-key" not in shown
 
 
+def _lots_without_a_vehicle(data: Path) -> int:
+    """Count what a foreign key would refuse: see docs/decisions/0005."""
+    statement = "select count(*) from lots where not exists (select from vehicles where id = vehicle_id)"
+    with database.connect(Settings(data_dir=data, embedded_linger=0), application="tests") as connection:
+        row = connection.execute(statement).fetchone()
+    embedded.release(data)
+    assert row
+    return int(row[0])
+
+
 def test_it_shows_the_feed_end_to_end_and_again(folder: Path) -> None:
     first = _demo(folder)
     _expected(first)
     assert max(map(len, first.splitlines())) <= 80
     assert _all_gone(folder)
     _expected(_demo(folder))
+    assert _lots_without_a_vehicle(folder / "var" / "demo") == 0
     assert _all_gone(folder)
     assert sorted(path.name for path in (folder / "var").iterdir()) == ["demo", "mine"]
     assert (folder / "var" / "mine").read_text() == "untouched"
@@ -157,3 +171,10 @@ def test_a_second_one_at_the_same_time_says_so(folder: Path) -> None:
     assert "another demo is at work" in second.stderr
     assert process.returncode == 0
     assert _all_gone(folder)
+
+
+def test_too_few_lots_are_wrong_usage_and_start_nothing(folder: Path) -> None:
+    command = [*COMMAND[:-1], "3"]
+    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert not (folder / "var" / "demo").exists()

@@ -19,7 +19,7 @@ _CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthChec
 many = settings(max_examples=CASES, deadline=None, derandomize=False, suppress_health_check=_CHECKS)
 few = settings(many, max_examples=max(10, CASES // LOADS_SHARE))
 
-TOKENS: Final = ('"', ",", '","', '""', "\n", "\r", "\r\n", "\\", "\\.", " ", "'", "é", "😀", "\ufeff", "\u2028", "\x1c")
+TOKENS: Final = ('"', ",", '","', '""', "\n", "\r", "\r\n", "\\", "\\.", " ", "'", "é", "\ufeff", "\u2028", "\x1c")
 
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 texts = st.lists(st.one_of(st.sampled_from(TOKENS), st.text(characters, max_size=6)), max_size=5).map("".join)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ Line = dict[str, str] | bytes
 
 @st.composite
 def successions(draw: st.DrawFn) -> list[bytes]:
-    """Draw files of which each is made of the one before: rows changed, new, gone, moved, and lines that are no rows."""
+    """Draw files, each made of the one before: rows changed, new, gone, moved, and lines that are no rows."""
     names = NAMES if draw(st.booleans()) else NAMES[1:]
     rows: list[Line] = [row(10_000_000 + number) for number in range(draw(st.integers(0, 12)))]
     files = []
@@ -64,14 +65,18 @@ def archived(data_dir: Path, files: list[bytes], *, block_bytes: int) -> list[Li
         source.write_bytes(data)
         feed = FeedFile(source, block_bytes=block_bytes)
         states = data_dir / "state" / str(number)
-        writer = StateWriter(states, sha256, layout_of(feed), feed.separator)
-        archiver = Archiver(data_dir, feed, sha256, writer, base=last.body, base_sha256=last.sha256, wanted=True)
-        differ = Differ(
-            feed, last, send=lambda _rows: None, keep=archiver.keep, state=writer, file_id=number, latest=LATEST
-        )
-        found = differ.run(lambda _done: None)
-        written = archiver.finish()
-        writer.finish(found.newest, found.newest_lines)
+        with ExitStack() as cleanup:
+            writer = StateWriter(states, sha256, layout_of(feed), feed.separator)
+            cleanup.callback(writer.drop)
+            archiver = Archiver(data_dir, feed, sha256, writer, base_sha256=last.sha256 or None, wanted=True)
+            cleanup.callback(archiver.drop)
+            differ = Differ(
+                feed, last, send=lambda _rows: None, keep=archiver.keep, state=writer, file_id=number, latest=LATEST
+            )
+            found = differ.run(lambda _done: None)
+            written = archiver.finish()
+            writer.finish(found.newest, found.newest_lines)
+            cleanup.pop_all()
         assert written is not None
         path = ARCHIVE / f"{number}.csv.zst"
         (data_dir / NEXT).replace(data_dir / path)

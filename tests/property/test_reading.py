@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from tests.feed_files import NAMES, feed_bytes, line, row
 from tests.property.cases import HEADER, crooked_files, many, newlines, texts
 
 LATEST = "2027-01-01T00:00:00Z"
+REASONS = {"empty", "html", "short", "header", "wrong_export", "missing_column", "truncated", "unreadable"}
 
 
 @pytest.fixture
@@ -68,6 +70,16 @@ def compared(path: Path, *, block_bytes: int = BLOCK_BYTES) -> tuple[Difference,
     return found, b"".join(sent), b"".join(kept)
 
 
+def read_or_refused(path: Path, *, reasons: set[str]) -> Difference | None:
+    """Return what a file holds, or None if it is refused for one of the reasons; anything else is raised."""
+    try:
+        return compared(path)[0]
+    except FeedRefused as refusal:
+        if refusal.reason not in reasons or not str(refusal):
+            raise
+        return None
+
+
 @many
 @given(
     rows=st.lists(st.lists(texts, min_size=len(NAMES) - 1, max_size=len(NAMES) - 1), min_size=1, max_size=3),
@@ -91,10 +103,8 @@ def test_what_a_strict_writer_wrote_is_read_back(rows: list[list[str]], newline:
 @example(data=feed_bytes([b'",' + line(row(1, special_note='12" X'), 1)]))
 def test_any_bytes_after_a_header_are_rows_or_a_refusal(data: bytes, path: Path) -> None:
     path.write_bytes(data)
-    try:
-        found, _, _ = compared(path)
-    except FeedRefused as refusal:
-        assert refusal.reason in {"unreadable", "truncated", "html"}
+    found = read_or_refused(path, reasons={"unreadable", "truncated", "html"})
+    if found is None:
         return
     assert found.rows_read == len(found.missed) + len(found.rejected)
 
@@ -119,11 +129,8 @@ def test_what_goes_to_the_database_has_the_columns_of_the_header(data: bytes, pa
 @given(data=st.one_of(st.binary(max_size=2000), crooked_files().map(lambda data: data[: len(data) * 2 // 3])))
 def test_any_bytes_as_a_file_are_rows_or_a_refusal(data: bytes, path: Path) -> None:
     path.write_bytes(data)
-    try:
-        found, _, _ = compared(path)
-    except FeedRefused as refusal:
-        assert refusal.reason
-        assert str(refusal)
+    found = read_or_refused(path, reasons=REASONS)
+    if found is None:
         return
     assert found.rows_read == len(found.missed) + len(found.rejected)
 
@@ -160,7 +167,13 @@ body_lines = st.lists(
 
 
 @many
-@given(lines=body_lines, newline=newlines, cuts=st.lists(st.integers(0, 40)), has_ordinal=st.booleans(), start=st.integers(1, 12))
+@given(
+    lines=body_lines,
+    newline=newlines,
+    cuts=st.lists(st.integers(0, 40)),
+    has_ordinal=st.booleans(),
+    start=st.integers(1, 12),
+)
 def test_the_body_gives_back_the_exact_bytes(
     lines: list[bytes], newline: bytes, cuts: list[int], has_ordinal: bool, start: int
 ) -> None:
@@ -170,7 +183,7 @@ def test_the_body_gives_back_the_exact_bytes(
     stripper = Stripper(head, newline, has_ordinal=has_ordinal)
     edges = sorted({0, len(lines), *(cut for cut in cuts if cut < len(lines))})
     body = stripper.head().data
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         part = lines[begin:end]
         stripped = stripper.strip(newline.join([*part, b""]), part)
         assert len(stripped.lines) == len(stripped.tails) == len(part)

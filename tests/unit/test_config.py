@@ -53,9 +53,10 @@ def test_credentials_win_over_the_environment_which_wins_over_dotenv(tmp_path: P
     assert (found.feed_min_rows, found.archive_days, found.archive_chain) == (1, 2, 3)
 
 
-def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("VINOPS_ARCHIVE_DAYS=7\n", encoding="utf-8")
-    assert load({"VINOPS_ARCHIVE_DAYS": " "}, folder=tmp_path).archive_days == 7
+def test_an_empty_value_counts_as_not_set_and_hides_the_dotenv_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL=postgresql://user@host/name\n", encoding="utf-8")
+    assert load({}, folder=tmp_path).database_url is not None
+    assert load({"DATABASE_URL": " "}, folder=tmp_path).database_url is None
 
 
 def test_logs_lie_in_the_data_folder_unless_told_otherwise(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_document_is_at_most_a_screen_wide() -> None:
     for path in DOCUMENTS:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if not line.startswith("|"):  # a row of a table cannot be folded
-                assert len(line) <= 125, f"{path.name} line {number}"
+                assert len(line) <= 120, f"{path.name} line {number}"
 
 
 def test_the_changelog_names_this_version() -> None:
