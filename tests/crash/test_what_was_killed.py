@@ -30,7 +30,7 @@ def test_a_load_killed_at_any_moment_is_made_good_by_the_next(killing: Callable[
         begun = killing(dice.choice(STORIES if kills.wanted > LEAST else ("delta", "fetched")), 1 + landed // ROUND)
         again = dice.random() < 0.7
         tried += 1
-        if dice.random() < 0.5:
+        if dice.random() < 0.7:
             landed += begun.at_moment(dice.uniform(0, begun.told.seconds), again=again)
         else:
             begun.at(dice.choice(begun.told.events), again=again)

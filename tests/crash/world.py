@@ -133,6 +133,7 @@ class Loader:
         """Start it; the traces go to the folder."""
         self._folder = folder
         self._number = 0
+        self._job: Job | None = None
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("loader.py"))],
             stdin=subprocess.PIPE,
@@ -146,8 +147,15 @@ class Loader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process; its loads have ended."""
+        """End the process, with a load that a failed test left behind."""
+        self.clear()
         self._process.communicate()
+
+    def clear(self) -> None:
+        """Kill the load under way, if there is one."""
+        if self._job is not None:
+            self._job.kill()
+            self._job.wait()
 
     def start(
         self,
@@ -159,6 +167,7 @@ class Loader:
         broken: str | None = None,
     ) -> Job:
         """Start a load; one at a time."""
+        self.clear()
         self._number += 1
         trace = self._folder / f"{id(self)}-{self._number}.trace"
         job = {
@@ -171,7 +180,8 @@ class Loader:
             "broken": broken,
         }
         self._tell(json.dumps(job))
-        return Job(self, int(self.line()), trace)
+        self._job = Job(self, int(self.line()), trace)
+        return self._job
 
     def line(self) -> str:
         """Return the next line of its output."""
@@ -181,7 +191,8 @@ class Loader:
         return line
 
     def let_go(self) -> None:
-        """Forget the job that has ended."""
+        """Forget the load that has ended."""
+        self._job = None
         self._tell("")
 
     def _tell(self, line: str) -> None:
@@ -205,7 +216,7 @@ class Job:
 
     def stopped_at(self) -> None:
         """Wait until the knife has stopped the load."""
-        wait_until(lambda: self._trace.exists() and "\nkilled stop" in "\n" + self._trace.read_text(encoding="utf-8"))
+        wait_until(lambda: "killed stop" in _read(self._trace))
 
     def go_on(self) -> None:
         """Let a stopped load go on."""
@@ -218,9 +229,13 @@ class Job:
         """Wait for its end."""
         code = int(self._loader.line())
         self._loader.let_go()
-        trace = self._trace.read_text(encoding="utf-8").splitlines() if self._trace.exists() else []
-        errors = self._trace.with_suffix(".err").read_text(encoding="utf-8")
-        return Ended(code=code, trace=tuple(trace), errors=errors)
+        trace, errors = (_read(path) for path in (self._trace, self._trace.with_suffix(".err")))
+        return Ended(code=code, trace=tuple(trace.splitlines()), errors=errors)
+
+
+def _read(path: Path) -> str:
+    """Return the text of a file that a load may have died before making."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 @dataclass(frozen=True, kw_only=True)

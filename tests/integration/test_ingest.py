@@ -699,8 +699,18 @@ def empty(path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["lots", "body", "*"])
 @pytest.mark.parametrize("damage", [Path.unlink, truncate, flip, empty])
 def test_without_the_state_of_the_last_file_the_result_is_the_same(feed: Loader, suffix: str, damage: Any) -> None:
-    first = [ANCHOR, *(row(ONE + number) for number in range(30)), row(ONE + 5, color="RED"), BAD_ROWS["quotes"]]
-    second = [ANCHOR, *(row(ONE + number) for number in range(2, 28)), row(ONE + 5, color="RED"), row(ONE + 90)]
+    first: list[Row | bytes] = [
+        ANCHOR,
+        *(row(ONE + number) for number in range(30)),
+        row(ONE + 5, color="RED"),
+        BAD_ROWS["quotes"],
+    ]
+    second: list[Row | bytes] = [
+        ANCHOR,
+        *(row(ONE + number) for number in range(2, 28)),
+        row(ONE + 5, color="RED"),
+        row(ONE + 90),
+    ]
     second[4] = row(ONE + 5, high_bid="77.0", last_updated_at=LATER)
     feed.loaded(first)
     for path in state_files(feed):

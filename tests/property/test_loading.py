@@ -106,7 +106,7 @@ def feed(settings: Settings, database: Database, tmp_path: Path) -> Loader:
 def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Small files are read in one piece; in parts, with a window of a few rows, they are read as large ones are."""
     if request.param == "in parts":
-        monkeypatch.setitem(FeedFile.__init__.__kwdefaults__, "block_bytes", 700)
+        monkeypatch.setitem(FeedFile.__init__.__kwdefaults__ or {}, "block_bytes", 700)
         monkeypatch.setattr(diff, "AHEAD", 2)
         monkeypatch.setattr(diff, "BEHIND", 3)
     return str(request.param)

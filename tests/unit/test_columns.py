@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etl.columns import COLUMNS, read_header
+from etl.columns import COLUMNS, Column, read_header
 from etl.errors import FeedRefused
 from standin.feed import HEADERS
 from standin.feed_values import HEADER_2026
@@ -60,15 +60,15 @@ def test_an_unknown_column_is_reported_by_its_title() -> None:
 
 
 @pytest.mark.parametrize("column", OPTIONAL, ids=lambda column: column.name)
-def test_a_missing_optional_column_is_reported_by_its_title(column: object) -> None:
-    position = COLUMNS.index(column)  # type: ignore[arg-type]
+def test_a_missing_optional_column_is_reported_by_its_title(column: Column) -> None:
+    position = COLUMNS.index(column)
     header = read_header([*HEADER_2026[:position], *HEADER_2026[position + 1 :]])
     assert header.missing == (COLUMNS[position].headers[0],)
 
 
 @pytest.mark.parametrize("column", MANDATORY, ids=lambda column: column.name)
-def test_a_missing_mandatory_column_refuses_the_file_by_its_title(column: object) -> None:
-    position = COLUMNS.index(column)  # type: ignore[arg-type]
+def test_a_missing_mandatory_column_refuses_the_file_by_its_title(column: Column) -> None:
+    position = COLUMNS.index(column)
     with pytest.raises(FeedRefused, match=COLUMNS[position].headers[0]) as refusal:
         read_header([*HEADER_2026[:position], *HEADER_2026[position + 1 :]])
     assert refusal.value.reason == "missing_column"
