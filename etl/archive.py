@@ -227,18 +227,15 @@ class Archiver:
             self._writer.add(piece)
 
 
-def settle(data_dir: Path, last: Link | None) -> None:
-    """Finish or undo what a run left that was killed: `last` is the newest archived file in the database.
+def settle(data_dir: Path, path: Path | None) -> None:
+    """Finish or undo what a run left that was killed: `path` is where the database has the file, None if nowhere.
 
     Run under the lock of the feed. If the process dies in here the next call ends it.
     """
-    left = data_dir / NEXT
-    if not left.exists():
-        return
-    if last is not None and not (data_dir / last.path).exists() and file_sha256(left) == last.archive_sha256:
-        place(data_dir, last.path)
+    if path is not None and not (data_dir / path).exists():
+        place(data_dir, path)
     else:
-        left.unlink()
+        (data_dir / NEXT).unlink()
 
 
 def place(data_dir: Path, path: Path) -> None:

@@ -67,6 +67,8 @@ class Difference:
     rejected: list[RejectedRow] = field(default_factory=list)
     missed: array[int] = field(default_factory=lambda: array("Q"))
     vanished: array[int] = field(default_factory=lambda: array("Q"))
+    doubled: set[int] = field(default_factory=set)
+    """Lots that the last file had twice in the very same row."""
     newest: str = ""
     newest_lines: set[int] = field(default_factory=set)
 
@@ -131,6 +133,7 @@ class Differ:
             done += len(block.raw)
             progress(done)
         found.vanished.extend(self._window.left())
+        found.doubled = self._window.doubled | set(self._last.joined.values()).intersection(self._last.spares)
         found.vanished.extend(lot for digest, lot in self._last.joined.items() if digest not in self._still_joined)
         if not self._is_comparable:
             found.vanished.extend(self._last.lots)
@@ -172,7 +175,7 @@ class Differ:
             number = block.first_line + index
             if is_clean(line) and (is_plain or self._is_plain(line)):
                 lot, updated = field_at(line)
-                if lot.isdigit() and len(lot) <= MOST_LOT_DIGITS:
+                if is_lot(lot):
                     digest = blake2b(body.tails[index], digest_size=DIGEST_BYTES).hexdigest().encode()
                     out.append(b"%d,%d,\\x%b,%b\n" % (self._file_id, number, digest, line))
                     lots[first + index] = found_lot = int(lot)
@@ -275,6 +278,11 @@ def _picker(feed: FeedFile) -> Callable[[bytes], tuple[bytes, bytes]]:
     return pick
 
 
+def is_lot(text: bytes) -> bool:
+    """Tell whether a lot number is one; 0 stands for none."""
+    return text.isdigit() and len(text) <= MOST_LOT_DIGITS and text.strip(b"0") != b""
+
+
 def is_time(text: str) -> bool:
     """Tell whether a Last Updated Time is one."""
     try:
@@ -291,7 +299,7 @@ def row_of(feed: FeedFile, file_id: int, number: int, record: Record, digest: by
     """
     fields = record.fields
     lot = fields[feed.header.index("lot_number")].strip(" \t\n\r\v\f")  # what PostgreSQL strips, no more
-    if not (lot.isascii() and lot.isdigit() and len(lot) <= MOST_LOT_DIGITS):
+    if not (lot.isascii() and is_lot(lot.encode())):
         return None
     header = feed.header
     values = [value for value, name in zip(fields, header.names, strict=True) if name]

@@ -39,7 +39,7 @@ def settle_duplicates(
 
 
 def _unsettled(found: Difference, last: State) -> set[int]:
-    """Return the lots with several rows of which one is new or left."""
+    """Return the lots with several rows of which one is new or left, or two are the same."""
     missed = set(found.missed)
     twice: set[int] = set()
     if len(missed) < len(found.missed):
@@ -48,4 +48,4 @@ def _unsettled(found: Difference, last: State) -> set[int]:
     vanished = set(found.vanished)
     beside_a_known_row = missed.intersection(last.lots) - vanished
     with_spares = set(last.spares).intersection(missed | vanished)
-    return twice | beside_a_known_row | with_spares
+    return twice | beside_a_known_row | with_spares | found.doubled - {0}

@@ -18,7 +18,7 @@ from etl.duplicates import settle_duplicates
 from etl.errors import FeedRefused
 from etl.feed import FeedFile
 from etl.merge import Merge, Merged, gone_lots
-from etl.places import STATES
+from etl.places import NEXT, STATES
 from vinops.database import queries
 
 if TYPE_CHECKING:
@@ -235,8 +235,9 @@ class Load:
 
 def settle(run: Run) -> None:
     """Finish or undo what a killed run left in the archive."""
-    row = run.connection.execute(queries("feed")["newest_file"]).fetchone()
-    archive.settle(run.settings.data_dir, link(row) if row else None)
+    left = archive.file_sha256(run.settings.data_dir / NEXT)
+    row = run.connection.execute(queries("feed")["file_by_archive"], {"sha256": left}).fetchone()
+    archive.settle(run.settings.data_dir, link(row).path if row else None)
 
 
 def chain_of(connection: Connection[Any], file_id: int) -> list[archive.Link]:

@@ -31,6 +31,7 @@ class Window:
     def __init__(self, last: State) -> None:
         """Begin at the first row of the last file."""
         self._last = last
+        self.doubled: set[int] = set()  # lots that stand in the last file twice in the very same row
         self._known: dict[bytes, int] = {}
         self._coming = last.body.parts() if last.body else _digests(last)
         self._read = 0  # lines of the last file that were read
@@ -57,7 +58,10 @@ class Window:
             self._read += len(lines)
             self._parts[len(self._lasts)] = start, data
             self._lasts.append(self._read)
+            before = len(known)
             known.update(zip(lines, range(first, self._read), strict=True))
+            if len(known) - before < len(lines):
+                self.doubled.update(lots[index] for index, text in enumerate(lines, first) if known[text] != index)
             if not all(lots[first : self._read]):
                 for index, text in enumerate(lines, first):
                     if not lots[index] and known.get(text) == index:

@@ -20,7 +20,7 @@ CREATE FUNCTION staging.code_map(of_field text) RETURNS jsonb
 
 CREATE FUNCTION staging.to_amount(t text) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((t ~ '^[0-9]+(\.[0-9]+)?$'::text) AND (POSITION(('.'::text) IN ((t || '.'::text))) < 12) AND (length(t) < 20)) THEN NULLIF((t)::numeric, (0)::numeric) ELSE NULL::numeric END;
+    RETURN CASE WHEN ((t ~ '^[0-9]+(\.[0-9]+)?$'::text) AND (POSITION(('.'::text) IN ((t || '.'::text))) < 11) AND (length(t) < 20)) THEN NULLIF((t)::numeric, (0)::numeric) ELSE NULL::numeric END;
 
 CREATE FUNCTION staging.to_count(t text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -329,7 +329,7 @@ CREATE VIEW audit.v_parse_errors AS
 UNION ALL
  SELECT 'value'::text AS kind,
     flag.flag AS name,
-    count(*) AS errors,
+    count(DISTINCT lots.id) AS errors,
     max(raw_row.ingested_at) AS last_seen,
     (array_agg((((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flag.flag), '?'::text)) ORDER BY lots.id DESC))[1] AS example
    FROM ((public.lots

@@ -99,7 +99,7 @@ union all
 select
     'value',
     flag,
-    count(*),
+    count(distinct lots.id),
     max(raw_row.ingested_at),
     (
         array_agg(
