@@ -46,6 +46,6 @@ def _unsettled(found: Difference, last: State) -> set[int]:
         seen: set[int] = set()
         twice = {lot for lot in found.missed if lot in seen or seen.add(lot)}  # type: ignore[func-returns-value]
     vanished = set(found.vanished)
-    beside_a_known_row = missed.intersection(last.lots) - vanished
+    beside_a_known_row = (missed.intersection(last.lots) | missed.intersection(last.joined.values())) - vanished
     with_spares = set(last.spares).intersection(missed | vanished)
     return twice | beside_a_known_row | with_spares | found.doubled - {0}

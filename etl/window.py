@@ -58,10 +58,12 @@ class Window:
             self._read += len(lines)
             self._parts[len(self._lasts)] = start, data
             self._lasts.append(self._read)
-            before = len(known)
-            known.update(zip(lines, range(first, self._read), strict=True))
-            if len(known) - before < len(lines):
-                self.doubled.update(lots[index] for index, text in enumerate(lines, first) if known[text] != index)
+            coming = dict(zip(lines, range(first, self._read), strict=True))
+            if len(coming) < len(lines):
+                self.doubled.update(lots[index] for index, text in enumerate(lines, first) if coming[text] != index)
+            if not known.keys().isdisjoint(coming):
+                self.doubled.update(lots[coming[text]] for text in known.keys() & coming.keys())
+            known.update(coming)
             if not all(lots[first : self._read]):
                 for index, text in enumerate(lines, first):
                     if not lots[index] and known.get(text) == index:

@@ -20,7 +20,7 @@ CREATE FUNCTION staging.code_map(of_field text) RETURNS jsonb
 
 CREATE FUNCTION staging.to_amount(t text) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((t ~ '^[0-9]+(\.[0-9]+)?$'::text) AND (POSITION(('.'::text) IN ((t || '.'::text))) < 11) AND (length(t) < 20)) THEN NULLIF((t)::numeric, (0)::numeric) ELSE NULL::numeric END;
+    RETURN CASE WHEN ((t ~ '^[0-9]+(\.[0-9]+)?$'::text) AND (length(t) < 20) AND ((t)::numeric < 9999999999.995)) THEN NULLIF((t)::numeric, (0)::numeric) ELSE NULL::numeric END;
 
 CREATE FUNCTION staging.to_count(t text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

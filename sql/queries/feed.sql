@@ -540,7 +540,8 @@ with upserted as (
     left join vehicles as of_vin on incoming.vehicle_vin = of_vin.vin
     left join vehicles as of_lot on incoming.lot_external_id = of_lot.lot_external_id and incoming.vehicle_vin is null
     left join lateral (
-        select max(earlier.id) as id
+        -- "+ 0" keeps the planner from looking for the maximum backwards through all lots.
+        select max(earlier.id + 0) as id
         from lots as earlier
         where earlier.vehicle_id = of_vin.id and earlier.lot_external_id <> incoming.lot_external_id
     ) as previous on true
