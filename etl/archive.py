@@ -28,7 +28,8 @@ from etl.body import Stripper, restored
 from etl.errors import ArchiveDamaged
 from etl.feed import FeedFile
 from etl.places import ARCHIVE, NEXT, TEMPORARY
-from etl.state import BodyDamaged, StateWriter
+from etl.state import Body as LastBody
+from etl.state import BodyDamaged, State, StateWriter
 from etl.worker import Worker
 
 if sys.version_info >= (3, 14):
@@ -107,7 +108,7 @@ class _Piece:
 
     raw: bytes
     data: bytes
-    like: tuple[int, bytes]
+    like: tuple[int, int]
 
 
 class _Output:
@@ -154,11 +155,13 @@ class _Whole:
 class _Delta:
     """Writes a file as what differs from the one before."""
 
-    def __init__(self, output: _Output) -> None:
+    def __init__(self, output: _Output, base: LastBody) -> None:
         self.output = output
+        self._base = base
 
     def add(self, piece: _Piece) -> None:
-        start, dictionary = piece.like
+        start, length = piece.like
+        dictionary = self._base.read(start, length) if length else b""
         frame = _compressor(dictionary)
         data = frame.compress(piece.data, frame.FLUSH_FRAME)
         # Proved before it counts: what cannot be read back is not an archive.
@@ -184,7 +187,7 @@ class Archiver:
         sha256: str,
         state: StateWriter,
         *,
-        base_sha256: str | None,
+        base: State | None,
         wanted: bool,
     ) -> None:
         """With a base the file becomes a delta against that one. Not `wanted`: the file is in the archive already."""
@@ -195,17 +198,18 @@ class Archiver:
             note = Note(
                 sha256=sha256,
                 bytes=feed.size,
-                base=base_sha256,
+                base=base.sha256 if base else None,
                 separator=feed.separator.decode(),
                 has_ordinal=feed.header.has_ordinal,
             )
             output.write(_skippable(json.dumps(asdict(note)).encode()))
-            self._writer = _Delta(output) if base_sha256 else _Whole(output)
+            self._writer = _Delta(output, base.body) if base and base.body else _Whole(output)
         self._worker: Worker[_Piece] = Worker("archive", self._take, waiting=4)
 
     def keep(self, part: BodyPart) -> None:
         """Take the next part. Raises what the thread failed with: OSError, BodyDamaged."""
-        self._worker.put(_Piece(raw=part.raw, data=part.data, like=part.like))
+        raw = part.raw if isinstance(self._writer, _Whole) else b""
+        self._worker.put(_Piece(raw=raw, data=part.data, like=part.like))
 
     def finish(self) -> Written | None:
         """Wait until everything is on disk and return what was written, or None if nothing was wanted."""

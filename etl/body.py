@@ -20,14 +20,14 @@ class Body:
     """A part of the body: the lines as they are stored, and their bytes with separators.
 
     `tails` are the rows without their first field: what the digests cover. `like` is the part of the last body that is
-    alike: where it starts, and its bytes.
+    alike: where it starts, and its length.
     """
 
     raw: bytes
     data: bytes
     lines: list[bytes]
     tails: list[bytes]
-    like: tuple[int, bytes] = (0, b"")
+    like: tuple[int, int] = (0, 0)
 
 
 class Stripper:

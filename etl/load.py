@@ -76,7 +76,7 @@ class Load:
                 feed,
                 sha256,
                 writer,
-                base_sha256=known.sha256 if base else None,
+                base=known if base else None,
                 wanted=archived is None or archived[1],
             )
             cleanup.callback(archiver.drop)

@@ -11,6 +11,7 @@ is no row of its own) and a closing note with the sums of both.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from array import array
@@ -57,22 +58,28 @@ class Body:
         """`parts` are the size and the CRC-32 of each part; the first is the header."""
         self.path = path
         self.size = sum(size for size, _ in parts)
+        self.start = parts[0][0]  # where the rows begin
         self._separator = separator
         self._parts = parts
 
-    def parts(self) -> Iterator[tuple[int, bytes, list[bytes]]]:
-        """Yield where each part of the rows starts, its bytes and its lines. Raises BodyDamaged."""
-        start = self._parts[0][0]
-        with self.path.open("rb") as file:
-            file.seek(start)
+    def read(self, start: int, length: int) -> bytes:
+        """Return a range of bytes, of parts that `parts` has checked."""
+        with self.path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, start)
+
+    def parts(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield where each part of the rows ends, and its lines. Raises BodyDamaged."""
+        end = self.start
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(end)
             for size, total in self._parts[1:]:
                 data = file.read(size)
                 if zlib.crc32(data) != total:
                     raise BodyDamaged("the copy of the last file is damaged")
                 lines = data.split(self._separator)
                 lines.pop()
-                yield start, data, lines
-                start += size
+                end += size
+                yield end, lines
 
 
 class StateWriter:

@@ -35,8 +35,8 @@ class Window:
         self._known: dict[bytes, int] = {}
         self._coming = last.body.parts() if last.body else _digests(last)
         self._read = 0  # lines of the last file that were read
-        self._lasts: list[int] = []  # how many lines there are up to the end of each part that was read
-        self._parts: dict[int, tuple[int, bytes]] = {}  # where they start and their bytes, for those that may be alike
+        self._lasts = [0]  # how many lines there are up to the end of each part that was read
+        self._ends = [last.body.start if last.body else 0]  # and where it ends
 
     def take(self, body: BodyPart) -> list[int]:
         """Return for each line of a part where in the last file it stood, or -1; what was met is not met again."""
@@ -53,11 +53,11 @@ class Window:
             part = next(self._coming, None)
             if part is None:
                 return
-            start, data, lines = part
+            end, lines = part
             first = self._read
             self._read += len(lines)
-            self._parts[len(self._lasts)] = start, data
             self._lasts.append(self._read)
+            self._ends.append(end)
             coming = dict(zip(lines, range(first, self._read), strict=True))
             if len(coming) < len(lines):
                 self.doubled.update(lots[index] for index, text in enumerate(lines, first) if coming[text] != index)
@@ -82,25 +82,20 @@ class Window:
         """Yield the lots of all rows that were not met."""
         lots = self._last.lots
         yield from (lots[index] for index in self._known.values())
-        for _, _, lines in self._coming:
+        for _, lines in self._coming:
             first = self._read
             self._read += len(lines)
             yield from filter(None, lots[first : self._read])
 
-    def alike(self, places: list[int]) -> tuple[int, bytes]:
-        """Return the parts of the last body around some places in it: where they start, and their bytes.
-
-        Parts before them are forgotten.
-        """
+    def alike(self, places: list[int]) -> tuple[int, int]:
+        """Return the parts of the last body around some places in it: where they start, and their length in bytes."""
         first = next((place for place in places if place >= 0), None)
         last = next((place for place in reversed(places) if place >= 0), None)
         if first is None or last is None or not self._last.body:
-            return 0, b""
+            return 0, 0
         first, last = (bisect_left(self._lasts, place + 1) for place in sorted((first, last)))
-        for number in [number for number in self._parts if number < first]:
-            del self._parts[number]
-        parts = [self._parts[number] for number in range(first, last + 1) if number in self._parts]
-        return (parts[0][0] if parts else 0), b"".join([data for _, data in parts[:MOST_ALIKE_PARTS]])
+        last = min(last, first + MOST_ALIKE_PARTS - 1)
+        return self._ends[first - 1], self._ends[last] - self._ends[first - 1]
 
 
 def digest_of(tail: bytes) -> bytes:
@@ -108,6 +103,6 @@ def digest_of(tail: bytes) -> bytes:
     return blake2b(tail, digest_size=DIGEST_BYTES).digest()
 
 
-def _digests(last: State) -> Iterator[tuple[int, bytes, list[bytes]]]:
+def _digests(last: State) -> Iterator[tuple[int, list[bytes]]]:
     if last.digests:
-        yield 0, b"", list(last.digests)
+        yield 0, list(last.digests)

@@ -68,7 +68,7 @@ def archived(data_dir: Path, files: list[bytes], *, block_bytes: int) -> list[Li
         with ExitStack() as cleanup:
             writer = StateWriter(states, sha256, layout_of(feed), feed.separator)
             cleanup.callback(writer.drop)
-            archiver = Archiver(data_dir, feed, sha256, writer, base_sha256=last.sha256 or None, wanted=True)
+            archiver = Archiver(data_dir, feed, sha256, writer, base=last if last.sha256 else None, wanted=True)
             cleanup.callback(archiver.drop)
             differ = Differ(
                 feed, last, send=lambda _rows: None, keep=archiver.keep, state=writer, file_id=number, latest=LATEST
