@@ -364,9 +364,7 @@ def _environment(settings: config.Settings) -> dict[str, str]:
 
     They run in that folder too, because `.env` is looked for in the current one.
     """
-    ours = {*config.variables(), "CREDENTIALS_DIRECTORY"}
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
-    return {**kept, "VINOPS_DATA_DIR": str(settings.data_dir), "VINOPS_EMBEDDED_LINGER": "0"}
+    return {**config.without_settings(), "VINOPS_DATA_DIR": str(settings.data_dir), "VINOPS_EMBEDDED_LINGER": "0"}
 
 
 def _has_own_database() -> bool:

@@ -218,6 +218,12 @@ def variables() -> tuple[str, ...]:
     return tuple(each.metadata["variable"] for each in fields(Settings))
 
 
+def without_settings() -> dict[str, str]:
+    """Return the environment of this process without anything that vinops reads, for a command that is to see none."""
+    ours = {*variables(), "CREDENTIALS_DIRECTORY"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
     """Read the settings.
 
