@@ -30,11 +30,13 @@ lint: setup ## ruff, import contract, sqlfluff, mypy
 schema: setup ## rewrite sql/schema.sql from the migrations
 	@$(PY) -m ops.schema
 
-# uv is a tool of this target only: it lives in a virtual environment that is thrown away.
+# uv is a tool of this target only: it lives in a virtual environment that is thrown away. scrapy-rotating-proxies asks
+# for `typing`, a backport to Python 3.4 that stands in the way of nothing but pip: left out, hence --no-deps in setup.
 lock: ## compile requirements.txt and requirements-dev.txt from pyproject.toml
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	python3 -m venv "$$tools"; "$$tools/bin/python" -m pip install -qq --disable-pip-version-check uv; \
-	compile() { "$$tools/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	echo "typing; python_version < '3.5'" >"$$tools/overrides.txt"; \
+	compile() { "$$tools/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --override "$$tools/overrides.txt" \
 	--no-emit-index-url --custom-compile-command 'make lock' "$$@" pyproject.toml; }; \
 	compile -o requirements.txt; \
 	compile --extra dev -c requirements.txt -o requirements-dev.txt

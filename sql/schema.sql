@@ -354,6 +354,123 @@ UNION ALL
   WHERE v_column_coverage.is_key
   ORDER BY 4 DESC NULLS LAST, 1;
 
+CREATE TABLE ops.alerts (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    message text NOT NULL,
+    raised_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    times integer DEFAULT 1 NOT NULL,
+    delivered_at timestamp with time zone,
+    cleared_at timestamp with time zone
+);
+
+ALTER TABLE ops.alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.alerts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.crawl_runs (
+    id bigint NOT NULL,
+    spider text NOT NULL,
+    worker text,
+    machine text NOT NULL,
+    pid integer NOT NULL,
+    arguments jsonb DEFAULT '{}'::jsonb NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    finished_at timestamp with time zone,
+    reason text,
+    unit text DEFAULT 'item'::text NOT NULL,
+    done integer DEFAULT 0 NOT NULL,
+    total integer,
+    items integer DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    refusals integer DEFAULT 0 NOT NULL,
+    items_per_minute real,
+    expected_end timestamp with time zone,
+    current_item text,
+    last_items jsonb DEFAULT '[]'::jsonb NOT NULL,
+    stats jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ops.crawl_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.crawl_runs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.host_budgets (
+    host text NOT NULL,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    day date DEFAULT CURRENT_DATE NOT NULL,
+    requests integer DEFAULT 0 NOT NULL,
+    refusals_in_row integer DEFAULT 0 NOT NULL,
+    last_refusal text,
+    times_opened integer DEFAULT 0 NOT NULL,
+    open_until timestamp with time zone,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.images (
+    id bigint NOT NULL,
+    lot_id bigint NOT NULL,
+    vin text,
+    seq integer NOT NULL,
+    variant text NOT NULL,
+    source_url text NOT NULL,
+    storage_key text NOT NULL,
+    content_hash text NOT NULL,
+    content_type text NOT NULL,
+    width integer NOT NULL,
+    height integer NOT NULL,
+    bytes integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT images_content_hash_check CHECK ((content_hash ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT images_variant_check CHECK ((variant = ANY (ARRAY['hrs'::text, 'ful'::text, 'thb'::text])))
+);
+
+ALTER TABLE public.images ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.images_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.lot_photos (
+    lot_id bigint NOT NULL,
+    state text DEFAULT 'missing'::text NOT NULL,
+    due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    listed integer,
+    stored integer DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    reason text,
+    settled_at timestamp with time zone,
+    lease_owner text,
+    lease_token bigint DEFAULT 0 NOT NULL,
+    lease_expires_at timestamp with time zone,
+    CONSTRAINT lot_photos_state_check CHECK ((state = ANY (ARRAY['missing'::text, 'ok'::text, 'partial'::text, 'none_yet'::text, 'gone'::text, 'failed'::text])))
+)
+WITH (fillfactor='80');
+
+CREATE SEQUENCE public.lot_photos_token
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
 ALTER TABLE public.lots ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.lots_id_seq
     START WITH 1
@@ -399,6 +516,24 @@ ALTER TABLE ONLY audit.rejected_rows
 ALTER TABLE ONLY audit.rejected_rows
     ADD CONSTRAINT rejected_rows_row_hash_reason_key UNIQUE (row_hash, reason);
 
+ALTER TABLE ONLY ops.alerts
+    ADD CONSTRAINT alerts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY ops.crawl_runs
+    ADD CONSTRAINT crawl_runs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY ops.host_budgets
+    ADD CONSTRAINT host_budgets_pkey PRIMARY KEY (host);
+
+ALTER TABLE ONLY public.images
+    ADD CONSTRAINT images_lot_id_source_url_key UNIQUE (lot_id, source_url);
+
+ALTER TABLE ONLY public.images
+    ADD CONSTRAINT images_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.lot_photos
+    ADD CONSTRAINT lot_photos_pkey PRIMARY KEY (lot_id);
+
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_lot_external_id_key UNIQUE (lot_external_id);
 
@@ -431,12 +566,28 @@ ALTER TABLE ONLY staging.sale_zones
 
 CREATE INDEX etl_runs_loaded ON audit.etl_runs USING btree (id) WHERE (status = 'loaded'::text);
 
+CREATE UNIQUE INDEX alerts_open ON ops.alerts USING btree (kind, subject) WHERE (cleared_at IS NULL);
+
+CREATE INDEX crawl_runs_spider ON ops.crawl_runs USING btree (spider, started_at DESC);
+
+CREATE INDEX images_created ON public.images USING btree (created_at);
+
+CREATE INDEX images_vin ON public.images USING btree (vin, content_hash);
+
+CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WHERE (lease_owner IS NOT NULL);
+
 CREATE INDEX lots_vehicle ON public.lots USING btree (vehicle_id, id);
 
 CREATE INDEX copart_raw_file ON staging.copart_raw USING btree (file_id);
 
 ALTER TABLE ONLY audit.etl_runs
     ADD CONSTRAINT etl_runs_file_id_fkey FOREIGN KEY (file_id) REFERENCES raw.csv_files(id);
+
+ALTER TABLE ONLY public.images
+    ADD CONSTRAINT images_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);
+
+ALTER TABLE ONLY public.lot_photos
+    ADD CONSTRAINT lot_photos_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);
 
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_previous_lot_id_fkey FOREIGN KEY (previous_lot_id) REFERENCES public.lots(id);

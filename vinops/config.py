@@ -16,6 +16,8 @@ from typing import Any, NoReturn, TypeVar
 T = TypeVar("T")
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+PACES = ("careful", "steady", "none")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class ConfigError(Exception):
@@ -127,6 +129,54 @@ def _headers(raw: str) -> Mapping[str, Secret]:
     return headers
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in words:
+            raise ValueError(f"is none of {', '.join(words)}")
+        return raw.lower()
+
+    return parse
+
+
+def _switch(raw: str) -> bool:
+    if raw.lower() not in {"1", "0", "on", "off", "true", "false", "yes", "no"}:
+        raise ValueError("is neither on nor off")
+    return raw.lower() in {"1", "on", "true", "yes"}
+
+
+def _site(raw: str) -> str:
+    """Read the address of a site: https, or http where it names a loopback host and port, as a stand-in's does."""
+    from urllib.parse import urlsplit  # costs 10 ms: only where there is an address to read
+
+    parts = urlsplit(raw)
+    if parts.username or parts.password:
+        raise ValueError("holds a user name or a password")
+    loopback = parts.hostname in LOOPBACK and parts.port is not None
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        raise ValueError("is no https:// address")
+    return raw.rstrip("/")
+
+
+def _hosts(raw: str) -> tuple[str, ...]:
+    """Read `host` or `host:port`, separated by commas or blanks."""
+    from urllib.parse import urlsplit
+
+    hosts = tuple(raw.replace(",", " ").lower().split())
+    for host in hosts:
+        if "/" in host or "@" in host or not urlsplit(f"//{host}").hostname:
+            raise ValueError("holds something that is no host")
+    return hosts
+
+
+def _lines(raw: str) -> tuple[Secret, ...]:
+    """Read values that may hold credentials, separated by commas, blanks or line breaks."""
+    return tuple(Secret(part) for part in raw.replace(",", " ").split())
+
+
+def _secret(raw: str) -> Secret:
+    return Secret(raw)
+
+
 def _one_line(raw: str) -> str:
     if not raw.isprintable():
         raise ValueError("holds a line break or a control character")
@@ -184,9 +234,60 @@ class Settings:
     )
     archive_days: int = _setting("VINOPS_ARCHIVE_DAYS", _whole(1), 30, "give a count of days, at least 1")
     archive_chain: int = _setting("VINOPS_ARCHIVE_CHAIN", _whole(1), 96, "give a count of files, at least 1")
+    copart_site_url: str = _setting(
+        "COPART_SITE_URL", _site, "https://www.copart.com", "use the site's address, as in https://www.copart.com"
+    )
+    copart_image_hosts: tuple[str, ...] = _setting(
+        "COPART_IMAGE_HOSTS",
+        _hosts,
+        ("inventoryv2.copart.io", "cs.copart.com"),
+        "name hosts, as in `inventoryv2.copart.io,cs.copart.com`",
+    )
+    copart_username: Secret | None = _setting("COPART_USERNAME", _secret, None, "give the member's user name")
+    copart_password: Secret | None = _setting("COPART_PASSWORD", _secret, None, "give the member's password")
+    r2_endpoint: str | None = _setting(
+        "R2_ENDPOINT", _site, None, "use https://ACCOUNT.r2.cloudflarestorage.com, or leave it empty for a local folder"
+    )
+    r2_access_key_id: Secret | None = _setting("R2_ACCESS_KEY_ID", _secret, None, "give the key's id")
+    r2_secret_access_key: Secret | None = _setting("R2_SECRET_ACCESS_KEY", _secret, None, "give the key")
+    r2_bucket_name: str | None = _setting("R2_BUCKET_NAME", _one_line, None, "name the bucket")
+    proxy_list: tuple[Secret, ...] = _setting(
+        "PROXY_LIST", _lines, (), "name proxies, as in `http://user:password@host:port`, separated by commas"
+    )
+    proxy_list_file: Path | None = _setting("PROXY_LIST_FILE", _path, None, "name a file with one proxy a line")
+    chromium_path: Path | None = _setting("CHROMIUM_PATH", _path, None, "name the browser, as in /usr/bin/chromium")
+    telegram_bot_token: Secret | None = _setting("TELEGRAM_BOT_TOKEN", _secret, None, "give the bot's token")
+    telegram_alert_chat_id: str | None = _setting(
+        "TELEGRAM_ALERT_CHAT_ID", _one_line, None, "give the id of the chat that alerts go to"
+    )
+    telegram_api_url: str = _setting(
+        "TELEGRAM_API_URL", _site, "https://api.telegram.org", "use https://api.telegram.org"
+    )
+    pace: str = _setting("VINOPS_PACE", _one_of(*PACES), "careful", f"use one of {', '.join(PACES)}")
+    daily_requests: int = _setting("VINOPS_DAILY_REQUESTS", _whole(1), 60_000, "give a count of requests a day")
+    session_lots: int = _setting("VINOPS_SESSION_LOTS", _whole(1), 25, "give a count of lots, for example 25")
+    session_pause: float = _setting("VINOPS_SESSION_PAUSE", _number(0, 3600), 5.0, "give seconds, for example 5")
+    breaker_refusals: int = _setting(
+        "VINOPS_BREAKER_REFUSALS", _whole(1), 5, "give a count of refusals in a row, for example 5"
+    )
+    breaker_seconds: float = _setting(
+        "VINOPS_BREAKER_SECONDS", _number(1, 86_400), 1800.0, "give seconds, for example 1800"
+    )
+    stealth: bool = _setting("VINOPS_STEALTH", _switch, True, "use on or off")
+    thumbnails: bool = _setting("VINOPS_THUMBNAILS", _switch, False, "use on or off")
+    photo_recheck_days: float = _setting(
+        "VINOPS_PHOTO_RECHECK_DAYS", _number(0.01, 365), 3.0, "give days, for example 3"
+    )
 
     def __post_init__(self) -> None:
-        """Fill in the log folder, which lies in the data folder unless it is set."""
+        """Fill in the log folder, which lies in the data folder unless it is set. Raises ConfigError if the settings
+        of the object store are neither all given nor all left out."""
+        store = (self.r2_endpoint, self.r2_access_key_id, self.r2_secret_access_key, self.r2_bucket_name)
+        if any(store) and not all(store):
+            raise ConfigError(
+                "R2_ENDPOINT, R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY and R2_BUCKET_NAME belong together: "
+                "set all four, or none to keep photos in a local folder"
+            )
         if self.log_dir == Path():
             object.__setattr__(self, "log_dir", self.data_dir / "logs")
 
@@ -210,6 +311,8 @@ class Settings:
                 found.append(value)
             elif isinstance(value, Mapping):
                 found.extend(part for part in value.values() if isinstance(part, Secret))
+            elif isinstance(value, tuple):
+                found.extend(part for part in value if isinstance(part, Secret))
         return tuple(found)
 
 

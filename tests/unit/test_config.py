@@ -29,7 +29,7 @@ def test_env_example_and_settings_name_the_same_variables() -> None:
 def test_env_example_says_what_each_variable_is_its_default_and_its_reader() -> None:
     for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            assert re.fullmatch(r"[A-Z_]+= +# [^;]+; [^;]+; [^;]+", line), line
+            assert re.fullmatch(r"[A-Z0-9_]+= +# [^;]+; [^;]+; [^;]+", line), line
 
 
 def test_a_copy_of_env_example_gives_the_defaults(tmp_path: Path) -> None:

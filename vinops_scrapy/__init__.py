@@ -1,0 +1,1 @@
+"""The crawls: spiders navigate, pages parse, pipelines validate, store and record, extensions observe."""

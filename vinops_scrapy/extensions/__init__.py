@@ -1,0 +1,1 @@
+"""The extensions: what observes a crawl."""

@@ -1,0 +1,1 @@
+"""The pages: pure functions of a response that return typed items."""

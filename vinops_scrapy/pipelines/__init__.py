@@ -1,0 +1,1 @@
+"""The pipelines: validate, store, record, in that order."""

@@ -1,0 +1,1 @@
+"""The spiders: navigation only, no selector in them."""
