@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from standin.feed_lots import PHOTO_BASE
 from standin.feed_market import HEADERS, Advance, Market, Relisting
 from standin.feed_pages import REFUSALS, refusal_page, site_export
 from standin.feed_quirks import QUIRKS, Report, Touch, Verdict, inject
@@ -48,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     market = argparse.ArgumentParser(add_help=False)
     market.add_argument("--rows", type=int, default=150_000, metavar="N", help="lots in the first file (%(default)s)")
     market.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, another market (%(default)s)")
+    market.add_argument("--photo-url", default=PHOTO_BASE, metavar="URL", help="root of every Image URL (%(default)s)")
+    market.add_argument("--thumbnail-url", metavar="URL", help="root of every Image Thumbnail (the real host)")
     quirks = "\n".join(f"  {name:26}{(quirk.__doc__ or '').splitlines()[0]}" for name, quirk in QUIRKS.items())
     write = commands.add_parser(
         "write",
@@ -82,10 +85,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _market(options: argparse.Namespace) -> Market:
+    return Market(
+        seed=options.seed, lots=options.rows, photo_base=options.photo_url, thumbnail_base=options.thumbnail_url
+    )
+
+
 def write_command(options: argparse.Namespace) -> dict[str, object]:
     """Write the file the options describe and return what it holds."""
     began = time.perf_counter()
-    market = Market(seed=options.seed, lots=options.rows)
+    market = _market(options)
     advances = [
         market.advance(
             changed=options.changed,
@@ -118,9 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Only the server needs aiohttp; the generator runs on the standard library alone.
             from standin.feed_server import serve_forever
 
-            serve_forever(
-                Market(seed=options.seed, lots=options.rows), host=options.host, port=options.port, key=options.key
-            )
+            serve_forever(_market(options), host=options.host, port=options.port, key=options.key)
         else:
             sys.stdout.write(json.dumps(write_command(options)) + "\n")
     except (OSError, ValueError) as error:

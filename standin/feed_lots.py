@@ -19,6 +19,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, TypeVar
 
 from standin import feed_values as values
+from standin.photo_lots import FOLDER, photo_name
+
+#: Where the real feed's Image URLs point.
+PHOTO_BASE: Final = "http://inventoryv2.copart.io"
 
 T = TypeVar("T")
 Draw = Callable[[], float]
@@ -263,8 +267,12 @@ class Clock:
 class LotMaker:
     """Draws lots. One maker serves one market: its VINs never repeat until a million lots have been made."""
 
-    def __init__(self, *, seed: int, clock: Clock) -> None:
+    def __init__(
+        self, *, seed: int, clock: Clock, photo_base: str = PHOTO_BASE, thumbnail_base: str | None = None
+    ) -> None:
         self.clock = clock
+        self._photo_base = photo_base.rstrip("/")
+        self._thumbnail_base = thumbnail_base and thumbnail_base.rstrip("/")
         self._seed = seed
         self._random = random.Random(seed)
         self._draw: Draw = self._random.random
@@ -335,7 +343,8 @@ class LotMaker:
             f'"{place.zip}","{place.country}","{"CAD" if place.country == "CAN" else "USD"}",'
             f'"{self._thumbnail(number, created_day)}","{created_day}","{grid}",'
             f'"{"Y" if status == "On Minimum Bid" and draw() < 0.4 else "N"}","{self._buy_now(retail)}",'
-            f'"{image_url(number, place.country, yard.number)}","{self.pick(model.trims) if draw() < 0.96 else ""}",'
+            f'"{self._image_url(number, place.country, yard.number)}",'
+            f'"{self.pick(model.trims) if draw() < 0.96 else ""}",'
             f'"{updated}","{"TRUE" if yard.number == 838 and draw() < 0.5 else "FALSE"}",'
             f'"{"TRUE" if yard.number == 855 else "FALSE"}","{self.pick(values.SELLERS) if draw() < 0.34 else ""}",'
             f'{offsite},"{light}","{grade}","{announcements}"'
@@ -421,7 +430,13 @@ class LotMaker:
         light = "RED LIGHT" if share < 0.75 else "GREEN LIGHT" if share < 0.88 else "YELLOW LIGHT"
         return light, f"{int(self._draw() * 50) / 10:g}", self.pick(values.ANNOUNCEMENTS)
 
+    def _image_url(self, number: int, country: str, yard: int) -> str:
+        return image_url(number, country, yard, base=self._photo_base)
+
     def _thumbnail(self, number: int, created: str) -> str:
+        if self._thumbnail_base is not None:
+            # The first photo of the stand-in's own CDN; the real feed names no scheme either.
+            return f"{self._thumbnail_base.rpartition('://')[2]}{FOLDER}/{photo_name(self._seed, number, 1)}_thb.jpg"
         digest = hashlib.md5(f"{self._seed}:{number}:{created}".encode(), usedforsecurity=False).hexdigest()
         return f"cs.copart.com/v1/AUTH_svc.pdoc00001/lpp/{created[5:7]}{created[2:4]}/{digest}_thb.jpg"
 
@@ -457,7 +472,7 @@ class LotMaker:
         fields[FIELD["High Bid =non-vix,Sealed=Vix"]] = "0.0"
         self._set_sale(fields, ("0", "", "", 0))
         yard = self._yard_in(fields)
-        fields[FIELD["Image URL"]] = image_url(number, fields[FIELD["Location country"]], yard.number)
+        fields[FIELD["Image URL"]] = self._image_url(number, fields[FIELD["Location country"]], yard.number)
         return join_row(fields)
 
     def relabelled(self, row: str) -> str:
@@ -520,19 +535,16 @@ class LotMaker:
             ("Location city", yard.city),
             ("Location state", yard.state),
             ("Location ZIP", yard.zip),
-            ("Image URL", image_url(lot, country, yard.number)),
+            ("Image URL", self._image_url(lot, country, yard.number)),
         ):
             fields[FIELD[name]] = value
         if fields[FIELD["Sale Date M/D/CY"]] != "0":
             self._set_sale(fields, self._sale(yard))
 
 
-def image_url(lot: int, country: str, yard: int) -> str:
+def image_url(lot: int, country: str, yard: int, *, base: str = PHOTO_BASE) -> str:
     """The address of a lot's photo list, as the feed spells it."""
-    return (
-        f"http://inventoryv2.copart.io/v1/lotImages/{lot}"
-        f"?country={'ca' if country == 'CAN' else 'us'}&brand=cprt&yardNumber={yard}"
-    )
+    return f"{base}/v1/lotImages/{lot}?country={'ca' if country == 'CAN' else 'us'}&brand=cprt&yardNumber={yard}"
 
 
 def split_row(row: str) -> list[str]:

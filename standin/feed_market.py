@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from standin.feed_lots import FIELD, Clock, LotMaker, split_row
+from standin.feed_lots import FIELD, PHOTO_BASE, Clock, LotMaker, split_row
 from standin.feed_values import HEADER_2026
 
 #: Rows written at once: large enough that the file is written at the disk's speed, small enough to stay modest.
@@ -82,8 +82,19 @@ class Advance:
 class Market:
     """The lots on sale at one moment, and the way to the next one."""
 
-    def __init__(self, seed: int = 1, lots: int = 150_000, now: datetime = DEFAULT_NOW) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        lots: int = 150_000,
+        now: datetime = DEFAULT_NOW,
+        *,
+        photo_base: str = PHOTO_BASE,
+        thumbnail_base: str | None = None,
+    ) -> None:
         """A market of that many lots, drawn from the seed, as it stands at `now` (aware, whole seconds).
+
+        `photo_base` is the root of every Image URL, `thumbnail_base` that of every Image Thumbnail (without it, the
+        real host and names that exist nowhere); both are roots of a `PhotoServer` of the same seed, or left out.
 
         Raises ValueError for more lots than eight-digit numbers have room for, or a `now` without time zone.
         """
@@ -96,7 +107,7 @@ class Market:
         self.seed = seed
         self._random = random.Random(seed ^ 0x5EED)
         self._draw = self._random.random
-        self._maker = LotMaker(seed=seed, clock=Clock(now))
+        self._maker = LotMaker(seed=seed, clock=Clock(now), photo_base=photo_base, thumbnail_base=thumbnail_base)
         self._last_number = FIRST_LOT
         self._rows: list[str] = []
         self._left: list[str] = []

@@ -16,22 +16,18 @@ import asyncio
 import gzip
 import hashlib
 import io
-import ipaddress
 import json
-import signal
-import socket
-import struct
-import sys
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import format_datetime, parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, Self
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
 from standin.feed_pages import refusal_page, site_export
 from standin.feed_quirks import QUIRKS, cut_in_row, inject
+from standin.server import LoopbackServer, close, html, serve_until_told, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -41,8 +37,6 @@ if TYPE_CHECKING:
 FEED_PATH: Final = "/FTPLSTDM/salesdata.cgi"
 ELSEWHERE_PATH: Final = "/elsewhere/salesdata.csv"
 CHUNK: Final = 256 * 1024
-#: Seconds a test waits for the server's thread before it is told that something hangs.
-PATIENCE: Final = 30
 
 
 @dataclass(kw_only=True)
@@ -57,15 +51,6 @@ class Request:
     key_accepted: bool
     fault: str | None = None
     status: int = 0
-
-
-@dataclass(kw_only=True)
-class Fault:
-    """A fault that answers the next `times` feed requests, or all of them, before the one behind it has its turn."""
-
-    name: str
-    times: int | None
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +78,7 @@ class FeedFile:
         }
 
 
-class FeedServer:
+class FeedServer(LoopbackServer):
     """The feed in a thread of its own, from `with` to the end of the block."""
 
     def __init__(
@@ -110,29 +95,25 @@ class FeedServer:
         `required_headers` maps a header to the text its value must contain (empty: it must be there); a request
         without it gets 403. Raises ValueError for a host that is not loopback.
         """
-        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-            message = f"the stand-in serves on loopback only, not on {host}"
-            raise ValueError(message)
+        known = {name: fault.options for name, fault in FAULTS.items()}
+        known |= {name: QUIRK_OPTIONS for name in QUIRKS if name not in FAULTS}
+        super().__init__(name="feed", host=host, ports={"feed": port}, faults=known)
         self.market = market
         self.key = key
-        self.host = host
-        self.port = port
         self.requests: list[Request] = []
         self._required = dict(required_headers or {})
-        self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._current = self._previous = self._render()
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="feed-stand-in", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
 
     @property
     def base_url(self) -> str:
         """The server's root, without a slash at the end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return self.address("feed")
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.ports["feed"]
 
     @property
     def url(self) -> str:
@@ -143,29 +124,6 @@ class FeedServer:
     def content(self) -> bytes:
         """The current file."""
         return self._current.body
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Listen; returns when requests are answered. Raises OSError if the port is taken."""
-        self._thread.start()
-        if not self._ready.wait(PATIENCE):
-            message = f"the feed stand-in did not start within {PATIENCE} seconds"
-            raise TimeoutError(message)
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-
-    def stop(self) -> None:
-        """Stop listening, end every answer under way, and wait for the thread."""
-        if self._loop is not None and self._stopping is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(PATIENCE)
 
     def advance(self, **shares: float) -> Advance:
         """Move the market on, with the arguments of `Market.advance`, and serve its next file."""
@@ -180,69 +138,23 @@ class FeedServer:
         Faults queue up: one that is spent makes room for the next. Raises ValueError for a name that is neither
         in FAULTS nor in QUIRKS, or an option it does not know.
         """
-        known = FAULTS[name].options if name in FAULTS else QUIRK_OPTIONS if name in QUIRKS else None
-        if known is None:
-            message = f"unknown fault {name!r}: choose one of {', '.join(FAULT_NAMES)}"
-            raise ValueError(message)
-        if wrong := sorted(options.keys() - known.keys()):
-            message = f"fault {name} has no option {', '.join(wrong)}; it knows {', '.join(known) or 'none'}"
-            raise ValueError(message)
-        if times is not None and times < 1:
-            message = f"times must be at least 1, or left out for always, not {times}"
-            raise ValueError(message)
-        with self._lock:
-            self._faults.append(Fault(name=name, times=times, options={**known, **options}))
-
-    def clear_faults(self) -> None:
-        """From now on all is well."""
-        with self._lock:
-            self._faults.clear()
+        self.faults.add(name, times, options)
 
     def _render(self) -> FeedFile:
         buffer = io.BytesIO()
         self.market.write(buffer)
         return FeedFile.of(buffer.getvalue(), format_datetime(self.market.now, usegmt=True))
 
-    def _next_fault(self) -> Fault | None:
-        with self._lock:
-            if not self._faults:
-                return None
-            fault = self._faults[0]
-            if fault.times is not None:
-                fault.times -= 1
-                if fault.times == 0:
-                    self._faults.pop(0)
-            return fault
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as failure:  # noqa: BLE001 - handed to the thread that waits in start()
-            self._failure = failure
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+    def applications(self) -> Mapping[str, web.Application]:
+        """The feed, its neighbours and the control."""
         app = web.Application()
         app.router.add_get(FEED_PATH, self._feed, allow_head=False)
         app.router.add_get(ELSEWHERE_PATH, self._elsewhere, allow_head=False)
         app.router.add_get("/login", self._login, allow_head=False)
         app.router.add_post("/control/advance", self._control_advance)
-        app.router.add_post("/control/fault", self._control_fault)
-        app.router.add_delete("/control/fault", self._control_clear)
-        app.router.add_get("/control/requests", self._control_requests)
+        self.add_control(app)
         app.on_response_prepare.append(_note_status)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, self.host, self.port)
-            await site.start()
-            self.port = runner.addresses[0][1]
-            self._ready.set()
-            await self._stopping.wait()
-        finally:
-            await runner.cleanup()
+        return {"feed": app}
 
     def _note(self, request: web.Request, *, key_accepted: bool) -> Request:
         query = {name: value for name, value in request.query.items() if name != "authKey"}
@@ -262,10 +174,10 @@ class FeedServer:
         note = self._note(request, key_accepted=key_accepted)
         for name, text in self._required.items():
             if text not in request.headers.get(name, "") or name not in request.headers:
-                return _page(refusal_page("denied"), status=403)
+                return html(refusal_page("denied"), status=403)
         if not key_accepted:
-            return _page(refusal_page("denied"))
-        fault = self._next_fault()
+            return html(refusal_page("denied"))
+        fault = self.faults.take()
         if fault is None:
             return _file(request, self._current)
         note.fault = fault.name
@@ -281,7 +193,7 @@ class FeedServer:
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         self._note(request, key_accepted=request.query.get("authKey") == self.key)
-        return _page(refusal_page("login"))
+        return html(refusal_page("login"))
 
     async def _control_advance(self, request: web.Request) -> web.Response:
         try:
@@ -291,38 +203,13 @@ class FeedServer:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(advance.counts() | {"now": advance.now.isoformat()})
 
-    async def _control_fault(self, request: web.Request) -> web.Response:
-        try:
-            order = json.loads(await request.text())
-            self.fault(order["name"], order.get("times"), **order.get("options") or {})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response({"fault": order["name"]})
-
-    async def _control_clear(self, _: web.Request) -> web.Response:
-        self.clear_faults()
-        return web.json_response({"fault": None})
-
-    async def _control_requests(self, _: web.Request) -> web.Response:
-        return web.json_response([asdict(request) for request in self.requests])
-
-    async def pause(self, seconds: float) -> bool:
-        """Wait that long, or until the server stops; whether it stopped."""
-        if self._stopping is None:
-            return True
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
-
     async def html_200(self, _: web.Request, *, kind: str) -> web.StreamResponse:
         """A refusal page with status 200."""
-        return _page(refusal_page(kind))
+        return html(refusal_page(kind))
 
     async def denied_403(self, _: web.Request, *, kind: str) -> web.StreamResponse:
         """A refusal page with status 403."""
-        return _page(refusal_page(kind), status=403)
+        return html(refusal_page(kind), status=403)
 
     async def rate_limited_429(self, _: web.Request, *, retry_after: int, as_date: bool) -> web.StreamResponse:
         """Too many requests, with Retry-After in seconds or as a date (counted from the market's now)."""
@@ -358,7 +245,7 @@ class FeedServer:
         response.content_length = len(file.body)
         await response.prepare(request)
         await _send(response, body)
-        _close(request)
+        close(request)
         return response
 
     async def empty(self, _: web.Request, *, header: bool) -> web.StreamResponse:
@@ -382,7 +269,7 @@ class FeedServer:
         for start in range(0, len(file.body), step):
             await response.write(file.body[start : start + step])
             if await self.pause(step / rate):
-                _close(request)
+                close(request)
                 return response
         return response
 
@@ -401,7 +288,7 @@ class FeedServer:
         await response.prepare(request)
         await _send(response, cut_in_row(file.body, at))
         await self.pause(seconds)
-        _close(request, reset=reset)
+        close(request, reset=reset)
         return response
 
     async def stale(self, request: web.Request, *, when: str) -> web.StreamResponse:
@@ -449,45 +336,17 @@ async def _note_status(request: web.Request, response: web.StreamResponse) -> No
         request[_NOTE].status = response.status
 
 
-def _page(body: bytes, *, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type="text/html", charset="utf-8")
-
-
 def _file(request: web.Request, file: FeedFile, extra: Mapping[str, str] | None = None) -> web.Response:
     """The whole file, or 304 if the client has it. Ranges are not supported, as at the real feed."""
     headers = {**file.headers, **(extra or {})}
-    if _has(request, file):
+    if unchanged(request, etag=file.etag, last_modified=file.last_modified):
         return web.Response(status=304, headers={"ETag": file.etag, "Last-Modified": file.last_modified})
     return web.Response(body=file.body, headers={**headers, "Accept-Ranges": "none"})
-
-
-def _has(request: web.Request, file: FeedFile) -> bool:
-    known = request.headers.get("If-None-Match")
-    if known is not None:
-        return known.strip() == "*" or file.etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]
-    since = request.headers.get("If-Modified-Since")
-    try:
-        return since is not None and parsedate_to_datetime(since) >= parsedate_to_datetime(file.last_modified)
-    except (TypeError, ValueError):
-        return False
 
 
 async def _send(response: web.StreamResponse, body: bytes) -> None:
     for start in range(0, len(body), CHUNK):
         await response.write(body[start : start + CHUNK])
-
-
-def _close(request: web.Request, *, reset: bool = False) -> None:
-    """End the connection although the answer is not complete, politely or with a reset."""
-    transport = request.transport
-    if transport is None:
-        return
-    if reset:
-        # Lingering for zero seconds makes the kernel answer with RST instead of FIN.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    else:
-        transport.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -522,10 +381,5 @@ FAULT_NAMES: Final = (*FAULTS, *(name for name in QUIRKS if name not in FAULTS))
 
 def serve_forever(market: Market, *, host: str, port: int, key: str) -> None:
     """Serve until SIGINT or SIGTERM. One line of JSON on standard output says when and where it answers."""
-    done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: done.set())
-    with FeedServer(market, host=host, port=port, key=key) as server:
-        sys.stdout.write(json.dumps({"url": server.url}) + "\n")
-        sys.stdout.flush()
-        done.wait()
+    server = FeedServer(market, host=host, port=port, key=key)
+    serve_until_told(server, lambda: {"url": server.url})
