@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-__all__ = ["configure", "pairs", "redact"]
+__all__ = ["also", "configure", "pairs", "redact"]
 
 FILE_BYTES = 10_000_000
 OLD_FILES = 5
@@ -47,13 +47,22 @@ def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger
     for handler in [each for each in root.handlers if isinstance(each, (LogFile, Console))]:
         root.removeHandler(handler)
         handler.close()
-    root.addHandler(file)
-    if console:
-        root.addHandler(Console())
+    for handler in (file, Console()) if console else (file,):
+        handler.setLevel(settings.log_level)  # a library, as Scrapy, may lower the level of the root
+        root.addHandler(handler)
     root.setLevel(settings.log_level)
     logger = logging.getLogger(name)
     _watch(logger, console=console)
     return logger
+
+
+def also(path: Path) -> None:
+    """Send all logs of this process to one more file, until `configure` is called again. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    root = logging.getLogger()
+    file = LogFile(path)
+    file.setLevel(root.level)
+    root.addHandler(file)
 
 
 def pairs(**values: object) -> str:

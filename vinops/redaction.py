@@ -23,8 +23,13 @@ _known: frozenset[str] = frozenset()
 
 def remember(settings: Settings) -> None:
     """Mask the secrets of these settings in every later call of `redact` in this process."""
+    remember_secrets(*settings.secrets())
+
+
+def remember_secrets(*secrets: Secret) -> None:
+    """Mask these too: secrets that the settings name without holding them, as the proxies in PROXY_LIST_FILE."""
     global _known
-    _known |= _spellings(settings.secrets())
+    _known |= _spellings(secrets)
 
 
 def redact(text: str, settings: Settings | None = None) -> str:
