@@ -339,6 +339,35 @@ UNION ALL
   GROUP BY flag.flag
   ORDER BY 3 DESC;
 
+CREATE TABLE public.lot_photos (
+    lot_id bigint NOT NULL,
+    state text DEFAULT 'missing'::text NOT NULL,
+    due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    listed integer,
+    stored integer DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    reason text,
+    settled_at timestamp with time zone,
+    lease_owner text,
+    lease_token bigint DEFAULT 0 NOT NULL,
+    lease_expires_at timestamp with time zone,
+    CONSTRAINT lot_photos_state_check CHECK ((state = ANY (ARRAY['missing'::text, 'ok'::text, 'partial'::text, 'none_yet'::text, 'gone'::text, 'failed'::text])))
+)
+WITH (fillfactor='80');
+
+CREATE VIEW audit.v_photo_coverage AS
+ SELECT COALESCE(lot_photos.state, 'missing'::text) AS state,
+    count(*) AS lots,
+    round(((count(*))::numeric / NULLIF(sum(count(*)) OVER (), (0)::numeric)), 4) AS share,
+    COALESCE(sum(lot_photos.listed), (0)::bigint) AS listed,
+    COALESCE(sum(lot_photos.stored), (0)::bigint) AS stored,
+    min(lot_photos.due_at) FILTER (WHERE (lot_photos.due_at > '-infinity'::timestamp with time zone)) AS next_due_at
+   FROM (public.lots
+     LEFT JOIN public.lot_photos ON ((lots.id = lot_photos.lot_id)))
+  WHERE (lots.status = 'active'::text)
+  GROUP BY COALESCE(lot_photos.state, 'missing'::text)
+  ORDER BY (count(*)) DESC;
+
 CREATE VIEW audit.v_unknown_rate AS
  SELECT v_column_coverage.column_name,
     v_column_coverage.lots,
@@ -447,22 +476,6 @@ ALTER TABLE public.images ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE public.lot_photos (
-    lot_id bigint NOT NULL,
-    state text DEFAULT 'missing'::text NOT NULL,
-    due_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    listed integer,
-    stored integer DEFAULT 0 NOT NULL,
-    failures integer DEFAULT 0 NOT NULL,
-    reason text,
-    settled_at timestamp with time zone,
-    lease_owner text,
-    lease_token bigint DEFAULT 0 NOT NULL,
-    lease_expires_at timestamp with time zone,
-    CONSTRAINT lot_photos_state_check CHECK ((state = ANY (ARRAY['missing'::text, 'ok'::text, 'partial'::text, 'none_yet'::text, 'gone'::text, 'failed'::text])))
-)
-WITH (fillfactor='80');
 
 CREATE SEQUENCE public.lot_photos_token
     START WITH 1

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import psycopg
-    from psycopg import Connection
+    from psycopg import AsyncConnection, Connection
     from psycopg.rows import TupleRow
+    from psycopg_pool import AsyncConnectionPool
 
     from vinops.config import Settings
 
@@ -84,6 +85,51 @@ def connect(settings: Settings, *, application: str, autocommit: bool = False) -
     return connection
 
 
+def async_pool(
+    settings: Settings, *, application: str, size: int = 4
+) -> AsyncConnectionPool[AsyncConnection[TupleRow]]:
+    """Return up to `size` connections for an event loop: `await pool.open()` before the first use, `await
+    pool.close()` after the last; opening it again in between does nothing.
+
+    Connections are in autocommit, in UTC and UTF-8. As `connect` does, and with its errors, this makes sure that the
+    schema fits; it blocks meanwhile, for seconds if the embedded server has to start. A connection that broke, as when
+    the server was restarted, is replaced when it is next asked for; the embedded server is started again for it. One
+    that cannot be had within READY_SECONDS, or the `timeout` asked for, raises DatabaseError.
+    """
+    import asyncio
+    import logging
+
+    from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
+    from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+    class Pool(AsyncConnectionPool[AsyncConnection[TupleRow]]):
+        async def getconn(self, timeout: float | None = None) -> AsyncConnection[TupleRow]:  # noqa: ASYNC109 # theirs
+            try:
+                return await super().getconn(timeout)
+            except PoolTimeout as error:
+                raise DatabaseError(
+                    f"no connection to the database: {error}; the log says why, or all {size} were in use\n"
+                    f"{_remedy(settings)}"
+                ) from None
+
+    async def address() -> str:
+        return await asyncio.to_thread(_address, settings, application)
+
+    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)  # at INFO it tells of every statement
+    connect(settings, application=application).close()
+    return Pool(
+        address,
+        kwargs={"autocommit": True},
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=READY_SECONDS,
+        check=Pool.check_connection,
+        name=application,
+    )
+
+
 def migrate(settings: Settings) -> list[str]:
     """Apply the migrations that the database lacks and return their names in order. Raises DatabaseError.
 
@@ -136,26 +182,31 @@ def _open(settings: Settings, application: str) -> Connection[TupleRow]:
     """Connect in autocommit. A server that is starting, recovering from a crash, or that died a moment ago is waited
     for; anything else raises DatabaseError at once."""
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict
 
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            address = url(settings)
-            own = conninfo_to_dict(address).get("options", "")
-            return psycopg.connect(
-                address,
-                autocommit=True,
-                application_name=application,
-                connect_timeout=CONNECT_SECONDS,
-                client_encoding="UTF8",
-                options=f"{own} -c timezone=UTC".strip(),
-            )
+            return psycopg.connect(_address(settings, application), autocommit=True)
         except psycopg.Error as error:
             text = redact(str(error), settings).strip()
             if not _is_passing(text, settings) or time.monotonic() > deadline:
                 raise DatabaseError(f"no connection to the database: {text}\n{_remedy(settings)}") from None
         time.sleep(0.1)
+
+
+def _address(settings: Settings, application: str) -> str:
+    """Return a connection string with what all our connections have in common. See `url`."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    address = url(settings)
+    own = conninfo_to_dict(address).get("options", "")
+    return make_conninfo(
+        address,
+        application_name=application,
+        connect_timeout=CONNECT_SECONDS,
+        client_encoding="UTF8",
+        options=f"{own} -c timezone=UTC".strip(),
+    )
 
 
 def _is_passing(text: str, settings: Settings) -> bool:

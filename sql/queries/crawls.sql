@@ -1,0 +1,26 @@
+-- The runs of the crawls.
+
+-- name: begin_run
+-- A run begins.
+insert into ops.crawl_runs (spider, worker, machine, pid, arguments, unit)
+values (%(spider)s, %(worker)s, %(machine)s, %(pid)s, %(arguments)s, %(unit)s)
+returning id;
+
+-- name: beat
+-- How far a run is; at its end also why it ended.
+update ops.crawl_runs
+set
+    heartbeat_at = clock_timestamp(),
+    finished_at = case when %(reason)s::text is not null then clock_timestamp() end,
+    reason = %(reason)s,
+    done = %(done)s,
+    total = %(total)s,
+    items = %(items)s,
+    bytes = %(bytes)s,
+    refusals = %(refusals)s,
+    items_per_minute = %(items_per_minute)s,
+    expected_end = clock_timestamp() + make_interval(secs => %(seconds_left)s),
+    current_item = %(current_item)s,
+    last_items = %(last_items)s,
+    stats = %(stats)s
+where id = %(id)s;

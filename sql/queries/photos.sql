@@ -1,0 +1,219 @@
+-- The work of the photo crawl: which lots, who has them, and what came of them.
+
+-- name: enlist_lots
+-- Give every active lot that the feed brought since the last run its row here.
+insert into lot_photos (lot_id)
+select lots.id
+from lots
+left join lot_photos on lots.id = lot_photos.lot_id
+where
+    lots.status = 'active'
+    and lot_photos.lot_id is null
+on conflict (lot_id) do nothing;
+
+-- name: lease_due_lots
+-- Lease the next lots that are due, the first to disappear first: the soonest sale, then the newest lot. Lots under
+-- another lease are skipped; an expired lease is free. The token makes this lease newer than all before it.
+with free as (
+    select lot_photos.lot_id
+    from lot_photos
+    inner join lots on lot_photos.lot_id = lots.id
+    where
+        lots.status = 'active'
+        and lots.image_url is not null
+        and lot_photos.due_at <= now()
+        and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
+    order by coalesce(lots.sale_at, lots.sale_date) asc nulls last, lots.id desc
+    limit %(count)s
+    for update of lot_photos skip locked
+),
+
+leased as (
+    update lot_photos
+    set
+        lease_owner = %(owner)s,
+        lease_token = nextval('lot_photos_token'),
+        lease_expires_at = now() + make_interval(secs => %(seconds)s)
+    from free
+    where lot_photos.lot_id = free.lot_id
+    returning lot_photos.lot_id, lot_photos.lease_token
+)
+
+select
+    lots.id,
+    lots.lot_external_id,
+    lots.vin,
+    lots.image_url,
+    leased.lease_token
+from leased
+inner join lots on leased.lot_id = lots.id
+order by coalesce(lots.sale_at, lots.sale_date) asc nulls last, lots.id desc;
+
+-- name: lease_named_lots
+-- Lease lots by their number or VIN, due or not, unless another crawl has them.
+with free as (
+    select lot_photos.lot_id
+    from lot_photos
+    inner join lots on lot_photos.lot_id = lots.id
+    where
+        (lots.lot_external_id = any(%(lots)s::bigint[]) or lots.vin = any(%(vins)s::text[]))
+        and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
+    order by lots.id
+    for update of lot_photos skip locked
+),
+
+leased as (
+    update lot_photos
+    set
+        lease_owner = %(owner)s,
+        lease_token = nextval('lot_photos_token'),
+        lease_expires_at = now() + make_interval(secs => %(seconds)s)
+    from free
+    where lot_photos.lot_id = free.lot_id
+    returning lot_photos.lot_id, lot_photos.lease_token
+)
+
+select
+    lots.id,
+    lots.lot_external_id,
+    lots.vin,
+    lots.image_url,
+    leased.lease_token
+from leased
+inner join lots on leased.lot_id = lots.id
+order by lots.id;
+
+-- name: enlist_named_lots
+-- Give lots that are named by number or VIN their row here, whatever their status.
+insert into lot_photos (lot_id)
+select lots.id
+from lots
+where
+    lots.lot_external_id = any(%(lots)s::bigint[])
+    or lots.vin = any(%(vins)s::text[])
+on conflict (lot_id) do nothing;
+
+-- name: count_named_lots
+-- How many lots go by these numbers and VINs.
+select count(*)
+from lots
+where
+    lots.lot_external_id = any(%(lots)s::bigint[])
+    or lots.vin = any(%(vins)s::text[]);
+
+-- name: count_due_lots
+-- How many lots are due and free.
+select count(*)
+from lot_photos
+inner join lots on lot_photos.lot_id = lots.id
+where
+    lots.status = 'active'
+    and lots.image_url is not null
+    and lot_photos.due_at <= now()
+    and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now());
+
+-- name: renew_leases
+-- Keep the leases of the lots that are still in work.
+update lot_photos
+set lease_expires_at = now() + make_interval(secs => %(seconds)s)
+where
+    lease_owner = %(owner)s
+    and lease_token = any(%(tokens)s::bigint[]);
+
+-- name: release_leases
+-- Give lots back untouched: they are free at once.
+update lot_photos
+set
+    lease_owner = null,
+    lease_expires_at = null
+where
+    lease_owner = %(owner)s
+    and lease_token = any(%(tokens)s::bigint[]);
+
+-- name: known_photos
+-- The photos that are stored of a lot, by address, and those of earlier lots of the same vehicle, by content.
+select
+    images.source_url,
+    images.seq,
+    images.content_hash,
+    images.storage_key,
+    images.lot_id = %(lot_id)s as is_own
+from images
+where
+    images.lot_id = %(lot_id)s
+    or images.vin = %(vin)s;
+
+-- name: hold_lease
+-- Lock the lot's row for the transaction that settles it; no row if the lease is another's by now.
+select lot_id
+from lot_photos
+where
+    lot_id = %(lot_id)s
+    and lease_token = %(token)s
+    and lease_owner = %(owner)s
+for update;
+
+-- name: add_photo
+-- Record a stored photo. One that is known by its address keeps its row.
+insert into images (
+    lot_id, vin, seq, variant, source_url, storage_key, content_hash, content_type, width, height, bytes
+)
+values (
+    %(lot_id)s,
+    %(vin)s,
+    %(seq)s,
+    %(variant)s,
+    %(source_url)s,
+    %(storage_key)s,
+    %(content_hash)s,
+    %(content_type)s,
+    %(width)s,
+    %(height)s,
+    %(bytes)s
+)
+on conflict (lot_id, source_url) do nothing;
+
+-- name: renumber_photos
+-- A photo that was added shifts the numbers of the others: only the numbers change.
+update images
+set seq = listed.seq
+from unnest(%(urls)s::text[], %(seqs)s::integer[]) as listed (source_url, seq)
+where
+    images.lot_id = %(lot_id)s
+    and images.source_url = listed.source_url
+    and images.seq <> listed.seq;
+
+-- name: drop_superseded
+-- A photo that is there in its best size has its smaller size no more.
+delete from images
+using images as better
+where
+    images.lot_id = %(lot_id)s
+    and images.variant = 'ful'
+    and better.lot_id = images.lot_id
+    and better.variant = 'hrs'
+    and better.source_url = replace(images.source_url, '_ful.', '_hrs.');
+
+-- name: settle_lot
+-- End a lot's lease with what came of it and when it is due again: after each failure in a row twice as late, up to
+-- 32 times.
+update lot_photos
+set
+    state = %(state)s,
+    reason = %(reason)s,
+    due_at = now()
+    + make_interval(secs => %(due_seconds)s)
+    * case when %(is_failure)s then power(2, least(failures, 5)) else 1 end,
+    listed = coalesce(%(listed)s, listed),
+    stored = (
+        select count(*)
+        from images
+        where
+            images.lot_id = lot_photos.lot_id
+            and images.variant <> 'thb'
+    ),
+    failures = case when %(is_failure)s then failures + 1 else 0 end,
+    settled_at = now(),
+    lease_owner = null,
+    lease_expires_at = null
+where lot_id = %(lot_id)s;

@@ -1,0 +1,216 @@
+"""How often a host is asked: a budget and a breaker for each, in the database, shared by all crawls on all machines.
+
+Nothing is held while a process waits: one that dies leaves at most a place in the budget unused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from vinops.config import PACES
+from vinops.database import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from psycopg_pool import AsyncConnectionPool
+
+DAY = 86_400.0  # seconds: the longest that a host is left alone for its Retry-After
+
+
+class BreakerOpen(Exception):  # noqa: N818 # a state, not a fault
+    """The host refused before, lastly in the way `kind`: nobody asks it before `until`. Raised by Budgets."""
+
+    def __init__(self, host: str, until: datetime, kind: str) -> None:
+        """Say which host, and until when."""
+        super().__init__(f"{host} refused ({kind}): not asked until {until:%Y-%m-%d %H:%M} UTC")
+        self.host, self.until, self.kind = host, until, kind
+
+
+class DailyCapReached(Exception):  # noqa: N818 # a state, not a fault
+    """The host was asked `cap` times on this day (UTC): as often as it may be. Raised by Budgets."""
+
+    def __init__(self, host: str, cap: int) -> None:
+        """Say which host, and what sets the cap."""
+        super().__init__(f"{host} was asked {cap} times today, as often as VINOPS_DAILY_REQUESTS allows")
+        self.host, self.cap = host, cap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Gaps in seconds: between two lots, between two pages of a host, between two images of a host."""
+
+    lot_gap: float
+    page_gap: float
+    image_gap: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A place in a host's budget: when its request may start, by the database's clock, and in how many seconds."""
+
+    starts_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenBreaker:
+    """A host that is not asked before `until`, because it refused, lastly in the way `kind`."""
+
+    host: str
+    until: datetime
+    kind: str
+
+
+_PACES = {
+    "careful": Pace(lot_gap=24, page_gap=3, image_gap=0.5),  # 2.5 lots a minute
+    "steady": Pace(lot_gap=0, page_gap=3, image_gap=0.5),
+    "none": Pace(lot_gap=0, page_gap=0, image_gap=0),
+}
+
+
+def pace(name: str, *, speed: float = 1.0) -> Pace:
+    """Return a pace by its name, its gaps divided by `speed`, as for a clock that runs so much faster.
+
+    `none` is for hosts that `is_loopback` knows; that is the caller's to check. Raises ValueError for a name that is
+    not in config.PACES and for a speed that is not above 0.
+    """
+    if name not in _PACES or not speed > 0:
+        raise ValueError(f"no pace {name!r} at speed {speed}: use one of {', '.join(PACES)}, and a speed above 0")
+    found = _PACES[name]
+    return Pace(lot_gap=found.lot_gap / speed, page_gap=found.page_gap / speed, image_gap=found.image_gap / speed)
+
+
+def is_loopback(host_port: str) -> bool:
+    """Tell whether `host` or `host:port` is this machine, by the name alone: what would have to be resolved is not."""
+    try:
+        parts = urlsplit(f"//{host_port}")
+        is_plain = parts.netloc == host_port and "@" not in host_port
+        name = parts.hostname if is_plain and parts.hostname else host_port  # urlsplit finds no host in a bare ::1
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header asks for, from 0 to a day; None for nothing and for nonsense.
+
+    It holds seconds or a date (RFC 9110, section 10.2.3); a time that is over is 0. `now` has a time zone.
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", text):
+        seconds = float(text)
+    else:
+        try:
+            moment = parsedate_to_datetime(text)
+            seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), DAY)
+
+
+class Budgets:
+    """The budgets as one crawl asks for them. Methods raise DatabaseError without a connection, and psycopg's errors
+    if it breaks under them.
+
+    Each is one transaction, decided by the database and its clock: a process that dies in one has done all of it or
+    nothing. A broken connection may hide that it was done; what is then done again costs a place unused, or counts a
+    refusal twice.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Any], *, daily: int, refusals: int, open_seconds: float) -> None:
+        """`daily` requests a host and day (UTC); `refusals` in a row open its breaker, first for `open_seconds`."""
+        self._pool = pool
+        self._daily = daily
+        self._refusals = refusals
+        self._open_seconds = open_seconds
+        self._queries = queries("politeness")
+        self._refusing: set[str] = set()  # hosts with refusals to clear, as far as this crawl knows
+
+    async def reserve(self, host: str, gap: float) -> float:
+        """Reserve the host's next request and return the seconds until it may start; see `place`."""
+        return (await self.place(host, gap)).seconds
+
+    async def place(self, host: str, gap: float) -> Place:
+        """Reserve the host's next request and count it; the one after it starts `gap` seconds later at the soonest.
+
+        Raises BreakerOpen and DailyCapReached; nothing is reserved or counted then. Raises ValueError for a gap below
+        0. Who has reserved may go ahead even if the host is postponed or its breaker opens meanwhile.
+        """
+        if not gap >= 0:
+            raise ValueError(f"a gap is 0 seconds or more, not {gap}")
+        asked = {"host": host, "gap": float(gap), "daily": self._daily}
+        async with self._pool.connection() as connection:
+            while True:
+                row = await (await connection.execute(self._queries["reserve_request"], asked)).fetchone()
+                if row is not None:
+                    break
+                why = await (await connection.execute(self._queries["blocked_by"], asked)).fetchone()
+                if why is not None:
+                    until, kind, is_open, is_used_up = why
+                    if is_open:
+                        raise BreakerOpen(host, until, kind)
+                    if is_used_up:
+                        raise DailyCapReached(host, self._daily)
+                # Between the two statements the breaker closed or the day ended: ask again.
+        starts_at, seconds, is_refusing = row
+        if is_refusing:
+            self._refusing.add(host)
+        return Place(starts_at=starts_at, seconds=max(float(seconds), 0.0))
+
+    async def postpone(self, host: str, seconds: float) -> None:
+        """Have nobody reserve a request to the host that starts within so many seconds, a day at the most.
+
+        A shorter time never takes back a longer one.
+        """
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                self._queries["postpone_requests"], {"host": host, "seconds": min(max(float(seconds), 0.0), DAY)}
+            )
+
+    async def refused(self, host: str, kind: str, *, at_once: bool = False) -> datetime | None:
+        """Count a refusal; return until when the breaker is open, opened by this refusal or before, None if it is not.
+
+        It opens after as many refusals in a row as __init__ was given, or at once; and at the first refusal after it
+        has closed, unless there was a success in between. Each time in a row it is open twice as long, a day at the
+        most, until it was not open for a day.
+        """
+        about = {
+            "host": host,
+            "kind": kind,
+            "at_once": at_once,
+            "refusals": self._refusals,
+            "seconds": float(self._open_seconds),
+        }
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(self._queries["count_refusal"], about)
+            await connection.execute(self._queries["open_breaker"], about)
+            row = await (await connection.execute(self._queries["open_until"], about)).fetchone()
+        self._refusing.add(host)  # now, not before: a success that came meanwhile was before it
+        return row[0] if row else None
+
+    async def succeeded(self, host: str) -> bool:
+        """End the host's row of refusals, unless its breaker is open; that takes a statement only if this crawl knows
+        of refusals, by `refused` or by what its last `place` found.
+
+        Return whether the breaker had been open before: what the owner was told has passed.
+        """
+        if host not in self._refusing:
+            return False
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(self._queries["clear_refusals"], {"host": host})).fetchone()
+        self._refusing.discard(host)
+        return bool(row and row[0])
+
+    async def open_breakers(self, hosts: Collection[str]) -> list[OpenBreaker]:
+        """Return those of the hosts whose breaker is open, by name."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(self._queries["open_breakers"], {"hosts": list(hosts)})
+            rows = await cursor.fetchall()
+        return [OpenBreaker(host=host, until=until, kind=kind) for host, until, kind in rows]
