@@ -117,11 +117,12 @@ def demo(
     *,
     # At least what a file must have (VINOPS_FEED_MIN_ROWS is 1,000) when some of its rows are broken.
     lots: Annotated[int, typer.Option(min=1250, max=1_000_000, help="How many lots the first file has.")] = 150_000,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever an earlier demo left.")] = False,
 ) -> None:
-    """Show the feed end to end on this machine: database, stand-in, three files, the operators' queries."""
+    """Show the feed and the photos end to end on this machine: database, stand-ins, the operators' queries."""
     from ops.demo import run
 
-    raise typer.Exit(run(lots))
+    raise typer.Exit(run(lots, fresh=fresh))
 
 
 def _settings() -> config.Settings:

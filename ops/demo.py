@@ -1,7 +1,8 @@
-"""`vinops demo`: the feed end to end on this machine, from an empty folder, with a stand-in for the source.
+"""`vinops demo`: the feed and the photos end to end on this machine, with stand-ins for the sources.
 
-It asks for nothing and touches nothing but `var/demo` below the current folder, which each run empties first. No
-setting of the user counts here: not in the environment, not in `.env`, not as a systemd credential.
+It asks for nothing and touches nothing but `var/demo` below the current folder. The first run begins with an empty
+folder; a later one finds everything there and shows that nothing is fetched or loaded twice. No setting of the user
+counts here: not in the environment, not in `.env`, not as a systemd credential.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from ops import demo_photos
 from ops.cli import Format, run_sql
 from vinops import config, database, embedded
 from vinops.redaction import redact
@@ -37,6 +39,7 @@ FOLDER = Path("var/demo")
 LOTS = 150_000
 BROKEN_ROWS = 3
 WIDTH = 80
+NOTE = "demo.json"
 PATIENCE = 10  # seconds for a process to end, or for another user of the demo's database to leave
 
 ONE_LOT = (
@@ -82,15 +85,51 @@ class DemoFailed(Exception):  # noqa: N818 # as FetchFailed: how a piece of work
     """The demo cannot go on. The message says why and what mends it."""
 
 
-def run(lots: int = LOTS) -> int:
+WITHOUT_PHOTOS = (
+    "SELECT COUNT(*) FROM lots WHERE status='active' "
+    "AND id NOT IN (SELECT DISTINCT lot_id FROM images WHERE lot_id IS NOT NULL)"
+)
+PHOTOS = (
+    (
+        "How far are the photos of the active lots?",
+        "SELECT state, lots, share, listed, stored FROM audit.v_photo_coverage",
+        False,
+    ),
+    (
+        "How many lots have photos, and which came last?",
+        "SELECT COUNT(DISTINCT lot_id) FROM images WHERE lot_id IS NOT NULL",
+        False,
+    ),
+    (
+        "",
+        "SELECT vin, lot_id, seq, bytes, created_at FROM images ORDER BY created_at DESC LIMIT 5",
+        False,
+    ),
+    (
+        "How many active lots have none yet?",
+        WITHOUT_PHOTOS,
+        False,
+    ),
+    (
+        "What did the crawls do?",
+        "SELECT spider, done, total, items AS photos, bytes, refusals, reason FROM ops.crawl_runs ORDER BY id",
+        False,
+    ),
+)
+"""The operators' queries on the photos."""
+
+
+def run(lots: int = LOTS, *, fresh: bool = False) -> int:
     """Show the feed with so many lots and return the exit code: 0 done, 1 failed, 130 interrupted.
+
+    `fresh` begins with an empty folder whatever an earlier demo left.
 
     Whenever it ends, by itself, by a signal or by an error, the stand-in has ended too, and the database server stops
     a moment later. Killed by SIGKILL it leaves the stand-in running.
     """
     try:
         with _signals(), ExitStack() as cleanup:
-            Demo(FOLDER, lots, cleanup).run()
+            Demo(FOLDER, lots, cleanup, fresh=fresh).run()
     except DemoFailed as failure:
         typer.echo(f"vinops demo: {redact(str(failure))}", err=True)
         return 1
@@ -103,8 +142,11 @@ def run(lots: int = LOTS) -> int:
 class Demo:
     """One showing: the folder, the database in it and the feed beside it."""
 
-    def __init__(self, folder: Path, lots: int, cleanup: ExitStack) -> None:
+    def __init__(self, folder: Path, lots: int, cleanup: ExitStack, *, fresh: bool) -> None:
         """Whatever is started is ended by `cleanup`."""
+        self._fresh = fresh
+        self._earlier: dict[str, Any] = {}
+        self._photos: dict[str, str] = {}
         self._folder = folder
         self._lots = lots
         self._cleanup = cleanup
@@ -118,29 +160,47 @@ class Demo:
         began = time.monotonic()
         self._begin()
         self._start_feed()
-        sha256 = self._first_file()
-        self._next_file()
-        self._same_file()
-        self._queries()
+        if self._earlier:
+            sha256 = str(self._earlier["sha256"])
+            self._control("POST", "advance", {})  # as far as the earlier demo came
+            _title("3. The feed: nothing new costs one request")
+            self._etl_run()
+        else:
+            sha256 = self._first_file()
+            self._next_file()
+            self._same_file()
+        self._ask_operators("6. What the operators ask", OPERATORS)
         self._archive(sha256)
+        self._photograph()
+        self._ask_operators("9. What the operators ask of the photos", PHOTOS)
+        self._note(sha256)
         self._where(time.monotonic() - began)
 
     def _begin(self) -> None:
-        _say("vinops demo: the feed, end to end, on this machine.")
+        _say("vinops demo: the feed and the photos, end to end, on this machine.")
         _say(
-            f"Everything it makes lies in {self._folder}, which every run empties first. No setting of yours is read "
-            "here, neither from the environment nor from .env: not even DATABASE_URL."
+            f"Everything it makes lies in {self._folder}. No setting of yours is read here, neither from the "
+            "environment nor from .env: not even DATABASE_URL."
         )
         _title("1. A database")
         began = time.monotonic()
-        self._cleanup.enter_context(_emptied(self._folder, self._settings))
+        wanted = {"lots": self._lots, "migrations": sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))}
+        self._earlier = self._cleanup.enter_context(_held(self._folder, self._settings, {} if self._fresh else wanted))
         self._cleanup.callback(embedded.release, self._settings.data_dir)
         _command("vinops migrate")
         applied = database.migrate(self._settings)
-        _say(
-            f"An embedded PostgreSQL {embedded.MAJOR} in {self._folder}/postgres, made and started, and "
-            f"{len(applied)} migrations applied, in {time.monotonic() - began:.1f} s."
-        )
+        seconds = time.monotonic() - began
+        if self._earlier:
+            _say(
+                f"The embedded PostgreSQL {embedded.MAJOR} of an earlier demo in {self._folder}/postgres, started in "
+                f"{seconds:.1f} s. It knows the feed and the photos: see what is not done twice. To begin anew, add "
+                "--fresh."
+            )
+        else:
+            _say(
+                f"An embedded PostgreSQL {embedded.MAJOR} in {self._folder}/postgres, made and started, and "
+                f"{len(applied)} migrations applied, in {seconds:.1f} s."
+            )
 
     def _start_feed(self) -> None:
         _title("2. A feed")
@@ -148,9 +208,17 @@ class Demo:
             f"A stand-in for the member feed, on this machine only: {self._lots:,} lots, written from a seed. "
             f"{BROKEN_ROWS} rows of its first file end too early, as they do in real ones."
         )
+        process, photos = demo_photos.start(self._environment, self._folder, self._earlier.get("ports", {}))
+        self._cleanup.callback(_end, process)
+        if photos is None:
+            raise DemoFailed("the stand-in of the photos did not start: see its message above")
+        self._photos = photos
         _command("python -m standin.feed serve", rows=self._lots)
         process = subprocess.Popen(
-            [sys.executable, "-m", "standin.feed", "serve", "--rows", str(self._lots)],
+            [
+                *(sys.executable, "-m", "standin.feed", "serve", "--rows", str(self._lots)),
+                *("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"]),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             cwd=self._folder,
@@ -185,14 +253,52 @@ class Demo:
         _title("5. Once more: nothing new costs one request")
         self._etl_run()
 
-    def _queries(self) -> None:
-        _title("6. What the operators ask")
-        for number, (question, statement, is_wide) in enumerate(OPERATORS):
+    def _ask_operators(self, title: str, queries: tuple[tuple[str, str, bool], ...]) -> None:
+        _title(title)
+        for number, (question, statement, is_wide) in enumerate(queries):
             if number:
                 typer.echo()
-            _say(question)
+            if question:
+                _say(question)
             _command(f"vinops sql{' -x' if is_wide else ''}", statement)
             run_sql(self._settings, statement, Format.EXPANDED if is_wide else Format.TABLE, write=False)
+
+    def _photograph(self) -> None:
+        _title("8. The photos: every lot, before it disappears")
+        with_page = demo_photos.has_browser()
+        with database.connect(self._settings, application="vinops demo") as connection:
+            listed, on_page = demo_photos.lots(connection, with_page=with_page)
+        _say(
+            f"The {len(listed)} lots that are sold first. The feed names for each an address that lists all its "
+            f"photos. After {demo_photos.SESSION_LOTS} lots a session ends and the next begins."
+        )
+        if on_page:
+            _say(f"The list of lot {on_page} is empty, as some are: its page is read in Chromium, logged in.")
+        elif not with_page:
+            _say("No Chromium is installed (apt-get install chromium): no lot is looked at in the browser.")
+        numbers = [*listed, *([on_page] if on_page else [])]
+        self._environment |= demo_photos.settings_of(self._photos, with_page=on_page is not None)
+        _command(f"scrapy crawl lot_photos -a lot={numbers[0]},…")
+        crawled = demo_photos.crawl(self._environment, self._folder, numbers)
+        scraped = crawled.told("Scraped: lot")
+        for line in [*scraped[:3], *crawled.told(" session "), *scraped[-2:]]:
+            _say(line, indent="    ")
+        if crawled.exit_code or len(scraped) < len(numbers):
+            raise DemoFailed(
+                f"`scrapy crawl lot_photos` ended with {crawled.exit_code}: read {self._folder}/logs/photo-scraper.log"
+            )
+        new = sum(int(line.partition("new=")[2].split()[0]) for line in scraped)
+        _say(
+            f"{len(scraped)} lots, {new} photos fetched."
+            + ("" if new else " All were here already: none was asked for.")
+        )
+
+    def _note(self, sha256: str) -> None:
+        """Leave word for the next demo of what is here. Without it, it begins with an empty folder."""
+        ports = {name: urlsplit(self._photos[f"{name}_url"]).port for name in ("api", "cdn", "site")}
+        migrations = sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))
+        note = {"lots": self._lots, "migrations": migrations, "sha256": sha256, "ports": ports}
+        self._folder.joinpath(NOTE).write_text(json.dumps(note))
 
     def _archive(self, served: str) -> None:
         _title("7. The archive gives back every byte")
@@ -223,7 +329,8 @@ class Demo:
         for name, path in {
             "database": "postgres, started by whatever command needs it",
             "archive": "raw/copart/YYYY/MM/DD/HHMM.csv.zst",
-            "log": "logs/etl.log",
+            "photos": "photos/LOT/SHA256.jpg",
+            "logs": "logs/etl.log, logs/photo-scraper.log",
             "the last file": "state/copart, what the next file is compared with",
         }.items():
             _say(f"{name:<15}{self._folder}/{path}")
@@ -300,10 +407,11 @@ class Demo:
 
 
 @contextmanager
-def _emptied(folder: Path, settings: config.Settings) -> Iterator[None]:
-    """Make the folder, or empty the one that an earlier demo left, and hold it against another demo.
+def _held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Make the folder and hold it against another demo; yield what an earlier demo noted, if it is as `wanted`.
 
-    Raises DemoFailed if it is in use or cannot be emptied. If the process dies in here the next demo ends the work.
+    Otherwise the folder is emptied. Raises DemoFailed if it is in use or cannot be emptied. If the process dies in
+    here the next demo begins with an empty folder.
     """
     try:
         for each in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
@@ -319,18 +427,30 @@ def _emptied(folder: Path, settings: config.Settings) -> Iterator[None]:
         except BlockingIOError:
             raise DemoFailed(f"another demo is at work in {folder}: wait for its end") from None
         try:
-            _remove_server(embedded.folder(settings.data_dir))
-            for path in folder.iterdir():
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            found = _noted(folder, wanted)
+            folder.joinpath(NOTE).unlink(missing_ok=True)  # a demo that is cut short is no base for the next
+            if not found:
+                _remove_server(embedded.folder(settings.data_dir))
+                for path in folder.iterdir():
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         except OSError as error:
             raise DemoFailed(
                 f"{folder} cannot be emptied ({error.strerror}: {error.filename}): remove it, as its owner or as root"
             ) from None
         except embedded.ServerError as error:
             raise DemoFailed(str(error)) from None
-        yield
+        yield found
     finally:
         os.close(descriptor)
+
+
+def _noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the note of an earlier demo, empty if there is none or it was of another kind."""
+    try:
+        note: dict[str, Any] = json.loads(folder.joinpath(NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return note if wanted and wanted.items() <= note.items() else {}
 
 
 def _remove_server(base: Path) -> None:

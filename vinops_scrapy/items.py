@@ -64,3 +64,10 @@ class PhotoFailure:
     lot: Lot
     link: PhotoLink
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LotEnd:
+    """A lot of which no photo is to come: its list is empty, known already, or could not be had."""
+
+    lot: Lot

@@ -29,7 +29,7 @@ CALLS = {"FeedRefused": 0, "FetchFailed": 0, "ended": 1}
 def nodes(*packages: str) -> Iterator[ast.AST]:
     """Yield every node of the packages' modules."""
     for package in packages:
-        for path in sorted((ROOT / package).glob("*.py")):
+        for path in sorted((ROOT / package).rglob("*.py")):
             yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
 
 
@@ -59,14 +59,35 @@ def reasons() -> set[str]:
 
 
 def warnings() -> set[str]:
-    """Return what is constant in every warning that etl/ logs."""
+    """Return what is constant in every warning that a crawl, the feed or an alert logs."""
     found = set()
-    for node in nodes("etl"):
+    for node in nodes("etl", "vinops_scrapy", "vinops"):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warning" and node.args:
             text = text_of(node.args[0])
             if text:
                 found.add(max(re.split(r"%[a-z]", text), key=len).strip(" :(,"))
     return found
+
+
+def statistics() -> set[str]:
+    """Return the name of every Scrapy statistic that a crawl counts, or its beginning where the end is a value."""
+    found = set()
+    for node in nodes("vinops_scrapy"):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"inc_value", "set_value"}:
+            name = node.args[0]
+            first = name.values[0] if isinstance(name, ast.JoinedStr) else name
+            if text := text_of(first):
+                found.add(text)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(statistics()))
+def test_every_statistic_is_explained_in_the_runbook(name: str) -> None:
+    assert any(line.startswith("|") and f"`{name}" in line for line in RUNBOOK.splitlines()), name
+
+
+def test_the_statistics_are_found() -> None:
+    assert {"photo/stored", "lot/", "refusal/", "session/started"} <= statistics()
 
 
 def test_the_reasons_are_found_in_every_way_they_are_written() -> None:

@@ -1,0 +1,170 @@
+"""Each fault of the photo side ends as promised: by name, with nothing else lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from standin.photo_server import PhotoServer
+from tests.photo_crawls import Crawls, Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vinops.config import Settings
+
+ELSEWHERE = "https://photos.example.com/a_hrs.jpg"
+
+# fault, its options, whose requests it meets, state of the lot, reason, statistics
+LIST_FAULTS: list[tuple[str, dict[str, Any], str, str | None, dict[str, int]]] = [
+    ("gone_404", {}, "gone", None, {}),
+    ("none_yet", {}, "none_yet", None, {}),
+    ("empty_list", {}, "failed", "empty_list", {}),
+    ("bad_json", {}, "failed", "bad_json", {}),
+    ("not_photos", {}, "failed", "not_photos", {}),
+    ("server_error_500", {}, "failed", "status_500", {}),
+    ("server_error_503", {}, "failed", "status_503", {}),
+    ("reset", {}, "failed", "broken_off", {}),
+    ("tarpit", {"every": 0.5, "seconds": 60}, "failed", "timeout", {}),
+    ("redirect_private", {}, "failed", "host_scheme", {"host/not_allowed/scheme": 1}),
+    ("redirect_host", {"target": ELSEWHERE}, "failed", "host_host", {"host/not_allowed/host": 1}),
+]
+PHOTO_FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("truncated_jpeg", {}, "damaged"),
+    ("truncated_length", {}, "broken_off"),
+    ("png_bomb", {}, "too_large"),
+    ("wrong_type", {"kind": "gif"}, "no_image"),
+    ("wrong_type", {"kind": "text"}, "no_image"),
+    ("mislabelled", {}, "mislabelled"),
+    ("tiny_image", {}, "too_small"),
+    ("huge_body", {}, "too_large"),
+    ("redirect_private", {}, "host_scheme"),
+    ("redirect_host", {"target": ELSEWHERE}, "host_host"),
+    ("server_error_500", {}, "status_500"),
+    ("reset", {}, "broken_off"),
+    ("tarpit", {"every": 0.5, "seconds": 60}, "timeout"),
+]
+TRIED_AGAIN = {"server_error_500", "reset", "tarpit", "truncated_length"}
+"""What a photo is asked for again after: it would be there the second time."""
+
+# fault, whose it is, its options, the kind that is counted
+BLOCKING: list[tuple[str, str, dict[str, Any], str, int]] = [
+    ("forbidden_403", "api", {}, "forbidden", 3),
+    ("rate_limited_429", "api", {"retry_after": 0}, "too_many", 3),
+    ("challenge_200", "api", {"kind": "incapsula"}, "challenge", 3),
+    ("challenge_200", "cdn", {"kind": "interruption"}, "challenge", 3),
+    ("html_for_json", "api", {}, "html", 3),
+    ("challenge_200", "api", {"kind": "captcha"}, "captcha", 1),
+    ("redirect_login", "api", {}, "login_wall", 1),
+]
+
+
+@pytest.fixture
+def photos() -> Iterator[PhotoServer]:
+    """The photo side of the outside world."""
+    with PhotoServer(seed=5, empty_every=0, none_every=0) as server:
+        yield server
+
+
+@pytest.fixture
+def crawls(settings: Settings, database: Database, photos: PhotoServer) -> Crawls:
+    """Crawls of an empty database."""
+    return Crawls(settings=settings, database=database, server=photos)
+
+
+def ends(crawls: Crawls) -> dict[int, tuple[str, str | None]]:
+    """Return state and reason of each lot."""
+    rows = crawls.rows("select lot_external_id, p.state, reason from lot_photos p join lots on lots.id = lot_id")
+    return {number: (state, reason) for number, state, reason in rows}
+
+
+def test_a_list_that_is_none_ends_its_lot_alone(crawls: Crawls) -> None:
+    lots = crawls.add_lots(len(LIST_FAULTS) + 1)
+    for lot, (name, options, *_) in zip(lots, LIST_FAULTS, strict=False):
+        crawls.server.fault(name, host="api", lots=[lot], **options)
+    crawled = crawls.run("-s", "DOWNLOAD_TIMEOUT=2")
+    found = ends(crawls)
+    expected = {lot: (state, reason) for lot, (_, _, state, reason, _) in zip(lots, LIST_FAULTS, strict=False)}
+    assert {lot: found[lot] for lot in expected} == expected
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    crawls.check(lots[-1:])
+    for *_, stats in LIST_FAULTS:
+        assert stats.items() <= crawled.stats.items()
+    assert crawls.rows("select count(*) from lot_photos where lease_owner is not null or due_at <= now()") == [(0,)]
+
+
+def test_a_photo_that_is_none_costs_itself_alone(crawls: Crawls) -> None:
+    lots = crawls.add_lots(len(PHOTO_FAULTS) + 1)
+    for lot, (name, options, _) in zip(lots, PHOTO_FAULTS, strict=False):
+        crawls.server.fault(name, None if name in TRIED_AGAIN else 1, host="cdn", lots=[lot], **options)
+    crawled = crawls.run("-s", "DOWNLOAD_TIMEOUT=2")
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    found = ends(crawls)
+    expected = {
+        lot: ("failed" if name in TRIED_AGAIN else "partial", reason)
+        for lot, (name, _, reason) in zip(lots, PHOTO_FAULTS, strict=False)
+    }
+    assert {lot: found[lot] for lot in expected} == expected
+    crawls.check(lots[-1:])
+    missing = dict(crawls.rows("select lot_external_id, listed - stored from lot_photos join lots on id = lot_id"))
+    once = {lot for lot, (state, _) in expected.items() if state == "partial"}
+    assert {lot for lot, count in missing.items() if count == 1} == once
+    crawls.server.clear_faults()
+    crawls.database.execute("update lot_photos set due_at = now()")
+    again = crawls.run()
+    assert again.stats["photo/stored"] == sum(missing.values()), "only what was missing is asked for again"
+    crawls.check(lots)
+
+
+@pytest.mark.parametrize(("name", "host", "options", "kind", "least"), BLOCKING)
+def test_refusals_in_a_row_end_the_run(
+    crawls: Crawls, name: str, host: Any, options: dict[str, Any], kind: str, least: int
+) -> None:
+    crawls.add_lots(12)
+    crawls.server.fault(name, host=host, **options)
+    crawled = crawls.run("-s", "VINOPS_BREAKER_REFUSALS=3", "-s", "VINOPS_LOTS_AT_ONCE=1")
+    assert (crawled.exit_code, crawled.reason) == (1, "blocked"), crawled.log
+    assert crawled.stats[f"refusal/{kind}"] >= least
+    asked = [each for each in crawls.server.requests if each.host == host]
+    assert len(asked) < 12, "nobody pushes on"
+    assert crawls.rows("select lot_id from lot_photos where lease_owner is not null") == []
+    assert crawls.rows("select kind, times from ops.alerts") == [("blocked", 1)]
+    crawls.server.clear_requests()
+    crawls.server.clear_faults()
+    again = crawls.run()
+    assert (again.exit_code, again.reason) == (1, "blocked"), "it stays away"
+    assert [each for each in crawls.server.requests if each.host == host] == []
+
+
+def test_a_single_refusal_costs_its_lot_a_while_and_nothing_else(crawls: Crawls) -> None:
+    lots = crawls.add_lots(4)
+    crawls.server.fault("forbidden_403", 1, host="api", lots=lots[:1])
+    crawled = crawls.run("-s", "VINOPS_LOTS_AT_ONCE=1")
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    assert ends(crawls)[lots[0]] == ("failed", "forbidden")
+    crawls.check(lots[1:])
+    assert crawls.rows("select refusals_in_row from ops.host_budgets where refusals_in_row > 0") == []
+
+
+def test_a_missing_best_size_is_replaced_by_the_next(crawls: Crawls) -> None:
+    (lot,) = crawls.add_lots(1)
+    best = crawls.server.photos(lot)[0][2]
+    assert best.endswith("_hrs.jpg")
+    crawls.server.fault("photo_404", 1, host="cdn", lots=[lot])
+    crawled = crawls.run("-s", "CONCURRENT_REQUESTS=1")
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    assert crawls.rows("select variant, count(*) from images where source_url like '%%_ful.jpg' group by 1")
+    assert ends(crawls)[lot][0] == "ok"
+
+
+def test_shifted_numbers_fetch_only_the_new_photo(crawls: Crawls) -> None:
+    (lot,) = crawls.add_lots(1)
+    crawls.run()
+    before = len(crawls.server.photos(lot))
+    crawls.server.shift(lot)
+    crawls.server.clear_requests()
+    crawls.run("-a", f"lot={lot}")
+    assert [each.kind for each in crawls.server.requests] == ["list", "photo"]
+    assert len(crawls.server.photos(lot)) == before + 1
+    crawls.check([lot])

@@ -1,0 +1,58 @@
+"""Ending a crawl for a reason that the owner is told: once, in the log and by Telegram if that is set up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from vinops import alerts, config, database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.crawler import Crawler
+
+log = logging.getLogger("photos")
+
+_ended: WeakSet[Crawler] = WeakSet()
+_ends: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it has run
+
+
+async def end(crawler: Crawler, reason: str, subject: str, message: str) -> None:
+    """Raise an alert and close the spider with that reason; once, however many answers ask for it."""
+    if crawler in _ended:
+        return
+    _ended.add(crawler)
+    await asyncio.to_thread(_raise, reason, subject, message)
+    close(crawler, reason)
+
+
+def close(crawler: Crawler, reason: str) -> None:
+    """Close the spider. Returns at once: closing waits for what is under way, and so for whoever calls this."""
+    engine = crawler.engine
+    if engine.spider is not None:
+        # start() goes on while the engine closes: it must not take more work.
+        stop: Callable[[], None] = getattr(engine.spider, "stop", lambda: None)
+        stop()
+        task = asyncio.ensure_future(engine.close_spider_async(reason=reason))
+        _ends.add(task)
+        task.add_done_callback(_ends.discard)
+
+
+async def over(subject: str, kind: str = "blocked") -> None:
+    """Note that what an alert told of has passed."""
+
+    def clear() -> None:
+        with database.connect(config.load(), application="scrapy alerts", autocommit=True) as connection:
+            alerts.clear_alert(connection, kind, subject)
+
+    await asyncio.to_thread(clear)
+
+
+def _raise(kind: str, subject: str, message: str) -> None:
+    settings = config.load()
+    with database.connect(settings, application="scrapy alerts", autocommit=True) as connection:
+        if alerts.raise_alert(connection, settings, kind, subject, message):
+            alerts.deliver(connection, settings)

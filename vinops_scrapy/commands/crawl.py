@@ -1,0 +1,73 @@
+"""`scrapy crawl`, with logs of ours and an exit code that tells how the run ended.
+
+0: finished, or stopped where it may go on later (the day's requests used up, told to stop). 1: blocked, login failed,
+an error on the way, or a setting that makes no sense. 2: wrong usage, as Scrapy has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrapy.commands import crawl
+from scrapy.exceptions import UsageError
+
+from vinops import config, logs
+from vinops.database import DatabaseError
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    import argparse
+    import asyncio
+
+    from scrapy.crawler import Crawler
+
+log = logging.getLogger("crawl")
+
+GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
+
+FAULTS = ("spider_exceptions/count", "photo/failed/fault")
+"""Statistics of what nobody foresaw."""
+
+
+class Command(crawl.Command):
+    """Runs a spider and tells how it ended."""
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Run the spider that is named."""
+        if len(args) != 1:
+            raise UsageError("name one spider, as in: scrapy crawl lot_photos")
+        process: Any = self.crawler_process
+        crawler: Crawler = process.create_crawler(args[0])
+        try:
+            settings = replace(config.load(), log_level=str(crawler.settings["LOG_LEVEL"]))
+            logs.configure(getattr(crawler.spidercls, "log_name", args[0]), settings, console=True)
+        except config.ConfigError as error:
+            self._fail(error)
+            return
+        if self.settings and (file := self.settings.get("LOG_FILE")):
+            logs.also(Path(file))  # scrapyd names one for each job
+        failed: list[BaseException] = []
+        task: asyncio.Task[None] = process.crawl(crawler, **opts.spargs)
+        task.add_done_callback(
+            lambda done: failed.extend(filter(None, [None if done.cancelled() else done.exception()]))
+        )
+        process.start()
+        if failed:
+            self._fail(failed[0])
+            return
+        reason = crawler.stats.get_value("finish_reason")
+        errors = sum(crawler.stats.get_value(name, 0) for name in FAULTS)
+        if process.bootstrap_failed or reason not in GOOD_ENDS or errors:
+            log.warning("the run did not end well %s", logs.pairs(reason=reason or "not_started", errors=errors))
+            self.exitcode = 1
+
+    def _fail(self, error: BaseException) -> None:
+        """Say why there was no run. What nobody foresaw comes with its traceback, redacted, in the log."""
+        if not isinstance(error, (config.ConfigError, DatabaseError)):
+            log.critical("the run did not begin", exc_info=error)
+        sys.stderr.write(f"scrapy crawl: {' '.join(redact(str(error)).split())}\n")
+        self.exitcode = 1

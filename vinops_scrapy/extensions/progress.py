@@ -1,0 +1,139 @@
+"""Progress: a run's heartbeat in ops.crawl_runs, and a bar for a person who looks on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from psycopg.types.json import Jsonb
+from scrapy import signals
+
+from vinops.database import queries
+from vinops_scrapy.shared import pool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy import Spider
+    from scrapy.crawler import Crawler
+
+SECONDS = 3.0
+LAST_ITEMS = 5
+REFUSAL = "refusal/"
+PLAIN = (int, float, str)  # others, as times, are in the row itself
+
+
+class Progress:
+    """Writes how far a crawl is every few seconds, and once more at its end, whatever the end.
+
+    A killed process leaves a row without an end whose heartbeat has stopped.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        """Follow the crawl by its signals."""
+        self._crawler = crawler
+        self._queries = queries("crawls")
+        self._last: deque[str] = deque(maxlen=LAST_ITEMS)
+        self._began = 0.0
+        self._run_id: int | None = None
+        self._beating: asyncio.Task[None] | None = None
+        crawler.signals.connect(self._opened, signals.spider_opened)
+        crawler.signals.connect(self._closed, signals.spider_closed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the extension for a crawl."""
+        return cls(crawler)
+
+    async def _opened(self, spider: Spider) -> None:
+        self._began = time.monotonic()
+        await pool(self._crawler).open()
+        arguments = {
+            name: value
+            for name in ("batch", "lots", "vins", "source", "worker", "makes", "pages")
+            if (value := getattr(spider, name, None))
+        }
+        async with pool(self._crawler).connection() as connection:
+            cursor = await connection.execute(
+                self._queries["begin_run"],
+                {
+                    "spider": spider.name,
+                    "worker": getattr(spider, "worker", None),
+                    "machine": socket.gethostname(),
+                    "pid": os.getpid(),
+                    "arguments": Jsonb(arguments),
+                    "unit": getattr(spider, "unit", "item"),
+                },
+            )
+            row = await cursor.fetchone()
+        self._run_id = row[0] if row else None
+        self._beating = asyncio.ensure_future(self._beat_on(spider))
+
+    async def _closed(self, spider: Spider, reason: str) -> None:
+        if self._beating:
+            self._beating.cancel()
+        if self._run_id is not None:
+            await self._beat(spider, reason)
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\033[K")
+
+    async def _beat_on(self, spider: Spider) -> None:
+        while True:
+            await asyncio.sleep(SECONDS)
+            await self._beat(spider, None)
+            work = getattr(spider, "work", None)
+            if work is not None:
+                await work.renew()
+            if sys.stderr.isatty():
+                sys.stderr.write("\r\033[K" + line(self.values(spider)))
+                sys.stderr.flush()
+
+    async def _beat(self, spider: Spider, reason: str | None) -> None:
+        stats: dict[str, Any] = self._crawler.stats.get_stats()
+        values = self.values(spider)
+        async with pool(self._crawler).connection() as connection:
+            await connection.execute(
+                self._queries["beat"],
+                {
+                    **values,
+                    "id": self._run_id,
+                    "reason": reason,
+                    "last_items": Jsonb(list(getattr(spider, "last_items", ()))),
+                    "stats": Jsonb(
+                        {name: value for name, value in stats.items() if isinstance(value, (int, float, str))}
+                    ),
+                },
+            )
+
+    def values(self, spider: Spider) -> dict[str, Any]:
+        """Return how far the crawl is."""
+        stats: Mapping[str, Any] = self._crawler.stats.get_stats()
+        work = getattr(spider, "work", None)
+        done = work.done if work else 0
+        total = work.total if work else None
+        minutes = (time.monotonic() - self._began) / 60
+        items = stats.get("photo/stored", 0) + stats.get("photo/reused", 0)
+        return {
+            "done": done,
+            "total": total,
+            "items": items,
+            "bytes": stats.get("photo/bytes", 0),
+            "refusals": sum(value for name, value in stats.items() if name.startswith(REFUSAL)),
+            "items_per_minute": items / minutes if minutes > 0 else None,
+            "seconds_left": (total - done) * minutes * 60 / done if total and done else None,
+            "current_item": getattr(spider, "current_item", None),
+        }
+
+
+def line(values: Mapping[str, Any]) -> str:
+    """Return the bar."""
+    done, total = values["done"], values["total"] or 0
+    width = 30
+    filled = int(width * done / total) if total else 0
+    left = f"{values['seconds_left'] / 60:.0f} min left" if values["seconds_left"] else ""
+    return f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total}  {values['items']} photos  {left}"

@@ -1,0 +1,52 @@
+"""The pace of a crawl as Scrapy settings: what VINOPS_PACE decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vinops import config, politeness
+from vinops_scrapy.hosts import hosts_of, netloc
+
+if TYPE_CHECKING:
+    from scrapy.settings import Settings
+
+
+class PaceAddon:
+    """Sets delays and concurrency, once -s and the spider have had their say."""
+
+    def update_settings(self, settings: Settings) -> None:
+        """Set them. Raises ConfigError for a pace that is unknown, or is for stand-ins only and a host is none."""
+        environment = config.load()
+        name = str(settings["VINOPS_PACE"])
+        speed = settings.getfloat("VINOPS_CLOCK_SPEED")
+        if name not in config.PACES:
+            raise config.ConfigError(f"VINOPS_PACE is none of {', '.join(config.PACES)}: use careful or steady")
+        hosts = hosts_of(environment)
+        far = sorted(host for host in hosts if not politeness.is_loopback(host))
+        if (name == "none" or speed != 1.0) and far:
+            raise config.ConfigError(
+                f"VINOPS_PACE=none and VINOPS_CLOCK_SPEED are for stand-ins on loopback, not for {', '.join(far)}: "
+                "use careful or steady"
+            )
+        pace = politeness.pace(name, speed=speed)
+        is_free = name == "none"
+        site = netloc(environment.copart_site_url)
+        slots: dict[str, Any] = {
+            host: {
+                "concurrency": 16 if is_free else 1,  # one request at a time to a host
+                "delay": pace.page_gap if host == site else pace.image_gap,
+                "jitter": 0,
+            }
+            for host in hosts
+        }
+        for setting, value in {
+            "DOWNLOAD_SLOTS": slots,
+            "DOWNLOAD_DELAY": pace.image_gap,
+            "CONCURRENT_REQUESTS": 16 if is_free else 4,  # a breaker cannot call back what is under way
+            "CONCURRENT_REQUESTS_PER_DOMAIN": 16 if is_free else 1,
+            "AUTOTHROTTLE_ENABLED": not is_free,
+            "AUTOTHROTTLE_START_DELAY": pace.image_gap,
+            "AUTOTHROTTLE_MAX_DELAY": 60,
+            "VINOPS_LOTS_AT_ONCE": 4 if is_free else 1,
+        }.items():
+            settings.set(setting, value, priority="addon")

@@ -1,0 +1,83 @@
+"""Store: the bytes of a photo go to the object store, once for each content of a vehicle."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from scrapy.exceptions import DropItem
+
+from vinops import config, objects
+from vinops_scrapy import alerting
+from vinops_scrapy.items import Photo
+from vinops_scrapy.threads import THREADS, threads
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+log = logging.getLogger("photos")
+
+SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+MOST_FAILURES = 3
+"""So many photos in a row that the store did not take end the crawl: nothing else would come of it."""
+
+
+class NotStored(DropItem):
+    """The object store did not take a photo."""
+
+    reason = "not_stored"
+
+
+class PhotoStore:
+    """Puts photos into the object store, off the reactor's thread."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        """Open the store that the environment names."""
+        self._crawler = crawler
+        self._settings = config.load()
+        self._store = objects.open_store(self._settings, threads=THREADS)
+        self._threads = threads(crawler)
+        self._failures = 0
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the pipeline for a crawl."""
+        return cls(crawler)
+
+    async def process_item(self, item: object) -> object:
+        """Return the photo with its storage key; it is stored by then. Raises NotStored.
+
+        If the process dies behind this, an object without a row is left; the next run stores it again under its key.
+        """
+        if not isinstance(item, Photo):
+            return item
+        stats = self._crawler.stats
+        if item.storage_key:
+            stats.inc_value("photo/reused")
+            return item
+        key = key_of(item)
+        try:
+            await self._threads.run(self._put, key, item)
+        except objects.StoreError as error:
+            self._failures += 1
+            stats.inc_value("photo/not_stored")
+            if self._failures == MOST_FAILURES:
+                await alerting.end(self._crawler, "store_failed", self._store.describe(), str(error))
+            raise NotStored(str(error), log_level="WARNING") from None
+        self._failures = 0
+        stats.inc_value("photo/stored")
+        stats.inc_value("photo/bytes", len(item.body))
+        return replace(item, storage_key=key)
+
+    def _put(self, key: str, photo: Photo) -> None:
+        self._store.put(key, photo.body, content_type=photo.content_type)
+
+    def close_spider(self) -> None:
+        """Close the connections to the store."""
+        self._store.close()
+
+
+def key_of(photo: Photo) -> str:
+    """Return where a photo lies: from the lot's number and the hash of its content, never from its URL."""
+    return f"photos/{photo.lot.lot_external_id:d}/{photo.content_hash}.{SUFFIXES[photo.content_type]}"

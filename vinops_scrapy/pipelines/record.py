@@ -1,0 +1,79 @@
+"""Record: when the last photo of a lot has its end, its photos and its state become true in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from scrapy import signals
+
+from vinops_scrapy.items import LotEnd, Photo, PhotoFailure
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+
+    from vinops_scrapy.work import Work
+
+
+class Reuse:
+    """Before the store: a photo whose content is stored under this vehicle already takes over its key."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        """Ask the spider's work, which is made when the spider is."""
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the pipeline for a crawl."""
+        return cls(crawler)
+
+    def process_item(self, item: object) -> object:
+        """Return the photo, with the storage key of its like if there is one."""
+        if isinstance(item, Photo) and (entry := _work(self._crawler).open.get(item.lot.id)):
+            key = entry.known.keys.get(item.content_hash)
+            return replace(item, storage_key=key) if key else item
+        return item
+
+
+class Record:
+    """Hands the end of each photo to the work, whatever end it was; the work settles the lot after the last."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        """Listen for photos that a pipeline before this one dropped."""
+        self._crawler = crawler
+        crawler.signals.connect(self._dropped, signals.item_dropped)
+        crawler.signals.connect(self._broken, signals.item_error)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the pipeline for a crawl."""
+        return cls(crawler)
+
+    async def process_item(self, item: object) -> object:
+        """Return the item; if it was the last of its lot the lot is settled by then."""
+        work = _work(self._crawler)
+        if isinstance(item, Photo):
+            await work.stored(item)
+        elif isinstance(item, PhotoFailure):
+            await work.failed(item.lot, item.reason)
+        elif isinstance(item, LotEnd) and (entry := work.open.get(item.lot.id)):
+            await work.settle(entry)
+        return item
+
+    async def close_spider(self) -> None:
+        """Give the leases of unfinished lots back."""
+        await _work(self._crawler).give_back()
+
+    async def _dropped(self, item: object, exception: Exception) -> None:
+        if isinstance(item, Photo):
+            await _work(self._crawler).failed(item.lot, str(getattr(exception, "reason", "dropped")))
+
+    async def _broken(self, item: object) -> None:
+        if isinstance(item, Photo):
+            await _work(self._crawler).failed(item.lot, "fault")
+
+
+def _work(crawler: Crawler) -> Work:
+    spider: Any = crawler.spider
+    work: Work = spider.work
+    return work

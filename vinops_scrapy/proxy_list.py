@@ -1,0 +1,186 @@
+"""The proxies that PROXY_LIST and PROXY_LIST_FILE name, and which of them a session uses.
+
+A proxy is known by its label, `host:port#2`: what logs and statistics say, without its user name and password.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
+
+from rotating_proxies.expire import Proxies, exp_backoff_full_jitter  # type: ignore[import-untyped]
+
+from vinops import config
+from vinops.config import ConfigError, Secret
+from vinops.redaction import remember_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scrapy.crawler import Crawler
+
+    from vinops.config import Settings
+
+HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+")
+LONG: Final = 8  # characters: a shorter user name may be an ordinary word, and stays out of logs without a mask
+
+BACKOFF_BASE: Final = 300.0  # seconds until a dead proxy is tried again, doubling
+BACKOFF_CAP: Final = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """A proxy. `url` is all of it, `server` the same without user name and password."""
+
+    label: str
+    url: Secret
+    server: str
+    host: str
+    username: Secret | None
+    password: Secret | None
+
+
+def read_proxies(settings: Settings) -> tuple[Proxy, ...]:
+    """Return the proxies of PROXY_LIST, then those of PROXY_LIST_FILE: one a line, without blank lines and comments.
+
+    Their credentials are masked in all logs from here on. Raises ConfigError if the file cannot be read or an entry is
+    no proxy; the message names its place, never what stands there.
+    """
+    found: dict[str, Proxy] = {}
+    for place, secret in _entries(settings):
+        if secret.reveal() in found:
+            continue
+        try:
+            proxy = _parsed(secret, number=len(found) + 1)
+        except ValueError as error:
+            raise ConfigError(f"{place} {error}: write http://user:password@host:port") from None
+        for each in (proxy.username, proxy.password, proxy.url, _basic(proxy)):
+            if each is not None and (each is not proxy.username or len(each.reveal()) >= LONG):
+                remember_secrets(each)
+        found[secret.reveal()] = proxy
+    return tuple(found.values())
+
+
+def proxy_hosts(settings: Settings) -> frozenset[str]:
+    """Return the hosts of all proxies, in lower case. Raises ConfigError."""
+    return frozenset(proxy.host for proxy in read_proxies(settings))
+
+
+def proxy_for_playwright(proxy: Proxy) -> dict[str, str]:
+    """Return the proxy as a browser context wants it: server, username, password. Holds the password: never log it."""
+    found = {"server": proxy.server}
+    if proxy.username is not None:
+        found["username"] = proxy.username.reveal()
+        found["password"] = proxy.password.reveal() if proxy.password else ""
+    return found
+
+
+class ProxyRing:
+    """The proxies in order. One is current; the next takes its place when a session ends or when it is dead."""
+
+    def __init__(self, proxies: Sequence[Proxy]) -> None:
+        """Begin with the first. Dead ones come back after a while: see `states.reanimate`."""
+        self._proxies = {proxy.label: proxy for proxy in proxies}
+        self._order = list(self._proxies)
+        self._place = 0
+        # Keyed by label: what rotating_proxies logs of a proxy is its key.
+        self.states = Proxies(self._order, backoff=partial(exp_backoff_full_jitter, base=BACKOFF_BASE, cap=BACKOFF_CAP))
+
+    @property
+    def current(self) -> Proxy | None:
+        """The proxy of the current session, or the next one that is not dead; None if all are."""
+        for step in range(len(self._order)):
+            label = self._order[(self._place + step) % len(self._order)]
+            if label not in self.states.dead:
+                self._place = (self._place + step) % len(self._order)
+                return self._proxies[label]
+        return None
+
+    def next(self) -> Proxy | None:
+        """Move on and return the new current proxy."""
+        self._place = (self._place + 1) % len(self._order)
+        return self.current
+
+    def of(self, label: str | None) -> Proxy | None:
+        """Return the proxy with that label while it is not dead, else the current one."""
+        if label in self._proxies and label not in self.states.dead:
+            return self._proxies[label]
+        return self.current
+
+    def failed(self, label: str) -> None:
+        """Take a proxy for dead, for a while that grows each time."""
+        self.states.mark_dead(label)
+
+    def worked(self, label: str) -> None:
+        """Take a proxy for good."""
+        self.states.mark_good(label)
+
+
+_rings: WeakKeyDictionary[Crawler, ProxyRing | None] = WeakKeyDictionary()
+
+
+def ring(crawler: Crawler) -> ProxyRing | None:
+    """Return the proxies of a crawl, shared by all its parts; None if none are set. Raises ConfigError."""
+    if crawler not in _rings:
+        proxies = read_proxies(config.load())
+        _rings[crawler] = ProxyRing(proxies) if proxies else None
+    return _rings[crawler]
+
+
+def _entries(settings: Settings) -> Iterator[tuple[str, Secret]]:
+    """Yield what is listed, each with its place for an error message."""
+    for number, secret in enumerate(settings.proxy_list, 1):
+        yield f"PROXY_LIST: entry {number}", secret
+    if settings.proxy_list_file is None:
+        return
+    try:
+        lines = settings.proxy_list_file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"PROXY_LIST_FILE cannot be read ({reason}): name a file with one proxy a line") from None
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.strip().startswith("#"):
+            yield f"PROXY_LIST_FILE: line {number}", Secret(line.strip())
+
+
+def _parsed(secret: Secret, *, number: int) -> Proxy:
+    """Read an entry. Raises ValueError, whose text says what is wrong and not with what."""
+    text = secret.reveal()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("holds a blank or another sign that no address has")
+    text = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is no address") from None
+    if parts.scheme != "http":
+        raise ValueError("is no http:// proxy")
+    userinfo, at, netloc = parts.netloc.rpartition("@")
+    host = netloc.rpartition(":")[0]
+    if not port or not HOST.fullmatch(host):
+        raise ValueError("names no host and port")
+    if parts.path.strip("/") or parts.query or parts.fragment or (at and not userinfo.partition(":")[0]):
+        raise ValueError("is more than user name, password, host and port")
+    username, colon, password = userinfo.partition(":")
+    return Proxy(
+        label=f"{host.lower()}:{port}#{number}",
+        url=Secret(f"http://{userinfo}{at}{host}:{port}"),
+        server=f"http://{host}:{port}",
+        host=host.lower().strip("[]"),
+        username=Secret(unquote(username)) if at else None,
+        password=Secret(unquote(password)) if colon else None,
+    )
+
+
+def _basic(proxy: Proxy) -> Secret | None:
+    """Return the credentials as Proxy-Authorization has them."""
+    if proxy.username is None:
+        return None
+    pair = f"{proxy.username.reveal()}:{proxy.password.reveal() if proxy.password else ''}"
+    return Secret(base64.b64encode(pair.encode("latin-1", "replace")).decode())

@@ -1,0 +1,144 @@
+"""Which addresses may be asked: the host by its name before, and the address that the name stands for when connecting.
+
+The two belong together. A listed name may be made to stand for an address in this network, for a moment or for good
+(DNS rebinding, as 127.0.0.1.nip.io shows): the resolver looks at the very answer that the connection is made to.
+Behind a proxy it is the proxy that looks the name up, in its own network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import socket
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+from scrapy.resolver import CachingThreadedResolver
+from twisted.internet.error import DNSLookupError
+
+from vinops import config
+from vinops.logs import pairs
+from vinops_scrapy.hosts import hosts_of
+from vinops_scrapy.proxy_list import proxy_hosts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from scrapy.crawler import Crawler
+    from twisted.internet.base import ReactorBase
+    from twisted.internet.defer import Deferred
+
+log = logging.getLogger("resolver")
+
+Reason = Literal["scheme", "userinfo", "host", "port", "private"]
+
+# Stricter than RFC 3986 on purpose: no escapes, no user, no sign that two parsers read differently.
+ADDRESS: Final = re.compile(r"(?i:(https?))://([^/?#]*)(?:[/?#].*)?", re.DOTALL)
+NETLOC: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]*))?")
+ODD: Final = re.compile(r"[\x00-\x20\x7f\\]")
+NUMERIC: Final = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}")
+HTTPS_PORT: Final = "443"
+
+
+class PrivateAddress(DNSLookupError):  # noqa: N818 # the name says it all
+    """Raised by the resolver: the name stands for an address that is not on the open internet."""
+
+
+def allowed(url: str, hosts: Collection[str]) -> Reason | None:
+    """Return None if the address may be asked, else why not.
+
+    `scheme`: not https. `userinfo`: a user name or a password in it. `host`: not on the list, or not plainly written.
+    `port`: not the default one. `private`: an address that is not on the open internet. `hosts` are names, as
+    `cs.copart.com`; `host:port` of loopback names a stand-in, which is asked at that port only, over http too.
+    """
+    found = ADDRESS.fullmatch(url)
+    if found is None:
+        return "scheme"
+    scheme, netloc = found[1].lower(), found[2].lower()
+    if "@" in netloc:
+        return "userinfo"
+    parts = NETLOC.fullmatch(netloc) if netloc.isascii() else None
+    if parts is None or ODD.search(url):
+        return "scheme" if scheme == "http" else "host"
+    host, port = parts[1].strip("[]"), parts[2]
+    listed = {_canonical(each) for each in hosts}
+    if host in config.LOOPBACK and port:
+        return None if f"{host}:{port}" in listed else "host"
+    if scheme != "https":
+        return "scheme"
+    if is_private_literal(host):
+        return "private"
+    if host not in listed and f"{host}:{HTTPS_PORT}" not in listed:
+        return "host"
+    return None if port in (None, HTTPS_PORT) else "port"
+
+
+def is_open(address: str) -> bool:
+    """Tell whether an IP address is on the open internet: not private, loopback, link-local, reserved, multicast or
+    unspecified, nor an IPv6 address with such an IPv4 address in it."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address):
+        inside = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        packed = int(found)
+        if inside is None and packed >> 32 in (0, 0x0064FF9B << 64):  # ::a.b.c.d and 64:ff9b::a.b.c.d (NAT64)
+            inside = ipaddress.IPv4Address(packed & 0xFFFFFFFF)
+        if inside is not None:
+            return is_open(str(inside))
+    return found.is_global and not found.is_multicast and not found.is_reserved
+
+
+class OpenInternetResolver(CachingThreadedResolver):
+    """Scrapy's resolver, which refuses names of addresses that are not on the open internet.
+
+    A literal address is looked up like a name. Let through are stand-ins on loopback that the settings name, and the
+    proxies: whose hosts they are is the operator's word.
+    """
+
+    def __init__(
+        self, reactor: ReactorBase, cache_size: int, timeout: float, *, trusted: Collection[str] = frozenset()
+    ) -> None:
+        """`trusted` are hosts without port that may stand for any address."""
+        super().__init__(reactor, cache_size, timeout)
+        self.trusted = frozenset(trusted)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, reactor: ReactorBase) -> Self:
+        """Make the resolver for a crawl. Raises ConfigError if the list of proxies cannot be read."""
+        resolver = super().from_crawler(crawler, reactor)
+        settings = config.load()
+        standins = {_canonical(each).rpartition(":")[0] for each in hosts_of(settings)} & config.LOOPBACK
+        resolver.trusted = proxy_hosts(settings) | standins
+        return resolver
+
+    def getHostByName(self, name: str, timeout: Sequence[int] = ()) -> Deferred[str]:  # noqa: N802 # Twisted's name
+        """Return the address of a name. Fails with PrivateAddress, also for one that is in the cache."""
+        found: Deferred[str] = super().getHostByName(name, timeout)
+        return found.addCallback(self._checked, name)
+
+    def _checked(self, address: str, name: str) -> str:
+        if name.lower() in self.trusted or is_open(address):
+            return address
+        log.warning("not asked: the name stands for an address that is not open %s", pairs(name=name, address=address))
+        raise PrivateAddress(f"{name} stands for {address}, which is not on the open internet")
+
+
+def _canonical(entry: str) -> str:
+    """Return an entry of a list of hosts as it is compared: lower case, an IPv6 address without its brackets."""
+    return entry.lower().replace("[", "").replace("]", "")
+
+
+def is_private_literal(host: str) -> bool:
+    """Tell whether a host is an address, in any notation that a resolver takes, and not on the open internet."""
+    if host in ("localhost", "localhost.") or host.endswith((".localhost", ".localhost.")):
+        return True
+    if ":" in host:
+        return not is_open(host)
+    if not NUMERIC.fullmatch(host.rstrip(".")):
+        return False
+    try:  # decimal, octal, hexadecimal and shortened, as in 2130706433, 0177.1 and 127.1
+        return not is_open(socket.inet_ntoa(socket.inet_aton(host.rstrip("."))))
+    except OSError:
+        return True

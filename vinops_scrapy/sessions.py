@@ -1,0 +1,299 @@
+"""Sessions: after so many lots new cookies, a new login in a new browser context, the next proxy, and a pause.
+
+A session is a number: of its cookie jar, of its browser context, and in the log. Nothing of it is kept on disk: a
+process that dies leaves nothing behind, and the next begins with a session of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+from scrapy import Request, signals
+from scrapy.exceptions import IgnoreRequest
+
+from vinops.config import ConfigError
+from vinops.logs import pairs
+from vinops_scrapy import alerting, browser
+from vinops_scrapy.browser_pages import (
+    Bounced,
+    LoginFailed,
+    gallery,
+    is_login,
+    keep_clear,
+    response_of,
+    screenshot,
+    sign_in,
+)
+from vinops_scrapy.hosts import hosts_of, netloc
+from vinops_scrapy.middlewares import HostNotAllowed, Ignored, Refused, Stopped
+from vinops_scrapy.proxy_list import proxy_for_playwright, ring
+from vinops_scrapy.resolver import allowed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import BrowserContext, Page
+    from scrapy.crawler import Crawler
+    from scrapy.http import HtmlResponse, Response
+
+    from vinops.config import Settings
+    from vinops_scrapy.proxy_list import Proxy
+
+__all__ = ["LoginFailed", "NoBrowser", "PageFailed", "Sessions"]
+
+log = logging.getLogger("sessions")
+
+ATTEMPTS: Final = 2  # a login that fails is tried once more
+AGAIN: Final = frozenset({"wrong_credentials", "site_error", "no_form", "timeout", "no_connection", "browser"})
+"""Reasons for which a login is tried once more: none of them is a refusal."""
+PROXY_ERRORS: Final = ("ERR_PROXY", "ERR_TUNNEL", "ERR_NO_SUPPORTED_PROXIES")
+
+
+class NoBrowser(Ignored):
+    """There is no Chromium, or it does not start: reason `no_browser`."""
+
+
+class PageFailed(Ignored):
+    """A page did not come: reason `timeout`, `no_connection` or `browser`."""
+
+
+@dataclass(kw_only=True, eq=False)
+class _Context:
+    """A browser context: how many of its pages are open, and whether it is to be closed after the last."""
+
+    name: str
+    proxy: Proxy | None
+    browser: BrowserContext | None = None
+    pages: int = 0
+    is_over: bool = False
+
+
+class Sessions:
+    """The sessions of a crawl, one after the other. Of a session that is over, what is under way is finished."""
+
+    def __init__(self, crawler: Crawler, settings: Settings) -> None:
+        """Begin none yet. Raises ConfigError if the list of proxies makes no sense."""
+        self._crawler = crawler
+        self._settings = settings
+        self._most = crawler.settings.getint("VINOPS_SESSION_LOTS", settings.session_lots)
+        self._seconds = crawler.settings.getfloat("VINOPS_SESSION_PAUSE", settings.session_pause)
+        self._ring = ring(crawler)
+        self._proxy: Proxy | None = None
+        self._context: _Context | None = None
+        self._contexts = 0
+        self._signing_in = asyncio.Lock()
+        self._stopped = asyncio.Event()
+        self.number = 0
+        self.lots = 0
+        crawler.signals.connect(self.stop, signals.spider_closed)
+
+    async def before_lot(self) -> None:
+        """Count a lot; begin a new session if the one before is used up, or its proxy is dead."""
+        is_lost = self._ring is not None and self._ring.current is not self._proxy
+        if self.number == 0 or self.lots >= self._most or is_lost:
+            await self._begin(is_lost=is_lost)
+        self.lots += 1
+
+    def http_meta(self) -> dict[str, Any]:
+        """Return the meta of a plain request in this session: its cookie jar and its proxy."""
+        meta: dict[str, Any] = {"cookiejar": self.number}
+        return meta if self._proxy is None else {**meta, "session_proxy": self._proxy.label}
+
+    def stop(self) -> None:
+        """End a pause at once: the crawl is about to end."""
+        self._stopped.set()
+
+    async def lot_page(self, url: str) -> HtmlResponse:
+        """Return a lot's page as a member sees it, after its scripts ran; signs in first where that is due.
+
+        If the site has ended the session meanwhile, it signs in once more. Raises LoginFailed; Refused, also if the
+        login comes up again; NoBrowser, PageFailed, HostNotAllowed, all of which cost this lot alone; Stopped if the
+        crawl is about to end. Whatever is raised, the page is closed.
+        """
+        for _ in range(ATTEMPTS):
+            context = await self._signed_in()
+            try:
+                return await self._lot_page(context, url)
+            except Bounced:
+                self._crawler.stats.inc_value("session/bounced")
+                log.warning("the site has ended the session %s", pairs(context=context.name))
+                await self._end(context)
+        raise Refused("login_wall", netloc(url))
+
+    async def _begin(self, *, is_lost: bool) -> None:
+        if self.number:
+            if self._context is not None:
+                await self._end(self._context)
+            await self._pause()
+            if self._ring is not None and not is_lost:
+                self._ring.next()
+        self.number, self.lots = self.number + 1, 0
+        self._proxy = self._ring.current if self._ring is not None else None
+        self._crawler.stats.inc_value("session/started")
+        proxy = {} if self._proxy is None else {"proxy": self._proxy.label}
+        log.info("session %s begins %s", self.number, pairs(lots=self._most, **proxy))
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), self._seconds)
+
+    async def _signed_in(self) -> _Context:
+        """Return the context of this session, in which a member is signed in. Raises LoginFailed."""
+        async with self._signing_in:
+            number = self.number
+            if self._context is None:
+                found = await self._sign_in()
+                if number != self.number:  # the session ended meanwhile: good for this lot, not for the next
+                    found.is_over = True
+                    return found
+                self._context = found
+            return self._context
+
+    async def _sign_in(self) -> _Context:
+        stats = self._crawler.stats
+        for attempt in range(1, ATTEMPTS + 1):
+            context = self._new_context()
+            try:
+                await self._login(context)
+            except LoginFailed as error:
+                stats.inc_value("session/login_failed")
+                log.warning("sign-in failed %s", pairs(context=context.name, reason=error.reason, attempt=attempt))
+                await self._end(context)
+                if attempt == ATTEMPTS or error.reason not in AGAIN:
+                    raise
+            except BaseException:
+                await self._end(context)
+                raise
+            else:
+                stats.inc_value("session/login")
+                log.info("signed in %s", pairs(context=context.name))
+                return context
+        raise AssertionError("unreachable")
+
+    def _new_context(self) -> _Context:
+        """Return a context that no other had the name of. Raises Stopped if all proxies are dead."""
+        proxy = self._ring.current if self._ring is not None else None
+        if self._ring is not None and proxy is None:
+            alerting.close(self._crawler, "no_proxies")
+            raise Stopped("no_proxies")
+        self._proxy = proxy
+        self._contexts += 1
+        return _Context(name=f"session-{self.number}-{self._contexts}", proxy=proxy)
+
+    async def _login(self, context: _Context) -> None:
+        try:
+            async with self._page(context, f"{self._settings.copart_site_url}/login") as (page, response):
+                try:
+                    if response.status >= 400:
+                        raise LoginFailed(f"status_{response.status}")
+                    await sign_in(page, self._settings)
+                except LoginFailed:
+                    await screenshot(page, self._settings, "login", context.name)
+                    raise
+        except (PageFailed, Refused) as error:
+            raise LoginFailed(error.reason) from None
+
+    async def _lot_page(self, context: _Context, url: str) -> HtmlResponse:
+        async with self._page(context, url) as (page, response):
+            if is_login(response.url):
+                raise Bounced
+            if response.status < 400:
+                if not await gallery(page):
+                    self._crawler.stats.inc_value("page/no_gallery")
+                    await screenshot(page, self._settings, "lot", url.rpartition("/")[2])
+                self._check(page.url)
+            return await response_of(page, status=response.status, asked=url)
+
+    @asynccontextmanager
+    async def _page(self, context: _Context, url: str) -> AsyncIterator[tuple[Page, Response]]:
+        """Open a page through all of Scrapy's middlewares, and close it whatever comes."""
+        opened: list[Page] = []
+        context.pages += 1
+        try:
+            request = await self._request(context, url, opened)
+            if self._stopped.is_set():
+                raise Stopped("shutdown")
+            response = await self._crawler.engine.download_async(request)
+            self._check(response.url)
+            self._crawler.stats.inc_value("page/opened")
+            yield opened[-1], response
+        except PlaywrightError as error:
+            failure = self._failure(error, context)
+        except IgnoreRequest as error:
+            # What Scrapy itself raises has no name of ours: robots.txt.
+            failure = error if isinstance(error, Ignored) else Ignored("robots", netloc(url))
+        else:
+            return
+        finally:
+            for page in opened:
+                with suppress(PlaywrightError):
+                    await page.close()
+            context.pages -= 1
+            await self._close(context)
+        raise failure
+
+    async def _request(self, context: _Context, url: str, opened: list[Page]) -> Request:
+        async def keep(page: Page, request: Request) -> None:
+            opened.append(page)
+            context.browser = page.context
+            await keep_clear(page)
+
+        try:
+            executable = browser.find_chromium(self._settings)
+            options = await asyncio.to_thread(browser.profile, self._settings, executable)
+        except ConfigError as error:
+            raise NoBrowser("no_browser", str(error)) from None
+        if context.proxy is not None:  # scrapy-playwright does not look at meta proxy
+            options["proxy"] = proxy_for_playwright(context.proxy)
+        return Request(
+            url,
+            dont_filter=True,
+            meta={
+                "playwright": True,
+                "playwright_include_page": True,
+                "playwright_context": context.name,
+                "playwright_context_kwargs": options,
+                "playwright_page_init_callback": keep,
+                "playwright_page_goto_kwargs": {"wait_until": "domcontentloaded"},
+                "dont_merge_cookies": True,  # the context has its own
+                "expects": "page",
+            },
+        )
+
+    def _failure(self, error: PlaywrightError, context: _Context) -> Ignored:
+        """Name what went wrong in the browser."""
+        text = error.message
+        if "BrowserType.launch" in text:
+            log.error("Chromium does not start %s", pairs(error=text.splitlines()[0]))
+            return NoBrowser("no_browser", browser.INSTALL)
+        if context.proxy is not None and self._ring is not None and any(each in text for each in PROXY_ERRORS):
+            log.warning("a proxy cannot be used %s", pairs(proxy=context.proxy.label))
+            self._ring.failed(context.proxy.label)
+        if isinstance(error, PlaywrightTimeout):
+            return PageFailed("timeout")
+        return PageFailed("no_connection" if "net::" in text else "browser")
+
+    def _check(self, url: str) -> None:
+        """Raise HostNotAllowed if the browser was led to a host that is not on the list."""
+        if (reason := allowed(url, hosts_of(self._settings))) is not None:
+            self._crawler.stats.inc_value(f"host/not_allowed/{reason}")
+            raise HostNotAllowed(f"host_{reason}", netloc(url))
+
+    async def _end(self, context: _Context) -> None:
+        """Use a context no more, and close it once its last page is closed."""
+        context.is_over = True
+        if self._context is context:
+            self._context = None
+        await self._close(context)
+
+    async def _close(self, context: _Context) -> None:
+        if context.is_over and context.pages == 0 and context.browser is not None:
+            with suppress(PlaywrightError):  # closed already, as when the browser is gone
+                await context.browser.close()
+            context.browser = None

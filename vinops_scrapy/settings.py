@@ -1,0 +1,79 @@
+"""Scrapy's settings: only what differs from the default, each with its reason. What the pace decides is in pace.py.
+
+Nothing secret stands here: Scrapy prints its settings. Components read secrets from `vinops.config` themselves.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from vinops import config
+from vinops_scrapy import browser
+
+try:
+    _settings = config.load()
+except config.ConfigError as error:
+    sys.exit(f"scrapy: {error}")
+
+BOT_NAME = "vinops"
+SPIDER_MODULES = ["vinops_scrapy.spiders"]
+NEWSPIDER_MODULE = "vinops_scrapy.spiders"
+COMMANDS_MODULE = "vinops_scrapy.commands"  # a crawl that was blocked must not exit 0
+
+# Ours, to be given with -s NAME=value; their defaults come from the environment.
+VINOPS_PACE = _settings.pace
+VINOPS_CLOCK_SPEED = 1.0  # gaps are divided by it: for stand-ins only, as pace none
+VINOPS_DAILY_REQUESTS = _settings.daily_requests
+VINOPS_SESSION_LOTS = _settings.session_lots
+VINOPS_SESSION_PAUSE = _settings.session_pause
+VINOPS_BREAKER_REFUSALS = _settings.breaker_refusals
+
+ADDONS = {"vinops_scrapy.pace.PaceAddon": 0}
+
+LOG_LEVEL = _settings.log_level
+LOG_ENABLED = False  # vinops.logs writes them: one format, secrets masked
+TELNETCONSOLE_ENABLED = False  # both would open a port
+REMOTE_CONTROL_ENABLED = False
+
+DNS_RESOLVER = "vinops_scrapy.resolver.OpenInternetResolver"  # no name may lead into this network
+ROBOTSTXT_OBEY = True  # pages of the site; lists and photos are addresses that the feed hands to members
+COOKIES_ENABLED = True  # a session is a cookie jar
+
+CONCURRENT_ITEMS = 8  # of 100 by default: each is a task, and so many nearly halve the rate of requests
+DOWNLOAD_TIMEOUT = 60  # seconds, the whole answer: a tarpit sends a byte now and then for ever
+DOWNLOAD_MAXSIZE = 20_000_000  # bytes; ten times the largest photo seen
+DOWNLOAD_WARNSIZE = 0
+DOWNLOAD_DELAY_JITTER = 0  # the budget keeps the gaps; jitter would make the mean gap longer than it
+REDIRECT_MAX_TIMES = 5
+RETRY_TIMES = 2
+RETRY_HTTP_CODES = [500, 502, 503, 504, 522, 524, 408]  # without 429: a refusal is not asked again
+REFERRER_POLICY = "no-referrer"
+
+DOWNLOADER_MIDDLEWARES = {
+    # A request passes from the low numbers to the high, an answer from the high to the low.
+    "vinops_scrapy.middlewares.AllowedHosts": 50,  # first: also the hops of a redirect, which start anew here
+    "vinops_scrapy.proxies.RotatingProxies": 580,
+    "vinops_scrapy.proxies.BanDetection": 585,
+    # Between unpacking and redirects: it reads bodies, and sees the redirect to the login before it is followed.
+    "vinops_scrapy.middlewares.Refusals": 610,
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 620,
+    "vinops_scrapy.middlewares.Budget": 900,  # last: nothing may hold a request up behind its place in the budget
+}
+
+ITEM_PIPELINES = {
+    "vinops_scrapy.pipelines.validate.Validate": 100,
+    "vinops_scrapy.pipelines.record.Reuse": 200,  # needs the hash; spares the store
+    "vinops_scrapy.pipelines.photo_store.PhotoStore": 300,
+    "vinops_scrapy.pipelines.record.Record": 400,  # after it is stored
+}
+
+EXTENSIONS = {
+    "scrapy.extensions.throttle.AutoThrottle": None,
+    "vinops_scrapy.extensions.throttle.SlotThrottle": 0,
+    "scrapy.extensions.memusage.MemoryUsage": None,  # a unit's MemoryMax does that
+    "scrapy.extensions.logstats.LogStats": None,  # the heartbeat says more
+    "vinops_scrapy.extensions.progress.Progress": 0,
+}
+
+
+globals().update(browser.scrapy_playwright_settings(_settings))
