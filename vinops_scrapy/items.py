@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 Variant = Literal["hrs", "ful", "thb"]
@@ -71,3 +73,67 @@ class LotEnd:
     """A lot of which no photo is to come: its list is empty, known already, or could not be had."""
 
     lot: Lot
+
+
+Currency = Literal["EUR", "BGN", "USD"]
+Vat = Literal["included", "excluded", "exempt"]
+"""Whether a price holds value added tax: exempt is «Не се начислява ДДС», no tax is charged."""
+Seller = Literal["private", "dealer"]
+Promotion = Literal["best", "top", "vip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """An ad as a list or its own page shows it, in the words of the site. None is what does not stand there.
+
+    `dropped` names the fields whose value made no sense, such as 1896 hp: those are None, too. `description` is
+    without phone numbers, mail addresses and names. `posted_at` comes from the ad's id. `price_eur` is `price` in euro:
+    1.95583 BGN are one, by law.
+    """
+
+    source: str
+    ad_id: str
+    url: str
+    title: str
+    posted_at: datetime
+    make_text: str | None = None
+    model_text: str | None = None
+    price: Decimal | None = None
+    currency: Currency | None = None
+    price_eur: Decimal | None = None
+    vat: Vat | None = None
+    year: int | None = None
+    month: int | None = None
+    mileage_km: int | None = None
+    fuel: str | None = None
+    gearbox: str | None = None
+    body: str | None = None
+    power_hp: int | None = None
+    engine_cc: int | None = None
+    colour: str | None = None
+    euro_class: int | None = None
+    region: str | None = None
+    place: str | None = None
+    seller_kind: Seller | None = None
+    description: str | None = None
+    equipment: tuple[str, ...] = ()
+    photo_urls: tuple[str, ...] = ()
+    photo_count: int | None = None
+    is_new: bool = False
+    promotion: Promotion | None = None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPage:
+    """A page of a list: its ads in order, each once.
+
+    `total` is the count of ads in the whole list as the page says it, `next_url` the page after it; `left_out` counts
+    by kind what looks like an ad and is none, or cannot be read.
+    """
+
+    listings: tuple[Listing, ...]
+    total: int | None = None
+    page: int = 1
+    next_url: str | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
