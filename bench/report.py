@@ -1,6 +1,5 @@
 """The tables: what was measured beside what was wanted, as Markdown that a terminal shows well too."""
 
-# ruff: noqa: RUF001, RUF003 # × is the sign of the tables
 from __future__ import annotations
 
 import statistics
