@@ -145,6 +145,7 @@ class Demo:
     def __init__(self, folder: Path, lots: int, cleanup: ExitStack, *, fresh: bool) -> None:
         """Whatever is started is ended by `cleanup`."""
         self._fresh = fresh
+        self._sections = 0
         self._earlier: dict[str, Any] = {}
         self._photos: dict[str, str] = {}
         self._folder = folder
@@ -163,16 +164,16 @@ class Demo:
         if self._earlier:
             sha256 = str(self._earlier["sha256"])
             self._control("POST", "advance", {})  # as far as the earlier demo came
-            _title("3. The feed: nothing new costs one request")
+            self._title("The feed: nothing new costs one request")
             self._etl_run()
         else:
             sha256 = self._first_file()
             self._next_file()
             self._same_file()
-        self._ask_operators("6. What the operators ask", OPERATORS)
+        self._ask_operators("What the operators ask", OPERATORS)
         self._archive(sha256)
         self._photograph()
-        self._ask_operators("9. What the operators ask of the photos", PHOTOS)
+        self._ask_operators("What the operators ask of the photos", PHOTOS)
         self._note(sha256)
         self._where(time.monotonic() - began)
 
@@ -182,7 +183,7 @@ class Demo:
             f"Everything it makes lies in {self._folder}. No setting of yours is read here, neither from the "
             "environment nor from .env: not even DATABASE_URL."
         )
-        _title("1. A database")
+        self._title("A database")
         began = time.monotonic()
         wanted = {"lots": self._lots, "migrations": sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))}
         self._earlier = self._cleanup.enter_context(_held(self._folder, self._settings, {} if self._fresh else wanted))
@@ -203,7 +204,7 @@ class Demo:
             )
 
     def _start_feed(self) -> None:
-        _title("2. A feed")
+        self._title("A feed")
         _say(
             f"A stand-in for the member feed, on this machine only: {self._lots:,} lots, written from a seed. "
             f"{BROKEN_ROWS} rows of its first file end too early, as they do in real ones."
@@ -211,7 +212,7 @@ class Demo:
         process, photos = demo_photos.start(self._environment, self._folder, self._earlier.get("ports", {}))
         self._cleanup.callback(_end, process)
         if photos is None:
-            raise DemoFailed("the stand-in of the photos did not start: see its message above")
+            raise DemoFailed("the stand-in of the photos did not start: see its message above, or try --fresh")
         self._photos = photos
         _command("python -m standin.feed serve", rows=self._lots)
         process = subprocess.Popen(
@@ -236,12 +237,12 @@ class Demo:
         """Load the first file and return the sha256 of what the stand-in served."""
         self._control("POST", "fault", {"name": "too_few_fields", "options": {"count": BROKEN_ROWS}})
         served = self._ask("GET", self._feed)
-        _title("3. The first file: every lot is new, each broken row costs one row")
+        self._title("The first file: every lot is new, each broken row costs one row")
         self._etl_run()
         return hashlib.sha256(served).hexdigest()
 
     def _next_file(self) -> None:
-        _title("4. A quarter of an hour later: only what changed is read and sent")
+        self._title("A quarter of an hour later: only what changed is read and sent")
         _command("curl -X POST", f"{self._base}/control/advance")
         self._control("DELETE", "fault")
         moved = self._control("POST", "advance", {})
@@ -250,11 +251,15 @@ class Demo:
         self._etl_run()
 
     def _same_file(self) -> None:
-        _title("5. Once more: nothing new costs one request")
+        self._title("Once more: nothing new costs one request")
         self._etl_run()
 
+    def _title(self, text: str) -> None:
+        self._sections += 1
+        _title(f"{self._sections}. {text}")
+
     def _ask_operators(self, title: str, queries: tuple[tuple[str, str, bool], ...]) -> None:
-        _title(title)
+        self._title(title)
         for number, (question, statement, is_wide) in enumerate(queries):
             if number:
                 typer.echo()
@@ -264,7 +269,7 @@ class Demo:
             run_sql(self._settings, statement, Format.EXPANDED if is_wide else Format.TABLE, write=False)
 
     def _photograph(self) -> None:
-        _title("8. The photos: every lot, before it disappears")
+        self._title("The photos: every lot, before it disappears")
         with_page = demo_photos.has_browser()
         with database.connect(self._settings, application="vinops demo") as connection:
             listed, on_page = demo_photos.lots(connection, with_page=with_page)
@@ -301,7 +306,7 @@ class Demo:
         self._folder.joinpath(NOTE).write_text(json.dumps(note))
 
     def _archive(self, served: str) -> None:
-        _title("7. The archive gives back every byte")
+        self._title("The archive gives back every byte")
         with database.connect(self._settings, application="vinops demo") as connection:
             rows = connection.execute(
                 "select fetched_at, bytes, archive_bytes from raw.csv_files order by id"

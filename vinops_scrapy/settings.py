@@ -35,7 +35,7 @@ LOG_ENABLED = False  # vinops.logs writes them: one format, secrets masked
 TELNETCONSOLE_ENABLED = False  # both would open a port
 REMOTE_CONTROL_ENABLED = False
 
-DNS_RESOLVER = "vinops_scrapy.resolver.OpenInternetResolver"  # no name may lead into this network
+TWISTED_DNS_RESOLVER = "vinops_scrapy.resolver.OpenInternetResolver"  # no name may lead into this network
 ROBOTSTXT_OBEY = True  # pages of the site; lists and photos are addresses that the feed hands to members
 COOKIES_ENABLED = True  # a session is a cookie jar
 

@@ -67,17 +67,39 @@ def folder(open_folder: Path) -> Path:
     return open_folder
 
 
-def _demo(folder: Path) -> str:
-    done = subprocess.run(COMMAND, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+def _demo(folder: Path, *options: str) -> str:
+    done = subprocess.run(
+        [*COMMAND, *options], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done.stdout
 
 
 def _expected(shown: str) -> None:
+    """A first demo: everything is new."""
     assert re.search(r"^INSERT 2997 UPDATE 0 .* rejected 3$", shown, re.MULTILINE)
     assert re.search(r"^INSERT 9 UPDATE \d+ unchanged \d+ gone 6 ", shown, re.MULTILINE)
+    assert re.search(r"^unchanged: the source", shown, re.MULTILINE)
+    assert "session 2 begins" in shown
+    assert re.search(r"^24 lots, [2-9]\d\d photos fetched\.$", shown, re.MULTILINE)
+    assert re.search(r"^lot_photos +24 +24 +\d+ +\d+ +0  finished$", shown, re.MULTILINE)
+    _expected_of_any(shown)
+
+
+def _expected_of_the_next(shown: str) -> None:
+    """A demo that finds what an earlier one left: nothing is loaded or fetched twice."""
+    assert "INSERT" not in shown
     assert re.search(r"^unchanged: ", shown, re.MULTILINE)
+    assert re.search(r"^24 lots, 0 photos fetched\. All were here already", shown, re.MULTILINE)
+    assert re.search(r"^lot_photos +24 +24 +0 +0 +0  finished$", shown, re.MULTILINE)
+    _expected_of_any(shown)
+
+
+def _expected_of_any(shown: str) -> None:
+    sections = [int(number) for number in re.findall(r"^(\d)\. ", shown, re.MULTILINE)]
+    assert sections == list(range(1, len(sections) + 1))
+    assert re.search(r"^ok +23 +0\.\d+ +(\d+) +\1$", shown, re.MULTILINE)
     assert re.search(r"^rows_accepted +2997$", shown, re.MULTILINE)
     assert re.search(r"^autograde +3000 +\d+ +0\.\d+$", shown, re.MULTILINE)
     assert re.search(r"^row +field_count +3 ", shown, re.MULTILINE)
@@ -103,7 +125,9 @@ def test_it_shows_the_feed_end_to_end_and_again(folder: Path) -> None:
     _expected(first)
     assert max(map(len, first.splitlines())) <= 80
     assert _all_gone(folder)
-    _expected(_demo(folder))
+    _expected_of_the_next(_demo(folder))
+    assert _all_gone(folder)
+    _expected(_demo(folder, "--fresh"))
     assert _lots_without_a_vehicle(folder / "var" / "demo") == 0
     assert _all_gone(folder)
     assert sorted(path.name for path in (folder / "var").iterdir()) == ["demo", "mine"]

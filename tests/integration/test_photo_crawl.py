@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from standin.photo_server import PhotoServer
-from tests.photo_crawls import Crawls, Database
+from tests.photo_crawls import ROOT, Crawls, Database
+from tests.s3_server import BUCKET, KEY_ID, SECRET, s3_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,3 +46,176 @@ def test_every_photo_of_every_lot_is_stored_once_and_a_second_run_asks_for_nothi
     again = crawls.run()
     assert (again.exit_code, again.reason) == (0, "finished"), again.log
     assert crawls.server.requests == []
+
+
+def test_what_is_sold_first_comes_first_and_then_the_newest(crawls: Crawls) -> None:
+    for number, hours in ((45_000_001, None), (45_000_002, 48), (45_000_003, 2), (45_000_004, None)):
+        crawls.add_lot(number, hours=hours)
+    crawls.run("-s", "VINOPS_LOTS_AT_ONCE=1", "-a", "batch=3")
+    listed = [each.lot for each in crawls.server.requests if each.kind == "list"]
+    assert listed == [45_000_003, 45_000_002, 45_000_004]
+    assert crawls.states()[45_000_001] == "missing"
+
+
+def test_lots_are_named_by_number_or_vin_due_or_not(crawls: Crawls) -> None:
+    lots = crawls.add_lots(4)
+    crawls.run("-a", f"lot={lots[2]}")
+    crawls.server.shift(lots[2])
+    crawled = crawls.run("-a", f"lot={lots[2]},99", "-a", f"vin=1vn{lots[0]:014d}")
+    assert {number for number, state in crawls.states().items() if state == "ok"} == {lots[0], lots[2]}
+    crawls.check([lots[0], lots[2]])
+    assert "not every lot that was named is in the database named=3 there=2" in crawled.log
+
+
+def test_a_vehicle_that_is_back_has_its_photos_stored_once(settings: Settings, database: Database) -> None:
+    with PhotoServer(seed=3, empty_every=0, none_every=0, alias={45_000_002: 45_000_001}) as server:
+        crawls = Crawls(settings=settings, database=database, server=server)
+        first = crawls.add_lot(45_000_001, vin="1VN00000000000001")
+        crawls.run()
+        again = crawls.add_lot(45_000_002, vin="1VN00000000000001")
+        crawled = crawls.run()
+        keys = "select count(*), count(distinct storage_key), count(distinct content_hash) from images"
+        ((rows, objects, contents),) = crawls.rows(keys)
+        photos = len(server.photos(45_000_001))
+        assert (rows, objects) == (2 * photos, contents)
+        assert crawled.stats["photo/reused"] == photos
+        assert "photo/stored" not in crawled.stats
+        assert crawls.rows("select lot_id, count(*) from images group by 1 order by 1") == [
+            (first, photos),
+            (again, photos),
+        ]
+
+
+def test_thumbnails_come_only_on_request(crawls: Crawls) -> None:
+    (lot,) = crawls.add_lots(1)
+    crawls.run()
+    assert crawls.rows("select count(*) from images where variant = 'thb'") == [(0,)]
+    crawls.more["VINOPS_THUMBNAILS"] = "true"
+    crawls.server.clear_requests()
+    again = crawls.run("-a", f"lot={lot}")
+    photos = len(crawls.server.photos(lot))
+    assert [each.path.endswith("_thb.jpg") for each in crawls.server.requests] == [False] + [True] * photos, again.log
+    ((thumbnails,),) = crawls.rows("select count(*) from images where variant = 'thb'")
+    assert thumbnails == photos
+
+
+def test_a_session_ends_after_its_lots_and_the_next_has_cookies_of_its_own(crawls: Crawls) -> None:
+    crawls.add_lots(5)
+    crawls.more["VINOPS_SESSION_LOTS"] = "2"
+    crawled = crawls.run("-s", "VINOPS_LOTS_AT_ONCE=1")
+    assert [f"session {number} begins" in crawled.log for number in (1, 2, 3, 4)] == [True, True, True, False]
+    given = [each.cookies.get("visitor") for each in crawls.server.requests if each.kind == "list"]
+    assert [cookie is None for cookie in given] == [True, False, True, False, True]
+    assert len(set(given) - {None}) == 2
+
+
+def test_photos_go_to_the_bucket_and_a_second_run_puts_none(crawls: Crawls) -> None:
+    lots = crawls.add_lots(3)
+    with s3_server(strict=True) as bucket:
+        bucket.make_bucket()
+        crawls.more |= {
+            "R2_ENDPOINT": bucket.endpoint,
+            "R2_ACCESS_KEY_ID": KEY_ID,
+            "R2_SECRET_ACCESS_KEY": SECRET,
+            "R2_BUCKET_NAME": BUCKET,
+        }
+        crawled = crawls.run()
+        assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+        client = bucket.client()
+        for url, key in crawls.rows("select source_url, storage_key from images"):
+            found = client.get_object(Bucket=BUCKET, Key=key)
+            assert found["Body"].read() == crawls.server.photo(url)
+            assert (found["ContentType"], found["CacheControl"]) == (
+                "image/jpeg",
+                "public, max-age=31536000, immutable",
+            )
+        client.close()
+        assert set(crawls.states().values()) == {"ok"}
+        before = len(bucket.requests())
+        crawls.run("-a", f"lot={','.join(map(str, lots))}")
+        assert len(bucket.requests()) == before
+        everything = "".join(path.read_text() for path in crawls.settings.log_dir.glob("*.log")) + crawled.log
+        assert SECRET not in everything
+    assert not crawls.settings.data_dir.joinpath("photos").exists()
+
+
+def test_a_store_that_takes_nothing_ends_the_run_and_gives_the_lots_back(crawls: Crawls) -> None:
+    crawls.add_lots(3)
+    crawls.settings.data_dir.mkdir(parents=True, exist_ok=True)
+    crawls.settings.data_dir.joinpath("photos").write_text("in the way")
+    crawled = crawls.run()
+    assert (crawled.exit_code, crawled.reason) == (1, "store_failed"), crawled.log
+    assert crawls.rows("select count(*) from images") == [(0,)]
+    assert crawls.rows("select lot_id from lot_photos where lease_owner is not null") == []
+    assert crawls.rows("select kind, times from ops.alerts") == [("store_failed", 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-a", "lot=x"], "-a lot=x is no count or list of numbers above 0"),
+        (["-a", "batch=0"], "-a batch=0 is no count or list of numbers above 0"),
+        (["-a", "source=fax"], "-a source=fax is none of auto, api, page"),
+        (["-a", "bach=5"], "lot_photos knows no -a bach: use batch, lot, vin or source"),
+        (["-a", "source=page"], "-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both"),
+        (["-s", "VINOPS_PACE=fast"], "VINOPS_PACE is none of careful, steady, none: use careful or steady"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong_and_asks_nothing(crawls: Crawls, arguments: list[str], says: str) -> None:
+    crawls.add_lots(1)
+    crawled = crawls.run(*arguments)
+    assert crawled.exit_code == 1
+    assert says in crawled.log
+    assert "Traceback" not in crawled.log
+    assert crawls.server.requests == []
+
+
+def test_without_a_pace_only_stand_ins_are_asked(crawls: Crawls) -> None:
+    crawls.add_lots(1)
+    crawls.more["COPART_IMAGE_HOSTS"] = f"{crawls.server.image_hosts},cs.copart.com"
+    crawled = crawls.run()
+    assert crawled.exit_code == 1
+    assert "are for stand-ins on loopback, not for cs.copart.com" in crawled.log
+    assert crawls.server.requests == []
+
+
+def test_told_to_stop_it_keeps_what_it_has_and_gives_the_rest_back(crawls: Crawls) -> None:
+    lots = crawls.add_lots(4)
+    crawls.server.fault("tarpit", host="cdn", lots=lots[1:], every=0.2, seconds=60)
+    with crawls.start("-s", "VINOPS_LOTS_AT_ONCE=1") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if f"Scraped: lot {lots[0]}" in line:
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert crawls.rows("select reason, finished_at is not null from ops.crawl_runs") == [("shutdown", True)]
+    crawls.check(lots[:1])
+    crawls.server.clear_faults()
+    again = crawls.run()
+    assert again.reason == "finished", again.log
+    crawls.check(lots)
+
+
+def test_heartbeats_say_where_a_run_is(crawls: Crawls) -> None:
+    crawls.add_lots(6)
+    crawled = crawls.run()
+    ((done, total, items, size, refusals, last, finished),) = crawls.rows(
+        "select done, total, items, bytes, refusals, last_items, finished_at is not null from ops.crawl_runs"
+    )
+    assert (done, total, refusals, finished) == (6, 6, 0, True)
+    assert (items, size) == (crawled.stats["photo/stored"], crawled.stats["photo/bytes"])
+    assert len(last) == 5
+
+
+def test_scrapy_knows_the_spider_and_finds_no_fault_in_it(crawls: Crawls) -> None:
+    for command, says in ((["list"], "lot_photos"), (["check"], "OK")):
+        done = subprocess.run(
+            [sys.executable, "-m", "scrapy", *command],
+            cwd=ROOT,
+            env=crawls.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert says in done.stdout + done.stderr

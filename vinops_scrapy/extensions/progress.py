@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from psycopg.types.json import Jsonb
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.crawler import Crawler
 
+    from vinops_scrapy.runs import Standing
+
 SECONDS = 3.0
-LAST_ITEMS = 5
 REFUSAL = "refusal/"
-PLAIN = (int, float, str)  # others, as times, are in the row itself
 
 
 class Progress:
@@ -38,7 +38,6 @@ class Progress:
         """Follow the crawl by its signals."""
         self._crawler = crawler
         self._queries = queries("crawls")
-        self._last: deque[str] = deque(maxlen=LAST_ITEMS)
         self._began = 0.0
         self._run_id: int | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -90,7 +89,7 @@ class Progress:
             if work is not None:
                 await work.renew()
             if sys.stderr.isatty():
-                sys.stderr.write("\r\033[K" + line(self.values(spider)))
+                sys.stderr.write("\r\033[K" + line(self.values(spider), spider))
                 sys.stderr.flush()
 
     async def _beat(self, spider: Spider, reason: str | None) -> None:
@@ -103,7 +102,6 @@ class Progress:
                     **values,
                     "id": self._run_id,
                     "reason": reason,
-                    "last_items": Jsonb(list(getattr(spider, "last_items", ()))),
                     "stats": Jsonb(
                         {name: value for name, value in stats.items() if isinstance(value, (int, float, str))}
                     ),
@@ -111,29 +109,25 @@ class Progress:
             )
 
     def values(self, spider: Spider) -> dict[str, Any]:
-        """Return how far the crawl is."""
+        """Return how far the crawl is, as `beat` in sql/queries/crawls.sql takes it."""
         stats: Mapping[str, Any] = self._crawler.stats.get_stats()
-        work = getattr(spider, "work", None)
-        done = work.done if work else 0
-        total = work.total if work else None
-        minutes = (time.monotonic() - self._began) / 60
-        items = stats.get("photo/stored", 0) + stats.get("photo/reused", 0)
+        standing: Standing = spider.standing()  # type: ignore[attr-defined] # all of ours have it
+        seconds = time.monotonic() - self._began
+        done, total = standing.done, standing.total
         return {
-            "done": done,
-            "total": total,
-            "items": items,
-            "bytes": stats.get("photo/bytes", 0),
+            **asdict(standing),
+            "last_items": Jsonb(list(standing.last_items)),
             "refusals": sum(value for name, value in stats.items() if name.startswith(REFUSAL)),
-            "items_per_minute": items / minutes if minutes > 0 else None,
-            "seconds_left": (total - done) * minutes * 60 / done if total and done else None,
-            "current_item": getattr(spider, "current_item", None),
+            "items_per_minute": 60 * standing.items / seconds if seconds > 0 else None,
+            "seconds_left": max(total - done, 0) * seconds / done if total and done else None,
         }
 
 
-def line(values: Mapping[str, Any]) -> str:
+def line(values: Mapping[str, Any], spider: Spider) -> str:
     """Return the bar."""
+    unit, item = getattr(spider, "unit", "request"), getattr(spider, "item", "item")
     done, total = values["done"], values["total"] or 0
     width = 30
     filled = int(width * done / total) if total else 0
     left = f"{values['seconds_left'] / 60:.0f} min left" if values["seconds_left"] else ""
-    return f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total}  {values['items']} photos  {left}"
+    return f"[{'#' * filled}{'.' * (width - filled)}] {done} of {total} {unit}s  {values['items']} {item}s  {left}"

@@ -9,6 +9,7 @@ is looked at in the browser, if an account is set up; with `source=page` every l
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 import scrapy
@@ -24,7 +25,7 @@ from vinops_scrapy.lots import Lots
 from vinops_scrapy.middlewares import HostNotAllowed, Ignored, Refused, Stopped, wait
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
-from vinops_scrapy.runs import owner
+from vinops_scrapy.runs import Standing, owner
 from vinops_scrapy.sessions import LoginFailed, Sessions
 from vinops_scrapy.shared import pool
 from vinops_scrapy.work import Work
@@ -46,6 +47,7 @@ log = logging.getLogger("photos")
 
 SOURCES = ("auto", "api", "page")
 LIST_SECONDS = 30
+LAST_LOTS = 5
 LIST_BYTES = 2_000_000
 LOTS_BUDGET = "lots"
 """The name under which lots are counted: a lot may be asked of two hosts, and the pace is of lots."""
@@ -58,6 +60,7 @@ class LotPhotos(scrapy.Spider):
     site = "copart"
     log_name = "photo-scraper"
     unit = "lot"
+    item = "photo"
 
     config: Settings
     has_pages: bool
@@ -79,6 +82,7 @@ class LotPhotos(scrapy.Spider):
         self.lots = _numbers("lot", lot)
         self.vins = [part.strip().upper() for part in vin.split(",") if part.strip()]
         self.source = source
+        self.last_lots: deque[str] = deque(maxlen=LAST_LOTS)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -89,9 +93,6 @@ class LotPhotos(scrapy.Spider):
         if spider.source == "page" and not has_account:
             raise config.ConfigError("-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both")
         spider.has_pages = has_account and spider.source != "api"
-        spider.pace = politeness.pace(
-            crawler.settings["VINOPS_PACE"], speed=crawler.settings.getfloat("VINOPS_CLOCK_SPEED")
-        )
         pool(crawler)  # raises DatabaseError before anything has begun
         crawler.signals.connect(spider.opened, signals.spider_opened)
         return spider
@@ -99,10 +100,12 @@ class LotPhotos(scrapy.Spider):
     async def opened(self) -> None:
         """Make the work, now that the crawl has its statistics."""
         await pool(self.crawler).open()
+        settings = self.crawler.settings
+        self.pace = politeness.pace(settings["VINOPS_PACE"], speed=settings.getfloat("VINOPS_CLOCK_SPEED"))
         self.work = Work(
             Lots(pool(self.crawler), owner()),
             self.crawler.stats,
-            at_once=self.crawler.settings.getint("VINOPS_LOTS_AT_ONCE"),
+            at_once=settings.getint("VINOPS_LOTS_AT_ONCE"),
             recheck_seconds=self.config.photo_recheck_days * 86_400,
         )
         self.work.on_settled = self.settled
@@ -261,8 +264,23 @@ class LotPhotos(scrapy.Spider):
         async for each in self.photos_of(lot, listing, sizes_are_guessed=True):
             yield each
 
+    def standing(self) -> Standing:
+        """Return how far the run is."""
+        stats = self.crawler.stats
+        open_lots = list(self.work.open.values())
+        return Standing(
+            done=self.work.done,
+            total=self.work.total,
+            items=stats.get_value("photo/stored", 0) + stats.get_value("photo/reused", 0),
+            bytes=stats.get_value("photo/bytes", 0),
+            current_item=str(open_lots[0].lot.lot_external_id) if open_lots else None,
+            last_items=tuple(self.last_lots),
+        )
+
     def settled(self, entry: OpenLot, settlement: Settlement) -> None:
         """Say what came of a lot: the line that operators look for."""
+        photos = f"{len(settlement.photos)} of {settlement.listed or 0} photos"
+        self.last_lots.append(f"{entry.lot.lot_external_id} {settlement.state} {photos}")
         log.info(
             "Scraped: lot %s %s",
             entry.lot.lot_external_id,
