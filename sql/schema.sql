@@ -8,6 +8,15 @@ CREATE SCHEMA raw;
 
 CREATE SCHEMA staging;
 
+CREATE FUNCTION public.note_listing_price() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into listing_prices (listing_id, price_eur) values (new.id, new.price_eur);
+    return null;
+end
+$$;
+
 CREATE TABLE staging.codes (
     field text NOT NULL,
     code text NOT NULL,
@@ -251,6 +260,85 @@ CREATE VIEW audit.v_ingest_count AS
   WHERE (runs.status = 'loaded'::text)
   GROUP BY files.id, files.path;
 
+CREATE TABLE ops.listing_walks (
+    id bigint NOT NULL,
+    source text NOT NULL,
+    make_slug text NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    finished_at timestamp with time zone,
+    is_complete boolean,
+    reason text,
+    pages integer DEFAULT 0 NOT NULL,
+    total integer,
+    ads integer,
+    ads_gone integer
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.listings (
+    id bigint NOT NULL,
+    source text NOT NULL,
+    ad_id text NOT NULL,
+    make_slug text NOT NULL,
+    url text NOT NULL,
+    title text NOT NULL,
+    make_text text,
+    model_text text,
+    price numeric(12,2),
+    currency text,
+    price_eur numeric(12,2),
+    vat text,
+    year smallint,
+    month smallint,
+    mileage_km integer,
+    fuel text,
+    gearbox text,
+    body text,
+    power_hp integer,
+    engine_cc integer,
+    colour text,
+    euro_class smallint,
+    region text,
+    place text,
+    seller_kind text,
+    description text,
+    equipment text[] DEFAULT '{}'::text[] NOT NULL,
+    photo_urls text[] DEFAULT '{}'::text[] NOT NULL,
+    photo_count integer,
+    is_new boolean DEFAULT false NOT NULL,
+    promotion text,
+    posted_at timestamp with time zone NOT NULL,
+    first_seen timestamp with time zone DEFAULT now() NOT NULL,
+    last_seen timestamp with time zone DEFAULT now() NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    removed_at timestamp with time zone,
+    detailed_at timestamp with time zone,
+    list_hash bytea NOT NULL
+)
+WITH (fillfactor='80', toast_tuple_target='128');
+
+CREATE VIEW audit.v_market AS
+ WITH walks AS (
+         SELECT listing_walks.source,
+            listing_walks.make_slug,
+            max(listing_walks.finished_at) AS finished_at
+           FROM ops.listing_walks
+          WHERE listing_walks.is_complete
+          GROUP BY listing_walks.source, listing_walks.make_slug
+        )
+ SELECT ads.source,
+    ads.make_slug,
+    count(*) FILTER (WHERE (ads.removed_at IS NULL)) AS active,
+    count(*) FILTER (WHERE ((ads.removed_at IS NULL) AND (ads.price_eur IS NULL))) AS without_price,
+    round(avg(ads.price_eur) FILTER (WHERE (ads.removed_at IS NULL))) AS mean_eur,
+    count(*) FILTER (WHERE (ads.first_seen > (now() - '1 day'::interval))) AS new_in_a_day,
+    count(*) FILTER (WHERE (ads.removed_at > (now() - '1 day'::interval))) AS gone_in_a_day,
+    max(walks.finished_at) AS last_walk
+   FROM (public.listings ads
+     LEFT JOIN walks ON (((ads.source = walks.source) AND (ads.make_slug = walks.make_slug))))
+  GROUP BY ads.source, ads.make_slug
+  ORDER BY (count(*) FILTER (WHERE (ads.removed_at IS NULL))) DESC, ads.source, ads.make_slug;
+
 CREATE TABLE staging.copart_raw (
     file_id bigint NOT NULL,
     line_number integer NOT NULL,
@@ -437,6 +525,13 @@ ALTER TABLE ops.crawl_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE ops.deal_outbox (
+    listing_id bigint NOT NULL,
+    change text NOT NULL,
+    queued_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT deal_outbox_change_check CHECK ((change = ANY (ARRAY['new'::text, 'changed'::text, 'back'::text, 'gone'::text])))
+);
+
 CREATE TABLE ops.host_budgets (
     host text NOT NULL,
     next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
@@ -449,6 +544,15 @@ CREATE TABLE ops.host_budgets (
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 )
 WITH (fillfactor='50');
+
+ALTER TABLE ops.listing_walks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.listing_walks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.images (
     id bigint NOT NULL,
@@ -470,6 +574,21 @@ CREATE TABLE public.images (
 
 ALTER TABLE public.images ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.images_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.listing_prices (
+    listing_id bigint NOT NULL,
+    price_eur numeric(12,2),
+    seen_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.listings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.listings_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -535,14 +654,26 @@ ALTER TABLE ONLY ops.alerts
 ALTER TABLE ONLY ops.crawl_runs
     ADD CONSTRAINT crawl_runs_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY ops.deal_outbox
+    ADD CONSTRAINT deal_outbox_pkey PRIMARY KEY (listing_id);
+
 ALTER TABLE ONLY ops.host_budgets
     ADD CONSTRAINT host_budgets_pkey PRIMARY KEY (host);
+
+ALTER TABLE ONLY ops.listing_walks
+    ADD CONSTRAINT listing_walks_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_source_url_key UNIQUE (lot_id, source_url);
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.listings
+    ADD CONSTRAINT listings_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.listings
+    ADD CONSTRAINT listings_source_ad_id_key UNIQUE (source, ad_id);
 
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_pkey PRIMARY KEY (lot_id);
@@ -583,9 +714,15 @@ CREATE UNIQUE INDEX alerts_open ON ops.alerts USING btree (kind, subject) WHERE 
 
 CREATE INDEX crawl_runs_spider ON ops.crawl_runs USING btree (spider, started_at DESC);
 
+CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_slug, started_at DESC);
+
 CREATE INDEX images_created ON public.images USING btree (created_at);
 
 CREATE INDEX images_vin ON public.images USING btree (vin, content_hash);
+
+CREATE INDEX listing_prices_listing ON public.listing_prices USING btree (listing_id, seen_at);
+
+CREATE INDEX listings_active ON public.listings USING btree (source, make_slug) WHERE (removed_at IS NULL);
 
 CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WHERE (lease_owner IS NOT NULL);
 
@@ -593,11 +730,21 @@ CREATE INDEX lots_vehicle ON public.lots USING btree (vehicle_id, id);
 
 CREATE INDEX copart_raw_file ON staging.copart_raw USING btree (file_id);
 
+CREATE TRIGGER listing_priced AFTER INSERT ON public.listings FOR EACH ROW WHEN ((new.price_eur IS NOT NULL)) EXECUTE FUNCTION public.note_listing_price();
+
+CREATE TRIGGER listing_repriced AFTER UPDATE OF price_eur ON public.listings FOR EACH ROW WHEN ((new.price_eur IS DISTINCT FROM old.price_eur)) EXECUTE FUNCTION public.note_listing_price();
+
 ALTER TABLE ONLY audit.etl_runs
     ADD CONSTRAINT etl_runs_file_id_fkey FOREIGN KEY (file_id) REFERENCES raw.csv_files(id);
 
+ALTER TABLE ONLY ops.deal_outbox
+    ADD CONSTRAINT deal_outbox_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);
+
+ALTER TABLE ONLY public.listing_prices
+    ADD CONSTRAINT listing_prices_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);

@@ -113,13 +113,12 @@ def main() -> None:
     settings.set("EXTENSIONS", {})
     settings.set("ROBOTSTXT_OBEY", False)
     settings.set("RETRY_ENABLED", False)
-    settings.set("DNS_RESOLVER", "vinops_scrapy.resolver.OpenInternetResolver")
     for name, value in order.get("settings", {}).items():
         settings.set(name, value, priority="cmdline")
-    logs.configure("pages", config.load(), console=False)
     said: dict[str, Any] = {}
     Pages.order, Pages.said = order, said
     process = AsyncCrawlerProcess(settings, install_root_handler=False)
+    logs.configure("pages", config.load(), console=False)  # after the process, which closes all handlers
     crawler = process.create_crawler(Pages)
     process.crawl(crawler)
     process.start()

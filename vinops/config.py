@@ -251,6 +251,16 @@ class Settings:
     r2_access_key_id: Secret | None = _setting("R2_ACCESS_KEY_ID", _secret, None, "give the key's id")
     r2_secret_access_key: Secret | None = _setting("R2_SECRET_ACCESS_KEY", _secret, None, "give the key")
     r2_bucket_name: str | None = _setting("R2_BUCKET_NAME", _one_line, None, "name the bucket")
+    mobile_bg_url: str = _setting(
+        "MOBILE_BG_URL", _site, "https://www.mobile.bg", "use the site's address, as in https://www.mobile.bg"
+    )
+    makes_file: Path | None = _setting("VINOPS_MAKES_FILE", _path, None, "name a file like vinops_scrapy/makes.toml")
+    market_shrink_limit: float = _setting(
+        "VINOPS_MARKET_SHRINK_LIMIT", _number(0, 1), 0.2, "give a share between 0 and 1, for example 0.2"
+    )
+    user_agent: str = _setting(
+        "VINOPS_USER_AGENT", _one_line, "vinops/0.1", "give one line, as in `vinops/0.1 (ops@example.com)`"
+    )
     proxy_list: tuple[Secret, ...] = _setting(
         "PROXY_LIST", _lines, (), "name proxies, as in `http://user:password@host:port`, separated by commas"
     )

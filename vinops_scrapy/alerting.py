@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrapy.crawler import Crawler
-
-log = logging.getLogger("photos")
 
 _ended: WeakSet[Crawler] = WeakSet()
 _ends: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it has run

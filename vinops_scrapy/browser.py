@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from vinops.config import ConfigError
+from vinops.config import LOOPBACK, ConfigError
 from vinops_scrapy.hosts import hosts_of
+from vinops_scrapy.proxy_list import proxy_hosts
 from vinops_scrapy.resolver import allowed, is_private_literal
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ QUIET: Final = (
     "--disable-features=OptimizationHints,MediaRouter,Translate,InterestFeedContentSuggestions",
 )
 ORDINARY: Final = "--disable-blink-features=AutomationControlled"
+
+NOT_OPEN: Final = (
+    *("localhost", "*.localhost", "0.*.*.*", "10.*.*.*", "127.*.*.*", "169.254.*.*", "192.168.*.*"),
+    *(f"172.{second}.*.*" for second in range(16, 32)),
+    *(f"100.{second}.*.*" for second in range(64, 128)),
+    *(f"{bracket}{first}*" for bracket in ("", "[") for first in ("::", "64:ff9b:")),
+    *(f"{bracket}{first}*:*" for bracket in ("", "[") for first in ("fc", "fd", "fe8", "fe9", "fea", "feb")),
+)
+"""Hosts in this network, as Chromium matches them. It does not ask `abort` about the hops of a redirect."""
 
 WIDTH, HEIGHT = 1920, 1080
 LOCALE: Final = "en-US"
@@ -85,12 +95,12 @@ def version(executable: Path) -> str:
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """Return how the browser is started. Raises ConfigError if there is none."""
+    """Return how the browser is started. Raises ConfigError if there is none, or the list of proxies makes no sense."""
     return {
         "executable_path": str(find_chromium(settings)),
         "headless": True,
         "chromium_sandbox": _has_sandbox(),
-        "args": [*QUIET, *([ORDINARY] if settings.stealth else [])],
+        "args": [*QUIET, _no_way_in(settings), *([ORDINARY] if settings.stealth else [])],
     }
 
 
@@ -158,6 +168,15 @@ def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
         "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": NAVIGATION_SECONDS * 1000,
         "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 4,  # lots at once; by default CONCURRENT_REQUESTS
     }
+
+
+def _no_way_in(settings: Settings) -> str:
+    """Return the argument with which Chromium finds no host of this network but the stand-ins and proxies that are
+    set. Raises ConfigError if the list of proxies makes no sense."""
+    trusted = ({host.rpartition(":")[0].strip("[]") for host in hosts_of(settings)} & LOOPBACK) | proxy_hosts(settings)
+    shown = sorted({*trusted, *(f"[{host}]" for host in trusted if ":" in host)})
+    rules = [*(f"MAP {host} ~NOTFOUND" for host in NOT_OPEN), *(f"EXCLUDE {host}" for host in shown)]
+    return f"--host-resolver-rules={','.join(rules)}"
 
 
 def _has_sandbox() -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from playwright.async_api import Error as PlaywrightError
 from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from scrapy import Request
+    from playwright.async_api import Page
+    from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
@@ -24,6 +26,7 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
         super().__init__(crawler)
         self._start = asyncio.Lock()
         self._is_started = False
+        self._is_over = False
 
     async def _maybe_launch_in_thread(self) -> None:
         """Do nothing when the engine starts: this is what its signal calls."""
@@ -37,3 +40,16 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
                     self._is_started = True
         response: Response = await super().download_request(request)
         return response
+
+    async def close(self) -> None:
+        """End the browser, for good."""
+        self._is_over = True
+        await super().close()
+
+    async def _create_page(self, request: Request, spider: Spider) -> Page:
+        """Return a new page. Raises PlaywrightError once the crawl is over: a page that is closed under a request has
+        scrapy-playwright open another one, and launch another browser for it."""
+        if self._is_over:
+            raise PlaywrightError("the crawl is over")
+        page: Page = await super()._create_page(request, spider)
+        return page

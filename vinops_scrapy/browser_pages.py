@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -36,7 +37,10 @@ USERNAME: Final = "input#username"
 PASSWORD: Final = "input#password"  # noqa: S105 # a selector
 SUBMIT: Final = 'button[data-uname="loginSigninmemberbutton"]'
 COMPLAINT: Final = '.alert-danger, .alert-error, [role="alert"], .error-message'
-WRONG: Final = re.compile(r"incorrect|invalid|wrong|not recogni[sz]ed|do(?:es)? not match|unknown user", re.IGNORECASE)
+WRONG: Final = re.compile(
+    r"incorrect|invalid|(?<!went )wrong|not recogni[sz]ed|do(?:es)? not match|unknown user", re.IGNORECASE
+)
+"""What a site says of credentials; that something went wrong it says of itself."""
 
 CONSENT: Final = (
     '#onetrust-accept-btn-handler, [role="dialog"] button, [aria-modal="true"] button, '
@@ -57,6 +61,7 @@ POLL_SECONDS: Final = 0.2
 SETTLED_SECONDS: Final = 0.3  # a gallery that does not grow for so long is whole
 CONSENT_SECONDS: Final = 5.0
 SHOT_SECONDS: Final = 10.0
+LEAVE_SECONDS: Final = 5.0
 MOST_SHOTS: Final = 200
 
 
@@ -90,6 +95,18 @@ async def keep_clear(page: Page) -> None:
         await button.click(timeout=CONSENT_SECONDS * 1000)
 
     await page.add_locator_handler(_consent(page), agree)
+
+
+async def leave(page: Page) -> None:
+    """Close a page. Never raises.
+
+    What it is still asking for is given up before: closing lets go of the requests that wait for `abort`, and of 25
+    pages that were closed right after the login one got its picture.
+    """
+    with suppress(PlaywrightError):
+        await page.goto("about:blank", timeout=LEAVE_SECONDS * 1000)
+    with suppress(PlaywrightError):
+        await page.close()
 
 
 async def sign_in(page: Page, settings: Settings) -> None:
@@ -216,7 +233,8 @@ async def _agree(page: Page) -> None:
     button = _consent(page)
     try:
         if await button.count():
-            await button.click(timeout=CONSENT_SECONDS * 1000)
+            # Not the button: what `keep_clear` set up clicks it before anything is done, and then it is gone.
+            await page.locator("html").click(trial=True, timeout=CONSENT_SECONDS * 1000)
     except PlaywrightError as error:
         log.debug("the popup stays %s", pairs(error=type(error).__name__))
 

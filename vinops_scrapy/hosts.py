@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from vinops import config
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.crawler import Crawler
+
     from vinops.config import Settings
 
 PORTS = {"http": 80, "https": 443}
@@ -19,5 +25,16 @@ def netloc(url: str) -> str:
 
 
 def hosts_of(settings: Settings) -> frozenset[str]:
-    """Return every host that the settings name."""
+    """Return every host of the auction side that the settings name."""
     return frozenset({netloc(settings.copart_site_url), *settings.copart_image_hosts})
+
+
+def every_host(settings: Settings) -> frozenset[str]:
+    """Return every host of all sites that the settings name."""
+    return hosts_of(settings) | {netloc(settings.mobile_bg_url)}
+
+
+def hosts_of_crawl(crawler: Crawler) -> frozenset[str]:
+    """Return every host that the spider of a crawl may ask: what its `hosts` says of the settings."""
+    hosts: Callable[[Settings], frozenset[str]] = getattr(crawler.spidercls, "hosts", hosts_of)
+    return hosts(config.load())

@@ -137,3 +137,10 @@ class ListPage:
     page: int = 1
     next_url: str | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingDetail:
+    """An ad as its own page shows it: what a list may lack."""
+
+    listing: Listing

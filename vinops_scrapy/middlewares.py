@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.exceptions import IgnoreRequest
 
-from vinops import config, politeness
+from vinops import politeness
 from vinops.logs import pairs
 from vinops.politeness import BreakerOpen, DailyCapReached
 from vinops_scrapy import alerting
-from vinops_scrapy.hosts import hosts_of, netloc
+from vinops_scrapy.hosts import hosts_of_crawl, netloc
 from vinops_scrapy.pages.refusals import AT_ONCE, refusal
 from vinops_scrapy.resolver import allowed
 from vinops_scrapy.shared import budgets
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-log = logging.getLogger("photos")
+log = logging.getLogger("politeness")
 
 LONGEST_WAIT = 300.0  # seconds: a host that wants more gets the crawl's end instead
 
@@ -56,9 +56,9 @@ class AllowedHosts:
     """Lets only listed hosts be asked: every request passes here, and every hop of a redirect."""
 
     def __init__(self, crawler: Crawler) -> None:
-        """Take the list from the environment."""
+        """Take the list from the spider."""
         self._crawler = crawler
-        self._hosts = hosts_of(config.load())
+        self._hosts = hosts_of_crawl(crawler)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:

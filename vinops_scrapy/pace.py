@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from vinops import config, politeness
-from vinops_scrapy.hosts import hosts_of, netloc
+from vinops_scrapy.hosts import hosts_of_crawl
 
 if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
     from scrapy.settings import Settings
 
 
 class PaceAddon:
     """Sets delays and concurrency, once -s and the spider have had their say."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        """Know whose hosts are asked."""
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the add-on for a crawl."""
+        return cls(crawler)
 
     def update_settings(self, settings: Settings) -> None:
         """Set them. Raises ConfigError for a pace that is unknown, or is for stand-ins only and a host is none."""
@@ -21,7 +31,7 @@ class PaceAddon:
         speed = settings.getfloat("VINOPS_CLOCK_SPEED")
         if name not in config.PACES:
             raise config.ConfigError(f"VINOPS_PACE is none of {', '.join(config.PACES)}: use careful or steady")
-        hosts = hosts_of(environment)
+        hosts = hosts_of_crawl(self._crawler)
         far = sorted(host for host in hosts if not politeness.is_loopback(host))
         if (name == "none" or speed != 1.0) and far:
             raise config.ConfigError(
@@ -30,11 +40,10 @@ class PaceAddon:
             )
         pace = politeness.pace(name, speed=speed)
         is_free = name == "none"
-        site = netloc(environment.copart_site_url)
         slots: dict[str, Any] = {
             host: {
                 "concurrency": 16 if is_free else 1,  # one request at a time to a host
-                "delay": pace.page_gap if host == site else pace.image_gap,
+                "delay": pace.image_gap if host in environment.copart_image_hosts else pace.page_gap,
                 "jitter": 0,
             }
             for host in hosts

@@ -18,7 +18,7 @@ from twisted.internet.error import DNSLookupError
 
 from vinops import config
 from vinops.logs import pairs
-from vinops_scrapy.hosts import hosts_of
+from vinops_scrapy.hosts import every_host
 from vinops_scrapy.proxy_list import proxy_hosts
 
 if TYPE_CHECKING:
@@ -106,11 +106,15 @@ class OpenInternetResolver(CachingThreadedResolver):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, reactor: ReactorBase) -> Self:
-        """Make the resolver for a crawl. Raises ConfigError if the list of proxies cannot be read."""
+        """Make the resolver for a crawl."""
         resolver = super().from_crawler(crawler, reactor)
         settings = config.load()
-        standins = {_canonical(each).rpartition(":")[0] for each in hosts_of(settings)} & config.LOOPBACK
-        resolver.trusted = proxy_hosts(settings) | standins
+        standins = {_canonical(each).rpartition(":")[0] for each in every_host(settings)} & config.LOOPBACK
+        try:
+            proxies = proxy_hosts(settings)
+        except config.ConfigError:  # the middlewares say it, and the crawl does not begin; here it would be a traceback
+            proxies = frozenset()
+        resolver.trusted = proxies | standins
         return resolver
 
     def getHostByName(self, name: str, timeout: Sequence[int] = ()) -> Deferred[str]:  # noqa: N802 # Twisted's name

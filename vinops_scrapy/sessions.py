@@ -26,6 +26,7 @@ from vinops_scrapy.browser_pages import (
     gallery,
     is_login,
     keep_clear,
+    leave,
     response_of,
     screenshot,
     sign_in,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import Response as Answer
     from scrapy.crawler import Crawler
     from scrapy.http import HtmlResponse, Response
 
@@ -52,6 +54,7 @@ log = logging.getLogger("sessions")
 ATTEMPTS: Final = 2  # a login that fails is tried once more
 AGAIN: Final = frozenset({"wrong_credentials", "site_error", "no_form", "timeout", "no_connection", "browser"})
 """Reasons for which a login is tried once more: none of them is a refusal."""
+NOT_LET_IN: Final = 407  # only a proxy answers so
 PROXY_ERRORS: Final = ("ERR_PROXY", "ERR_TUNNEL", "ERR_NO_SUPPORTED_PROXIES")
 
 
@@ -220,6 +223,8 @@ class Sessions:
             if self._stopped.is_set():
                 raise Stopped("shutdown")
             response = await self._crawler.engine.download_async(request)
+            if response.status == NOT_LET_IN:
+                raise PageFailed("no_connection")
             self._check(response.url)
             self._crawler.stats.inc_value("page/opened")
             yield opened[-1], response
@@ -232,8 +237,7 @@ class Sessions:
             return
         finally:
             for page in opened:
-                with suppress(PlaywrightError):
-                    await page.close()
+                await leave(page)
             context.pages -= 1
             await self._close(context)
         raise failure
@@ -242,7 +246,12 @@ class Sessions:
         async def keep(page: Page, request: Request) -> None:
             opened.append(page)
             context.browser = page.context
+            page.on("response", answered)
             await keep_clear(page)
+
+        def answered(answer: Answer) -> None:  # heard also where Chromium shows no page for it, as without a body
+            if answer.status == NOT_LET_IN:
+                self._lost(context)
 
         try:
             executable = browser.find_chromium(self._settings)
@@ -272,12 +281,19 @@ class Sessions:
         if "BrowserType.launch" in text:
             log.error("Chromium does not start %s", pairs(error=text.splitlines()[0]))
             return NoBrowser("no_browser", browser.INSTALL)
-        if context.proxy is not None and self._ring is not None and any(each in text for each in PROXY_ERRORS):
-            log.warning("a proxy cannot be used %s", pairs(proxy=context.proxy.label))
-            self._ring.failed(context.proxy.label)
+        if any(each in text for each in PROXY_ERRORS):
+            self._lost(context)
         if isinstance(error, PlaywrightTimeout):
             return PageFailed("timeout")
         return PageFailed("no_connection" if "net::" in text else "browser")
+
+    def _lost(self, context: _Context) -> None:
+        """Take the proxy of a context for dead."""
+        if context.proxy is None or self._ring is None or context.proxy.label in self._ring.states.dead:
+            return
+        log.warning("a proxy cannot be used %s", pairs(proxy=context.proxy.label))
+        self._ring.failed(context.proxy.label)
+        self._crawler.stats.set_value("proxies/dead", len(self._ring.states.dead))
 
     def _check(self, url: str) -> None:
         """Raise HostNotAllowed if the browser was led to a host that is not on the list."""

@@ -35,6 +35,7 @@ LOG_ENABLED = False  # vinops.logs writes them: one format, secrets masked
 TELNETCONSOLE_ENABLED = False  # both would open a port
 REMOTE_CONTROL_ENABLED = False
 
+USER_AGENT = _settings.user_agent  # plain requests say who asks; the browser is a browser
 TWISTED_DNS_RESOLVER = "vinops_scrapy.resolver.OpenInternetResolver"  # no name may lead into this network
 ROBOTSTXT_OBEY = True  # pages of the site; lists and photos are addresses that the feed hands to members
 COOKIES_ENABLED = True  # a session is a cookie jar
@@ -58,13 +59,6 @@ DOWNLOADER_MIDDLEWARES = {
     "vinops_scrapy.middlewares.Refusals": 610,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 620,
     "vinops_scrapy.middlewares.Budget": 900,  # last: nothing may hold a request up behind its place in the budget
-}
-
-ITEM_PIPELINES = {
-    "vinops_scrapy.pipelines.validate.Validate": 100,
-    "vinops_scrapy.pipelines.record.Reuse": 200,  # needs the hash; spares the store
-    "vinops_scrapy.pipelines.photo_store.PhotoStore": 300,
-    "vinops_scrapy.pipelines.record.Record": 400,  # after it is stored
 }
 
 EXTENSIONS = {

@@ -2,7 +2,7 @@
 
 case.json       what the case shows (`says`), the `function` of vinops_scrapy/pages/<module>.py, its `arguments`, and
                 what came: `url`, `status`, `headers`; `asked` is the address that was asked, where it is another one
-response.*      the body as it came: .json, .html, .txt (what is neither) or .jpg
+response.*      the body as it came: .json, .html, .xml, .xml.gz, .txt (what is neither) or .jpg
 expected.json   what the function returns, or error.json: the reason and the message of the PageError that it raises
 
 All of them are written by us: the shapes are real, the words and the names are not. After a change that is meant,
@@ -18,6 +18,8 @@ from __future__ import annotations
 import importlib
 import json
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
 FOLDER: Final = Path(__file__).parent
-RESPONSES: Final = {"response.json", "response.html", "response.txt", "response.jpg"}
+RESPONSES: Final = {"response.json", "response.html", "response.txt", "response.jpg", "response.xml", "response.xml.gz"}
 OUTCOMES: Final = {"expected.json", "error.json"}
 KEYS: Final = {"says", "function", "url"}
 OPTIONAL: Final = {"arguments", "status", "headers", "asked"}
@@ -79,4 +81,14 @@ def outcome(folder: Path) -> tuple[str, Any]:
         item = function(response_of(folder), **case.get("arguments", {}))
     except PageError as error:
         return "error.json", {"reason": error.reason, "message": error.message}
-    return "expected.json", json.loads(json.dumps(asdict(item) if is_dataclass(item) else item))  # type: ignore[arg-type]
+    found = asdict(item) if is_dataclass(item) else item  # type: ignore[arg-type]
+    return "expected.json", json.loads(json.dumps(found, default=_text))
+
+
+def _text(value: object) -> str:
+    """Return as text what JSON has no word for: a time, an amount of money."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} in an item")

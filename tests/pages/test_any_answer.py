@@ -6,6 +6,7 @@ VINOPS_PROPERTY_CASES=50000 .venv/bin/pytest tests/pages tries 50,000 answers of
 from __future__ import annotations
 
 import json
+import zlib
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from scrapy.http import HtmlResponse, Response, TextResponse
 
 from tests.property.cases import many
-from vinops_scrapy.items import PhotoList
-from vinops_scrapy.pages import copart
+from vinops_scrapy.items import Listing, ListPage, PhotoList
+from vinops_scrapy.pages import copart, mobile_bg
 from vinops_scrapy.pages.errors import PageError
+from vinops_scrapy.pages.masking import masked
 from vinops_scrapy.pages.refusals import AT_ONCE, Expects, Kind, refusal
 
 if TYPE_CHECKING:
@@ -157,6 +159,110 @@ def test_any_bytes_are_a_lot_page_or_a_page_error(body: bytes) -> None:
             check(found)
             assert [photo.seq for photo in found.photos] == list(range(1, len(found.photos) + 1))
             assert all(photo.variant != "thb" for photo in found.photos)
+
+
+AD = "https://www.mobile.bg/obiava-11700000000000001-audi-a4"
+AD_REASONS = {"charset", "truncated", "no_cards", "deleted", "not_an_ad", "too_large", "no_makes"}
+SHARDS = [
+    '<div class="item TOP" id="ida11700000000000001">', '<div class="item" id="ida11700000000000002">',
+    '<div class="item" id="ida1">', '<div class="item fakti">', "</div>", "</div></div>", '<div class="ads2023">',
+    '<a class="title" href="//www.mobile.bg/obiava-11700000000000001-audi-a4">Audi A4</a>',
+    '<a class="title" href="http://[::1">VW</a>', '<a class="title">', "</a>", '<div class="price UP">',
+    "<div>21 423.13 €<br>41 900 лв.</div>", "<div>Запитване", "<span>Не се начислява ДДС</span>",
+    '<div class="params"><span>март 2019 г.</span><span>190 000 км</span><span>1896 к.с.</span></div>',
+    "<span>99999999999999999999 км</span>", '<div class="params">', '<div class="info">', "<br>Особености - DVD, TV",
+    "тел. 0888 000 000", '<div class="seller FREE">', '<div class="location">обл. Бургас, гр. Айтос</div>',
+    '<div class="photo">', '<img src="//a/photosorg/1/1_A.webp">', '<img src="http://[::1/photosorg/">', "<new>НОВА",
+    '<a class="photos">и 10 снимки', "1 - 20 от общо 2451", "0 от общо 0", '<link rel="next" href="http://[::1">',
+    '<a class="next" href="/p-2">', '<div class="pagination"><div class="selected">2</div></div>', "<!--", "\0",
+    "<script>", "</html>", "<h1>Audi A4 <div class='obiava'>Обява: 11700000000000001</div></h1>",
+    '<div class="Price"><span onclick="showpricechange(\'1\',\'68000\',\'EUR\',\'\')">', '<div class="carLocation">',
+    '<div class="techData"><div class="item"><div>Пробег [км]</div><div>4</div></div></div>', "<frameset>", "<body>",
+    '<div class="techData"><div class="item">', "<trohi><a href='/obiavi/avtomobili-dzhipove/audi'>Audi</a></trohi>",
+]  # fmt: skip
+shards = st.lists(st.sampled_from(SHARDS), max_size=25).map("".join)
+pages = st.one_of(
+    st.binary(max_size=200),
+    st.builds(lambda text, code: text.encode(code, "replace"), shards, st.sampled_from(["cp1251", "utf-8", "utf-16"])),
+    st.builds(lambda text: f"{text}</html>".encode("cp1251", "replace"), shards),
+)
+
+
+def ad_or_reason(function: Callable[[], Any]) -> Any:
+    """Return what a function of mobile.bg returns, or None for a PageError; whatever else is raised is a fault."""
+    try:
+        return function()
+    except PageError as error:
+        reason = error.reason
+    assert reason in AD_REASONS
+    return None
+
+
+def check_ad(ad: Listing) -> None:
+    """Assert what holds for every ad."""
+    assert ad.title
+    assert ad.url.startswith(("https://", "http://"))
+    assert ad.ad_id in ad.url
+    assert (ad.price is None) == (ad.currency is None)
+    assert all(url.startswith("https://") for url in ad.photo_urls)
+    assert len(ad.photo_urls) == len(set(ad.photo_urls))
+    assert len(ad.dropped) == len(set(ad.dropped))
+    assert all(getattr(ad, name) is None for name in ad.dropped)
+    assert ad.power_hp is None or 20 <= ad.power_hp <= 1_500
+    assert ad.mileage_km is None or 0 <= ad.mileage_km <= 1_000_000
+
+
+@many
+@given(body=pages)
+@example(body=b"<div class='item' id='ida11700000000000001'>" * 5_000 + b"</html>")
+@example(body=b"\xff\xfe")
+@example(body=b"")
+def test_any_bytes_are_a_page_of_a_list_or_a_page_error(body: bytes) -> None:
+    for kind in (HtmlResponse, Response):
+        found = ad_or_reason(lambda kind=kind: mobile_bg.list_page(kind(AD, body=body)))  # type: ignore[misc]
+        if found is not None:
+            assert isinstance(found, ListPage)
+            ids = [ad.ad_id for ad in found.listings]
+            assert len(ids) == len(set(ids))
+            assert found.next_url is None or found.next_url.startswith("https://")
+            for ad in found.listings:
+                check_ad(ad)
+
+
+@many
+@given(body=pages, status=st.sampled_from([200, 404]))
+def test_any_bytes_are_an_ad_or_a_page_error(body: bytes, status: int) -> None:
+    found = ad_or_reason(lambda: mobile_bg.listing(HtmlResponse(AD, body=body, status=status)))
+    if found is not None:
+        assert status == 200
+        check_ad(found)
+
+
+@many
+@given(body=st.one_of(st.binary(max_size=200), st.binary(max_size=100).map(lambda tail: b"\x1f\x8b\x08" + tail)))
+def test_any_bytes_are_models_or_a_page_error(body: bytes) -> None:
+    ad_or_reason(lambda: mobile_bg.models(Response(AD, body=body)))
+
+
+def test_a_sitemap_that_never_ends_is_not_unpacked() -> None:
+    packing = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = bytes(1_000_000)
+    packed = b"".join(packing.compress(zeros) for _ in range(60)) + packing.flush()
+    with pytest.raises(PageError, match="too_large"):
+        mobile_bg.models(Response(AD, body=packed))
+
+
+@many
+@given(text=st.lists(st.sampled_from([*"0123456789 .,-/()+абИ@:\n", "тел. ", "Иван ", "0888 ", "[phone]", "a@b.bg"])))
+@example(text=["0"] * 20_000)
+@example(text=["0 "] * 20_000)
+@example(text=["Иван "] * 20_000)
+@example(text=["a."] * 20_000 + ["@"])
+def test_what_is_masked_once_is_masked(text: list[str]) -> None:
+    before = perf_counter()
+    found = masked("".join(text))
+    assert perf_counter() - before < 2  # seconds: no text makes it go over it again and again
+    assert "0888000000" not in found
 
 
 MARKS = [

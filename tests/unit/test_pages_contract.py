@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
-SHARED: Final = {"__init__", "errors", "refusals"}
+SHARED: Final = {"__init__", "errors", "masking", "mobile_bg_words", "refusals"}
 """Modules in pages/ that are no site's."""
 
 SELECTS: Final = {"css", "xpath", "jmespath", "re_first", "selector"}
@@ -26,8 +26,8 @@ BODIES: Final = {"text", "body"}
 
 PURE: Final = {
     "__future__", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "html", "ipaddress",
-    "itertools", "json", "math", "operator", "re", "string", "typing", "unicodedata", "urllib.parse", "zoneinfo",
-    "parsel", "w3lib", "scrapy.http", "scrapy.selector", "itemadapter",
+    "itertools", "json", "math", "operator", "re", "string", "typing", "unicodedata", "urllib.parse", "zlib",
+    "zoneinfo", "parsel", "w3lib", "scrapy.http", "scrapy.selector", "itemadapter",
     "vinops.vehicles", "vinops_scrapy.items", "vinops_scrapy.pages",
 }  # fmt: skip
 """What a page module may import: nothing that reaches the network, the settings, the clock's owner or a file."""

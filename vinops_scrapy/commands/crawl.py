@@ -22,6 +22,7 @@ from vinops.redaction import redact
 if TYPE_CHECKING:
     import argparse
     import asyncio
+    from collections.abc import Callable, Mapping
 
     from scrapy.crawler import Crawler
 
@@ -29,7 +30,7 @@ log = logging.getLogger("crawl")
 
 GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
 
-FAULTS = ("spider_exceptions/count", "photo/failed/fault")
+FAULTS = ("spider_exceptions/count", "photo/failed/fault", "listing/not_recorded")
 """Statistics of what nobody foresaw."""
 
 
@@ -44,7 +45,7 @@ class Command(crawl.Command):
         crawler: Crawler = process.create_crawler(args[0])
         try:
             settings = replace(config.load(), log_level=str(crawler.settings["LOG_LEVEL"]))
-            logs.configure(getattr(crawler.spidercls, "log_name", args[0]), settings, console=True)
+            logs.configure(_log_name(crawler, opts.spargs), settings, console=True)
         except config.ConfigError as error:
             self._fail(error)
             return
@@ -71,3 +72,9 @@ class Command(crawl.Command):
             log.critical("the run did not begin", exc_info=error)
         sys.stderr.write(f"scrapy crawl: {' '.join(redact(str(error)).split())}\n")
         self.exitcode = 1
+
+
+def _log_name(crawler: Crawler, arguments: dict[str, str]) -> str:
+    """Return the name of the log that a spider writes with these arguments."""
+    name: Callable[[Mapping[str, str]], str] | None = getattr(crawler.spidercls, "log_name", None)
+    return name(arguments) if name else str(crawler.spidercls.name)

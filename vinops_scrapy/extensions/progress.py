@@ -52,11 +52,6 @@ class Progress:
     async def _opened(self, spider: Spider) -> None:
         self._began = time.monotonic()
         await pool(self._crawler).open()
-        arguments = {
-            name: value
-            for name in ("batch", "lots", "vins", "source", "worker", "makes", "pages")
-            if (value := getattr(spider, name, None))
-        }
         async with pool(self._crawler).connection() as connection:
             cursor = await connection.execute(
                 self._queries["begin_run"],
@@ -65,7 +60,7 @@ class Progress:
                     "worker": getattr(spider, "worker", None),
                     "machine": socket.gethostname(),
                     "pid": os.getpid(),
-                    "arguments": Jsonb(arguments),
+                    "arguments": Jsonb(getattr(spider, "arguments", {})),
                     "unit": getattr(spider, "unit", "item"),
                 },
             )

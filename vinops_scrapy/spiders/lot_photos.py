@@ -19,10 +19,11 @@ from scrapy.exceptions import NotSupported
 from vinops import config, politeness
 from vinops.logs import pairs
 from vinops_scrapy import alerting
-from vinops_scrapy.hosts import netloc
+from vinops_scrapy.failures import reason_of
+from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.items import LotEnd, Photo, PhotoFailure, PhotoList
 from vinops_scrapy.lots import Lots
-from vinops_scrapy.middlewares import HostNotAllowed, Ignored, Refused, Stopped, wait
+from vinops_scrapy.middlewares import Ignored, Stopped, wait
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
 from vinops_scrapy.runs import Standing, owner
@@ -31,7 +32,7 @@ from vinops_scrapy.shared import pool
 from vinops_scrapy.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from scrapy.crawler import Crawler
     from scrapy.http import Response
@@ -58,7 +59,14 @@ class LotPhotos(scrapy.Spider):
 
     name = "lot_photos"
     site = "copart"
-    log_name = "photo-scraper"
+    custom_settings = {  # noqa: RUF012 # as Scrapy has it
+        "ITEM_PIPELINES": {
+            "vinops_scrapy.pipelines.validate.Validate": 100,
+            "vinops_scrapy.pipelines.record.Reuse": 200,  # needs the hash; spares the store
+            "vinops_scrapy.pipelines.photo_store.PhotoStore": 300,
+            "vinops_scrapy.pipelines.record.Record": 400,  # after it is stored
+        }
+    }
     unit = "lot"
     item = "photo"
 
@@ -76,6 +84,7 @@ class LotPhotos(scrapy.Spider):
         if unknown:
             raise config.ConfigError(f"lot_photos knows no -a {', '.join(unknown)}: use batch, lot, vin or source")
         super().__init__(**arguments)
+        self.arguments = {"batch": batch, "lot": lot, "vin": vin, "source": source}
         if source not in SOURCES:
             raise config.ConfigError(f"-a source={source} is none of {', '.join(SOURCES)}")
         self.batch = _numbers("batch", batch)[0]
@@ -110,6 +119,16 @@ class LotPhotos(scrapy.Spider):
         )
         self.work.on_settled = self.settled
         self.sessions = Sessions(self.crawler, self.config)
+
+    @staticmethod
+    def log_name(arguments: Mapping[str, str]) -> str:
+        """Return the name of the log."""
+        return "photo-scraper"
+
+    @staticmethod
+    def hosts(settings: Settings) -> frozenset[str]:
+        """Return the hosts that the settings allow to be asked."""
+        return hosts_of(settings)
 
     def stop(self) -> None:
         """Take no more lots: the crawl is about to end."""
@@ -248,6 +267,10 @@ class LotPhotos(scrapy.Spider):
         """Yield what the lot's page asks for, seen by the browser as a member."""
         try:
             html = await self.sessions.lot_page(copart.lot_address(self.config.copart_site_url, lot.lot_external_id))
+            if html.status >= 400:
+                self.work.ended(lot, *(("gone",) if html.status == 404 else ("failed", f"status_{html.status}")))
+                yield LotEnd(lot=lot)
+                return
             listing = copart.lot_page(html)
         except LoginFailed as error:
             log.error("Login failed %s", pairs(reason=error.reason))  # a traceback would say no more
@@ -291,24 +314,6 @@ class LotPhotos(scrapy.Spider):
                 **({"reason": settlement.reason} if settlement.reason else {}),
             ),
         )
-
-
-def reason_of(failure: Failure) -> str:
-    """Return the name of what went wrong with a request."""
-    error = failure.value
-    if isinstance(error, (HostNotAllowed, Refused, Stopped)):
-        return error.reason
-    names = {
-        "DownloadTimeoutError": "timeout",
-        "DownloadConnectionRefusedError": "no_connection",
-        "CannotResolveHostError": "no_connection",
-        "DownloadFailedError": "broken_off",
-        "ResponseDataLossError": "broken_off",
-        "DownloadCancelledError": "too_large",
-    }
-    if error is not None and type(error).__name__ == "HttpError":
-        return f"status_{error.response.status}"  # type: ignore[attr-defined]
-    return names.get(type(error).__name__, "failed")
 
 
 def _numbers(name: str, text: str) -> list[int]:

@@ -1,0 +1,321 @@
+-- The ads of the market side, page by page, and the walks that look for them.
+
+-- name: begin_walk
+-- A walk of a make begins: what is not seen after this is gone if the walk comes to its end.
+insert into ops.listing_walks (source, make_slug)
+values (%(source)s, %(make)s)
+returning id, started_at;
+
+-- name: see_listings
+-- Ads that are as they were cost a timestamp, all of a page in this statement; so does the page in its walk. Returns
+-- those ads: the others are new, changed or back. Locked in one order, as two crawls may see the same ads.
+with seen as (
+    select
+        ads.id,
+        ads.ad_id
+    from listings as ads
+    inner join unnest(%(ad_ids)s::text[], %(hashes)s::bytea[]) as page (ad_id, list_hash)
+        on ads.ad_id = page.ad_id and ads.list_hash = page.list_hash
+    where
+        ads.source = %(source)s
+        and ads.make_slug = any(%(makes)s::text[])
+        and ads.removed_at is null
+    order by ads.ad_id
+    for no key update of ads
+),
+
+walked as (
+    update ops.listing_walks
+    set pages = pages + 1
+    where id = %(walk)s
+)
+
+update listings as ads
+set last_seen = now()
+from seen
+where ads.id = seen.id
+returning ads.ad_id;
+
+-- name: record_listings
+-- Ads that are new, changed or back, as the list shows them; their prices are noted by a trigger. What a list lacks and
+-- the ad's own page had said stays, save for the price: a list without one means that there is none.
+with page as (
+    select ad.*
+    from
+        jsonb_to_recordset(%(ads)s::jsonb) as ad (
+            ad_id text,
+            make_slug text,
+            url text,
+            title text,
+            make_text text,
+            model_text text,
+            price numeric,
+            currency text,
+            price_eur numeric,
+            vat text,
+            year smallint,
+            month smallint,
+            mileage_km integer,
+            fuel text,
+            gearbox text,
+            body text,
+            power_hp integer,
+            engine_cc integer,
+            colour text,
+            euro_class smallint,
+            region text,
+            place text,
+            seller_kind text,
+            description text,
+            equipment text[],
+            photo_urls text[],
+            photo_count integer,
+            is_new boolean,
+            promotion text,
+            posted_at timestamptz,
+            list_hash bytea
+        )
+),
+
+removed as (
+    select ads.ad_id
+    from listings as ads
+    inner join page on ads.ad_id = page.ad_id
+    where
+        ads.source = %(source)s
+        and ads.removed_at is not null
+),
+
+recorded as (
+    insert into listings as ads (
+        source, ad_id, make_slug, url, title, make_text, model_text, price, currency, price_eur, vat, year, month,
+        mileage_km, fuel, gearbox, body, power_hp, engine_cc, colour, euro_class, region, place, seller_kind,
+        description, equipment, photo_urls, photo_count, is_new, promotion, posted_at, list_hash
+    )
+    select -- noqa: LT09
+        %(source)s, ad_id, make_slug, url, title, make_text, model_text, price, currency, price_eur, vat, year, month,
+        mileage_km, fuel, gearbox, body, power_hp, engine_cc, colour, euro_class, region, place, seller_kind,
+        description, equipment, photo_urls, photo_count, is_new, promotion, posted_at, list_hash
+    from page
+    order by ad_id
+    on conflict (source, ad_id) do update
+        set
+            make_slug = excluded.make_slug,
+            url = excluded.url,
+            title = excluded.title,
+            make_text = coalesce(excluded.make_text, ads.make_text),
+            model_text = coalesce(excluded.model_text, ads.model_text),
+            price = excluded.price,
+            currency = excluded.currency,
+            price_eur = excluded.price_eur,
+            vat = excluded.vat,
+            year = coalesce(excluded.year, ads.year),
+            month = coalesce(excluded.month, ads.month),
+            mileage_km = coalesce(excluded.mileage_km, ads.mileage_km),
+            fuel = coalesce(excluded.fuel, ads.fuel),
+            gearbox = coalesce(excluded.gearbox, ads.gearbox),
+            body = coalesce(excluded.body, ads.body),
+            power_hp = coalesce(excluded.power_hp, ads.power_hp),
+            engine_cc = coalesce(excluded.engine_cc, ads.engine_cc),
+            colour = coalesce(excluded.colour, ads.colour),
+            euro_class = coalesce(excluded.euro_class, ads.euro_class),
+            region = coalesce(excluded.region, ads.region),
+            place = coalesce(excluded.place, ads.place),
+            seller_kind = coalesce(excluded.seller_kind, ads.seller_kind),
+            description = coalesce(excluded.description, ads.description),
+            equipment = case when excluded.equipment = '{}' then ads.equipment else excluded.equipment end,
+            photo_urls = case when excluded.photo_urls = '{}' then ads.photo_urls else excluded.photo_urls end,
+            photo_count = coalesce(excluded.photo_count, ads.photo_count),
+            is_new = excluded.is_new,
+            promotion = excluded.promotion,
+            list_hash = excluded.list_hash,
+            last_seen = now(),
+            changed_at = now(),
+            removed_at = null
+        where -- another crawl may have recorded the same ad since the statement before
+            ads.list_hash <> excluded.list_hash
+            or ads.make_slug <> excluded.make_slug
+            or ads.removed_at is not null
+    returning ads.id, ads.ad_id, ads.xmax = 0 as is_new -- noqa: RF01
+),
+
+outcome as (
+    select
+        recorded.id,
+        recorded.ad_id,
+        case
+            when recorded.is_new then 'new'
+            when removed.ad_id is not null then 'back'
+            else 'changed'
+        end as change
+    from recorded
+    left join removed on recorded.ad_id = removed.ad_id
+),
+
+queued as (
+    insert into ops.deal_outbox (listing_id, change)
+    select
+        id,
+        change
+    from outcome
+    order by id
+    on conflict (listing_id) do update -- an ad that nobody has taken yet is still new
+        set
+            change = case when deal_outbox.change = 'new' then 'new' else excluded.change end,
+            queued_at = now()
+)
+
+select
+    ad_id,
+    change
+from outcome;
+
+-- name: known_listings
+-- Which of these ads are in the database and not gone, and whether their own page was read since they changed.
+select
+    ad_id,
+    coalesce(detailed_at >= changed_at, false) as is_detailed
+from listings
+where
+    source = %(source)s
+    and ad_id = any(%(ad_ids)s::text[])
+    and removed_at is null;
+
+-- name: record_detail
+-- What an ad's own page says and the list does not. What the list said stays.
+with changed as (
+    update listings
+    set
+        year = coalesce(year, %(year)s),
+        month = coalesce(month, %(month)s),
+        mileage_km = coalesce(mileage_km, %(mileage_km)s),
+        fuel = coalesce(fuel, %(fuel)s),
+        gearbox = coalesce(gearbox, %(gearbox)s),
+        body = coalesce(body, %(body)s),
+        power_hp = coalesce(power_hp, %(power_hp)s),
+        engine_cc = coalesce(engine_cc, %(engine_cc)s),
+        colour = coalesce(colour, %(colour)s),
+        euro_class = coalesce(euro_class, %(euro_class)s),
+        region = coalesce(region, %(region)s),
+        place = coalesce(place, %(place)s),
+        seller_kind = coalesce(seller_kind, %(seller_kind)s),
+        vat = coalesce(vat, %(vat)s),
+        price = coalesce(price_eur, %(price)s),
+        currency = case when price_eur is null then %(currency)s else currency end,
+        price_eur = coalesce(price_eur, %(price_eur)s),
+        description = coalesce(%(description)s, description),
+        equipment = case when %(equipment)s::text[] = '{}' then equipment else %(equipment)s::text[] end,
+        photo_urls = case when %(photo_urls)s::text[] = '{}' then photo_urls else %(photo_urls)s::text[] end,
+        detailed_at = now(),
+        last_seen = now()
+    where
+        source = %(source)s
+        and ad_id = %(ad_id)s
+    returning id
+)
+
+insert into ops.deal_outbox (listing_id, change)
+select
+    id,
+    'changed' as change
+from changed
+on conflict (listing_id) do update
+    set queued_at = now();
+
+-- name: count_unseen
+-- How many ads of a make there are, and how many of them this walk did not see.
+select
+    count(*) as active,
+    count(*) filter (where last_seen < %(started_at)s) as unseen
+from listings
+where
+    source = %(source)s
+    and make_slug = %(make)s
+    and removed_at is null;
+
+-- name: last_complete_walk
+-- When the complete walk before this one began.
+select max(started_at)
+from ops.listing_walks
+where
+    source = %(source)s
+    and make_slug = %(make)s
+    and is_complete
+    and id <> %(walk)s;
+
+-- name: mark_gone
+-- The ads of a make that nobody saw since then are gone.
+with gone as (
+    update listings
+    set removed_at = now()
+    where
+        source = %(source)s
+        and make_slug = %(make)s
+        and removed_at is null
+        and last_seen < %(seen_before)s
+    returning id
+)
+
+insert into ops.deal_outbox (listing_id, change)
+select
+    id,
+    'gone' as change
+from gone
+on conflict (listing_id) do update
+    set
+        change = excluded.change,
+        queued_at = now();
+
+-- name: end_walk
+-- A walk has its end.
+update ops.listing_walks
+set
+    finished_at = clock_timestamp(),
+    is_complete = %(is_complete)s,
+    reason = %(reason)s,
+    total = %(total)s,
+    ads = %(ads_seen)s,
+    ads_gone = %(gone)s
+where id = %(walk)s;
+
+-- name: walks_by_age
+-- When the last complete walk of each make ended.
+select
+    make_slug,
+    max(finished_at) as finished_at
+from ops.listing_walks
+where
+    source = %(source)s
+    and is_complete
+group by make_slug;
+
+-- name: claim_make
+-- Hold a make against other crawls, as long as this connection lives.
+select pg_try_advisory_lock(hashtextextended(%(source)s || '/' || %(make)s, 0));
+
+-- name: release_make
+-- Let it go.
+select pg_advisory_unlock(hashtextextended(%(source)s || '/' || %(make)s, 0));
+
+-- name: release_makes
+-- Let all of them go.
+select pg_advisory_unlock_all();
+
+-- name: fill_rates
+-- How often each field of an ad had a value lately: what a page is measured by.
+select
+    count(*) as ads,
+    count(price_eur)::float8 / nullif(count(*), 0) as price_eur,
+    count(year)::float8 / nullif(count(*), 0) as year,
+    count(mileage_km)::float8 / nullif(count(*), 0) as mileage_km,
+    count(fuel)::float8 / nullif(count(*), 0) as fuel,
+    count(gearbox)::float8 / nullif(count(*), 0) as gearbox,
+    count(power_hp)::float8 / nullif(count(*), 0) as power_hp,
+    count(region)::float8 / nullif(count(*), 0) as region,
+    count(seller_kind)::float8 / nullif(count(*), 0) as seller_kind,
+    count(description)::float8 / nullif(count(*), 0) as description,
+    count(*) filter (where photo_urls <> '{}')::float8 / nullif(count(*), 0) as photo_urls
+from listings
+where
+    source = %(source)s
+    and last_seen > now() - interval '7 days';

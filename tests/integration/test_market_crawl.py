@@ -1,0 +1,289 @@
+"""`scrapy crawl mobile_bg` as a process, on the stand-in: what it records, cycle after cycle, and what it asks for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from standin.market_server import MarketServer
+from tests.market_crawls import ROOT, Database, MarketCrawls
+from vinops_scrapy.makes import read_makes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.photo_crawls import Crawled
+    from vinops.config import Settings
+
+WORKERS = (1, 2, 3, 4)
+
+
+@pytest.fixture
+def market() -> Iterator[MarketServer]:
+    """A small market: 20 makes, 500 ads."""
+    with MarketServer(seed=4, ads=500) as server:
+        yield server
+
+
+@pytest.fixture
+def crawls(settings: Settings, database: Database, market: MarketServer) -> MarketCrawls:
+    """Crawls of an empty database."""
+    return MarketCrawls(settings=settings, database=database, server=market)
+
+
+def well(crawled: Crawled) -> Crawled:
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log[-4000:]
+    return crawled
+
+
+def workers_at_once(crawls: MarketCrawls, *arguments: str) -> None:
+    """Run the four workers to their end."""
+    running = [crawls.start("-a", f"worker={one}", *arguments) for one in WORKERS]
+    for crawled in [crawls.finish(process) for process in running]:
+        well(crawled)
+
+
+def outbox(crawls: MarketCrawls) -> dict[str, set[str]]:
+    """The ads that are handed on, by what happened to them; the outbox is empty afterwards."""
+    found: dict[str, set[str]] = {}
+    for change, ad_id in crawls.rows(
+        "with taken as (delete from ops.deal_outbox returning change, listing_id)"
+        " select change, ad_id from taken join listings on listings.id = listing_id"
+    ):
+        found.setdefault(change, set()).add(ad_id)
+    return found
+
+
+def assert_prices_are_as_shown(crawls: MarketCrawls) -> None:
+    """What the database says an ad costs is what the stand-in shows, save for prices that are none."""
+    shown = {ad_id: ad.price for ad_id, ad in crawls.server.ads().items() if ad.oddity != "placeholder"}
+    for ad_id, price in crawls.rows("select ad_id, price_eur from listings where removed_at is null"):
+        if ad_id in shown:
+            assert price == shown[ad_id], ad_id
+
+
+@pytest.mark.timeout(600)
+def test_four_workers_at_once_see_every_ad_once_and_what_became_of_it(settings: Settings, database: Database) -> None:
+    with MarketServer(seed=1, ads=7600) as server:
+        crawls = MarketCrawls(settings=settings, database=database, server=server)
+        workers_at_once(crawls)
+        expected = crawls.in_bulgaria()
+        assert crawls.active() == expected
+        assert crawls.rows("select count(*) from listings") == [(len(expected),)]
+        lists = [each for each in server.requests if each.kind == "list"]
+        assert len(lists) <= 400
+        assert len(expected) / len(lists) >= 19
+        assert outbox(crawls) == {"new": expected}
+        assert_prices_are_as_shown(crawls)
+        seen = {ad_id: ad for ad_id, ad in server.ads().items() if not ad.is_abroad}
+
+        changes = server.advance(new=40, changed=60, gone=50, back=0)
+        now = crawls.in_bulgaria()
+        workers_at_once(crawls)
+        assert crawls.active() == now
+        assert outbox(crawls) == {
+            "new": set(changes.new) & now,
+            "changed": {ad_id for ad_id in changes.changed if ad_id in seen and ad_id in now},
+            "gone": set(changes.gone) & expected,
+        }
+        assert_prices_are_as_shown(crawls)
+        prices = "select count(*) from listing_prices p join listings on listings.id = listing_id where ad_id = %s"
+        repriced = next(ad_id for ad_id in changes.changed if ad_id in now and seen[ad_id].price)
+        assert crawls.rows(prices, repriced) == [(2,)]
+
+        changes = server.advance(new=0, changed=0, gone=0, back=20)
+        well(crawls.run())
+        assert outbox(crawls) == {"back": set(changes.back) & crawls.in_bulgaria()}
+        assert crawls.active() == crawls.in_bulgaria()
+
+
+def test_workers_at_once_keep_one_budget(crawls: MarketCrawls) -> None:
+    speed = 100.0
+    pace = ["-s", "VINOPS_PACE=steady", "-s", f"VINOPS_CLOCK_SPEED={speed}"]
+    crawls.database.execute(
+        """
+        create table reservations (at timestamptz);
+        create function note_reservation() returns trigger language plpgsql as $$
+        begin
+            insert into reservations values (new.next_at);
+            return null;
+        end $$;
+        create trigger note_reservation after insert or update of next_at on ops.host_budgets
+        for each row execute function note_reservation()
+        """
+    )
+    workers_at_once(crawls, *pace)
+    gaps = crawls.rows("select min(gap) from (select at - lag(at) over (order by at) as gap from reservations) as gaps")
+    assert gaps[0][0].total_seconds() >= 3 / speed - 1e-6
+    assert crawls.rows("select count(*) from reservations") == [(len(crawls.server.requests),)]
+    assert crawls.active() == crawls.in_bulgaria()
+
+
+def test_an_unchanged_ad_costs_a_timestamp(crawls: MarketCrawls) -> None:
+    well(crawls.run("-a", "makes=bmw"))
+    before = crawls.rows("select ad_id, changed_at, list_hash from listings order by 1")
+    outbox(crawls)
+    sizes = "select pg_relation_size(reltoastrelid), pg_relation_size(oid) from pg_class where relname = 'listings'"
+    was = crawls.rows(sizes)
+    ((last, _),) = crawls.rows("select max(last_seen), min(last_seen) from listings")
+    again = well(crawls.run("-a", "makes=bmw"))
+    assert crawls.rows("select ad_id, changed_at, list_hash from listings order by 1") == before
+    assert crawls.rows("select min(last_seen) > %s from listings", last) == [(True,)]
+    assert crawls.rows(sizes)[0][0] == was[0][0], "none of the long values is written again"
+    assert outbox(crawls) == {}
+    assert not {"listing/new", "listing/changed", "listing/back"} & set(again.stats)
+
+
+def test_what_is_new_is_found_in_a_few_requests(settings: Settings, database: Database) -> None:
+    with MarketServer(seed=1, ads=2000) as server:
+        crawls = MarketCrawls(settings=settings, database=database, server=server)
+        well(crawls.run())
+        outbox(crawls)
+        changes = server.advance(new=40, changed=0, gone=0, back=0)
+        server.clear_requests()
+        well(crawls.run("-a", "mode=fresh"))
+        new = set(changes.new) & crawls.in_bulgaria()
+        assert outbox(crawls) == {"new": new}
+        assert len([each for each in server.requests if each.kind == "list"]) <= 8
+        server.clear_requests()
+        well(crawls.run("-a", "mode=fresh", "-a", "makes=bmw"))
+        assert len([each for each in server.requests if each.kind == "list"]) == 1
+        assert crawls.rows("select count(*) from listings where removed_at is not null") == [(0,)]
+
+
+def test_a_make_of_more_ads_than_its_list_shows_is_walked_by_models(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    everywhere = tmp_path / "makes.toml"
+    ours = (ROOT / "vinops_scrapy" / "makes.toml").read_text()
+    everywhere.write_text(ours.replace('"namira-se-v-balgariya"', '""'))
+    with MarketServer(seed=2, ads=0, make_ads={"bmw": 3001}) as server:
+        more = {"VINOPS_MAKES_FILE": str(everywhere)}
+        crawls = MarketCrawls(settings=settings, database=database, server=server, more=more)
+        crawled = well(crawls.run("-a", "makes=bmw"))
+        assert "walked model by model make=bmw ads=3001" in crawled.log
+        assert crawls.active() == set(server.ads())
+        assert crawls.rows("select is_complete, total, ads from ops.listing_walks") == [(True, 3001, 3001)]
+
+
+def test_fewer_pages_on_request_record_what_they_show_and_take_nothing_for_gone(crawls: MarketCrawls) -> None:
+    well(crawls.run("-a", "makes=bmw,audi"))
+    crawls.server.remove(next(iter(crawls.active("bmw"))))
+    crawled = well(crawls.run("-a", "makes=bmw", "-a", "pages=1"))
+    assert "page 1 of 1" in crawled.log
+    assert crawls.rows("select count(*) from listings where removed_at is not null") == [(0,)]
+    assert crawls.rows("select reason from ops.listing_walks order by id desc limit 1") == [("pages",)]
+
+
+def test_details_are_asked_for_where_the_list_lacks_something_and_once(crawls: MarketCrawls) -> None:
+    well(crawls.run("-a", "makes=kia", "-a", "details=missing"))
+    asked = [each.ad for each in crawls.server.requests if each.kind == "detail"]
+    lacking = "year is null or mileage_km is null or fuel is null or gearbox is null or power_hp is null"
+    still = {ad_id for (ad_id,) in crawls.rows(f"select ad_id from listings where {lacking}")}
+    assert len(asked) == len(set(asked)) < len(crawls.active())
+    crawls.server.clear_requests()
+    well(crawls.run("-a", "makes=kia", "-a", "details=all"))
+    rest = [each.ad for each in crawls.server.requests if each.kind == "detail"]
+    assert set(rest) | set(asked) == crawls.active()
+    assert not set(rest) & set(asked)
+    assert crawls.rows("select count(*) from listings where detailed_at is null") == [(0,)]
+    crawls.server.clear_requests()
+    outbox(crawls)
+    again = well(crawls.run("-a", "makes=kia", "-a", "details=all"))
+    assert [each for each in crawls.server.requests if each.kind == "detail"] == []
+    assert again.stats["listing/unchanged"] >= len(crawls.active())
+    assert outbox(crawls) == {}
+    assert still >= {ad_id for (ad_id,) in crawls.rows(f"select ad_id from listings where {lacking}")}
+
+
+def test_two_crawls_of_one_make_do_not_walk_it_twice(crawls: MarketCrawls) -> None:
+    pace = ["-a", "makes=bmw", "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=20"]
+    first, second = crawls.start(*pace), crawls.start(*pace)
+    ends = [crawls.finish(first), crawls.finish(second)]
+    logs = [well(crawled).log for crawled in ends]
+    assert sum("another crawl walks this make make=bmw" in log for log in logs) == 1
+    pages = [each.page for each in crawls.server.requests if each.kind == "list"]
+    assert len(pages) == len(set(pages))
+
+
+def test_the_make_that_was_walked_longest_ago_comes_first(crawls: MarketCrawls) -> None:
+    well(crawls.run("-a", "makes=fiat,seat"))
+    crawls.server.clear_requests()
+    well(crawls.run("-a", "makes=seat,kia,fiat"))
+    order = list(dict.fromkeys(each.make for each in crawls.server.requests if each.kind == "list"))
+    assert order == ["kia", "fiat", "seat"]
+
+
+def test_nothing_personal_is_stored_or_written(crawls: MarketCrawls) -> None:
+    well(crawls.run("-a", "details=all", "-a", "makes=bmw,seat"))
+    personal = {ad.phone for ad in crawls.server.ads().values() if ad.phone}
+    assert personal
+    stored = " ".join(text for (text,) in crawls.rows("select row_to_json(listings)::text from listings"))
+    written = " ".join(path.read_text() for path in crawls.settings.log_dir.rglob("*") if path.is_file())
+    for phone in personal:
+        assert phone not in stored + written
+        assert phone.replace(" ", "") not in stored + written
+
+
+def test_a_worker_has_a_log_and_a_row_of_its_own(crawls: MarketCrawls) -> None:
+    crawled = well(crawls.run("-a", "worker=2"))
+    log = (crawls.settings.log_dir / "worker_2.log").read_text()
+    assert "Scraped: audi page 1 of" in log
+    assert "INSERT 20 UPDATE 0" in log
+    assert "item_scraped_count" in log
+    ((worker, unit, done, total, items, last),) = crawls.rows(
+        "select worker, unit, done, total, items, last_items from ops.crawl_runs"
+    )
+    pages = len([each for each in crawls.server.requests if each.kind == "list"])
+    assert (worker, unit, done, total, items) == ("2", "page", pages, pages, crawled.stats["item_scraped_count"])
+    assert len(last) == 5
+
+
+def test_it_says_who_asks_and_reads_robots_txt(crawls: MarketCrawls) -> None:
+    crawls.more["VINOPS_USER_AGENT"] = "vinops/0.1 (ops@example.com)"
+    well(crawls.run("-a", "makes=seat"))
+    assert crawls.server.requests[0].kind == "robots"
+    assert {each.headers["user-agent"] for each in crawls.server.requests} == {"vinops/0.1 (ops@example.com)"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["worker=9"], "-a worker=9 is none of 1, 2, 3, 4"),
+        (["worker=one"], "-a worker=one is no count above 0"),
+        (["worker=1", "makes=bmw"], "-a worker and -a makes say different things"),
+        (["makes=../etc"], "-a makes=../etc is no word of the site's addresses"),
+        (["mode=slow"], "-a mode=slow is none of full, fresh"),
+        (["details=some"], "-a details=some is none of none, missing, all"),
+        (["pages=0"], "-a pages=0 is no count above 0"),
+        (["page=3"], "mobile_bg knows no -a page: use worker, makes, pages, mode or details"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong_and_asks_nothing(crawls: MarketCrawls, arguments: list[str], says: str) -> None:
+    crawled = crawls.run(*(part for argument in arguments for part in ("-a", argument)))
+    assert crawled.exit_code == 1
+    assert says in crawled.log
+    assert "Traceback" not in crawled.log
+    assert crawls.server.requests == []
+
+
+def test_items_can_be_had_as_a_file(crawls: MarketCrawls) -> None:
+    path = crawls.settings.data_dir / "ads.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-m", "scrapy", "crawl", "mobile_bg", "-a", "makes=seat", "-O", str(path)],
+        cwd=ROOT,
+        env=crawls.environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert path.read_text().count("\n") >= len(crawls.active())
+
+
+def test_the_groups_are_those_of_the_stand_in(market: MarketServer) -> None:
+    ours = {worker: tuple(make.slug for make in makes) for worker, makes in read_makes().workers.items()}
+    assert ours == dict(market.groups)

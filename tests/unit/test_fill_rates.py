@@ -1,0 +1,76 @@
+"""Pages whose fields stop filling are told from pages that are as ever."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from vinops_scrapy.fill_rates import ENOUGH, FillRates
+from vinops_scrapy.items import Listing
+
+FULL = Listing(
+    source="a",
+    ad_id="1",
+    url="",
+    title="",
+    posted_at=datetime(2026, 7, 1, tzinfo=UTC),
+    price_eur=Decimal(1000),
+    year=2015,
+    mileage_km=100_000,
+    fuel="a",
+    gearbox="b",
+    power_hp=100,
+    region="c",
+    description="d",
+    photo_urls=("e",),
+)
+LATELY = {"price_eur": 0.97, "year": 0.99, "gearbox": 0.5, "power_hp": 0.95, "description": 0.02}
+
+
+def test_a_page_as_ever_is_none() -> None:
+    assert FillRates(0, {}).stopped([FULL] * 20) == ()
+    assert FillRates(5000, LATELY).stopped([FULL] * 20) == ()
+
+
+def test_an_empty_page_says_nothing() -> None:
+    assert FillRates(5000, LATELY).stopped([]) == ()
+
+
+def test_a_field_that_is_gone_from_a_page_is_named() -> None:
+    page = [replace(FULL, price_eur=None, photo_urls=())] * 20
+    assert FillRates(0, {}).stopped(page) == ("price_eur", "photo_urls")
+
+
+def test_the_past_says_what_is_ordinary() -> None:
+    page = [replace(FULL, gearbox=None, description=None)] * 20
+    assert FillRates(0, {}).stopped(page) == ()
+    assert FillRates(ENOUGH - 1, {"gearbox": 1}).stopped(page) == ()
+    assert FillRates(ENOUGH, {"gearbox": 1}).stopped(page) == ("gearbox",)
+    rare = {"gearbox": 0.5, "description": 0.02, "price_eur": 0.9}
+    assert FillRates(5000, rare).stopped(page) == ("gearbox",)
+
+
+def test_two_ads_say_too_little_and_pages_add_up() -> None:
+    rates = FillRates(5000, LATELY)
+    few = [replace(FULL, power_hp=None)] * 2
+    assert rates.stopped(few) == ()
+    assert rates.stopped(few) == ()
+    assert rates.stopped(few) == ("power_hp",)
+
+
+def test_ordinary_gaps_never_raise_an_alarm() -> None:
+    drawn = random.Random(1)
+    rates = FillRates(5000, {"gearbox": 0.7, "power_hp": 0.6, "price_eur": 0.9})
+    for _ in range(5000):
+        page = [
+            replace(
+                FULL,
+                gearbox="b" if drawn.random() < 0.7 else None,
+                power_hp=1 if drawn.random() < 0.6 else None,
+                price_eur=Decimal(1) if drawn.random() < 0.9 else None,
+            )
+            for _ in range(20)
+        ]
+        assert rates.stopped(page) == ()

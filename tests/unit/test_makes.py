@@ -1,0 +1,67 @@
+"""The file of makes: ours, and what is said of one that makes no sense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vinops.config import ConfigError
+from vinops_scrapy.makes import OURS, Make, read_makes
+
+GOOD = 'region = ""\nsort = 6\npage_limit = 150\npage_size = 20\n[worker.1]\nbmw = { name = "BMW" }\n'
+
+
+def test_ours_has_twenty_makes_and_four_workers() -> None:
+    makes = read_makes()
+    assert list(makes.workers) == [1, 2, 3, 4]
+    assert [len(makes.of_worker(worker)) for worker in (1, 2, 3, 4)] == [2, 3, 5, 10]
+    assert len({make.slug for make in makes.all}) == 20
+    assert sum(make.expected for make in makes.all) == 7600
+    assert (makes.page_limit, makes.page_size) == (150, 20)
+
+
+def test_makes_are_named_by_slug_known_or_not() -> None:
+    makes = read_makes()
+    assert makes.named(["bmw", "lada", "bmw"])[1] == Make(slug="lada", name="lada")
+    assert [make.name for make in makes.named(["alfa-romeo"])] == ["Alfa Romeo"]
+    with pytest.raises(ConfigError, match="-a makes=BMW is no word of the site's addresses"):
+        makes.named(["BMW"])
+
+
+def test_a_worker_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match="-a worker=5 is none of 1, 2, 3, 4"):
+        read_makes().of_worker(5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("sort = 6", "", "sort is no whole number from 0 to 99"),
+        ("page_limit = 150", "page_limit = 0", "page_limit is no whole number from 1 to 10000"),
+        ("page_size = 20", "page_size = true", "page_size is no whole number from 1 to 1000"),
+        ('region = ""', 'region = "a/b"', "region is no word of the site's addresses"),
+        ('region = ""', "speed = 3", "speed is no key of it"),
+        ("[worker.1]", "[worker.one]", "worker.one is no group of makes under a number"),
+        ('[worker.1]\nbmw = { name = "BMW" }', "", "it names no worker"),
+        ("bmw =", '"b w" =', "b w is no word of the site's addresses"),
+        ('{ name = "BMW" }', '{ nam = "BMW" }', "bmw wants a name, and may have an expected count of ads"),
+        ('{ name = "BMW" }', '{ name = "BMW", expected = -1 }', "bmw: expected is no count"),
+        ('{ name = "BMW" }', '{ name = "BMW" }\n[worker.2]\nbmw = { name = "BMW" }', "bmw stands there twice"),
+        ("sort = 6", "sort = ", "is no TOML"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_said_to(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    path = tmp_path / "makes.toml"
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        read_makes(path)
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert OURS.name in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_said_to_be() -> None:
+    with pytest.raises(ConfigError, match="VINOPS_MAKES_FILE cannot be read"):
+        read_makes(Path("/nonexistent/makes.toml"))
