@@ -1,4 +1,7 @@
-"""Measure the feed against `COPY` of the same file: `python -m bench`. Tables on stdout, progress on stderr."""
+"""Measure the feed against `COPY` of the same file and the photos against Scrapy's own pipelines: `python -m bench`.
+
+Tables go to standard output, progress to standard error.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench import files, growth, loads, machine, others, report
+from bench import files, growth, loads, machine, others, photo_report, photos, report
 from bench.pairs import Series, say
 from bench.processes import ProcessFailed
 from bench.server import BenchFailed, Server, running
@@ -38,6 +41,7 @@ class Measured:
     loads: dict[str, Series] = field(default_factory=dict)
     others: dict[str, Series] = field(default_factory=dict)
     growth: list[growth.Size] = field(default_factory=list)
+    photos: photos.Photos = field(default_factory=photos.Photos)
 
 
 def count(raw: str) -> int:
@@ -52,18 +56,22 @@ def parser() -> argparse.ArgumentParser:
     """Return the arguments."""
     top = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure the feed in units of COPY of the same file. Without a part named, all parts are measured.",
+        description="Measure the feed in units of COPY of the same file, and the photos beside Scrapy's own pipelines. "
+        "Without a part named, all parts are measured.",
     )
     top.add_argument("--loads", action="store_true", help="part: the loads and their targets")
     top.add_argument("--growth", action="store_true", help="part: a delta at 150,000, 300,000 and 600,000 lots")
     top.add_argument("--others", action="store_true", help="part: other writers on the same file")
+    top.add_argument("--photos", action="store_true", help="part: the photo crawl, its requests, gaps and memory")
     names = f"{', '.join((*LOADS, *OTHERS))}"
     top.add_argument(
         "--only", nargs="+", choices=(*LOADS, *OTHERS), metavar="NAME", default=[], help=f"of a part only: {names}"
     )
     top.add_argument("--rows", type=count, metavar="N", help=f"lots in the first file ({ROWS:,})")
-    top.add_argument("--runs", type=count, metavar="N", help="pairs of unit and command (5; of growth and others 3)")
-    top.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} lots and 2 pairs: to see that it works")
+    top.add_argument("--runs", type=count, metavar="N", help="pairs of unit and command (5; of the other parts 3)")
+    top.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_ROWS:,} lots (photos of {photos.QUICK.lots}) and 2 pairs"
+    )
     top.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured as JSON")
     return top
 
@@ -102,24 +110,29 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
     runs = options.runs or (2 if options.quick else 5)
     parts = parts_of(options)
-    about = machine.described(server)
-    feeds = files.make(folder / "files", rows)
-    about["file"] = f"{rows:,} rows, {feeds['first'].bytes / 1e6:.1f} MB"
-    measured = Measured(about=about, feeds=feeds)
+    measured = Measured(about=machine.described(server), feeds={})
+    if "loads" in parts or "others" in parts:
+        measured.feeds = feeds = files.make(folder / "files", rows)
+        measured.about["file"] = f"{rows:,} rows, {feeds['first'].bytes / 1e6:.1f} MB"
     if "loads" in parts:
-        measured.loads = loads.measure(server, feeds, parts["loads"], runs)
+        measured.loads = loads.measure(server, measured.feeds, parts["loads"], runs)
     if "others" in parts:
-        measured.others = others.measure(server, folder, feeds["first"], parts["others"], min(runs, FEW_RUNS))
+        measured.others = others.measure(server, folder, measured.feeds["first"], parts["others"], min(runs, FEW_RUNS))
     if "growth" in parts:
         lots = [size // 10 if options.quick else size for size in SIZES]
         measured.growth = growth.measure(server, folder / "files", lots, min(runs, FEW_RUNS))
-    shutil.rmtree(folder / "files")
+    shutil.rmtree(folder / "files", ignore_errors=True)
+    if "photos" in parts:  # last: it needs boto3 here, and the peak of this process counts into those of its children
+        size = photos.QUICK if options.quick else photos.FULL
+        pairs = options.runs or (2 if options.quick else FEW_RUNS)
+        measured.photos = photos.measure(server, folder, size, pairs)
+        measured.about["photos"] = f"{size.lots} lots, {photos.photos_of(size.lots):,} photos"
     return measured
 
 
 def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
     """Return the names to measure of each part that was asked for, all parts if none was."""
-    known: dict[str, Sequence[str]] = {"loads": LOADS, "growth": (), "others": OTHERS}
+    known: dict[str, Sequence[str]] = {"loads": LOADS, "growth": (), "others": OTHERS, "photos": ()}
     named = {part: [name for name in names if name in options.only] for part, names in known.items()}
     asked = [part for part in known if getattr(options, part) or named[part]] or list(known)
     return {part: named[part] or list(known[part]) for part in asked}
@@ -132,8 +145,10 @@ def text(measured: Measured) -> str:
         parts.append(report.costs(measured.feeds, measured.loads, measured.others))
     if measured.growth:
         parts.append(report.growth(measured.growth))
-    if measured.loads:
-        missed = report.missed(measured.loads)
+    if tables := photo_report.tables(measured.photos):
+        parts.append(tables)
+    if measured.loads or tables:
+        missed = [*report.missed(measured.loads), *photo_report.missed(measured.photos)]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
     return "\n\n".join(parts)
 

@@ -109,7 +109,7 @@ def _load(promise: Promise, series: Series) -> Row:
         str(len(series.pairs)),
         f"{series.seconds:.2f}",
         f"{series.peak_mb:.0f} MB",
-        _reached(series.ratio <= promise.most),
+        reached(series.ratio <= promise.most),
         promise.replaced,
     )
 
@@ -123,7 +123,7 @@ def _memory(loads: Mapping[str, Series]) -> list[Row]:
             str(len(loads[name].pairs)),
             "",
             "",
-            _reached(loads[name].peak_mb <= MOST_MB),
+            reached(loads[name].peak_mb <= MOST_MB),
             REPLACED_MB,
         )
         for name, title in (("first", "first load"), ("delta1", "1 % delta"))
@@ -138,7 +138,7 @@ def _archive(feeds: Mapping[str, Feed], loads: Mapping[str, Series]) -> list[Row
         title = "archive of a successor at 1 % churn, of its raw bytes"
         measured = f"{percent:.2f} %"
         rows.append(
-            (title, f"≤ {MOST_PERCENT} %", measured, "", "", "", _reached(percent <= MOST_PERCENT), REPLACED_PERCENT)
+            (title, f"≤ {MOST_PERCENT} %", measured, "", "", "", reached(percent <= MOST_PERCENT), REPLACED_PERCENT)
         )
     if "first" in loads:
         percent = 100 * loads["first"].facts["archive_bytes"] / feeds["first"].bytes
@@ -162,5 +162,6 @@ def _ratios(series: Series) -> str:
     return f"{series.ratio:.2f}× ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
-def _reached(yes: bool) -> str:
+def reached(yes: bool) -> str:
+    """Return the word for a target that was reached, or was not."""
     return "yes" if yes else "NO"

@@ -1,0 +1,514 @@
+"""What the photos cost: the crawl beside Scrapy's own pipelines, its requests, its gaps and its memory.
+
+Source, database and store are processes of their own on loopback, so what they use of the machine falls on both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench.pairs import Pair, say
+from bench.processes import Finished, ProcessFailed, run
+from bench.server import BenchFailed, Place, Server
+from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
+from vinops import config
+from vinops.politeness import Pace, pace
+
+FIRST_LOT = 45_000_001
+SEED = 1
+SPEED = 10.0
+"""How much faster than the real one the clock of the paced crawls runs."""
+LONG_START = 100
+"""After so many lots the memory of the long crawl is to be flat."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much of it: lots of a race, of a paced crawl and of the long one, and photos of each step alone."""
+
+    lots: int
+    paced_lots: int
+    long_lots: int
+    steps: int
+
+
+FULL = Size(lots=300, paced_lots=50, long_lots=500, steps=1000)
+QUICK = Size(lots=40, paced_lots=10, long_lots=200, steps=100)
+
+
+@dataclass(kw_only=True)
+class Race:
+    """The crawl beside one of Scrapy's pipelines: `unit` of each pair is the stock one. `photos` are those of a run."""
+
+    name: str
+    photos: int
+    pairs: list[Pair] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times the images per second of the stock pipeline, pair by pair."""
+        return [1 / pair.ratio for pair in self.pairs]
+
+    @property
+    def ratio(self) -> float:
+        """The median of them."""
+        return statistics.median(self.ratios)
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The median images per second of the stock pipeline and of the crawl."""
+        stock = statistics.median(pair.unit.seconds for pair in self.pairs)
+        ours = statistics.median(pair.command.seconds for pair in self.pairs)
+        return self.photos / stock, self.photos / ours
+
+    @property
+    def cpu_ms(self) -> tuple[float, float]:
+        """The median milliseconds of processor time per photo of both."""
+        stock = statistics.median(pair.unit.cpu_seconds for pair in self.pairs)
+        ours = statistics.median(pair.command.cpu_seconds for pair in self.pairs)
+        return 1000 * stock / self.photos, 1000 * ours / self.photos
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What runs over the same lots asked of the source and of the store."""
+
+    lots: int
+    photos: int
+    first_lists: int
+    first_photos: int
+    first_puts: int
+    second_lists: int
+    second_photos: int
+    second_puts: int
+    due_again_lists: int
+    due_again_photos: int
+    due_again_puts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """The gaps between requests of one kind, in seconds of the fast clock, beside the one that is to be kept."""
+
+    name: str
+    processes: int
+    target: float
+    count: int
+    smallest: float
+    mean: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The resident memory of a long crawl in MB, beside the lots that were done by then, of `lots`."""
+
+    lots: int
+    samples: list[tuple[int, float]]
+    seconds: float
+
+    def after(self, lots: int) -> list[float]:
+        """Return the samples taken after so many lots, without those of the end of the process. Raises BenchFailed
+        if there is none."""
+        found = [mb for done, mb in self.samples if lots <= done < self.lots]
+        if not found:
+            raise BenchFailed(f"the memory was not seen between lot {lots} and {self.lots}")
+        return found
+
+
+@dataclass(kw_only=True)
+class Photos:
+    """Everything that was found out about photos."""
+
+    races: dict[str, Race] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
+    asked: Asked | None = None
+    gaps: list[Gaps] = field(default_factory=list)
+    memory: Memory | None = None
+
+
+class Source:
+    """The stand-in's photo side as a process."""
+
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        """Take the addresses that it printed."""
+        self.addresses = addresses
+
+    def list_url(self, lot: int) -> str:
+        """Return what the feed's Image URL holds."""
+        return f"{self.addresses['api_url']}/v1/lotImages/{lot}?country=us&brand=cprt&yardNumber=1"
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return what was asked since it was last forgotten."""
+        with urllib.request.urlopen(f"{self.addresses['api_url']}/control/requests") as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+    def forget(self) -> None:
+        """Forget what was asked."""
+        address = f"{self.addresses['api_url']}/control/requests"
+        urllib.request.urlopen(urllib.request.Request(address, method="DELETE")).close()
+
+
+@contextmanager
+def source() -> Iterator[Source]:
+    """Run the stand-in until the block ends."""
+    command = [sys.executable, "-m", "standin.photos", "serve", "--seed", str(SEED)]
+    command += ["--empty-every", "0", "--none-every", "0"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise BenchFailed("the stand-in of the photo side did not start")
+        yield Source(json.loads(line))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Crawls:
+    """Crawls of this version against one source, each on a copy of the same database."""
+
+    def __init__(self, server: Server, source: Source, bucket: S3Server) -> None:
+        """Take what runs already."""
+        self.server = server
+        self.source = source
+        self.bucket = bucket
+        self._prepared: set[int] = set()
+
+    def prepare(self, lots: int) -> str:
+        """Make a database with so many active lots, once, and return its name; it is the template of the runs."""
+        name = f"lots{lots}"
+        if lots in self._prepared:
+            return name
+        place = self.server.make(name, "migrated")
+        rows = [
+            (number, f"1VN{number:014d}", number - FIRST_LOT + 1, self.source.list_url(number))
+            for number in range(FIRST_LOT, FIRST_LOT + lots)
+        ]
+        with psycopg.connect(place.url) as connection, connection.cursor() as cursor:
+            cursor.executemany(
+                "with vehicle as (insert into vehicles (vin) values (%(vin)s) returning id) insert into lots"
+                " (lot_external_id, vin, vehicle_id, first_seen_at, sale_at, image_url, row_hash, file_id) select"
+                " %(number)s, %(vin)s, id, now(), now() + make_interval(days => 1, secs => %(place)s), %(url)s, '', 0"
+                " from vehicle",
+                [{"number": row[0], "vin": row[1], "place": row[2], "url": row[3]} for row in rows],
+            )
+        self.server.keep(name)
+        self._prepared.add(lots)
+        return name
+
+    def place(self, template: str) -> Place:
+        """Return a fresh place; what the run before left on the way to the disk is there when this returns."""
+        place = self.server.make("photos", template)
+        os.sync()
+        return place
+
+    def environ(self, place: Place, *, to_bucket: bool = False, pace: str = "none") -> dict[str, str]:
+        """Return the environment of a crawl: what is not said here is as it comes, whatever the machine's settings."""
+        addresses = self.source.addresses
+        bucket = {
+            "R2_ENDPOINT": self.bucket.endpoint,
+            "R2_ACCESS_KEY_ID": KEY_ID,
+            "R2_SECRET_ACCESS_KEY": SECRET,
+            "R2_BUCKET_NAME": BUCKET,
+        }
+        return {
+            **dict.fromkeys((*config.variables(), "CREDENTIALS_DIRECTORY"), ""),
+            **place.environ,
+            "VINOPS_LOG_DIR": str(place.data_dir / "logs"),
+            "COPART_IMAGE_HOSTS": addresses["image_hosts"],
+            "COPART_SITE_URL": addresses["site_url"],
+            "VINOPS_PACE": pace,
+            "VINOPS_SESSION_PAUSE": "0",
+            "VINOPS_DAILY_REQUESTS": "1000000",
+            **(bucket if to_bucket else {}),
+        }
+
+    def crawl(self, place: Place, *arguments: str, to_bucket: bool = False) -> Finished:
+        """Run a crawl without a pace to its end. Raises ProcessFailed."""
+        return run(command(*arguments), self.environ(place, to_bucket=to_bucket))
+
+    def stock(self, kind: str, lists: Path, store: str) -> Finished:
+        """Run one of Scrapy's pipelines to its end. Raises ProcessFailed."""
+        environ = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION_NAME": "us-east-1"}
+        environ["AWS_ENDPOINT_URL"] = self.bucket.endpoint
+        environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)  # nobody's own settings
+        return run([sys.executable, "-m", "bench.photo_spiders", kind, str(lists), store], environ)
+
+    def empty_bucket(self) -> None:
+        """Forget all objects: the server keeps them in memory."""
+        reset = urllib.request.Request(f"{self.bucket.endpoint}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset).close()
+        self.bucket.make_bucket()
+
+    def puts(self) -> int:
+        """Return how many objects were put so far."""
+        return sum(line.startswith(f"PUT /{BUCKET}/") for line in self.bucket.requests())
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of the crawl."""
+    return [sys.executable, "-m", "scrapy", "crawl", "lot_photos", "-a", "batch=100000", *arguments]
+
+
+def measure(server: Server, folder: Path, size: Size, runs: int) -> Photos:
+    """Measure all of it. Raises BenchFailed, ProcessFailed."""
+    found = Photos()
+    with source() as photos, s3_server() as bucket:
+        bucket.make_bucket()
+        crawls = Crawls(server, photos, bucket)
+        found.races = races(crawls, folder, size, runs)
+        found.steps = steps(crawls, folder, size, found.races)
+        found.asked = asked(crawls, size)
+        found.gaps = [*gaps(crawls, size, processes=1), *gaps(crawls, size, processes=2)]
+        found.memory = memory(crawls, size)
+    return found
+
+
+def races(crawls: Crawls, folder: Path, size: Size, runs: int) -> dict[str, Race]:
+    """Run the crawl beside the stock pipelines, in alternation, and count what each stored."""
+    template = crawls.prepare(size.lots)
+    lists = lists_of(crawls, folder, size.lots)
+    photos = photos_of(size.lots)
+    found = {name: Race(name=name, photos=photos) for name in RACES}
+    for _ in range(runs):
+        for name, (kind, to_bucket) in RACES.items():
+            unit = stock_run(crawls, folder, lists, kind, photos, to_bucket=to_bucket)
+            place = crawls.place(template)
+            ours = crawls.crawl(place, to_bucket=to_bucket)
+            stored = counted_keys(crawls) if to_bucket else counted_files(place.data_dir / "photos")
+            check(f"the crawl beside {name}", stored, photos)
+            check_rows(crawls, size.lots)
+            crawls.empty_bucket()
+            pair = Pair(unit=unit, command=ours)
+            found[name].pairs.append(pair)
+            say(
+                f"photos beside {name}: {1 / pair.ratio:.2f}x, {photos / ours.seconds:.0f} of "
+                f"{photos / unit.seconds:.0f} images a second, {1000 * ours.cpu_seconds / photos:.2f} of "
+                f"{1000 * unit.cpu_seconds / photos:.2f} ms, {ours.peak_mb:.0f} of {unit.peak_mb:.0f} MB"
+            )
+    return found
+
+
+RACES: Mapping[str, tuple[str, bool]] = {
+    "ImagesPipeline": ("images", False),
+    "FilesPipeline s3://": ("files", True),
+    "FilesPipeline": ("files", False),
+}
+"""The stock pipelines by name: its kind in bench.photo_spiders, and whether it stores in the bucket."""
+
+
+def stock_run(crawls: Crawls, folder: Path, lists: Path, kind: str, photos: int, *, to_bucket: bool) -> Finished:
+    """Run a stock pipeline on an empty store and count what it stored."""
+    store = folder / "stock"
+    store.mkdir()
+    os.sync()
+    finished = crawls.stock(kind, lists, f"s3://{BUCKET}/" if to_bucket else str(store))
+    check(f"Scrapy's {kind}", counted_keys(crawls) if to_bucket else counted_files(store), photos)
+    shutil.rmtree(store)
+    crawls.empty_bucket()
+    crawls.source.forget()
+    return finished
+
+
+def lists_of(crawls: Crawls, folder: Path, lots: int) -> Path:
+    """Write the addresses of the lists for the stock pipelines."""
+    path = folder / "lists.txt"
+    path.write_text("\n".join(crawls.source.list_url(FIRST_LOT + place) for place in range(lots)), encoding="utf-8")
+    return path
+
+
+def photos_of(lots: int) -> int:
+    """Return how many photos so many lots have, as the lists say."""
+    from standin.photo_lots import PhotoLots
+
+    drawn = PhotoLots(seed=SEED, empty_every=0, none_every=0)
+    return sum(len(drawn.pictures(FIRST_LOT + place)) for place in range(lots))
+
+
+def counted_files(folder: Path) -> int:
+    """Return how many photos a folder holds."""
+    return sum(1 for path in folder.rglob("*.jpg") if path.is_file())
+
+
+def counted_keys(crawls: Crawls) -> int:
+    """Return how many objects the bucket holds."""
+    client = crawls.bucket.client()
+    try:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return sum(len(page.get("Contents", ())) for page in pages)
+    finally:
+        client.close()
+
+
+def check(name: str, found: int, wanted: int) -> None:
+    """Raise BenchFailed for a count that is not as it should be."""
+    if found != wanted:
+        raise BenchFailed(f"{name} has {found} photos of {wanted}")
+
+
+def check_rows(crawls: Crawls, lots: int) -> None:
+    """Raise BenchFailed if a crawl did not settle all lots as complete, or did not record all of their photos."""
+    photos, complete = crawls.server.query(
+        "photos", "select (select count(*) from images), (select count(*) from lot_photos where state = 'ok')"
+    )
+    check("the table images", photos, photos_of(lots))
+    if complete != lots:
+        raise BenchFailed(f"{complete} of {lots} lots are complete")
+
+
+def steps(crawls: Crawls, folder: Path, size: Size, races: Mapping[str, Race]) -> dict[str, float]:
+    """Return the milliseconds of processor time of each step of a photo alone, and of the whole crawl."""
+    template = crawls.prepare(size.lots)
+    lists = lists_of(crawls, folder, size.lots)
+    photos = photos_of(size.lots)
+    lists.with_suffix(".none").write_text("", encoding="utf-8")
+    idle = crawls.stock("requests", lists.with_suffix(".none"), "").cpu_seconds
+    asking = crawls.stock("requests", lists, "").cpu_seconds
+    start = crawls.crawl(crawls.place("migrated")).cpu_seconds
+    place = crawls.place(template)
+    environ = crawls.environ(place, to_bucket=True)
+    alone = json.loads(run([sys.executable, "-m", "bench.photo_steps", str(size.steps)], environ).output)
+    crawls.empty_bucket()
+    return {
+        "request": 1000 * (asking - idle) / photos,
+        **alone,
+        "start": 1000 * start / photos,
+        "whole crawl, folder": races["ImagesPipeline"].cpu_ms[1],
+        "whole crawl, bucket": races["FilesPipeline s3://"].cpu_ms[1],
+    }
+
+
+def asked(crawls: Crawls, size: Size) -> Asked:
+    """Count what three runs over the same lots ask: the first, one when nothing is due, one when all are due again."""
+    place = crawls.place(crawls.prepare(size.lots))
+    counts: list[tuple[int, int, int]] = []
+    for turn in range(3):
+        if turn == 2:
+            with psycopg.connect(place.url) as connection:
+                connection.execute("update lot_photos set due_at = now()")
+        crawls.source.forget()
+        before = crawls.puts()
+        crawls.crawl(place, to_bucket=True)
+        kinds = [request["kind"] for request in crawls.source.requests()]
+        check_rows(crawls, size.lots)
+        counts.append((kinds.count("list"), len(kinds) - kinds.count("list"), crawls.puts() - before))
+    crawls.empty_bucket()
+    first, second, again = counts
+    return Asked(
+        lots=size.lots,
+        photos=photos_of(size.lots),
+        first_lists=first[0],
+        first_photos=first[1],
+        first_puts=first[2],
+        second_lists=second[0],
+        second_photos=second[1],
+        second_puts=second[2],
+        due_again_lists=again[0],
+        due_again_photos=again[1],
+        due_again_puts=again[2],
+    )
+
+
+def gaps(crawls: Crawls, size: Size, *, processes: int) -> list[Gaps]:
+    """Crawl in the careful pace on a fast clock, and return the gaps that the hosts saw."""
+    place = crawls.place(crawls.prepare(size.paced_lots))
+    crawls.source.forget()
+    environ = {**os.environ, **crawls.environ(place, pace="careful")}
+    began = time.monotonic()
+    running = [
+        subprocess.Popen(
+            command("-s", f"VINOPS_CLOCK_SPEED={SPEED:g}"),
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(processes)
+    ]
+    if failed := [process.returncode for process in running if process.wait()]:
+        raise ProcessFailed(f"a crawl in the careful pace ended with {failed[0]}")
+    requests = crawls.source.requests()
+    say(f"pace: {size.paced_lots} lots, {processes} at once, {time.monotonic() - began:.0f} s")
+    asked = sum(request["kind"] == "photo" for request in requests)
+    check("the paced crawl", asked, photos_of(size.paced_lots))
+    check_rows(crawls, size.paced_lots)
+    (took_part,) = crawls.server.query("photos", "select count(*) from ops.crawl_runs where done > 0")
+    if took_part != processes:
+        raise BenchFailed(f"{took_part} of {processes} crawls did the work")
+    return gaps_of(requests, pace("careful", speed=SPEED), processes)
+
+
+def gaps_of(requests: Sequence[Mapping[str, Any]], wanted: Pace, processes: int) -> list[Gaps]:
+    """Return the gaps between lists, and those between photos; the mean of the latter is of photos of one lot."""
+    lists = sorted(request["at"] for request in requests if request["kind"] == "list")
+    photos = sorted((request["at"], request["lot"]) for request in requests if request["kind"] == "photo")
+    between = [(later[0] - earlier[0], later[1] == earlier[1]) for earlier, later in pairwise(photos)]
+    lot_gaps = [later - earlier for earlier, later in pairwise(lists)]
+    in_lot = [gap for gap, is_same in between if is_same]
+    return [
+        Gaps(
+            name="lists",
+            processes=processes,
+            target=wanted.lot_gap,
+            count=len(lot_gaps),
+            smallest=min(lot_gaps),
+            mean=statistics.mean(lot_gaps),
+        ),
+        Gaps(
+            name="photos",
+            processes=processes,
+            target=wanted.image_gap,
+            count=len(in_lot),
+            smallest=min(gap for gap, _ in between),
+            mean=statistics.mean(in_lot),
+        ),
+    ]
+
+
+def memory(crawls: Crawls, size: Size) -> Memory:
+    """Crawl many lots and look at the process all the while."""
+    place = crawls.place(crawls.prepare(size.long_lots))
+    environ = {**os.environ, **crawls.environ(place)}
+    samples: list[tuple[int, float]] = []
+    began = time.monotonic()
+    with psycopg.connect(place.url, autocommit=True) as connection, (place.data_dir / "said").open("wb") as said:
+        process = subprocess.Popen(command(), env=environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        while process.poll() is None:
+            row = connection.execute("select count(*) from lot_photos where state = 'ok'").fetchone()
+            if (mb := resident_mb(process.pid)) is not None and row is not None:
+                samples.append((row[0], mb))
+            time.sleep(0.25)
+    if process.returncode:
+        raise ProcessFailed(f"the crawl of {size.long_lots} lots ended with {process.returncode}")
+    check_rows(crawls, size.long_lots)
+    found = Memory(lots=size.long_lots, samples=samples, seconds=time.monotonic() - began)
+    after = found.after(LONG_START)
+    say(f"memory: {min(after):.0f} to {max(after):.0f} MB after the first {LONG_START} lots, {found.seconds:.0f} s")
+    return found
+
+
+def resident_mb(pid: int) -> float | None:
+    """Return the resident memory of a process in MB, None if it has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    sizes = [int(line.split()[1]) for line in lines if line.startswith("VmRSS:")]
+    return sizes[0] / 1024 if sizes else None
