@@ -1,4 +1,4 @@
-"""`vinops demo`: the feed and the photos end to end on this machine, with stand-ins for the sources.
+"""`vinops demo`: feed, photos and market end to end on this machine, with stand-ins for the sources.
 
 It asks for nothing and touches nothing but `var/demo` below the current folder. The first run begins with an empty
 folder; a later one finds everything there and shows that nothing is fetched or loaded twice. No setting of the user
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ops import demo_photos
+from ops import demo_market, demo_photos
 from ops.cli import Format, run_sql
 from vinops import config, database, embedded
 from vinops.redaction import redact
@@ -118,6 +118,29 @@ PHOTOS = (
 )
 """The operators' queries on the photos."""
 
+MARKET = (
+    (
+        "What is advertised, and what came and went?",
+        "SELECT make_slug, active, without_price, mean_eur, new_in_a_day, gone_in_a_day FROM audit.v_market",
+        False,
+    ),
+    (
+        "Which price changed last, and how?",
+        (
+            "SELECT left(title, 36) AS title, array_agg(p.price_eur ORDER BY seen_at) AS prices FROM listings AS l "
+            "JOIN listing_prices AS p ON l.id = p.listing_id GROUP BY l.id HAVING count(*) > 1 "
+            "ORDER BY max(seen_at) DESC, l.id LIMIT 3"
+        ),
+        False,
+    ),
+    (
+        "What is handed on to the deals?",
+        "SELECT change, count(*) FROM ops.deal_outbox GROUP BY change ORDER BY change",
+        False,
+    ),
+)
+"""The operators' queries on the market."""
+
 
 def run(lots: int = LOTS, *, fresh: bool = False) -> int:
     """Show the feed with so many lots and return the exit code: 0 done, 1 failed, 130 interrupted.
@@ -148,6 +171,7 @@ class Demo:
         self._sections = 0
         self._earlier: dict[str, Any] = {}
         self._photos: dict[str, str] = {}
+        self._market: dict[str, str] = {}
         self._folder = folder
         self._lots = lots
         self._cleanup = cleanup
@@ -174,11 +198,13 @@ class Demo:
         self._archive(sha256)
         self._photograph()
         self._ask_operators("What the operators ask of the photos", PHOTOS)
+        self._follow_the_market()
+        self._ask_operators("What the operators ask of the market", MARKET)
         self._note(sha256)
         self._where(time.monotonic() - began)
 
     def _begin(self) -> None:
-        _say("vinops demo: the feed and the photos, end to end, on this machine.")
+        _say("vinops demo: feed, photos and market, end to end, on this machine.")
         _say(
             f"Everything it makes lies in {self._folder}. No setting of yours is read here, neither from the "
             "environment nor from .env: not even DATABASE_URL."
@@ -298,11 +324,53 @@ class Demo:
             + ("" if new else " All were here already: none was asked for.")
         )
 
+    def _follow_the_market(self) -> None:
+        self._title("The market: what is advertised, list by list")
+        count = demo_market.ads(self._lots)
+        process, found = demo_market.start(
+            self._environment, self._folder, count=count, port=self._earlier.get("market_port", 0)
+        )
+        self._cleanup.callback(_end, process)
+        if found is None:
+            raise DemoFailed("the stand-in of the market did not start: see its message above, or try --fresh")
+        self._market = found
+        self._environment |= demo_market.settings_of(found)
+        _say(
+            f"A stand-in for mobile.bg, on this machine only: {count:,} ads of twenty makes, twenty on a page. Two of "
+            "four workers walk the lists of their makes, at once."
+        )
+        if not self._earlier:
+            self._walk_the_market()
+        moved = json.loads(self._ask("POST", f"{found['url']}/control/advance", {}))
+        told = ", ".join(f"{len(moved[name]):,} {name}" for name in ("new", "changed", "gone"))
+        if self._earlier:
+            typer.echo("It stands where the earlier demo left it.")
+        else:
+            typer.echo(f"Hours later, of all twenty makes: {told}.")
+        self._walk_the_market()
+
+    def _walk_the_market(self) -> None:
+        commands = " & ".join(f"scrapy crawl mobile_bg -a worker={worker}" for worker in demo_market.WORKERS)
+        _command(commands)
+        ends = demo_market.crawl(self._environment, self._folder)
+        for worker, crawled in zip(demo_market.WORKERS, ends, strict=True):
+            lines = crawled.told("Scraped: ", " walked ")
+            if crawled.exit_code or not lines:
+                raise DemoFailed(f"worker {worker} ended with {crawled.exit_code}: read {self._folder}/logs")
+            for line in [*lines[:2], *crawled.told(" walked ")]:
+                _say(line, indent="    ")
+
     def _note(self, sha256: str) -> None:
         """Leave word for the next demo of what is here. Without it, it begins with an empty folder."""
         ports = {name: urlsplit(self._photos[f"{name}_url"]).port for name in ("api", "cdn", "site")}
         migrations = sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))
-        note = {"lots": self._lots, "migrations": migrations, "sha256": sha256, "ports": ports}
+        note = {
+            "lots": self._lots,
+            "migrations": migrations,
+            "sha256": sha256,
+            "ports": ports,
+            "market_port": urlsplit(self._market["url"]).port,
+        }
         self._folder.joinpath(NOTE).write_text(json.dumps(note))
 
     def _archive(self, served: str) -> None:

@@ -165,15 +165,23 @@ class MobileBg(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the first request of each make, when the one before has its end."""
-        if self.mode == "fresh":
-            for make in self.makes if self.is_named else (None,):
-                self._end.clear()
-                newest = NewestFirst(pages=self.pages or FRESH_PAGES)
-                yield self.list_request(Step(page=1), make, newest)
-                await self._end.wait()
-                if self._stopping.is_set():
-                    return
-            return
+        lists = self._newest() if self.mode == "fresh" else self._walks()
+        async for request in lists:
+            yield request
+        if self._is_short and not self._stopping.is_set():
+            alerting.close(self.crawler, "incomplete")
+
+    async def _newest(self) -> AsyncIterator[Request]:
+        """Yield the first request of each list that is looked at for what is new, when the one before has its end."""
+        for make in self.makes if self.is_named else (None,):
+            self._end.clear()
+            yield self.list_request(Step(page=1), make, NewestFirst(pages=self.pages or FRESH_PAGES))
+            await self._end.wait()
+            if self._stopping.is_set():
+                return
+
+    async def _walks(self) -> AsyncIterator[Request]:
+        """Yield the first request of each make that no other crawl walks, when the one before has its end."""
         for make in await self._in_turn():
             if not await self.listings.claim(make.slug):
                 self.crawler.stats.inc_value("walk/claimed_elsewhere")
@@ -194,8 +202,6 @@ class MobileBg(scrapy.Spider):
             if self._stopping.is_set():
                 return
             await self.listings.release(make.slug)
-        if self._is_short:
-            alerting.close(self.crawler, "incomplete")
 
     async def _in_turn(self) -> list[Make]:
         """Return the makes, the one whose last complete walk is longest ago first: who was killed goes on there."""
@@ -397,11 +403,15 @@ class MobileBg(scrapy.Spider):
     async def _give_up(self, course: Walk | NewestFirst, reason: str, make: Make | None) -> None:
         """End a list that cannot be read to its end: nothing of it is gone."""
         log.warning("the list is not read to its end %s", pairs(make=make.slug if make else "all", reason=reason))
-        self.crawler.stats.inc_value(f"walk/failed/{reason}")
-        self._is_short = True
         if isinstance(course, Walk):
             course.fail(reason)
+        else:
+            self._fell_short(reason)
         await self._finish(course)
+
+    def _fell_short(self, reason: str) -> None:
+        self.crawler.stats.inc_value(f"walk/failed/{reason}")
+        self._is_short |= reason != "pages"  # which was asked for
 
     async def _finish(self, course: Walk | NewestFirst) -> None:
         """Note the end of a list, when all of its pages are recorded, and go on with the next."""
@@ -418,21 +428,20 @@ class MobileBg(scrapy.Spider):
         stats.inc_value("walk/complete" if walk.is_complete else "walk/incomplete")
         stats.inc_value("listing/gone", outcome.gone)
         self._pages_of[walk.make.slug] = walk.steps
-        reason = {} if walk.is_complete else {"reason": walk.reason or "short"}
+        reason = None if walk.is_complete else walk.reason or "short"
         log.info(
             "walked %s",
             pairs(
                 make=walk.make.slug,
-                complete="yes" if walk.is_complete else "no",
+                complete="no" if reason else "yes",
                 ads=len(walk.seen),
                 total=walk.total,
                 gone=outcome.gone,
-                **reason,
+                **({"reason": reason} if reason else {}),
             ),
         )
-        if not walk.is_complete and walk.reason is None:
-            self._is_short = True
-            stats.inc_value("walk/failed/short")
+        if reason:
+            self._fell_short(reason)
         if outcome.held_back:
             stats.inc_value("listing/held_back", outcome.held_back)
             log.warning(
