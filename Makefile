@@ -15,9 +15,9 @@ demo: setup ## the feed end to end on an embedded database
 	@.venv/bin/vinops demo
 
 test: lint ## everything that has to pass: lint, types, import contract, tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses auto --dist loadfile
 
-bench: setup ## measure against COPY of the same file
+bench: setup ## measure: the feed, the photos, the market
 	@$(PY) -m bench
 
 lint: setup ## ruff, import contract, sqlfluff, mypy

@@ -437,7 +437,7 @@ class MarketServer(LoopbackServer):
 
     async def _control_ads(self, _: web.Request) -> web.Response:
         """Every ad on the market, by id; amounts and times as text."""
-        ads = {ad_id: {**asdict(ad), "path": ad.path} for ad_id, ad in self.ads().items()}
+        ads = {ad_id: {**asdict(ad), "path": ad.path, "is_abroad": ad.is_abroad} for ad_id, ad in self.ads().items()}
         return web.json_response(ads, dumps=functools.partial(json.dumps, default=_as_text, ensure_ascii=False))
 
 

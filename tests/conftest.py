@@ -31,7 +31,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Remove a folder with the servers in it, and let their keepers go."""
     for found in folder.rglob("postmaster.pid"):
         embedded.stop(found.parent.parent)
@@ -48,7 +48,7 @@ def open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="vinops-test-"))
     folder.chmod(0o711)
     yield folder
-    _remove(folder)
+    remove_folder(folder)
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def server() -> Iterator[str]:
     settings = Settings(data_dir=folder, embedded_linger=1)
     db.migrate(settings)
     yield psycopg.conninfo.make_conninfo(db.url(settings), dbname="postgres")
-    _remove(folder)
+    remove_folder(folder)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ with seen as (
         on ads.ad_id = page.ad_id and ads.list_hash = page.list_hash
     where
         ads.source = %(source)s
+        and ads.ad_id = any(%(ad_ids)s::text[]) -- again, for the index: without statistics the join reads all ads
         and ads.make_slug = any(%(makes)s::text[])
         and ads.removed_at is null
     order by ads.ad_id
