@@ -5,25 +5,22 @@ Fifty kills are the least, and more are done at random: VINOPS_CRASH_KILLS=300 p
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from standin.photo_server import PhotoServer
 from tests.crash.conftest import LEAST
+from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
-from tests.crash.world import Job, Loader, wait_until
+from tests.crash.world import Job, wait_until
 from tests.photo_crawls import Crawls, Database
 from vinops_scrapy.lots import LEASE_SECONDS
 
@@ -84,49 +81,6 @@ STOPPED = (
     "release_leases 1 before",
 )
 GIVEN_BACK = ("release_leases 1 after", "give_back 1 after")
-
-
-class Crawler(Loader):
-    """The process that forks crawls (photo_crawl.py)."""
-
-    def __init__(self, folder: Path) -> None:
-        """Start it; the traces go to the folder."""
-        self._folder = folder
-        self._number = 0
-        self._job: Job | None = None
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("photo_crawl.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-        )
-
-    def crawl(
-        self,
-        environment: dict[str, str],
-        *arguments: str,
-        plan: str | None = None,
-        victim: str = "loader",
-        asked_to_stop: str | None = None,
-        broken: str | None = None,
-    ) -> Job:
-        """Start a crawl; one at a time."""
-        self.clear()
-        self._number += 1
-        trace = self._folder / f"{id(self)}-{self._number}.trace"
-        job = {
-            "environment": {**environment, "SCRAPY_SETTINGS_MODULE": "vinops_scrapy.settings"},
-            "arguments": arguments,
-            "trace": str(trace),
-            "plan": plan,
-            "victim": victim,
-            "asked_to_stop": asked_to_stop,
-            "broken": broken,
-        }
-        self._tell(json.dumps(job))
-        self._job = Job(self, int(self.line()), trace)
-        return self._job
 
 
 @dataclass(kw_only=True)
@@ -259,14 +213,14 @@ def photo_kills() -> Kills:
 @pytest.fixture(scope="module")
 def crawler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
     """The process that forks crawls."""
-    with Crawler(tmp_path_factory.mktemp("traces")) as crawler:
+    with Crawler("photo_crawl.py", tmp_path_factory.mktemp("traces")) as crawler:
         yield crawler
 
 
 @pytest.fixture(scope="module")
 def second_crawler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
     """Another one, for two crawls at once."""
-    with Crawler(tmp_path_factory.mktemp("traces")) as crawler:
+    with Crawler("photo_crawl.py", tmp_path_factory.mktemp("traces")) as crawler:
         yield crawler
 
 

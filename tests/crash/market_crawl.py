@@ -1,0 +1,231 @@
+"""Runs market crawls, each in a process of its own that may be killed: `python tests/crash/market_crawl.py`.
+
+The knife is that of crawl_knife.py. `robots`, `list`, `sitemap` and `detail` are parts of such an answer; a `commit`
+is also a `commit_page` or a `commit_end`, by what it makes true.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import wraps
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import crawl_knife  # beside this file
+import psycopg
+from scrapy.core.downloader.handlers import http11
+
+from vinops_scrapy import batches, listings, walks
+from vinops_scrapy.pages import mobile_bg as pages
+from vinops_scrapy.pipelines import listing_record
+from vinops_scrapy.spiders import mobile_bg  # noqa: F401 # before the fork, for it takes time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+COMMITS = {"see_listings": "commit_page", "record_listings": "commit_page", "end_walk": "commit_end"}
+
+
+class Knife(crawl_knife.Knife):
+    """Strikes market crawls."""
+
+    calls = (
+        ("take", walks.Walk, "take"),
+        ("take_newest", walks.NewestFirst, "take"),
+        ("split", walks.Walk, "split"),
+        ("read_list", pages, "list_page"),
+        ("read_models", pages, "models"),
+        ("read_detail", pages, "listing"),
+        ("arrive", batches.Batches, "arrive"),
+    )
+    awaited = (
+        ("claim", listings.Listings, "claim"),
+        ("begin", listings.Listings, "begin_walk"),
+        ("record", listings.Listings, "record"),
+        ("detail_page", listings.Listings, "record_detail"),
+        ("end", listings.Listings, "end_walk"),
+        ("release", listings.Listings, "release"),
+        ("close", listings.Listings, "close"),
+        ("process", listing_record.RecordListings, "process_item"),
+        ("commit_of", psycopg.AsyncTransaction, "__aexit__"),
+        ("commit", psycopg.AsyncTransaction, "__aexit__"),
+    )
+    query_files = ("listings", "politeness", "crawls")
+
+    def __init__(self, *arguments: Any) -> None:
+        """As the others."""
+        super().__init__(*arguments)
+        self._last: dict[int, str] = {}
+
+    def put_in(self) -> None:
+        """Patch the calls and the statements of this process, and what reads answers."""
+        super().put_in()
+        received = http11._ResponseReader.dataReceived
+
+        def in_parts(reader: Any, data: bytes) -> None:
+            name = _kind(reader._request.url)
+            number = self._next(name)
+            self._event(name, number, "before")
+            received(reader, data)
+            self._event(name, number, "after")
+
+        http11._ResponseReader.dataReceived = in_parts  # type: ignore[method-assign]
+
+    def _name(self, owner: Any, name: str) -> str:
+        if name == "commit_of":
+            return COMMITS.get(self._last.pop(id(owner.connection), ""), name)
+        if isinstance(owner, psycopg.AsyncConnection):
+            self._last[id(owner)] = name
+        return name
+
+
+def _kind(url: str) -> str:
+    path = urlsplit(url).path
+    if path == "/robots.txt":
+        return "robots"
+    if path.startswith("/obiava-"):
+        return "detail"
+    return "list" if path.startswith("/obiavi/") else "sitemap"
+
+
+def gone_without_an_end() -> None:
+    """A broken crawl: after each page it takes for gone what its walk has not seen so far."""
+    record = listings.Listings.record
+
+    async def hasty(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+        recorded = await record(self, rows, walk=walk)
+        if walk is not None:
+            async with self._pool.connection() as connection:
+                row = await (
+                    await connection.execute(
+                        "select make_slug, started_at from ops.listing_walks where id = %s", [walk]
+                    )
+                ).fetchone()
+                about = {"source": self._source, "make": row[0], "seen_before": row[1]}
+                await connection.execute(self._queries["mark_gone"], about)
+        return recorded
+
+    listings.Listings.record = hasty  # type: ignore[method-assign]
+
+
+def gone_after_any_walk() -> None:
+    """A broken crawl: what a walk did not see is gone, however it ended."""
+    end_walk = listings.Listings.end_walk
+
+    async def careless(self: Any, walk: Any) -> Any:
+        about = {"source": self._source, "make": walk.make.slug, "seen_before": walk.started_at}
+        async with self._pool.connection() as connection:
+            await connection.execute(self._queries["mark_gone"], about)
+        return await end_walk(self, walk)
+
+    listings.Listings.end_walk = careless  # type: ignore[method-assign]
+
+
+def handed_on_later() -> None:
+    """A broken crawl: what is handed on is written when the page has been committed."""
+    recording, rest = listings.queries("listings")["record_listings"].split("queued as (")
+    statement = recording.rstrip().rstrip(",") + rest[rest.index("\n)\n") + 2 :]
+    assert "deal_outbox" not in statement
+    _with_statement("record_listings", statement)
+    record = listings.Listings.record
+
+    async def late(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+        recorded = await record(self, rows, walk=walk)
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                """
+                insert into ops.deal_outbox (listing_id, change)
+                select id, case when first_seen = changed_at then 'new' else 'changed' end
+                from listings
+                where ad_id = any(%s) and changed_at = last_seen
+                on conflict (listing_id) do update
+                    set change = case when deal_outbox.change = 'new' then 'new' else excluded.change end
+                """,
+                [[listing.ad_id for _, listing in rows]],
+            )
+        return recorded
+
+    listings.Listings.record = late  # type: ignore[method-assign]
+
+
+def priced_later() -> None:
+    """A broken crawl: what an ad costs is noted when the page has been committed."""
+    record, inner = listings.Listings.record, listings.Listings._record
+
+    async def without_triggers(self: Any, connection: Any, *arguments: Any) -> Any:
+        await connection.execute("set local session_replication_role = replica")
+        return await inner(self, connection, *arguments)
+
+    async def late(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+        recorded = await record(self, rows, walk=walk)
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                """
+                insert into listing_prices (listing_id, price_eur)
+                select id, price_eur
+                from listings
+                where
+                    ad_id = any(%s)
+                    and price_eur is distinct from (
+                        select old.price_eur from listing_prices as old
+                        where old.listing_id = listings.id order by seen_at desc limit 1)
+                """,
+                [[listing.ad_id for _, listing in rows]],
+            )
+        return recorded
+
+    listings.Listings._record = without_triggers  # type: ignore[method-assign]
+    listings.Listings.record = late  # type: ignore[method-assign]
+
+
+def record_ad_by_ad() -> None:
+    """A broken crawl: each ad of a page has a transaction of its own."""
+    record = listings.Listings.record
+
+    async def one_by_one(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+        found = [await record(self, [row], walk=None if number else walk) for number, row in enumerate(rows)]
+        return listings.Recorded(
+            **{name: sum(getattr(each, name) for each in found) for name in ("new", "changed", "back", "unchanged")}
+        )
+
+    listings.Listings.record = one_by_one  # type: ignore[method-assign]
+
+
+def without_transaction() -> None:
+    """A broken crawl: each statement is true at once."""
+
+    @asynccontextmanager
+    async def none(_: object) -> AsyncIterator[None]:
+        yield
+
+    psycopg.AsyncConnection.transaction = none  # type: ignore[method-assign,assignment]
+
+
+def _with_statement(name: str, text: str) -> None:
+    """Let crawls use another statement under that name; the knife knows it by its name too."""
+    asked = listings.queries
+
+    @wraps(asked)
+    def changed(file: str) -> Any:
+        found = asked(file)
+        return MappingProxyType({**found, name: text}) if file == "listings" else found
+
+    listings.queries = crawl_knife.queries = changed
+
+
+BROKEN: dict[str, Callable[[], None]] = {
+    broken.__name__: broken
+    for broken in (
+        gone_without_an_end,
+        gone_after_any_walk,
+        handed_on_later,
+        priced_later,
+        record_ad_by_ad,
+        without_transaction,
+    )
+}
+
+
+if __name__ == "__main__":
+    crawl_knife.take_jobs("mobile_bg", Knife, BROKEN)
