@@ -51,6 +51,11 @@ class Batches:
         self.open.remove(batch)
         batch.end.set()
 
+    def abandon(self) -> None:
+        """Expect no more ads: of pages that are not complete nothing is recorded."""
+        for batch in [each for each in self.open if len(each.arrived) < len(each.makes)]:
+            self.done(batch)
+
     async def wait(self, walk: Walk | None = None) -> None:
         """Return when the pages of a walk, or all pages, have their end."""
         for batch in [each for each in self.open if walk is None or each.walk is walk]:

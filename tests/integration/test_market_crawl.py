@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -208,6 +209,20 @@ def test_two_crawls_of_one_make_do_not_walk_it_twice(crawls: MarketCrawls) -> No
     assert sum("another crawl walks this make make=bmw" in log for log in logs) == 1
     pages = [each.page for each in crawls.server.requests if each.kind == "list"]
     assert len(pages) == len(set(pages))
+
+
+def test_told_to_stop_it_keeps_what_it_has_and_takes_nothing_for_gone(crawls: MarketCrawls) -> None:
+    with crawls.start("-a", "makes=bmw", "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=20") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Scraped: bmw page 2" in line:
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert crawls.rows("select reason, finished_at is not null from ops.crawl_runs") == [("shutdown", True)]
+    assert 20 < len(crawls.active()) < len(crawls.in_bulgaria("bmw"))
+    assert crawls.rows("select count(*) from ops.listing_walks where is_complete") == [(0,)]
+    well(crawls.run("-a", "makes=bmw"))
+    assert crawls.active() == crawls.in_bulgaria("bmw")
 
 
 def test_the_make_that_was_walked_longest_ago_comes_first(crawls: MarketCrawls) -> None:

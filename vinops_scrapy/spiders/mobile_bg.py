@@ -145,6 +145,8 @@ class MobileBg(scrapy.Spider):
 
     async def closed_down(self) -> None:
         """Wait for pages that are being recorded, and let the makes go."""
+        self.stop()
+        self.batches.abandon()
         await self.batches.wait()
         await self.listings.close()
 
