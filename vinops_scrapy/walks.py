@@ -177,22 +177,31 @@ class Walk:
 
 
 class NewestFirst:
-    """A look at what is new: reads newest first, down to the first page without anything new."""
+    """A look at what is new: reads newest first, down to the first page without anything new.
+
+    `pages` are kept until then, to be recorded from the oldest on: were the newest recorded first, a crawl that died
+    behind it would leave a hole below a page that has nothing new any more, and the next one would stop above it.
+    """
 
     def __init__(self, *, pages: int) -> None:
         """Read no more than so many pages."""
-        self._pages = pages
-        self.steps = 0
+        self._limit = pages
+        self.pages: list[tuple[Step, ListPage]] = []
+
+    @property
+    def steps(self) -> int:
+        """How many pages were read."""
+        return len(self.pages)
 
     def take(self, step: Step, page: ListPage, known: set[str]) -> Step | None:
         """Return the next page, None at the end. `known` are the ads of the page that were known before.
 
         Promoted ads stand before the others whatever their age: a page of nothing else says nothing.
         """
-        self.steps += 1
+        self.pages.append((step, page))
         dated = [listing for listing in page.listings if listing.promotion is None]
         has_new = any(listing.ad_id not in known for listing in dated)
-        is_end = page.next_url is None or not page.listings or step.page >= self._pages
+        is_end = page.next_url is None or not page.listings or step.page >= self._limit
         if is_end or (dated and not has_new):
             return None
         return Step(page=step.page + 1, model=step.model)

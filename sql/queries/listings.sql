@@ -162,7 +162,11 @@ queued as (
     order by id
     on conflict (listing_id) do update -- an ad that nobody has taken yet is still new
         set
-            change = case when deal_outbox.change = 'new' then 'new' else excluded.change end,
+            change = case
+                when deal_outbox.change = 'new' then 'new'
+                when excluded.change = 'changed' then deal_outbox.change
+                else excluded.change
+            end,
             queued_at = now()
 )
 

@@ -251,6 +251,15 @@ def test_crawls_killed_in_what_is_newest_or_in_the_pages_of_ads_are_made_good_by
     assert not killing.faults, "\n".join(killing.faults)
 
 
+def test_a_crawl_of_what_is_newest_that_was_killed_leaves_no_hole_for_the_next(killing: Killing) -> None:
+    killing.whole(*MAKES)
+    killing.crawls.server.advance(new=75, changed=0, gone=0, back=0)
+    killing.at("commit 1 after", *FRESH)
+    killing.whole(*FRESH)
+    assert killing.crawls.active() == set(killing.crawls.server.ads())
+    assert not killing.faults, "\n".join(killing.faults)
+
+
 @pytest.mark.parametrize(
     ("broken", "event", "caught"),
     [

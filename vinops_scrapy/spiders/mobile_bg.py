@@ -244,20 +244,33 @@ class MobileBg(scrapy.Spider):
             yield await self._again(response, error, make, course)
             return
         following = await self._following(step, page, course)
-        batch = self._batch(step, make, course, page)
-        for listing in page.listings:
-            if listing.ad_id in batch.makes:
-                yield listing
-        if batch.makes and self.details != "none":
-            await batch.end.wait()  # the ad first, then what its page adds
-            for request in await self._details(page.listings):
-                yield request
+        if isinstance(course, NewestFirst) and following is not None:
+            yield self.list_request(following, make, course)
+            return
+        pages = course.pages if isinstance(course, NewestFirst) else [(step, page)]
+        for earlier, each in reversed(pages):
+            async for found in self._ads_of(earlier, make, course, each):
+                yield found
         if isinstance(course, Walk) and course.needs_models:
             yield self.models_request(course)
         elif following is None:
             await self._finish(course)
         else:
             yield self.list_request(following, make, course)
+
+    async def _ads_of(
+        self, step: Step, make: Make | None, course: Walk | NewestFirst, page: ListPage
+    ) -> AsyncIterator[Any]:
+        """Yield the ads of a page, and the requests for their own pages where those are wanted."""
+        batch = self._batch(step, make, course, page)
+        for listing in page.listings:
+            if listing.ad_id in batch.makes:
+                yield listing
+        if batch.makes and (self.details != "none" or isinstance(course, NewestFirst)):
+            await batch.end.wait()  # the ad before what its page adds; the older page before the newer one
+        if batch.makes and self.details != "none":
+            for request in await self._details(page.listings):
+                yield request
 
     def _read(self, response: Response) -> ListPage:
         """Return the page. Raises PageError, also for one whose fields are empty."""
