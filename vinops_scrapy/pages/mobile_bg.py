@@ -82,6 +82,7 @@ FILTER: Final = re.compile(r"p-\d+|(?:ot|do)-\d+|(?:oblast|obshtina|grad|namira-
 TOTAL: Final = re.compile(r"(?<=\d)\s+от\s+общо\s+(\d[\d\s]{0,11})(\+?)")
 OFFERS: Final = re.compile(r'<meta name="description" content="[^">]*»\s*(\d[\d\s]{0,11})«')
 CHANGE: Final = re.compile(r"showpricechange\('\d+', ?'([\d. ]+)', ?'([^']{1,5})'")
+PLAIN: Final = re.compile(r"//[a-z0-9.-]+(?::\d{1,5})?/[a-zA-Z0-9._/-]*")
 DELETED: Final = "изтрита или не е активна"
 EXTRAS: Final = "\nОсобености - "
 IN: Final = "Намира се в "
@@ -400,6 +401,8 @@ def _address(base: str, link: str) -> str | None:
     """Return a link as an address, over https if the page came so; None for what is none."""
     link = link.strip()
     scheme = base.partition(":")[0]
+    if PLAIN.fullmatch(link):  # nearly all of a list's links: two hundred in a page, a tenth of its time
+        return f"{scheme}:{link}"
     try:
         parts = urlsplit(f"{scheme}:{link}" if link.startswith("//") else urljoin(base, link))
         host = parts.hostname
