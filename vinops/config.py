@@ -337,6 +337,11 @@ def without_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
+def playwright_browsers() -> Path:
+    """Return the folder of the browsers that Playwright installs. The variable is Playwright's own, no setting."""
+    return Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
+
+
 def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
     """Read the settings.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from vinops.config import LOOPBACK, ConfigError
+from vinops.config import LOOPBACK, ConfigError, playwright_browsers
 from vinops_scrapy.hosts import hosts_of
 from vinops_scrapy.proxy_list import proxy_hosts
 from vinops_scrapy.resolver import allowed, is_private_literal
@@ -72,7 +72,7 @@ def find_chromium(settings: Settings) -> Path:
     for name in NAMES:
         if found := shutil.which(name):
             return Path(found)
-    folder = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
+    folder = playwright_browsers()
     own = sorted(found for pattern in OWN for found in folder.glob(pattern) if os.access(found, os.X_OK))
     if own:
         return own[-1]

@@ -26,6 +26,17 @@ def test_env_example_and_settings_name_the_same_variables() -> None:
     assert sorted(named) == sorted(config.variables())
 
 
+def test_the_environment_is_read_in_one_place() -> None:
+    packages = ("vinops", "etl", "vinops_scrapy", "ops")
+    readers = {
+        path.relative_to(ROOT).as_posix()
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"\bos\.(environ|getenv)\b", path.read_text(encoding="utf-8"))
+    }
+    assert readers == {"vinops/config.py"}
+
+
 def test_env_example_says_what_each_variable_is_its_default_and_its_reader() -> None:
     for line in (ROOT / ".env.example").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):

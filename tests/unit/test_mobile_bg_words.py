@@ -1,4 +1,7 @@
-"""The words of mobile.bg: prices, what a car is, makes and models; and what masks take out of an ad's words."""
+"""The words of mobile.bg: prices, what a car is, makes and models; and what masks take out of an ad's words.
+
+The phone numbers are made up, all noughts behind the prefix: Bulgaria keeps no range free for such uses.
+"""
 
 from __future__ import annotations
 
