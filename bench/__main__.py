@@ -15,7 +15,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from bench import files, growth, loads, machine, market, market_report, others, photo_report, photos, report
+from bench import (
+    deals,
+    deals_report,
+    files,
+    growth,
+    loads,
+    machine,
+    market,
+    market_report,
+    others,
+    photo_report,
+    photos,
+    report,
+)
 from bench.pairs import Series, say
 from bench.processes import ProcessFailed
 from bench.server import BenchFailed, Server, running
@@ -43,6 +56,7 @@ class Measured:
     growth: list[growth.Size] = field(default_factory=list)
     market: market.Market | None = None
     photos: photos.Photos = field(default_factory=photos.Photos)
+    deals: deals.Deals | None = None
 
 
 def count(raw: str) -> int:
@@ -65,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--others", action="store_true", help="part: other writers on the same file")
     top.add_argument("--photos", action="store_true", help="part: the photo crawl, its requests, gaps and memory")
     top.add_argument("--market", action="store_true", help="part: the market crawl, its requests and statements")
+    top.add_argument("--deals", action="store_true", help="part: ads through all stages, and the estimates")
     names = f"{', '.join((*LOADS, *OTHERS))}"
     top.add_argument(
         "--only", nargs="+", choices=(*LOADS, *OTHERS), metavar="NAME", default=[], help=f"of a part only: {names}"
@@ -75,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help=f"{QUICK_ROWS:,} lots (photos of {photos.QUICK.lots}) and 2 pairs"
     )
     top.add_argument("--page", type=Path, metavar="FILE", help="of the market: a page of a list, saved as it came")
+    top.add_argument("--ads", type=Path, metavar="FILE", help="of the deals: a CSV of real ads to judge estimates by")
     top.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured as JSON")
     return top
 
@@ -129,6 +145,9 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
         ads = market.QUICK_ADS if options.quick else market.ADS
         measured.market = market.measure(server, ads, options.page)
         measured.about["market"] = f"{measured.market.full.ads:,} ads"
+    if "deals" in parts:
+        pairs = options.runs or (1 if options.quick else FEW_RUNS)
+        measured.deals = deals.measure(server, folder, quick=options.quick, runs=pairs, file=options.ads)
     if "photos" in parts:  # last: it needs boto3 here, and the peak of this process counts into those of its children
         size = photos.QUICK if options.quick else photos.FULL
         pairs = options.runs or (2 if options.quick else FEW_RUNS)
@@ -139,7 +158,14 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
 
 def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
     """Return the names to measure of each part that was asked for, all parts if none was."""
-    known: dict[str, Sequence[str]] = {"loads": LOADS, "growth": (), "others": OTHERS, "market": (), "photos": ()}
+    known: dict[str, Sequence[str]] = {
+        "loads": LOADS,
+        "growth": (),
+        "others": OTHERS,
+        "market": (),
+        "deals": (),
+        "photos": (),
+    }
     named = {part: [name for name in names if name in options.only] for part, names in known.items()}
     asked = [part for part in known if getattr(options, part) or named[part]] or list(known)
     return {part: named[part] or list(known[part]) for part in asked}
@@ -156,11 +182,14 @@ def text(measured: Measured) -> str:
         parts.append(tables)
     if market_table := market_report.tables(measured.market):
         parts.append(market_table)
-    if measured.loads or tables or market_table:
+    if deals_tables := deals_report.tables(measured.deals):
+        parts.append(deals_tables)
+    if measured.loads or tables or market_table or deals_tables:
         missed = [
             *report.missed(measured.loads),
             *photo_report.missed(measured.photos),
             *market_report.missed(measured.market),
+            *deals_report.missed(measured.deals),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
     return "\n\n".join(parts)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ops import tables
+from ops import deals, tables
 from vinops import config, database
 from vinops.redaction import redact, remember
 
@@ -23,6 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # it prints local variables, and they hold secrets
 )
+
+
+app.add_typer(deals.app, name="deals")
 
 
 class Format(Enum):

@@ -18,7 +18,7 @@ import sys
 import textwrap
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ops import demo_market, demo_photos
+from ops import demo_deals, demo_market, demo_photos
 from ops.cli import Format, run_sql
 from vinops import config, database, embedded
 from vinops.redaction import redact
@@ -40,6 +40,7 @@ LOTS = 150_000
 BROKEN_ROWS = 3
 WIDTH = 80
 NOTE = "demo.json"
+HOURS_LATER = timedelta(hours=6)  # by so much the market moves on
 PATIENCE = 10  # seconds for a process to end, or for another user of the demo's database to leave
 
 ONE_LOT = (
@@ -172,6 +173,7 @@ class Demo:
         self._earlier: dict[str, Any] = {}
         self._photos: dict[str, str] = {}
         self._market: dict[str, str] = {}
+        self._market_now = ""
         self._folder = folder
         self._lots = lots
         self._cleanup = cleanup
@@ -200,11 +202,12 @@ class Demo:
         self._ask_operators("What the operators ask of the photos", PHOTOS)
         self._follow_the_market()
         self._ask_operators("What the operators ask of the market", MARKET)
+        self._find_deals()
         self._note(sha256)
         self._where(time.monotonic() - began)
 
     def _begin(self) -> None:
-        _say("vinops demo: feed, photos and market, end to end, on this machine.")
+        _say("vinops demo: feed, photos, market and deals, end to end, on this machine.")
         _say(
             f"Everything it makes lies in {self._folder}. No setting of yours is read here, neither from the "
             "environment nor from .env: not even DATABASE_URL."
@@ -327,8 +330,16 @@ class Demo:
     def _follow_the_market(self) -> None:
         self._title("The market: what is advertised, list by list")
         count = demo_market.ads(self._lots)
+        # Hours later it is now: what the stand-in calls new is new.
+        self._market_now = (
+            self._earlier.get("market_now") or f"{datetime.now(UTC) - HOURS_LATER:%Y-%m-%dT%H:%M:%S+00:00}"
+        )
         process, found = demo_market.start(
-            self._environment, self._folder, count=count, port=self._earlier.get("market_port", 0)
+            self._environment,
+            self._folder,
+            count=count,
+            now=self._market_now,
+            port=self._earlier.get("market_port", 0),
         )
         self._cleanup.callback(_end, process)
         if found is None:
@@ -360,6 +371,44 @@ class Demo:
             for line in [*lines[:2], *crawled.told(" walked ")]:
                 _say(line, indent="    ")
 
+    def _find_deals(self) -> None:
+        self._title("The deals: what is each ad worth, and which of them is worth telling?")
+        process, found = demo_deals.start(self._environment, self._folder)
+        self._cleanup.callback(_end, process)
+        if found is None:
+            raise DemoFailed("the stand-in of Telegram did not start: see its message above, or try --fresh")
+        self._environment |= demo_deals.settings_of(found)
+        _say("A stand-in for Telegram, on this machine only, and the ads above through all stages.")
+        self._deals("run")
+        if self._earlier:
+            _say("The channel of the earlier demo has its messages: none is posted twice.")
+        else:
+            self._show_messages(found["url"])
+        self._deals("top")
+
+    def _show_messages(self, telegram: str) -> None:
+        messages = json.loads(self._ask("GET", f"{telegram}/control/messages"))
+        ads = json.loads(self._ask("GET", f"{self._market['url']}/control/ads"))
+        judged = demo_deals.judged([_ad_id(message["buttons"][0][1]) for message in messages], ads)
+        _say(
+            f"The channel has {len(messages)} messages. The stand-in planted bargains and traps among its ads: "
+            f"{judged['bargains']} of these are bargains, {judged['traps']} are traps. The best of them:"
+        )
+        for line in messages[0]["text"].splitlines() if messages else ():
+            _say(f"    | {line}", indent="    | ")
+
+    def _deals(self, *arguments: str) -> None:
+        """Run `vinops deals …` and show what it prints. Raises DemoFailed unless it exits with 0."""
+        _command(f"vinops deals {' '.join(arguments)}")
+        done = demo_deals.command(self._environment, self._folder, *arguments)
+        for line in done.stdout.splitlines():
+            if "://" not in line:  # an address of the stand-in is of no use behind the demo, and wider than a line
+                _say(line, indent=" " * 10)
+        if done.returncode:
+            raise DemoFailed(
+                f"`vinops deals {arguments[0]}` ended with {done.returncode}: read {self._folder}/logs/deals.log"
+            )
+
     def _note(self, sha256: str) -> None:
         """Leave word for the next demo of what is here. Without it, it begins with an empty folder."""
         ports = {name: urlsplit(self._photos[f"{name}_url"]).port for name in ("api", "cdn", "site")}
@@ -370,6 +419,7 @@ class Demo:
             "sha256": sha256,
             "ports": ports,
             "market_port": urlsplit(self._market["url"]).port,
+            "market_now": self._market_now,
         }
         self._folder.joinpath(NOTE).write_text(json.dumps(note))
 
@@ -558,6 +608,11 @@ def _environment(settings: config.Settings) -> dict[str, str]:
     They run in that folder too, because `.env` is looked for in the current one.
     """
     return {**config.without_settings(), "VINOPS_DATA_DIR": str(settings.data_dir), "VINOPS_EMBEDDED_LINGER": "0"}
+
+
+def _ad_id(url: str) -> str:
+    """Return the site's id of an ad, which its address holds: /obiava-ID-title."""
+    return urlsplit(url).path.partition("-")[2].partition("-")[0]
 
 
 def _has_own_database() -> bool:

@@ -14,21 +14,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEED = 1
+LEAST_ADS = 3000  # of fewer, too few are alike to say what one is worth
 MOST_ADS = 7600
 WORKERS = (1, 2)
 
 
 def ads(lots: int) -> int:
-    """Return how many ads go with so many lots: few in a quick demo."""
-    return max(600, min(MOST_ADS, lots // 10))
+    """Return how many ads go with so many lots: fewer in a quick demo."""
+    return max(LEAST_ADS, min(MOST_ADS, lots // 10))
 
 
 def start(
-    environment: Mapping[str, str], folder: Path, *, count: int, port: int
+    environment: Mapping[str, str], folder: Path, *, count: int, now: str, port: int
 ) -> tuple[subprocess.Popen[str], dict[str, str] | None]:
-    """Start the stand-in, on the port of an earlier demo if it is not 0; return it and its addresses."""
+    """Start the stand-in, whose market begins `now`, an ISO time, on the port of an earlier demo if it is not 0; return
+    it and its addresses."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "standin.market", "serve", *("--seed", str(SEED)), *("--ads", str(count))]
+        [
+            sys.executable,
+            "-m",
+            "standin.market",
+            "serve",
+            *("--seed", str(SEED)),
+            *("--ads", str(count)),
+            *("--now", now),
+        ]
         + (["--port", str(port)] if port else []),
         stdout=subprocess.PIPE,
         text=True,

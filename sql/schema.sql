@@ -17,6 +17,19 @@ begin
 end
 $$;
 
+CREATE FUNCTION public.renew_deal_work() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    new.attempts := 0;
+    new.rung_at := null;
+    new.retry_at := null;
+    new.error := null;
+    new.dead_at := null;
+    return new;
+end
+$$;
+
 CREATE TABLE staging.codes (
     field text NOT NULL,
     code text NOT NULL,
@@ -528,9 +541,25 @@ ALTER TABLE ops.crawl_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE ops.deal_outbox (
     listing_id bigint NOT NULL,
     change text NOT NULL,
-    queued_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT deal_outbox_change_check CHECK ((change = ANY (ARRAY['new'::text, 'changed'::text, 'back'::text, 'gone'::text])))
+    queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    stage text DEFAULT 'normalize'::text NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    token bigint,
+    leased_until timestamp with time zone,
+    rung_at timestamp with time zone,
+    retry_at timestamp with time zone,
+    error text,
+    dead_at timestamp with time zone,
+    CONSTRAINT deal_outbox_change_check CHECK ((change = ANY (ARRAY['new'::text, 'changed'::text, 'back'::text, 'gone'::text]))),
+    CONSTRAINT deal_outbox_stage_check CHECK ((stage = ANY (ARRAY['normalize'::text, 'price'::text, 'score'::text])))
 );
+
+CREATE SEQUENCE ops.deal_tokens
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 
 CREATE TABLE ops.host_budgets (
     host text NOT NULL,
@@ -547,6 +576,25 @@ WITH (fillfactor='50');
 
 ALTER TABLE ops.listing_walks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.listing_walks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.price_models (
+    version bigint NOT NULL,
+    trained_at timestamp with time zone DEFAULT now() NOT NULL,
+    ads integer NOT NULL,
+    errors jsonb NOT NULL,
+    is_used boolean NOT NULL,
+    reason text NOT NULL,
+    body bytea
+);
+
+ALTER TABLE ops.price_models ALTER COLUMN version ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.price_models_version_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -612,6 +660,99 @@ ALTER TABLE public.lots ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.model_demand (
+    model text NOT NULL,
+    active integer NOT NULL,
+    gone integer NOT NULL,
+    median_days real,
+    measured_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.normalized_listings (
+    listing_id bigint NOT NULL,
+    make text,
+    model text,
+    family text,
+    fuel text,
+    gearbox text,
+    body text,
+    colour text,
+    region text,
+    year smallint,
+    month smallint,
+    mileage_km integer,
+    power_hp integer,
+    engine_cc integer,
+    price_eur numeric(12,2),
+    price_problem text,
+    risk text NOT NULL,
+    risks jsonb DEFAULT '[]'::jsonb NOT NULL,
+    guesses jsonb DEFAULT '[]'::jsonb NOT NULL,
+    unknowns jsonb DEFAULT '[]'::jsonb NOT NULL,
+    duplicate_of bigint,
+    is_comparable boolean NOT NULL,
+    normalized_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT normalized_listings_risk_check CHECK ((risk = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text])))
+);
+
+CREATE TABLE public.notifications (
+    id bigint NOT NULL,
+    listing_id bigint NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    score numeric(3,1) NOT NULL,
+    price_eur numeric(12,2),
+    attempts smallint DEFAULT 0 NOT NULL,
+    token bigint,
+    tried_at timestamp with time zone,
+    next_try_at timestamp with time zone DEFAULT now() NOT NULL,
+    chat_id text,
+    message_id bigint,
+    is_photo boolean,
+    is_dry_run boolean DEFAULT false NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    settled_at timestamp with time zone,
+    CONSTRAINT notifications_kind_check CHECK ((kind = ANY (ARRAY['deal'::text, 'price'::text, 'gone'::text]))),
+    CONSTRAINT notifications_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'trying'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
+);
+
+ALTER TABLE public.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.scores (
+    listing_id bigint NOT NULL,
+    score numeric(3,1) NOT NULL,
+    parts jsonb NOT NULL,
+    reasons text[] NOT NULL,
+    is_approved boolean NOT NULL,
+    scored_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT scores_score_check CHECK (((score >= (1)::numeric) AND (score <= (10)::numeric)))
+);
+
+CREATE TABLE public.valuations (
+    listing_id bigint NOT NULL,
+    p10 numeric(12,2),
+    p50 numeric(12,2),
+    p90 numeric(12,2),
+    comparables integer NOT NULL,
+    confidence real NOT NULL,
+    method text NOT NULL,
+    model_version bigint,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    valued_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT valuations_check CHECK (((method = 'none'::text) = (p50 IS NULL))),
+    CONSTRAINT valuations_check1 CHECK (((p10 <= p50) AND (p50 <= p90))),
+    CONSTRAINT valuations_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT valuations_method_check CHECK ((method = ANY (ARRAY['none'::text, 'comparables'::text, 'model'::text, 'blend'::text])))
+);
+
 ALTER TABLE public.vehicles ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.vehicles_id_seq
     START WITH 1
@@ -655,13 +796,16 @@ ALTER TABLE ONLY ops.crawl_runs
     ADD CONSTRAINT crawl_runs_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY ops.deal_outbox
-    ADD CONSTRAINT deal_outbox_pkey PRIMARY KEY (listing_id);
+    ADD CONSTRAINT deal_outbox_pkey PRIMARY KEY (listing_id, stage);
 
 ALTER TABLE ONLY ops.host_budgets
     ADD CONSTRAINT host_budgets_pkey PRIMARY KEY (host);
 
 ALTER TABLE ONLY ops.listing_walks
     ADD CONSTRAINT listing_walks_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY ops.price_models
+    ADD CONSTRAINT price_models_pkey PRIMARY KEY (version);
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_source_url_key UNIQUE (lot_id, source_url);
@@ -683,6 +827,21 @@ ALTER TABLE ONLY public.lots
 
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.model_demand
+    ADD CONSTRAINT model_demand_pkey PRIMARY KEY (model);
+
+ALTER TABLE ONLY public.normalized_listings
+    ADD CONSTRAINT normalized_listings_pkey PRIMARY KEY (listing_id);
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.scores
+    ADD CONSTRAINT scores_pkey PRIMARY KEY (listing_id);
+
+ALTER TABLE ONLY public.valuations
+    ADD CONSTRAINT valuations_pkey PRIMARY KEY (listing_id);
 
 ALTER TABLE ONLY public.vehicles
     ADD CONSTRAINT vehicles_lot_external_id_key UNIQUE (lot_external_id);
@@ -714,6 +873,8 @@ CREATE UNIQUE INDEX alerts_open ON ops.alerts USING btree (kind, subject) WHERE 
 
 CREATE INDEX crawl_runs_spider ON ops.crawl_runs USING btree (spider, started_at DESC);
 
+CREATE INDEX deal_outbox_stage ON ops.deal_outbox USING btree (stage, attempts, queued_at) WHERE (dead_at IS NULL);
+
 CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_slug, started_at DESC);
 
 CREATE INDEX images_created ON public.images USING btree (created_at);
@@ -728,7 +889,27 @@ CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WH
 
 CREATE INDEX lots_vehicle ON public.lots USING btree (vehicle_id, id);
 
+CREATE INDEX normalized_listings_cars ON public.normalized_listings USING btree (model, year, month, mileage_km);
+
+CREATE INDEX normalized_listings_comparables ON public.normalized_listings USING btree (model, year, mileage_km) WHERE (is_comparable AND (duplicate_of IS NULL));
+
+CREATE INDEX normalized_listings_duplicates ON public.normalized_listings USING btree (duplicate_of) WHERE (duplicate_of IS NOT NULL);
+
+CREATE INDEX normalized_listings_families ON public.normalized_listings USING btree (family, year, mileage_km) WHERE (is_comparable AND (duplicate_of IS NULL));
+
+CREATE INDEX notifications_best ON public.notifications USING btree (kind, score DESC, id) WHERE (state = ANY (ARRAY['waiting'::text, 'trying'::text]));
+
+CREATE UNIQUE INDEX notifications_deal ON public.notifications USING btree (listing_id) WHERE (kind = 'deal'::text);
+
+CREATE UNIQUE INDEX notifications_open ON public.notifications USING btree (listing_id, kind) WHERE (state = ANY (ARRAY['waiting'::text, 'trying'::text]));
+
+CREATE INDEX notifications_sent ON public.notifications USING btree (settled_at) WHERE ((kind = 'deal'::text) AND (state = 'sent'::text));
+
+CREATE INDEX scores_best ON public.scores USING btree (score DESC) WHERE is_approved;
+
 CREATE INDEX copart_raw_file ON staging.copart_raw USING btree (file_id);
+
+CREATE TRIGGER deal_queued_again BEFORE UPDATE OF queued_at ON ops.deal_outbox FOR EACH ROW WHEN ((new.queued_at <> old.queued_at)) EXECUTE FUNCTION public.renew_deal_work();
 
 CREATE TRIGGER listing_priced AFTER INSERT ON public.listings FOR EACH ROW WHEN ((new.price_eur IS NOT NULL)) EXECUTE FUNCTION public.note_listing_price();
 
@@ -751,6 +932,21 @@ ALTER TABLE ONLY public.lot_photos
 
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_previous_lot_id_fkey FOREIGN KEY (previous_lot_id) REFERENCES public.lots(id);
+
+ALTER TABLE ONLY public.normalized_listings
+    ADD CONSTRAINT normalized_listings_duplicate_of_fkey FOREIGN KEY (duplicate_of) REFERENCES public.listings(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.normalized_listings
+    ADD CONSTRAINT normalized_listings_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.notifications
+    ADD CONSTRAINT notifications_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.scores
+    ADD CONSTRAINT scores_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.valuations
+    ADD CONSTRAINT valuations_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY raw.csv_files
     ADD CONSTRAINT csv_files_base_id_fkey FOREIGN KEY (base_id) REFERENCES raw.csv_files(id);

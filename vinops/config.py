@@ -267,12 +267,30 @@ class Settings:
     proxy_list_file: Path | None = _setting("PROXY_LIST_FILE", _path, None, "name a file with one proxy a line")
     chromium_path: Path | None = _setting("CHROMIUM_PATH", _path, None, "name the browser, as in /usr/bin/chromium")
     telegram_bot_token: Secret | None = _setting("TELEGRAM_BOT_TOKEN", _secret, None, "give the bot's token")
+    telegram_channel_id: str | None = _setting(
+        "TELEGRAM_CHANNEL_ID", _one_line, None, "give the id of the channel that deals are posted to"
+    )
     telegram_alert_chat_id: str | None = _setting(
         "TELEGRAM_ALERT_CHAT_ID", _one_line, None, "give the id of the chat that alerts go to"
     )
     telegram_api_url: str = _setting(
         "TELEGRAM_API_URL", _site, "https://api.telegram.org", "use https://api.telegram.org"
     )
+    celery_broker_url: Secret | None = _setting(
+        "CELERY_BROKER_URL",
+        _url("redis", "rediss", "amqp", "amqps"),
+        None,
+        "use redis://host:6379/0 or amqp://user:password@host, or leave it empty for the embedded broker",
+    )
+    deals_lease: float = _setting("VINOPS_DEALS_LEASE", _number(0.1, 3600), 120.0, "give seconds, for example 120")
+    deals_min_score: float = _setting("VINOPS_DEALS_MIN_SCORE", _number(1, 10), 7.5, "give a score, for example 7.5")
+    deals_min_comparables: int = _setting(
+        "VINOPS_DEALS_MIN_COMPARABLES", _whole(1), 8, "give a count of comparable cars, for example 8"
+    )
+    deals_min_confidence: float = _setting(
+        "VINOPS_DEALS_MIN_CONFIDENCE", _number(0, 1), 0.5, "give a number between 0 and 1, for example 0.5"
+    )
+    deals_posts_an_hour: int = _setting("VINOPS_DEALS_POSTS_AN_HOUR", _whole(0), 20, "give a count, for example 20")
     pace: str = _setting("VINOPS_PACE", _one_of(*PACES), "careful", f"use one of {', '.join(PACES)}")
     daily_requests: int = _setting("VINOPS_DAILY_REQUESTS", _whole(1), 60_000, "give a count of requests a day")
     session_lots: int = _setting("VINOPS_SESSION_LOTS", _whole(1), 25, "give a count of lots, for example 25")

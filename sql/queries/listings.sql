@@ -160,7 +160,7 @@ queued as (
         change
     from outcome
     order by id
-    on conflict (listing_id) do update -- an ad that nobody has taken yet is still new
+    on conflict (listing_id, stage) do update -- an ad that nobody has taken yet is still new
         set
             change = case
                 when deal_outbox.change = 'new' then 'new'
@@ -224,7 +224,7 @@ select
     id,
     'changed' as change
 from changed
-on conflict (listing_id) do update
+on conflict (listing_id, stage) do update
     set queued_at = now();
 
 -- name: count_unseen
@@ -266,7 +266,7 @@ select
     id,
     'gone' as change
 from gone
-on conflict (listing_id) do update
+on conflict (listing_id, stage) do update
     set
         change = excluded.change,
         queued_at = now();

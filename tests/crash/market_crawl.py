@@ -139,7 +139,7 @@ def handed_on_later() -> None:
                 select id, case when first_seen = changed_at then 'new' else 'changed' end
                 from listings
                 where ad_id = any(%s) and changed_at = last_seen
-                on conflict (listing_id) do update
+                on conflict (listing_id, stage) do update
                     set change = case when deal_outbox.change = 'new' then 'new' else excluded.change end
                 """,
                 [[listing.ad_id for _, listing in rows]],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -13,9 +15,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from standin.telegram import TelegramServer
-from vinops import alerts
+from standin.telegram_server import TelegramServer
 from vinops import database as db
+from vinops import telegram as client
 from vinops.alerts import clear_alert, deliver, raise_alert
 from vinops.config import Secret, Settings
 
@@ -55,6 +57,16 @@ def logged(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 
 
 # Raising and clearing
+
+
+def test_whoever_has_nothing_to_tell_does_not_pay_for_the_client() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys, vinops.alerts; print('telegram' in sys.modules, 'httpx' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.split() == ["False", "False"]
 
 
 def test_an_alert_is_logged_and_kept_until_it_is_cleared(
@@ -218,6 +230,17 @@ def test_a_token_that_cannot_be_sent_is_not_shown_either(
     assert telegram.requests == []
 
 
+def test_no_proxy_of_the_environment_is_used(
+    owner: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    raise_alert(database, owner, "blocked", "a", "m")
+    assert deliver(database, owner) == 1
+
+
 def test_telegram_out_of_reach_raises_nothing(
     owner: Settings, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -225,7 +248,7 @@ def test_telegram_out_of_reach_raises_nothing(
     raise_alert(database, away, "blocked", "a", "m")
     assert deliver(database, away) == 0
     assert logged(caplog, logging.WARNING) == [
-        "Telegram did not take an alert: it was not reached (ConnectionRefusedError); `deliver` tries again"
+        "Telegram did not take an alert: it was not reached (ConnectError); `deliver` tries again"
     ]
 
 
@@ -237,7 +260,7 @@ def test_no_traceback_of_the_sender_holds_the_token(
     def broken(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(alerts, "_problem", broken)
+    monkeypatch.setattr(client, "read_answer", broken)
     with pytest.raises(RuntimeError) as caught:
         deliver(database, owner)
     assert "canary" not in "".join(traceback.format_exception(caught.value))
@@ -248,7 +271,7 @@ def test_no_traceback_of_the_sender_holds_the_token(
 def test_an_answer_that_never_ends_is_given_up(
     owner: Settings, database: Database, telegram: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "SECONDS", 0.3)
+    monkeypatch.setattr(client, "SECONDS", 0.3)
     raise_alert(database, owner, "blocked", "a", "m")
     telegram.fault("drip", times=1)
     assert deliver(database, owner) == 0
@@ -285,15 +308,19 @@ def test_telegram_is_left_alone_for_as_long_as_it_asks(
     ],
 )
 def test_how_long_telegram_asks_to_wait(answer: bytes, seconds: float) -> None:
-    problem, pause = alerts._problem(429, answer)
-    assert problem
-    assert pause == seconds
+    outcome = client.read_answer(429, answer)
+    assert isinstance(outcome, client.Postponed)
+    assert outcome.seconds == seconds
 
 
-@pytest.mark.parametrize("answer", [b"", b"{}", b"<html>hotel login</html>", b'{"ok": false}', b'{"ok": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"{}", b"<html>hotel login</html>", b'{"ok": false}', b'{"ok": 1}', b"\xff", b'{"ok": true, "result": {}}'],
+)
 def test_only_a_message_that_telegram_confirms_was_delivered(answer: bytes) -> None:
-    assert alerts._problem(200, answer)[0]
-    assert alerts._problem(200, b'{"ok": true, "result": {}}') == ("", 0)
+    assert isinstance(client.read_answer(200, answer), client.Unanswered)
+    confirmed = client.read_answer(200, b'{"ok": true, "result": {"message_id": 7}}')
+    assert confirmed == client.Sent(message_id=7, is_photo=False)
 
 
 def test_a_long_message_is_cut_to_what_telegram_takes(

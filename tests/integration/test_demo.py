@@ -91,6 +91,16 @@ def _expected(shown: str) -> None:
     assert re.search(r"^24 lots, [2-9]\d\d photos fetched\.$", shown, re.MULTILINE)
     assert re.search(r"^lot_photos +24 +24 +\d+ +\d+ +0  finished$", shown, re.MULTILINE)
     assert re.search(r"^INFO market: walked make=bmw complete=yes ads=(\d+) total=\1 gone=0$", shown, re.MULTILINE)
+    assert re.search(r"^new +\d+$", shown, re.MULTILINE)
+    told = re.search(r"^notify: ([1-9]\d*) sent, 0 edited, 0 dropped, 0 failed,", shown, re.MULTILINE)
+    assert told
+    judged = re.search(
+        r"The channel has (\d+) messages\..* (\d+)\s+of\s+these\s+are\s+bargains, 0\s+are\s+traps", shown, re.DOTALL
+    )
+    assert judged
+    assert judged[1] == told[1]
+    assert int(judged[2]) >= 1
+    assert re.search(r"^ 1 +[789]\.\d  .*\(id\s\d+\)$", shown, re.MULTILINE)
     assert re.search(r"^Hours later, of all twenty makes: 40 new, 60 changed, 50 gone\.$", shown, re.MULTILINE)
     assert re.search(r"^INFO market: walked make=bmw complete=yes ads=(\d+) total=\1 gone=[1-9]", shown, re.MULTILINE)
     _expected_of_any(shown)
@@ -103,6 +113,8 @@ def _expected_of_the_next(shown: str) -> None:
     assert re.search(r"^24 lots, 0 photos fetched\. All were here already", shown, re.MULTILINE)
     assert re.search(r"^lot_photos +24 +24 +0 +0 +0  finished$", shown, re.MULTILINE)
     assert not re.search(r"INSERT [1-9]|UPDATE [1-9]", shown), "an ad was new or changed"
+    assert re.search(r"^notify: 0 sent, 0 edited,", shown, re.MULTILINE)
+    assert "none is posted twice" in shown
     _expected_of_any(shown)
 
 
@@ -110,7 +122,6 @@ def _expected_of_any(shown: str) -> None:
     sections = [int(number) for number in re.findall(r"^(\d+)\. ", shown, re.MULTILINE)]
     assert sections == list(range(1, len(sections) + 1))
     assert re.search(r"^bmw +\d+ +\d+ +\d+ +\d+ +[1-9]", shown, re.MULTILINE)
-    assert re.search(r"^new +\d+$", shown, re.MULTILINE)
     assert re.search(r"^ok +23 +0\.\d+ +(\d+) +\1$", shown, re.MULTILINE)
     assert re.search(r"^rows_accepted +2997$", shown, re.MULTILINE)
     assert re.search(r"^autograde +3000 +\d+ +0\.\d+$", shown, re.MULTILINE)

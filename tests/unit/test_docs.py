@@ -59,9 +59,9 @@ def reasons() -> set[str]:
 
 
 def warnings() -> set[str]:
-    """Return what is constant in every warning that a crawl, the feed or an alert logs."""
+    """Return what is constant in every warning that a crawl, the feed, the deals or an alert logs."""
     found = set()
-    for node in nodes("etl", "vinops_scrapy", "vinops"):
+    for node in nodes("etl", "vinops_scrapy", "vinops", "deals"):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "warning" and node.args:
             text = text_of(node.args[0])
             if text:

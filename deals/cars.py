@@ -1,0 +1,150 @@
+"""Cars as columns: what pricing knows of ads, one array a fact, so that arithmetic runs over all of them at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Texts = NDArray[np.object_]
+
+LEAST_KM, MOST_KM = 1_000, 900_000  # beyond it is 228 km for 228,000, or 5,555,555
+LEAST_HP, MOST_HP = 30, 900
+LEAST_LITRES, MOST_LITRES = 0.6, 8.5
+_ALL_ALIKE = np.array([int(digit * count) for digit in "123456789" for count in (4, 5, 6)] + [123_456, 123_123])
+MIDDLE_OF_YEAR: Final = 6.5  # where an ad gives no month
+
+_COMMA = re.compile(r"(?<=\d),\s?(?=\d)")
+_POWER = re.compile(r"(?<!\d)(\d{2,3})\s*(?:к\.?\s?с|k\.?\s?c|c\.?\s?k|h\.?p|ps)\b")
+_LITRES = re.compile(r"(?<![\d.])([0-6]\.\d)(?![\d.])")
+
+
+class Row(NamedTuple):
+    """An ad as sql/queries/pricing.sql gives it; None is what nobody knows."""
+
+    listing_id: int
+    car: int
+    price_eur: float | None
+    year: int | None
+    month: int | None
+    mileage_km: int | None
+    power_hp: int | None
+    engine_cc: int | None
+    make: str | None
+    model: str | None
+    family: str | None
+    fuel: str | None
+    gearbox: str | None
+    body: str | None
+    colour: str | None
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cars:
+    """Ads as columns of one length. What an ad does not say is NaN in a number and empty in a text.
+
+    `car` is the ad that showed the same car first, its own id if none did: ads of one car share it. `log_price` is the
+    logarithm of EUR, `born` a year with its fraction, `km` kilometres, `power` horsepower, `engine` litres. `model` and
+    `family` hold the make too, as vinops.vehicles has them; `title` is in small letters.
+    """
+
+    ids: Ints
+    car: Ints
+    log_price: Floats
+    born: Floats
+    km: Floats
+    power: Floats
+    engine: Floats
+    make: Texts
+    model: Texts
+    family: Texts
+    fuel: Texts
+    gearbox: Texts
+    body: Texts
+    colour: Texts
+    title: Texts
+
+    def __len__(self) -> int:
+        """How many ads these are."""
+        return len(self.ids)
+
+    def take(self, which: Bools | Ints) -> Cars:
+        """Return those of the ads, in the order of the indices or as a mask says."""
+        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
+
+def of_rows(rows: Sequence[Row]) -> Cars:
+    """Return ads as columns. Numbers that cannot be are left out; power and engine that only the title tells are in."""
+    by_name: dict[str, Any] = {name: [row[place] for row in rows] for place, name in enumerate(Row._fields)}
+    titles = [_COMMA.sub(".", title.casefold()) for title in by_name["title"]]
+    return Cars(
+        ids=np.array(by_name["listing_id"], dtype=np.int64),
+        car=np.array(by_name["car"], dtype=np.int64),
+        log_price=log_prices(by_name["price_eur"]),
+        born=born(by_name["year"], by_name["month"]),
+        km=plausible_km(by_name["mileage_km"]),
+        power=plausible_power(by_name["power_hp"], titles),
+        engine=_litres(by_name["engine_cc"], titles),
+        **{
+            name: _texts("" if value is None else value for value in by_name[name])
+            for name in ("make", "model", "family", "fuel", "gearbox", "body", "colour")
+        },
+        title=_texts(titles),
+    )
+
+
+def log_prices(prices: Iterable[float | None]) -> Floats:
+    """Return ln EUR; NaN for no price."""
+    found = np.array(prices, dtype=np.float64)
+    return np.log(np.where(found > 0, found, np.nan))
+
+
+def born(years: Iterable[int | None], months: Iterable[int | None]) -> Floats:
+    """Return years with their fraction: January 2010 is 2010.04."""
+    month = np.array(months, dtype=np.float64)
+    return np.array(years, dtype=np.float64) + (np.where(np.isfinite(month), month, MIDDLE_OF_YEAR) - 0.5) / 12
+
+
+def plausible_km(mileages: Iterable[int | None]) -> Floats:
+    """Return kilometres; NaN for what is none, as 123,456. What a new car has driven says less than its age."""
+    km = np.array(mileages, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where((km >= LEAST_KM) & (km <= MOST_KM) & ~np.isin(km, _ALL_ALIKE), km, np.nan)
+
+
+def plausible_power(powers: Iterable[int | None], titles: Sequence[str] = ()) -> Floats:
+    """Return horsepower; NaN for what is none and that the title does not tell either."""
+    power = np.array(powers, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        power = np.where((power >= LEAST_HP) & (power <= MOST_HP), power, np.nan)
+    for place in np.flatnonzero(np.isnan(power)).tolist() if titles else ():
+        if (told := _POWER.search(titles[place])) and int(told[1]) >= LEAST_HP:
+            power[place] = int(told[1])
+    return power
+
+
+def _litres(displacements: Iterable[int | None], titles: Sequence[str]) -> Floats:
+    litres = np.array(displacements, dtype=np.float64) / 1000
+    with np.errstate(invalid="ignore"):
+        litres = np.where((litres >= LEAST_LITRES) & (litres <= MOST_LITRES), litres, np.nan)
+    for place in np.flatnonzero(np.isnan(litres)).tolist():
+        if (told := _LITRES.search(titles[place])) and float(told[1]) >= LEAST_LITRES:
+            litres[place] = float(told[1])
+    return np.round(litres, 1)  # 1968 ccm is the 2.0 of the title
+
+
+def _texts(values: Iterable[str]) -> Texts:
+    listed = list(values)
+    texts = np.empty(len(listed), dtype=object)
+    texts[:] = listed
+    return texts

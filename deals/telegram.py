@@ -1,0 +1,224 @@
+"""What the channel is told of a deal: pure functions from the facts to a message in Telegram's HTML.
+
+Whatever the facts hold, the message is well-formed and short enough for the caption of a photo: 1024 UTF-16 units of
+what a reader sees. Texts are cut before they are escaped, so that no cut falls into an entity or a tag. The reasons are
+cut first, from the last on, then the title; all else is short.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from html import escape
+from typing import Final
+from urllib.parse import urlsplit
+
+LONGEST: Final = 1024  # UTF-16 units: a caption; a text might have 4096, but either may take the other's place
+LONGEST_TITLE: Final = 300
+LONGEST_WORD: Final = 60  # a place, a fuel, a word of warning
+LONGEST_URL: Final = 2048
+FEWEST_PERCENT: Final = 1  # what is nearer to the market than that is at it
+OPEN: Final = "Open the ad"
+
+# They would turn the text around them, beyond their own field.
+_TURNING: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DealPost:
+    """The facts of a deal. Prices are in EUR, tax included; `price_before` is the last other price, if there was one.
+
+    `price_eur` is None for an ad that is gone and named none; `p50` is its market value, from `comparables` cars.
+    """
+
+    title: str
+    url: str
+    price_eur: Decimal | None
+    price_before: Decimal | None = None
+    p50: Decimal | None = None
+    comparables: int = 0
+    score: Decimal | None = None
+    reasons: Sequence[str] = ()
+    risks: Sequence[str] = ()
+    photo_url: str | None = None
+    year: int | None = None
+    month: int | None = None
+    mileage_km: int | None = None
+    fuel: str | None = None
+    gearbox: str | None = None
+    power_hp: int | None = None
+    place: str | None = None
+    seller_kind: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message: its text or caption in HTML, the photo that Telegram is to fetch, the button's text and address."""
+
+    html: str
+    photo_url: str | None
+    link: tuple[str, str] | None
+
+
+@dataclass(kw_only=True)
+class _Line:
+    """Parts of a line: what is read, and the tag around it."""
+
+    parts: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, text: str, tag: str = "") -> _Line:
+        self.parts.append((text, tag))
+        return self
+
+    @property
+    def units(self) -> int:
+        return sum(units(text) for text, _ in self.parts)
+
+    @property
+    def html(self) -> str:
+        return "".join(f"<{tag}>{escape(text)}</{tag}>" if tag else escape(text) for text, tag in self.parts)
+
+
+def compose(deal: DealPost, *, is_gone: bool = False) -> Message:
+    """Return the message about a deal, or what becomes of it when the ad is gone. The link stays either way."""
+    title = clean(deal.title) or "A car"
+    below = [_Line().add(text) for text in (_car(deal), _where(deal)) if text]
+    above = [_Line().add("No longer advertised", "b")] if is_gone else []
+    if deal.price_eur is not None:
+        above += [_price(deal)]
+    if compared := _compared(deal):
+        above.append(_Line().add(compared))
+    if deal.risks:
+        below.append(_Line().add("Beware: ").add(", ".join(cut(clean(risk), LONGEST_WORD) for risk in deal.risks[:4])))
+    if deal.score is not None:
+        below.append(_Line().add(f"Score {deal.score}", "b"))
+    when = f", {deal.month:02}/{deal.year}" if deal.year and deal.month else f", {deal.year}" if deal.year else ""
+    used = sum(line.units + 1 for line in (*above, *below)) + units(when)
+    title = cut(title, min(LONGEST_TITLE, LONGEST - used))
+    lines = [_Line().add(title, "s" if is_gone else "b").add(when), *above, *below]
+    if deal.score is not None:
+        _add_reasons(lines[-1], deal.reasons, LONGEST - used - units(title))
+    return Message(
+        html="\n".join(line.html for line in lines),
+        photo_url=deal.photo_url if _is_photo(deal.photo_url) else None,
+        link=(OPEN, deal.url) if _is_web(deal.url) else None,
+    )
+
+
+def _price(deal: DealPost) -> _Line:
+    line = _Line()
+    if deal.price_eur is not None and deal.price_before is not None and deal.price_before > deal.price_eur:
+        line.add(_eur(deal.price_before), "s").add(" ")
+    return line.add(_eur(deal.price_eur or Decimal(0)), "b")
+
+
+def _compared(deal: DealPost) -> str:
+    """Return how the price stands to the market."""
+    if deal.price_eur is None or not deal.p50:
+        return ""
+    percent = round((deal.p50 - deal.price_eur) / deal.p50 * 100)
+    if percent >= FEWEST_PERCENT:
+        where = f"{percent} % below the market"
+    elif percent <= -FEWEST_PERCENT:
+        where = f"{-percent} % above the market"
+    else:
+        where = "at the market"
+    cars = "1 comparable car" if deal.comparables == 1 else f"{deal.comparables} comparable cars"
+    return f"{where}: {cars}, about {_eur(deal.p50)}"
+
+
+def _car(deal: DealPost) -> str:
+    power = "" if deal.power_hp is None else f"{deal.power_hp} hp"
+    mileage = "" if deal.mileage_km is None else f"{_number(deal.mileage_km)} km"
+    return _joined(mileage, deal.fuel, deal.gearbox, power)
+
+
+def _where(deal: DealPost) -> str:
+    return _joined(deal.place, deal.seller_kind)
+
+
+def _joined(*texts: str | None) -> str:
+    words = (cut(clean(text or ""), LONGEST_WORD) for text in texts)
+    return " · ".join(word for word in words if word)
+
+
+def _add_reasons(line: _Line, reasons: Iterable[str], room: int) -> None:
+    """Add as many reasons as there is room for; the last of them may be cut."""
+    separator = ": "
+    for reason in filter(None, map(clean, reasons)):
+        room -= len(separator)
+        if room <= 1:
+            return
+        text = cut(reason, room)
+        line.add(separator).add(text)
+        room -= units(text)
+        separator = "; "
+
+
+def clean(text: str) -> str:
+    """Return a text as one line that can be shown: without control characters and such as turn the text around."""
+    kept = (
+        " " if sign.isspace() or unicodedata.category(sign) == "Cc" else sign
+        for sign in text
+        if sign not in _TURNING and unicodedata.category(sign) != "Cs"
+    )
+    return " ".join("".join(kept).split())
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text of so many UTF-16 units at the most, the last of them an ellipsis if there was more."""
+    if units(text) <= longest:
+        return text
+    kept = ""
+    room = longest - 1
+    for sign in text[: max(room, 0)]:
+        room -= units(sign)
+        if room < 0:
+            break
+        kept += sign
+    return kept.rstrip() + "…"
+
+
+def units(text: str) -> int:
+    """Return the length of a text as Telegram counts it: in UTF-16 units."""
+    return len(text) + sum(sign > "\uffff" for sign in text)
+
+
+def _eur(price: Decimal) -> str:
+    return f"{_number(round(price))} €"
+
+
+def _number(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def _is_web(url: str) -> bool:
+    """Tell whether a button may lead there."""
+    return _host(url, "http", "https") is not None
+
+
+def _is_photo(url: str | None) -> bool:
+    """Tell whether Telegram may be asked to fetch that: https, or a stand-in on loopback."""
+    if url is None:
+        return False
+    if _host(url, "https") is not None:
+        return True
+    host = _host(url, "http")
+    try:
+        return host is not None and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+def _host(url: str, *schemes: str) -> str | None:
+    if len(url) > LONGEST_URL or not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0  # an odd one raises, as an odd host does
+    except ValueError:
+        return None
+    return parts.hostname if has_port and parts.scheme in schemes else None

@@ -1,0 +1,229 @@
+-- What ads are in one vocabulary, and which of them show the same car.
+
+-- name: read_listings
+-- The ads of a batch, as their pages show them.
+select
+    id as listing_id,
+    title,
+    make_text,
+    model_text,
+    price_eur,
+    vat,
+    year,
+    month,
+    mileage_km,
+    fuel,
+    gearbox,
+    body,
+    power_hp,
+    engine_cc,
+    colour,
+    region,
+    description,
+    equipment
+from listings
+where id = any(%(listing_ids)s::bigint[])
+order by id;
+
+-- name: take_turn
+-- Batches are written one after the other: of two that are written at once, neither would see the other's cars, and
+-- the same car in both would be linked by neither.
+select pg_advisory_xact_lock(hashtextextended('normalized_listings', 0));
+
+-- name: save_normalized
+-- What the ads of a batch are; one that is as it was is not written again. Links to other ads stay, for now.
+with batch as (
+    select ad.*
+    from
+        jsonb_to_recordset(%(ads)s::jsonb) as ad (
+            listing_id bigint,
+            make text,
+            model text,
+            family text,
+            fuel text,
+            gearbox text,
+            body text,
+            colour text,
+            region text,
+            year smallint,
+            month smallint,
+            mileage_km integer,
+            power_hp integer,
+            engine_cc integer,
+            price_eur numeric,
+            price_problem text,
+            risk text,
+            risks jsonb,
+            guesses jsonb,
+            unknowns jsonb,
+            is_comparable boolean
+        )
+)
+
+insert into normalized_listings as normal (
+    listing_id, make, model, family, fuel, gearbox, body, colour, region, year, month, mileage_km, power_hp, engine_cc,
+    price_eur, price_problem, risk, risks, guesses, unknowns, is_comparable
+)
+select -- noqa: LT09
+    listing_id, make, model, family, fuel, gearbox, body, colour, region, year, month, mileage_km, power_hp, engine_cc,
+    price_eur, price_problem, risk, risks, guesses, unknowns, is_comparable
+from batch
+order by listing_id
+on conflict (listing_id) do update
+    set
+        make = excluded.make,
+        model = excluded.model,
+        family = excluded.family,
+        fuel = excluded.fuel,
+        gearbox = excluded.gearbox,
+        body = excluded.body,
+        colour = excluded.colour,
+        region = excluded.region,
+        year = excluded.year,
+        month = excluded.month,
+        mileage_km = excluded.mileage_km,
+        power_hp = excluded.power_hp,
+        engine_cc = excluded.engine_cc,
+        price_eur = excluded.price_eur,
+        price_problem = excluded.price_problem,
+        risk = excluded.risk,
+        risks = excluded.risks,
+        guesses = excluded.guesses,
+        unknowns = excluded.unknowns,
+        is_comparable = excluded.is_comparable,
+        normalized_at = now()
+    where
+        (
+            normal.make, normal.model, normal.family, normal.fuel, normal.gearbox, normal.body, normal.colour,
+            normal.region, normal.year, normal.month, normal.mileage_km, normal.power_hp, normal.engine_cc,
+            normal.price_eur, normal.price_problem, normal.risk, normal.risks, normal.guesses, normal.unknowns,
+            normal.is_comparable
+        )
+        is distinct from
+        (
+            excluded.make, excluded.model, excluded.family, excluded.fuel, excluded.gearbox, excluded.body,
+            excluded.colour, excluded.region, excluded.year, excluded.month, excluded.mileage_km, excluded.power_hp,
+            excluded.engine_cc, excluded.price_eur, excluded.price_problem, excluded.risk, excluded.risks,
+            excluded.guesses, excluded.unknowns, excluded.is_comparable
+        );
+
+-- name: unlink_unknown
+-- An ad of which is not known what car it shows, or of what month, shows no other ad's car.
+update normalized_listings
+set duplicate_of = null
+where
+    listing_id = any(%(listing_ids)s::bigint[])
+    and duplicate_of is not null
+    and (model is null or year is null or month is null);
+
+-- name: cars_beside
+-- The cars that are alike in all but price and distance to those of a batch, or to those that were taken for one of
+-- them; `alike` numbers the kinds. By index, and then one by one (offset 0): for a join the planner would read all ads.
+with touched as (
+    select
+        model,
+        year,
+        month,
+        fuel,
+        gearbox,
+        body,
+        power_hp,
+        colour,
+        region
+    from normalized_listings
+    where listing_id = any(%(listing_ids)s::bigint[])
+    union
+    select
+        model,
+        year,
+        month,
+        fuel,
+        gearbox,
+        body,
+        power_hp,
+        colour,
+        region
+    from normalized_listings
+    where duplicate_of = any(%(listing_ids)s::bigint[])
+),
+
+kinds as (
+    select
+        *,
+        row_number() over () as alike
+    from touched
+)
+
+select
+    kinds.alike,
+    cars.listing_id,
+    cars.duplicate_of,
+    cars.mileage_km,
+    cars.price_eur,
+    ads.posted_at,
+    ads.is_there
+from kinds
+cross join lateral (
+    select
+        normal.listing_id,
+        normal.duplicate_of,
+        normal.mileage_km,
+        normal.price_eur
+    from normalized_listings as normal
+    where
+        normal.model = kinds.model
+        and normal.year = kinds.year
+        and normal.month = kinds.month
+        and normal.fuel is not distinct from kinds.fuel
+        and normal.gearbox is not distinct from kinds.gearbox
+        and normal.body is not distinct from kinds.body
+        and normal.power_hp is not distinct from kinds.power_hp
+        and normal.colour is not distinct from kinds.colour
+        and normal.region is not distinct from kinds.region
+    offset 0
+) as cars
+cross join lateral (
+    select
+        listings.posted_at,
+        listings.removed_at is null as is_there
+    from listings
+    where listings.id = cars.listing_id
+    offset 0
+) as ads;
+
+-- name: link_duplicates
+-- Ads that show the car of another ad, or do so no more.
+update normalized_listings as normal
+set duplicate_of = links.duplicate_of
+from unnest(%(listing_ids)s::bigint[], %(duplicates_of)s::bigint[]) as links (listing_id, duplicate_of)
+where normal.listing_id = links.listing_id;
+
+-- name: unknown_words
+-- The words that nobody knows, of the ads that are there, most frequent first; for each an ad that has it.
+select
+    unknowns.field,
+    unknowns.text,
+    count(*) as ads,
+    min(normal.listing_id) as example
+from normalized_listings as normal
+inner join listings as ads on normal.listing_id = ads.id
+cross join jsonb_to_recordset(normal.unknowns) as unknowns (field text, text text)
+where
+    ads.removed_at is null
+    and normal.unknowns <> '[]'
+group by unknowns.field, unknowns.text
+order by
+    ads desc,
+    unknowns.field asc,
+    unknowns.text asc
+limit %(count)s;
+
+-- name: unknown_rate
+-- Of how many ads that are there the model is not known.
+select
+    count(*) as ads,
+    count(*) filter (where normal.model is null) as unknown,
+    coalesce(avg((normal.model is null)::integer), 0)::float8 as rate
+from normalized_listings as normal
+inner join listings as ads on normal.listing_id = ads.id
+where ads.removed_at is null;

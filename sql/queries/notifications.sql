@@ -1,0 +1,400 @@
+-- What the channel is told, and what became of it. The row of a deal stands for its message: whoever changes anything
+-- about an ad's message holds that row. Its price is the one that the message shows, null when it says that the ad is
+-- gone; its message_id is null when there is no message that could be changed.
+
+-- name: lock_messages
+-- Nobody else changes what is known of the messages about these ads until the transaction ends, and the statements
+-- that follow see what whoever had them before has made of them.
+select id
+from notifications
+where
+    kind = 'deal'
+    and listing_id = any(%(listing_ids)s::bigint[])
+order by id
+for update;
+
+-- name: drop_deals
+-- Deals that wait and are none any more.
+update notifications as told
+set
+    state = 'dropped',
+    settled_at = clock_timestamp(),
+    error = case
+        when ads.removed_at is not null then 'the ad is gone'
+        when scores.is_approved is not true then 'it is no deal any more'
+        else 'it names no price'
+    end
+from listings as ads
+left join scores on ads.id = scores.listing_id
+left join normalized_listings as normal on ads.id = normal.listing_id
+where
+    told.listing_id = ads.id
+    and told.listing_id = any(%(listing_ids)s::bigint[])
+    and told.kind = 'deal'
+    and told.state = 'waiting'
+    and (ads.removed_at is not null or scores.is_approved is not true or normal.price_eur is null);
+
+-- name: queue_deals
+-- Approved ads wait for their message: those that have none, and those whose message was dropped. Of one car, one ad
+-- does: the best of these, unless another one has a message already.
+with best as (
+    select distinct on (coalesce(normal.duplicate_of, normal.listing_id))
+        normal.listing_id,
+        scores.score,
+        normal.price_eur,
+        coalesce(normal.duplicate_of, normal.listing_id) as car
+    from scores
+    inner join normalized_listings as normal on scores.listing_id = normal.listing_id
+    inner join listings as ads on scores.listing_id = ads.id
+    where
+        scores.listing_id = any(%(listing_ids)s::bigint[])
+        and scores.is_approved
+        and normal.price_eur is not null
+        and ads.removed_at is null
+    order by
+        coalesce(normal.duplicate_of, normal.listing_id) asc,
+        scores.score desc,
+        normal.listing_id asc
+)
+
+insert into notifications as told (listing_id, kind, score, price_eur)
+select
+    best.listing_id,
+    'deal' as kind,
+    best.score,
+    best.price_eur
+from best
+where
+    not exists (
+        select 1
+        from normalized_listings as same_car
+        inner join notifications as others on same_car.listing_id = others.listing_id
+        where
+            same_car.listing_id <> best.listing_id
+            and (same_car.listing_id = best.car or same_car.duplicate_of = best.car)
+            and others.kind = 'deal'
+            and others.state in ('waiting', 'trying', 'sent')
+    )
+order by best.listing_id
+on conflict (listing_id) where kind = 'deal' do update
+    set
+        state = 'waiting',
+        score = excluded.score,
+        price_eur = excluded.price_eur,
+        error = case when told.state = 'waiting' then told.error end,
+        next_try_at = case when told.state = 'waiting' then told.next_try_at else now() end,
+        settled_at = null
+    where
+        told.state = 'dropped'
+        or (
+            told.state = 'waiting'
+            and (told.score, told.price_eur) is distinct from (excluded.score, excluded.price_eur)
+        );
+
+-- name: drop_changes
+-- Changes that wait and that the message does not need any more.
+update notifications as change
+set
+    state = 'dropped',
+    settled_at = clock_timestamp(),
+    error = 'it had passed before it was told'
+from notifications as told
+inner join listings as ads on told.listing_id = ads.id
+left join normalized_listings as normal on told.listing_id = normal.listing_id
+where
+    change.listing_id = told.listing_id
+    and change.kind <> 'deal'
+    and change.state = 'waiting'
+    and told.kind = 'deal'
+    and told.listing_id = any(%(listing_ids)s::bigint[])
+    and case
+        when told.message_id is null then true
+        when change.kind = 'gone' then ads.removed_at is null
+        when ads.removed_at is not null or normal.price_eur is null then true
+        else normal.price_eur = told.price_eur
+    end;
+
+-- name: queue_changes
+-- Messages that do not say any more how the ad stands: gone, back, or at another price. The ids are named twice because
+-- the planner takes what follows from a join for a guess, and would read all that is known of any ad.
+insert into notifications as change (listing_id, kind, score, price_eur)
+select
+    told.listing_id,
+    case when ads.removed_at is null then 'price' else 'gone' end as kind,
+    told.score,
+    normal.price_eur
+from notifications as told
+inner join listings as ads on told.listing_id = ads.id
+inner join normalized_listings as normal on told.listing_id = normal.listing_id
+where
+    told.listing_id = any(%(listing_ids)s::bigint[])
+    and normal.listing_id = any(%(listing_ids)s::bigint[])
+    and told.kind = 'deal'
+    and told.state = 'sent'
+    and told.message_id is not null
+    and case
+        when ads.removed_at is not null then told.price_eur is not null
+        else normal.price_eur is not null and normal.price_eur is distinct from told.price_eur
+    end
+order by told.listing_id
+on conflict (listing_id, kind) where state in ('waiting', 'trying') do update
+    set price_eur = excluded.price_eur
+    where
+        change.state = 'waiting'
+        and change.price_eur is distinct from excluded.price_eur;
+
+-- name: take_turn
+-- One posts at a time: the lock is the session's, and goes with it. The number has no meaning beyond being ours.
+select pg_try_advisory_lock(7861234502);
+
+-- name: end_turn
+-- Let the next one post.
+select pg_advisory_unlock(7861234502);
+
+-- name: recover_tries
+-- Whoever holds the turn is alone: messages that another one was trying, and so long ago that its call has ended too,
+-- are tried again. Deals that were tried too often are given up: each try may have arrived.
+update notifications
+set
+    state = case when kind = 'deal' and attempts >= %(most_attempts)s then 'failed' else 'waiting' end,
+    settled_at = case
+        when kind = 'deal' and attempts >= %(most_attempts)s then coalesce(%(now)s::timestamptz, clock_timestamp())
+    end,
+    next_try_at = least(next_try_at, coalesce(%(now)s::timestamptz, clock_timestamp())),
+    error = 'whoever sent it died'
+where
+    state = 'trying'
+    and tried_at < coalesce(%(now)s::timestamptz, clock_timestamp()) - make_interval(secs => %(seconds)s)
+returning listing_id, kind, attempts, state = 'failed' as is_failed;
+
+-- name: posted_lately
+-- How many deals may have reached the channel in the last hour, each try counted, and the seconds until the first of
+-- them is an hour old. A try without an end counts from when its call had ended at the latest.
+select
+    coalesce(sum(attempts), 0)::integer as tries,
+    coalesce(
+        extract(epoch from min(ended_at) + interval '1 hour' - coalesce(%(now)s::timestamptz, clock_timestamp())),
+        0
+    )::float8 as seconds
+from (
+    select
+        attempts,
+        coalesce(settled_at, tried_at + interval '1 minute') as ended_at
+    from notifications
+    where
+        kind = 'deal'
+        and attempts > 0
+        and is_dry_run = %(is_dry_run)s
+) as posted
+where ended_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - interval '1 hour';
+
+-- name: calls_lately
+-- How many seconds ago messages of the last minute were tried.
+select extract(epoch from coalesce(%(now)s::timestamptz, clock_timestamp()) - tried_at)::float8 as seconds
+from notifications
+where tried_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - interval '1 minute'
+order by tried_at;
+
+-- name: left_alone
+-- For how many seconds Telegram still wants to be left alone; no row if it does not.
+select extract(epoch from next_at - clock_timestamp())::float8 as seconds
+from ops.host_budgets
+where
+    host = %(host)s
+    and next_at > clock_timestamp();
+
+-- name: next_deal
+-- The best deal that may be tried now.
+select
+    id,
+    listing_id,
+    kind
+from notifications
+where
+    kind = 'deal'
+    and state = 'waiting'
+    and next_try_at <= coalesce(%(now)s::timestamptz, clock_timestamp())
+order by
+    score desc,
+    id asc
+limit 1;
+
+-- name: next_change
+-- The change that may be tried now and that has waited longest.
+select
+    id,
+    listing_id,
+    kind
+from notifications
+where
+    kind <> 'deal'
+    and state = 'waiting'
+    and next_try_at <= coalesce(%(now)s::timestamptz, clock_timestamp())
+order by id
+limit 1;
+
+-- name: facts
+-- What is known of an ad at this moment, and of its message. Its earlier price is put into the terms of the one that
+-- is shown: with tax.
+select
+    ads.title,
+    ads.url,
+    ads.seller_kind,
+    normal.year,
+    normal.month,
+    normal.mileage_km,
+    normal.fuel,
+    normal.gearbox,
+    normal.power_hp,
+    normal.price_eur,
+    normal.risks,
+    valuations.p50,
+    scores.score,
+    told.chat_id,
+    told.message_id,
+    same_car.listing_id as same_car,
+    ads.photo_urls[1] as photo_url,
+    coalesce(ads.place, normal.region) as place,
+    ads.removed_at is not null as is_removed,
+    before.price_eur * normal.price_eur / nullif(ads.price_eur, 0) as price_before,
+    coalesce(valuations.comparables, 0) as comparables,
+    coalesce(scores.reasons, '{}') as reasons,
+    coalesce(scores.is_approved, false) as is_approved,
+    coalesce(told.is_photo, false) as is_photo
+from listings as ads
+inner join normalized_listings as normal on ads.id = normal.listing_id
+inner join notifications as told on ads.id = told.listing_id and told.kind = 'deal'
+left join valuations on ads.id = valuations.listing_id
+left join scores on ads.id = scores.listing_id
+left join lateral (
+    select prices.price_eur
+    from listing_prices as prices
+    where
+        prices.listing_id = ads.id
+        and prices.price_eur <> ads.price_eur
+    order by prices.seen_at desc
+    limit 1
+) as before on true
+left join lateral (
+    select others.listing_id
+    from normalized_listings as same
+    inner join notifications as others on same.listing_id = others.listing_id
+    where
+        same.listing_id <> ads.id
+        and (
+            same.listing_id = coalesce(normal.duplicate_of, ads.id)
+            or same.duplicate_of = coalesce(normal.duplicate_of, ads.id)
+        )
+        and others.kind = 'deal'
+        and others.state in ('trying', 'sent')
+    limit 1
+) as same_car on true
+where ads.id = %(listing_id)s;
+
+-- name: record_try
+-- A message is about to be tried, and will say this. No row if it does not wait any more.
+update notifications
+set
+    state = 'trying',
+    attempts = attempts + 1,
+    token = nextval('ops.deal_tokens'),
+    tried_at = coalesce(%(now)s::timestamptz, clock_timestamp()),
+    score = coalesce(%(score)s, score),
+    price_eur = %(price_eur)s,
+    chat_id = %(chat_id)s
+where
+    id = %(id)s
+    and state = 'waiting'
+returning token, attempts;
+
+-- name: settle_try
+-- What came of a try. No row if somebody else has tried it since. `uncounted` is 1 for one that reached nobody.
+update notifications
+set
+    state = %(state)s,
+    attempts = attempts - %(uncounted)s,
+    message_id = coalesce(%(message_id)s, message_id),
+    is_photo = coalesce(%(is_photo)s, is_photo),
+    is_dry_run = %(is_dry_run)s,
+    error = %(error)s,
+    next_try_at = coalesce(%(now)s::timestamptz, clock_timestamp()) + make_interval(secs => %(seconds)s),
+    settled_at = case when %(state)s <> 'waiting' then coalesce(%(now)s::timestamptz, clock_timestamp()) end
+where
+    id = %(id)s
+    and token = %(token)s
+    and state = 'trying'
+returning id;
+
+-- name: drop_notification
+-- One that waits is not told any more.
+update notifications
+set
+    state = 'dropped',
+    error = %(error)s,
+    settled_at = coalesce(%(now)s::timestamptz, clock_timestamp())
+where
+    id = %(id)s
+    and state = 'waiting';
+
+-- name: show_change
+-- The message about an ad now shows this price, or that the ad is gone.
+update notifications
+set price_eur = %(price_eur)s
+where
+    listing_id = %(listing_id)s
+    and kind = 'deal';
+
+-- name: forget_message
+-- Telegram will not change the message about an ad, as when somebody deleted it: it is left alone.
+update notifications
+set message_id = null
+where
+    listing_id = %(listing_id)s
+    and kind = 'deal';
+
+-- name: postpone_waiting
+-- Nothing is tried for a while. The rows are locked in order, as `lock_messages` does.
+with waiting as (
+    select id
+    from notifications
+    where
+        state = 'waiting'
+        and next_try_at < coalesce(%(now)s::timestamptz, clock_timestamp()) + make_interval(secs => %(seconds)s)
+    order by id
+    for update
+)
+
+update notifications
+set next_try_at = coalesce(%(now)s::timestamptz, clock_timestamp()) + make_interval(secs => %(seconds)s)
+from waiting
+where notifications.id = waiting.id;
+
+-- name: waiting
+-- How many messages wait or are being tried, and the seconds until the first may be tried; null if none waits.
+select
+    count(*) as messages,
+    greatest(
+        extract(
+            epoch from
+            min(next_try_at) filter (where state = 'waiting') - coalesce(%(now)s::timestamptz, clock_timestamp())
+        ),
+        case when bool_or(state = 'waiting') then 0 end
+    )::float8 as seconds
+from notifications
+where state in ('waiting', 'trying');
+
+-- name: is_due
+-- Whether there is a message to try now.
+select exists (
+    select 1
+    from notifications
+    where
+        state = 'waiting'
+        and next_try_at <= clock_timestamp()
+) or exists (
+    select 1
+    from notifications
+    where
+        state = 'trying'
+        and tried_at < clock_timestamp() - make_interval(secs => %(seconds)s)
+) as is_due;

@@ -1,0 +1,51 @@
+"""Telegram's HTML, read as strictly as Telegram reads it: https://core.telegram.org/bots/api#html-style."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Final
+
+TAGS: Final = frozenset(
+    ("a", "b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "code", "pre", "blockquote", "tg-spoiler")
+)
+_TAG: Final = re.compile(
+    r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[a-zA-Z-]+(?:=(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))?)*)\s*>"
+)
+# Telegram knows these four and numbers; any other is text.
+_ENTITY: Final = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
+
+
+class EntitiesError(ValueError):
+    """The text is not what Telegram takes for HTML; the message is the end of the one that Telegram gives."""
+
+
+def plain(html: str) -> str:
+    """Return what a reader sees. Raises EntitiesError for an unknown tag, and for one not closed or not opened."""
+    shown: list[str] = []
+    open_tags: list[str] = []
+    place = 0
+    while (start := html.find("<", place)) != -1:
+        shown.append(html[place:start])
+        tag = _TAG.match(html, start)
+        offset = len(html[:start].encode("utf-8", "surrogatepass"))
+        if tag is None:
+            raise EntitiesError(f"Unsupported start tag at byte offset {offset}")
+        is_end, name = bool(tag[1]), tag[2].lower()
+        if is_end:
+            if not open_tags or open_tags.pop() != name:
+                raise EntitiesError(f'Unmatched end tag at byte offset {offset}, found "</{name}>"')
+        elif name not in TAGS:
+            raise EntitiesError(f'Unsupported start tag "{name}" at byte offset {offset}')
+        else:
+            open_tags.append(name)
+        place = tag.end()
+    if open_tags:
+        raise EntitiesError(f'Can\'t find end tag corresponding to start tag "{open_tags[-1]}"')
+    shown.append(html[place:])
+    return _ENTITY.sub(lambda entity: unescape(entity[0]), "".join(shown)).strip()
+
+
+def units(text: str) -> int:
+    """Return the length of a text as Telegram counts it: in UTF-16 units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

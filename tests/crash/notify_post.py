@@ -1,0 +1,127 @@
+"""Posts deals, each time in a process of its own that may be killed: `python tests/crash/notify_post.py`.
+
+It takes jobs as loader.py does; a job's argument is the time that it takes for now. An event is `name nth when`:
+`record_try 1 before`, `answer 2 after`. Statements have their names from sql/queries, `commit` is the end of a
+transaction, and `answer` is Telegram's: before the request has gone, and after it is known what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import knife  # beside this file
+import psycopg
+
+from deals import poster
+from deals.notify import post
+from vinops import config, database, telegram
+from vinops.database import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILES = ("notifications", "alerts")
+
+
+class Knife(knife.Knife):
+    """Strikes whoever posts."""
+
+    def put_in(self) -> None:
+        """Patch the statements, the ends of transactions and the requests of this process."""
+        names = {text: name for file in FILES for name, text in queries(file).items()}
+        execute, leave, ask = psycopg.Connection.execute, psycopg.Transaction.__exit__, telegram._Request._ask
+
+        def patched_execute(connection: Any, statement: Any, *arguments: Any, **named: Any) -> Any:
+            name = names.get(statement)
+            if name is None:
+                return execute(connection, statement, *arguments, **named)
+            return self._around(name, execute)(connection, statement, *arguments, **named)
+
+        async def patched_ask(*arguments: Any) -> Any:
+            number = self._next("answer")
+            self._event("answer", number, "before")
+            result = await ask(*arguments)
+            self._event("answer", number, "after")
+            return result
+
+        psycopg.Connection.execute = patched_execute  # type: ignore[method-assign,assignment]
+        psycopg.Transaction.__exit__ = self._around("commit", leave)  # type: ignore[method-assign]
+        telegram._Request._ask = patched_ask  # type: ignore[method-assign]
+
+
+def settled_before_it_is_sent() -> None:
+    """A broken poster: it writes that a message was sent, and then sends it."""
+    call, settle = poster.Poster._call, poster.Poster._settle
+
+    def hasty(self: Any, taken: Any) -> Any:
+        settle(self, taken, "sent", message_id=0)
+        return call(self, taken)
+
+    poster.Poster._call = hasty  # type: ignore[method-assign]
+    poster.Poster._settle = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+
+
+def never_recorded() -> None:
+    """A broken poster: what it tries stays as if it waited until it has been sent."""
+    trying = poster.Poster._execute
+
+    def without(self: Any, name: str, values: dict[str, Any]) -> Any:
+        if name == "record_try":
+            return self._connection.execute("select 1, 1")
+        if name == "settle_try":
+            self._connection.execute("update notifications set state = 'trying', token = 1 where id = %(id)s", values)
+        return trying(self, name, values)
+
+    poster.Poster._execute = without  # type: ignore[method-assign]
+
+
+BROKEN: dict[str, Callable[[], None]] = {
+    broken.__name__: broken for broken in (settled_before_it_is_sent, never_recorded)
+}
+
+
+def take_jobs() -> None:
+    """Take jobs until the input ends."""
+    for line in sys.stdin:
+        job = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            code = 1
+            errors = os.open(Path(job["trace"]).with_suffix(".err"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(errors, 1)
+            os.dup2(errors, 2)
+            try:
+                _post(job)
+                code = 0
+            except BaseException:  # noqa: BLE001 # the process ends here, and must not go on as its parent
+                traceback.print_exc()
+            os._exit(code)
+        print(pid, flush=True)
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        print(ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status, flush=True)
+        sys.stdin.readline()  # until then the id belongs to nobody else: whoever kills late kills a dead process
+        os.waitpid(pid, 0)
+
+
+def _post(job: dict[str, Any]) -> None:
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    poster.GAP = 0.0
+    settings = config.load(folder=Path("/nonexistent"))
+    if job["broken"]:
+        BROKEN[job["broken"]]()
+    struck = Knife(Path(job["trace"]), job["plan"], job["victim"], settings.data_dir)
+    with database.connect(settings, application="poster", autocommit=True) as connection:
+        struck.put_in()
+        post(connection, settings, now=datetime.fromisoformat(job["arguments"][0]))
+
+
+if __name__ == "__main__":
+    take_jobs()

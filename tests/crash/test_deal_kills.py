@@ -1,0 +1,317 @@
+"""Whoever dies on the way from an ad to its score, wherever it is: every ad ends scored, once, or given up with a
+reason. On the embedded broker and on Redis alike, for what there is to do stands in PostgreSQL.
+
+Fifty kills are the least, over both brokers, and more are done at random with VINOPS_CRASH_KILLS=300.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from deals.app import configuration
+from tests.brokers import KINDS, WITHOUT_REDIS, Broker, available, broker
+from tests.crash.killing import Kills
+from tests.crash.world import wait_until
+from tests.deal_ads import insert_ads, requeue
+from vinops.config import Secret, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import Connection
+
+pytestmark = pytest.mark.crash
+
+LEAST = 25  # on each broker
+ADS = 40
+STAGES = ("normalize", "price", "score")
+EVENTS = (
+    "take before",
+    "take after",
+    "held after",
+    "finish before",
+    "finish after",
+    "run after",
+    "ring before",
+    "ring after",
+    *(f"{stage}-{what}" for stage in STAGES for what in ("read after", "work after", "write before", "write after")),
+)
+WORKER = Path(__file__).with_name("deal_worker.py")
+QUEUES = "normalize,price,score,upkeep"  # not notify: what is posted has tests of its own
+
+
+@dataclass(kw_only=True)
+class Deals:
+    """Workers on one database and one broker, a knife, and what is wrong in the end."""
+
+    settings: Settings
+    database: Connection[Any]
+    broker: Broker
+    kills: Kills
+    folder: Path
+    listings: list[int] = field(default_factory=list)
+    queued: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    broken: str = ""
+
+    @property
+    def knife(self) -> Path:
+        """The file that names the event to die at."""
+        return self.folder / "knife"
+
+    def start(self, *, queues: str = QUEUES) -> None:
+        """Start a worker with two processes that work and one that beats."""
+        assert self.settings.database_url is not None
+        environment = {
+            **os.environ,
+            "DATABASE_URL": self.settings.database_url.reveal(),
+            "VINOPS_DATA_DIR": str(self.settings.data_dir),
+            "VINOPS_LOG_DIR": str(self.settings.log_dir),
+            "VINOPS_DEALS_LEASE": str(self.settings.deals_lease),
+            "CELERY_BROKER_URL": self.broker.url,
+            "C_FORCE_ROOT": "1",
+        }
+        with (self.folder / "worker.out").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(WORKER), str(self.knife), self.broken, queues],
+                env=environment,
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """Kill the worker with all of its processes, as a machine that goes down does."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def queue(self, *, by: float = 1.01) -> None:
+        """Have every ad cost more, and queue it."""
+        requeue(self.database, self.listings, by=by)
+        self.queued += 1
+
+    def strike(self, event: str) -> None:
+        """Queue every ad, have one process die at an event, prove it, and wait for the others to do the work."""
+        self.knife.with_suffix(".landed").unlink(missing_ok=True)
+        draft = self.knife.with_suffix(".draft")
+        draft.write_text(event)
+        draft.rename(self.knife)
+        self.queue()
+        wait_until(lambda: self.knife.with_suffix(".landed").exists())
+        self.kills.landed[event] += 1
+        self.drain()
+
+    def strike_at_random(self, dice: random.Random) -> None:
+        """Queue every ad and kill one of the working processes a moment later."""
+        assert self.process is not None
+        self.queue()
+        time.sleep(dice.random() * 0.5)
+        children = [each for each in psutil.Process(self.process.pid).children() if each.is_running()]
+        victim = dice.choice(children)
+        victim.kill()
+        victim.wait()
+        self.kills.landed["at random"] += 1
+        self.drain()
+
+    def drain(self) -> None:
+        """Wait until nothing is left to do."""
+        wait_until(lambda: self.count("select count(*) from ops.deal_outbox where dead_at is null") == 0)
+
+    def count(self, statement: str, *parameters: Any) -> int:
+        """Return the number that a query counts."""
+        row = self.database.execute(statement.encode(), parameters or None).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def faults(self) -> list[str]:
+        """Return what must never be so, once nothing is left to do."""
+        found = []
+        for stage in STAGES:
+            ends = self.database.execute(
+                "select listings.id, count(ends.listing_id) from listings left join ends on ends.listing_id ="
+                " listings.id and stage = %s where listings.id = any(%s) group by listings.id having"
+                " count(ends.listing_id) <> %s",
+                [stage, self.listings, self.queued],
+            ).fetchall()
+            if ends:
+                found.append(f"{len(ends)} ads had another number of ends of {stage} than {self.queued}: {ends[:3]}")
+        checks = {
+            "not normalized as they are": (
+                "select id from listings left join normalized_listings as n on listing_id = id where id = any(%s) and"
+                " (n.listing_id is null or n.price_eur is distinct from listings.price_eur)"
+            ),
+            "not priced": (
+                "select id from listings where id = any(%s) and not exists (select from valuations where listing_id ="
+                " id)"
+            ),
+            "not scored": (
+                "select id from listings where id = any(%s) and not exists (select from scores where listing_id = id)"
+            ),
+        }
+        for name, statement in checks.items():
+            if rows := self.database.execute(statement.encode(), [self.listings]).fetchall():
+                found.append(f"{len(rows)} ads are {name}")
+        return found
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each of the brokers."""
+    if not available(str(request.param)):
+        pytest.skip(WITHOUT_REDIS)
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def deal_kills(kind: str) -> Kills:
+    """The count of this run on one broker."""
+    assert kind
+    return Kills(wanted=max(LEAST, int(os.environ.get("VINOPS_CRASH_KILLS", LEAST)) // len(KINDS)))
+
+
+@pytest.fixture
+def deals(
+    kind: str, settings: Settings, database: Connection[Any], deal_kills: Kills, tmp_path: Path
+) -> Iterator[Deals]:
+    """Ads in an empty database, and no worker yet. Each end of a stage's work on an ad leaves a row in `ends`."""
+    database.execute(
+        "create table ends (listing_id bigint, stage text); create function note_end() returns trigger language plpgsql"
+        " as $$ begin insert into ends values (old.listing_id, old.stage); return null; end $$; create trigger ended"
+        " after delete on ops.deal_outbox for each row execute function note_end()"
+    )
+    own = Settings(
+        database_url=settings.database_url, data_dir=settings.data_dir, log_dir=settings.log_dir, deals_lease=1.2
+    )
+    own.data_dir.mkdir()
+    with broker(kind, own.data_dir) as found:
+        deals = Deals(settings=own, database=database, broker=found, kills=deal_kills, folder=tmp_path)
+        deals.listings = insert_ads(database, ADS)
+        deals.queued = 1
+        try:
+            yield deals
+        finally:
+            deals.kill()
+
+
+def test_a_worker_takes_every_ad_through_all_stages_once(deals: Deals) -> None:
+    deals.start()
+    deals.drain()
+    assert deals.faults() == []
+
+
+@pytest.mark.timeout(0)
+def test_workers_killed_at_any_line_lose_nothing_and_do_nothing_twice(deals: Deals) -> None:
+    deals.start()
+    deals.drain()
+    for event in EVENTS:
+        deals.strike(event)
+    dice = random.Random(1)
+    while deals.kills.total < deals.kills.wanted:
+        deals.strike_at_random(dice)
+    assert deals.faults() == []
+    print(f"{deals.kills.total} kills landed: {dict(deals.kills.landed)}")
+
+
+def test_a_whole_worker_that_is_killed_leaves_its_work_to_the_next(deals: Deals) -> None:
+    for pause in (0.0, 0.5, 1.0):
+        deals.start()
+        time.sleep(1.5 + pause)
+        deals.kill()
+        deals.kills.landed["whole worker"] += 1
+        deals.queue()
+    deals.start()
+    deals.drain()
+    wanted = Counter(dict.fromkeys(deals.listings, deals.queued))
+    # What was queued again before anybody took it is one piece of work.
+    ends = Counter(row[0] for row in deals.database.execute("select listing_id from ends where stage = 'score'"))
+    assert set(ends) == set(wanted)
+    assert all(1 <= ends[each] <= wanted[each] for each in wanted)
+    assert [fault for fault in deals.faults() if "number of ends" not in fault] == []
+
+
+def test_lost_messages_are_rung_for_again(deals: Deals) -> None:
+    deals.start()
+    deals.drain()
+    for _ in range(3):
+        deals.queue()
+        time.sleep(0.2)
+        deals.broker.lose()
+        deals.drain()
+    assert deals.faults() == []
+
+
+def test_a_broker_that_is_away_for_a_while_holds_work_up_and_loses_none(deals: Deals) -> None:
+    if deals.broker.kind == "embedded":
+        pytest.skip("a folder does not go away")
+    deals.start()
+    deals.drain()
+    deals.broker.stop()
+    deals.queue()
+    time.sleep(2)
+    deals.broker.start()
+    deals.drain()
+    assert deals.faults() == []
+
+
+def test_a_task_that_comes_twice_finds_nothing_to_do(deals: Deals) -> None:
+    from celery import Celery
+
+    app = Celery("tests", set_as_current=False)
+    assert deals.settings.data_dir.is_dir()
+    url = Secret(deals.broker.url) if deals.broker.url else None
+    own = Settings(database_url=None, data_dir=deals.settings.data_dir, celery_broker_url=url)
+    app.conf.update(configuration(own))
+    deals.start()
+    for _ in range(5):
+        for stage in STAGES:
+            app.send_task(f"deals.{stage}", [deals.listings], queue=stage)
+    deals.drain()
+    assert deals.faults() == []
+    app.close()
+
+
+def test_an_ad_that_kills_its_worker_is_given_up_and_holds_up_no_other(deals: Deals) -> None:
+    (poison,) = insert_ads(deals.database, 1, first=ADS, title="POISON")
+    deals.start()
+    deals.drain()
+    assert deals.faults() == []
+    dead = deals.database.execute("select listing_id, error from ops.deal_outbox where dead_at is not null").fetchall()
+    assert dead == [(poison, "the worker died each time that it had this ad in hand")]
+
+
+@pytest.mark.parametrize(
+    ("broken", "event", "caught"),
+    [
+        ("finish_first", "normalize-write before", "not normalized"),
+        ("finish_first", "price-write before", "not priced"),
+        ("finish_first", "score-write before", "not scored"),
+    ],
+)
+def test_a_broken_worker_is_caught(deals: Deals, broken: str, event: str, caught: str) -> None:
+    deals.broken = broken
+    deals.queued = 0
+    deals.start()
+    deals.strike(event)
+    assert caught in "\n".join(deals.faults())
+
+
+def test_work_that_nobody_sweeps_is_lost_with_its_worker(deals: Deals) -> None:
+    """The control of the sweep: without it what a killed process had in hand stays where it is."""
+    deals.start(queues="normalize,price,score")
+    time.sleep(4)
+    assert deals.count("select count(*) from ops.deal_outbox where dead_at is null") == ADS

@@ -1,0 +1,233 @@
+"""The price model: trained once, measured, stored as bytes that run nothing, used while it is young and as good."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psycopg
+import pytest
+import skops.io
+
+from deals import comparables, learned, market, price_model, pricing
+from deals.cars import of_rows
+from tests import priced_cars
+from vinops import database as db
+
+if TYPE_CHECKING:
+    from psycopg.rows import TupleRow
+
+    from deals.learned import Fitted
+    from vinops.config import Settings
+
+    Database = psycopg.Connection[TupleRow]
+
+CARS = of_rows(priced_cars.market(1_100))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    with learned.one_thread():
+        return learned.fit(CARS)
+
+
+@pytest.fixture(scope="module")
+def body(fitted: Fitted) -> bytes:
+    return price_model.dumps(fitted.model)
+
+
+@pytest.fixture
+def stored(database: Database, fitted: Fitted, body: bytes) -> int:
+    """A model that is used, and a market that it was trained on; returns its version."""
+    priced_cars.store(database, priced_cars.market(300))
+    return store(database, body, price_model.measure(CARS, fitted))
+
+
+def store(database: Database, body: bytes | None, errors: dict[str, Any], *, is_used: bool = True) -> int:
+    row = database.execute(
+        "insert into ops.price_models (ads, errors, is_used, reason, body) values (1, %s, %s, 'measured', %s) "
+        "returning version",
+        [json.dumps(errors), is_used, body],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def methods(database: Database, settings: Settings) -> set[str]:
+    return {each.method for each in pricing.work(pricing.read(database, range(1, 201), settings))}
+
+
+def test_a_model_that_was_stored_says_what_it_said(fitted: Fitted, body: bytes) -> None:
+    asked = CARS.take(np.arange(50))
+    estimates = comparables.estimate(asked, market.find(asked, CARS))
+    read = price_model.loads(body)
+    assert np.array_equal(read.predict(asked, estimates), fitted.model.predict(asked, estimates))
+    assert len(body) < 2_000_000
+
+
+def test_four_of_five_prices_that_it_had_not_seen_lie_in_its_interval(fitted: Fitted) -> None:
+    errors = price_model.measure(CARS, fitted)
+    for kind in ("all", "many"):
+        assert 0.75 < errors[kind]["coverage_p10_p90"] < 0.85
+    assert errors["all"]["mdape"] < 0.1
+    assert errors["all"]["beside"]["model"] < errors["all"]["beside"]["comparables"]
+
+
+def test_training_stores_a_measured_model_and_the_older_ones_go(database: Database, settings: Settings) -> None:
+    priced_cars.store(database, priced_cars.market(1_100))
+    first = price_model.train(database, settings)
+    second = price_model.train(database, settings)
+    assert first["trained"]
+    assert second["ads"] == 1_100
+    rows = database.execute("select version, is_used, body is null, errors, reason from ops.price_models order by 1")
+    (one, two) = rows.fetchall()
+    assert (one[:3], two[:3]) == ((first["version"], True, True), (second["version"], True, False))
+    assert two[3]["all"]["beside"]["model"] < two[3]["all"]["beside"]["comparables"]
+    assert "of comparables alone" in two[4]
+
+
+def test_with_few_ads_nothing_is_trained(database: Database, settings: Settings) -> None:
+    priced_cars.store(database, priced_cars.market(999))
+    assert price_model.train(database, settings) == {
+        "trained": False, "ads": 999, "reason": "fewer than 1000 ads with a price",
+    }  # fmt: skip
+
+
+def test_duplicates_are_one_car_to_train_on(database: Database, settings: Settings) -> None:
+    rows = priced_cars.market(999)
+    priced_cars.store(database, [*rows, *(row._replace(listing_id=2_000 + row.listing_id) for row in rows[:50])])
+    assert price_model.train(database, settings)["ads"] == 999
+
+
+def test_of_two_at_once_one_trains(database: Database, settings: Settings) -> None:
+    priced_cars.store(database, priced_cars.market(1_100))
+    with db.connect(settings, application="tests", autocommit=True) as other:
+        other.execute(db.queries("pricing")["claim_training"])
+        assert price_model.train(database, settings) == {"trained": False, "reason": "another process is training"}
+        other.execute(db.queries("pricing")["release_training"])
+    assert price_model.train(database, settings)["trained"]
+
+
+def test_a_training_that_dies_leaves_no_trace(
+    database: Database, settings: Settings, stored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priced_cars.store(database, [row._replace(listing_id=row.listing_id + 5_000, car=row.car + 5_000)
+                                 for row in priced_cars.market(900)])  # fmt: skip
+    broken = dict(db.queries("pricing")) | {"drop_older_bodies": "select 1 / 0"}
+    monkeypatch.setattr(price_model, "queries", lambda _: broken)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        price_model.train(database, settings)
+    rows = database.execute("select version, body is not null from ops.price_models").fetchall()
+    assert rows == [(stored, True)]
+    monkeypatch.undo()
+    assert price_model.train(database, settings)["trained"], "the claim was let go"
+
+
+def test_it_is_used_only_for_the_kind_of_ad_where_it_measured_better(
+    database: Database, settings: Settings, stored: int
+) -> None:
+    assert "blend" in methods(database, settings)
+    for kind in ("few", "many"):
+        errors = {name: {"mdape": 0.1, "beside": {"model": 0.2 - 0.1 * (name == kind), "comparables": 0.15}}
+                  for name in ("few", "many")}  # fmt: skip
+        database.execute("update ops.price_models set errors = %s", [json.dumps(errors)])
+        for each in pricing.work(pricing.read(database, range(1, 201), settings)):
+            is_many = each.comparables >= learned.WELL_COVERED
+            assert (each.method in ("blend", "model")) == (is_many == (kind == "many"))
+
+
+def test_a_model_that_measured_worse_is_stored_without_its_body_and_not_used(
+    database: Database, settings: Settings, stored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = ((False, False), "15 % off, not less than 14 %")
+    monkeypatch.setattr(price_model, "_verdict", lambda _: verdict)
+    priced_cars.store(database, [row._replace(listing_id=row.listing_id + 5_000, car=row.car + 5_000)
+                                 for row in priced_cars.market(900)])  # fmt: skip
+    assert not price_model.train(database, settings)["is_used"]
+    assert database.execute("select count(*) from ops.price_models where body is not null").fetchone() == (0,)
+    assert price_model.current(database).reason == verdict[1]
+    assert methods(database, settings) <= {"comparables", "none"}
+
+
+def test_a_model_that_is_too_old_is_not_used_and_it_is_said(
+    database: Database, settings: Settings, stored: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.execute("update ops.price_models set trained_at = now() - interval '13 days'")
+    assert "blend" in methods(database, settings)
+    assert not caplog.records
+    database.execute("update ops.price_models set trained_at = now() - interval '15 days'")
+    with caplog.at_level(logging.WARNING):
+        results = pricing.work(pricing.read(database, range(1, 201), settings))
+    assert {each.method for each in results} <= {"comparables", "none"}
+    assert "it was trained 15 days ago, more than 14" in caplog.text
+    details = next(each.details for each in results if each.method == "comparables")
+    assert details["model"] == "it was trained 15 days ago, more than 14"
+
+
+def drift(database: Database, stored: int, factor: float) -> None:
+    """Ads that came later, and that the model misses by so much."""
+    database.execute("update listings set first_seen = now() + interval '1 hour'")
+    database.execute(
+        "insert into valuations (listing_id, p10, p50, p90, comparables, confidence, method, model_version) "
+        "select listing_id, 1, price_eur * %s, 1000000, 9, 0.9, 'blend', %s from normalized_listings",
+        [factor, stored],
+    )
+
+
+def test_a_model_that_drifted_is_put_out_of_use_and_it_is_said(
+    database: Database, settings: Settings, stored: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    drift(database, stored, 1.3)
+    with caplog.at_level(logging.WARNING):
+        found = price_model.check_drift(database)
+    assert (found["is_drifted"], found["ads"]) == (True, 300)
+    assert found["mdape"] == pytest.approx(0.3, abs=0.001)
+    assert "it drifted: 30.0 % off on 300 ads that came later" in caplog.text
+    assert methods(database, settings) <= {"comparables", "none"}
+    assert price_model.check_drift(database)["is_drifted"] is False, "it is said once"
+
+
+def test_a_model_that_errs_as_it_was_measured_stays(database: Database, settings: Settings, stored: int) -> None:
+    drift(database, stored, 1.05)
+    assert not price_model.check_drift(database)["is_drifted"]
+    assert "blend" in methods(database, settings)
+
+
+def test_without_a_model_or_recent_ads_nothing_drifts(database: Database, fitted: Fitted, body: bytes) -> None:
+    assert not price_model.check_drift(database)["is_drifted"]
+    store(database, body, price_model.measure(CARS, fitted))
+    assert not price_model.check_drift(database)["is_drifted"]
+
+
+@pytest.mark.parametrize("harm", ["empty", "cut", "no model", "what runs code", "another version"])
+def test_a_damaged_model_is_refused_and_prices_come_from_comparables(
+    database: Database, settings: Settings, stored: int, body: bytes, fitted: Fitted,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, harm: str,
+) -> None:  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(price_model.sklearn, "__version__", "0.1")
+        another_version = price_model.dumps(fitted.model)
+    bad = {
+        "empty": None,
+        "cut": body[: len(body) // 2],
+        "no model": skops.io.dumps({"format": 1}),
+        "what runs code": skops.io.dumps({"format": zipfile.Path}),
+        "another version": another_version,
+    }[harm]
+    database.execute("update ops.price_models set body = %s", [bad])
+    price_model._loaded.clear()
+    with caplog.at_level(logging.WARNING):
+        assert methods(database, settings) <= {"comparables", "none"}
+    assert "the price model is not used" in caplog.text
+    price_model._loaded.clear()
+
+
+def test_a_model_is_read_once_by_a_process(
+    database: Database, settings: Settings, stored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "blend" in methods(database, settings)
+    monkeypatch.setattr(price_model, "loads", lambda _: pytest.fail("it was read again"))
+    assert "blend" in methods(database, settings)

@@ -1,0 +1,148 @@
+"""`vinops deals evaluate`: honest folds, what is left out, figures of ours and of the baselines, clear errors."""
+
+from __future__ import annotations
+
+import csv
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from deals import evaluate, learned
+from deals.cars import of_rows
+from tests import priced_cars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINE = {
+    "listing_id": "1", "title": "VW Golf 1.6 TDI", "make": "VW", "model": "Golf", "year": "2010.0", "month": "6.0",
+    "mileage_km": "180000.0", "fuel": "Дизел", "gearbox": "Ръчна", "body": "Хечбек", "power_hp": "105.0",
+    "color": "Черен", "price_bgn": "9779.15", "price_eur": "5000.0", "vat": "exempt",
+}  # fmt: skip
+
+
+def write(path: Path, lines: list[dict[str, str]], columns: tuple[str, ...] = evaluate.COLUMNS) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(lines)
+    return path
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, Any]:
+    return evaluate.evaluate(of_rows(priced_cars.market(1_200)))
+
+
+def test_ours_beats_the_baselines_where_words_and_comparables_say_something(figures: dict[str, Any]) -> None:
+    """Prices are off by 12 % by chance; the trim, which is worth 25 %, stands in the title alone."""
+    for group in evaluate.GROUPS:
+        ours = figures["ours"][group]
+        assert ours["mdape"] < 0.1
+        assert ours["mdape"] < figures["gradient_boosting"][group]["mdape"]
+        assert ours["mdape"] < figures["comparables"][group]["mdape"]
+        assert ours["within20"] > figures["gradient_boosting"][group]["within20"]
+        assert 0.76 < ours["coverage_p10_p90"] < 0.84
+
+
+def test_it_says_how_many_ads_are_covered(figures: dict[str, Any]) -> None:
+    assert figures["n"] == figures["ours"]["all"]["n"] == 1_200
+    assert 0 < figures["covered"] == figures["ours"]["covered"]["n"] <= figures["n"]
+    assert set(figures["ours"]["all"]) == {"n", "mdape", "within20", "coverage_p10_p90"}
+
+
+def test_ads_of_one_car_are_in_one_fold_whatever_the_order() -> None:
+    rows = [row._replace(car=row.listing_id // 3) for row in priced_cars.market(300)]
+    folds = learned.fold(of_rows(rows).car, 5, "seed")
+    assert all(len(set(folds[[row.car == car for row in rows]])) == 1 for car in range(100))
+    mixed = random.Random(1).sample(range(300), 300)  # not for secrets
+    assert np.array_equal(learned.fold(of_rows([rows[number] for number in mixed]).car, 5, "seed"), folds[mixed])
+    assert min(np.bincount(folds)) > 30
+
+
+def test_nothing_of_an_ad_s_price_is_in_its_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices of one fold are made ten times as high: what is said of that fold does not change."""
+    cars = of_rows(priced_cars.market(400))
+    said: list[np.ndarray] = []
+    monkeypatch.setattr(evaluate, "_figures", lambda found, *_: said.append(found) or {})
+    here = learned.fold(cars.car, 5, "evaluate") == 0
+    for factor in (0.0, np.log(10)):
+        cars.log_price[here] += factor
+        evaluate.evaluate(cars)
+    before, after = said[:3], said[3:]
+    for method, one, other in zip(evaluate.METHODS, before, after, strict=True):
+        assert np.array_equal(one[here], other[here], equal_nan=True), method
+        assert not np.array_equal(one[~here], other[~here], equal_nan=True), "the change proves nothing"
+
+
+def test_what_has_no_price_or_cannot_be_is_left_out_and_counted(tmp_path: Path) -> None:
+    bad: list[dict[str, str]] = [
+        {"price_eur": "5.62", "price_bgn": "11.0"}, {"price_eur": "", "price_bgn": ""}, {"year": ""}, {"model": ""},
+        {"year": "1066.0"}, {"title": "VW Golf на части"}, {"price_eur": "nan", "price_bgn": ""},
+    ]  # fmt: skip
+    lines = [LINE | {"listing_id": str(number)} | change for number, change in enumerate([{}, *bad, {}])]
+    cars, left_out = evaluate.read_file(write(tmp_path / "ads.csv", lines))
+    assert cars.ids.tolist() == [0, len(bad) + 1]
+    assert left_out == {"placeholder": 1, "no price": 2, "impossible": 3, "not a whole car": 1}
+
+
+def test_ads_are_read_in_our_words_and_prices_in_euro(tmp_path: Path) -> None:
+    lines = [
+        LINE,
+        LINE | {"listing_id": "2", "price_eur": "", "power_hp": "", "title": "VW Golf 105к.с"},
+        LINE | {"listing_id": "3", "make": "Зубр", "model": "X9", "title": "Зубр X9"},
+    ]
+    cars, _ = evaluate.read_file(write(tmp_path / "ads.csv", lines))
+    assert (cars.model[0], cars.fuel[0], cars.gearbox[0], cars.body[0]) == (
+        "Volkswagen Golf", "diesel", "manual", "hatchback",
+    )  # fmt: skip
+    assert np.exp(cars.log_price) == pytest.approx([5_000, 5_000, 5_000])
+    assert cars.power[1] == 105
+    assert cars.model[2] == "Зубр X9", "what no vocabulary knows stays as it is"
+
+
+def test_the_same_car_twice_is_one_car(tmp_path: Path) -> None:
+    lines = [LINE, LINE | {"listing_id": "2", "price_eur": "4900"}, LINE | {"listing_id": "3", "mileage_km": "90000"}]
+    cars, _ = evaluate.read_file(write(tmp_path / "ads.csv", lines))
+    assert cars.car.tolist() == [1, 1, 3]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(evaluate.EvaluateError, match=r"none\.csv cannot be read"):
+        evaluate.evaluate_file(tmp_path / "none.csv")
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "ads.csv").touch()
+    with pytest.raises(evaluate.EvaluateError, match="lacks the columns listing_id, title"):
+        evaluate.evaluate_file(tmp_path / "ads.csv")
+    with pytest.raises(evaluate.EvaluateError, match="holds no ad"):
+        evaluate.evaluate_file(write(tmp_path / "ads.csv", []))
+
+
+def test_a_file_with_other_columns(tmp_path: Path) -> None:
+    columns = tuple(name for name in evaluate.COLUMNS if name not in ("price_eur", "year"))
+    with pytest.raises(evaluate.EvaluateError, match="lacks the columns year, price_eur"):
+        evaluate.evaluate_file(write(tmp_path / "ads.csv", [LINE], columns))
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "ads.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(evaluate.EvaluateError, match="cannot be read as CSV"):
+        evaluate.evaluate_file(tmp_path / "ads.csv")
+
+
+def test_too_few_ads(tmp_path: Path) -> None:
+    with pytest.raises(evaluate.EvaluateError, match="1 ads with a usable price are too few: 200"):
+        evaluate.evaluate_file(write(tmp_path / "ads.csv", [LINE]))
+
+
+def test_the_report_names_all_figures(figures: dict[str, Any]) -> None:
+    text = "\n".join(evaluate.report(figures | {"left_out": {"placeholder": 3}}))
+    assert "1,200 ads in 5 folds" in text
+    assert "3 placeholder" in text
+    for method in ("ours", "gradient boosting", "comparables"):
+        assert f"{method}, all" in text
+        assert f"{method}, covered" in text

@@ -1,0 +1,351 @@
+"""One vocabulary for both ends of the market: makes, models, fuels, gearboxes, bodies, colours and regions.
+
+The words stand in vehicles.toml and vehicles_*.toml beside this module, read in 15 ms when they are first needed. A
+text is looked up by its key (vinops/spelling.py): as a name, as another name, as a pattern of letters and numbers, by
+its sound if it is in Cyrillic, as a name that the auction cut to ten characters, by the words that it begins with, and
+last by a careful guess, which says that it is one. What is not known is None.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from vinops.spelling import CACHED, is_cyrillic, key_of, misspelled, name_key, read, readings, sound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+How: TypeAlias = Literal["exact", "alias", "fuzzy"]
+Field: TypeAlias = Literal["fuel", "gearbox", "body", "colour", "region"]
+Table: TypeAlias = "Mapping[str, tuple[str, bool]]"
+"""Our words by key, and whether the key is their own name."""
+
+HERE: Final = Path(__file__).parent
+CUT: Final = 10  # characters that the auction leaves of a name, less one if the last is a blank
+LONGEST_NAME: Final = 5  # words
+LONGEST_TITLE: Final = 80  # characters of it that are looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """What a text stands for in our words. `score` is 1.0, but for a guess: the share of it that is right."""
+
+    value: str
+    how: How
+    score: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMatch(Match):
+    """A model: `value` is make and model, `family` make and family or the model again, `make` the make that builds it.
+
+    The make is not always the one that was asked for: a Dodge RAM 1500 is a RAM.
+    """
+
+    make: str
+    family: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    make: str
+    name: str
+    family: str
+
+    def match(self, how: How, score: float = 1.0) -> ModelMatch:
+        make = self.make
+        return ModelMatch(
+            value=f"{make} {self.name}", how=how, score=score, make=make, family=f"{make} {self.family or self.name}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Make:
+    """A make with its models by folded name; `exact` are those whose own name that is."""
+
+    name: str
+    keys: tuple[str, ...]
+    models: dict[str, _Model] = field(default_factory=dict)
+    exact: set[str] = field(default_factory=set)
+    careful: frozenset[str] = frozenset()
+    numbers: tuple[tuple[re.Pattern[str], str, str], ...] = ()
+    cut: dict[str, _Model] = field(default_factory=dict)
+    sounds: dict[str, _Model] = field(default_factory=dict)
+
+
+def make(text: str) -> Match | None:
+    """Return the make that a text names, or that it begins with: «CHEVROLET TRUCK/VAN» is a Chevrolet."""
+    return _make(text)
+
+
+def make_in(title: str) -> Match | None:
+    """Return the make that a title begins with, none of them guessed."""
+    for words in read(title[:LONGEST_TITLE]):
+        for end in range(min(len(words), LONGEST_NAME), 0, -1):
+            if found := _named(_makes()[0], key_of(words[:end])):
+                return found
+    return None
+
+
+def model(make: str, text: str, *, title: str = "") -> ModelMatch | None:
+    """Return the model of a make (in our spelling) that a text names.
+
+    A title begins with make and model. It helps where the text is not the whole name, as when the list took one word
+    for it: «Land» of a «Land Cruiser 120», «ML» of an «ML 320»; and it says what a text does not.
+    """
+    about = _about(make)
+    if about is None:
+        return None
+    found, key = _model(make, text)
+    if title:
+        better, whole = _model_in(about, title)
+        if better is not None and (found is None or (whole != key and whole.startswith(key))):
+            return better
+    return found or _guessed_model(make, text)
+
+
+def fuel(text: str) -> Match | None:
+    """Return what an engine runs on: gasoline, diesel, hybrid, plug-in hybrid, electric, lpg, cng or hydrogen."""
+    return _word("fuel", text)
+
+
+def gearbox(text: str) -> Match | None:
+    """Return manual, automatic or semi-automatic."""
+    return _word("gearbox", text)
+
+
+def body(text: str) -> Match | None:
+    """Return sedan, hatchback, estate, coupe, convertible, suv, van, pickup, mpv or limousine."""
+    return _word("body", text)
+
+
+def colour(text: str) -> Match | None:
+    """Return a colour in English: «dark grey»."""
+    return _word("colour", text)
+
+
+def region(text: str) -> Match | None:
+    """Return a district of Bulgaria as people call it, without «обл.»: «София»; or «Извън страната»."""
+    return _word("region", re.sub(r"^\W*(?:обл|общ)(?:аст|ина|\.)\s*", "", text.strip(), flags=re.IGNORECASE))
+
+
+# What stands in the files
+
+
+@cache
+def _words() -> Mapping[str, Table]:
+    """Return our words by field."""
+    tables: dict[str, dict[str, tuple[str, bool]]] = {}
+    for name, table in _read("vehicles.toml").items():
+        tables[name] = {}
+        for value, others in table.items():
+            for other in others:
+                tables[name].setdefault(name_key(other), (value, False))
+        tables[name] |= {name_key(value): (value, True) for value in table}
+    return tables
+
+
+@cache
+def _makes() -> tuple[Table, Mapping[str, Any]]:
+    """Return the makes, and what the files say of each."""
+    told: dict[str, Any] = {}
+    for path in sorted(HERE.glob("vehicles_*.toml")):
+        told |= _read(path.name)
+    keys: dict[str, tuple[str, bool]] = {}
+    for name, about in told.items():
+        for other in about.get("names", ()):
+            keys.setdefault(name_key(other), (name, False))
+    return keys | {name_key(name): (name, True) for name in told}, told
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((HERE / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _about(make: str) -> _Make | None:
+    """Return a make with its models, put together when it is first asked for."""
+    keys, told = _makes()
+    if make not in told:
+        return None
+    said = told[make]
+    families = {model: family for family, models in said.get("families", {}).items() for model in models}
+    names = [" ".join(name.split()) for name in said["models"].split(",")]
+    about = _Make(
+        name=make,
+        keys=tuple(sorted((key for key, (name, _) in keys.items() if name == make), key=len, reverse=True)),
+        careful=frozenset(said.get("careful", ())),
+        numbers=tuple(
+            (re.compile(pattern["is"]), pattern["model"], pattern.get("family", ""))
+            for pattern in said.get("numbers", ())
+        ),
+    )
+    spelled: list[tuple[str, _Model]] = []
+    for name in names:
+        spelled.append((name, _Model(make=make, name=name, family=families.get(name, ""))))
+        about.exact.add(name_key(name))
+    for name, others in said.get("also", {}).items():
+        spelled += [(other, _Model(make=make, name=name, family=families.get(name, ""))) for other in others]
+    for other_make, others in said.get("elsewhere", {}).items():
+        for other in others:
+            if (found := _model(other_make, other)[0]) is None:
+                raise ValueError(f"{make}: {other} is no model of {other_make}")
+            name, family = (text.removeprefix(f"{other_make} ") for text in (found.value, found.family))
+            spelled += [
+                (spelling, _Model(make=other_make, name=name, family=family))
+                for spelling in (other, f"{other_make} {other}")
+            ]
+    for spelling, each in spelled:
+        about.models.setdefault(name_key(spelling), each)
+    _index(about, spelled)
+    return about
+
+
+def _index(about: _Make, spelled: Sequence[tuple[str, _Model]]) -> None:
+    """Note names by what the auction leaves of them and by their sound, unless two models share it.
+
+    A name that the others only go on from has it: «CONTINENTA» is a Continental, not one of its kinds.
+    """
+    shared: set[tuple[int, str]] = set()
+    first: dict[str, str] = {}
+    for spelling, each in sorted(spelled, key=lambda pair: len(pair[0])):
+        key = sound(name_key(spelling))
+        if about.sounds.setdefault(key, each) != each:
+            shared.add((0, key))
+        if len(spelling) > CUT:
+            key = name_key(spelling[:CUT])
+            if about.cut.setdefault(key, each) != each and not spelling.startswith(first[key]):
+                shared.add((1, key))
+            first.setdefault(key, spelling)
+    for table, key in shared:
+        del (about.sounds, about.cut)[table][key]
+
+
+# Looking up
+
+
+@lru_cache(maxsize=CACHED)
+def _word(name: Field, text: str) -> Match | None:
+    table = _words()[name]
+    keys = [key_of(words) for words in readings(text)]
+    for key in keys:
+        if key in table:
+            return _named(table, key)
+    return _guessed(table, keys[-1])
+
+
+@lru_cache(maxsize=CACHED)
+def _make(text: str) -> Match | None:
+    table = _makes()[0]
+    for words in readings(text):
+        for end in range(min(len(words), LONGEST_NAME), 0, -1):
+            if found := _named(table, key_of(words[:end])):
+                return found if end == len(words) else replace(found, how="alias")
+    key = key_of(readings(text)[-1])
+    if is_cyrillic(text):
+        heard = sound(key)
+        sounding = {value for other, (value, _) in table.items() if sound(other) == heard}
+        if len(sounding) == 1:
+            return Match(value=sounding.pop(), how="alias")
+    return _guessed(table, key)
+
+
+def _named(table: Table, key: str) -> Match | None:
+    found = table.get(key)
+    return None if found is None else Match(value=found[0], how="exact" if found[1] else "alias")
+
+
+def _guessed(table: Table, key: str) -> Match | None:
+    guess = misspelled(key, {other: value for other, (value, _) in table.items()})
+    return None if guess is None else Match(value=guess[0], how="fuzzy", score=guess[1])
+
+
+@lru_cache(maxsize=CACHED)
+def _model(make: str, text: str) -> tuple[ModelMatch | None, str]:
+    """Return the model that a text names or begins with, none guessed, and the key that was found or looked for."""
+    about = _about(make)
+    if about is None:
+        return None, ""
+    ways = readings(text)
+    for words in ways:
+        if words and (found := _exactly(about, key := key_of(words))):
+            return found, key
+    if is_cyrillic(text):
+        found, key = _sounding(about, ways[-1])
+        if found:
+            return found, key
+    if CUT - 1 <= len(text.strip()) <= CUT and (each := about.cut.get(key := key_of(ways[0]))):
+        return each.match("alias"), key
+    for words in ways:
+        found, key = _beginning(about, words[:-1])
+        if found:
+            return replace(found, how="alias"), key
+    return None, key_of(ways[0])
+
+
+def _model_in(about: _Make, title: str) -> tuple[ModelMatch | None, str]:
+    """Return the model that a title names behind its make, or at its beginning: «Range Rover Sport» names both."""
+    words: Sequence[str] = ()
+    behind = 0
+    for words in read(title[:LONGEST_TITLE]):
+        ends = range(min(len(words), LONGEST_NAME), 0, -1)
+        behind = next((end for end in ends if key_of(words[:end]) in about.keys), 0)
+        for rest in (words[behind:], words) if behind else (words,):
+            found, key = _beginning(about, rest, in_title=True)
+            if found:
+                return found, key
+    return _sounding(about, words[behind:]) if words and is_cyrillic(title) else (None, "")
+
+
+def _beginning(about: _Make, words: Sequence[str], *, in_title: bool = False) -> tuple[ModelMatch | None, str]:
+    """Return the longest name of a model that words begin with."""
+    for end in range(min(len(words), LONGEST_NAME), 0, -1):
+        key = key_of(words[:end])
+        found = _exactly(about, key)
+        if found and not (in_title and found.value.removeprefix(f"{about.name} ") in about.careful):
+            return found, key
+    return None, ""
+
+
+def _sounding(about: _Make, words: Sequence[str]) -> tuple[ModelMatch | None, str]:
+    """Return the longest name of a model that words begin with by their sound."""
+    for end in range(min(len(words), LONGEST_NAME), 0, -1):
+        if each := about.sounds.get(sound(key := key_of(words[:end]))):
+            return each.match("alias"), key
+    return None, ""
+
+
+def _exactly(about: _Make, key: str) -> ModelMatch | None:
+    """Return the model that a key is a name of, with or without its make, or whose pattern it fits."""
+    found = about.models.get(key)
+    if found:
+        return found.match("exact" if key in about.exact and found.make == about.name else "alias")
+    for pattern, name, family in about.numbers:
+        if fits := pattern.fullmatch(key):
+            groups = [group.upper() for group in fits.groups() if group is not None]
+            each = _Model(make=about.name, name=name.format(*groups), family=family.format(*groups))
+            return each.match("exact" if key == name_key(each.name) else "alias")
+    for prefix in about.keys:
+        rest = key.removeprefix(prefix)
+        if rest and rest != key and (behind := _exactly(about, rest.lstrip("_"))):
+            return behind
+    return None
+
+
+@lru_cache(maxsize=CACHED)
+def _guessed_model(make: str, text: str) -> ModelMatch | None:
+    about = _about(make)
+    if about is None:
+        return None
+    models = {f"{each.make} {each.name}": each for each in about.models.values()}
+    values = {key: f"{each.make} {each.name}" for key, each in about.models.items()}
+    words = readings(text)[-1]
+    for end in range(min(len(words), LONGEST_NAME), 0, -1):
+        if guess := misspelled(key_of(words[:end]), values):
+            return models[guess[0]].match("fuzzy", guess[1])
+    return None
