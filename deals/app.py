@@ -44,6 +44,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_concurrency": 4,
         "worker_prefetch_multiplier": 1,  # who has messages in hand that others could work on only delays them
         "worker_max_tasks_per_child": 100,
+        "worker_lost_wait": 1.0,  # 10 by default: so long a process that was killed takes its place away from the next
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a broker that is being restarted comes back

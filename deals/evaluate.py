@@ -140,6 +140,8 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
+            if reader.fieldnames is None:
+                raise EvaluateError(f"{path} is empty: its first line names the columns {', '.join(COLUMNS)}")
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise EvaluateError(f"{path} lacks the columns {', '.join(missing)}")

@@ -1,0 +1,168 @@
+"""`vinops deals …` as an operator uses it: with real ads in a real database, as processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.deal_ads import insert_ads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from psycopg import Connection
+
+COLUMNS = (
+    *("listing_id", "title", "make", "model", "year", "month", "mileage_km", "fuel", "gearbox", "body", "power_hp"),
+    *("color", "price_bgn", "price_eur", "vat"),
+)
+
+
+def deals(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `vinops deals …`."""
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", "deals", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def market(database: Connection[Any]) -> list[int]:
+    """Three hundred ads that wait, two of them bargains, one of which is crashed."""
+    ids = insert_ads(database, 300)
+    good = insert_ads(database, 1, first=300)
+    crashed = insert_ads(database, 1, first=305, description="Катастрофирал в предната част.")
+    for (listing,) in (good, crashed):
+        database.execute(
+            "update listings set make_text = 'VW', model_text = 'Golf', title = 'VW Golf', year = 2016, month = 6,"
+            " mileage_km = 140000, fuel = 'Дизелов', gearbox = 'Ръчна', price_eur = 3900, price = 3900, power_hp = 110,"
+            " body = 'Хечбек' where id = %s",
+            [listing],
+        )
+    return [*good, *crashed, *ids]
+
+
+def test_run_takes_every_ad_through_all_stages_and_tells_of_the_deal(
+    environment: dict[str, str], market: list[int], database: Connection[Any], settings: Any
+) -> None:
+    good, crashed = market[:2]
+    done = deals(environment, "run", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert [(row["stage"], row["done"]) for row in said["stages"]] == [
+        ("normalize", len(market)),
+        ("price", len(market)),
+        ("score", len(market)),
+    ]
+    assert said["waiting"] == {"normalize": 0, "price": 0, "score": 0}
+    assert said["notify"]["sent"] >= 1
+    approved = {row[0] for row in database.execute("select listing_id from scores where is_approved").fetchall()}
+    assert good in approved
+    assert crashed not in approved
+    told = database.execute("select listing_id, state, is_dry_run from notifications").fetchall()
+    assert (good, "sent", True) in told
+    log = (settings.log_dir / "deals.log").read_text()
+    assert "Score: " in log
+    assert "dry run" in log
+    again = json.loads(deals(environment, "run", "--json").stdout)
+    assert [row["done"] for row in again["stages"]] == [0, 0, 0]
+    assert again["notify"]["sent"] == 0
+    rescored = json.loads(deals(environment, "run", "--again", "--no-post", "--json").stdout)
+    assert [row["done"] for row in rescored["stages"]] == [0, len(market), len(market)]
+    assert rescored["notify"] == {}
+
+
+def test_top_and_show_say_why(environment: dict[str, str], market: list[int]) -> None:
+    good, crashed = market[:2]
+    assert "no ad has been scored yet" in deals(environment, "top").stderr
+    assert deals(environment, "run", "--no-post").returncode == 0
+    best = json.loads(deals(environment, "top", "--limit", "3", "--json").stdout)
+    assert len(best) == 3
+    assert best[0]["listing_id"] == good
+    assert any("below" in reason for reason in best[0]["reasons"])
+    shown = deals(environment, "top", "--limit", "1").stdout
+    assert "VW Golf, 2016" in shown
+    assert "worth about" in shown
+    assert "comparable cars" in shown
+    one = json.loads(deals(environment, "show", str(crashed), "--json").stdout)[0]
+    assert "Катастрофирал" in json.dumps(one, ensure_ascii=False)
+    assert "is_comparable" in json.dumps(one)
+    plain = deals(environment, "show", str(good))
+    assert plain.returncode == 0
+    assert "VW Golf" in plain.stdout
+
+
+@pytest.mark.parametrize(("listing", "code"), [("999999", 1), ("abc", 2), ("-1", 2), ("1; drop table lots", 2)])
+def test_show_refuses_what_is_no_ad(environment: dict[str, str], listing: str, code: int) -> None:
+    done = deals(environment, "show", "--", listing)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_words_are_listed_with_the_most_frequent_first(
+    environment: dict[str, str], market: list[int], database: Connection[Any]
+) -> None:
+    database.execute(
+        "update listings set make_text = 'Коликоли', title = 'Коликоли 5' where id = any(%s)", [market[2:9]]
+    )
+    database.execute(
+        "update listings set model_text = 'Ксантоп', title = 'VW Ксантоп' where id = any(%s)", [market[12:14]]
+    )
+    assert deals(environment, "run", "--no-post").returncode == 0
+    rows = json.loads(deals(environment, "unknowns", "--json").stdout)
+    assert (rows[0]["text"], rows[0]["ads"]) == ("Коликоли", 7)
+    assert any(row["text"].endswith("Ксантоп") for row in rows)
+    assert len(json.loads(deals(environment, "unknowns", "--limit", "1", "--json").stdout)) == 1
+
+
+def test_ads_that_were_given_up_are_shown_and_tried_again(
+    environment: dict[str, str], market: list[int], database: Connection[Any]
+) -> None:
+    assert "no ad was given up" in deals(environment, "dead").stderr
+    database.execute(
+        "update ops.deal_outbox set dead_at = now(), error = 'it made no sense', attempts = 6 where listing_id = %s",
+        [market[0]],
+    )
+    rows = json.loads(deals(environment, "dead", "--json").stdout)
+    assert [(row["listing_id"], row["stage"], row["error"]) for row in rows] == [
+        (market[0], "normalize", "it made no sense")
+    ]
+    assert "1 are to be tried again" in deals(environment, "dead", "--retry").stderr
+    assert json.loads(deals(environment, "run", "--no-post", "--json").stdout)["stages"][0]["done"] == len(market)
+
+
+def test_training_needs_enough_ads_and_says_so(environment: dict[str, str], market: list[int]) -> None:
+    assert market
+    assert deals(environment, "run", "--no-post").returncode == 0
+    said = json.loads(deals(environment, "train", "--json").stdout)
+    assert said["trained"] is False
+    assert "1000" in said["reason"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "no such file"),
+        ("", "empty"),
+        ("a,b\n1,2\n", "title"),
+        (",".join(COLUMNS) + "\n", "holds no ad"),
+    ],
+)
+def test_evaluate_says_what_is_wrong_with_a_file(
+    environment: dict[str, str], tmp_path: Path, content: str | None, told: str
+) -> None:
+    file = tmp_path / "ads.csv"
+    if content is not None:
+        file.write_text(content)
+    done = deals(environment, "evaluate", str(file), "--json")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert told in done.stderr.lower()
+    assert "Traceback" not in done.stderr
