@@ -30,6 +30,7 @@ QUICK_ROWS = 20_000
 FEW_RUNS = 3
 LOADS = tuple(loads.LOADS)
 OTHERS = tuple(others.TITLES)
+NAMES = (*LOADS, *OTHERS, *photos.PARTS)
 
 
 @dataclass(kw_only=True)
@@ -65,9 +66,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--others", action="store_true", help="part: other writers on the same file")
     top.add_argument("--photos", action="store_true", help="part: the photo crawl, its requests, gaps and memory")
     top.add_argument("--market", action="store_true", help="part: the market crawl, its requests and statements")
-    names = f"{', '.join((*LOADS, *OTHERS))}"
     top.add_argument(
-        "--only", nargs="+", choices=(*LOADS, *OTHERS), metavar="NAME", default=[], help=f"of a part only: {names}"
+        "--only", nargs="+", choices=NAMES, metavar="NAME", default=[], help=f"of a part only: {', '.join(NAMES)}"
     )
     top.add_argument("--rows", type=count, metavar="N", help=f"lots in the first file ({ROWS:,})")
     top.add_argument("--runs", type=count, metavar="N", help="pairs of unit and command (5; of the other parts 3)")
@@ -132,14 +132,20 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "photos" in parts:  # last: it needs boto3 here, and the peak of this process counts into those of its children
         size = photos.QUICK if options.quick else photos.FULL
         pairs = options.runs or (2 if options.quick else FEW_RUNS)
-        measured.photos = photos.measure(server, folder, size, pairs)
+        measured.photos = photos.measure(server, folder, size, pairs, parts["photos"])
         measured.about["photos"] = f"{size.lots} lots, {photos.photos_of(size.lots):,} photos"
     return measured
 
 
 def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
     """Return the names to measure of each part that was asked for, all parts if none was."""
-    known: dict[str, Sequence[str]] = {"loads": LOADS, "growth": (), "others": OTHERS, "market": (), "photos": ()}
+    known: dict[str, Sequence[str]] = {
+        "loads": LOADS,
+        "growth": (),
+        "others": OTHERS,
+        "market": (),
+        "photos": photos.PARTS,
+    }
     named = {part: [name for name in names if name in options.only] for part, names in known.items()}
     asked = [part for part in known if getattr(options, part) or named[part]] or list(known)
     return {part: named[part] or list(known[part]) for part in asked}

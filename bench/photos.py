@@ -306,27 +306,33 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "scrapy", "crawl", "lot_photos", "-a", "batch=100000", *arguments]
 
 
-def measure(server: Server, folder: Path, size: Size, runs: int) -> Photos:
-    """Measure all of it. Raises BenchFailed, ProcessFailed."""
+def measure(server: Server, folder: Path, size: Size, runs: int, parts: Sequence[str]) -> Photos:
+    """Measure these PARTS. Raises BenchFailed, ProcessFailed."""
     found = Photos()
     with source() as photos, bucket() as store:
         crawls = Crawls(server, photos, store)
-        found.races = races(crawls, folder, size, runs)
-        found.steps = steps(crawls, folder, size, found.races)
-        found.asked = asked(crawls, size)
-        found.gaps = [*gaps(crawls, size, processes=1), *gaps(crawls, size, processes=2)]
-        found.memory = memory(crawls, size)
+        names = [name for name, (part, *_) in RACES.items() if part in parts]
+        found.races = races(crawls, folder, size, runs, names)
+        if set(RACES) == set(names):
+            found.steps = steps(crawls, folder, size, found.races)
+        if "asked" in parts:
+            found.asked = asked(crawls, size)
+        if "gaps" in parts:
+            found.gaps = [*gaps(crawls, size, processes=1), *gaps(crawls, size, processes=2)]
+        if "memory" in parts:
+            found.memory = memory(crawls, size)
     return found
 
 
-def races(crawls: Crawls, folder: Path, size: Size, runs: int) -> dict[str, Race]:
-    """Run the crawl beside the stock pipelines, in alternation, and count what each stored."""
+def races(crawls: Crawls, folder: Path, size: Size, runs: int, names: Sequence[str]) -> dict[str, Race]:
+    """Run the crawl beside these stock pipelines, in alternation, and count what each stored."""
     template = crawls.prepare(size.lots)
     lists = lists_of(crawls, folder, size.lots)
     photos = photos_of(size.lots)
-    found = {name: Race(name=name, photos=photos) for name in RACES}
+    found = {name: Race(name=name, photos=photos) for name in names}
     for _ in range(runs):
-        for name, (kind, to_bucket) in RACES.items():
+        for name in names:
+            _, kind, to_bucket = RACES[name]
             unit = stock_run(crawls, folder, lists, kind, photos, to_bucket=to_bucket)
             place = crawls.place(template)
             ours = crawls.crawl(place, to_bucket=to_bucket)
@@ -344,12 +350,14 @@ def races(crawls: Crawls, folder: Path, size: Size, runs: int) -> dict[str, Race
     return found
 
 
-RACES: Mapping[str, tuple[str, bool]] = {
-    "ImagesPipeline": ("images", False),
-    "FilesPipeline s3://": ("files", True),
-    "FilesPipeline": ("files", False),
+RACES: Mapping[str, tuple[str, str, bool]] = {
+    "ImagesPipeline": ("photos_images", "images", False),
+    "FilesPipeline s3://": ("photos_bucket", "files", True),
+    "FilesPipeline": ("photos_files", "files", False),
 }
-"""The stock pipelines by name: its kind in bench.photo_spiders, and whether it stores in the bucket."""
+"""The stock pipelines by name: its part, its kind in bench.photo_spiders, and whether it stores in the bucket."""
+PARTS = (*(part for part, _, _ in RACES.values()), "asked", "gaps", "memory")
+"""What --only knows of the photos. The steps go with all three races."""
 
 
 def stock_run(crawls: Crawls, folder: Path, lists: Path, kind: str, photos: int, *, to_bucket: bool) -> Finished:

@@ -1,8 +1,9 @@
 """PUT for the bucket: signed and sent with botocore's own parts, without the way through its client.
 
 A photo is one PUT, and nearly all that a crawl asks of the bucket. The client builds each request from the model of S3,
-looks its endpoint up by rules, and tells some twelve listeners of it: of 1.7 ms of processor for 180 kB that is 0.7, and
-Python's lock is held through it. Here the request is what it always is. What comes back is told as the client tells it.
+looks its endpoint up by rules, and tells some twelve listeners of it. Of 1.7 ms of processor for 200 kB that is 0.75
+(AMD EPYC, 2026-11-25), and other threads wait for Python's lock meanwhile. The request is the same without, and what
+goes wrong is raised and tried again as the client does.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Puts:
                 if is_last or status not in PASSING:
                     raise ClientError(self._parsed(status, answer, found), "PutObject")
                 scale = 1.0 if status in THROTTLED else scale
-            self._sleep(random.random() * min(scale * 2 ** (attempt - 1), LONGEST_PAUSE))  # noqa: S311 # to be apart
+            self._sleep(random.random() * min(scale * 2 ** (attempt - 1), LONGEST_PAUSE))  # to be apart
 
     def close(self) -> None:
         """Close the connections."""

@@ -12,7 +12,7 @@ import os
 import re
 from base64 import b64encode
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import boto3  # type: ignore[import-untyped]

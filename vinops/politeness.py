@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import re
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +21,7 @@ from vinops.config import PACES
 from vinops.database import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from psycopg_pool import AsyncConnectionPool
 
@@ -117,6 +119,30 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return min(max(seconds, 0.0), DAY)
 
 
+class Departures:
+    """When requests of this process really went out. Places are a gap apart exactly, but who waits for one wakes late
+    when the loop or the machine is busy, by 20 ms at times (2026-11-25): the next, on time, would come too early."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """Know of none yet."""
+        self._clock = clock
+        self._sleep = sleep
+        self._last: dict[str, float] = {}
+
+    async def leave(self, host: str, seconds: float, gap: float) -> float:
+        """Return in `seconds`, when the place begins, or `gap` seconds after the last request that left, whichever is
+        later; return how long that took. Of several who wait, each leaves a gap after the one before."""
+        began = self._clock()
+        while (left := max(began + seconds, self._last.get(host, -math.inf) + gap) - self._clock()) > 0:
+            await self._sleep(left)
+        self._last[host] = self._clock()
+        return self._last[host] - began
+
+
 class Budgets:
     """The budgets as one crawl asks for them. Methods raise DatabaseError without a connection, and psycopg's errors
     if it breaks under them.
@@ -150,7 +176,7 @@ class Budgets:
         if not gap >= 0:
             raise ValueError(f"a gap is 0 seconds or more, not {gap}")
         key = host, float(gap)
-        place = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting[key].append(place)
         if key not in self._asking:
             self._asking[key] = asyncio.ensure_future(self._ask(*key))
