@@ -13,6 +13,7 @@ import pytest
 from standin.photo_server import PhotoServer
 from tests.photo_crawls import Crawled, Crawls, Database
 from vinops import politeness
+from vinops_scrapy.middlewares import SPARE
 from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def test_three_crawls_at_once_share_one_budget(crawls: Crawls) -> None:
     ):
         starts = [at - gap for at in reserved(crawls, host)]
         assert len(starts) == len(arrived), "a request without its place in the budget"
-        assert min(later - sooner for sooner, later in pairwise(starts)) > gap - 1e-5, host
+        assert min(later - sooner for sooner, later in pairwise(starts)) > gap * (1 + SPARE) - 1e-5, host
         # On a busy machine requests come late and bunched up; that the nth is never early holds on any.
         assert all(at > start - PAST for start, at in zip(starts, arrived, strict=True)), host
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from vinops.politeness import Departures
+from vinops_scrapy import middlewares
 
 HOST = "cs.copart.com"
 GAP = 0.5
@@ -91,3 +94,32 @@ def test_without_a_gap_nobody_waits() -> None:
         return [await leaving.leave(HOST, 0.0, 0.0) for _ in range(3)]
 
     assert asyncio.run(work()) == [0.0, 0.0, 0.0]
+
+
+def test_a_crawl_asks_for_places_with_something_to_spare_and_leaves_a_gap_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(0.2)
+    leaving = departures(clock)
+    asked: list[tuple[str, float]] = []
+    stats: dict[str, float] = {}
+    places = [1000.0, 1000.5, 1001.0]
+
+    async def reserve(host: str, gap: float) -> float:
+        asked.append((host, gap))
+        return max(places.pop(0) - clock.now, 0.0)
+
+    monkeypatch.setattr(middlewares, "budgets", lambda _: SimpleNamespace(reserve=reserve))
+    monkeypatch.setattr(middlewares, "departures", lambda _: leaving)
+    crawler: Any = SimpleNamespace(stats=SimpleNamespace(get_value=stats.get, set_value=stats.__setitem__))
+
+    async def work() -> list[float]:
+        times = []
+        for _ in range(3):
+            await middlewares.wait(crawler, HOST, GAP)
+            times.append(clock.now - 1000.0)
+        return times
+
+    assert asyncio.run(work()) == pytest.approx([0.0, 0.7, 1.2])
+    assert asked == [(HOST, GAP * 1.01)] * 3
+    assert stats["budget/waited_seconds"] == pytest.approx(1.2)
