@@ -98,22 +98,12 @@ def async_pool(
     """
     import asyncio
     import logging
-    from select import POLLIN, poll
 
     from psycopg import AsyncConnection
     from psycopg.rows import TupleRow
     from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
     class Pool(AsyncConnectionPool[AsyncConnection[TupleRow]]):
-        @staticmethod
-        async def check_silent(connection: AsyncConnection[TupleRow]) -> None:
-            """Ask the server only if the connection has something to say: between two statements that is the end of
-            it, or a notice. Asking each time is a round trip for each use: half the time of a place in a budget."""
-            ready = poll()
-            ready.register(connection.fileno(), POLLIN)
-            if ready.poll(0):
-                await Pool.check_connection(connection)
-
         async def getconn(self, timeout: float | None = None) -> AsyncConnection[TupleRow]:  # noqa: ASYNC109 # theirs
             try:
                 return await super().getconn(timeout)
@@ -135,7 +125,7 @@ def async_pool(
         max_size=size,
         open=False,
         timeout=READY_SECONDS,
-        check=Pool.check_silent,
+        check=Pool.check_connection,
         name=application,
     )
 
