@@ -43,6 +43,7 @@ QUICK_ROWS = 20_000
 FEW_RUNS = 3
 LOADS = tuple(loads.LOADS)
 OTHERS = tuple(others.TITLES)
+NAMES = (*LOADS, *OTHERS, *photos.PARTS)
 
 
 @dataclass(kw_only=True)
@@ -80,9 +81,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--photos", action="store_true", help="part: the photo crawl, its requests, gaps and memory")
     top.add_argument("--market", action="store_true", help="part: the market crawl, its requests and statements")
     top.add_argument("--deals", action="store_true", help="part: ads through all stages, and the estimates")
-    names = f"{', '.join((*LOADS, *OTHERS))}"
     top.add_argument(
-        "--only", nargs="+", choices=(*LOADS, *OTHERS), metavar="NAME", default=[], help=f"of a part only: {names}"
+        "--only", nargs="+", choices=NAMES, metavar="NAME", default=[], help=f"of a part only: {', '.join(NAMES)}"
     )
     top.add_argument("--rows", type=count, metavar="N", help=f"lots in the first file ({ROWS:,})")
     top.add_argument("--runs", type=count, metavar="N", help="pairs of unit and command (5; of the other parts 3)")
@@ -151,7 +151,7 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "photos" in parts:  # last: it needs boto3 here, and the peak of this process counts into those of its children
         size = photos.QUICK if options.quick else photos.FULL
         pairs = options.runs or (2 if options.quick else FEW_RUNS)
-        measured.photos = photos.measure(server, folder, size, pairs)
+        measured.photos = photos.measure(server, folder, size, pairs, parts["photos"])
         measured.about["photos"] = f"{size.lots} lots, {photos.photos_of(size.lots):,} photos"
     return measured
 
@@ -164,7 +164,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "others": OTHERS,
         "market": (),
         "deals": (),
-        "photos": (),
+        "photos": photos.PARTS,
     }
     named = {part: [name for name in names if name in options.only] for part, names in known.items()}
     asked = [part for part in known if getattr(options, part) or named[part]] or list(known)

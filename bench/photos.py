@@ -1,6 +1,7 @@
 """What the photos cost: the crawl beside Scrapy's own pipelines, its requests, its gaps and its memory.
 
 Source, database and store are processes of their own on loopback, so what they use of the machine falls on both sides.
+The bucket is the stand-in's, lean, for both: moto's server would be most of what is measured (bench/README.md).
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ import psycopg
 from bench.pairs import Pair, say
 from bench.processes import Finished, ProcessFailed, run
 from bench.server import BenchFailed, Place, Server
-from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
 from vinops import config
 from vinops.politeness import Pace, pace
 
+BUCKET = "bucket-of-the-bench"
+KEY_ID = "key-id-of-the-bench"
+SECRET = "secret-key-of-the-bench"
 FIRST_LOT = 45_000_001
 SEED = 1
 SPEED = 10.0
@@ -141,41 +144,87 @@ class Photos:
     memory: Memory | None = None
 
 
-class Source:
-    """The stand-in's photo side as a process."""
+class StandIn:
+    """A stand-in as a process."""
+
+    def __init__(self, root: str) -> None:
+        """Take the address of its control side."""
+        self._root = root
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return what was asked since it was last forgotten."""
+        found: list[dict[str, Any]] = self._control("requests")
+        return found
+
+    def forget(self) -> None:
+        """Forget what was asked."""
+        self._control("requests", method="DELETE")
+
+    def _control(self, name: str, *, method: str = "GET") -> Any:
+        with urllib.request.urlopen(urllib.request.Request(f"{self._root}/control/{name}", method=method)) as answer:
+            return json.load(answer)
+
+
+class Source(StandIn):
+    """The stand-in's photo side."""
 
     def __init__(self, addresses: Mapping[str, str]) -> None:
         """Take the addresses that it printed."""
+        super().__init__(addresses["api_url"])
         self.addresses = addresses
 
     def list_url(self, lot: int) -> str:
         """Return what the feed's Image URL holds."""
         return f"{self.addresses['api_url']}/v1/lotImages/{lot}?country=us&brand=cprt&yardNumber=1"
 
-    def requests(self) -> list[dict[str, Any]]:
-        """Return what was asked since it was last forgotten."""
-        with urllib.request.urlopen(f"{self.addresses['api_url']}/control/requests") as answer:
-            found: list[dict[str, Any]] = json.load(answer)
-        return found
 
-    def forget(self) -> None:
-        """Forget what was asked."""
-        address = f"{self.addresses['api_url']}/control/requests"
-        urllib.request.urlopen(urllib.request.Request(address, method="DELETE")).close()
+class Bucket(StandIn):
+    """The stand-in's bucket, which keeps objects in memory."""
+
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        """Take the address that it printed."""
+        super().__init__(addresses["endpoint"])
+        self.endpoint = addresses["endpoint"]
+
+    def count(self) -> int:
+        """Return how many objects it holds."""
+        return int(self._control("objects")["objects"])
+
+    def empty(self) -> None:
+        """Forget all objects and requests."""
+        self._control("objects", method="DELETE")
+        self.forget()
+
+    def puts(self) -> int:
+        """Return how many objects were put since it was last emptied."""
+        return sum(request["method"] == "PUT" and request["status"] == 200 for request in self.requests())
 
 
 @contextmanager
 def source() -> Iterator[Source]:
-    """Run the stand-in until the block ends."""
-    command = [sys.executable, "-m", "standin.photos", "serve", "--seed", str(SEED)]
-    command += ["--empty-every", "0", "--none-every", "0"]
+    """Run the stand-in's photo side until the block ends."""
+    with stand_in("photos", "--seed", str(SEED), "--empty-every", "0", "--none-every", "0") as addresses:
+        yield Source(addresses)
+
+
+@contextmanager
+def bucket() -> Iterator[Bucket]:
+    """Run the stand-in's bucket until the block ends."""
+    with stand_in("bucket", "--bucket", BUCKET) as addresses:
+        yield Bucket(addresses)
+
+
+@contextmanager
+def stand_in(name: str, *options: str) -> Iterator[Mapping[str, str]]:
+    """Run a stand-in until the block ends; yield the addresses that it printed."""
+    command = [sys.executable, "-m", f"standin.{name}", "serve", *options]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise BenchFailed("the stand-in of the photo side did not start")
-        yield Source(json.loads(line))
+            raise BenchFailed(f"the stand-in {name} did not start")
+        yield json.loads(line)
     finally:
         process.terminate()
         process.wait()
@@ -184,7 +233,7 @@ def source() -> Iterator[Source]:
 class Crawls:
     """Crawls of this version against one source, each on a copy of the same database."""
 
-    def __init__(self, server: Server, source: Source, bucket: S3Server) -> None:
+    def __init__(self, server: Server, source: Source, bucket: Bucket) -> None:
         """Take what runs already."""
         self.server = server
         self.source = source
@@ -251,51 +300,46 @@ class Crawls:
         environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)  # nobody's own settings
         return run([sys.executable, "-m", "bench.photo_spiders", kind, str(lists), store], environ)
 
-    def empty_bucket(self) -> None:
-        """Forget all objects: the server keeps them in memory."""
-        reset = urllib.request.Request(f"{self.bucket.endpoint}/moto-api/reset", method="POST")
-        urllib.request.urlopen(reset).close()
-        self.bucket.make_bucket()
-
-    def puts(self) -> int:
-        """Return how many objects were put so far."""
-        return sum(line.startswith(f"PUT /{BUCKET}/") for line in self.bucket.requests())
-
 
 def command(*arguments: str) -> list[str]:
     """Return the command line of the crawl."""
     return [sys.executable, "-m", "scrapy", "crawl", "lot_photos", "-a", "batch=100000", *arguments]
 
 
-def measure(server: Server, folder: Path, size: Size, runs: int) -> Photos:
-    """Measure all of it. Raises BenchFailed, ProcessFailed."""
+def measure(server: Server, folder: Path, size: Size, runs: int, parts: Sequence[str]) -> Photos:
+    """Measure these PARTS. Raises BenchFailed, ProcessFailed."""
     found = Photos()
-    with source() as photos, s3_server() as bucket:
-        bucket.make_bucket()
-        crawls = Crawls(server, photos, bucket)
-        found.races = races(crawls, folder, size, runs)
-        found.steps = steps(crawls, folder, size, found.races)
-        found.asked = asked(crawls, size)
-        found.gaps = [*gaps(crawls, size, processes=1), *gaps(crawls, size, processes=2)]
-        found.memory = memory(crawls, size)
+    with source() as photos, bucket() as store:
+        crawls = Crawls(server, photos, store)
+        names = [name for name, (part, *_) in RACES.items() if part in parts]
+        found.races = races(crawls, folder, size, runs, names)
+        if set(RACES) == set(names):
+            found.steps = steps(crawls, folder, size, found.races)
+        if "asked" in parts:
+            found.asked = asked(crawls, size)
+        if "gaps" in parts:
+            found.gaps = [*gaps(crawls, size, processes=1), *gaps(crawls, size, processes=2)]
+        if "memory" in parts:
+            found.memory = memory(crawls, size)
     return found
 
 
-def races(crawls: Crawls, folder: Path, size: Size, runs: int) -> dict[str, Race]:
-    """Run the crawl beside the stock pipelines, in alternation, and count what each stored."""
+def races(crawls: Crawls, folder: Path, size: Size, runs: int, names: Sequence[str]) -> dict[str, Race]:
+    """Run the crawl beside these stock pipelines, in alternation, and count what each stored."""
     template = crawls.prepare(size.lots)
     lists = lists_of(crawls, folder, size.lots)
     photos = photos_of(size.lots)
-    found = {name: Race(name=name, photos=photos) for name in RACES}
+    found = {name: Race(name=name, photos=photos) for name in names}
     for _ in range(runs):
-        for name, (kind, to_bucket) in RACES.items():
+        for name in names:
+            _, kind, to_bucket = RACES[name]
             unit = stock_run(crawls, folder, lists, kind, photos, to_bucket=to_bucket)
             place = crawls.place(template)
             ours = crawls.crawl(place, to_bucket=to_bucket)
-            stored = counted_keys(crawls) if to_bucket else counted_files(place.data_dir / "photos")
+            stored = crawls.bucket.count() if to_bucket else counted_files(place.data_dir / "photos")
             check(f"the crawl beside {name}", stored, photos)
             check_rows(crawls, size.lots)
-            crawls.empty_bucket()
+            crawls.bucket.empty()
             pair = Pair(unit=unit, command=ours)
             found[name].pairs.append(pair)
             say(
@@ -306,12 +350,14 @@ def races(crawls: Crawls, folder: Path, size: Size, runs: int) -> dict[str, Race
     return found
 
 
-RACES: Mapping[str, tuple[str, bool]] = {
-    "ImagesPipeline": ("images", False),
-    "FilesPipeline s3://": ("files", True),
-    "FilesPipeline": ("files", False),
+RACES: Mapping[str, tuple[str, str, bool]] = {
+    "ImagesPipeline": ("photos_images", "images", False),
+    "FilesPipeline s3://": ("photos_bucket", "files", True),
+    "FilesPipeline": ("photos_files", "files", False),
 }
-"""The stock pipelines by name: its kind in bench.photo_spiders, and whether it stores in the bucket."""
+"""The stock pipelines by name: its part, its kind in bench.photo_spiders, and whether it stores in the bucket."""
+PARTS = (*(part for part, _, _ in RACES.values()), "asked", "gaps", "memory")
+"""What --only knows of the photos. The steps go with all three races."""
 
 
 def stock_run(crawls: Crawls, folder: Path, lists: Path, kind: str, photos: int, *, to_bucket: bool) -> Finished:
@@ -320,9 +366,9 @@ def stock_run(crawls: Crawls, folder: Path, lists: Path, kind: str, photos: int,
     store.mkdir()
     os.sync()
     finished = crawls.stock(kind, lists, f"s3://{BUCKET}/" if to_bucket else str(store))
-    check(f"Scrapy's {kind}", counted_keys(crawls) if to_bucket else counted_files(store), photos)
+    check(f"Scrapy's {kind}", crawls.bucket.count() if to_bucket else counted_files(store), photos)
     shutil.rmtree(store)
-    crawls.empty_bucket()
+    crawls.bucket.empty()
     crawls.source.forget()
     return finished
 
@@ -345,16 +391,6 @@ def photos_of(lots: int) -> int:
 def counted_files(folder: Path) -> int:
     """Return how many photos a folder holds."""
     return sum(1 for path in folder.rglob("*.jpg") if path.is_file())
-
-
-def counted_keys(crawls: Crawls) -> int:
-    """Return how many objects the bucket holds."""
-    client = crawls.bucket.client()
-    try:
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        return sum(len(page.get("Contents", ())) for page in pages)
-    finally:
-        client.close()
 
 
 def check(name: str, found: int, wanted: int) -> None:
@@ -385,7 +421,7 @@ def steps(crawls: Crawls, folder: Path, size: Size, races: Mapping[str, Race]) -
     place = crawls.place(template)
     environ = crawls.environ(place, to_bucket=True)
     alone = json.loads(run([sys.executable, "-m", "bench.photo_steps", str(size.steps)], environ).output)
-    crawls.empty_bucket()
+    crawls.bucket.empty()
     return {
         "request": 1000 * (asking - idle) / photos,
         **alone,
@@ -404,12 +440,12 @@ def asked(crawls: Crawls, size: Size) -> Asked:
             with psycopg.connect(place.url) as connection:
                 connection.execute("update lot_photos set due_at = now()")
         crawls.source.forget()
-        before = crawls.puts()
+        before = crawls.bucket.puts()
         crawls.crawl(place, to_bucket=True)
         kinds = [request["kind"] for request in crawls.source.requests()]
         check_rows(crawls, size.lots)
-        counts.append((kinds.count("list"), len(kinds) - kinds.count("list"), crawls.puts() - before))
-    crawls.empty_bucket()
+        counts.append((kinds.count("list"), len(kinds) - kinds.count("list"), crawls.bucket.puts() - before))
+    crawls.bucket.empty()
     first, second, again = counts
     return Asked(
         lots=size.lots,

@@ -1,4 +1,5 @@
-"""The object store in a bucket of Cloudflare R2, or of anything else that speaks S3, through boto3.
+"""The object store in a bucket of Cloudflare R2, or of anything else that speaks S3, through boto3; PUTs are sent by
+objects_put.py.
 
 What the settings below are for, and what they were measured against: docs/decisions/0008-object-store.md.
 """
@@ -11,7 +12,7 @@ import os
 import re
 from base64 import b64encode
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import boto3  # type: ignore[import-untyped]
@@ -29,6 +30,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.session import Session  # type: ignore[import-untyped]
 
 from vinops.objects import PREFIX, ObjectMissing, StoreError, checked_key, checked_prefix, checked_type
+from vinops.objects_put import Puts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from vinops.config import Secret
 
 CACHE_CONTROL = "public, max-age=31536000, immutable"  # a year; the bytes of a key never change
+REGION = "auto"
+USER_AGENT = "vinops"
 TRIAL_KEY = "check/trial"  # outside of photos/, so that no list of photos shows it
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -84,13 +88,14 @@ class Bucket:
         self._bucket = bucket
         self._where = f"bucket {bucket} at {address.netloc}"
         _silence()
+        verify = str(ca_file) if ca_file else True
         self._client = boto3.session.Session(botocore_session=_deaf_session()).client(
             "s3",
             endpoint_url=endpoint,
-            region_name="auto",
+            region_name=REGION,
             aws_access_key_id=key_id.reveal(),
             aws_secret_access_key=secret.reveal(),
-            verify=str(ca_file) if ca_file else True,
+            verify=verify,
             config=Config(
                 signature_version="s3v4",
                 request_checksum_calculation="when_required",  # R2 does not know the checksums behind the body
@@ -102,10 +107,20 @@ class Bucket:
                 read_timeout=read_seconds,
                 proxies={},  # none, rather than those of the environment
                 parameter_validation=False,  # keys are checked here, the rest is constant
-                user_agent="vinops",  # else put together anew for each request, 5 % of its time
+                user_agent=USER_AGENT,  # else put together anew for each request, 5 % of its time
             ),
         )
-        self._client.meta.events.register_first("before-call.s3.PutObject", _send_as_bytes)
+        self._puts = Puts(
+            f"{endpoint.rstrip('/')}/{bucket}",
+            region=REGION,
+            key_id=key_id,
+            secret=secret,
+            verify=verify,
+            connections=threads + 2,
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+            attempts=attempts,
+        )
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store an object with one request. If the process dies in it, the old or the whole new object is there: the
@@ -160,17 +175,20 @@ class Bucket:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._puts.close()
 
     def _put(self, key: str, body: bytes, content_type: str) -> None:
         md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
         with self._explained(f"{key} was not stored in"):
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=key,
-                Body=body,
-                ContentMD5=md5,
-                ContentType=content_type,
-                CacheControl=CACHE_CONTROL,
+            self._puts.put(
+                key,
+                body,
+                {
+                    "Content-MD5": md5,
+                    "Content-Type": content_type,
+                    "Cache-Control": CACHE_CONTROL,
+                    "User-Agent": USER_AGENT,
+                },
             )
 
     @contextmanager
@@ -179,14 +197,6 @@ class Bucket:
             yield
         except (BotoCoreError, ClientError) as error:
             raise StoreError(f"{failed} {self._where}: {_reason(error)}") from error
-
-
-def _send_as_bytes(params: dict[str, Any], **_: object) -> None:
-    """Give the body back as the bytes that it was. botocore makes a file of it, and for a file asks the server first
-    whether it may send (`Expect: 100-continue`), which costs a round trip for each object."""
-    body = params["body"]
-    if hasattr(body, "getvalue"):
-        params["body"] = body.getvalue()
 
 
 def _deaf_session() -> Session:

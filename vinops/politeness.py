@@ -5,10 +5,14 @@ Nothing is held while a process waits: one that dies leaves at most a place in t
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import math
 import re
+import time
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,7 +21,7 @@ from vinops.config import PACES
 from vinops.database import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from psycopg_pool import AsyncConnectionPool
 
@@ -115,6 +119,30 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return min(max(seconds, 0.0), DAY)
 
 
+class Departures:
+    """When requests of this process really went out. Places are a gap apart exactly, but who waits for one wakes late
+    when the loop or the machine is busy, by 20 ms at times (2026-11-25): the next, on time, would come too early."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """Know of none yet."""
+        self._clock = clock
+        self._sleep = sleep
+        self._last: dict[str, float] = {}
+
+    async def leave(self, host: str, seconds: float, gap: float) -> float:
+        """Return in `seconds`, when the place begins, or `gap` seconds after the last request that left, whichever is
+        later; return how long that took. Of several who wait, each leaves a gap after the one before."""
+        began = self._clock()
+        while (left := max(began + seconds, self._last.get(host, -math.inf) + gap) - self._clock()) > 0:
+            await self._sleep(left)
+        self._last[host] = self._clock()
+        return self._last[host] - began
+
+
 class Budgets:
     """The budgets as one crawl asks for them. Methods raise DatabaseError without a connection, and psycopg's errors
     if it breaks under them.
@@ -132,6 +160,8 @@ class Budgets:
         self._open_seconds = open_seconds
         self._queries = queries("politeness")
         self._refusing: set[str] = set()  # hosts with refusals to clear, as far as this crawl knows
+        self._waiting: defaultdict[tuple[str, float], list[asyncio.Future[Place]]] = defaultdict(list)
+        self._asking: dict[tuple[str, float], asyncio.Task[None]] = {}
 
     async def reserve(self, host: str, gap: float) -> float:
         """Reserve the host's next request and return the seconds until it may start; see `place`."""
@@ -145,10 +175,50 @@ class Budgets:
         """
         if not gap >= 0:
             raise ValueError(f"a gap is 0 seconds or more, not {gap}")
-        asked = {"host": host, "gap": float(gap), "daily": self._daily}
+        key = host, float(gap)
+        place: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        self._waiting[key].append(place)
+        if key not in self._asking:
+            self._asking[key] = asyncio.ensure_future(self._ask(*key))
+        return await place
+
+    async def _ask(self, host: str, gap: float) -> None:
+        """Reserve until nobody waits. Those who come while a statement is under way share the next one: theirs would
+        lock the same row one after the other, and with 16 at a time each took 2.6 ms instead of 0.5 (2026-11-25)."""
+        key = host, gap
+        try:
+            while waiting := self._waiting.pop(key, []):
+                most = max(self._daily, 1)
+                for start in range(0, len(waiting), most):
+                    await self._hand_out(host, gap, waiting[start : start + most])
+        finally:
+            del self._asking[key]
+
+    async def _hand_out(self, host: str, gap: float, waiting: list[asyncio.Future[Place]]) -> None:
+        """Give each who waits a place, in turn, or the reason why there is none."""
+        try:
+            first = await self._reserve(host, gap, len(waiting))
+        except Exception as error:  # noqa: BLE001 # raised where the place is waited for
+            if isinstance(error, DailyCapReached) and len(waiting) > 1:
+                for one in waiting:  # a statement reserves all of its places or none, and a few may be left
+                    await self._hand_out(host, gap, [one])
+                return
+            for one in waiting:
+                if not one.done():
+                    one.set_exception(error)
+            return
+        for number, one in enumerate(waiting):
+            if not one.done():  # it is, if whoever waited was cancelled: the place stays unused
+                later = number * gap
+                starts_at = first.starts_at + timedelta(seconds=later)
+                one.set_result(Place(starts_at=starts_at, seconds=max(first.seconds + later, 0.0)))
+
+    async def _reserve(self, host: str, gap: float, count: int) -> Place:
+        """Reserve so many places, a gap apart, and return the first; its seconds are below 0 if it has begun."""
+        asked = {"host": host, "gap": gap, "count": count, "daily": self._daily}
         async with self._pool.connection() as connection:
             while True:
-                row = await (await connection.execute(self._queries["reserve_request"], asked)).fetchone()
+                row = await (await connection.execute(self._queries["reserve_requests"], asked)).fetchone()
                 if row is not None:
                     break
                 why = await (await connection.execute(self._queries["blocked_by"], asked)).fetchone()
@@ -162,7 +232,7 @@ class Budgets:
         starts_at, seconds, is_refusing = row
         if is_refusing:
             self._refusing.add(host)
-        return Place(starts_at=starts_at, seconds=max(float(seconds), 0.0))
+        return Place(starts_at=starts_at, seconds=float(seconds))
 
     async def postpone(self, host: str, seconds: float) -> None:
         """Have nobody reserve a request to the host that starts within so many seconds, a day at the most.

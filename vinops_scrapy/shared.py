@@ -1,4 +1,5 @@
-"""What the parts of one crawl share: its connections to the database, and the budgets of the hosts."""
+"""What the parts of one crawl share: its connections to the database, the budgets of the hosts, and when each was last
+asked."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from weakref import WeakKeyDictionary
 from scrapy import signals
 
 from vinops import config, database
-from vinops.politeness import Budgets
+from vinops.politeness import Budgets, Departures
 
 if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
@@ -18,6 +19,7 @@ CONNECTIONS = 4
 
 
 _pools: WeakKeyDictionary[Crawler, AsyncConnectionPool[Any]] = WeakKeyDictionary()
+_departures: WeakKeyDictionary[Crawler, Departures] = WeakKeyDictionary()
 _budgets: WeakKeyDictionary[Crawler, Budgets] = WeakKeyDictionary()
 
 
@@ -42,3 +44,10 @@ def budgets(crawler: Crawler) -> Budgets:
             open_seconds=settings.breaker_seconds,
         )
     return _budgets[crawler]
+
+
+def departures(crawler: Crawler) -> Departures:
+    """Return when this crawl last asked each host."""
+    if crawler not in _departures:
+        _departures[crawler] = Departures()
+    return _departures[crawler]

@@ -1,28 +1,30 @@
 -- The budget and the breaker of a host, for all crawls on all machines. Times are the database's: machines differ.
 
--- name: reserve_request
--- Take the next place in a host's budget: not before the one before it is a gap old. No row if there is none to be
--- had: the breaker is open, or the requests of the day (UTC) are used up. The clock is read behind the row's lock; a
--- day that was read before it never sets the row back.
+-- name: reserve_requests
+-- Take the next places in a host's budget, a gap apart: the first not before the one before it is a gap old. All of
+-- them or, with no row, none: the breaker is open, or so many are not left of the requests of the day (UTC). The clock
+-- is read behind the row's lock; a day that was read before it never sets the row back.
 insert into ops.host_budgets as budgets (host, next_at, day, requests)
 values (
     %(host)s,
-    clock_timestamp() + make_interval(secs => %(gap)s),
+    clock_timestamp() + make_interval(secs => %(gap)s * %(count)s),
     (clock_timestamp() at time zone 'UTC')::date,
-    1
+    %(count)s
 )
 on conflict (host) do update
     set
-        next_at = greatest(budgets.next_at, clock_timestamp()) + make_interval(secs => %(gap)s),
+        next_at = greatest(budgets.next_at, clock_timestamp()) + make_interval(secs => %(gap)s * %(count)s),
         day = greatest(budgets.day, excluded.day),
-        requests = case when budgets.day < excluded.day then 1 else budgets.requests + 1 end,
+        requests = case when budgets.day < excluded.day then 0 else budgets.requests end + %(count)s,
         updated_at = clock_timestamp()
     where
         (budgets.open_until is null or budgets.open_until <= clock_timestamp())
-        and (budgets.day < excluded.day or budgets.requests < %(daily)s)
+        and (budgets.day < excluded.day or budgets.requests + %(count)s <= %(daily)s)
 returning
-    budgets.next_at - make_interval(secs => %(gap)s) as starts_at,
-    extract(epoch from budgets.next_at - make_interval(secs => %(gap)s) - clock_timestamp())::float8 as seconds,
+    budgets.next_at - make_interval(secs => %(gap)s * %(count)s) as starts_at,
+    extract(
+        epoch from budgets.next_at - make_interval(secs => %(gap)s * %(count)s) - clock_timestamp()
+    )::float8 as seconds,
     budgets.refusals_in_row > 0 as is_refusing;
 
 -- name: blocked_by
@@ -31,7 +33,7 @@ select
     open_until,
     coalesce(last_refusal, 'unknown') as kind,
     coalesce(open_until > clock_timestamp(), false) as is_open,
-    day >= (clock_timestamp() at time zone 'UTC')::date and requests >= %(daily)s as is_used_up
+    day >= (clock_timestamp() at time zone 'UTC')::date and requests + %(count)s > %(daily)s as is_used_up
 from ops.host_budgets
 where host = %(host)s;
 

@@ -38,8 +38,8 @@ DETAILS = ("-a", "makes=fiat", "-a", "details=all")
 FIRST = (
     "claim_make 1 after",
     "begin_walk 1 after",
-    "reserve_request 1 after",
-    "reserve_request 2 after",
+    "reserve_requests 1 after",
+    "reserve_requests 2 after",
     "take 1 after",
     "see_listings 1 before",
     "see_listings 1 after",
@@ -61,7 +61,7 @@ END = (
     "end_walk 1 after",
     "commit 3 before",
 )
-MODELS = ("reserve_request 3 after", "see_listings 2 before", "record_listings 2 after", "see_listings 4 after")
+MODELS = ("reserve_requests 3 after", "see_listings 2 before", "record_listings 2 after", "see_listings 4 after")
 NEWEST = ("known_listings 1 after", "record_listings 1 after", "commit 1 before")
 OWN_PAGES = ("record_detail 1 before", "record_detail 2 after")
 

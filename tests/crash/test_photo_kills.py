@@ -40,7 +40,7 @@ CHAINS = {
         "enlist_lots 1 after",
         "lease_due_lots 1 before",
         "lease 1 after",
-        "reserve_request 3 after",
+        "reserve_requests 3 after",
         "known_photos 1 after",
         "listed 1 before",
         "listed 2 after",

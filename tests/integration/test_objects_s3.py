@@ -124,16 +124,19 @@ def test_eight_threads_share_one_client(store: ObjectStore, server: S3Server, ca
     assert "pool is full" not in caplog.text
 
 
-def test_bytes_damaged_on_the_way_are_refused(store: ObjectStore) -> None:
-    def damage(request: Any, **_: object) -> None:
+def test_bytes_damaged_on_the_way_are_refused(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = store._puts._session  # type: ignore[attr-defined] # the last place before the wire
+    send = session.send
+
+    def damage(request: Any) -> Any:
         request.body = request.body[:-1] + bytes([request.body[-1] ^ 1])
+        return send(request)
 
     store.put(KEY, b"whole", content_type=JPEG)
-    events = store._client.meta.events  # type: ignore[attr-defined] # the last place before the wire
-    events.register("before-send.s3.PutObject", damage)
+    monkeypatch.setattr(session, "send", damage)
     with pytest.raises(StoreError, match="damaged on the way"):
         store.put(KEY, b"damaged", content_type=JPEG)
-    events.unregister("before-send.s3.PutObject", damage)
+    monkeypatch.undo()
     assert store.get(KEY) == b"whole"
 
 

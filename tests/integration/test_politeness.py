@@ -223,6 +223,61 @@ def test_a_place_is_counted_from_when_it_was_had_not_from_when_it_was_asked_for(
     assert place.starts_at >= released
 
 
+def test_those_who_wait_together_have_their_places_with_one_statement(settings: Settings, database: Database) -> None:
+    async def work(budgets: Budgets) -> list[Place]:
+        return await asyncio.gather(*(budgets.place(HOST, 10) for _ in range(16)))
+
+    database.execute(
+        """
+        create table statements (at timestamptz default clock_timestamp());
+        create function note_statement() returns trigger language plpgsql as $$
+        begin
+            insert into statements default values;
+            return null;
+        end $$;
+        create trigger note_statement after insert or update on ops.host_budgets
+        for each row execute function note_statement()
+        """
+    )
+    places = run(settings, work)
+    starts = [each.starts_at for each in places]
+    assert [(one - starts[0]).total_seconds() for one in starts] == [10 * number for number in range(16)]
+    assert [round(one.seconds - places[0].seconds) for one in places] == [10 * number for number in range(16)]
+    assert row(database, "requests, next_at") == (16, starts[-1] + timedelta(seconds=10))
+    assert database.execute("select count(*) from statements").fetchone() == (1,)
+
+
+def test_who_gives_up_while_waiting_takes_no_place_from_the_others(settings: Settings, database: Database) -> None:
+    async def work(budgets: Budgets) -> list[Place | BaseException]:
+        await budgets.reserve(HOST, 0)
+        with database.transaction():
+            database.execute("select 1 from ops.host_budgets for update")
+            waiting = [asyncio.ensure_future(budgets.place(HOST, 10)) for _ in range(4)]
+            await asyncio.sleep(0.1)
+            waiting[1].cancel()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        return [*found, await budgets.place(HOST, 10)]
+
+    first, gone, third, fourth, last = run(settings, work)
+    assert isinstance(gone, asyncio.CancelledError)
+    for number, place in ((2, third), (3, fourth), (4, last)):
+        assert isinstance(first, Place)
+        assert isinstance(place, Place)
+        assert place.starts_at - first.starts_at == timedelta(seconds=10 * number)
+
+
+def test_all_who_wait_hear_what_went_wrong_and_the_next_are_not_held_up(settings: Settings, database: Database) -> None:
+    async def work(budgets: Budgets) -> None:
+        await budgets.reserve(HOST, 0)
+        database.execute("alter table ops.host_budgets rename to elsewhere")
+        found = await asyncio.gather(*(budgets.place(HOST, 1) for _ in range(3)), return_exceptions=True)
+        assert [type(each) for each in found] == [psycopg.errors.UndefinedTable] * 3
+        database.execute("alter table ops.elsewhere rename to host_budgets")
+        assert (await budgets.place(HOST, 1)).seconds == 0
+
+    run(settings, work)
+
+
 # The requests of a day
 
 
@@ -709,3 +764,17 @@ def test_retry_after_goes_by_the_moment_not_by_the_zone() -> None:
 def test_no_retry_after_is_an_error(value: str) -> None:
     seconds = retry_after(value, NOON)
     assert seconds is None or 0 <= seconds <= 86_400
+
+
+def test_more_at_once_than_a_day_allows_have_what_the_day_allows(settings: Settings, database: Database) -> None:
+    """Also when nothing was asked of the host before, and when a day begins."""
+
+    async def work(budgets: Budgets) -> list[int]:
+        counts = []
+        for _ in range(2):
+            done = await asyncio.gather(*(budgets.reserve(HOST, 0) for _ in range(7)), return_exceptions=True)
+            counts.append(sum(isinstance(each, float) for each in done))
+            database.execute("update ops.host_budgets set day = day - 1")
+        return counts
+
+    assert run(settings, work, daily=3) == [3, 3]
