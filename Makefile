@@ -1,11 +1,11 @@
 # The commands of a day. `make demo` and `make test` need nothing but this checkout: they set up what is missing.
-.PHONY: setup demo test bench lint lock schema clean
+.PHONY: setup demo test bench lint lock schema screenshot clean
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 .PHONY: help
 
 setup: ## make .venv from the lock (and install Debian packages when root)
@@ -30,6 +30,9 @@ lint: setup ## ruff, import contract, sqlfluff, mypy
 schema: setup ## rewrite sql/schema.sql from the migrations
 	@$(PY) -m ops.schema
 
+screenshot: setup ## draw the monitor at work: docs/monitor.svg
+	@$(PY) -m ops.screenshot docs/monitor.svg
+
 # uv is a tool of this target only: it lives in a virtual environment that is thrown away. scrapy-rotating-proxies asks
 # for `typing`, a backport to Python 3.4 that stands in the way of nothing but pip: left out, hence --no-deps in setup.
 lock: ## compile requirements.txt and requirements-dev.txt from pyproject.toml
@@ -39,7 +42,8 @@ lock: ## compile requirements.txt and requirements-dev.txt from pyproject.toml
 	compile() { "$$tools/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --override "$$tools/overrides.txt" \
 	--no-emit-index-url --custom-compile-command 'make lock' "$$@" pyproject.toml; }; \
 	compile -o requirements.txt; \
-	compile --extra dev -c requirements.txt -o requirements-dev.txt
+	compile --extra dev -c requirements.txt -o requirements-dev.txt; \
+	compile --extra scrapyd -c requirements.txt $$(sed -n 's/^\([a-z0-9._-]*\)[=[].*/--no-emit-package \1/p' requirements.txt) -o deploy/scrapyd/requirements.txt
 
 clean: ## remove .venv and caches; data under var/ stays
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

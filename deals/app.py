@@ -13,7 +13,7 @@ from celery import Celery
 from celery.schedules import crontab
 from celery.signals import beat_init, setup_logging
 
-from deals import broker
+from deals import broker, watchdog
 from vinops import config, logs
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def _loaded() -> dict[str, Any]:
 
 app = Celery("deals")
 app.add_defaults(_loaded)  # when it is first used: who imports this module has spoken to nobody, and made no folder
+watchdog.install(app)
 
 
 @setup_logging.connect

@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from deals.wording import Phrases
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Level = Literal["low", "medium", "high"]
 
-WORDS: Final = Path(__file__).with_name("risk_words.toml")
+WORDS: Final = files("deals") / "risk_words.toml"
 LEVELS: Final[tuple[Level, ...]] = ("low", "medium", "high")
 LONGEST_QUOTE: Final = 60  # characters
 LEAST_PRICE: Final = 100  # EUR

@@ -13,7 +13,26 @@ from typing import Annotated
 
 import typer
 
-from ops import deals, tables
+from ops import (
+    alert_command,
+    backup,
+    celery_commands,
+    credentials,
+    deals,
+    doctor,
+    forecast_command,
+    health,
+    log_files,
+    metrics,
+    monitor,
+    nodes,
+    restore,
+    retention,
+    status,
+    supervisor,
+    tables,
+    workers_commands,
+)
 from vinops import config, database
 from vinops.redaction import redact, remember
 
@@ -26,6 +45,22 @@ app = typer.Typer(
 
 
 app.add_typer(deals.app, name="deals")
+app.add_typer(workers_commands.app, name="workers")
+app.add_typer(nodes.app, name="nodes")
+app.add_typer(celery_commands.app, name="celery")
+app.command()(supervisor.supervise)
+app.command("monitor")(monitor.command)
+app.command("health")(health.command)
+app.command("status")(status.command)
+app.command("metrics")(metrics.command)
+app.command("backup")(backup.command)
+app.command("restore")(restore.command)
+app.command("logs")(log_files.command)
+app.command("retention")(retention.command)
+app.command("alert")(alert_command.command)
+app.add_typer(credentials.app, name="credentials")
+app.command("doctor")(doctor.command)
+app.command("forecast")(forecast_command.command)
 
 
 class Format(Enum):

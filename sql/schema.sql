@@ -602,6 +602,37 @@ ALTER TABLE ops.price_models ALTER COLUMN version ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE ops.worker_restarts (
+    id bigint NOT NULL,
+    machine text NOT NULL,
+    worker text NOT NULL,
+    restarted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    reason text NOT NULL,
+    detail text,
+    CONSTRAINT worker_restarts_reason_check CHECK ((reason = ANY (ARRAY['dead'::text, 'failed'::text, 'hung'::text])))
+);
+
+ALTER TABLE ops.worker_restarts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.worker_restarts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.workers (
+    machine text NOT NULL,
+    worker text NOT NULL,
+    desired text NOT NULL,
+    desired_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    gave_up_at timestamp with time zone,
+    log_file bigint,
+    log_offset bigint,
+    troubles jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT workers_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'stopped'::text])))
+);
+
 CREATE TABLE public.images (
     id bigint NOT NULL,
     lot_id bigint NOT NULL,
@@ -807,6 +838,12 @@ ALTER TABLE ONLY ops.listing_walks
 ALTER TABLE ONLY ops.price_models
     ADD CONSTRAINT price_models_pkey PRIMARY KEY (version);
 
+ALTER TABLE ONLY ops.worker_restarts
+    ADD CONSTRAINT worker_restarts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY ops.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (machine, worker);
+
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_source_url_key UNIQUE (lot_id, source_url);
 
@@ -871,11 +908,15 @@ CREATE INDEX etl_runs_loaded ON audit.etl_runs USING btree (id) WHERE (status = 
 
 CREATE UNIQUE INDEX alerts_open ON ops.alerts USING btree (kind, subject) WHERE (cleared_at IS NULL);
 
+CREATE INDEX crawl_runs_process ON ops.crawl_runs USING btree (machine, pid, started_at DESC);
+
 CREATE INDEX crawl_runs_spider ON ops.crawl_runs USING btree (spider, started_at DESC);
 
 CREATE INDEX deal_outbox_stage ON ops.deal_outbox USING btree (stage, attempts, queued_at) WHERE (dead_at IS NULL);
 
 CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_slug, started_at DESC);
+
+CREATE INDEX worker_restarts_worker ON ops.worker_restarts USING btree (machine, worker, restarted_at DESC);
 
 CREATE INDEX images_created ON public.images USING btree (created_at);
 

@@ -157,6 +157,19 @@ def _site(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def _nodes(raw: str) -> Mapping[str, str]:
+    """Read `name=address`, separated by commas or blanks."""
+    nodes: dict[str, str] = {}
+    for part in raw.replace(",", " ").split():
+        name, equals, address = part.partition("=")
+        if not equals or not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError("has a part that is not name=address")
+        if name in nodes:
+            raise ValueError("has a name twice")
+        nodes[name] = _site(address)
+    return nodes
+
+
 def _hosts(raw: str) -> tuple[str, ...]:
     """Read `host` or `host:port`, separated by commas or blanks."""
     from urllib.parse import urlsplit
@@ -200,6 +213,7 @@ class Settings:
     )
     data_dir: Path = _setting("VINOPS_DATA_DIR", _path, Path("var"), "name a folder")
     log_dir: Path = _setting("VINOPS_LOG_DIR", _path, Path(), "name a folder")
+    log_days: float = _setting("VINOPS_LOG_DAYS", _number(0.01, 3650), 14.0, "give days, for example 14")
     log_level: str = _setting("VINOPS_LOG_LEVEL", _level, "INFO", f"use one of {', '.join(LOG_LEVELS)}")
     embedded_linger: float = _setting(
         "VINOPS_EMBEDDED_LINGER", _number(0, 86_400), 15.0, "give seconds, for example 15"
@@ -234,6 +248,10 @@ class Settings:
     )
     archive_days: int = _setting("VINOPS_ARCHIVE_DAYS", _whole(1), 30, "give a count of days, at least 1")
     archive_chain: int = _setting("VINOPS_ARCHIVE_CHAIN", _whole(1), 96, "give a count of files, at least 1")
+    staging_days: float = _setting("VINOPS_STAGING_DAYS", _number(1, 3650), 30.0, "give days, for example 30")
+    runs_days: float = _setting("VINOPS_RUNS_DAYS", _number(1, 3650), 90.0, "give days, for example 90")
+    backup_keep: int = _setting("VINOPS_BACKUP_KEEP", _whole(1), 7, "give a count of backups, at least 1")
+    backup_days: float = _setting("VINOPS_BACKUP_DAYS", _number(0, 3650), 30.0, "give days, for example 30")
     copart_site_url: str = _setting(
         "COPART_SITE_URL", _site, "https://www.copart.com", "use the site's address, as in https://www.copart.com"
     )
@@ -306,6 +324,39 @@ class Settings:
     photo_recheck_days: float = _setting(
         "VINOPS_PHOTO_RECHECK_DAYS", _number(0.01, 365), 3.0, "give days, for example 3"
     )
+    photo_lease: float = _setting("VINOPS_PHOTO_LEASE", _number(1, 86_400), 600.0, "give seconds, for example 600")
+    workers_backend: str = _setting(
+        "VINOPS_WORKERS_BACKEND", _one_of("auto", "processes", "systemd"), "auto", "use auto, processes or systemd"
+    )
+    stop_grace: float = _setting("VINOPS_STOP_GRACE", _number(0, 86_400), 120.0, "give seconds, for example 120")
+    supervise_every: float = _setting(
+        "VINOPS_SUPERVISE_EVERY", _number(0.05, 3600), 60.0, "give seconds, for example 60"
+    )
+    supervise_report: float = _setting(
+        "VINOPS_SUPERVISE_REPORT", _number(0.05, 86_400), 600.0, "give seconds, for example 600"
+    )
+    worker_silence: float = _setting(
+        "VINOPS_WORKER_SILENCE", _number(0.5, 86_400), 300.0, "give seconds, for example 300"
+    )
+    restart_cooldown: float = _setting(
+        "VINOPS_RESTART_COOLDOWN", _number(0, 86_400), 300.0, "give seconds, for example 300"
+    )
+    restart_limit: int = _setting("VINOPS_RESTART_LIMIT", _whole(0), 10, "give a count of restarts, for example 10")
+    restart_window: float = _setting(
+        "VINOPS_RESTART_WINDOW", _number(1, 2_592_000), 21_600.0, "give seconds, for example 21600"
+    )
+    cycle_pause: float = _setting("VINOPS_CYCLE_PAUSE", _number(0, 86_400), 60.0, "give seconds, for example 60")
+    scrapyd_nodes: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "variable": "VINOPS_SCRAPYD_NODES",
+            "parse": _nodes,
+            "mend": "write name=address, as in `one=http://127.0.0.1:6800,two=http://127.0.0.1:6801`",
+        },
+    )
+    scrapyd_password: Secret | None = _setting(
+        "VINOPS_SCRAPYD_PASSWORD", _secret, None, "give the password that the nodes were started with"
+    )
 
     def __post_init__(self) -> None:
         """Fill in the log folder, which lies in the data folder unless it is set. Raises ConfigError if the settings
@@ -332,16 +383,15 @@ class Settings:
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret that these settings hold, for the redaction of logs and errors."""
-        found: list[Secret] = []
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, Secret):
-                found.append(value)
-            elif isinstance(value, Mapping):
-                found.extend(part for part in value.values() if isinstance(part, Secret))
-            elif isinstance(value, tuple):
-                found.extend(part for part in value if isinstance(part, Secret))
-        return tuple(found)
+        return tuple(secret for each in fields(self) for secret in _secrets_in(getattr(self, each.name)))
+
+
+def _secrets_in(value: Any) -> tuple[Secret, ...]:
+    """Return the secrets that the value of a setting is, or holds."""
+    if isinstance(value, Secret):
+        return (value,)
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else ()
+    return tuple(part for part in parts if isinstance(part, Secret))
 
 
 def variables() -> tuple[str, ...]:
@@ -353,6 +403,21 @@ def without_settings() -> dict[str, str]:
     """Return the environment of this process without anything that vinops reads, for a command that is to see none."""
     ours = {*variables(), "CREDENTIALS_DIRECTORY"}
     return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def notify_socket() -> str | None:
+    """Return where systemd listens for what a service of Type=notify says; None outside of one. The variable is
+    systemd's own, no setting."""
+    return os.environ.get("NOTIFY_SOCKET") or None
+
+
+def watchdog_seconds() -> float | None:
+    """Return within how many seconds systemd wants a sign of this process; None if it wants none. The variables are
+    systemd's own, no settings."""
+    wanted, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not wanted.isdecimal() or int(wanted) == 0 or (process and process != str(os.getpid())):
+        return None
+    return int(wanted) / 1e6
 
 
 def playwright_browsers() -> Path:
@@ -374,6 +439,69 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         if raw is not None:
             values[each.name] = _parsed(each, raw)
     return Settings(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """All that can be said of the settings at once, for `vinops doctor`. No value of a variable is in it but in
+    `settings`, which has the default for each variable that does not fit.
+
+    `problems` has a message for each variable that does not fit, `sources` says where each one that is set is set, and
+    `unknown` where there are names that look like ours and are not.
+    """
+
+    settings: Settings
+    problems: Mapping[str, str]
+    sources: Mapping[str, str]
+    unknown: Mapping[str, str]
+
+
+OUR_PREFIXES = ("VINOPS_", "COPART_", "R2_", "MOBILE_BG_", "TELEGRAM_")
+
+
+def survey(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Survey:
+    """Read the settings as `load` does, and return everything that is wrong with them instead of raising the first."""
+    environ = os.environ if environ is None else environ
+    problems: dict[str, str] = {}
+    named: dict[str, Mapping[str, str]] = {}
+    readers: dict[str, Callable[[], Mapping[str, str]]] = {
+        "a credential": lambda: _credentials(environ),
+        "the environment": lambda: environ,
+        ".env": lambda: _dotenv((folder or Path()) / ".env"),
+    }
+    for name, read in readers.items():
+        try:
+            named[name] = read()
+        except ConfigError as error:
+            problems[name if name == ".env" else "CREDENTIALS_DIRECTORY"] = str(error)
+            named[name] = {}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for each in fields(Settings):
+        variable = each.metadata["variable"]
+        raw = _first(variable, tuple(named.values()))
+        if raw is None:
+            continue
+        sources[variable] = next(name for name, source in named.items() if variable in source)
+        try:
+            values[each.name] = _parsed(each, raw)
+        except ConfigError as error:
+            problems[variable] = str(error)
+    try:
+        settings = Settings(**values)
+    except ConfigError as error:
+        if not any(variable.startswith("R2_") for variable in problems):  # else it lacks what did not fit
+            problems["R2"] = str(error)
+        settings = Settings(**{name: value for name, value in values.items() if not name.startswith("r2_")})
+    known = {*variables(), "CREDENTIALS_DIRECTORY"}
+    unknown = {name: ".env" for name in named[".env"] if name not in known}
+    unknown |= {name: "the environment" for name in environ if name.startswith(OUR_PREFIXES) and name not in known}
+    return Survey(settings=settings, problems=problems, sources=sources, unknown=unknown)
+
+
+def secret_variables(found: Settings) -> frozenset[str]:
+    """Return the names of the variables whose values here are secrets, or hold some."""
+    return frozenset(each.metadata["variable"] for each in fields(found) if _secrets_in(getattr(found, each.name)))
 
 
 def _first(variable: str, sources: tuple[Mapping[str, str], ...]) -> str | None:

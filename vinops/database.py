@@ -6,6 +6,7 @@ psycopg takes 0.14 s to import, so it is imported where it is used: a command th
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,8 @@ from vinops import embedded
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
 
     import psycopg
     from psycopg import AsyncConnection, Connection
@@ -24,12 +26,25 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-# sql/ lies beside this package in a checkout and in an installation alike. Not importlib.resources: any folder named
-# sql on the path, as in the current directory, would be mixed into a package without __init__.py.
+# sql/ lies beside this package in a checkout, in an installation and in an egg alike; read it by `sql_folder`. Not
+# importlib.resources: any folder named sql on the path, as in the current directory, would be mixed into a package
+# without __init__.py.
 SQL = Path(__file__).resolve().parent.parent / "sql"
 
 CONNECT_SECONDS = 10
 READY_SECONDS = 30  # how long a server that is starting or recovering is waited for
+# Without these a peer behind a broken link is noticed after fifteen minutes of resending, or two hours of waiting, and
+# for so long the server keeps the locks of a crawl that is gone. With them it takes a minute, at both ends.
+DEAD_PEER = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+DEAD_CLIENT = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "tcp_keepalives_idle": 30,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }.items()
+)
 MIGRATION_LOCK = 7_861_234_501  # an advisory lock; the number has no meaning beyond being ours
 
 
@@ -147,7 +162,8 @@ def migrate(settings: Settings) -> list[str]:
                 f"the database is ahead of this version of vinops (it has {', '.join(unknown)}): update this checkout"
             )
         if waiting:
-            apply(connection, SQL / "migrations")
+            with _on_disk("migrations") as folder:
+                apply(connection, folder)
         return waiting
     except MigrationError as error:
         raise DatabaseError(redact(str(error), settings)) from None
@@ -170,12 +186,38 @@ def _compare(connection: psycopg.Connection[TupleRow]) -> tuple[list[str], list[
     except errors.UndefinedTable:
         rows = []
     applied = {str(row[0]) for row in rows}
-    known = _migrations(SQL / "migrations")
+    known = _migrations(sql_folder("migrations"))
     return [name for name in known if name not in applied], sorted(applied.difference(known))
 
 
-def _migrations(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.sql"))
+def _migrations(folder: Traversable) -> list[str]:
+    return sorted(path.name.removesuffix(".sql") for path in folder.iterdir() if path.name.endswith(".sql"))
+
+
+def sql_folder(name: str) -> Traversable:
+    """Return the folder `queries` or `migrations` of sql/. Inside an egg, from which scrapyd runs a crawl, it is no
+    folder of the disk: read it by the methods of a Traversable."""
+    folder = SQL / name
+    if folder.is_dir():
+        return folder
+    from zipfile import Path as PathInZip
+
+    return PathInZip(SQL.parent, f"sql/{name}/")
+
+
+@contextmanager
+def _on_disk(name: str) -> Iterator[Path]:
+    """Give a folder of sql/ as a folder of the disk; one from an egg is a copy that goes at the end."""
+    folder = sql_folder(name)
+    if isinstance(folder, Path):
+        yield folder
+        return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="vinops-sql-") as copy:
+        for path in folder.iterdir():
+            Path(copy, path.name).write_bytes(path.read_bytes())
+        yield Path(copy)
 
 
 def _open(settings: Settings, application: str) -> Connection[TupleRow]:
@@ -195,18 +237,18 @@ def _open(settings: Settings, application: str) -> Connection[TupleRow]:
 
 
 def _address(settings: Settings, application: str) -> str:
-    """Return a connection string with what all our connections have in common. See `url`."""
+    """Return a connection string with what all our connections have in common. See `url`. What DATABASE_URL says of
+    dead peers stands."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-    address = url(settings)
-    own = conninfo_to_dict(address).get("options", "")
-    return make_conninfo(
-        address,
-        application_name=application,
-        connect_timeout=CONNECT_SECONDS,
-        client_encoding="UTF8",
-        options=f"{own} -c timezone=UTC".strip(),
-    )
+    own = conninfo_to_dict(url(settings))
+    ours = {
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": application,
+        "client_encoding": "UTF8",
+        "options": f"{DEAD_CLIENT} {own.get('options', '')} -c timezone=UTC",
+    }
+    return make_conninfo(**{**DEAD_PEER, **own, **ours})  # type: ignore[arg-type] # its first one is no keyword
 
 
 def _is_passing(text: str, settings: Settings) -> bool:
@@ -235,7 +277,7 @@ def queries(name: str) -> Mapping[str, str]:
     A block begins with `-- name: merge_lots`, comment lines that tell its purpose follow, then the statement. Raises
     ValueError for a name used twice, a block without a statement, and text that belongs to no block.
     """
-    return MappingProxyType(parse_queries((SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8"), name))
+    return MappingProxyType(parse_queries((sql_folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name))
 
 
 def parse_queries(text: str, name: str) -> dict[str, str]:

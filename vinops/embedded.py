@@ -59,6 +59,14 @@ log_checkpoints = off
 log_line_prefix = '%m [%p] %a '
 """
 
+KEEPER_FROM_EGG = """\
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from vinops import embedded
+embedded.keep(Path(sys.argv[2]), float(sys.argv[3]))
+"""
+
 _users: dict[Path, int] = {}  # the descriptors that hold users.lock, kept open for the life of this process
 
 
@@ -458,9 +466,12 @@ def _run(command: list[str], account: Account, text: str = "") -> str:
 def _start_keeper(base: Path, linger: float) -> None:
     import subprocess
 
+    module = Path(__file__).resolve()
+    # In an egg, from which scrapyd runs a crawl, this module is no file.
+    program = [str(module)] if module.is_file() else ["-c", KEEPER_FROM_EGG, str(module.parent.parent)]
     # Isolated and without site: up in 15 ms, and no file in the folder of this module can stand in for a library.
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(base), str(linger)],
+        [sys.executable, "-I", "-S", *program, str(base), str(linger)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,7 +1,8 @@
 """Logs: one event a line, for people and for grep, with every secret masked.
 
 A line reads `2026-11-23T07:10:00Z INFO etl: message key=value`; the lines of a traceback follow, indented. Any number
-of processes may write one file: a line is one append, and whoever finds the file too large rotates it for all.
+of processes may write one file: a line is one append, and whoever finds the file too large, or its first line too old,
+rotates it for all. Rotated files that are too old go then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from vinops.config import ConfigError
@@ -27,6 +29,8 @@ __all__ = ["also", "configure", "pairs", "redact"]
 
 FILE_BYTES = 10_000_000
 OLD_FILES = 5
+OLD_DAYS = 14.0  # VINOPS_LOG_DAYS says otherwise
+DAY = 86_400.0
 
 
 def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger:
@@ -38,7 +42,7 @@ def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger
     remember(settings)
     try:
         settings.log_dir.mkdir(parents=True, exist_ok=True)
-        file = LogFile(settings.log_dir / f"{name}.log")
+        file = LogFile(settings.log_dir / f"{name}.log", days=settings.log_days)
     except OSError as error:
         raise ConfigError(
             f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): set it to a folder of yours"
@@ -112,20 +116,25 @@ class LogFile(Quiet):
     be missing from the row; no line is lost.
     """
 
-    def __init__(self, path: Path, *, most: int = FILE_BYTES) -> None:
-        """Open the file. `most` is its size in bytes before it is rotated. Raises OSError."""
+    def __init__(self, path: Path, *, most: int = FILE_BYTES, days: float = OLD_DAYS) -> None:
+        """Open the file. It is rotated before it has more than `most` bytes, and when its first event is older than
+        `days`; rotated files whose last event is older than that are removed, here and with each rotation. Raises
+        OSError."""
         super().__init__()
         self.path = path
         self.most = most
+        self.oldest = days * DAY
         self.setFormatter(Line())
+        self._begun = 0.0
         self._descriptor = self._open()
+        self._rotate(only_old=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the event."""
         try:
             data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
             self._follow()
-            if os.fstat(self._descriptor).st_size + len(data) > self.most:
+            if os.fstat(self._descriptor).st_size + len(data) > self.most or self._is_old():
                 self._rotate()
             os.write(self._descriptor, data)
         except Exception:  # noqa: BLE001 # logging must never end the work that it tells about
@@ -140,7 +149,12 @@ class LogFile(Quiet):
         super().close()
 
     def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._begun = _first_event(descriptor)
+        return descriptor
+
+    def _is_old(self) -> bool:
+        return time.time() - self._begun > self.oldest
 
     def _follow(self) -> None:
         """Open the file anew if it was rotated or removed by somebody else."""
@@ -157,19 +171,38 @@ class LogFile(Quiet):
             return False
         return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
-    def _rotate(self) -> None:
+    def _rotate(self, *, only_old: bool = False) -> None:
+        """Rotate, unless another process was quicker or, with `only_old`, the file is not old; remove what is."""
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
-            if self._is_current() and os.fstat(self._descriptor).st_size:  # else another process was quicker
+            is_due = self._is_old() or not only_old
+            if is_due and self._is_current() and os.fstat(self._descriptor).st_size:
                 for number in range(OLD_FILES - 1, 0, -1):
-                    old = self.path.with_name(f"{self.path.name}.{number}")
+                    old = self._numbered(number)
                     if old.exists():
-                        old.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))
-                self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+                        old.replace(self._numbered(number + 1))
+                self.path.replace(self._numbered(1))
+            for number in range(1, OLD_FILES + 1):
+                with suppress(FileNotFoundError):
+                    if time.time() - self._numbered(number).stat().st_mtime > self.oldest:
+                        self._numbered(number).unlink()
             self._follow()
         finally:
             os.close(folder)
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _first_event(descriptor: int) -> float:
+    """Return when the first event of a file was, in seconds since 1970; now, if there is none."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(os.pread(descriptor, 20, 0).decode("ascii")).timestamp()
+    except ValueError:
+        return time.time()
 
 
 class Console(Quiet):

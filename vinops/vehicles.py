@@ -12,7 +12,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from vinops.spelling import CACHED, is_cyrillic, key_of, misspelled, name_key, read, readings, sound
@@ -25,7 +25,7 @@ Field: TypeAlias = Literal["fuel", "gearbox", "body", "colour", "region"]
 Table: TypeAlias = "Mapping[str, tuple[str, bool]]"
 """Our words by key, and whether the key is their own name."""
 
-HERE: Final = Path(__file__).parent
+HERE: Final = files("vinops")
 CUT: Final = 10  # characters that the auction leaves of a name, less one if the last is a blank
 LONGEST_NAME: Final = 5  # words
 LONGEST_TITLE: Final = 80  # characters of it that are looked at
@@ -154,8 +154,8 @@ def _words() -> Mapping[str, Table]:
 def _makes() -> tuple[Table, Mapping[str, Any]]:
     """Return the makes, and what the files say of each."""
     told: dict[str, Any] = {}
-    for path in sorted(HERE.glob("vehicles_*.toml")):
-        told |= _read(path.name)
+    for name in sorted(each.name for each in HERE.iterdir() if each.name.startswith("vehicles_")):
+        told |= _read(name)
     keys: dict[str, tuple[str, bool]] = {}
     for name, about in told.items():
         for other in about.get("names", ()):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from vinops import alerts, config, database
+from vinops.logs import pairs
+from vinops_scrapy.shared import pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrapy.crawler import Crawler
+
+log = logging.getLogger("crawl")
+
+SOON = 1.0  # seconds: how long the end of a crawl waits for each connection to a database that was lost
 
 _ended: WeakSet[Crawler] = WeakSet()
 _ends: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it has run
@@ -36,6 +43,18 @@ def close(crawler: Crawler, reason: str) -> None:
         task = asyncio.ensure_future(engine.close_spider_async(reason=reason))
         _ends.add(task)
         task.add_done_callback(_ends.discard)
+
+
+def lost(crawler: Crawler, error: Exception) -> None:
+    """Close the spider because there is no connection to the database any more; once. Only the log is told: alerts
+    stand in the database. Leases that cannot be given back run out by themselves."""
+    if crawler in _ended:
+        return
+    _ended.add(crawler)
+    crawler.stats.inc_value("database/lost")
+    log.error("the database is lost: the run ends %s", pairs(error=" ".join(str(error).split())))
+    pool(crawler).timeout = SOON
+    close(crawler, "no_database")
 
 
 async def over(subject: str, kind: str = "blocked") -> None:

@@ -8,20 +8,24 @@ newest token may settle a lot.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
 
 from vinops.database import queries
 from vinops_scrapy.items import Lot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from psycopg_pool import AsyncConnectionPool
 
     from vinops_scrapy.items import Photo, PhotoLink
+T = TypeVar("T")
 
+TRIES = 5  # a server that restarts breaks each of a crawl's four connections once
 LEASE_SECONDS = 600.0
-"""How long a lot is held without a sign of life. Leases in work are renewed every third of it."""
+"""How long a lot is held without a sign of life, unless VINOPS_PHOTO_LEASE says otherwise."""
 
 
 class LeaseLost(Exception):  # noqa: N818 # another crawl has the lot: an end of this one's work, not a fault
@@ -57,13 +61,26 @@ class Settlement:
         return self.state in {"partial", "failed"}
 
 
-class Lots:
-    """The work of one crawl, in the database."""
+async def tried(call: Callable[[], Awaitable[T]]) -> T:
+    """Return what a call brings, made again if the connection broke under it. Raises what the last try raises."""
+    for _ in range(TRIES - 1):
+        try:
+            return await call()
+        except psycopg.OperationalError:
+            pass  # the pool has another connection, or says that there is none
+    return await call()
 
-    def __init__(self, pool: AsyncConnectionPool[Any], owner: str) -> None:
-        """`owner` names this crawl: machine, process and start."""
+
+class Lots:
+    """The work of one crawl, in the database. What breaks is done again: a lease whose answer was lost runs out, and a
+    settlement whose answer was lost is LeaseLost the second time."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any], owner: str, *, lease: float = LEASE_SECONDS) -> None:
+        """`owner` names this crawl: machine, process and start. It holds a lot for `lease` seconds without a sign of
+        life; leases in work are to be renewed every third of it."""
         self._pool = pool
         self._owner = owner
+        self.lease = lease
         self._queries = queries("photos")
 
     async def enlist(self) -> int:
@@ -86,33 +103,24 @@ class Lots:
         return await self._lease("lease_named_lots", names), int(row[0]) if row else 0
 
     async def _lease(self, name: str, parameters: Mapping[str, Any]) -> list[Lot]:
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                self._queries[name], {**parameters, "owner": self._owner, "seconds": LEASE_SECONDS}
-            )
-            rows = await cursor.fetchall()
+        rows = await tried(
+            lambda: self._rows(name, {**parameters, "owner": self._owner, "seconds": self.lease}),
+        )
         return [Lot(id=row[0], lot_external_id=row[1], vin=row[2], image_url=row[3], token=row[4]) for row in rows]
 
     async def renew(self, lots: Collection[Lot]) -> None:
         """Keep the leases of lots that are still in work."""
-        async with self._pool.connection() as connection:
-            await connection.execute(
-                self._queries["renew_leases"],
-                {"owner": self._owner, "tokens": [lot.token for lot in lots], "seconds": LEASE_SECONDS},
-            )
+        held = {"owner": self._owner, "tokens": [lot.token for lot in lots], "seconds": self.lease}
+        await tried(lambda: self._done("renew_leases", held))
 
     async def release(self, lots: Collection[Lot]) -> None:
         """Give lots back untouched."""
-        async with self._pool.connection() as connection:
-            await connection.execute(
-                self._queries["release_leases"], {"owner": self._owner, "tokens": [lot.token for lot in lots]}
-            )
+        held = {"owner": self._owner, "tokens": [lot.token for lot in lots]}
+        await tried(lambda: self._done("release_leases", held))
 
     async def known(self, lot: Lot) -> Known:
         """Return what is stored of a lot and of earlier lots of its vehicle."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(self._queries["known_photos"], {"lot_id": lot.id, "vin": lot.vin})
-            rows = await cursor.fetchall()
+        rows = await tried(lambda: self._rows("known_photos", {"lot_id": lot.id, "vin": lot.vin}))
         return Known(
             seqs={url: seq for url, seq, _, _, is_own in rows if is_own},
             keys={content_hash: key for _, _, content_hash, key, _ in rows},
@@ -124,6 +132,18 @@ class Lots:
         If the process dies before the commit nothing is recorded: the objects are stored already and are stored again
         under the same keys when the lease has run out.
         """
+        await tried(lambda: self._settle(lot, settlement))
+
+    async def _rows(self, name: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        async with self._pool.connection() as connection:
+            rows: list[tuple[Any, ...]] = await (await connection.execute(self._queries[name], parameters)).fetchall()
+        return rows
+
+    async def _done(self, name: str, parameters: Mapping[str, Any]) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(self._queries[name], parameters)
+
+    async def _settle(self, lot: Lot, settlement: Settlement) -> None:
         async with self._pool.connection() as connection, connection.transaction():
             held = await connection.execute(
                 self._queries["hold_lease"], {"lot_id": lot.id, "token": lot.token, "owner": self._owner}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from vinops.config import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
 
-OURS: Final = Path(__file__).with_name("makes.toml")
+OURS: Final = files("vinops_scrapy") / "makes.toml"  # no path beside __file__: a crawl may run from inside an egg
 SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 WHOLE: Final = {"sort": (0, 99), "page_limit": (1, 10_000), "page_size": (1, 1000)}
 KEYS: Final = {"region", "worker", *WHOLE}
@@ -62,17 +64,17 @@ class Makes:
 
 def read_makes(path: Path | None = None) -> Makes:
     """Read the file. Raises ConfigError, which names the key that makes no sense."""
-    path = path or OURS
+    source: Traversable = path or OURS
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"VINOPS_MAKES_FILE cannot be read ({error.strerror}): {path}") from None
+        raise ConfigError(f"VINOPS_MAKES_FILE cannot be read ({error.strerror}): {source}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML ({error}): write it like {OURS.name}") from None
+        raise ConfigError(f"{source} is no TOML ({error}): write it like {OURS.name}") from None
     try:
         return _checked(found)
     except ValueError as error:
-        raise ConfigError(f"{path}: {error}: write it like {OURS.name}") from None
+        raise ConfigError(f"{source}: {error}: write it like {OURS.name}") from None
 
 
 def _checked(found: dict[str, Any]) -> Makes:

@@ -9,9 +9,11 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+import psycopg
 from scrapy.exceptions import IgnoreRequest
 
 from vinops import politeness
+from vinops.database import DatabaseError
 from vinops.logs import pairs
 from vinops.politeness import BreakerOpen, DailyCapReached
 from vinops_scrapy import alerting
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("politeness")
 
+RESERVATIONS = 5  # tries: a server that restarts breaks each of a crawl's four connections once
 LONGEST_WAIT = 300.0  # seconds: a host that wants more gets the crawl's end instead
 SPARE = 0.01
 """The part of a gap by which places are further apart than it. From its place a request takes some milliseconds to the
@@ -140,10 +143,14 @@ class Budget:
 
 async def wait(crawler: Crawler, host: str, gap: float) -> None:
     """Reserve the next place in a host's budget and wait for it. Raises Stopped, and ends the crawl, if there is
-    none: the breaker is open, the day's requests are used up, or the host wants to be left alone for long."""
+    none: the breaker is open, the day's requests are used up, the host wants to be left alone for long, or the database
+    is lost."""
     stats = crawler.stats
     try:
-        seconds = await budgets(crawler).reserve(host, gap * (1 + SPARE))
+        seconds = await _reserve(crawler, host, gap * (1 + SPARE))
+    except DatabaseError as error:
+        alerting.lost(crawler, error)
+        raise Stopped("no_database", host) from None
     except BreakerOpen as breaker:
         stats.inc_value("breaker/open")
         log.warning("not asked: the breaker is open %s", pairs(host=host, kind=breaker.kind, until=breaker.until))
@@ -162,6 +169,19 @@ async def wait(crawler: Crawler, host: str, gap: float) -> None:
     if gap > 0 or seconds > 0:
         waited = await departures(crawler).leave(host, seconds, gap)
         stats.set_value("budget/waited_seconds", stats.get_value("budget/waited_seconds", 0.0) + waited)
+
+
+async def _reserve(crawler: Crawler, host: str, gap: float) -> float:
+    """Reserve, again if the connection broke meanwhile: that costs a place unused at the most. Raises DatabaseError
+    where no connection is to be had, or each of them breaks."""
+    for _ in range(RESERVATIONS):
+        try:
+            return await budgets(crawler).reserve(host, gap)
+        except psycopg.OperationalError as error:
+            crawler.stats.inc_value("database/broken")
+            said = " ".join(str(error).split())
+            log.warning("no place in the budget could be reserved %s", pairs(error=said))
+    raise DatabaseError(f"{RESERVATIONS} times in a row no place in the budget of {host} could be reserved: {said}")
 
 
 def retry_after(response: Response) -> float | None:

@@ -7,8 +7,11 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import psycopg
+
+from vinops.database import DatabaseError
 from vinops.logs import pairs
-from vinops_scrapy.lots import LEASE_SECONDS, Known, LeaseLost, Settlement
+from vinops_scrapy.lots import Known, LeaseLost, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -160,6 +163,12 @@ class Work:
         except LeaseLost:
             self._stats.inc_value("lot/lease_lost")
             log.warning("the lease ran out and another crawl has the lot %s", pairs(lot=entry.lot.lot_external_id))
+        except (psycopg.OperationalError, DatabaseError) as error:
+            self._stats.inc_value("lot/not_settled")
+            log.error(
+                "the lot cannot be settled: it is done again when its lease has run out %s",
+                pairs(lot=entry.lot.lot_external_id, error=" ".join(str(error).split())),
+            )
         else:
             self._stats.inc_value(f"lot/{settlement.state}")
             self.done += 1
@@ -189,7 +198,7 @@ class Work:
         """Keep the leases of all lots that are held. Called every few seconds; asks the database when it is due."""
         now = asyncio.get_running_loop().time()
         held = [*(entry.lot for entry in self.open.values()), *self._waiting]
-        if held and now - self._renewed > LEASE_SECONDS / 3:
+        if held and now - self._renewed > self._lots.lease / 3:
             self._renewed = now
             await self._lots.renew(held)
 

@@ -89,8 +89,8 @@ def settle_without_lease() -> None:
     statements["hold_lease"] = held.replace(token, "").replace(owner, "")
     made = lots.Lots.__init__
 
-    def careless(self: Any, *arguments: Any) -> None:
-        made(self, *arguments)
+    def careless(self: Any, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **named)
         self._queries = MappingProxyType(statements)
 
     lots.Lots.__init__ = careless  # type: ignore[method-assign]

@@ -154,3 +154,29 @@ def test_importing_and_loading_settings_pulls_in_nothing_slow(tmp_path: Path) ->
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     slow = {"psycopg", "dotenv", "yoyo", "logging", "subprocess", "tempfile", "shutil", "socket", "typer", "rich"}
     assert slow.isdisjoint(done.stdout.split())
+
+
+def test_a_survey_names_all_that_is_wrong_and_where_the_rest_comes_from(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("VINOPS_ARCHIVE_DAYS=3\nVINOPS_ARCHIV_DAYS=4\nOTHER=5\n", encoding="utf-8")
+    environ = {
+        "VINOPS_FEED_MIN_ROWS": CANARY,
+        "DATABASE_URL": f"mysql://u:{CANARY}@h/d",
+        "R2_BUCKET_NAME": "b",
+        "COPART_CSV_ULR": "x",
+        "PATH": "x",
+        "VINOPS_PACE": "steady",
+    }
+    found = config.survey(environ, folder=tmp_path)
+    assert set(found.problems) == {"VINOPS_FEED_MIN_ROWS", "DATABASE_URL", "R2"}
+    assert CANARY not in repr(found)
+    assert found.sources["VINOPS_ARCHIVE_DAYS"] == ".env"
+    assert found.sources["VINOPS_PACE"] == "the environment"
+    assert found.unknown == {"VINOPS_ARCHIV_DAYS": ".env", "OTHER": ".env", "COPART_CSV_ULR": "the environment"}
+    assert (found.settings.archive_days, found.settings.pace, found.settings.feed_min_rows) == (3, "steady", 1000)
+
+
+def test_a_survey_of_what_is_right_is_what_load_gives(tmp_path: Path) -> None:
+    environ = {"COPART_PASSWORD": CANARY, "PROXY_LIST": f"http://{CANARY}@h:1", "VINOPS_PACE": "steady"}
+    found = config.survey(environ, folder=tmp_path)
+    assert (found.settings, found.problems, found.unknown) == (load(environ, folder=tmp_path), {}, {})
+    assert config.secret_variables(found.settings) == {"COPART_PASSWORD", "PROXY_LIST"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -175,6 +177,44 @@ for n in range(400):
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     assert {line.split()[3] for line in lines} == {f"{number}-{n}" for number in range(3) for n in range(400)}
     assert all(len(line.split()) == 5 for line in lines)
+
+
+def written(path: Path, age_days: float, text: str) -> None:
+    """Write a log as it was so many days ago."""
+    moment = time.time() - age_days * 86_400
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    path.write_text(f"{when} INFO etl: {text}\n", encoding="utf-8")
+    os.utime(path, (moment, moment))
+
+
+def test_a_file_is_rotated_by_age_and_old_ones_go(secretive: Settings, tmp_path: Path) -> None:
+    written(tmp_path / "etl.log", 15, "first")
+    written(tmp_path / "etl.log.1", 13, "kept")
+    written(tmp_path / "etl.log.2", 15, "gone")
+    written(tmp_path / "other.log.1", 15, "not ours")
+    logs.configure("etl", secretive, console=False).info("new")
+    texts = {path.name: path.read_text(encoding="utf-8").rsplit(": ", 1)[1] for path in tmp_path.glob("*.log*")}
+    # What was first is rotated, and as its last event is as old as its first, it goes too.
+    assert texts == {"etl.log": "new\n", "etl.log.2": "kept\n", "other.log.1": "not ours\n"}
+
+
+def test_a_file_that_grows_old_in_use_is_rotated_and_no_line_is_lost(tmp_path: Path) -> None:
+    written(tmp_path / "t.log", 1, "begun")
+    log = logging.getLogger("t")
+    first, second = (logs.LogFile(tmp_path / "t.log", days=1 + 1 / 86_400) for _ in range(2))
+    try:
+        for handler in (first, second):
+            handler.emit(log.makeRecord("t", logging.INFO, "f", 1, "in time", (), None))
+        time.sleep(2.1)  # seconds until its first event is older than a day and a second
+        for handler in (first, second):
+            handler.emit(log.makeRecord("t", logging.INFO, "f", 1, "later", (), None))
+    finally:
+        first.close()
+        second.close()
+    assert (tmp_path / "t.log").read_text(encoding="utf-8").count("later") == 2
+    old = (tmp_path / "t.log.1").read_text(encoding="utf-8")
+    assert (old.count("begun"), old.count("in time")) == (1, 2)
+    assert not (tmp_path / "t.log.2").exists()
 
 
 def test_a_file_that_somebody_moved_is_made_anew(secretive: Settings, tmp_path: Path) -> None:

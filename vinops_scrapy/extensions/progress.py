@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -10,10 +11,13 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
+import psycopg
 from psycopg.types.json import Jsonb
 from scrapy import signals
 
-from vinops.database import queries
+from vinops.database import DatabaseError, queries
+from vinops.logs import pairs
+from vinops_scrapy import alerting
 from vinops_scrapy.shared import pool
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from vinops_scrapy.runs import Standing
+
+log = logging.getLogger("crawl")
 
 SECONDS = 3.0
 REFUSAL = "refusal/"
@@ -72,17 +78,26 @@ class Progress:
         if self._beating:
             self._beating.cancel()
         if self._run_id is not None:
-            await self._beat(spider, reason)
+            try:
+                await self._beat(spider, reason)
+            except (psycopg.Error, DatabaseError) as error:
+                log.warning("the end of the run cannot be recorded %s", pairs(error=" ".join(str(error).split())))
         if sys.stderr.isatty():
             sys.stderr.write("\r\033[K")
 
     async def _beat_on(self, spider: Spider) -> None:
         while True:
             await asyncio.sleep(SECONDS)
-            await self._beat(spider, None)
-            work = getattr(spider, "work", None)
-            if work is not None:
-                await work.renew()
+            try:
+                await self._beat(spider, None)
+                work = getattr(spider, "work", None)
+                if work is not None:
+                    await work.renew()
+            except psycopg.Error as error:  # the connection broke: the next beat has another
+                log.warning("no heartbeat %s", pairs(error=" ".join(str(error).split())))
+            except DatabaseError as error:
+                alerting.lost(self._crawler, error)
+                return
             if sys.stderr.isatty():
                 sys.stderr.write("\r\033[K" + line(self.values(spider), spider))
                 sys.stderr.flush()

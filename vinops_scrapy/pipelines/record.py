@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+import psycopg
 from scrapy import signals
 
+from vinops.database import DatabaseError
+from vinops.logs import pairs
 from vinops_scrapy.items import LotEnd, Photo, PhotoFailure
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from vinops_scrapy.work import Work
+
+log = logging.getLogger("photos")
 
 
 class Reuse:
@@ -61,8 +67,11 @@ class Record:
         return item
 
     async def close_spider(self) -> None:
-        """Give the leases of unfinished lots back."""
-        await _work(self._crawler).give_back()
+        """Give the leases of unfinished lots back. Without a database they run out by themselves."""
+        try:
+            await _work(self._crawler).give_back()
+        except (psycopg.Error, DatabaseError) as error:
+            log.warning("leases cannot be given back: they run out %s", pairs(error=" ".join(str(error).split())))
 
     async def _dropped(self, item: object, exception: Exception) -> None:
         if isinstance(item, Photo):

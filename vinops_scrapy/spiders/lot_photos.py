@@ -12,11 +12,13 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
+import psycopg
 import scrapy
 from scrapy import Request, signals
 from scrapy.exceptions import NotSupported
 
 from vinops import config, politeness
+from vinops.database import DatabaseError
 from vinops.logs import pairs
 from vinops_scrapy import alerting
 from vinops_scrapy.failures import reason_of
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from vinops_scrapy.work import OpenLot
 
 log = logging.getLogger("photos")
+
+LOST = (psycopg.OperationalError, DatabaseError)
+"""What the database's end looks like: the connection broke, or there is none to be had."""
 
 SOURCES = ("auto", "api", "page")
 LIST_SECONDS = 30
@@ -112,7 +117,7 @@ class LotPhotos(scrapy.Spider):
         settings = self.crawler.settings
         self.pace = politeness.pace(settings["VINOPS_PACE"], speed=settings.getfloat("VINOPS_CLOCK_SPEED"))
         self.work = Work(
-            Lots(pool(self.crawler), owner()),
+            Lots(pool(self.crawler), owner(), lease=self.config.photo_lease),
             self.crawler.stats,
             at_once=settings.getint("VINOPS_LOTS_AT_ONCE"),
             recheck_seconds=self.config.photo_recheck_days * 86_400,
@@ -136,6 +141,14 @@ class LotPhotos(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the first request of each lot, when there is room for the lot."""
+        try:
+            async for each in self.first_requests():
+                yield each
+        except LOST as error:
+            alerting.lost(self.crawler, error)
+
+    async def first_requests(self) -> AsyncIterator[Any]:
+        """Yield them. Raises the database's errors."""
         taken = self.work.named(self.lots, self.vins) if self.lots or self.vins else self.work.due(self.batch)
         async for lot in taken:
             await self.sessions.before_lot()
@@ -175,7 +188,11 @@ class LotPhotos(scrapy.Spider):
 
     async def parse_list(self, response: Response, lot: Lot) -> AsyncIterator[Any]:
         """Yield what a lot's list asks for."""
-        await self.work.renew()
+        try:
+            await self.work.renew()
+        except LOST as error:
+            alerting.lost(self.crawler, error)
+            return
         if response.status == 404:
             self.work.ended(lot, "gone")
             yield LotEnd(lot=lot)
@@ -199,7 +216,11 @@ class LotPhotos(scrapy.Spider):
 
         A page names no size for certain: there a photo is known by the smaller one, too.
         """
-        known = await self.work.known(lot)
+        try:
+            known = await self.work.known(lot)
+        except LOST as error:
+            alerting.lost(self.crawler, error)
+            return
         wanted = [link for link in listing.photos if link.url not in known.seqs]
         if sizes_are_guessed:
             wanted = [

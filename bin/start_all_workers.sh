@@ -1,0 +1,3 @@
+#!/bin/sh
+# Start the market workers, or those that are named.
+PATH="$(dirname "$(readlink -f "$0")")/../.venv/bin:$PATH" exec vinops workers start "$@"

@@ -1,0 +1,461 @@
+#!/usr/bin/env bash
+# Installs vinops for good on a Debian server, from this checkout. Safe to run again: what is as it should be stays, and
+# a run that was cut short is finished by the next one. Secrets go through pipes and files for root only: never on a
+# command line, never into what this prints.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: deploy-automation.sh [options]        as root, from a checkout of vinops
+
+  --dry-run            say each step, change nothing
+  --credentials FILE   read NAME=value lines: secrets, and settings that are none. FILE must be for root only.
+                       Without it missing secrets are asked for where there is a terminal.
+  --upgrade            back up, stop, install this version, migrate, start again
+  --no-backup          with --upgrade: do not back up first
+  --uninstall          stop and remove the services and the program; data, logs, secrets and the database stay
+  --embedded           use the embedded PostgreSQL instead of the system's
+  --venv-from DIR      copy a virtual environment instead of installing the lock from the package index
+  --no-start           install all, start nothing
+  --help
+TEXT
+}
+
+dry_run='' upgrade='' backup=yes uninstall='' embedded='' credentials_file='' venv_from='' start=yes
+while [ $# -gt 0 ]; do
+    case $1 in
+    --dry-run) dry_run=yes ;;
+    --credentials) credentials_file=${2:?--credentials needs a file} && shift ;;
+    --upgrade) upgrade=yes ;;
+    --no-backup) backup='' ;;
+    --uninstall) uninstall=yes ;;
+    --embedded) embedded=yes ;;
+    --venv-from) venv_from=${2:?--venv-from needs a folder} && shift ;;
+    --no-start) start='' ;;
+    --help | -h) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+    esac
+    shift
+done
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+program=/opt/vinops
+venvs=/opt/vinops-venvs
+data=/var/data/vinops
+logs=/var/log/vinops
+etc=/etc/vinops
+store=$etc/credentials
+units=/etc/systemd/system
+python=$program/.venv/bin/python
+vinops=$program/.venv/bin/vinops
+interpreter=${PYTHON:-/usr/bin/python3}
+
+packages=(python3 python3-venv ca-certificates dbus chromium redis-server logrotate)
+[ -n "$embedded" ] || packages+=(postgresql)
+
+roles=(owner etl photos market deals ops retention backup)
+long_runners=(vinops-celery.service vinops-celery-beat.service vinops-supervisor.service vinops-metrics.service)
+timers=(vinops-etl.timer vinops-photo-scraper.timer vinops-health.timer vinops-backup.timer vinops-retention.timer)
+workers=(vinops-worker@1.service vinops-worker@2.service vinops-worker@3.service vinops-worker@4.service)
+
+step() { printf '\n== %s\n' "$*"; }
+note() { printf '   %s\n' "$*"; }
+fail() { printf 'deploy-automation.sh: %s\n' "$*" >&2 && exit 1; }
+
+# Runs a command, or says it. Its arguments are shown: nothing secret may stand in them.
+run() {
+    if [ -n "$dry_run" ]; then
+        printf '   would run: %s\n' "$*"
+    else
+        "$@"
+    fi
+}
+
+at_exit() {
+    local code=$?
+    [ "$code" -eq 0 ] || printf 'deploy-automation.sh: stopped with exit code %s: mend what is said above, and run it again\n' "$code" >&2
+}
+trap at_exit EXIT
+
+[ "$(id -u)" -eq 0 ] || [ -n "$dry_run" ] || fail "run it as root"
+[ -d /run/systemd/system ] || [ -n "$dry_run" ] || fail "systemd does not run this machine: deploy/cron/vinops.cron is for those"
+umask 022
+
+# --- What there is ---------------------------------------------------------------------------------------------------
+
+secret_names() { # the variables that a unit loads as credentials, but for the addresses of the database
+    sed -n 's/^LoadCredential=\([A-Z0-9_]*\):.*/\1/p' "$checkout"/deploy/systemd/*.service | sort -u | grep -v '^DATABASE_URL$'
+}
+
+is_set() { # NAME: is there a credential
+    [ -f "$store/$1" ] || [ -f "$store.encrypted/$1" ]
+}
+
+set_credential() { # NAME, value on standard input
+    if [ -n "$dry_run" ]; then
+        cat >/dev/null
+        note "would set the credential $1"
+    else
+        "$vinops" credentials set "$1" 2>&1 | sed 's/^/   /'
+    fi
+}
+
+# --- Steps -----------------------------------------------------------------------------------------------------------
+
+install_packages() {
+    step "packages"
+    local missing=() package
+    for package in "${packages[@]}"; do
+        [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        note "all there: ${packages[*]}"
+        return
+    fi
+    note "to be installed: ${missing[*]}"
+    run apt-get update -qq
+    run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+make_user() {
+    step "user"
+    if getent passwd vinops >/dev/null; then
+        note "vinops is there"
+    else
+        run useradd --system --user-group --home-dir "$data" --no-create-home --shell /usr/sbin/nologin vinops
+    fi
+}
+
+make_folders() {
+    step "folders"
+    run install -d -m 755 "$(dirname "$data")"
+    run install -d -m 750 -o vinops -g vinops "$data" "$data/run" "$logs"
+    run install -d -m 755 "$etc"
+    run install -d -m 700 -o root -g root "$store" "$store.encrypted"
+    note "$data $logs $etc"
+    if [ ! -e "$etc/vinops.env" ] && [ -z "$dry_run" ]; then
+        cat >"$etc/vinops.env" <<'TEXT'
+# Settings of vinops that are no secrets, for all services: NAME=value, as in /opt/vinops/.env.example.
+# Secrets are set by `vinops credentials set NAME`. Services read this when they start.
+CHROMIUM_PATH=/usr/bin/chromium
+TEXT
+        chmod 644 "$etc/vinops.env"
+    fi
+    [ -e "$etc/vinops.env" ] || note "would write $etc/vinops.env"
+}
+
+lock_hash() { { cat "$checkout/requirements.txt"; "$interpreter" --version; } | sha256sum | cut -c 1-16; }
+
+make_venv() {
+    step "virtual environment"
+    venv=$venvs/$(lock_hash)
+    if [ -e "$venv/.complete" ]; then
+        note "$venv is there, as the lock says"
+        return
+    fi
+    "$interpreter" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$interpreter is older than 3.11: name another in PYTHON"
+    case $(realpath "$interpreter") in
+    /home/* | /root/*) fail "$interpreter is in a home, which services do not see: name another in PYTHON" ;;
+    esac
+    run install -d -m 755 "$venvs"
+    run rm -rf "$venv"
+    if [ -n "$venv_from" ]; then
+        note "copied from $venv_from"
+        run cp -a "$venv_from" "$venv"
+        run chown -R root:root "$venv"
+        if [ -z "$dry_run" ]; then
+            local minor
+            minor=$("$interpreter" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+            [ -d "$venv/lib/$minor" ] || fail "$venv_from is not of $minor, which $interpreter is"
+            # The lock has packages for some patch releases only, as async-timeout before 3.11.3.
+            [ "$("$venv_from/bin/python" --version 2>&1)" = "$("$interpreter" --version 2>&1)" ] ||
+                note "made by $("$venv_from/bin/python" --version 2>&1), and to be run by $("$interpreter" --version 2>&1): a package may be missing"
+            rm -f "$venv"/bin/python*
+            "$interpreter" -m venv --without-pip "$venv"
+            find "$venv"/lib/python3*/site-packages -maxdepth 1 -iname '*vinops*' -exec rm -rf {} +
+        fi
+    else
+        note "from the hash-pinned lock: a minute or two"
+        run "$interpreter" -m venv "$venv"
+        # --no-deps: the lock is complete.
+        run "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r "$checkout/requirements.txt"
+    fi
+    [ -z "$dry_run" ] || return 0
+    # The program itself is found by its path: there is nothing to build, and an upgrade is another folder under it.
+    local packages_folder
+    packages_folder=$(echo "$venv"/lib/python3*/site-packages)
+    printf '%s\n' "$program" >"$packages_folder/vinops-program.pth"
+    printf '#!%s\nimport sys\n\nfrom ops.cli import main\n\nsys.exit(main())\n' "$python" >"$venv/bin/vinops"
+    chmod 755 "$venv/bin/vinops"
+    : >"$venv/.complete"
+}
+
+copy_program() {
+    step "program"
+    note "$checkout to $program"
+    if [ -n "$dry_run" ]; then
+        note "would copy all but .git, var, .venv, .env and caches"
+        return
+    fi
+    [ "$checkout" != "$program" ] || fail "run it from a checkout, not from $program"
+    rm -rf "$program.new"
+    mkdir -m 755 "$program.new"
+    tar -C "$checkout" --exclude=./.git --exclude=./var --exclude=./.venv --exclude=./.env --exclude='.*_cache' \
+        --exclude=.hypothesis --exclude=__pycache__ --exclude='*.egg-info' -cf - . | tar -C "$program.new" --no-same-owner -xf -
+    chmod -R u=rwX,go=rX "$program.new"
+    ln -s "$venv" "$program.new/.venv"
+    # Compiled once: services may not write here.
+    "$venv/bin/python" -m compileall -q -s "$program.new" -p "$program" "$program.new"/{vinops,etl,vinops_scrapy,deals,ops} || true
+    if [ -d "$program" ] && diff -rq --no-dereference --exclude=__pycache__ "$program" "$program.new" >/dev/null; then
+        rm -rf "$program.new"
+        note "this version is there"
+        return
+    fi
+    [ ! -d "$program" ] || [ -n "$upgrade" ] || fail "another version is installed: run it with --upgrade"
+    rm -rf "$program.old"
+    [ ! -e "$program" ] || mv "$program" "$program.old"
+    mv "$program.new" "$program"
+    [ ! -e "$program.old" ] || note "the version before is in $program.old"
+}
+
+install_units() {
+    step "units"
+    local path name old
+    for path in "$units"/vinops-*; do
+        [ -f "$path" ] && [ ! -e "$checkout/deploy/systemd/$(basename "$path")" ] && run rm -f "$path"
+    done
+    for path in "$checkout"/deploy/systemd/*; do
+        name=$(basename "$path")
+        if [ -d "$path" ]; then
+            run install -d -m 755 "$units/$name"
+            run install -m 644 "$path"/*.conf "$units/$name/"
+        else
+            run install -m 644 "$path" "$units/$name"
+        fi
+    done
+    # The hardening is ours; a drop-in of an earlier version that is gone here goes there too.
+    for old in "$units"/vinops-*.d/[12]0-*.conf; do
+        [ -e "$old" ] && [ ! -e "$checkout/deploy/systemd/${old#"$units"/}" ] && run rm -f "$old"
+    done
+    run install -m 644 "$checkout/deploy/logrotate/vinops" /etc/logrotate.d/vinops
+    run install -m 755 "$checkout/deploy/vinops-operator.sh" /usr/local/bin/vinops
+    if [ -z "$dry_run" ]; then
+        "$vinops" credentials apply >/dev/null
+        systemctl daemon-reload
+    fi
+    note "in $units; the command vinops in /usr/local/bin"
+}
+
+read_credentials() {
+    step "credentials"
+    local name value line secrets
+    secrets=" $(secret_names | tr '\n' ' ')"
+    if [ -n "$credentials_file" ]; then
+        [ -f "$credentials_file" ] || fail "$credentials_file is no file"
+        [ "$(stat -c %a "$credentials_file")" = 600 ] || [ "$(stat -c %a "$credentials_file")" = 400 ] ||
+            fail "others may read $credentials_file: chmod 600 $credentials_file"
+        while IFS= read -r line || [ -n "$line" ]; do
+            case $line in '' | '#'*) continue ;; esac
+            name=${line%%=*} value=${line#*=}
+            [[ $name =~ ^[A-Z][A-Z0-9_]*(\.[a-z]+)?$ ]] || fail "$credentials_file holds a line that is not NAME=value"
+            [ -n "$value" ] || continue
+            case $secrets in
+            *" ${name%%.*} "*) printf '%s' "$value" | set_credential "$name" ;;
+            *)
+                if [ "${name%%.*}" = DATABASE_URL ]; then
+                    printf '%s' "$value" | set_credential "$name"
+                else
+                    set_setting "$name" "$value"
+                fi
+                ;;
+            esac
+        done <"$credentials_file"
+        note "read from $credentials_file: remove it when all is well (shred -u)"
+    elif [ -t 0 ] && [ -z "$dry_run" ]; then
+        for name in $(secret_names); do
+            is_set "$name" && continue
+            [ "$name" != CELERY_BROKER_URL ] || continue
+            read -rsp "   $name (not shown; Enter to leave it out): " value
+            printf '\n'
+            [ -z "$value" ] || printf '%s' "$value" | set_credential "$name"
+        done
+    else
+        note "none asked for: there is no terminal, and no --credentials FILE"
+    fi
+    for name in $(secret_names); do
+        is_set "$name" || note "not set: $name  (vinops credentials set $name)"
+    done
+}
+
+set_setting() { # NAME VALUE, of those that are no secrets
+    if [ -n "$dry_run" ]; then
+        note "would set $1 in $etc/vinops.env"
+        return
+    fi
+    local part=$etc/vinops.env.part
+    { grep -v "^$1=" "$etc/vinops.env" || true; printf '%s=%s\n' "$1" "$2"; } >"$part"
+    chmod 644 "$part"
+    mv "$part" "$etc/vinops.env"
+    note "$1 is set in $etc/vinops.env"
+}
+
+as_postgres() { # a script on standard input, run by the superuser of the system's PostgreSQL in a database
+    runuser -u postgres -- psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname "$1" >/dev/null
+}
+
+is_system_database() { # the roles of this machine's PostgreSQL are ours to make, unless the owner's address says otherwise
+    [ -z "$embedded" ] && { [ -e "$etc/.system-database" ] || ! is_set DATABASE_URL.owner; }
+}
+
+prepare_database() {
+    step "database"
+    local role password
+    if [ -n "$embedded" ]; then
+        note "embedded, in $data/postgres: one account for all services"
+        # One unit runs the server, where set to nothing means the embedded one; the others know it by its socket.
+        if [ -z "$dry_run" ]; then
+            umask 077
+            printf '\n' >"$store/DATABASE_URL.embedded"
+            for role in "${roles[@]}"; do
+                printf 'postgresql://vinops@/vinops?host=%s\n' "$data/postgres/run" >"$store/DATABASE_URL.$role"
+            done
+            umask 022
+        fi
+        run systemctl enable --quiet --now vinops-database.service
+        return
+    fi
+    if ! is_system_database; then
+        note "elsewhere: DATABASE_URL.owner is set; roles and rights there are made with deploy/sql/roles.sql and grants.sql"
+        return
+    fi
+    run systemctl enable --quiet --now postgresql.service
+    if [ -n "$dry_run" ]; then
+        note "would make the database vinops, the roles ${roles[*]/#/vinops_}, and a password for each"
+        return
+    fi
+    local tries
+    for tries in $(seq 60); do
+        runuser -u postgres -- psql --no-psqlrc -qtc 'select 1' >/dev/null 2>&1 && break
+        [ "$tries" -lt 60 ] || fail "PostgreSQL does not answer: systemctl status 'postgresql*'"
+        sleep 0.5
+    done
+    as_postgres postgres <"$checkout/deploy/sql/roles.sql"
+    : >"$etc/.system-database"
+    for role in "${roles[@]}"; do
+        if is_set "DATABASE_URL.$role"; then
+            continue
+        fi
+        password=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
+        # Were it to fail, the statement with the password would not be logged.
+        printf "set log_min_error_statement = panic; set log_statement = none; set log_min_duration_statement = -1; alter role vinops_%s password '%s';\n" \
+            "$role" "$password" | as_postgres postgres
+        printf 'postgresql://vinops_%s:%s@127.0.0.1:5432/vinops' "$role" "$password" | set_credential "DATABASE_URL.$role"
+    done
+    password=''
+    if ! runuser -u postgres -- psql --no-psqlrc -qtAc "select 1 from pg_database where datname = 'vinops'" | grep -q 1; then
+        echo 'create database vinops owner vinops_owner encoding utf8 template template0;' | as_postgres postgres
+    fi
+    note "vinops, with a role for each service"
+}
+
+prepare_broker() {
+    step "broker"
+    run systemctl enable --quiet --now redis-server.service
+    if is_set CELERY_BROKER_URL; then
+        note "CELERY_BROKER_URL is set"
+    else
+        printf 'redis://127.0.0.1:6379/0' | set_credential CELERY_BROKER_URL
+    fi
+}
+
+migrate() {
+    step "migrations"
+    run systemctl start vinops-migrate.service
+    if is_system_database && [ -z "$dry_run" ]; then
+        as_postgres vinops <"$checkout/deploy/sql/grants.sql"
+        note "the schema is current, and each role has the rights that its service needs"
+    fi
+}
+
+take_backup() {
+    step "backup, before anything changes"
+    if [ -z "$backup" ]; then
+        note "left out, as asked"
+    else
+        run systemctl start vinops-backup.service
+        note "in $data/backups"
+    fi
+}
+
+stop_all() {
+    step "stop"
+    # What starts others first; then who has work in hand, each with the time it needs to give it back.
+    run systemctl stop "${timers[@]}"
+    run systemctl stop vinops-supervisor.service vinops-celery-beat.service
+    run systemctl stop vinops-workers.target "${workers[@]}" vinops-photo-scraper.service vinops-etl.service
+    run systemctl stop vinops-celery.service vinops-metrics.service vinops-health.service vinops-retention.service
+}
+
+start_all() {
+    step "start"
+    if [ -z "$start" ]; then
+        note "nothing, as asked"
+        return
+    fi
+    [ -n "$dry_run" ] || systemctl reset-failed 'vinops-*' 2>/dev/null || true
+    run systemctl enable --quiet "${long_runners[@]}" vinops-workers.target "${workers[@]}" "${timers[@]}"
+    # Who takes work first, then who hands it out.
+    run systemctl start --no-block vinops-celery.service vinops-celery-beat.service vinops-metrics.service
+    run systemctl start --no-block vinops-workers.target
+    run systemctl start --no-block vinops-supervisor.service
+    run systemctl start "${timers[@]}"
+    note "systemctl list-timers 'vinops-*' shows when what runs; systemctl status 'vinops-*' how it goes"
+}
+
+look() {
+    step "doctor"
+    run /usr/local/bin/vinops doctor || note "doctor exits with $?: what it names is to be mended"
+    step "health"
+    run /usr/local/bin/vinops health || note "health exits with $?: on a new system nothing has run yet"
+}
+
+remove_all() {
+    stop_all || true
+    step "uninstall"
+    run systemctl disable --quiet "${long_runners[@]}" vinops-workers.target "${workers[@]}" "${timers[@]}" vinops-database.service || true
+    run systemctl stop vinops-database.service || true
+    local path
+    for path in "$units"/vinops-*; do
+        [ ! -e "$path" ] || run rm -rf "$path"
+    done
+    run systemctl daemon-reload
+    [ -n "$dry_run" ] || systemctl reset-failed 'vinops-*' 2>/dev/null || true
+    run rm -rf "$program" "$program.old" "$program.new" "$venvs" /usr/local/bin/vinops /etc/logrotate.d/vinops
+    note "left: $data, $logs, $etc with its secrets, the user vinops, the database and its roles"
+    note "to remove those too: rm -rf $data $logs $etc; userdel vinops; as postgres: dropdb vinops"
+}
+
+# --- The whole -------------------------------------------------------------------------------------------------------
+
+if [ -n "$uninstall" ]; then
+    remove_all
+    exit 0
+fi
+if [ -n "$upgrade" ]; then
+    [ -x "$vinops" ] || [ -n "$dry_run" ] || fail "there is nothing to upgrade: run it without --upgrade"
+    take_backup
+fi
+install_packages
+make_user
+make_folders
+make_venv
+[ -z "$upgrade" ] || stop_all
+copy_program
+install_units
+read_credentials
+prepare_database
+prepare_broker
+migrate
+start_all
+look
+step "done"

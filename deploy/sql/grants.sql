@@ -1,0 +1,66 @@
+-- What each role of vinops may do: what its service does, read from the statements in sql/queries, and no more. Run as a
+-- superuser in the database of vinops, after its migrations; safe to run again. tests/integration/test_roles.py runs each
+-- street as its role.
+begin;
+
+do $$
+begin
+    execute format('revoke all on database %I from public', current_database());
+    execute format(
+        'grant connect, temporary on database %I to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup',
+        current_database()
+    );
+end
+$$;
+
+-- Rights of an earlier version go first.
+revoke all on all tables in schema public, ops, audit, raw, staging
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+revoke all on all sequences in schema public, ops, audit, raw, staging
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+
+grant usage on schema public, ops, audit, raw, staging
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+
+-- All: is the schema current, what was the owner told, may this host be asked now.
+grant select on _yoyo_migration
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+grant select, insert, update on ops.alerts, ops.host_budgets
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+
+-- The feed.
+grant select on all tables in schema raw, staging, audit to vinops_etl;
+grant select, insert, update on raw.csv_files, vehicles, lots to vinops_etl;
+grant usage on all sequences in schema raw to vinops_etl;
+grant insert, delete on staging.copart_raw to vinops_etl;
+grant insert on audit.etl_runs, audit.lot_events, audit.rejected_rows to vinops_etl;
+
+-- The photos.
+grant select on lots, vehicles to vinops_photos;
+grant select, insert, update on lot_photos to vinops_photos;
+grant select, insert, update, delete on images to vinops_photos;
+grant usage on sequence lot_photos_token to vinops_photos;
+grant select, insert, update on ops.crawl_runs to vinops_photos;
+
+-- The ads. Prices are noted by a trigger, with the rights of who changes a price.
+grant select, insert, update on listings, ops.listing_walks, ops.deal_outbox, ops.crawl_runs to vinops_market;
+grant select, insert on listing_prices to vinops_market;
+
+-- The deals.
+grant select on all tables in schema public to vinops_deals;
+grant select on ops.listing_walks, ops.crawl_runs to vinops_deals;
+grant insert, update, delete on normalized_listings, valuations, scores, notifications, model_demand to vinops_deals;
+grant select, insert, update, delete on ops.deal_outbox, ops.price_models to vinops_deals;
+grant usage on all sequences in schema ops to vinops_deals;
+
+-- Who watches reads everything, and keeps its own memory.
+grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;
+grant insert, update on ops.workers to vinops_ops;
+grant insert, delete on ops.worker_restarts to vinops_ops;
+
+-- What is too old goes.
+grant select, delete on staging.copart_raw, audit.etl_runs, ops.crawl_runs to vinops_retention;
+grant delete on ops.alerts to vinops_retention;
+grant select, update on raw.csv_files to vinops_retention;
+
+commit;

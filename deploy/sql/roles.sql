@@ -1,0 +1,20 @@
+-- The roles of vinops: one for each service, with no rights of its own, and the owner, who migrates. Without passwords:
+-- deploy-automation.sh sets those. Run as a superuser; safe to run again.
+do $$
+declare
+    role_name text;
+begin
+    foreach role_name in array '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup}'::text[]
+    loop
+        if not exists (select 1 from pg_roles where rolname = role_name) then
+            execute format('create role %I login nosuperuser nocreatedb nocreaterole', role_name);
+        end if;
+    end loop;
+end
+$$;
+
+-- A backup is restored into a scratch database before it counts.
+alter role vinops_backup createdb;
+grant pg_read_all_data to vinops_backup;
+-- What others run and wait for: counts of connections and of rows written.
+grant pg_read_all_stats to vinops_ops;

@@ -1,0 +1,355 @@
+"""The arithmetic of `vinops forecast`: how the backfill goes on, what the photos cost, how much is stored.
+
+Pure functions of numbers: what was measured, and what was assumed, is in forecast_measures.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+HOURS: Final = 24
+MONTH_DAYS: Final = 30
+HORIZON_DAYS: Final = 90  # further than that no rate holds
+
+# https://developers.cloudflare.com/r2/pricing/: a month, rounded up to whole GB and millions of requests.
+GIGABYTE: Final = 10**9
+MILLION: Final = 10**6
+STORAGE_PRICE: Final = Decimal("0.015")
+CLASS_A_PRICE: Final = Decimal("4.50")
+CLASS_B_PRICE: Final = Decimal("0.36")
+FREE_GIGABYTES: Final = 10
+FREE_CLASS_A: Final = 1
+FREE_CLASS_B: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A figure with how low and how high it may be."""
+
+    low: float
+    likely: float
+    high: float
+
+    def times(self, other: float) -> Range:
+        """Return all three, so many times."""
+        return Range(low=self.low * other, likely=self.likely * other, high=self.high * other)
+
+
+def exactly(value: float) -> Range:
+    """Return a figure that is sure."""
+    return Range(low=value, likely=value, high=value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """So many lots that wait for their photos: hours until their sale, None if it is not known, and until they leave
+    the feed."""
+
+    lots: float
+    sale_hours: float | None
+    expiry_hours: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """What the feed brings: lots an hour, the share whose sale is known, hours until that sale, hours that a lot whose
+    sale is not known stays."""
+
+    lots_per_hour: float = 0.0
+    dated_share: float = 0.0
+    lead_hours: float = 0.0
+    life_hours: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backfill:
+    """How it goes on. `days` until nothing waits any more, None if that is not within the horizon; lots that are lost
+    until then (or until the horizon), of those that wait now and of those that come; lots that are lost a day in the
+    last week of that, or after it."""
+
+    days: float | None
+    photographed: float
+    lost_waiting: float
+    lost_arriving: float
+    lost_a_day: float
+
+
+@dataclass(kw_only=True)
+class _Batch:
+    lots: float
+    expiry: float
+    is_old: bool
+
+
+def backfill(
+    waiting: Sequence[Waiting], lots_per_hour: float, arrivals: Arrivals | None = None, *, days: int = HORIZON_DAYS
+) -> Backfill:
+    """Take the lots hour by hour, as the photo crawl does: the soonest sale first, then the newest.
+
+    Each hour the lots that have left the feed are lost, those that arrive join, then so many are photographed.
+    """
+    arrivals = arrivals or Arrivals()
+    dated: dict[int, list[_Batch]] = {}
+    undated: deque[_Batch] = deque()  # the newest last
+    for each in sorted(waiting, key=lambda each: each.expiry_hours):
+        batch = _Batch(lots=each.lots, expiry=each.expiry_hours, is_old=True)
+        if each.sale_hours is None:
+            undated.append(batch)
+        else:
+            dated.setdefault(math.floor(each.sale_hours), []).append(batch)
+    photographed = 0.0
+    lost = {True: 0.0, False: 0.0}
+    lost_by_hour: deque[float] = deque(maxlen=7 * HOURS)
+    for hour in range(days * HOURS):
+        gone = _expire(dated, undated, hour, lost)
+        lost_by_hour.append(gone)
+        _arrive(dated, undated, hour, arrivals)
+        room = lots_per_hour
+        for sale in sorted(dated):
+            room = _serve(dated[sale], room, newest=False)
+            if not dated[sale]:
+                del dated[sale]
+            if room <= 0:
+                break
+        room = _serve(undated, room, newest=True)
+        photographed += lots_per_hour - room
+        if not dated and not undated:
+            used = 1 - room / lots_per_hour if lots_per_hour else 0.0
+            return Backfill(
+                days=(hour + used) / HOURS,
+                photographed=photographed,
+                lost_waiting=lost[True],
+                lost_arriving=lost[False],
+                lost_a_day=0.0,  # it is faster than they come
+            )
+    return Backfill(
+        days=None,
+        photographed=photographed,
+        lost_waiting=lost[True],
+        lost_arriving=lost[False],
+        lost_a_day=sum(lost_by_hour) * HOURS / max(1, len(lost_by_hour)),
+    )
+
+
+def _expire(dated: dict[int, list[_Batch]], undated: deque[_Batch], hour: int, lost: dict[bool, float]) -> float:
+    total = 0.0
+    for sale in list(dated):
+        for batch in [each for each in dated[sale] if each.expiry <= hour]:
+            dated[sale].remove(batch)
+            lost[batch.is_old] += batch.lots
+            total += batch.lots
+        if not dated[sale]:
+            del dated[sale]
+    while undated and undated[0].expiry <= hour:
+        batch = undated.popleft()
+        lost[batch.is_old] += batch.lots
+        total += batch.lots
+    return total
+
+
+def _arrive(dated: dict[int, list[_Batch]], undated: deque[_Batch], hour: int, arrivals: Arrivals) -> None:
+    with_sale = arrivals.lots_per_hour * arrivals.dated_share
+    without = arrivals.lots_per_hour - with_sale
+    if with_sale:
+        sale = hour + arrivals.lead_hours
+        dated.setdefault(math.floor(sale), []).append(_Batch(lots=with_sale, expiry=sale, is_old=False))
+    if without:
+        undated.append(_Batch(lots=without, expiry=hour + arrivals.life_hours, is_old=False))
+
+
+def _serve(batches: list[_Batch] | deque[_Batch], room: float, *, newest: bool) -> float:
+    while batches and room > 0:
+        batch = batches[-1] if newest else batches[0]
+        taken = min(room, batch.lots)
+        batch.lots -= taken
+        room -= taken
+        if batch.lots <= 0:
+            batches.remove(batch)
+    return room
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a month of R2 costs, in US dollars."""
+
+    storage: Decimal
+    class_a: Decimal
+    class_b: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """All of it."""
+        return self.storage + self.class_a + self.class_b
+
+
+def r2_cost(*, stored_bytes: float, writes: float, reads: float) -> Cost:
+    """Return the price of a month with that much stored, so many class A requests (writes) and class B (reads)."""
+    gigabytes = max(0, math.ceil(stored_bytes / GIGABYTE) - FREE_GIGABYTES)
+    class_a = max(0, math.ceil(writes / MILLION) - FREE_CLASS_A)
+    class_b = max(0, math.ceil(reads / MILLION) - FREE_CLASS_B)
+    return Cost(storage=gigabytes * STORAGE_PRICE, class_a=class_a * CLASS_A_PRICE, class_b=class_b * CLASS_B_PRICE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoStream:
+    """Where photos come from: lots that wait and lots that come a day, lots that can be photographed a day, photos of
+    a lot, bytes of a photo, the share of photos that is stored anew (another lot of the same vehicle may have them),
+    what is stored already, and for how many days photos are kept (None: for ever)."""
+
+    waiting: float
+    arrivals_a_day: float
+    lots_a_day: float
+    photos_per_lot: float
+    bytes_per_photo: float
+    new_share: float = 1.0
+    stored_bytes: float = 0.0
+    retention_days: float | None = None
+
+    def lots(self, days: float) -> float:
+        """Return how many lots are photographed within so many days."""
+        return min(self.lots_a_day * max(0.0, days), self.waiting + self.arrivals_a_day * max(0.0, days))
+
+    def writes(self, days: float) -> float:
+        """Return how many photos are stored within so many days."""
+        return self.lots(days) * self.photos_per_lot * self.new_share
+
+    def stored(self, days: float) -> float:
+        """Return how many bytes are stored after so many days. With a retention what is there now goes evenly."""
+        kept, before = self.writes(days), self.stored_bytes
+        if self.retention_days is not None:
+            kept -= self.writes(days - self.retention_days)
+            before *= max(0.0, 1 - days / self.retention_days) if self.retention_days else 0.0
+        return before + kept * self.bytes_per_photo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Month:
+    """A month of photos, counted from now: bytes at its end, photos stored in it, its price."""
+
+    month: int
+    stored_bytes: float
+    photos: float
+    cost: Cost
+
+
+def month(stream: PhotoStream, number: int, *, reads_per_photo: float = 0.0) -> Month:
+    """Return the month with that number, 1 being the next thirty days. R2 bills the average of the month: its end is a
+    little more than that."""
+    end = number * MONTH_DAYS
+    photos = stream.writes(end) - stream.writes(end - MONTH_DAYS)
+    stored = stream.stored(end)
+    reads = reads_per_photo * stored / stream.bytes_per_photo if stream.bytes_per_photo else 0.0
+    return Month(
+        month=number,
+        stored_bytes=stored,
+        photos=photos,
+        cost=r2_cost(stored_bytes=stored, writes=photos, reads=reads),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """All that the forecast is made from. Lots an hour are those that the crawl looks at; rechecks a day are those of
+    them that are known already."""
+
+    waiting: Sequence[Waiting]
+    lots_per_hour: Range
+    rechecks_a_day: float
+    arrivals_a_day: Range
+    dated_share: float
+    lead_hours: float
+    life_hours: float
+    photos_per_lot: Range
+    bytes_per_photo: Range
+    new_share: float
+    stored_bytes: float
+    archive_bytes: float
+    archive_a_day: Range
+    archive_days: int
+    database_bytes: float
+    database_a_day: Range
+    retention_days: float | None = None
+    reads_per_photo: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One way in which it may go: everything low, likely or high."""
+
+    lots_a_day: float
+    backfill: Backfill
+    months: tuple[Month, ...]
+    archive_bytes: float
+    database_bytes: tuple[float, ...]
+
+
+MONTHS: Final = (1, 3, 12)
+WHICH: Final = ("low", "likely", "high")
+
+
+def cases(inputs: Inputs) -> dict[str, Case]:
+    """Return the forecast three times. `low` is a slow crawl that stores few and small photos, not a good outcome: the
+    backfill takes longest and costs least then."""
+    return {which: _case(inputs, which) for which in WHICH}
+
+
+def _case(inputs: Inputs, which: str) -> Case:
+    def pick(value: Range) -> float:
+        found: float = getattr(value, which)
+        return found
+
+    # A recheck asks for a list and no photo: the fast case has them for nothing.
+    rechecks = 0.0 if which == "high" else inputs.rechecks_a_day
+    lots_a_day = max(0.0, pick(inputs.lots_per_hour) * HOURS - rechecks)
+    arrivals_a_day = inputs.arrivals_a_day.likely
+    arrivals = Arrivals(
+        lots_per_hour=arrivals_a_day / HOURS,
+        dated_share=inputs.dated_share,
+        lead_hours=inputs.lead_hours,
+        life_hours=inputs.life_hours,
+    )
+    stream = PhotoStream(
+        waiting=sum(each.lots for each in inputs.waiting),
+        arrivals_a_day=pick(inputs.arrivals_a_day),
+        lots_a_day=lots_a_day,
+        photos_per_lot=pick(inputs.photos_per_lot),
+        bytes_per_photo=pick(inputs.bytes_per_photo),
+        new_share=inputs.new_share,
+        stored_bytes=inputs.stored_bytes,
+        retention_days=inputs.retention_days,
+    )
+    return Case(
+        lots_a_day=lots_a_day,
+        backfill=backfill(inputs.waiting, lots_a_day / HOURS, arrivals),
+        months=tuple(month(stream, number, reads_per_photo=inputs.reads_per_photo) for number in MONTHS),
+        archive_bytes=pick(inputs.archive_a_day) * inputs.archive_days,
+        database_bytes=tuple(
+            inputs.database_bytes + pick(inputs.database_a_day) * number * MONTH_DAYS for number in MONTHS
+        ),
+    )
+
+
+def what_if(
+    inputs: Inputs,
+    *,
+    lots_per_hour: float | None = None,
+    photos_per_lot: float | None = None,
+    retention_days: float | None = None,
+    reads_per_photo: float | None = None,
+) -> Inputs:
+    """Return the inputs with what is asked about in place of what was measured."""
+    changed = inputs
+    if lots_per_hour is not None:
+        changed = replace(changed, lots_per_hour=exactly(lots_per_hour))
+    if photos_per_lot is not None:
+        changed = replace(changed, photos_per_lot=exactly(photos_per_lot))
+    if retention_days is not None:
+        changed = replace(changed, retention_days=retention_days)
+    if reads_per_photo is not None:
+        changed = replace(changed, reads_per_photo=reads_per_photo)
+    return changed

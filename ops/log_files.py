@@ -1,0 +1,333 @@
+"""`vinops logs`: the log files by the operators' names, merged by time, followed over rotation, pruned."""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vinops import config
+from vinops.redaction import redact, remember
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vinops.config import Settings
+
+NAMES = {
+    "1": ("worker_1",),
+    "2": ("worker_2",),
+    "3": ("worker_3",),
+    "4": ("worker_4",),
+    "photos": ("photo-scraper",),
+    "etl": ("etl",),
+    "celery": ("celery_worker", "celery_beat"),
+    "supervisor": ("supervisor",),
+    "deals": ("deals",),
+    "backup": ("backup",),
+}
+"""What the operators say, and the files that are meant."""
+
+EVENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ([A-Z]+) ([^:\s]+): (.*)")
+NUMBERED = re.compile(r"(.+\.log)\.\d+")
+ERRORS = frozenset({"WARNING", "ERROR", "CRITICAL"})
+BLOCK = 64 << 10
+LOOK_SECONDS = 0.25
+AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One event: its line, and the lines below it that belong to it, as those of a traceback."""
+
+    log: str
+    time: str
+    level: str
+    lines: tuple[str, ...]
+
+    @property
+    def is_error(self) -> bool:
+        """Tell whether it is a warning or worse."""
+        return self.level in ERRORS
+
+    def data(self) -> dict[str, Any]:
+        """Return it as an object."""
+        found = EVENT.fullmatch(self.lines[0])
+        logger, message = (found[3], found[4]) if found else ("", self.lines[0])
+        about = {"log": self.log, "time": self.time, "level": self.level, "logger": logger, "message": message}
+        return about | ({"below": list(self.lines[1:])} if len(self.lines) > 1 else {})
+
+
+def grouped(log: str, lines: Iterable[str]) -> Iterator[Event]:
+    """Yield the events of a file's lines. Lines before the first event, as of a program that prints, have no time."""
+    current: list[str] = []
+    for line in lines:
+        if current and EVENT.match(line):
+            yield _event(log, current)
+            current = []
+        current.append(line)
+    if current:
+        yield _event(log, current)
+
+
+def _event(log: str, lines: list[str]) -> Event:
+    found = EVENT.match(lines[0])
+    return Event(log=log, time=found[1] if found else "", level=found[2] if found else "", lines=tuple(lines))
+
+
+def backwards(path: Path) -> Iterator[str]:
+    """Yield the lines of a file, the last first, without reading more of it than is asked for. Raises OSError."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        rest = b""
+        while end > 0:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            block = file.read(end - start) + rest
+            end = start
+            lines = block.split(b"\n")
+            rest = lines[0]
+            for line in reversed(lines[1:]):
+                yield line.decode("utf-8", "replace")
+        yield rest.decode("utf-8", "replace")
+
+
+def last_events(folder: Path, log: str, count: int, *, only_errors: bool) -> list[Event]:
+    """Return the last events of a log, in their order, from its rotated files too as far as it takes."""
+    found: list[Event] = []
+    for path in (folder / f"{log}.log", *rotated(folder, log)):
+        below: list[str] = []
+        with suppress(OSError):  # rotated or removed meanwhile
+            for line in backwards(path):
+                if not line and not below:
+                    continue  # the end of the last line
+                below.append(line)
+                if EVENT.match(line):
+                    event = _event(log, below[::-1])
+                    below = []
+                    if event.is_error or not only_errors:
+                        found.append(event)
+                    if len(found) >= count:
+                        return found[::-1]
+        if any(below) and not only_errors:
+            found.append(_event(log, below[::-1]))
+    return found[:count][::-1]
+
+
+def rotated(folder: Path, log: str) -> list[Path]:
+    """Return the rotated files of a log, the newest first."""
+    found = [(int(path.suffix[1:]), path) for path in folder.glob(f"{log}.log.*") if path.suffix[1:].isdecimal()]
+    return [path for _, path in sorted(found)]
+
+
+def present(folder: Path) -> list[str]:
+    """Return the names of all logs in a folder."""
+    return sorted(path.name.removesuffix(".log") for path in folder.glob("*.log"))
+
+
+@dataclass(kw_only=True)
+class Follower:
+    """Reads what is appended to a log, over rotations."""
+
+    folder: Path
+    log: str
+    at_end: bool
+    _file: Any = None
+    _inode: int = 0
+    _rest: bytes = b""
+    _lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin at the end of the file, or at its beginning if it is new."""
+        self._open(self.folder / f"{self.log}.log")
+        if self._file is not None and self.at_end:
+            self._file.seek(0, os.SEEK_END)
+
+    def new(self) -> list[Event]:
+        """Return the events that were written since the last call. A file that was rotated is read to its end first,
+        then those that came after it."""
+        current = self.folder / f"{self.log}.log"
+        lines = self._read()
+        if self._inode != _inode(current):
+            for path in self._since():
+                self._open(path)
+                lines += self._read()
+            lines += self._reopen(current)
+        return list(grouped(self.log, lines))
+
+    def _reopen(self, current: Path) -> list[str]:
+        if self._inode != _inode(current):
+            self._open(current)
+        return self._read()
+
+    def _since(self) -> list[Path]:
+        """Return the rotated files that are newer than the one that was read, the oldest first."""
+        newer: list[Path] = []
+        for path in rotated(self.folder, self.log):
+            if _inode(path) == self._inode:
+                return newer[::-1]
+            newer.append(path)
+        return []  # it was removed: whatever there is was there before
+
+    def _open(self, path: Path) -> None:
+        if self._file is not None:
+            self._file.close()
+        try:
+            self._file = path.open("rb")
+            self._inode = os.fstat(self._file.fileno()).st_ino
+        except OSError:
+            self._file, self._inode = None, 0
+
+    def _read(self) -> list[str]:
+        if self._file is None:
+            return []
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return [line.decode("utf-8", "replace") for line in lines]
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
+    """Remove the rotated files whose last event is older than that, and return them with their bytes. The files in use
+    stay. Raises OSError; if the process dies in it, some are removed."""
+    if not folder.is_dir():
+        return []
+    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    removed = []
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as who rotates has
+        for path in sorted(folder.iterdir()):
+            if NUMBERED.fullmatch(path.name) and path.is_file():
+                found = path.stat()
+                if time.time() - found.st_mtime > seconds:
+                    path.unlink()
+                    removed.append((path, found.st_size))
+    finally:
+        os.close(lock)
+    return removed
+
+
+def parse_age(text: str) -> float:
+    """Return an age in seconds: 7d, 12h, 30m, 90s. Raises ValueError."""
+    found = AGE.fullmatch(text.strip().lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no age: write 7d, 12h, 30m or 90s")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def command(
+    worker: Annotated[
+        str | None, typer.Argument(metavar="[WORKER]", help=f"{', '.join(NAMES)}, or another log; all of them.")
+    ] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written.")] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="Warnings and worse only, with their tracebacks.")] = False,
+    count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many events from the end.")] = 20,
+    older: Annotated[
+        str | None, typer.Option("--prune", metavar="AGE", help="Remove rotated files older than this, as in 7d.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each event.")] = False,
+) -> None:
+    """Show the end of the log files: of one worker or program, or of all, merged by time. Tracebacks stay whole."""
+    settings = config.load()
+    remember(settings)
+    try:
+        if older is not None:
+            _prune(settings, older, as_json=as_json)
+            return
+        logs = _chosen(settings.log_dir, worker)
+        show = _Show(as_json=as_json, named=len(logs) > 1 or worker is None)
+        followers = [Follower(folder=settings.log_dir, log=log, at_end=True) for log in logs] if follow else []
+        ends = [last_events(settings.log_dir, log, count, only_errors=errors) for log in logs]
+        merged = list(heapq.merge(*ends, key=lambda event: event.time))
+        show.events(merged[max(0, len(merged) - count) :])
+        if follow:
+            _follow(settings, worker, followers, show, only_errors=errors)
+        elif not merged:
+            typer.echo("no error in the logs" if errors else "the logs are empty", err=True)
+    except BrokenPipeError:
+        # The reader, as `head`, has what it wanted. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return  # how following ends
+
+
+def _chosen(folder: Path, worker: str | None) -> list[str]:
+    there = present(folder)
+    if worker is None:
+        return there
+    logs = [log for log in NAMES.get(worker, (worker,)) if log in there]
+    if not logs and worker in NAMES:
+        typer.echo(f"vinops: {folder} has no {NAMES[worker][0]}.log yet: it has not run on this machine", err=True)
+        raise typer.Exit(1)
+    if not logs:
+        known = ", ".join([*NAMES, *(log for log in there if not any(log in logs for logs in NAMES.values()))])
+        raise typer.BadParameter(f"there is no log {worker}: name one of {known}")
+    return logs
+
+
+def _prune(settings: Settings, older: str, *, as_json: bool) -> None:
+    try:
+        seconds = parse_age(older)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        removed = prune(settings.log_dir, seconds)
+    except OSError as error:
+        typer.echo(f"vinops: {settings.log_dir} was not pruned ({error.strerror}): run as the owner of it", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps([{"file": path.name, "bytes": size} for path, size in removed]))
+        return
+    for path, size in removed:
+        typer.echo(f"removed {path.name}  {size:,} bytes")
+    typer.echo(f"{len(removed)} files, {sum(size for _, size in removed):,} bytes removed", err=True)
+
+
+def _follow(
+    settings: Settings, worker: str | None, followers: Sequence[Follower], show: _Show, *, only_errors: bool
+) -> None:
+    known = {each.log: each for each in followers}
+    while True:
+        for log in present(settings.log_dir) if worker is None else ():
+            if log not in known:
+                known[log] = Follower(folder=settings.log_dir, log=log, at_end=False)
+        found = [[event for event in each.new() if event.is_error or not only_errors] for each in known.values()]
+        show.events(list(heapq.merge(*found, key=lambda event: event.time)))
+        time.sleep(LOOK_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Show:
+    """Prints events: as they stand in the files, behind the name of the log where there are several."""
+
+    as_json: bool
+    named: bool
+
+    def events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if self.as_json:
+                sys.stdout.write(redact(json.dumps(event.data(), ensure_ascii=False)) + "\n")
+                continue
+            for line in event.lines:
+                text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in redact(line))
+                sys.stdout.write(f"{event.log:<13} {text}\n" if self.named else f"{text}\n")
+        if events:
+            sys.stdout.flush()

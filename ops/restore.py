@@ -1,0 +1,284 @@
+"""`vinops restore`: a backup, checked byte by byte, into a new database; compared, and only then given a name.
+
+Until then it is a scratch database: whoever dies leaves one of those, which the next backup or restore drops.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops import backup, backup_files, dumps
+from ops.backup import Say, failed, started
+from ops.backup_files import PART, SIDECAR, Backup
+from ops.dumps import BackupError
+from vinops import database
+from vinops.database import queries
+from vinops.logs import pairs
+from vinops.objects import ObjectMissing
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from ops.dumps import Programs, Scratch
+    from vinops.config import Settings
+
+log = logging.getLogger("backup")
+
+
+def into_scratch(
+    admin: Connection[Any], address: str, dumped: Path, kept: Backup, say: Say, stack: ExitStack
+) -> Scratch:
+    """Restore into a scratch database and compare it. It is dropped when the stack is closed, unless it was renamed.
+    Raises BackupError."""
+    which = _programs(admin, kept)
+    scratch = stack.enter_context(dumps.scratch(admin, address, encoding=kept.encoding))
+    say.step(f"restoring {kept.bytes / 1e6:,.1f} MB, {kept.contents.rows:,} rows to compare")
+    backup.compare(which, scratch.address, dumped, kept.sha256, kept.contents, say)
+    return scratch
+
+
+def _programs(connection: Connection[Any], kept: Backup) -> Programs:
+    which = dumps.programs(connection)
+    if which.major < kept.dump_major:
+        raise BackupError(
+            f"{kept.name} was written by pg_dump {kept.dump_major}, newer than this server and its programs: restore "
+            f"it into a PostgreSQL {kept.dump_major}"
+        )
+    return which
+
+
+def into_new(
+    admin: Connection[Any], address: str, dumped: Path, kept: Backup, *, name: str, replace: bool, say: Say
+) -> str | None:
+    """Restore into a new database, and give it the name; with `replace` also if there is one of that name, which then
+    becomes NAME_before_TIME. Returns the name of what was replaced.
+
+    Raises BackupError; what was there is as before then. If the process dies, what was there is as before, and a
+    scratch database is left, or all is done: both renamings are one transaction.
+    """
+    import psycopg
+
+    is_there = _has(admin, name)
+    if is_there and not replace:
+        raise BackupError(f"there is a database {name} already: name another one, or an empty one")
+    if is_there:
+        _refuse_users(admin, name)
+        if admin.info.dbname == name:
+            raise BackupError("a database cannot be renamed from within: this role needs to reach `postgres` as well")
+    with ExitStack() as stack:
+        scratch = into_scratch(admin, address, dumped, kept, say, stack)
+        _analyze(scratch.address)
+        before = f"{name}_before_{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}" if is_there else None
+        scratch.holder.close()
+        try:
+            with admin.transaction():
+                if before is not None:
+                    dumps.run_statement(admin, "rename_statement", database=name, new_name=before)
+                dumps.run_statement(admin, "rename_statement", database=scratch.name, new_name=name)
+        except psycopg.errors.ObjectInUse:
+            _refuse_users(admin, name)
+            raise BackupError(f"somebody was connected to {name} at the moment of the swap: try again") from None
+        except psycopg.Error as error:
+            raise BackupError(f"{name} was not put in place: {redact(str(error)).strip()}") from None
+    return before
+
+
+def into_empty(address: str, dumped: Path, kept: Backup, say: Say) -> None:
+    """Restore into a database that is there and empty. Raises BackupError; it is as empty as before then, unless the
+    message says otherwise. If the process dies, it is empty, or all is there and was not compared."""
+    with closing(dumps.connect(address, "vinops restore")) as connection:
+        if dumps.contents(connection).tables:
+            raise BackupError(f"the database {connection.info.dbname} is not empty: name an empty one, or a new one")
+        which = _programs(connection, kept)
+    say.step(f"restoring {kept.bytes / 1e6:,.1f} MB, {kept.contents.rows:,} rows to compare")
+    try:
+        backup.compare(which, address, dumped, kept.sha256, kept.contents, say)
+    except BackupError as error:
+        with closing(dumps.connect(address, "vinops restore")) as connection:
+            left = "; drop it, do not use it" if dumps.contents(connection).tables else ""
+        raise BackupError(f"{error}{left}") from None
+    _analyze(address)
+
+
+def _analyze(address: str) -> None:
+    with closing(dumps.connect(address, "vinops restore")) as connection:
+        connection.execute(queries("backup")["analyze"])
+
+
+def _has(admin: Connection[Any], name: str) -> bool:
+    row = admin.execute(queries("backup")["has_database"], {"database": name}).fetchone()
+    return bool(row and row[0])
+
+
+def _refuse_users(admin: Connection[Any], name: str) -> None:
+    users = [str(row[0]) for row in admin.execute(queries("backup")["connected"], {"database": name}).fetchall()]
+    if users:
+        raise BackupError(
+            f"{name} is in use ({', '.join(sorted(set(users)))}): stop the workers, Celery and the supervisor first "
+            "(`vinops workers stop`, `vinops celery stop`), and try again"
+        )
+
+
+def _from_bucket(settings: Settings, file: str, say: Say, stack: ExitStack) -> Path:
+    """Bring a backup here from R2, into a part that goes when the stack is closed; or, if the process dies, with the
+    next backup. Raises BackupError, StoreError, OSError."""
+    from vinops.objects_backups import open_backups
+
+    bucket = stack.enter_context(closing(open_backups(settings)))
+    folder = backup_files.folder_of(settings)
+    if file == "latest":
+        found, _ = backup.stored(bucket, folder)
+        if not found:
+            raise BackupError(f"there is no backup in {bucket.describe()}: `vinops backup --to-r2` takes one")
+        file = found[0].name
+    if not backup_files.NAME.fullmatch(file):
+        raise BackupError(f"{file} is no name of a backup: `vinops backup --to-r2 --list` names what there is")
+    staging = folder / f"restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{PART}"
+    staging.mkdir(parents=True, mode=0o700)
+    stack.callback(os.close, backup_files.locked(staging))
+    say.step(f"fetching {file} from {bucket.describe()}")
+    dumped = staging / file
+    stack.callback(staging.rmdir)
+    for name in (file, file + SIDECAR):
+        stack.callback((staging / name).unlink, missing_ok=True)
+        try:
+            bucket.get_file(name, staging / name, say.bytes("fetched"))
+        except ObjectMissing:
+            raise BackupError(f"{name} is not in {bucket.describe()}: `vinops backup --to-r2 --list`") from None
+    return dumped
+
+
+def _local(folder: Path, file: str) -> Path:
+    if file != "latest":
+        path = Path(file)
+        return path if path.exists() or path.parent != Path() else folder / file
+    found = sorted(folder.glob(f"vinops-*.dump{SIDECAR}"))
+    if not found:
+        raise BackupError(f"there is no backup in {folder}: `vinops backup` takes one, --from names another folder")
+    return found[-1].with_name(found[-1].name.removesuffix(SIDECAR))
+
+
+def command(
+    file: Annotated[str, typer.Argument(metavar="FILE|latest", help="A backup, or the newest.", show_default=False)],
+    *,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|URL", help="A database to restore into: a new name, or one that is empty."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Put it in the place of the database in use, which is kept beside it.")
+    ] = False,
+    drill: Annotated[bool, typer.Option("--drill", help="Restore into a scratch database, compare, drop it.")] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FOLDER", help="Where `latest` is looked for.")
+    ] = None,
+    from_r2: Annotated[
+        bool, typer.Option("--from-r2", help="From the bucket, where `backup --to-r2` left it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Bring the database back from a backup. What is damaged, cut short or without its .json is refused.
+
+    It is restored into a new database, every table is compared with what was in it, and without --into and --yes that
+    is NAME_restored_TIME, beside the database in use, which nothing happens to. With --yes the two change places when
+    all is compared; nobody may be connected then. Photos and raw feed files are not part of a backup.
+    """
+    if (into is not None) + yes + drill > 1:
+        raise typer.BadParameter("--into, --yes and --drill exclude each other")
+    if source is not None and from_r2:
+        raise typer.BadParameter("--from and --from-r2 exclude each other")
+    target = _target(into)
+    settings = started()
+    say, began = Say(), time.monotonic()
+    try:
+        with ExitStack() as stack:
+            folder = source or backup_files.folder_of(settings)
+            dumped = _from_bucket(settings, file, say, stack) if from_r2 else _local(folder, file)
+            say.step(f"checking {dumped.name}")
+            kept = backup_files.checked(dumped)
+            result = _restore(database.url(settings), target, dumped, kept, yes=yes, drill=drill, say=say)
+    except backup.FAILURES as error:
+        failed(error)
+    say.end()
+    seconds = round(time.monotonic() - began, 1)
+    log.info("restored %s", pairs(file=kept.name, into=result["database"] or "a drill", seconds=seconds))
+    if as_json:
+        about = {"tables": len(kept.tables), "rows": kept.contents.rows, "equal": True, "seconds": seconds}
+        typer.echo(json.dumps({"backup": kept.name, "taken_at": kept.taken_at, **result, **about}))
+        return
+    typer.echo(
+        f"{kept.name}: {len(kept.tables)} tables, {kept.contents.rows:,} rows, all checksums equal, {seconds:.1f} s"
+    )
+    typer.echo(_told(result, file, is_drill=drill))
+
+
+def _target(into: str | None) -> str | None:
+    """Return --into. Raises BadParameter for an address with a password: other accounts can read a command line."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    if into is None or "://" not in into:
+        return into
+    try:
+        holds_password = bool(conninfo_to_dict(into).get("password"))
+    except ProgrammingError:
+        raise typer.BadParameter("--into is no address of a database") from None
+    if holds_password:
+        raise typer.BadParameter(
+            "--into holds a password, which every account here can read: leave it out, and keep it in ~/.pgpass"
+        )
+    return into
+
+
+def _restore(
+    address: str, into: str | None, dumped: Path, kept: Backup, *, yes: bool, drill: bool, say: Say
+) -> dict[str, Any]:
+    if into is not None and "://" in into:
+        into_empty(into, dumped, kept, say)
+        return {"database": _name(into), "replaced": None}
+    own = _name(address)
+    with closing(dumps.maintenance(address, "vinops restore")) as admin:
+        for left in dumps.sweep(admin):
+            log.warning("a killed backup or restore left a database; it was dropped %s", pairs(database=left))
+        if drill:
+            with ExitStack() as stack:
+                into_scratch(admin, address, dumped, kept, say, stack)
+            return {"database": None, "replaced": None}
+        if into is not None and _has(admin, into):
+            into_empty(dumps.named(address, into), dumped, kept, say)
+            return {"database": into, "replaced": None}
+        name = own if yes else into or f"{own}_restored_{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+        before = into_new(admin, address, dumped, kept, name=name, replace=yes, say=say)
+        return {"database": name, "replaced": before}
+
+
+def _name(address: str) -> str:
+    """Return the name of the database at an address, which may not be there: what it says, else what libpq makes of
+    it. Raises BackupError."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    if said := conninfo_to_dict(address).get("dbname"):
+        return str(said)
+    with closing(dumps.connect(address, "vinops restore")) as connection:
+        return connection.info.dbname
+
+
+def _told(result: dict[str, Any], file: str, *, is_drill: bool) -> str:
+    if is_drill:
+        return "a drill: nothing was changed"
+    if result["replaced"]:
+        return (
+            f"the database in use is {result['database']} again; what was there is kept as {result['replaced']}: "
+            f"drop it when you are sure"
+        )
+    return f"restored into {result['database']}; the database in use is as before (`vinops restore {file} --yes` swaps)"

@@ -1,0 +1,214 @@
+"""A scrapyd node as others see it: what its HTTP interface answers, and what it means when it does not."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vinops.config import Secret, Settings
+
+PROJECT: Final = "vinops"
+USER: Final = "vinops"
+SECONDS: Final = 60.0
+"""How long an answer may take: a node imports an egg that is new to it, and answers nobody meanwhile."""
+SHOWN: Final = 300  # characters of a message that is none of ours
+
+JobState = Literal["pending", "running", "finished"]
+STATES: Final[tuple[JobState, ...]] = ("pending", "running", "finished")
+
+
+class NodeError(Exception):
+    """A node cannot do what it is asked. The message names the node and what mends it, and shows no password."""
+
+
+class NodeDown(NodeError):  # noqa: N818 # a state, not a fault
+    """The node cannot be reached: it was not asked."""
+
+
+class NodeSilent(NodeError):  # noqa: N818
+    """The node was asked, and gave no answer: what it was asked may be done or not."""
+
+
+class WrongPassword(NodeError):  # noqa: N818
+    """The node answers, and does not know us."""
+
+
+class NoEgg(NodeError):  # noqa: N818
+    """The node lacks the project, or its egg lacks the spider."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job of a node. Times are text by the node's own clock, as scrapyd tells them."""
+
+    node: str
+    id: str
+    spider: str
+    state: JobState
+    pid: int | None = None
+    started: str | None = None
+    ended: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a node is: counts of its jobs of all projects, and the newest version of its egg, None if it has none."""
+
+    pending: int
+    running: int
+    finished: int
+    version: str | None
+
+
+class Node:
+    """One scrapyd node. Methods raise NodeError; what was asked is not done then, unless it is NodeSilent."""
+
+    def __init__(self, name: str, address: str, password: Secret | None) -> None:
+        """`address` is http://127.0.0.1:6800 or https://…, without a slash at the end."""
+        self.name, self.address = name, address
+        self._password = password
+        # No proxy of the environment, which loopback is not for, and no redirect: the password goes to this address.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+
+    def standing(self) -> Standing:
+        """Return how the node is."""
+        counts = self._ask("daemonstatus.json")
+        versions = self._ask("listversions.json", query={"project": PROJECT})["versions"]
+        return Standing(
+            pending=int(counts["pending"]),
+            running=int(counts["running"]),
+            finished=int(counts["finished"]),
+            version=str(versions[-1]) if versions else None,
+        )
+
+    def jobs(self) -> list[Job]:
+        """Return the node's jobs: those that wait, that run, and the last that ended. A node without egg has none."""
+        try:
+            found = self._ask("listjobs.json", query={"project": PROJECT})
+        except NoEgg:
+            return []
+        return [
+            Job(
+                node=self.name,
+                id=str(each["id"]),
+                spider=str(each["spider"]),
+                state=state,
+                pid=each.get("pid"),
+                started=each.get("start_time"),
+                ended=each.get("end_time"),
+            )
+            for state in STATES
+            for each in found[state]
+        ]
+
+    def schedule(self, spider: str, job: str, arguments: Mapping[str, str], settings: Sequence[str]) -> str:
+        """Have a spider run as a job of this id, with -a `arguments` and -s `settings`; return the id."""
+        form = [("project", PROJECT), ("spider", spider), ("jobid", job)]
+        form += [("setting", each) for each in settings]
+        form += list(arguments.items())
+        return str(self._ask("schedule.json", body=urlencode(form).encode())["jobid"])
+
+    def cancel(self, job: str) -> JobState | None:
+        """Tell a job to end, as Ctrl-C does, or take it from the queue; return what it was. None if there is none."""
+        form = urlencode({"project": PROJECT, "job": job}).encode()
+        found = self._ask("cancel.json", body=form)["prevstate"]
+        return found if found in STATES else None
+
+    def deploy(self, egg: bytes, version: str) -> int:
+        """Give the node an egg under a version; return how many spiders are in it. Jobs that run keep their egg."""
+        boundary = uuid4().hex
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            for name, value in (("project", PROJECT), ("version", version))
+        ]
+        parts += [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="egg"; filename="vinops.egg"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n".encode(),
+            egg,
+            f"\r\n--{boundary}--\r\n".encode(),
+        ]
+        answer = self._ask(
+            "addversion.json", body=b"".join(parts), content_type=f"multipart/form-data; boundary={boundary}"
+        )
+        return int(answer["spiders"])
+
+    def _ask(
+        self,
+        what: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/x-www-form-urlencoded",
+    ) -> dict[str, Any]:
+        url = f"{self.address}/{what}" + (f"?{urlencode(query)}" if query else "")
+        request = urllib.request.Request(url, data=body)  # noqa: S310 # the settings allow http and https only
+        if body is not None:
+            request.add_header("Content-Type", content_type)
+        if self._password is not None:
+            account = b64encode(f"{USER}:{self._password.reveal()}".encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {account}")
+        try:
+            with self._opener.open(request, timeout=SECONDS) as response:
+                found = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(error.code) from None
+        except (
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+        ) as error:  # no connection, no answer in time, or one that is no JSON
+            raise self._silence(error) from None
+        if not isinstance(found, dict) or found.get("status") != "ok":
+            raise self._complaint(str(found.get("message", "")) if isinstance(found, dict) else "")
+        return found
+
+    def _refusal(self, code: int) -> NodeError:
+        if code == 401:
+            return WrongPassword(
+                f"node {self.name} refuses the password: VINOPS_SCRAPYD_PASSWORD is to be what {self.address} has"
+            )
+        return NodeError(f"node {self.name} answers {code}: is there a scrapyd at {self.address}?")
+
+    def _silence(self, error: Exception) -> NodeError:
+        if isinstance(error, ValueError):
+            return NodeError(f"node {self.name} answers with no JSON: is there a scrapyd at {self.address}?")
+        reason = getattr(error, "reason", error)
+        words = getattr(reason, "strerror", None) or str(reason)
+        if isinstance(error, urllib.error.URLError):  # it went wrong before all was sent
+            return NodeDown(
+                f"node {self.name} is down ({words}): start scrapyd at {self.address}, or mend the way there"
+            )
+        return NodeSilent(f"node {self.name} gave no answer ({words}): see `vinops nodes jobs` for what it did")
+
+    def _complaint(self, message: str) -> NodeError:
+        """Return the error for what scrapyd says in words: it has no codes."""
+        if "project '" in message and "not found" in message:
+            return NoEgg(f"node {self.name} has no egg of {PROJECT}: run `vinops nodes deploy`")
+        if "spider '" in message and "not found" in message:
+            return NoEgg(f"node {self.name}: {message}; its egg is another version: run `vinops nodes deploy`")
+        lines = message.strip().splitlines()  # of a traceback the last says what it is
+        said = redact(lines[-1])[-SHOWN:] if lines else "nothing"
+        return NodeError(f"node {self.name} says: {said}")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Follow none: it is an error then, with its code."""
+
+
+def nodes_of(settings: Settings) -> list[Node]:
+    """Return the nodes that VINOPS_SCRAPYD_NODES names, in its order."""
+    return [Node(name, address, settings.scrapyd_password) for name, address in settings.scrapyd_nodes.items()]

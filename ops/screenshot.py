@@ -1,0 +1,155 @@
+"""A picture of the monitor at work: `python -m ops.screenshot docs/monitor.svg`, which is what `make screenshot` runs.
+
+It makes a world of its own in a folder that goes when it ends: an embedded database, the stand-ins, a feed that was
+loaded, the workers at their steady pace. What is on the picture is what one sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from ops import demo_market, demo_photos
+from ops.monitor import REFRESH
+from ops.monitor_view import Monitor
+from vinops import config, database, embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOTS: Final = 3000
+SECONDS: Final = 75.0
+WORKERS: Final = ("1", "2", "3", "4", "photos")
+PATIENCE: Final = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the monitor; 0 done, 2 wrong usage. Whenever it ends, what it started has ended too."""
+    parser = argparse.ArgumentParser(prog="python -m ops.screenshot", description="Draw the monitor at work as SVG.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--size", action="append", type=size, metavar="COLUMNSxROWS", help="of each file in turn (100x30)"
+    )
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long it is watched before (%(default)s)")
+    parser.add_argument("--no-celery", action="store_true", help="leave the deals' processes out")
+    options = parser.parse_args(arguments)
+    sizes = [*(options.size or []), *[(100, 30)] * len(options.files)][: len(options.files)]
+    with ExitStack() as cleanup:
+        settings = world(cleanup, with_celery=not options.no_celery)
+        asyncio.run(draw(settings, dict(zip(options.files, sizes, strict=True)), options.seconds))
+    return 0
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read `100x30`. Raises ValueError."""
+    columns, _, rows = text.partition("x")
+    return int(columns), int(rows)
+
+
+def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
+    """Make the world, start the workers in it, and return its settings. `cleanup` ends it."""
+    folder = Path(tempfile.mkdtemp(prefix="vinops-screenshot-"))
+    folder.chmod(0o711)  # the server's account passes through it
+    cleanup.callback(_remove, folder)
+    environment = {
+        **config.without_settings(),
+        "VINOPS_DATA_DIR": str(folder / "var"),
+        "VINOPS_EMBEDDED_LINGER": "0",
+        "VINOPS_WORKERS_BACKEND": "processes",
+        "SCRAPY_SETTINGS_MODULE": "vinops_scrapy.settings",
+    }
+    _run(environment, folder, "-m", "ops.cli", "migrate")
+    photos, addresses = demo_photos.start(environment, folder, {})
+    cleanup.callback(_end, photos)
+    market, market_addresses = demo_market.start(environment, folder, count=7600, now="2026-11-23T08:00:00Z", port=0)
+    cleanup.callback(_end, market)
+    if addresses is None or market_addresses is None:
+        raise SystemExit("a stand-in did not start: see its message above")
+    feed = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "standin.feed", "serve", "--rows", str(LOTS)),
+            *("--photo-url", addresses["api_url"], "--thumbnail-url", addresses["cdn_url"]),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=environment,
+    )
+    cleanup.callback(_end, feed)
+    environment |= {
+        **demo_photos.settings_of(addresses, with_page=False),
+        **demo_market.settings_of(market_addresses),
+        "COPART_CSV_URL": str(json.loads(cast("IO[str]", feed.stdout).readline())["url"]),
+        "VINOPS_PACE": "steady",
+    }
+    _run(environment, folder, "-m", "etl", "run")
+    _advance(environment["COPART_CSV_URL"])
+    _run(environment, folder, "-m", "etl", "run")
+    _run(environment, folder, "-m", "ops.cli", "workers", "start", *WORKERS)
+    cleanup.callback(_run, environment, folder, "-m", "ops.cli", "workers", "stop", *WORKERS)
+    if with_celery:
+        _run(environment, folder, "-m", "ops.cli", "celery", "start")
+        cleanup.callback(_run, environment, folder, "-m", "ops.cli", "celery", "stop")
+    _run(environment, folder, "-m", "ops.cli", "backup")
+    return config.load(environment, folder=folder)
+
+
+def _run(environment: dict[str, str], folder: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _advance(feed: str) -> None:
+    """Let the market of the feed move on."""
+    parts = urlsplit(feed)
+    asked = Request(f"{parts.scheme}://{parts.netloc}/control/advance", data=b"{}", method="POST")  # noqa: S310 # ours
+    urlopen(asked, timeout=PATIENCE).close()  # noqa: S310 # a stand-in on loopback
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _remove(folder: Path) -> None:
+    embedded.stop(embedded.folder(folder / "var"))
+    embedded.release(folder / "var")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def draw(settings: config.Settings, files: dict[Path, tuple[int, int]], seconds: float) -> None:
+    """Watch for so many seconds, then write the files."""
+    database.connect(settings, application="screenshot").close()  # the server stays up with this process
+    app = Monitor(settings, refresh=REFRESH)
+    async with app.run_test(size=next(iter(files.values()))) as pilot:
+        await asyncio.sleep(seconds)
+        for path, (columns, rows) in files.items():
+            await pilot.resize_terminal(columns, rows)
+            await asyncio.sleep(2 * REFRESH)
+            await pilot.pause()
+            # Rich writes the name of a font on the net into it, which a picture in a repository does not ask for.
+            path.write_text(without_fonts(app.export_screenshot(title="vinops monitor")), encoding="utf-8")
+
+
+def without_fonts(svg: str) -> str:
+    """Return the picture without its web fonts: the reader's own monospaced font does."""
+    import re
+
+    return re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL).replace("Fira Code, monospace", "monospace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

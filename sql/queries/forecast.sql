@@ -1,0 +1,181 @@
+-- What the forecast measures.
+
+-- name: waiting_lots
+-- The lots that wait for their first photos, by hours until their sale and hours since they were first seen.
+select
+    ceil(extract(epoch from coalesce(lots.sale_at, lots.sale_date) - now()) / 3600)::integer as sale_hours,
+    floor(extract(epoch from now() - lots.first_seen_at) / 3600)::integer as age_hours,
+    count(*) as lots
+from lots
+left join lot_photos on lots.id = lot_photos.lot_id
+where
+    lots.status = 'active'
+    and lots.image_url is not null
+    and (lot_photos.lot_id is null or lot_photos.state in ('missing', 'partial', 'failed'))
+group by sale_hours, age_hours
+order by sale_hours asc nulls last, age_hours asc;
+
+-- name: lots
+-- The active lots, those of them whose photos are there, and how long lots lasted that left in the last month.
+select
+    count(*) filter (where lots.status = 'active') as active,
+    count(*) filter (where lots.status = 'active' and lot_photos.state = 'ok') as photographed,
+    count(*) filter (where lots.gone_at > now() - interval '30 days') as gone,
+    percentile_cont(0.5) within group (order by extract(epoch from lots.gone_at - lots.first_seen_at) / 3600)
+    filter (where lots.gone_at > now() - interval '30 days') as life_hours
+from lots
+left join lot_photos on lots.id = lot_photos.lot_id;
+
+-- name: sales
+-- Of the lots that came in the last three days: the share whose sale is known, and how far off it was.
+select
+    count(*) as lots,
+    avg((coalesce(sale_at, sale_date) is not null)::integer) as dated_share,
+    percentile_cont(0.5) within group (
+        order by extract(epoch from coalesce(sale_at, sale_date) - first_seen_at) / 3600
+    ) as lead_hours
+from lots
+where first_seen_at > now() - interval '3 days';
+
+-- name: crawl_rates
+-- Lots an hour of the photo crawls of the last week that looked at some, for a minute at least.
+select
+    count(*) as runs,
+    sum(done) * 3600 / sum(extract(epoch from coalesce(finished_at, heartbeat_at) - started_at)) as mean,
+    percentile_cont(0.1) within group (
+        order by done * 3600 / extract(epoch from coalesce(finished_at, heartbeat_at) - started_at)
+    ) as low,
+    percentile_cont(0.9) within group (
+        order by done * 3600 / extract(epoch from coalesce(finished_at, heartbeat_at) - started_at)
+    ) as high
+from ops.crawl_runs
+where
+    spider = 'lot_photos'
+    and started_at > now() - interval '7 days'
+    and done >= 10
+    and coalesce(finished_at, heartbeat_at) - started_at >= interval '1 minute';
+
+-- name: photos_per_lot
+-- Photos of the lots that have all of theirs.
+select
+    count(*) as lots,
+    avg(stored) as mean,
+    percentile_cont(0.25) within group (order by stored) as low,
+    percentile_cont(0.75) within group (order by stored) as high
+from lot_photos
+where
+    state = 'ok'
+    and stored > 0;
+
+-- name: photos
+-- The photos that are stored: how many, how large, and how many objects they share.
+select
+    count(*) as photos,
+    avg(bytes) as mean,
+    percentile_cont(0.25) within group (order by bytes) as low,
+    percentile_cont(0.75) within group (order by bytes) as high,
+    count(distinct storage_key) as objects
+from images;
+
+-- name: arrivals
+-- New and changed lots a day, by the loads after the first, of the last two weeks. Days in part count as such.
+with loads as (
+    select
+        started_at,
+        lots_new,
+        lots_changed,
+        row_number() over (order by id) as place
+    from audit.etl_runs
+    where status = 'loaded'
+),
+
+later as (
+    select
+        started_at,
+        lots_new,
+        lots_changed,
+        date_trunc('day', started_at) as day
+    from loads
+    where
+        place > 1
+        and started_at > now() - interval '14 days'
+),
+
+days as (
+    select
+        day,
+        sum(lots_new) as lots
+    from later
+    where day < date_trunc('day', now())
+    group by day
+),
+
+spread as (
+    select
+        percentile_cont(0.1) within group (order by lots) as low,
+        percentile_cont(0.9) within group (order by lots) as high
+    from days
+)
+
+select
+    count(*) as loads,
+    extract(epoch from now() - min(later.started_at)) / 86400 as days,
+    coalesce(sum(later.lots_new), 0) as lots_new,
+    coalesce(sum(later.lots_changed), 0) as lots_changed,
+    min(spread.low) as low,
+    max(spread.high) as high,
+    count(distinct later.day) as calendar_days
+from later
+cross join spread;
+
+-- name: archive
+-- The raw archive: what is kept, since when, and how much a whole day brought in the last two weeks.
+with days as (
+    select
+        date_trunc('day', fetched_at) as day,
+        sum(archive_bytes) as bytes
+    from raw.csv_files
+    where fetched_at > date_trunc('day', now()) - interval '14 days'
+    group by day
+),
+
+whole as (
+    select bytes
+    from days
+    where
+        day < date_trunc('day', now())
+        and day > (select min(earliest.day) from days as earliest)
+)
+
+select
+    coalesce(sum(csv_files.archive_bytes) filter (where csv_files.removed_at is null), 0) as kept_bytes,
+    count(*) filter (where csv_files.removed_at is null) as files,
+    (select count(*) from whole) as days,
+    (select avg(whole.bytes) from whole) as mean,
+    (select percentile_cont(0.1) within group (order by whole.bytes) from whole) as low,
+    (select percentile_cont(0.9) within group (order by whole.bytes) from whole) as high
+from raw.csv_files;
+
+-- name: tables
+-- How large the tables are that grow, with their indexes, and how many rows they have as far as the planner knows.
+select
+    format('%I.%I', pg_namespace.nspname, pg_class.relname) as table_name,
+    greatest(pg_class.reltuples, 0) as rows,
+    pg_total_relation_size(pg_class.oid) as bytes
+from pg_class
+inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+where
+    pg_class.relkind = 'r'
+    and pg_namespace.nspname in ('audit', 'ops', 'public', 'raw', 'staging')
+order by bytes desc;
+
+-- name: ads
+-- Ads that came in the last week, and since when they are followed.
+select
+    count(*) filter (where first_seen > now() - interval '7 days') as lately,
+    extract(epoch from now() - min(first_seen)) / 86400 as days
+from listings;
+
+-- name: database_bytes
+-- How large the database is.
+select pg_database_size(current_database());

@@ -1,0 +1,188 @@
+-- What is so now, for the monitor, the health check and the metrics. All of it is cheap or, where it cannot be, asked
+-- for so rarely that it takes no more than a fiftieth of the time.
+
+-- name: latest_runs
+-- The last run of each worker, the photo crawl being one, of the newest runs of each spider.
+with recent as (
+    (
+        select *
+        from ops.crawl_runs
+        where spider = 'mobile_bg'
+        order by started_at desc
+        limit 200
+    )
+    union all
+    (
+        select *
+        from ops.crawl_runs
+        where spider = 'lot_photos'
+        order by started_at desc
+        limit 1
+    )
+)
+
+select distinct on (spider, worker)
+    id,
+    spider,
+    worker,
+    machine,
+    pid,
+    started_at,
+    heartbeat_at,
+    finished_at,
+    reason,
+    unit,
+    done,
+    total,
+    items,
+    refusals,
+    items_per_minute,
+    expected_end,
+    current_item,
+    last_items
+from recent
+order by spider asc, worker asc, started_at desc;
+
+-- name: activity
+-- Connections, rows written since the statistics began, and the clock.
+select
+    numbackends as connections,
+    current_setting('max_connections')::integer as most_connections,
+    tup_inserted + tup_updated as rows_written,
+    clock_timestamp() as now
+from pg_stat_database
+where datname = current_database();
+
+-- name: host_budgets
+-- The budget of each host that was asked in the last week, and its breaker while it is open.
+select
+    host,
+    refusals_in_row,
+    last_refusal,
+    updated_at as asked_at,
+    case when day = (clock_timestamp() at time zone 'UTC')::date then requests else 0 end as requests,
+    case when open_until > clock_timestamp() then open_until end as open_until
+from ops.host_budgets
+where updated_at > clock_timestamp() - interval '7 days'
+order by
+    open_until desc nulls last,
+    updated_at desc
+limit 20;
+
+-- name: open_alerts
+-- What the owner was told and has not passed, newest first.
+select
+    kind,
+    subject,
+    message,
+    raised_at,
+    times
+from ops.alerts
+where cleared_at is null
+order by id desc
+limit 20;
+
+-- name: feed
+-- The last run of the feed, the last one that ended well, and what the last file brought.
+with newest as (
+    select *
+    from audit.etl_runs
+    order by id desc
+    limit 1
+),
+
+good as (
+    select finished_at
+    from audit.etl_runs
+    where status in ('loaded', 'unchanged')
+    order by id desc
+    limit 1
+),
+
+loaded as (
+    select *
+    from audit.etl_runs
+    where status = 'loaded'
+    order by id desc
+    limit 1
+)
+
+select
+    newest.finished_at as last_at,
+    newest.status,
+    newest.reason,
+    good.finished_at as good_at,
+    loaded.finished_at as loaded_at,
+    loaded.rows_read as rows,
+    loaded.lots_new as new,
+    loaded.lots_changed as changed,
+    loaded.lots_gone as gone,
+    loaded.rows_rejected as rejected
+from newest
+left join good on true
+left join loaded on true;
+
+-- name: photo_states
+-- Active lots by the state of their photos.
+select
+    state,
+    lots
+from audit.v_photo_coverage;
+
+-- name: posts
+-- Deals posted since midnight (UTC), and messages that wait.
+with posted as (
+    select count(*) as deals
+    from notifications
+    where
+        kind = 'deal'
+        and state = 'sent'
+        and settled_at >= date_trunc('day', clock_timestamp() at time zone 'UTC') at time zone 'UTC'
+),
+
+waiting as (
+    select count(*) as messages
+    from notifications
+    where state in ('waiting', 'trying')
+)
+
+select
+    posted.deals as posted_today,
+    waiting.messages as waiting_posts
+from posted
+cross join waiting;
+
+-- name: best_deals
+-- The best of the approved ads that are still there.
+select
+    best.score,
+    ads.title,
+    ads.price_eur,
+    ads.url
+from (
+    select
+        listing_id,
+        score
+    from scores
+    where is_approved
+    order by score desc
+    limit 200
+) as best
+inner join listings as ads on best.listing_id = ads.id
+where ads.removed_at is null
+order by
+    best.score desc,
+    ads.id desc
+limit %(count)s;
+
+-- name: sizes
+-- The size of the database, and PostgreSQL's estimates of what is in its large tables.
+select
+    pg_database_size(current_database()) as bytes,
+    max(greatest(reltuples, 0)) filter (where relname = 'lots')::bigint as lots,
+    max(greatest(reltuples, 0)) filter (where relname = 'images')::bigint as images,
+    max(greatest(reltuples, 0)) filter (where relname = 'listings')::bigint as listings
+from pg_class
+where
+    relnamespace = 'public'::regnamespace
+    and relkind = 'r';

@@ -1,0 +1,211 @@
+-- The workers of a machine: who is to run, how their runs go, and what the supervisor remembers.
+
+-- name: want_running
+-- An operator started these workers: they are to run, and may be restarted again if that was given up.
+insert into ops.workers (machine, worker, desired)
+select
+    %(machine)s,
+    names.name,
+    'running'
+from unnest(%(workers)s::text[]) as names (name)
+on conflict (machine, worker) do update
+    set
+        desired = 'running',
+        desired_at = clock_timestamp(),
+        gave_up_at = null;
+
+-- name: want_stopped
+-- An operator stopped these workers: nobody else starts them.
+insert into ops.workers (machine, worker, desired)
+select
+    %(machine)s,
+    names.name,
+    'stopped'
+from unnest(%(workers)s::text[]) as names (name)
+on conflict (machine, worker) do update
+    set
+        desired = 'stopped',
+        desired_at = clock_timestamp(),
+        gave_up_at = null;
+
+-- name: adopt
+-- Workers that run without an operator's word here, as units that are started with the machine: they are to run. One
+-- that was stopped only if it was started after that: it may be about to end.
+insert into ops.workers as known (machine, worker, desired, desired_at)
+select
+    %(machine)s,
+    running.name,
+    'running',
+    running.started_at
+from unnest(%(workers)s::text[], %(times)s::timestamptz[]) as running (name, started_at)
+on conflict (machine, worker) do update
+    set
+        desired = 'running',
+        desired_at = clock_timestamp(),
+        gave_up_at = null
+    where
+        known.desired = 'stopped'
+        and known.desired_at < excluded.desired_at;
+
+-- name: remembered
+-- What is known of the workers of a machine, with how long ago the restarts were that count: those of the window, since
+-- an operator last spoke.
+select
+    workers.worker,
+    workers.desired,
+    workers.gave_up_at,
+    workers.log_file,
+    workers.log_offset,
+    workers.troubles,
+    array(
+        select extract(epoch from clock_timestamp() - restarts.restarted_at)::float8
+        from ops.worker_restarts as restarts
+        where
+            restarts.machine = workers.machine
+            and restarts.worker = workers.worker
+            and restarts.restarted_at > greatest(
+                workers.desired_at,
+                clock_timestamp() - make_interval(secs => %(seconds)s)
+            )
+        order by restarts.restarted_at
+    ) as seconds_since_restarts
+from ops.workers
+where workers.machine = %(machine)s
+order by workers.worker;
+
+-- name: runs_of_processes
+-- The newest run of each of these processes of a machine, since it was started, with the age of its heartbeat.
+select distinct on (runs.pid)
+    runs.pid,
+    runs.reason,
+    runs.current_item,
+    runs.items,
+    runs.items_per_minute,
+    extract(epoch from clock_timestamp() - runs.heartbeat_at)::float8 as seconds_silent
+from ops.crawl_runs as runs
+inner join
+    unnest(%(pids)s::integer[], %(times)s::timestamptz[]) as processes (pid, started_at)
+    on
+        processes.pid = runs.pid
+        -- Written by the clock of the machine, compared with the clock of the database.
+        and runs.started_at > processes.started_at - interval '1 minute'
+where runs.machine = %(machine)s
+order by runs.pid asc, runs.started_at desc;
+
+-- name: live_runs
+-- Runs of these workers that beat within the last half minute, on any machine.
+select
+    runs.machine,
+    runs.pid,
+    coalesce(runs.worker, 'photos') as worker
+from ops.crawl_runs as runs
+where
+    runs.started_at > clock_timestamp() - interval '30 days'
+    and runs.finished_at is null
+    and runs.heartbeat_at > clock_timestamp() - interval '30 seconds'
+    and runs.spider = any('{mobile_bg, lot_photos}')
+    and coalesce(runs.worker, case runs.spider when 'lot_photos' then 'photos' end) = any(%(workers)s::text[])
+order by runs.started_at;
+
+-- name: holds
+-- What keeps a crawl of these hosts from asking anything, and until when: an open breaker, a host that wants to be left
+-- alone, the requests of the day (UTC) used up.
+select
+    host,
+    case
+        when open_until > clock_timestamp() then 'breaker'
+        when next_at > clock_timestamp() + interval '1 minute' then 'postponed'
+        else 'daily_cap'
+    end as reason,
+    case
+        when open_until > clock_timestamp() then open_until
+        when next_at > clock_timestamp() + interval '1 minute' then next_at
+        else (((clock_timestamp() at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC')
+    end as held_until
+from ops.host_budgets
+where
+    host = any(%(hosts)s::text[])
+    and (
+        open_until > clock_timestamp()
+        or next_at > clock_timestamp() + interval '1 minute'
+        or (day >= (clock_timestamp() at time zone 'UTC')::date and requests >= %(daily)s)
+    )
+order by held_until desc;
+
+-- name: note_restart
+-- A worker is about to be restarted, and why. Nothing if an operator stopped it meanwhile.
+insert into ops.worker_restarts (machine, worker, reason, detail)
+select
+    workers.machine,
+    workers.worker,
+    %(reason)s,
+    %(detail)s
+from ops.workers
+where
+    workers.machine = %(machine)s
+    and workers.worker = %(worker)s
+    and workers.desired = 'running';
+
+-- name: is_wanted
+-- Whether a worker is to run. Locks its row: who stops it waits until what follows in the transaction is done.
+select desired = 'running' as is_wanted
+from ops.workers
+where
+    machine = %(machine)s
+    and worker = %(worker)s
+for update;
+
+-- name: give_up
+-- A worker is not restarted any more, until an operator starts it.
+update ops.workers
+set gave_up_at = clock_timestamp()
+where
+    machine = %(machine)s
+    and worker = %(worker)s
+    and gave_up_at is null;
+
+-- name: remember_log
+-- How far the log of a worker was read.
+update ops.workers
+set
+    log_file = %(log_file)s,
+    log_offset = %(log_offset)s
+where
+    machine = %(machine)s
+    and worker = %(worker)s;
+
+-- name: remember_troubles
+-- What the owner was told of a worker.
+update ops.workers
+set troubles = %(troubles)s
+where
+    machine = %(machine)s
+    and worker = %(worker)s;
+
+-- name: forget_restarts
+-- Restarts are kept for a month.
+delete from ops.worker_restarts
+where restarted_at < clock_timestamp() - interval '30 days';
+
+-- name: tell_recovery
+-- What an alert told of has passed, and the owner is to know.
+insert into ops.alerts (kind, subject, message)
+values ('recovered', %(subject)s, %(message)s)
+on conflict (kind, subject) where cleared_at is null do update
+    set
+        message = excluded.message,
+        raised_at = clock_timestamp(),
+        delivered_at = null;
+
+-- name: settle_recoveries
+-- Good news is no open alarm: it is cleared as soon as it was delivered, or if there is nobody to deliver it to.
+update ops.alerts
+set cleared_at = clock_timestamp()
+where
+    kind = 'recovered'
+    and cleared_at is null
+    and (
+        delivered_at is not null
+        or not %(is_delivered)s::boolean
+        or raised_at < clock_timestamp() - interval '1 day'
+    );

@@ -1,0 +1,133 @@
+"""`vinops forecast`: with nothing measured it assumes and says so; with figures in the database it uses those."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+    from psycopg.rows import TupleRow
+
+    Database = psycopg.Connection[TupleRow]
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+VINOPS = [sys.executable, "-m", "ops.cli"]
+
+MEASURED = """
+insert into lots (lot_external_id, vehicle_id, first_seen_at, image_url, sale_at, row_hash, file_id, status, gone_at)
+select n, n, now() - interval '1 hour', 'https://x/' || n,
+    case when n % 4 > 0 then now() + interval '48 hours' end, '', 1, 'active', null
+from generate_series(1, 4000) as n;
+insert into lots (lot_external_id, vehicle_id, first_seen_at, row_hash, file_id, status, gone_at)
+select n, n, now() - interval '12 days', '', 1, 'gone', now() - interval '2 days'
+from generate_series(5001, 5200) as n;
+insert into lot_photos (lot_id, state, stored)
+select id, 'ok', 8 + id % 5 from lots where status = 'active' order by id limit 1000;
+insert into images (
+    lot_id, seq, variant, source_url, storage_key, content_hash, content_type, width, height, bytes
+)
+select id, 1, 'hrs', 'u', 'photos/' || (id / 2), repeat('0', 64), 'image/jpeg', 1, 1, 100000 + (id % 3) * 100000
+from lots where status = 'active' order by id limit 1500;
+insert into ops.crawl_runs (spider, machine, pid, started_at, heartbeat_at, finished_at, done)
+values
+    ('lot_photos', 'm', 1, now() - interval '3 hours', now() - interval '2 hours', now() - interval '2 hours', 100),
+    ('lot_photos', 'm', 2, now() - interval '2 hours', now() - interval '1 hours', null, 300),
+    ('mobile_bg', 'm', 3, now() - interval '2 hours', now() - interval '1 hours', null, 9000),
+    ('lot_photos', 'm', 4, now() - interval '1 hours', now() - interval '1 hours', null, 0);
+insert into audit.etl_runs (started_at, status, lots_new, lots_changed)
+values
+    (now() - interval '3 days', 'loaded', 150000, 0),
+    (now() - interval '2 days', 'loaded', 1000, 2000),
+    (now() - interval '1 days', 'loaded', 3000, 4000);
+insert into raw.csv_files (sha256, fetched_at, path, bytes, archive_bytes, archive_sha256)
+select repeat(n::text, 64), date_trunc('day', now()) - n * interval '1 day' + interval '1 hour', n::text, 90000000,
+    n * 10000000, ''
+from generate_series(0, 4) as n;
+analyze;
+"""
+
+
+@pytest.fixture
+def vinops(environment: dict[str, str]) -> Run:
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*VINOPS, "forecast", *arguments],
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_with_nothing_measured_it_assumes_and_says_so(vinops: Run, database: Database) -> None:
+    done = vinops("--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["basis"]["lots an hour"] == "assumed: 150, one crawl at pace careful all day"
+    assert all(text.startswith("assumed") for name, text in said["basis"].items() if name != "database growth")
+    assert said["cases"]["likely"]["lots_a_day"] == 3600
+    assert said["inputs"]["arrivals_a_day"]["likely"] == pytest.approx(150_000 / 9)
+    assert "assumed: 150" in vinops().stdout
+    steady = json.loads(vinops("--json", VINOPS_PACE="steady").stdout)
+    assert steady["cases"]["likely"]["lots_a_day"] == 9600
+
+
+def test_what_is_in_the_database_is_what_counts(vinops: Run, database: Database) -> None:
+    database.execute(MEASURED)
+    done = vinops("--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["lots"] == {"active": 4000, "photographed": 1000, "waiting": 3000}
+    given = said["inputs"]
+    # 400 lots in two hours; the quantiles of 100 and 300.
+    assert given["lots_per_hour"] == {"low": pytest.approx(120), "likely": 200, "high": pytest.approx(280)}
+    assert given["rechecks_a_day"] == pytest.approx(1000 / 3)
+    # 4,000 new lots in two days; the first load is none.
+    assert given["arrivals_a_day"]["likely"] == pytest.approx(2000, rel=0.01)
+    assert given["life_hours"] == pytest.approx(240)
+    assert given["dated_share"] == pytest.approx(0.75)
+    assert given["lead_hours"] == pytest.approx(49)
+    assert given["photos_per_lot"] == {"low": 9, "likely": pytest.approx(10), "high": 11}
+    assert given["bytes_per_photo"]["likely"] == pytest.approx(200_000)
+    assert given["new_share"] == pytest.approx(0.5, abs=0.01)
+    # Whole days: of today and the first day of the two weeks nobody knows whether they are whole.
+    assert given["archive_a_day"]["likely"] == pytest.approx(20e6)
+    assert given["archive_bytes"] == 100e6
+    likely = said["cases"]["likely"]
+    assert likely["lots_a_day"] == pytest.approx(200 * 24 - 1000 / 3)
+    # 3,000 wait and 83 an hour come, 186 are done: 3,000 / 103 hours.
+    assert likely["backfill"]["days"] == pytest.approx(3000 / (4466.7 / 24 - 2000 / 24) / 24, rel=0.05)
+    assert likely["backfill"]["lost_waiting"] == 0
+    assert said["cases"]["high"]["months"][2]["stored_bytes"] > likely["months"][2]["stored_bytes"]
+    assert all(text.startswith("measured") for name, text in said["basis"].items() if name != "database growth")
+
+
+def test_what_if(vinops: Run, database: Database) -> None:
+    database.execute(MEASURED)
+    asked = json.loads(vinops("--json", "--lots-per-hour", "50", "--photos-per-lot", "20").stdout)
+    assert {asked["cases"][which]["lots_a_day"] for which in ("low", "likely")} == {50 * 24 - 1000 / 3}
+    # 1,200 a day less the rechecks are fewer than the 2,000 that come: it never ends, and lots are lost.
+    assert asked["cases"]["likely"]["backfill"]["days"] is None
+    assert asked["cases"]["likely"]["backfill"]["lost_a_day"] == pytest.approx(2000 - 866.7, rel=0.02)
+    forever = json.loads(vinops("--json").stdout)["cases"]["likely"]["months"][2]
+    kept = json.loads(vinops("--json", "--retention-days", "30").stdout)["cases"]["likely"]["months"][2]
+    assert kept["stored_bytes"] < forever["stored_bytes"] / 5
+    assert vinops("--lots-per-hour", "-1").returncode == 2
+
+
+def test_plain_text_fits_a_screen(vinops: Run, database: Database) -> None:
+    for statement in ("select 1", MEASURED):
+        database.execute(statement)
+        done = vinops()
+        assert done.returncode == 0, done.stderr
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert "\x1b" not in done.stdout

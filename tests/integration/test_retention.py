@@ -1,0 +1,155 @@
+"""`vinops retention`: what is too old goes, a batch at a time, and what is still needed stays at any age."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ops import retention
+from ops.retention import Removed
+from tests.feed_files import Loader, row
+from vinops import database as db
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+    Database = Connection[tuple[Any, ...]]
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A feed file may be small."""
+    return replace(settings, feed_min_rows=1)
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[Database]:
+    """A connection with transactions, as the command has it."""
+    with db.connect(settings, application="tests") as connection:
+        yield connection
+
+
+def run(connection: Database, settings: Settings, now: datetime, *, batch: int = 1000) -> dict[str, int]:
+    found = list(retention.retain(connection, settings, now, batch=batch))
+    assert all(isinstance(each, Removed) for each in found), found
+    return {each.what: each.count for each in found if isinstance(each, Removed)}
+
+
+def crawl_run(database: Database, *, beat: datetime, started: datetime) -> None:
+    database.execute(
+        "insert into ops.crawl_runs (spider, machine, pid, started_at, heartbeat_at) values ('x', 'm', 1, %s, %s)",
+        [started, beat],
+    )
+
+
+def test_runs_whose_heart_stopped_long_ago_go_and_one_that_works_for_months_stays(
+    connection: Database, database: Database, settings: Settings
+) -> None:
+    crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 91 * DAY)
+    crawl_run(database, started=NOW - 200 * DAY, beat=NOW - DAY)
+    crawl_run(database, started=NOW - 89 * DAY, beat=NOW - 89 * DAY)
+    assert run(connection, settings, NOW)["runs of crawls"] == 1
+    assert database.execute("select count(*) from ops.crawl_runs").fetchone() == (2,)
+
+
+def test_batches_remove_all_of_it(connection: Database, database: Database, settings: Settings) -> None:
+    for _ in range(25):
+        crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 200 * DAY)
+    assert run(connection, settings, NOW, batch=10)["runs of crawls"] == 25
+    assert database.execute("select count(*) from ops.crawl_runs").fetchone() == (0,)
+
+
+def test_what_died_in_between_has_done_what_it_had_done(
+    connection: Database, database: Database, settings: Settings
+) -> None:
+    """Each batch is committed: seen from another connection while the next one has not begun."""
+    for _ in range(25):
+        crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 200 * DAY)
+    left: list[Any] = []
+    commit = connection.commit
+
+    def commit_and_look() -> None:
+        commit()
+        left.append(database.execute("select count(*) from ops.crawl_runs").fetchone())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection, "commit", commit_and_look)
+        run(connection, settings, NOW, batch=10)
+    assert left[:5] == [(25,), (25,), (15,), (5,), (0,)]
+
+
+def test_alerts_that_have_passed_go_and_open_ones_stay(
+    connection: Database, database: Database, settings: Settings
+) -> None:
+    for subject, cleared in (("old", NOW - 91 * DAY), ("new", NOW - DAY), ("open", None)):
+        database.execute(
+            "insert into ops.alerts (kind, subject, message, raised_at, cleared_at) values ('k', %s, 'm', %s, %s)",
+            [subject, NOW - 300 * DAY, cleared],
+        )
+    assert run(connection, settings, NOW)["alerts that have passed"] == 1
+    assert database.execute("select subject from ops.alerts order by 1").fetchall() == [("new",), ("open",)]
+
+
+def test_raw_rows_and_runs_of_the_feed_go_and_the_last_load_stays(
+    connection: Database, database: Database, settings: Settings
+) -> None:
+    loader = Loader(settings=settings, database=database, folder=settings.data_dir / "files", now=datetime.now(UTC))
+    loader.loaded([row(1), row(2)])
+    loader.loaded([row(1), row(2), row(3)])
+    database.execute("update raw.csv_files set fetched_at = fetched_at - interval '400 days'")
+    database.execute("update staging.copart_raw set ingested_at = ingested_at - interval '400 days'")
+    database.execute("update audit.etl_runs set finished_at = finished_at - interval '400 days'")
+    lots = database.execute("select count(*) from lots").fetchone()
+    removed = run(connection, settings, datetime.now(UTC), batch=1)
+    assert removed["raw rows of the feed"] >= 3
+    assert removed["runs of the feed"] == 1
+    assert database.execute("select count(*) from audit.etl_runs where status = 'loaded'").fetchone() == (1,)
+    assert database.execute("select count(*) from lots").fetchone() == lots
+    # The feed goes on as if nothing had been removed: nothing is new, nothing gone.
+    outcome = loader.loaded([row(1), row(2), row(3), row(4)])
+    assert outcome.status == "loaded"
+    assert database.execute("select count(*) from lots where status = 'gone'").fetchone() == (0,)
+
+
+def test_archived_files_and_rotated_logs_go_by_their_own_settings(
+    connection: Database, database: Database, settings: Settings
+) -> None:
+    loader = Loader(settings=settings, database=database, folder=settings.data_dir / "files", now=datetime.now(UTC))
+    loader.loaded([row(1)])
+    settings.log_dir.mkdir(exist_ok=True)
+    for name, age in (("etl.log.1", 15), ("etl.log.2", 13), ("etl.log", 400)):
+        path = settings.log_dir / name
+        path.write_text("x")
+        os.utime(path, (time.time() - age * 86_400,) * 2)
+    removed = run(connection, settings, datetime.now(UTC))
+    assert removed["rotated logs"] == 1
+    assert sorted(path.name for path in settings.log_dir.iterdir()) == ["etl.log", "etl.log.2"]
+    # The chain of the last load stays whatever its age: the next file is compared with it.
+    database.execute("update raw.csv_files set fetched_at = fetched_at - interval '400 days'")
+    assert run(connection, settings, datetime.now(UTC))["archived feed files"] == 0
+
+
+def test_the_command_says_what_went(database: Database, environment: dict[str, str]) -> None:
+    crawl_run(database, started=datetime.now(UTC) - 200 * DAY, beat=datetime.now(UTC) - 200 * DAY)
+    command = [sys.executable, "-m", "ops.cli", "retention"]
+    done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+    counts = {each["what"]: (each["count"], each["older_than_days"]) for each in json.loads(done.stdout)}
+    assert counts["runs of crawls"] == (1, 90)
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "runs of crawls: 0 rows older than 90 days removed" in again.stdout.splitlines()
+    assert "raw rows of the feed: 0 rows older than 30 days removed" in again.stdout.splitlines()

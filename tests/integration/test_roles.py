@@ -1,0 +1,136 @@
+"""The roles of the services: each street does its work as its role, and nobody else's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from ops import retention
+from ops.retention import Removed
+from standin.market_server import MarketServer
+from standin.photo_server import PhotoServer
+from tests.feed_files import Loader, row
+from tests.market_crawls import MarketCrawls
+from tests.photo_crawls import Crawls
+from vinops import alerts
+from vinops import database as db
+from vinops.config import Secret, Settings
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    Database = Connection[tuple[Any, ...]]
+
+SQL = Path(__file__).resolve().parents[2] / "deploy" / "sql"
+ROLES = ("etl", "photos", "market", "deals", "ops", "retention")
+
+
+@pytest.fixture
+def roles(database: Database) -> Database:
+    """The database with the roles and their rights, as deploy-automation.sh makes them."""
+    for name in ("roles.sql", "grants.sql", "roles.sql", "grants.sql"):  # twice: an upgrade does it again
+        database.execute((SQL / name).read_bytes())
+    return database
+
+
+def as_role(settings: Settings, role: str) -> Settings:
+    assert settings.database_url is not None
+    url = settings.database_url.reveal().replace("//vinops@", f"//vinops_{role}@")
+    return replace(settings, database_url=Secret(url))
+
+
+def test_the_feed(roles: Database, settings: Settings) -> None:
+    mine = replace(as_role(settings, "etl"), feed_min_rows=1)
+    loader = Loader(settings=mine, database=roles, folder=settings.data_dir / "files")
+    loader.loaded([row(1), row(2), row(3)])
+    loader.loaded([row(1, sale_date="20260801"), row(3), row(4)], allow_shrink=True)
+    assert loader.one("select count(*) from lots where status = 'gone'") == 1
+    environment = {**os.environ, "DATABASE_URL": mine.database_url.reveal() if mine.database_url else ""}
+    environment |= {"VINOPS_DATA_DIR": str(settings.data_dir), "VINOPS_LOG_DIR": str(settings.log_dir)}
+    command = [sys.executable, "-m", "etl", "status"]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+
+
+def test_the_ads(roles: Database, settings: Settings) -> None:
+    with MarketServer(seed=4, ads=120) as server:
+        crawls = MarketCrawls(settings=as_role(settings, "market"), database=roles, server=server)
+        assert crawls.run("-a", "worker=1").exit_code == 0
+        server.advance(new=10, changed=20, gone=10, back=0)
+        assert crawls.run("-a", "worker=1").exit_code == 0
+    assert crawls.rows("select count(*) > 0 from listing_prices") == [(True,)]
+
+
+def test_the_photos(roles: Database, settings: Settings) -> None:
+    with PhotoServer(seed=1) as server:
+        crawls = Crawls(settings=as_role(settings, "photos"), database=roles, server=server)
+        lots = crawls.add_lots(3)
+        assert crawls.run("-a", "batch=3").exit_code == 0
+    found = roles.execute("select count(distinct lot_id) from images").fetchone()
+    assert found is not None
+    assert 1 <= found[0] <= len(lots)
+
+
+def test_retention(roles: Database, settings: Settings) -> None:
+    with db.connect(as_role(settings, "retention"), application="tests") as connection:
+        found = list(retention.retain(connection, settings, datetime.now(UTC)))
+    assert all(isinstance(each, Removed) for each in found)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everybody_may_tell_the_owner_and_nobody_may_do_all(roles: Database, settings: Settings, role: str) -> None:
+    with db.connect(as_role(settings, role), application="tests", autocommit=True) as connection:
+        assert alerts.raise_alert(connection, settings, "kind", role, "message")
+        alerts.clear_alert(connection, "kind", role)
+        for forbidden in (
+            "drop table lots",
+            "create table public.mine ()",
+            "delete from vehicles",
+            "copy lots to program 'id'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden.encode())
+
+
+@pytest.mark.parametrize(
+    ("role", "forbidden"),
+    [
+        ("etl", "select 1 from listings"),
+        ("market", "select 1 from lots"),
+        ("photos", "select 1 from listings"),
+        ("photos", "update lots set status = 'gone'"),
+        ("deals", "update listings set price_eur = 1"),
+        ("ops", "update lots set status = 'gone'"),
+        ("retention", "delete from audit.lot_events"),
+    ],
+)
+def test_what_belongs_to_others_is_theirs(roles: Database, settings: Settings, role: str, forbidden: str) -> None:
+    with (
+        db.connect(as_role(settings, role), application="tests", autocommit=True) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(forbidden.encode())
+
+
+def test_who_watches_sees_everything(roles: Database, settings: Settings, environment: dict[str, str]) -> None:
+    mine = as_role(settings, "ops")
+    assert mine.database_url is not None
+    environment["DATABASE_URL"] = mine.database_url.reveal()
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", "health", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "permission denied" not in done.stdout + done.stderr
+    assert done.returncode in (0, 1), done.stdout
+    once = [sys.executable, "-m", "ops.cli", "supervise", "--once", "--json"]
+    assert subprocess.run(once, env=environment, capture_output=True, check=False).returncode == 0

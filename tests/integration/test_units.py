@@ -1,0 +1,264 @@
+"""The units: valid, shut in as tightly as was decided, and true to what they promise. Without a running systemd."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ops.credentials import LOADED
+from vinops import config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = ROOT / "deploy" / "systemd"
+SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+TIMERS = sorted(path.name for path in UNITS.glob("*.timer"))
+INTERNET = {
+    "vinops-alert@.service",
+    "vinops-backup.service",
+    "vinops-celery.service",
+    "vinops-etl.service",
+    "vinops-photo-scraper.service",
+    "vinops-supervisor.service",
+    "vinops-worker@.service",
+}
+"""What talks to the internet: it has a token of Telegram, or the keys of a site or a store."""
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root that holds the units, the programs that they name, and systemd's own targets."""
+    shutil.copytree(UNITS, tmp_path / "etc/systemd/system")
+    for name in ("python", "vinops"):
+        program = tmp_path / "opt/vinops/.venv/bin" / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    theirs = tmp_path / "usr/lib/systemd/system"
+    theirs.mkdir(parents=True)
+    for path in (*Path("/lib/systemd/system").glob("*.target"), Path("/lib/systemd/system/system.slice")):
+        if path.is_file():
+            shutil.copy(path, theirs)
+    return tmp_path
+
+
+def analyze(root: Path, verb: str, *arguments: str) -> str:
+    done = subprocess.run(
+        ["systemd-analyze", verb, f"--root={root}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+    )
+    return done.stdout + done.stderr
+
+
+def instances() -> list[str]:
+    """All units, templates with an instance."""
+    names = [path.name for path in UNITS.iterdir() if path.is_file()]
+    about = "vinops-etl.service"  # what alert, recovered and up are instances of
+    return [name.replace("@.", "@1." if "worker" in name else f"@{about}.") for name in sorted(names)]
+
+
+def settings_of(name: str) -> dict[str, list[str]]:
+    """What a unit says itself, by key."""
+    found: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text().splitlines():
+        if "=" in line and not line.startswith(("#", ";")):
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def seconds(text: str) -> float:
+    """Return a time span of systemd in seconds."""
+    units = {"": 1, "s": 1, "sec": 1, "min": 60, "h": 3600}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)\s*([a-z]*)", text))
+
+
+@needs_systemd
+def test_systemd_has_nothing_to_say_about_the_units(root: Path) -> None:
+    assert analyze(root, "verify", *instances()) == ""
+
+
+@needs_systemd
+@pytest.mark.parametrize("wrong", ["TasksMx=64", "WatchdogSec=soon", "SystemCallFilter=@no-such-group"])
+def test_and_would_say_what_is_wrong(root: Path, wrong: str) -> None:
+    unit = root / "etc/systemd/system/vinops-etl.service"
+    unit.write_text(unit.read_text() + f"{wrong}\n")
+    assert "vinops-etl.service" in analyze(root, "verify", *instances())
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_shut_in(root: Path, name: str) -> None:
+    assert exposure(root, name) <= (1.2 if name in INTERNET else 1.5)
+
+
+@needs_systemd
+def test_the_hardening_is_what_shuts_it_in(root: Path) -> None:
+    shutil.rmtree(root / "etc/systemd/system/vinops-.service.d")
+    assert exposure(root, "vinops-etl.service") > 5
+
+
+def exposure(root: Path, name: str) -> float:
+    said = analyze(root, "security", "--offline=yes", "--no-pager", name)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+    assert found is not None, said
+    return float(found[1])
+
+
+def test_every_service_is_known_to_talk_to_the_internet_or_not_to() -> None:
+    tell = {"TELEGRAM_BOT_TOKEN", "COPART_CSV_URL", "COPART_PASSWORD", "R2_SECRET_ACCESS_KEY", "PROXY_LIST"}
+    assert {name for name in SERVICES if tell & {variable for variable, _ in loaded(name)}} == INTERNET
+
+
+def loaded(name: str) -> Iterator[tuple[str, Path]]:
+    for found in LOADED.finditer((UNITS / name).read_text()):
+        yield found["id"], Path(found["path"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_credentials_are_variables_and_only_the_database_is_a_must(name: str) -> None:
+    said = settings_of(name)
+    defaults = {value.partition(":")[0] for value in said.get("SetCredential", [])}
+    assert len(said["LoadCredential"]) == len(list(loaded(name)))
+    for variable, path in loaded(name):
+        assert variable in config.variables()
+        assert path.parent == Path("/etc/vinops/credentials")
+        assert path.name.partition(".")[0] == variable
+        # One that is missing must not stop the unit, but without its database it would start an embedded one.
+        assert (variable in defaults) == (variable != "DATABASE_URL")
+    assert [value for value in said.get("SetCredential", []) if not value.endswith(":\\n")] == []
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_secret_and_no_second_exec_line_stands_in_a_unit(name: str) -> None:
+    said = settings_of(name)
+    assert [key for key in said if key.startswith("Exec")] == ["ExecStart"]
+    assert len(said["ExecStart"]) == 1
+    for value in (*said.get("Environment", []), *said["ExecStart"]):
+        assert not re.search(r"PASSWORD|TOKEN|SECRET|://", value)
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if "Restart=on-failure" in (UNITS / name).read_text()])
+def test_start_limits_trip(name: str) -> None:
+    said = settings_of(name)
+    burst, pause = int(said["StartLimitBurst"][0]), seconds(said["RestartSec"][0])
+    runtime = seconds(said["TimeoutStartSec"][0])
+    assert seconds(said["StartLimitIntervalSec"][0]) > burst * (pause + runtime)
+    if name != "vinops-database.service":
+        assert (burst, pause) == (10, 300)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_long_runners_have_a_watchdog_and_short_ones_an_end(name: str) -> None:
+    said = settings_of(name)
+    if said["Type"] == ["notify"]:
+        assert seconds(said["WatchdogSec"][0]) >= 60
+        assert said["NotifyAccess"] == ["main"]
+        assert said["Restart"] == ["on-failure"]
+    else:
+        assert said["Type"] == ["oneshot"]
+        assert seconds(said["TimeoutStartSec"][0]) > 0
+    assert "MemoryMax" in said
+    assert "TasksMax" in said
+
+
+@pytest.mark.parametrize("name", ["vinops-worker@.service", "vinops-photo-scraper.service", "vinops-celery.service"])
+def test_who_has_leases_has_time_to_give_them_back(name: str) -> None:
+    said = settings_of(name)
+    assert said["KillMode"] == ["mixed"]
+    assert seconds(said["TimeoutStopSec"][0]) >= 120
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in SERVICES
+        if not name.startswith(("vinops-alert", "vinops-up", "vinops-rec", "vinops-mig", "vinops-database"))
+    ],
+)
+def test_a_failure_is_told_and_a_recovery_ends_it(name: str) -> None:
+    said = settings_of(name)
+    assert said["OnFailure"] == ["vinops-alert@%n.service"]
+    if said["Type"] == ["notify"]:
+        assert "vinops-up@%n.service" in said["Wants"]
+    else:
+        assert said["OnSuccess"] == ["vinops-recovered@%n.service"]
+
+
+@pytest.mark.parametrize("name", TIMERS)
+def test_timers_catch_up_and_do_not_fire_all_at_once(name: str) -> None:
+    said = settings_of(name)
+    assert said["Persistent"] == ["yes"]
+    assert seconds(said["RandomizedDelaySec"][0]) >= 10
+    assert said["WantedBy"] == ["timers.target"]
+    assert (UNITS / name.replace(".timer", ".service")).is_file()
+
+
+def test_the_feed_ends_before_it_is_due_again() -> None:
+    assert settings_of("vinops-etl.timer")["OnCalendar"] == ["*:0/15"]
+    assert seconds(settings_of("vinops-etl.service")["TimeoutStartSec"][0]) < 15 * 60
+
+
+def test_what_a_unit_needs_more_stands_where_it_counts() -> None:
+    """A drop-in is read after the unit: the same key in the unit itself would be overruled by the hardening."""
+    hardening = settings_of("vinops-.service.d/10-hardening.conf")
+    for name in SERVICES:
+        assert sorted(set(settings_of(name)) & set(hardening) - {"Environment"}) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("deploy/*.sh"), *ROOT.glob("tests/systemd/*.sh"))),
+)
+def test_scripts_are_sound(path: str) -> None:
+    subprocess.run(["bash", "-n", path], check=True, cwd=ROOT)
+    if shutil.which("shellcheck"):
+        done = subprocess.run(["shellcheck", path], capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.stdout == ""
+
+
+def test_a_dry_run_says_each_step_and_changes_nothing(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.write_text("COPART_PASSWORD=canary-7d1\nMOBILE_BG_URL=https://example.com\n")
+    secrets.chmod(0o600)
+    done = subprocess.run(
+        [ROOT / "deploy/deploy-automation.sh", "--dry-run", "--credentials", secrets],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = re.findall(r"^== (.+)$", done.stdout, re.MULTILINE)
+    assert steps == [
+        "packages", "user", "folders", "virtual environment", "program", "units", "credentials", "database", "broker",
+        "migrations", "start", "doctor", "health", "done",
+    ]  # fmt: skip
+    assert "would set the credential COPART_PASSWORD" in done.stdout
+    assert "canary" not in done.stdout + done.stderr
+    assert not Path("/opt/vinops.new").exists()
+
+
+def test_cron_lines_run_what_the_timers_run() -> None:
+    lines = (ROOT / "deploy/cron/vinops.cron").read_text()
+    for command in (
+        "-m etl run",
+        "crawl lot_photos -a batch=500",
+        "vinops supervise",
+        "vinops health",
+        "vinops backup",
+        "vinops retention",
+    ):
+        assert command in lines

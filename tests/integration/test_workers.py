@@ -1,0 +1,429 @@
+"""`vinops workers`: never two of one, each start confirmed, each end told apart; on plain processes and on units."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ops.processes import AlreadyRunning, Processes, Program, descendants, identify, last_lines
+from ops.workers_systemd import unit
+from standin.market_server import MarketServer
+from tests.fleets import ROOT, Database, Fleet, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vinops.config import Settings
+
+FIRST = "Worker 1 (Mercedes-Benz, BMW)"
+
+
+@pytest.fixture
+def plain(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Fleet]:
+    """Workers as plain processes."""
+    fleet = Fleet(settings=settings, database=database, folder=tmp_path)
+    fleet.prepare()
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def units(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Fleet]:
+    """Workers as units of systemd."""
+    fleet = Fleet(settings=settings, database=database, folder=tmp_path, is_systemd=True)
+    fleet.prepare()
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture(params=["processes", "systemd"])
+def fleet(request: pytest.FixtureRequest, settings: Settings, database: Database, tmp_path: Path) -> Iterator[Fleet]:
+    """Workers on either backend."""
+    fleet = Fleet(settings=settings, database=database, folder=tmp_path, is_systemd=request.param == "systemd")
+    fleet.prepare()
+    yield fleet
+    fleet.close()
+
+
+def below_of(pid: int) -> list[int]:
+    return [each.pid for each in descendants(pid)]
+
+
+def test_each_start_is_confirmed_and_a_second_one_says_they_run(fleet: Fleet) -> None:
+    first = fleet.run("workers", "start")
+    assert first.returncode == 0, first.stderr
+    lines = dict(line.rsplit(": PID ", 1) for line in first.stdout.splitlines())
+    assert list(lines) == [
+        FIRST,
+        "Worker 2 (Audi, VW, Opel)",
+        "Worker 3 (Ford, Toyota, Renault, Peugeot, Citroen)",
+        "Worker 4 (Skoda, Seat, Honda, Mazda, Nissan, Hyundai, Kia, Volvo, Fiat, Alfa Romeo)",
+    ]
+    for number, pid in enumerate(lines.values(), 1):
+        assert fleet.processes(str(number)) == [int(pid)]
+    begun = fleet.rows("select pid from ops.crawl_runs where finished_at is null order by worker")
+    assert [pid for (pid,) in begun] == [int(pid) for pid in lines.values()], "confirmed means that each has begun"
+
+    second = fleet.run("workers", "start", "1", "2")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.splitlines()[0] == f"{FIRST} runs already: PID {lines[FIRST]}"
+    assert fleet.processes("1") == [int(lines[FIRST])]
+
+
+def test_status_tells_how_each_is(fleet: Fleet) -> None:
+    assert {each["state"] for each in fleet.status().values()} == {"stopped"}
+    pids = fleet.start("1", "2")
+    table = fleet.run("workers", "status")
+    assert table.returncode == 1, "two of four do not run"
+    assert table.stdout.splitlines()[0].split() == [
+        *("worker", "state", "pid", "since", "seconds", "exit_code", "makes", "log")
+    ]
+    assert fleet.run("workers", "status", "1", "2").returncode == 0
+    found = fleet.status()["1"]
+    assert (found["state"], found["pid"], found["makes"]) == ("running", pids["1"], ["Mercedes-Benz", "BMW"])
+    assert found["log"] == str(fleet.settings.log_dir / "worker_1.log")
+
+
+@pytest.mark.parametrize(("code", "state"), [("0", "finished"), ("3", "failed")])
+def test_an_end_is_told_apart_by_its_exit_code_after_the_starter_is_gone(fleet: Fleet, code: str, state: str) -> None:
+    (pid,) = fleet.start("1").values()
+    fleet.says("1", f"{code} whatever")
+    until(lambda: identify(pid) is None, "the worker ends")
+    found = fleet.status()["1"]
+    assert (found["state"], found["exit_code"], found["pid"]) == (state, int(code), None)
+    fleet.forget("1")
+    assert fleet.start("1")["1"] != pid
+
+
+def test_a_killed_worker_is_dead(fleet: Fleet) -> None:
+    (pid,) = fleet.start("1").values()
+    os.kill(pid, signal.SIGKILL)
+    found = fleet.status()["1"]
+    assert (found["state"], found["exit_code"]) == ("dead", -9)
+
+
+def test_stop_lets_it_end_and_a_second_stop_finds_nothing(fleet: Fleet) -> None:
+    (pid,) = fleet.start("1").values()
+    done = fleet.run("workers", "stop")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"{FIRST}: PID {pid} stopped")
+    assert done.stdout.splitlines()[1] == "Worker 2 (Audi, VW, Opel) does not run"
+    assert fleet.rows("select reason from ops.crawl_runs") == [("shutdown",)]
+    assert (fleet.state("1"), fleet.processes("1")) == ("stopped", [])
+    assert fleet.run("workers", "stop", "1").stdout == f"{FIRST} does not run\n"
+
+
+def test_what_does_not_end_is_killed_with_all_it_left_and_that_is_said(fleet: Fleet) -> None:
+    (fleet.settings.data_dir / "1.deaf").touch()
+    (pid,) = fleet.start("1").values()
+    below = [each for each in below_of(pid) if identify(each)]
+    assert len(below) == 1
+    done = fleet.run("workers", "stop", "1", "--grace", "0.5")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{FIRST}: PID {pid} killed: it did not end in time")
+    assert fleet.processes("1") == []
+    assert [each for each in below if identify(each)] == []
+    assert fleet.state("1") == "stopped"
+
+
+def test_one_that_was_suspended_is_stopped_too(fleet: Fleet) -> None:
+    (pid,) = fleet.start("1").values()
+    os.kill(pid, signal.SIGSTOP)
+    assert "stopped" in fleet.run("workers", "stop", "1").stdout
+    assert identify(pid) is None
+
+
+def test_restart_is_another_process(fleet: Fleet) -> None:
+    (pid,) = fleet.start("1").values()
+    done = fleet.run("workers", "restart", "1", "2")
+    assert done.returncode == 0, done.stderr
+    assert identify(pid) is None
+    assert f"{FIRST}: PID {fleet.status()['1']['pid']}" in done.stdout
+    assert fleet.state("2") == "running"
+
+
+def test_a_start_that_comes_to_nothing_says_why(fleet: Fleet) -> None:
+    fleet.says("1", "crash")
+    done = fleet.run("workers", "start", "1", "2")
+    assert done.returncode == 1
+    assert "Worker 2 (Audi, VW, Opel): PID" in done.stdout, "the others are started all the same"
+    assert f"{FIRST} ended at once (exit code 1); " in done.stderr
+    assert "RuntimeError: the wheel came off" in done.stderr
+
+
+def test_the_photo_crawl_is_one_of_them_when_asked(fleet: Fleet) -> None:
+    assert fleet.run("workers", "start", "photos").stdout.startswith("Photo crawl: PID ")
+    shown = fleet.run("workers", "status")
+    assert "photos" in shown.stdout
+    assert "stopped" in fleet.run("workers", "stop", "photos").stdout
+
+
+def test_what_is_no_worker_is_wrong_usage(plain: Fleet) -> None:
+    for verb in ("start", "stop", "restart", "status"):
+        done = plain.run("workers", verb, "9")
+        assert done.returncode == 2
+        assert "9 is no worker: use 1, 2, 3, 4, photos" in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_crawl_that_was_started_by_hand_is_not_doubled(fleet: Fleet) -> None:
+    by_hand = subprocess.Popen(fleet.crawl("1"), env=fleet.environment, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: fleet.rows("select 1 from ops.crawl_runs"), "it begins")
+        done = fleet.run("workers", "start", "1")
+        assert done.returncode == 1
+        assert f"{FIRST} was not started: it runs elsewhere, as PID {by_hand.pid}" in done.stderr
+    finally:
+        by_hand.kill()
+        by_hand.wait()
+    assert fleet.run("workers", "start", "1").returncode == 0, "it is gone, whatever its heartbeat says"
+
+
+def test_a_worker_of_another_machine_is_not_doubled(plain: Fleet) -> None:
+    plain.database.execute(
+        "insert into ops.crawl_runs (spider, worker, machine, pid) values ('mobile_bg', '1', 'elsewhere', 1)"
+    )
+    done = plain.run("workers", "start", "1")
+    assert done.returncode == 1
+    assert "it runs elsewhere, as PID 1 on elsewhere" in done.stderr
+
+
+def test_what_an_operator_wants_is_kept(plain: Fleet) -> None:
+    plain.start("1", "2")
+    plain.run("workers", "stop", "2")
+    rows = plain.rows("select machine, worker, desired from ops.workers order by worker")
+    assert rows == [(socket.gethostname(), "1", "running"), (socket.gethostname(), "2", "stopped")]
+
+
+def test_a_unit_whose_main_process_starts_the_crawl_is_confirmed_too(units: Fleet) -> None:
+    loop = "trap 'kill $crawl; wait $crawl; exit 0' TERM; \"$@\" & crawl=$!; wait $crawl"
+    command = units.folder / "units" / f"{unit('1')}.command"
+    command.write_text(json.dumps(["sh", "-c", loop, "sh", *json.loads(command.read_text())]))
+    done = units.run("workers", "start", "1")
+    assert done.returncode == 0, done.stderr
+    ((crawl,),) = units.rows("select pid from ops.crawl_runs")
+    main = units.status()["1"]["pid"]
+    assert done.stdout == f"{FIRST}: PID {main}\n"
+    assert crawl in below_of(main)
+    assert "stopped" in units.run("workers", "stop", "1").stdout
+    assert units.rows("select reason from ops.crawl_runs") == [("shutdown",)]
+
+
+def test_a_unit_that_waits_for_its_next_start_is_stopped(units: Fleet) -> None:
+    (pid,) = units.start("1").values()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: units.state("1") == "dead", "it is dead")
+    note = units.folder / "units" / f"{unit('1')}.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "active": "activating"}))
+    assert units.state("1") == "dead"
+    assert units.run("workers", "stop", "1").returncode == 0
+    assert json.loads(note.read_text())["active"] == "inactive"
+    assert units.state("1") == "stopped"
+
+
+def test_units_are_used_where_they_are_installed(units: Fleet) -> None:
+    units.more["VINOPS_WORKERS_BACKEND"] = "auto"
+    units.start("1")
+    assert (units.folder / "units" / f"{unit('1')}.json").exists()
+    assert not (units.settings.data_dir / "run" / "worker_1.json").exists()
+    for installed in (units.folder / "units").glob("*.command"):
+        installed.unlink()
+    assert units.run("workers", "start", "2").returncode == 0
+    assert (units.settings.data_dir / "run" / "worker_2.json").exists()
+
+
+def test_what_systemctl_refuses_is_said(units: Fleet) -> None:
+    (units.folder / "units" / f"{unit('1')}.command").unlink()
+    done = units.run("workers", "start", "1")
+    assert done.returncode == 1
+    assert f"systemctl start failed: Failed to start {unit('1')}: Unit {unit('1')} not found." in done.stderr
+
+
+def notes(fleet: Fleet, **values: object) -> None:
+    """Write the notes of a worker that ran once."""
+    folder = fleet.settings.data_dir / "run"
+    folder.mkdir(exist_ok=True)
+    mine = identify(os.getpid())
+    assert mine is not None
+    about = {
+        "pid": 4_000_000,
+        "ticks": 1,
+        "boot": mine.boot,
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "ended_at": None,
+        "exit_code": None,
+        **values,
+    }
+    (folder / "worker_1.json").write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize("case", ["gone", "reused", "rebooted", "garbage", "empty"])
+def test_a_stale_pid_file_and_a_reused_pid_are_seen_through(plain: Fleet, case: str) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        identity = identify(other.pid)
+        assert identity is not None
+        if case == "gone":
+            notes(plain)
+        elif case == "reused":
+            notes(plain, pid=other.pid, ticks=identity.ticks - 1)
+        elif case == "rebooted":
+            notes(plain, pid=other.pid, ticks=identity.ticks, boot="another")
+        else:
+            notes(plain)
+            (plain.settings.data_dir / "run" / "worker_1.json").write_text("{" if case == "garbage" else "")
+        assert plain.state("1") == ("stopped" if case in ("garbage", "empty") else "dead")
+        assert plain.run("workers", "stop", "1").stdout == f"{FIRST} does not run\n"
+        (pid,) = plain.start("1").values()
+        assert plain.processes("1") == [pid]
+        assert other.poll() is None, "the other process is left alone"
+        other.kill()
+
+
+def test_without_its_notes_a_worker_is_still_not_doubled(plain: Fleet) -> None:
+    (pid,) = plain.start("1").values()
+    (plain.settings.data_dir / "run" / "worker_1.json").unlink()
+    plain.database.execute("delete from ops.crawl_runs")
+    done = plain.run("workers", "start", "1")
+    assert done.returncode == 1
+    assert str(pid) in done.stderr
+    assert plain.processes("1") == [pid]
+
+
+def test_a_worker_outlives_its_keeper_and_is_not_doubled(plain: Fleet) -> None:
+    (pid,) = plain.start("1").values()
+    noted = json.loads((plain.settings.data_dir / "run" / "worker_1.json").read_text())
+    os.kill(noted["keeper"]["pid"], signal.SIGKILL)
+    until(lambda: identify(noted["keeper"]["pid"]) is None, "the keeper is gone")
+    assert plain.run("workers", "start", "1").returncode == 1
+    assert plain.state("1") == "running"
+    assert plain.run("workers", "stop", "1").stdout == f"{FIRST}: PID {pid} stopped\n"
+    assert plain.state("1") == "stopped"
+    (pid,) = plain.start("1").values()
+    noted = json.loads((plain.settings.data_dir / "run" / "worker_1.json").read_text())
+    os.kill(noted["keeper"]["pid"], signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: identify(pid) is None, "the worker is gone")
+    assert plain.state("1") == "dead"
+
+
+def program(tmp_path: Path, *command: str) -> Program:
+    return Program(name="one", title="One", command=command, log=tmp_path / "one.log", errors=tmp_path / "one.err")
+
+
+def test_remains_that_hold_the_lock_are_named(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "run")
+    standing = processes.start(program(tmp_path, "sh", "-c", "sleep 1000 & wait"))
+    assert standing.pid is not None
+    until(lambda: below_of(standing.pid or 0), "it has a child")
+    (child,) = below_of(standing.pid)
+    os.kill(standing.pid, signal.SIGKILL)
+    until(lambda: processes.standing("one").state == "dead", "it is gone")
+    with pytest.raises(AlreadyRunning, match=rf"remains of an earlier one are still there \(PID {child}\)"):
+        processes.start(program(tmp_path, "true"))
+    os.kill(child, signal.SIGKILL)
+    until(lambda: identify(child) is None, "the child is gone")
+    assert processes.start(program(tmp_path, "sleep", "1000")).state == "running"
+    assert processes.stop("one", grace=10).pid is not None
+
+
+def test_what_a_process_says_is_kept_in_bounds(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "run")
+    processes.start(program(tmp_path, sys.executable, "-c", "for n in range(400_000): print('line', n)"))
+    until(lambda: processes.standing("one").state == "finished", "it is done")
+    assert last_lines(tmp_path / "one.err", 1) == ["line 399999"]
+    assert {path.name for path in tmp_path.glob("one.err*")} == {"one.err", "one.err.1"}
+    assert all(path.stat().st_size <= 1_000_000 for path in tmp_path.glob("one.err*"))
+
+
+def test_a_command_that_is_not_there_fails_and_says_so(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "run")
+    processes.start(program(tmp_path, "no-such-command"))
+    until(lambda: processes.standing("one").state == "failed", "it fails")
+    assert processes.standing("one").exit_code == 127
+    assert last_lines(tmp_path / "one.err") == ["no-such-command: No such file or directory"]
+
+
+def test_a_process_is_away_from_the_terminal_and_from_its_starter(tmp_path: Path) -> None:
+    processes = Processes(tmp_path / "run")
+    pid = processes.start(program(tmp_path, "sleep", "1000")).pid
+    assert pid is not None
+    assert os.getsid(pid) == pid
+    assert str(Path(f"/proc/{pid}/fd/0").readlink()) == os.devnull
+    processes.stop("one", grace=10)
+
+
+def test_of_two_who_stop_at_once_one_does(tmp_path: Path) -> None:
+    """Scrapy takes a second SIGTERM for an order to drop everything."""
+    processes = Processes(tmp_path / "run")
+    counting = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('told', flush=True))\n"
+        "print('up', flush=True)\n"
+        "time.sleep(1)\n" * 3
+    )
+    processes.start(program(tmp_path, sys.executable, "-c", counting))
+    until(lambda: last_lines(tmp_path / "one.err"), "it is up")
+    script = (
+        "import sys; from pathlib import Path; from ops.processes import Processes; "
+        "print(Processes(Path(sys.argv[1])).stop('one', grace=30).pid)"
+    )
+    stops = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "run")], cwd=ROOT, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert sorted(stop.communicate()[0] == b"None\n" for stop in stops) == [False, True]
+    assert last_lines(tmp_path / "one.err", 10).count("told") == 1
+
+
+@pytest.fixture
+def market() -> Iterator[MarketServer]:
+    """A market in which worker 1 has some twenty pages to read."""
+    with MarketServer(seed=4, ads=0, make_ads={"bmw": 210, "mercedes-benz": 190}) as server:
+        yield server
+
+
+def real(fleet: Fleet, market: MarketServer, pace: str) -> Fleet:
+    """Have the fleet start real crawls."""
+    fleet.program = (sys.executable, "-m", "ops.cli")
+    fleet.crawl = lambda name: ["-m", "scrapy", "crawl", "mobile_bg", "-a", f"worker={name}"]
+    fleet.more |= {"MOBILE_BG_URL": market.url, "VINOPS_PACE": pace}
+    return fleet
+
+
+def test_of_two_operators_at_once_one_starts_the_crawl(plain: Fleet, market: MarketServer) -> None:
+    real(plain, market, "steady")
+    both = [plain.begin("workers", "start", "1") for _ in range(2)]
+    ends = [(*each.communicate(), each.returncode) for each in both]
+    ((said, _, _),) = [end for end in ends if end[2] == 0]
+    ((_, refused, _),) = [end for end in ends if end[2] == 1]
+    (pid,) = plain.processes("1")
+    assert said == f"{FIRST}: PID {pid}\n"
+    assert refused == f"{FIRST} runs already: PID {pid}\n"
+    assert plain.rows("select pid from ops.crawl_runs") == [(pid,)]
+    assert plain.run("workers", "stop", "1").stdout == f"{FIRST}: PID {pid} stopped\n"
+    assert plain.rows("select reason from ops.crawl_runs") == [("shutdown",)]
+
+
+def test_a_crawl_that_is_stopped_under_load_loses_and_doubles_nothing(plain: Fleet, market: MarketServer) -> None:
+    real(plain, market, "steady").start("1")
+    until(lambda: plain.rows("select 1 from listings offset 20 limit 1"), "it is in the middle of a list")
+    done = plain.run("workers", "stop", "1")
+    assert "stopped" in done.stdout, done.stderr
+    assert plain.rows("select reason, finished_at is not null from ops.crawl_runs") == [("shutdown", True)]
+    assert plain.rows("select count(*) from ops.listing_walks where is_complete") == [(0,)]
+    assert plain.rows("select count(*) from listings where removed_at is not null") == [(0,)]
+    assert plain.rows("select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+
+    real(plain, market, "none")
+    plain.run("workers", "start", "1")
+    until(lambda: plain.state("1") == "finished", "the next cycle reads it all")
+    expected = {ad_id for ad_id, ad in market.ads().items() if not ad.is_abroad}
+    found = plain.rows("select ad_id from listings where removed_at is null")
+    assert sorted(ad_id for (ad_id,) in found) == sorted(expected)
+    assert "Scraped: bmw page" in plain.log("worker_1")

@@ -1,0 +1,257 @@
+"""Snapshots for the tests of what is made of them: everything is well, unless told otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ops.snapshot import (
+    Alert,
+    Backup,
+    Celery,
+    Database,
+    Deal,
+    Deals,
+    Disk,
+    Feed,
+    Host,
+    LogError,
+    Logs,
+    Machine,
+    Photos,
+    Run,
+    Secrets,
+    Snapshot,
+    Stage,
+    Worker,
+)
+
+NOW = datetime(2026, 11, 25, 2, 40, tzinfo=UTC)
+GB = 1_000_000_000
+MAKES = {
+    "1": ("Mercedes-Benz", "BMW"),
+    "2": ("Audi", "VW", "Opel"),
+    "3": ("Ford", "Toyota", "Renault", "Peugeot", "Citroen"),
+    "4": ("Skoda", "Seat", "Honda", "Mazda", "Nissan", "Hyundai", "Kia", "Volvo", "Fiat", "Alfa Romeo"),
+    "photos": (),
+}
+
+
+def ago(**units: float) -> datetime:
+    """A moment before NOW."""
+    return NOW - timedelta(**units)
+
+
+def run(name: str, **more: Any) -> Run:
+    """The run of a worker, under way."""
+    is_photos = name == "photos"
+    values: dict[str, Any] = {
+        "id": list(MAKES).index(name) + 1,
+        "spider": "lot_photos" if is_photos else "mobile_bg",
+        "worker": None if is_photos else name,
+        "machine": "here",
+        "pid": 4710 + list(MAKES).index(name),
+        "started_at": ago(hours=2, minutes=5),
+        "heartbeat_at": ago(seconds=2),
+        "unit": "lot" if is_photos else "page",
+        "done": 37,
+        "total": 117,
+        "items": 1240,
+        "items_per_minute": 41.5,
+        "expected_end": NOW + timedelta(hours=1, minutes=10),
+        "current_item": "bmw page 37",
+        "last_items": tuple(f"1179516432275589{number} Car {number} of worker {name}" for number in range(5)),
+    }
+    return Run(**{**values, **more})
+
+
+def worker(name: str = "1", **more: Any) -> Worker:
+    """A worker at work."""
+    values: dict[str, Any] = {
+        "name": name,
+        "makes": MAKES[name],
+        "state": "running",
+        "pid": 4710 + list(MAKES).index(name),
+        "started_at": ago(hours=2, minutes=5),
+        "ended_at": None,
+        "exit_code": None,
+        "log": Path("var/logs") / ("photo-scraper.log" if name == "photos" else f"worker_{name}.log"),
+        "run": run(name),
+        "rate": 41.5,
+        "history": tuple(float(20 + 7 * number % 40) for number in range(30)),
+    }
+    return Worker(**{**values, **more})
+
+
+def never_started(name: str) -> Worker:
+    """A worker that nobody ever started."""
+    return worker(name, state="stopped", pid=None, started_at=None, run=None, rate=None, history=())
+
+
+def disk(share: float, size: int = 100 * GB) -> Disk:
+    """A disk that is so full."""
+    return Disk(path=Path("var"), size=size, used=round(size * share), free=size - round(size * share))
+
+
+def stage(name: str, **more: Any) -> Stage:
+    """A stage without work."""
+    values: dict[str, Any] = {"stage": name, "waiting": 0, "in_hand": 0, "dead": 0, "oldest": None}
+    return Stage(**{**values, **more})
+
+
+def host(**more: Any) -> Host:
+    """A host that answers."""
+    values: dict[str, Any] = {
+        "host": "www.mobile.bg",
+        "requests": 4012,
+        "refusals_in_row": 0,
+        "last_refusal": None,
+        "open_until": None,
+        "asked_at": ago(seconds=3),
+    }
+    return Host(**{**values, **more})
+
+
+def feed(**more: Any) -> Feed:
+    """A feed whose last file is three minutes old."""
+    values: dict[str, Any] = {
+        "is_configured": True,
+        "last_at": ago(minutes=3),
+        "status": "loaded",
+        "good_at": ago(minutes=3),
+        "loaded_at": ago(minutes=3),
+        "rows": 149_997,
+        "new": 303,
+        "changed": 1500,
+        "gone": 300,
+        "rejected": 3,
+    }
+    return Feed(**{**values, **more})
+
+
+def photos(**more: Any) -> Photos:
+    """Photos of nine lots in ten and more."""
+    values: dict[str, Any] = {
+        "counted_at": ago(seconds=20),
+        "lots": {"ok": 141_000, "missing": 8000, "partial": 700, "none_yet": 300},
+        "lots_per_minute": 12.3,
+        "last_run_at": ago(seconds=2),
+    }
+    return Photos(**{**values, **more})
+
+
+def deals(**more: Any) -> Deals:
+    """Deals without a backlog."""
+    values: dict[str, Any] = {
+        "stages": tuple(stage(name) for name in ("normalize", "price", "score")),
+        "posted_today": 12,
+        "waiting_posts": 0,
+        "top": tuple(
+            Deal(score=9.1 - number / 10, title=f"BMW 320 number {number}", price=12_500 + number, url="https://x/1")
+            for number in range(5)
+        ),
+    }
+    return Deals(**{**values, **more})
+
+
+def database(**more: Any) -> Database:
+    """A database that answers."""
+    values: dict[str, Any] = {
+        "size": 32 * GB // 10,
+        "connections": 12,
+        "most_connections": 50,
+        "rows_written": 123_456,
+        "writes_per_minute": 1203.0,
+        "clock_offset": 0.001,
+        "lots": 150_000,
+        "images": 1_000_000,
+        "listings": 7600,
+    }
+    return Database(**{**values, **more})
+
+
+def machine(**more: Any) -> Machine:
+    """A machine with room."""
+    values: dict[str, Any] = {
+        "cpu": 0.23,
+        "cores": 2,
+        "load": 0.8,
+        "memory": 0.41,
+        "memory_size": 8 * GB,
+        "memory_free": 5 * GB,
+        "data_disk": disk(0.61),
+        "log_disk": disk(0.61),
+    }
+    return Machine(**{**values, **more})
+
+
+def logs(**more: Any) -> Logs:
+    """Logs of a normal size, without errors."""
+    values: dict[str, Any] = {
+        "folder": Path("var/logs"),
+        "bytes": 42_000_000,
+        "largest": Path("var/logs/worker_1.log"),
+        "largest_bytes": 9_000_000,
+        "errors": 0,
+        "last_error": None,
+        "is_writable": True,
+    }
+    return Logs(**{**values, **more})
+
+
+def backup(hours: float | None = 5) -> Backup:
+    """A backup so old."""
+    folder = Path("var/backups")
+    if hours is None:
+        return Backup(folder=folder, newest=None, at=None, bytes=None)
+    return Backup(folder=folder, newest=folder / "x.dump", at=ago(hours=hours), bytes=2 * GB)
+
+
+def error(minutes: float = 12) -> LogError:
+    """An error in a log."""
+    return LogError(at=ago(minutes=minutes), text="market: the page could not be read: no_cards")
+
+
+def snapshot(**more: Any) -> Snapshot:
+    """Everything is well."""
+    values: dict[str, Any] = {
+        "at": NOW,
+        "seconds": 0.02,
+        "workers": tuple(map(worker, MAKES)),
+        "database": database(),
+        "machine": machine(),
+        "logs": logs(),
+        "celery": Celery(workers=(5000,), children=4, beats=(5001,)),
+        "backup": backup(),
+        "secrets": Secrets(count=6),
+        "feed": feed(),
+        "photos": photos(),
+        "hosts": (host(),),
+        "deals": deals(),
+        "alerts": (),
+        "clock_synchronized": True,
+    }
+    return Snapshot(**{**values, **more})
+
+
+def without_database(**more: Any) -> Snapshot:
+    """The database is away, and with it what it knows."""
+    away = Database(error="connection refused: no server at 10.0.0.5", mend="vinops doctor")
+    values: dict[str, Any] = {"feed": None, "photos": None, "hosts": None, "deals": None, "alerts": None}
+    return replace(
+        snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}
+    )
+
+
+def alert(**more: Any) -> Alert:
+    """An open alert."""
+    values: dict[str, Any] = {
+        "kind": "blocked",
+        "subject": "cs.copart.com",
+        "message": "cs.copart.com refused 5 requests in a row (429). The crawl ended; nobody asks it before 03:10.",
+        "raised_at": ago(minutes=20),
+        "times": 2,
+    }
+    return Alert(**{**values, **more})

@@ -1,0 +1,328 @@
+"""vinops installed for good, on a machine that boots: from nothing to running, through faults, to uninstalled.
+
+The tests are steps of one story and run in their order; each depends on those before it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.systemd import boot
+from tests.systemd.boot import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MISSING = boot.missing()
+pytestmark = [
+    pytest.mark.systemd,
+    pytest.mark.skipif(MISSING is not None, reason=f"no machine can be booted here: {MISSING}"),
+]
+
+SCRIPT = "/usr/src/vinops/deploy/deploy-automation.sh"
+VENV = ("--venv-from", "/usr/src/vinops/.venv")
+CANARY = "canary-4e7b"
+SECRETS = {
+    "COPART_CSV_URL": f"http://127.0.0.1:8801/FTPLSTDM/salesdata.cgi?authKey={CANARY}-feed",
+    "COPART_USERNAME": f"{CANARY}-user",
+    "COPART_PASSWORD": f"{CANARY}-password",
+    "TELEGRAM_BOT_TOKEN": f"123:{CANARY}-token",
+}
+SETTINGS = {
+    "MOBILE_BG_URL": "http://127.0.0.1:8802",
+    "TELEGRAM_API_URL": "http://127.0.0.1:9",
+    "TELEGRAM_ALERT_CHAT_ID": "1",
+    "VINOPS_PACE": "none",
+    "VINOPS_CYCLE_PAUSE": "1",
+}
+WORKER = "vinops-worker@1.service"
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """A machine without vinops, with the outside world as stand-ins on its loopback."""
+    machine = Machine()
+    try:
+        machine.boot()
+        machine.shell("userdel vinops; rm -rf /opt/vinops* /etc/vinops /var/data /var/log/vinops", check=False)
+        open_the_world(machine)
+        yield machine
+    finally:
+        machine.close()
+
+
+def open_the_world(machine: Machine) -> None:
+    """Start the stand-ins."""
+    for name, arguments in (
+        ("feed", f"--port 8801 --rows 1500 --key {CANARY}-feed"),
+        ("market", "--port 8802 --ads 120"),
+    ):
+        machine.run(
+            *(
+                "systemd-run",
+                "--quiet",
+                f"--unit=standin-{name}",
+                f"--description=stand-in {name}",
+                "--setenv=PYTHONDONTWRITEBYTECODE=1",
+            ),
+            "--property=StandardOutput=null",  # it tells its address, and the key with it
+            *("--working-directory=/usr/src/vinops", "/usr/src/vinops/.venv/bin/python", "-m", f"standin.{name}"),
+            *("serve", *arguments.split()),
+        )
+
+
+def deploy(machine: Machine, *options: str) -> str:
+    """Run the deploy script; what it says holds no secret."""
+    done = machine.run(SCRIPT, *VENV, *options)
+    assert CANARY not in done.stdout + done.stderr
+    return done.stdout
+
+
+def sql(machine: Machine, statement: str) -> str:
+    """Return what the database says, unaligned."""
+    return machine.run("runuser", "-u", "postgres", "--", "psql", "-XtAd", "vinops", "-c", statement).stdout.strip()
+
+
+def drop_in(machine: Machine, unit: str, text: str) -> None:
+    """Write a drop-in for this test."""
+    path = f"/etc/systemd/system/{unit}.d/99-test.conf"
+    machine.run("install", "-D", "-m", "644", "/dev/stdin", path, text=f"{text}\n")
+    machine.run("systemctl", "daemon-reload")
+
+
+def is_active(machine: Machine, unit: str) -> bool:
+    return machine.show(unit, "ActiveState")["ActiveState"] == "active"
+
+
+def test_from_nothing_to_a_running_system(machine: Machine) -> None:
+    lines = "".join(f"{name}={value}\n" for name, value in (SECRETS | SETTINGS).items())
+    machine.run("install", "-m", "600", "/dev/stdin", "/root/secrets", text=lines)
+    said = deploy(machine, "--credentials", "/root/secrets")
+    assert "== done" in said
+    machine.until(lambda: is_active(machine, WORKER), "worker 1 is ready")
+    assert (
+        machine.run("systemctl", "is-enabled", "vinops-workers.target", WORKER, "vinops-etl.timer").stdout.split()
+        == ["enabled"] * 3
+    )
+    timers = machine.run("systemctl", "list-timers", "vinops-*", "--no-legend").stdout
+    assert len(timers.splitlines()) == 5
+    machine.until(lambda: int(sql(machine, "select count(*) from listings")) > 0, "worker 1 brings ads")
+
+
+def test_run_again_it_changes_nothing(machine: Machine) -> None:
+    look = "cd /etc && find vinops systemd/system/vinops* -type f | sort | xargs -d '\\n' sha256sum"
+    before, pid = machine.shell(look), machine.show(WORKER, "MainPID")
+    said = deploy(machine)
+    assert machine.shell(look) == before
+    assert machine.show(WORKER, "MainPID") == pid, "a worker that runs goes on"
+    assert "CELERY_BROKER_URL is set" in said
+
+
+def test_services_work_with_the_rights_of_their_roles(machine: Machine) -> None:
+    machine.run("systemctl", "start", "vinops-etl.service")
+    assert sql(machine, "select count(*) from lots where status = 'active'") == "1500"
+    machine.run("systemctl", "start", "vinops-retention.service", "vinops-backup.service")
+    assert machine.shell("ls /var/data/vinops/backups/*.dump | wc -l").strip() == "1"
+    assert machine.run("systemctl", "start", "vinops-health.service", check=False).returncode == 0
+    assert "Worker" not in machine.run("vinops", "workers", "status", check=False).stderr
+    # And no further: the feed's role does not see the ads, the market's not the lots.
+    for role, table in (("etl", "listings"), ("market", "lots"), ("retention", "vehicles"), ("ops", "lots")):
+        denied = machine.run(
+            *("runuser", "-u", "postgres", "--", "psql", "-Xd", "vinops", "-c", f"set role vinops_{role}"),
+            *("-c", f"delete from {table}"),
+            check=False,
+        )
+        assert "permission denied" in denied.stderr
+
+
+def test_secrets_are_seen_by_their_service_and_by_nobody_else(machine: Machine) -> None:
+    main = machine.show(WORKER, "MainPID")["MainPID"]
+    # Its own, in its own directory; not those of others.
+    names = machine.shell(f"ls /proc/{main}/root/run/credentials/{WORKER}").split()
+    assert names == ["DATABASE_URL", "PROXY_LIST", "TELEGRAM_BOT_TOKEN"]
+    held = machine.shell(f"cat /proc/{main}/root/run/credentials/{WORKER}/*")
+    assert SECRETS["TELEGRAM_BOT_TOKEN"] in held
+    assert "vinops_market:" in held
+    nobody = machine.run("runuser", "-u", "nobody", "--", "cat", f"/run/credentials/{WORKER}/DATABASE_URL", check=False)
+    assert "Permission denied" in nobody.stderr
+    # Neither the files, nor what another unit of the same user was given, can be read from inside of one.
+    drop_in(
+        machine,
+        "vinops-retention.service",
+        "[Service]\nExecStart=\n"
+        "ExecStart=/bin/sh -c 'ls /etc/vinops/credentials /etc/vinops/credentials.encrypted; true'",
+    )
+    machine.run("systemctl", "start", "vinops-retention.service")
+    log = machine.run("journalctl", "-u", "vinops-retention.service", "-o", "cat", "-n", "20").stdout
+    assert log.count("Permission denied") == 2
+    machine.shell("rm /etc/systemd/system/vinops-retention.service.d/99-test.conf; systemctl daemon-reload")
+
+
+def test_the_canary_is_nowhere(machine: Machine) -> None:
+    passwords = [
+        line.partition("vinops_")[2].partition(":")[2].partition("@")[0]
+        for line in machine.shell(f"cat /run/credentials/{WORKER}/DATABASE_URL; echo").splitlines()
+        if line
+    ]
+    assert len(passwords) == 1
+    assert len(passwords[0]) == 48
+    places = {
+        "units": "cat /etc/systemd/system/vinops-*.service /etc/systemd/system/vinops-*.d/*",
+        "systemctl show": "systemctl show --all 'vinops-*'",
+        "processes": "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'",
+        "journal": "journalctl --no-pager -o cat",
+        "logs": "cat /var/log/vinops/*",
+        "settings": "cat /etc/vinops/vinops.env",
+        "program": "grep -rIl canary-4e7b /opt/vinops --include='*' | grep -v tests/ || true",
+        "encrypted": "cat /etc/vinops/credentials.encrypted/* | strings",
+        "PostgreSQL's log": "cat /var/log/postgresql/*",
+    }
+    for place, command in places.items():
+        text = machine.shell(command, check=False)
+        if place == "processes":  # the stand-in was told the key of the feed on its command line
+            text = "\n".join(line for line in text.splitlines() if line != f"{CANARY}-feed")
+        for secret in (CANARY, *passwords):
+            assert secret not in text, f"{place} shows {secret}"
+
+
+def test_timers_fire_and_never_overlap(machine: Machine) -> None:
+    """Every second, a run of three: the next begins when the one before has ended."""
+    drop_in(
+        machine,
+        "vinops-etl.service",
+        "[Service]\nExecStart=\nExecStart=/bin/sh -c 'echo begin; sleep 3; echo end'",
+    )
+    drop_in(
+        machine,
+        "vinops-etl.timer",
+        "[Timer]\nOnCalendar=\nOnCalendar=*:*:*\nRandomizedDelaySec=0\nAccuracySec=100ms",
+    )
+    machine.run("systemctl", "restart", "vinops-etl.timer")
+
+    def said() -> list[str]:
+        log = machine.run("journalctl", "-u", "vinops-etl.service", "-o", "cat", "--no-pager").stdout
+        return [line for line in log.splitlines() if line in ("begin", "end")]
+
+    machine.until(lambda: said().count("end") >= 3, "three runs")
+    assert re.fullmatch(r"(begin end )+(begin )?", " ".join(said()) + " ")
+
+
+def test_what_was_missed_is_caught_up_after_a_power_cut(machine: Machine) -> None:
+    """The photos were due while the power was off. After the boot they run, long before they are due again."""
+    drop_in(machine, "vinops-photo-scraper.service", "[Service]\nExecStart=\nExecStart=/bin/echo caught up")
+    drop_in(machine, "vinops-photo-scraper.timer", "[Timer]\nRandomizedDelaySec=0\nAccuracySec=100ms")
+    machine.shell("rm /etc/systemd/system/vinops-etl.*.d/99-test.conf")
+    machine.cut_power()
+    stamp = machine.changed / "var/lib/systemd/timers/stamp-vinops-photo-scraper.timer"
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.touch()
+    os.utime(stamp, (time.time() - 9 * 3600,) * 2)
+    machine.boot()
+    open_the_world(machine)
+    machine.until(
+        lambda: "caught up" in machine.run("journalctl", "-b", "-u", "vinops-photo-scraper", "-o", "cat").stdout,
+        "the missed run",
+    )
+    machine.until(lambda: is_active(machine, WORKER), "worker 1 is up again by itself")
+
+
+def test_a_hung_worker_is_killed_by_the_watchdog_and_comes_back(machine: Machine) -> None:
+    drop_in(
+        machine,
+        "vinops-worker@.service",
+        "[Service]\nWatchdogSec=6\nRestartSec=1\n[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=4",
+    )
+    # A crawl that hangs, with a loop that does not: pages come so slowly that it can be caught.
+    machine.run("systemctl", "restart", WORKER)
+    machine.until(lambda: is_active(machine, WORKER), "worker 1 is ready")
+    main = machine.show(WORKER, "MainPID")["MainPID"]
+    stop = f'crawl=$(cat /proc/{main}/task/{main}/children) && [ -n "$crawl" ] && kill -STOP $crawl'
+    machine.until(lambda: machine.run("bash", "-c", stop, check=False).returncode == 0, "a crawl is at work, and hangs")
+    machine.until(lambda: machine.show(WORKER, "NRestarts")["NRestarts"] != "0", "systemd has restarted it", seconds=90)
+    assert "Watchdog timeout" in machine.run("journalctl", "-b", "-u", WORKER, "--no-pager").stdout
+    machine.until(lambda: is_active(machine, WORKER), "it is back")
+    assert machine.show(WORKER, "MainPID")["MainPID"] != main
+
+
+def test_told_to_stop_a_crawl_gives_back_what_it_has_in_time(machine: Machine) -> None:
+    machine.run("systemctl", "reset-failed", check=False)
+    machine.run("systemctl", "restart", WORKER)
+    machine.until(lambda: is_active(machine, WORKER), "worker 1 is ready")
+    machine.run("systemctl", "stop", WORKER, seconds=150)
+    shown = machine.show(WORKER, "Result", "ExecMainCode", "ExecMainStatus")
+    assert shown == {"Result": "success", "ExecMainCode": "1", "ExecMainStatus": "0"}
+    open_runs = "select count(*) from ops.crawl_runs where worker = '1' and finished_at is null and heartbeat_at > "
+    assert sql(machine, open_runs + "now() - interval '10 seconds'") == "0"
+
+
+def test_at_the_limit_it_gives_up_and_one_alert_is_raised(machine: Machine) -> None:
+    drop_in(
+        machine,
+        "vinops-worker@.service",
+        "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=4\n[Service]\nRestartSec=1\nExecStart=\nExecStart=/bin/false",
+    )
+    machine.run("systemctl", "reset-failed", WORKER, check=False)
+    machine.run("systemctl", "start", WORKER, check=False)
+    machine.until(lambda: machine.show(WORKER, "ActiveState")["ActiveState"] == "failed", "it gives up")
+    alert = f"select times from ops.alerts where kind = 'unit_failed' and subject = '{WORKER}' and cleared_at is null"
+    machine.until(lambda: sql(machine, alert), "the alert")
+    assert sql(machine, alert) == "1"
+    assert machine.show(WORKER, "NRestarts")["NRestarts"] in ("3", "4")
+    machine.shell("rm /etc/systemd/system/vinops-worker@.service.d/99-test.conf; systemctl daemon-reload")
+    machine.run("systemctl", "reset-failed", WORKER)
+    machine.run("systemctl", "start", WORKER)
+    machine.until(lambda: not sql(machine, alert), "it is up, and the alert has passed")
+
+
+def test_upgrade_backs_up_stops_migrates_and_starts_again(machine: Machine) -> None:
+    pid = machine.show(WORKER, "MainPID")
+    ads = int(sql(machine, "select count(*) from listings"))
+    newest = max(path.stem for path in (machine.disk / "checkout/sql/migrations").glob("*.sql"))
+    (machine.disk / "checkout/sql/migrations/9999_test.sql").write_text(
+        f"-- An upgrade has come.\n-- depends: {newest}\n\ncreate table upgraded (id bigint primary key);\n"
+    )
+    refused = machine.run(SCRIPT, *VENV, check=False)
+    assert refused.returncode == 1
+    assert "another version is installed: run it with --upgrade" in refused.stderr
+    assert machine.show(WORKER, "MainPID") == pid
+    said = deploy(machine, "--upgrade")
+    steps = re.findall(r"^== (.+)$", said, re.MULTILINE)
+    assert steps.index("backup, before anything changes") < steps.index("stop") < steps.index("program")
+    assert steps.index("program") < steps.index("migrations") < steps.index("start")
+    machine.until(lambda: is_active(machine, WORKER), "worker 1 is back")
+    assert machine.show(WORKER, "MainPID") != pid
+    assert sql(machine, "select count(*) from upgraded") == "0"
+    assert int(sql(machine, "select count(*) from listings")) >= ads
+    assert machine.shell("ls /var/data/vinops/backups/*.dump | wc -l").strip() == "2"
+    assert machine.shell("ls -d /opt/vinops.old").strip() == "/opt/vinops.old"
+
+
+def test_uninstalled_it_leaves_the_data(machine: Machine) -> None:
+    deploy(machine, "--uninstall")
+    assert machine.run("systemctl", "list-units", "--all", "--no-legend", "vinops-*.service").stdout == ""
+    assert machine.shell("ls -d /opt/vinops* /usr/local/bin/vinops /etc/systemd/system/vinops* 2>/dev/null; true") == ""
+    assert machine.shell("pgrep -u vinops || true") == ""
+    assert int(sql(machine, "select count(*) from lots")) == 1500
+    assert machine.shell("ls /var/data/vinops/backups/*.dump | wc -l").strip() == "2"
+    assert "DATABASE_URL.owner" in machine.shell("ls /etc/vinops/credentials.encrypted")
+
+
+def test_without_a_database_server_it_brings_its_own() -> None:
+    machine = Machine()
+    try:
+        machine.boot()
+        machine.shell("userdel vinops; rm -rf /opt/vinops* /etc/vinops /var/data /var/log/vinops", check=False)
+        said = deploy(machine, "--embedded")
+        assert "== done" in said
+        assert is_active(machine, "vinops-database.service")
+        machine.run("systemctl", "restart", "vinops-database.service")
+        machine.run("systemctl", "start", "vinops-retention.service", "vinops-backup.service")
+        assert machine.shell("ls /var/data/vinops/backups/*.dump | wc -l").strip() == "1"
+        assert "postgresql" not in machine.shell("systemctl list-units --no-legend --state=running 'postgresql*'")
+    finally:
+        machine.close()

@@ -1,0 +1,338 @@
+"""The judgement of the health check: each line in each of its states, and what the command exits with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops import health
+from ops.health import unreadable
+from ops.health_lines import Level
+from ops.health_rules import RULES, judge
+from ops.snapshot import Celery, Database, Feed, Secrets, Snapshot
+from tests import snapshots as given
+from tests.snapshots import NOW, ago
+
+OK, WARNING, CRITICAL, UNKNOWN = Level.OK, Level.WARNING, Level.CRITICAL, Level.UNKNOWN
+NO_CELERY = Celery(workers=(), children=0, beats=())
+NEVER = tuple(map(given.never_started, given.MAKES))
+NEW = Database(error="there is no database yet in var", mend="vinops migrate", is_new=True)
+
+
+def stages(**more: Any) -> Any:
+    """Deals whose first stage is as told."""
+    return given.deals(stages=(given.stage("normalize", **more), given.stage("price"), given.stage("score")))
+
+
+def one_worker(**more: Any) -> dict[str, Any]:
+    """A snapshot's workers: one."""
+    return {"workers": (given.worker("2", **more),)}
+
+
+def beat(seconds: float) -> dict[str, Any]:
+    """One worker whose run was last heard of so long ago."""
+    return one_worker(run=given.run("2", heartbeat_at=ago(seconds=seconds)))
+
+
+CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
+    # line, level, what the figure says, what mends it, what differs from all being well
+    ("workers", OK, "5 running", "", {}),
+    ("workers", OK, "none was ever started", "", {"workers": NEVER}),
+    ("workers", OK, "1 stopped", "", one_worker(state="stopped", pid=None)),
+    ("workers", OK, "1 finished", "", one_worker(state="finished", exit_code=0)),
+    (
+        "workers",
+        WARNING,
+        "worker 2 failed (2: blocked)",
+        "vinops logs 2",
+        one_worker(state="failed", exit_code=1, run=given.run("2", reason="blocked")),
+    ),
+    ("workers", WARNING, "2: exit code 1", "vinops logs 2", one_worker(state="failed", exit_code=1, run=None)),
+    ("workers", CRITICAL, "worker 2 died", "vinops workers start 2", one_worker(state="dead")),
+    ("workers", UNKNOWN, "no bus", "vinops doctor", {"workers": None, "faults": {"workers": "no bus"}}),
+    ("progress", OK, "5 workers at work, the last sign 2 s ago", "", {}),
+    ("progress", OK, "nothing runs", "", {"workers": NEVER}),
+    ("progress", OK, "at work", "", beat(29)),
+    ("progress", WARNING, "no sign of worker 2 for 31 s", "vinops workers restart 2", beat(31)),
+    ("progress", CRITICAL, "no sign of worker 2 for 2 min", "vinops workers restart 2", beat(121)),
+    ("progress", OK, "at work", "", one_worker(run=None, started_at=ago(seconds=5))),
+    (
+        "progress",
+        CRITICAL,
+        "no sign of worker 2 for 10 min",
+        "vinops workers restart 2",
+        one_worker(run=None, started_at=ago(minutes=10)),
+    ),
+    (
+        "progress",
+        WARNING,
+        "no request for 20 min",
+        "vinops logs 1",
+        {"hosts": (given.host(asked_at=ago(minutes=20)),)},
+    ),
+    (
+        "progress",
+        OK,
+        "at work",
+        "",
+        {"hosts": (given.host(asked_at=ago(minutes=20), open_until=NOW + (NOW - ago(minutes=5))),)},
+    ),
+    ("progress", UNKNOWN, "no bus", "vinops doctor", {"workers": None, "faults": {"workers": "no bus"}}),
+    ("celery", OK, "worker 5000 with 4 processes, beat", "", {}),
+    ("celery", OK, "not running, and nothing waits", "", {"celery": NO_CELERY}),
+    (
+        "celery",
+        WARNING,
+        "not running, 7 ads wait",
+        "vinops celery start",
+        {"celery": NO_CELERY, "deals": stages(waiting=7, oldest=ago(minutes=1))},
+    ),
+    (
+        "celery",
+        CRITICAL,
+        "not running, 7 ads wait, for 20 min",
+        "vinops celery start",
+        {"celery": NO_CELERY, "deals": stages(waiting=7, oldest=ago(minutes=20))},
+    ),
+    ("celery", WARNING, "no beat", "vinops celery restart", {"celery": Celery(workers=(1,), children=4, beats=())}),
+    (
+        "celery",
+        WARNING,
+        "more than one of the workers: PIDs 1, 2",
+        "vinops celery restart",
+        {"celery": Celery(workers=(1, 2), children=8, beats=(3,))},
+    ),
+    (
+        "celery",
+        WARNING,
+        "more than one of the beats: PIDs 2, 3",
+        "vinops celery restart",
+        {"celery": Celery(workers=(1,), children=4, beats=(2, 3))},
+    ),
+    ("celery", UNKNOWN, "no proc", "vinops doctor", {"celery": None, "faults": {"celery": "no proc"}}),
+    ("backlog", OK, "no ad waits", "", {}),
+    ("backlog", OK, "7 ads wait, normalize for 1 min", "", {"deals": stages(waiting=7, oldest=ago(minutes=1))}),
+    (
+        "backlog",
+        WARNING,
+        "7 ads wait, normalize for 15 min",
+        "vinops deals run",
+        {"deals": stages(waiting=7, oldest=ago(minutes=15))},
+    ),
+    ("backlog", CRITICAL, "for 2 h", "vinops deals run", {"deals": stages(waiting=7, oldest=ago(hours=2))}),
+    ("backlog", WARNING, "3 ads given up", "vinops deals dead", {"deals": stages(dead=3)}),
+    ("backlog", UNKNOWN, "timeout", "vinops doctor", {"deals": None, "faults": {"deals": "timeout"}}),
+    ("feed", OK, "3 min old", "", {}),
+    ("feed", OK, "not set up", "", {"feed": Feed(is_configured=False)}),
+    ("feed", WARNING, "no file was ever loaded", "python -m etl run", {"feed": Feed(is_configured=True)}),
+    ("feed", OK, "44 min old", "", {"feed": given.feed(good_at=ago(minutes=44))}),
+    ("feed", WARNING, "45 min old", "python -m etl run", {"feed": given.feed(good_at=ago(minutes=45))}),
+    (
+        "feed",
+        CRITICAL,
+        "3 h old, last run refused (html)",
+        "python -m etl run",
+        {"feed": given.feed(good_at=ago(hours=3), status="refused", reason="html")},
+    ),
+    (
+        "feed",
+        WARNING,
+        "COPART_CSV_URL is not set",
+        "set COPART_CSV_URL in .env",
+        {"feed": given.feed(good_at=ago(days=9), is_configured=False)},
+    ),
+    ("feed", UNKNOWN, "timeout", "vinops doctor", {"feed": None, "faults": {"feed": "timeout"}}),
+    ("photos", OK, "94 % of 150,000 lots", "", {}),
+    ("photos", OK, "no active lot", "", {"photos": given.photos(lots={})}),
+    ("photos", OK, "not set up", "", {"photos": given.photos(lots={"missing": 9}, last_run_at=None)}),
+    (
+        "photos",
+        OK,
+        "50 % of 200 lots, 0.1 days to go",
+        "",
+        {"photos": given.photos(lots={"ok": 100, "missing": 100}, lots_per_minute=1)},
+    ),
+    (
+        "photos",
+        WARNING,
+        "50 % of 200,000 lots, 69.4 days to go",
+        "vinops forecast",
+        {"photos": given.photos(lots={"ok": 100_000, "missing": 100_000}, lots_per_minute=1)},
+    ),
+    (
+        "photos",
+        CRITICAL,
+        "no crawl for 2 d",
+        "vinops workers start photos",
+        {"photos": given.photos(lots={"ok": 1, "missing": 1}, lots_per_minute=None, last_run_at=ago(days=2))},
+    ),
+    ("photos", UNKNOWN, "timeout", "vinops doctor", {"photos": None, "faults": {"photos": "timeout"}}),
+    ("hosts", OK, "no breaker is open", "", {}),
+    (
+        "hosts",
+        WARNING,
+        "www.mobile.bg refused us (429): 28 min to wait",
+        "wait",
+        {"hosts": (given.host(open_until=NOW + (NOW - ago(minutes=28)), last_refusal="429"),)},
+    ),
+    ("hosts", UNKNOWN, "timeout", "vinops doctor", {"hosts": None, "faults": {"hosts": "timeout"}}),
+    ("alerts", OK, "none is open", "", {}),
+    ("alerts", WARNING, "blocked cs.copart.com, and 1 more", "vinops sql", {"alerts": (given.alert(), given.alert())}),
+    ("alerts", UNKNOWN, "timeout", "vinops doctor", {"alerts": None, "faults": {"alerts": "timeout"}}),
+    ("errors", OK, "4 in the last hour", "", {"logs": given.logs(errors=4)}),
+    ("errors", WARNING, "5 in the last hour", "vinops logs --errors", {"logs": given.logs(errors=5)}),
+    ("errors", CRITICAL, "50 in the last hour", "vinops logs --errors", {"logs": given.logs(errors=50)}),
+    ("errors", UNKNOWN, "denied", "vinops doctor", {"logs": None, "faults": {"logs": "denied"}}),
+    ("database", OK, "3.2 GB, 12 of 50 connections, migrations current", "", {}),
+    ("database", WARNING, "not set up", "vinops migrate", {"database": NEW}),
+    ("database", WARNING, "40 of 50 connections", "vinops sql", {"database": given.database(connections=40)}),
+    (
+        "database",
+        CRITICAL,
+        "connection refused",
+        "vinops doctor",
+        {"database": Database(error="connection refused", mend="vinops doctor")},
+    ),
+    (
+        "database",
+        CRITICAL,
+        "the database lacks 0009_deals",
+        "vinops migrate",
+        {"database": Database(error="the database lacks 0009_deals", mend="vinops migrate")},
+    ),
+    ("backup", OK, "5 h old, 2.0 GB", "", {}),
+    ("backup", OK, "nothing to keep yet", "", {"backup": given.backup(None), "database": NEW}),
+    ("backup", WARNING, "not set up", "vinops backup", {"backup": given.backup(None)}),
+    ("backup", WARNING, "1 d 2 h old", "vinops backup", {"backup": given.backup(26)}),
+    ("backup", CRITICAL, "3 d old", "vinops backup", {"backup": given.backup(72)}),
+    ("backup", UNKNOWN, "denied", "vinops doctor", {"backup": None, "faults": {"backup": "denied"}}),
+    ("disk", OK, "data 79 %, logs 61 %", "", {"machine": given.machine(data_disk=given.disk(0.79))}),
+    ("disk", WARNING, "data 80 %", "vinops forecast", {"machine": given.machine(data_disk=given.disk(0.8))}),
+    ("disk", CRITICAL, "logs 90 %", "vinops logs --prune 7d", {"machine": given.machine(log_disk=given.disk(0.9))}),
+    ("disk", UNKNOWN, "gone", "vinops doctor", {"machine": None, "faults": {"machine": "gone"}}),
+    ("logs", OK, "42.0 MB", "", {}),
+    ("logs", WARNING, "1.0 GB", "vinops logs --prune 7d", {"logs": given.logs(bytes=10**9)}),
+    ("logs", CRITICAL, "5.0 GB", "vinops logs --prune 7d", {"logs": given.logs(bytes=5 * 10**9)}),
+    ("logs", WARNING, "worker_1.log has 20.0 MB", "vinops logs", {"logs": given.logs(largest_bytes=20_000_000)}),
+    ("logs", CRITICAL, "cannot be written", "chown", {"logs": given.logs(is_writable=False)}),
+    ("logs", UNKNOWN, "denied", "vinops doctor", {"logs": None, "faults": {"logs": "denied"}}),
+    ("cpu", OK, "23 %, load 0.8 on 2 cores", "", {}),
+    ("cpu", OK, "100 %", "", {"machine": given.machine(cpu=1.0)}),
+    ("cpu", WARNING, "100 %", "top", {"machine": given.machine(cpu=1.0, load=2.0)}),
+    ("cpu", WARNING, "load 4.0 on 2 cores", "top", {"machine": given.machine(load=4.0)}),
+    ("cpu", CRITICAL, "load 16.0", "top", {"machine": given.machine(load=16.0)}),
+    ("cpu", UNKNOWN, "gone", "vinops doctor", {"machine": None, "faults": {"machine": "gone"}}),
+    ("memory", OK, "41 %, 5.0 GB free", "", {}),
+    ("memory", WARNING, "90 %", "ps aux", {"machine": given.machine(memory=0.9)}),
+    ("memory", CRITICAL, "97 %", "ps aux", {"machine": given.machine(memory=0.97)}),
+    ("memory", UNKNOWN, "gone", "vinops doctor", {"machine": None, "faults": {"machine": "gone"}}),
+    ("clock", OK, "0.0 s from the database's", "", {}),
+    ("clock", OK, "0.0 s", "", {"clock_synchronized": None}),
+    ("clock", WARNING, "2.5 s from", "timedatectl", {"database": given.database(clock_offset=-2.5)}),
+    ("clock", CRITICAL, "31.0 s from", "timedatectl", {"database": given.database(clock_offset=31)}),
+    ("clock", WARNING, "not synchronized", "timedatectl", {"clock_synchronized": False}),
+    ("clock", UNKNOWN, "does not answer", "vinops doctor", {"database": Database(error="x", mend="vinops doctor")}),
+    ("secrets", OK, "6 set, readable", "", {}),
+    ("secrets", OK, "none is set", "", {"secrets": Secrets(count=0)}),
+    (
+        "secrets",
+        WARNING,
+        "chmod 600 .env",
+        "vinops doctor",
+        {"secrets": Secrets(count=1, problems=(".env can be read by everybody on this machine: chmod 600 .env",))},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "figure", "mend", "more"),
+    CASES,
+    ids=[f"{case[0]}-{case[1].value}-{case[2][:30]}" for case in CASES],
+)
+def test_each_line_in_each_state(name: str, level: Level, figure: str, mend: str, more: dict[str, Any]) -> None:
+    line = {line.name: line for line in judge(given.snapshot(**more)).lines}[name]
+    assert (line.level, line.mend[: len(mend)]) == (level, mend), line
+    assert figure in line.figure
+    assert bool(line.mend) is (level is not OK)
+
+
+def test_every_line_has_a_test_for_each_state_that_it_can_be_in() -> None:
+    seen = {(name, level) for name, level, *_ in CASES}
+    assert {name for name, _ in seen} == set(RULES)
+    # What cannot be: nothing to be grave about, or nothing that could not be looked at.
+    never = {
+        *((name, CRITICAL) for name in ("hosts", "alerts", "secrets")),
+        *((name, UNKNOWN) for name in ("database", "secrets")),
+    }
+    every = {(name, level) for name in RULES for level in Level}
+    assert every - seen == never
+
+
+@pytest.mark.parametrize(
+    ("more", "level", "code"),
+    [
+        ({}, OK, 0),
+        ({"backup": given.backup(None)}, WARNING, 1),
+        ({"backup": given.backup(100)}, CRITICAL, 2),
+        ({"machine": None, "faults": {"machine": "gone"}}, UNKNOWN, 3),
+        ({"machine": None, "faults": {"machine": "gone"}, "backup": given.backup(None)}, UNKNOWN, 3),
+        ({"machine": None, "faults": {"machine": "gone"}, "backup": given.backup(100)}, CRITICAL, 2),
+    ],
+)
+def test_the_gravest_line_decides_what_the_command_exits_with(more: dict[str, Any], level: Level, code: int) -> None:
+    judged = judge(given.snapshot(**more))
+    assert (judged.level, judged.exit_code) == (level, code)
+
+
+def test_one_summary_line_comes_first_and_names_what_is_wrong() -> None:
+    assert judge(given.snapshot()).summary == "OK: 17 of 17 as they should be"
+    judged = judge(given.snapshot(backup=given.backup(None), feed=given.feed(good_at=ago(hours=9))))
+    assert judged.summary == "CRITICAL: feed; WARNING: backup"
+    assert next(health.text(judged, 80)) == judged.summary
+
+
+def test_a_database_that_is_away_is_one_alarm_not_eight() -> None:
+    judged = judge(given.without_database())
+    assert [line.name for line in judged.alarms] == ["database"]
+    assert {line.name for line in judged.lines if line.level is UNKNOWN} == {
+        *("progress", "backlog", "feed", "photos", "hosts", "alerts", "clock")
+    }
+    assert judged.exit_code == 2
+
+
+def test_a_fresh_checkout_is_no_emergency() -> None:
+    fresh = replace(
+        given.without_database(),
+        database=NEW,
+        workers=NEVER,
+        celery=NO_CELERY,
+        backup=given.backup(None),
+        secrets=Secrets(count=0),
+    )
+    judged = judge(fresh)
+    assert judged.summary == "WARNING: database"
+    assert judged.exit_code == 1
+
+
+def test_settings_that_cannot_be_read_are_critical() -> None:
+    judged = unreadable("CREDENTIALS_DIRECTORY cannot be read")
+    assert judged.exit_code == 2
+    assert [line.name for line in judged.lines if line.level is CRITICAL] == ["secrets"]
+
+
+def test_the_text_fits_eighty_columns_but_for_commands_which_stay_whole() -> None:
+    bad = given.snapshot(
+        workers=tuple(given.worker(name, state="dead") for name in given.MAKES),
+        database=Database(error="a very long reason " * 12, mend="vinops doctor"),
+        logs=given.logs(folder=Path("/var/log/vinops"), is_writable=False),
+    )
+    for line in health.text(judge(bad), 80):
+        assert len(line) <= 80 or line.lstrip().startswith("mend: "), line
+
+
+def test_judging_is_pure() -> None:
+    snapshot: Snapshot = given.snapshot()
+    assert judge(snapshot) == judge(snapshot)
