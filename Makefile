@@ -1,11 +1,11 @@
 # The commands of a day. `make demo` and `make test` need nothing but this checkout: they set up what is missing.
-.PHONY: setup demo test bench lint lock schema screenshot clean
+.PHONY: setup demo test test-machines bench lint lock schema screenshot clean
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 .PHONY: help
 
 setup: ## make .venv from the lock (and install Debian packages when root)
@@ -15,7 +15,10 @@ demo: setup ## the feed end to end on an embedded database
 	@.venv/bin/vinops demo
 
 test: lint ## everything that has to pass: lint, types, import contract, tests
-	@$(PY) -m pytest --numprocesses auto --dist loadfile
+	@$(PY) -m pytest --numprocesses auto --dist loadfile -m "not machines"
+
+test-machines: setup ## booted systemd, hosts in namespaces, scrapyd nodes: a quarter of an hour, as root
+	@$(PY) -m pytest -m machines --timeout 900
 
 bench: setup ## measure: the feed, the photos, the market
 	@$(PY) -m bench

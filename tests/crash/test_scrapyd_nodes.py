@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.scrapyd_nodes import NodeProcess
     from vinops.config import Settings
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.machines]
 
 LOTS = 200
 FEW = 30  # are enough to see that something is done twice

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytest.importorskip("deals.scoring")
 
 NO_HOSTS = obstacle()
-pytestmark = [pytest.mark.crash, pytest.mark.skipif(NO_HOSTS is not None, reason=str(NO_HOSTS))]
+pytestmark = [pytest.mark.crash, pytest.mark.machines, pytest.mark.skipif(NO_HOSTS is not None, reason=str(NO_HOSTS))]
 
 ROOT = Path(__file__).resolve().parents[2]
 ADS = 4000

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NO_HOSTS = obstacle()
-pytestmark = [pytest.mark.crash, pytest.mark.skipif(NO_HOSTS is not None, reason=str(NO_HOSTS))]
+pytestmark = [pytest.mark.crash, pytest.mark.machines, pytest.mark.skipif(NO_HOSTS is not None, reason=str(NO_HOSTS))]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOTS = 80

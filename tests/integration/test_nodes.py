@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+pytestmark = pytest.mark.machines  # a node has a virtual environment of its own
+
 SLOW = ("-s", "VINOPS_PACE=careful")  # a page in three seconds: a worker that runs for long enough to be looked at
 
 

@@ -17,6 +17,8 @@ from tests.scrapyd_nodes import ROOT, environment_of_nodes, plain_environment
 if TYPE_CHECKING:
     from vinops.config import Settings
 
+pytestmark = pytest.mark.machines  # a node has a virtual environment of its own
+
 PACKAGES = ("vinops", "vinops_scrapy", "etl", "deals", "ops")
 SUFFIXES = (".py", ".sql", ".toml")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MISSING = boot.missing()
 pytestmark = [
-    pytest.mark.systemd,
+    pytest.mark.machines,
     pytest.mark.skipif(MISSING is not None, reason=f"no machine can be booted here: {MISSING}"),
 ]
 

@@ -125,10 +125,10 @@ def test_every_command_that_the_documents_name_exists(program: str, name: str) -
 
 
 def test_every_make_target_that_the_documents_name_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
-        assert set(re.findall(r"(?:^|`)make ([a-z]+)(?:`| +#|$)", text, re.MULTILINE)) <= targets, path.name
+        assert set(re.findall(r"(?:^|`)make ([a-z-]+)(?:`| +#|$)", text, re.MULTILINE)) <= targets, path.name
 
 
 def test_every_variable_that_the_documents_name_is_a_setting() -> None:

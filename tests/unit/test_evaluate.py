@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "ads.csv").touch()
-    with pytest.raises(evaluate.EvaluateError, match="lacks the columns listing_id, title"):
+    with pytest.raises(evaluate.EvaluateError, match="is empty: its first line names the columns listing_id, title"):
         evaluate.evaluate_file(tmp_path / "ads.csv")
     with pytest.raises(evaluate.EvaluateError, match="holds no ad"):
         evaluate.evaluate_file(write(tmp_path / "ads.csv", []))
