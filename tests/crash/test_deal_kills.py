@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from deals.app import configuration
@@ -117,15 +116,12 @@ class Deals:
         self.drain()
 
     def strike_at_random(self, dice: random.Random) -> None:
-        """Queue every ad and kill one of the working processes a moment later."""
-        assert self.process is not None
+        """Queue every ad, kill the worker with all of its processes a moment later, and start another."""
         self.queue()
-        time.sleep(dice.random() * 0.5)
-        children = [each for each in psutil.Process(self.process.pid).children() if each.is_running()]
-        victim = dice.choice(children)
-        victim.kill()
-        victim.wait()
+        time.sleep(dice.random() * 0.4)
+        self.kill()
         self.kills.landed["at random"] += 1
+        self.start()
         self.drain()
 
     def drain(self) -> None:
@@ -214,11 +210,14 @@ def test_a_worker_takes_every_ad_through_all_stages_once(deals: Deals) -> None:
     assert deals.faults() == []
 
 
-@pytest.mark.timeout(0)
+@pytest.mark.timeout(1200)
 def test_workers_killed_at_any_line_lose_nothing_and_do_nothing_twice(deals: Deals) -> None:
     deals.start()
     deals.drain()
-    for event in EVENTS:
+    for number, event in enumerate(EVENTS):
+        if number % 5 == 4:  # a pool that loses one process after the other is not what is tested here
+            deals.kill()
+            deals.start()
         deals.strike(event)
     dice = random.Random(1)
     while deals.kills.total < deals.kills.wanted:
