@@ -14,8 +14,9 @@ setup: ## make .venv from the lock (and install Debian packages when root)
 demo: setup ## the feed end to end on an embedded database
 	@.venv/bin/vinops demo
 
+# Half of the tests' time is waiting for other processes: two for each core.
 test: lint ## everything that has to pass: lint, types, import contract, tests
-	@$(PY) -m pytest --numprocesses auto --dist loadfile -m "not machines"
+	@$(PY) -m pytest --numprocesses $$(( $$(nproc) * 2 )) --dist loadfile -m "not machines"
 
 test-machines: setup ## booted systemd, hosts in namespaces, scrapyd nodes: a quarter of an hour, as root
 	@$(PY) -m pytest -m machines --timeout 900

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+HANDOVER = (0.01, 0.04, 0.15, 0.8)  # seconds between tries to take the lock
 LOCK = 5_410_059_001  # the advisory lock of the feed: one loader over all processes and machines
 
 
@@ -136,10 +138,16 @@ def ingest(
 
 
 def take_lock(connection: Connection[Any]) -> None:
-    """Take the lock of the feed until the connection ends. Raises Busy."""
-    row = connection.execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
-    if not row or not row[0]:
-        raise Busy("another run is loading the feed: this one leaves it the work")
+    """Take the lock of the feed until the connection ends. Raises Busy.
+
+    A run that has just ended holds it until its server process has noticed: hence a few tries within a second.
+    """
+    for pause in (*HANDOVER, 0):
+        row = connection.execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+        if row and row[0]:
+            return
+        time.sleep(pause)
+    raise Busy("another run is loading the feed: this one leaves it the work")
 
 
 def last_load(connection: Connection[Any]) -> LastLoad | None:
