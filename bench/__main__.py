@@ -24,6 +24,7 @@ from bench import (
     machine,
     market,
     market_report,
+    monitor,
     others,
     photo_report,
     photos,
@@ -58,6 +59,7 @@ class Measured:
     market: market.Market | None = None
     photos: photos.Photos = field(default_factory=photos.Photos)
     deals: deals.Deals | None = None
+    monitor: monitor.Monitor | None = None
 
 
 def count(raw: str) -> int:
@@ -81,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--photos", action="store_true", help="part: the photo crawl, its requests, gaps and memory")
     top.add_argument("--market", action="store_true", help="part: the market crawl, its requests and statements")
     top.add_argument("--deals", action="store_true", help="part: ads through all stages, and the estimates")
+    top.add_argument("--monitor", action="store_true", help="part: what it costs to look, beside a million ads")
     top.add_argument(
         "--only", nargs="+", choices=NAMES, metavar="NAME", default=[], help=f"of a part only: {', '.join(NAMES)}"
     )
@@ -148,11 +151,14 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "deals" in parts:
         pairs = options.runs or (1 if options.quick else FEW_RUNS)
         measured.deals = deals.measure(server, folder, quick=options.quick, runs=pairs, file=options.ads)
+    if "monitor" in parts:
+        size = monitor.QUICK if options.quick else monitor.FULL
+        measured.monitor = monitor.measure(server, size)
     if "photos" in parts:  # last: it needs boto3 here, and the peak of this process counts into those of its children
-        size = photos.QUICK if options.quick else photos.FULL
+        crawl = photos.QUICK if options.quick else photos.FULL
         pairs = options.runs or (2 if options.quick else FEW_RUNS)
-        measured.photos = photos.measure(server, folder, size, pairs, parts["photos"])
-        measured.about["photos"] = f"{size.lots} lots, {photos.photos_of(size.lots):,} photos"
+        measured.photos = photos.measure(server, folder, crawl, pairs, parts["photos"])
+        measured.about["photos"] = f"{crawl.lots} lots, {photos.photos_of(crawl.lots):,} photos"
     return measured
 
 
@@ -164,6 +170,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "others": OTHERS,
         "market": (),
         "deals": (),
+        "monitor": (),
         "photos": photos.PARTS,
     }
     named = {part: [name for name in names if name in options.only] for part, names in known.items()}
@@ -184,12 +191,15 @@ def text(measured: Measured) -> str:
         parts.append(market_table)
     if deals_tables := deals_report.tables(measured.deals):
         parts.append(deals_tables)
-    if measured.loads or tables or market_table or deals_tables:
+    if monitor_table := monitor.table(measured.monitor):
+        parts.append(monitor_table)
+    if measured.loads or tables or market_table or deals_tables or monitor_table:
         missed = [
             *report.missed(measured.loads),
             *photo_report.missed(measured.photos),
             *market_report.missed(measured.market),
             *deals_report.missed(measured.deals),
+            *monitor.missed(measured.monitor),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
     return "\n\n".join(parts)

@@ -1,6 +1,6 @@
 """What it costs to look: `vinops monitor` on a terminal, beside a million photos and a million ads.
 
-`python -m bench.monitor` measures it alone. The database is filled by generate_series, in the shape that years leave:
+The database is filled by generate_series, in the shape that years leave:
 many lots that are gone, a backlog, thousands of runs. Five workers beat while it is watched, so there is always
 something new to draw.
 """
@@ -24,7 +24,7 @@ import psutil
 import psycopg
 
 from bench.pairs import say
-from bench.server import BenchFailed, Place, Server, running
+from bench.server import BenchFailed, Place, Server
 from ops.processes import Processes, Program
 from ops.workers import run_folder
 from vinops import config
@@ -32,14 +32,10 @@ from vinops import config
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IMAGES: Final = 1_000_000
-LISTINGS: Final = 1_000_000
-LOTS: Final = 1_000_000
 ACTIVE: Final = 150_000
 BACKLOG: Final = 50_000
-SECONDS: Final = 120.0
 WARM_UP: Final = 15.0  # the first look asks for everything, once
-SIZES: Final = ((80, 24), (200, 60))
+TERMINALS: Final = ((80, 24), (200, 60))
 MOST_CPU: Final = 0.03  # of a core, at the default refresh
 WORKERS: Final = ("1", "2", "3", "4", "photos")
 
@@ -84,6 +80,20 @@ where finished_at is null
 
 
 @dataclass(frozen=True, kw_only=True)
+class Size:
+    """How many rows there are, and for how many seconds the monitor is watched."""
+
+    images: int
+    listings: int
+    lots: int
+    seconds: float
+
+
+FULL: Final = Size(images=1_000_000, listings=1_000_000, lots=1_000_000, seconds=120.0)
+QUICK: Final = Size(images=20_000, listings=20_000, lots=20_000, seconds=10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Watched:
     """The monitor on one terminal: shares of a core (its own, its connection's), and what it asked."""
 
@@ -99,35 +109,31 @@ class Watched:
 class Monitor:
     """What watching costs."""
 
-    images: int
-    listings: int
-    lots: int
+    size: Size
     watched: tuple[Watched, ...]
 
 
-def measure(
-    server: Server, *, images: int = IMAGES, listings: int = LISTINGS, lots: int = LOTS, seconds: float = SECONDS
-) -> Monitor:
+def measure(server: Server, size: Size) -> Monitor:
     """Fill a database and watch it on terminals of two sizes. Raises BenchFailed."""
     place = server.make("monitor", "migrated")
     try:
-        fill(place, images=images, listings=listings, lots=lots)
+        fill(place, size)
         server.keep(place.name)
         with working(place):
-            watched = tuple(_watch(place, size, seconds) for size in SIZES)
+            watched = tuple(_watch(place, terminal, size.seconds) for terminal in TERMINALS)
     finally:
         server.drop(place.name)
-    return Monitor(images=images, listings=listings, lots=lots, watched=watched)
+    return Monitor(size=size, watched=watched)
 
 
-def fill(place: Place, *, images: int, listings: int, lots: int) -> None:
+def fill(place: Place, size: Size) -> None:
     """Put so many rows into the tables."""
     about = {
-        "images": images,
-        "listings": listings,
-        "lots": lots,
-        "gone": max(lots - ACTIVE, 0),
-        "backlog": min(BACKLOG, listings),
+        "images": size.images,
+        "listings": size.listings,
+        "lots": size.lots,
+        "gone": max(size.lots - ACTIVE, 0),
+        "backlog": min(BACKLOG, size.listings),
     }
     with psycopg.connect(place.url, autocommit=True) as connection:
         for statement in FILL:
@@ -173,8 +179,8 @@ def working(place: Place) -> Iterator[None]:
             thread.join()
 
 
-def _watch(place: Place, size: tuple[int, int], seconds: float) -> Watched:
-    columns, rows = size
+def _watch(place: Place, terminal: tuple[int, int], seconds: float) -> Watched:
+    columns, rows = terminal
     say(f"monitor: {seconds:.0f} s at {columns} × {rows}")
     environment = {**config.without_settings(), **place.environ, "TERM": "xterm-256color"}
     master, slave = pty.openpty()
@@ -243,10 +249,13 @@ def _transactions(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     return int(str(row[0])) if row else 0
 
 
-def table(measured: Monitor) -> str:
-    """Return a Markdown table."""
+def table(measured: Monitor | None) -> str:
+    """Return a Markdown table, nothing if nothing was measured."""
+    if measured is None:
+        return ""
+    size = measured.size
     lines = [
-        f"Beside {measured.images:,} photos, {measured.listings:,} ads and {measured.lots:,} lots, every two seconds:",
+        f"Beside {size.images:,} photos, {size.listings:,} ads and {size.lots:,} lots, every two seconds:",
         "",
         "| terminal | CPU of the monitor | CPU of its connection | transactions a minute | memory |",
         "|---|---:|---:|---:|---:|",
@@ -266,17 +275,3 @@ def missed(measured: Monitor | None) -> list[str]:
         for each in (measured.watched if measured else ())
         if each.cpu > MOST_CPU
     ]
-
-
-def main() -> int:
-    """Measure and print."""
-    folder = config.load().data_dir.resolve() / "bench"
-    with running(folder) as server:
-        measured = measure(server)
-    print(table(measured))
-    print(f"\nNOT REACHED: {', '.join(missed(measured))}" if missed(measured) else "\nEvery target was reached.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -119,7 +119,7 @@ def fit(cars: Cars) -> Fitted:
 
 def _boost(table: Floats, left: Floats) -> HistGradientBoostingRegressor:
     return HistGradientBoostingRegressor(
-        loss="absolute_error",  # prices have outliers: one point better than squared errors
+        loss="absolute_error",  # prices have outliers, which squared errors follow
         max_iter=120,
         learning_rate=0.05,
         max_leaf_nodes=15,

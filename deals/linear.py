@@ -33,7 +33,7 @@ ROUNDS: Final = 3  # of reweighting
 FREEDOM: Final = 3.0  # of Student's t: how soon a price is taken for an outlier
 
 # Slot: what its names are made of, and which curves each name has, with the scale of its weights. Found by trying on
-# 4,861 real ads; twice or half of any changes the error by less than 0.05 points.
+# 4,861 real ads, by the error of held-out ads.
 SLOTS: Final[Mapping[str, Mapping[str, float]]] = {
     "": {"ages": 1.0, "km": 1.0, "powers": 1.0, "line": 1.0},
     "make": {"one": 3.0, "line": 0.15, "few_ages": 0.1},

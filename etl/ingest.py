@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-HANDOVER = (0.01, 0.04, 0.15, 0.8)  # seconds between tries to take the lock
 LOCK = 5_410_059_001  # the advisory lock of the feed: one loader over all processes and machines
 
 
@@ -129,25 +128,31 @@ def ingest(
     started_at = datetime.now(UTC)
     steps.reached("connect")
     sha256 = Sha256(path)
-    with connected(settings) as connection:
-        take_lock(connection)
-        connection.commit()
+    with connected(settings) as connection, locked(connection):
         run = Run(settings, connection, steps, started_at, fetched_at)
         steps.reached("hash")
         return run.take(path, sha256.result(), allow_shrink=allow_shrink, progress=progress)
 
 
-def take_lock(connection: Connection[Any]) -> None:
-    """Take the lock of the feed until the connection ends. Raises Busy.
+@contextmanager
+def locked(connection: Connection[Any]) -> Iterator[None]:
+    """Hold the lock of the feed. Raises Busy. Of a process that dies the server gives it back, when it notices.
 
-    A run that has just ended holds it until its server process has noticed: hence a few tries within a second.
+    That takes the server some milliseconds, in which the next run would be busy: hence it is given back in words.
     """
-    for pause in (*HANDOVER, 0):
-        row = connection.execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
-        if row and row[0]:
-            return
-        time.sleep(pause)
-    raise Busy("another run is loading the feed: this one leaves it the work")
+    import psycopg  # imported by connect already
+
+    row = connection.execute("select pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+    if not row or not row[0]:
+        raise Busy("another run is loading the feed: this one leaves it the work")
+    connection.commit()
+    try:
+        yield
+    finally:
+        with suppress(psycopg.Error):  # no connection, no lock
+            connection.rollback()
+            connection.execute("select pg_advisory_unlock(%s)", (LOCK,))
+            connection.commit()
 
 
 def last_load(connection: Connection[Any]) -> LastLoad | None:

@@ -51,13 +51,11 @@ def run(
     steps.reached("connect")
     with connected(settings) as connection:
         try:
-            ingest.take_lock(connection)
+            with ingest.locked(connection):
+                work = Work(settings, connection, steps, started_at)
+                outcome = work.run(allow_shrink=allow_shrink, progress=progress, fetching=fetching or progress)
         except ingest.Busy as busy:
             outcome = ingest.Outcome(status="busy", message=str(busy), seconds=steps.finish())
-        else:
-            connection.commit()
-            work = Work(settings, connection, steps, started_at)
-            outcome = work.run(allow_shrink=allow_shrink, progress=progress, fetching=fetching or progress)
     log.log(logging.ERROR if outcome.exit_code else logging.INFO, "%s", summary(outcome))
     return outcome
 

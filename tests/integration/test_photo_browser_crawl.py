@@ -173,6 +173,16 @@ def test_from_pages_alone_every_photo_comes_and_a_second_run_fetches_none_again(
     crawls.check(lots)
 
 
+def test_without_a_browser_the_other_lots_are_done_and_the_exit_code_says_so(crawls: Crawls) -> None:
+    page_only, listed = add(crawls, True, False)
+    crawls.more["CHROMIUM_PATH"] = "/nowhere/chromium"
+    crawled = crawls.run()
+    assert (crawled.exit_code, crawled.reason) == (1, "finished"), crawled.log
+    assert crawled.stats["page/no_browser"] == 1
+    assert crawls.states() == {page_only: "failed", listed: "ok"}
+    assert "apt-get install chromium" in crawled.log or "CHROMIUM_PATH" in crawled.log
+
+
 def test_pages_are_not_asked_for_with_half_an_account(crawls: Crawls, site: PhotoServer) -> None:
     add(crawls, True)
     del crawls.more["COPART_PASSWORD"]

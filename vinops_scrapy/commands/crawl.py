@@ -1,7 +1,7 @@
 """`scrapy crawl`, with logs of ours and an exit code that tells how the run ended.
 
 0: finished, or stopped where it may go on later (the day's requests used up, told to stop). 1: blocked, login failed,
-an error on the way, or a setting that makes no sense. 2: wrong usage, as Scrapy has it.
+an error on the way, no browser for a lot page, or a setting that makes no sense. 2: wrong usage, as Scrapy has it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ log = logging.getLogger("crawl")
 
 GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
 
-FAULTS = ("spider_exceptions/count", "photo/failed/fault", "listing/not_recorded")
-"""Statistics of what nobody foresaw."""
+FAULTS = ("spider_exceptions/count", "photo/failed/fault", "listing/not_recorded", "page/no_browser")
+"""Statistics of what nobody foresaw, and of what an operator has to mend before the next run does better."""
 
 
 class Command(crawl.Command):

@@ -302,6 +302,8 @@ class LotPhotos(scrapy.Spider):
         except (PageError, Ignored, NotSupported) as error:
             reason = getattr(error, "reason", "page")
             log.warning("the lot page cannot be read %s", pairs(lot=lot.lot_external_id, reason=reason))
+            if reason == "no_browser":
+                self.crawler.stats.inc_value("page/no_browser")
             self.work.ended(lot, "failed", reason)
             yield LotEnd(lot=lot)
             return
