@@ -12,6 +12,7 @@ from typing import Any
 from psycopg import Connection
 
 from standin.market_server import MarketServer
+from tests import forks
 from tests.photo_crawls import Crawled
 from vinops.config import Settings
 
@@ -57,7 +58,7 @@ class MarketCrawls:
 
     def run(self, *arguments: str) -> Crawled:
         """Run a crawl to its end."""
-        return self.finish(self.start(*arguments))
+        return self._crawled(*forks.run(self.environment, "crawl", "mobile_bg", *arguments))
 
     def finish(self, process: subprocess.Popen[str]) -> Crawled:
         """Wait for the end of a crawl."""
@@ -66,12 +67,13 @@ class MarketCrawls:
         except subprocess.TimeoutExpired:
             process.kill()
             raise AssertionError(f"the crawl did not end: {process.communicate()[1][-3000:]}") from None
+        return self._crawled(process.pid, process.returncode, log)
+
+    def _crawled(self, pid: int, exit_code: int, log: str) -> Crawled:
         row = self.database.execute(
-            "select reason, stats from ops.crawl_runs where pid = %s order by id desc limit 1", [process.pid]
+            "select reason, stats from ops.crawl_runs where pid = %s order by id desc limit 1", [pid]
         ).fetchone()
-        return Crawled(
-            exit_code=process.returncode, log=log, reason=row[0] if row else None, stats=row[1] if row else {}
-        )
+        return Crawled(exit_code=exit_code, log=log, reason=row[0] if row else None, stats=row[1] if row else {})
 
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import Connection
 
 from standin.photo_server import PhotoServer
+from tests import forks
 from vinops.config import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +75,7 @@ class Crawls:
 
     def run(self, *arguments: str) -> Crawled:
         """Run a crawl to its end."""
-        return self.finish(self.start(*arguments))
+        return self._crawled(*forks.run(self.environment, "crawl", "lot_photos", *arguments)[1:])
 
     def finish(self, process: subprocess.Popen[str]) -> Crawled:
         """Wait for the end of a crawl."""
@@ -83,10 +84,11 @@ class Crawls:
         except subprocess.TimeoutExpired:
             process.kill()
             raise AssertionError(f"the crawl did not end: {process.communicate()[1][-3000:]}") from None
+        return self._crawled(process.returncode, log)
+
+    def _crawled(self, exit_code: int, log: str) -> Crawled:
         row = self.database.execute("select reason, stats from ops.crawl_runs order by id desc limit 1").fetchone()
-        return Crawled(
-            exit_code=process.returncode, log=log, reason=row[0] if row else None, stats=row[1] if row else {}
-        )
+        return Crawled(exit_code=exit_code, log=log, reason=row[0] if row else None, stats=row[1] if row else {})
 
     def add_lots(self, count: int, *, first: int = FIRST_LOT) -> list[int]:
         """Add active lots, the first of which is sold soonest; return their numbers."""

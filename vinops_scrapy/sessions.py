@@ -257,6 +257,7 @@ class Sessions:
             executable = browser.find_chromium(self._settings)
             options = await asyncio.to_thread(browser.profile, self._settings, executable)
         except ConfigError as error:
+            log.error("there is no Chromium %s", pairs(error=error))
             raise NoBrowser("no_browser", str(error)) from None
         if context.proxy is not None:  # scrapy-playwright does not look at meta proxy
             options["proxy"] = proxy_for_playwright(context.proxy)

@@ -144,12 +144,12 @@ on conflict (listing_id, kind) where state in ('waiting', 'trying') do update
         and change.price_eur is distinct from excluded.price_eur;
 
 -- name: take_turn
--- One posts at a time: the lock is the session's, and goes with it. The number has no meaning beyond being ours.
-select pg_try_advisory_lock(7861234502);
+-- One posts at a time: the lock is the session's, and goes with it.
+select pg_try_advisory_lock(hashtextextended('notifications', 0));
 
 -- name: end_turn
 -- Let the next one post.
-select pg_advisory_unlock(7861234502);
+select pg_advisory_unlock(hashtextextended('notifications', 0));
 
 -- name: recover_tries
 -- Whoever holds the turn is alone: messages that another one was trying, and so long ago that its call has ended too,

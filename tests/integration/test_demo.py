@@ -65,12 +65,17 @@ def _all_gone(folder: Path) -> bool:
 
 @pytest.fixture
 def folder(open_folder: Path) -> Path:
-    """A folder with a `.env` of the user's in it, and data of the user's beside the demo's."""
-    (open_folder / ".env").write_text(f"DATABASE_URL=postgresql://nobody:{CANARY}@127.0.0.1:1/dotenv\n")
-    (open_folder / "var").mkdir()
-    (open_folder / "var").chmod(0o711)
-    (open_folder / "var" / "mine").write_text("untouched")
+    """A folder as a user has it."""
+    _a_users(open_folder)
     return open_folder
+
+
+def _a_users(folder: Path) -> None:
+    """Put a `.env` of the user's into a folder, and data of the user's beside the demo's."""
+    (folder / ".env").write_text(f"DATABASE_URL=postgresql://nobody:{CANARY}@127.0.0.1:1/dotenv\n")
+    (folder / "var").mkdir()
+    (folder / "var").chmod(0o711)
+    (folder / "var" / "mine").write_text("untouched")
 
 
 def _demo(folder: Path, *options: str) -> str:
@@ -143,27 +148,21 @@ def _lots_without_a_vehicle(data: Path) -> int:
     return int(row[0])
 
 
-def test_it_shows_the_feed_end_to_end_and_again(folder: Path) -> None:
-    first = _demo(folder)
-    _expected(first)
-    assert max(map(len, first.splitlines())) <= 80
-    assert _all_gone(folder)
-    _expected_of_the_next(_demo(folder))
-    assert _all_gone(folder)
-    _expected(_demo(folder, "--fresh"))
-    assert _lots_without_a_vehicle(folder / "var" / "demo") == 0
-    assert _all_gone(folder)
-    assert sorted(path.name for path in (folder / "var").iterdir()) == ["demo", "mine"]
-    assert (folder / "var" / "mine").read_text() == "untouched"
-
-
 @pytest.fixture(scope="module")
 def done() -> Iterator[tuple[Path, str]]:
     """A demo that has been shown: its folder, and what it said."""
     folder = Path(tempfile.mkdtemp(prefix="vinops-test-"))
     folder.chmod(0o711)
+    _a_users(folder)
     yield folder, _demo(folder)
     remove_folder(folder)
+
+
+def test_it_shows_the_feed_end_to_end(done: tuple[Path, str]) -> None:
+    folder, said = done
+    _expected(said)
+    assert max(map(len, said.splitlines())) <= 80
+    assert _all_gone(folder)
 
 
 def test_a_command_that_it_shows_works(done: tuple[Path, str]) -> None:
@@ -197,6 +196,17 @@ def test_the_runbook_brings_back_a_file_without_a_database(done: tuple[Path, str
     whole = next(path for path in files if sums[path.name] == served[0])
     stock = subprocess.run(["zstd", "-dc", str(data / whole)], capture_output=True, check=True)
     assert hashlib.sha256(stock.stdout).hexdigest() == served[0]
+
+
+def test_shown_again_nothing_is_fetched_twice_and_fresh_it_is_the_first(done: tuple[Path, str]) -> None:
+    folder, _ = done
+    _expected_of_the_next(_demo(folder))
+    assert _all_gone(folder)
+    _expected(_demo(folder, "--fresh"))
+    assert _lots_without_a_vehicle(folder / "var" / "demo") == 0
+    assert _all_gone(folder)
+    assert sorted(path.name for path in (folder / "var").iterdir()) == ["demo", "mine"]
+    assert (folder / "var" / "mine").read_text() == "untouched"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
