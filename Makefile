@@ -14,7 +14,7 @@ setup: ## make .venv from the lock (and install Debian packages when root)
 demo: setup ## the feed end to end on an embedded database
 	@.venv/bin/vinops demo
 
-# Half of the tests' time is waiting for other processes: two for each core.
+# Some of the tests' time is waiting for other processes: two for each core.
 test: lint ## everything that has to pass: lint, types, import contract, tests
 	@$(PY) -m pytest --numprocesses $$(( $$(nproc) * 2 )) --dist loadfile -m "not machines"
 

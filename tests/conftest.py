@@ -73,16 +73,17 @@ def admin(server: str) -> Iterator[psycopg.Connection[TupleRow]]:
 @pytest.fixture
 def empty_url(server: str, admin: psycopg.Connection[TupleRow]) -> Iterator[str]:
     """The address of a fresh database without any schema."""
-    yield from _fresh(server, admin, "template0")
+    yield from fresh(server, admin, "template0")
 
 
 @pytest.fixture
 def database_url(server: str, admin: psycopg.Connection[TupleRow]) -> Iterator[str]:
     """The address of a fresh migrated database."""
-    yield from _fresh(server, admin, "vinops")
+    yield from fresh(server, admin, "vinops")
 
 
-def _fresh(server: str, admin: psycopg.Connection[TupleRow], template: str) -> Iterator[str]:
+def fresh(server: str, admin: psycopg.Connection[TupleRow], template: str) -> Iterator[str]:
+    """Yield the address of a copy of a database, which goes afterwards."""
     name = f"test_{uuid4().hex[:12]}"
     admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template)))
     host = str(psycopg.conninfo.conninfo_to_dict(server)["host"])

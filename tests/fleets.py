@@ -129,7 +129,9 @@ class Fleet:
 
     def says(self, name: str, text: str) -> None:
         """Tell a stand-in how to end."""
-        (self.settings.data_dir / f"{name}.exit").write_text(text)
+        whole = self.settings.data_dir / f"{name}.written"
+        whole.write_text(text)
+        whole.rename(self.settings.data_dir / f"{name}.exit")  # it is read ten times a second
 
     def forget(self, name: str) -> None:
         """Have a stand-in live on."""

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psycopg
 
@@ -51,7 +52,7 @@ def main(name: str) -> int:
         beat = "update ops.crawl_runs set heartbeat_at = clock_timestamp() where id = %s"
         while not ended:
             connection.execute(beat, row)
-            if file.exists():
+            with suppress(FileNotFoundError):
                 code, _, reason = file.read_text().partition(" ")
                 ended.append(int(code))
             time.sleep(0.1)

@@ -222,22 +222,6 @@ def test_a_worker_takes_every_ad_through_all_stages_once(deals: Deals) -> None:
     assert deals.faults() == []
 
 
-@pytest.mark.timeout(1200)
-def test_workers_killed_at_any_line_lose_nothing_and_do_nothing_twice(deals: Deals) -> None:
-    deals.start()
-    deals.drain()
-    for number, event in enumerate(EVENTS):
-        if number % 5 == 4:  # a pool that loses one process after the other is not what is tested here
-            deals.kill()
-            deals.start()
-        deals.strike(event)
-    dice = random.Random(1)
-    while deals.kills.total < deals.kills.wanted:
-        deals.strike_at_random(dice)
-    assert deals.faults() == []
-    print(f"{deals.kills.total} kills landed: {dict(deals.kills.landed)}")
-
-
 def test_a_whole_worker_that_is_killed_leaves_its_work_to_the_next(deals: Deals) -> None:
     for pause in (0.0, 0.5, 1.0):
         deals.start()
@@ -326,3 +310,19 @@ def test_work_that_nobody_sweeps_is_lost_with_its_worker(deals: Deals) -> None:
     deals.start(queues="normalize,price,score")
     time.sleep(4)
     assert deals.count("select count(*) from ops.deal_outbox where dead_at is null") == ADS
+
+
+@pytest.mark.timeout(1200)
+def test_workers_killed_at_any_line_lose_nothing_and_do_nothing_twice(deals: Deals) -> None:
+    deals.start()
+    deals.drain()
+    for number, event in enumerate(EVENTS):
+        if number % 5 == 4:  # a pool that loses one process after the other is not what is tested here
+            deals.kill()
+            deals.start()
+        deals.strike(event)
+    dice = random.Random(1)
+    while deals.kills.total < deals.kills.wanted:
+        deals.strike_at_random(dice)
+    assert deals.faults() == []
+    print(f"{deals.kills.total} kills landed: {dict(deals.kills.landed)}")

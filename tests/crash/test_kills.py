@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.conftest import STORIES
+from tests.crash.conftest import LEAST, STORIES
 from tests.crash.killing import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.crash.killing import Killing
+    from tests.crash.killing import Killing, Kills
 
     Some = Callable[[list[str], int], list[str]]
 
@@ -40,12 +40,12 @@ def test_a_load_killed_at_any_point_is_made_good_by_the_next(
     begun = killing(name)
     points = named(begun.told, "point")
     # What the others do in the same way is killed there in the long run only (VINOPS_CRASH_KILLS).
-    for event in points if name == "delta" else some(points, 5):
+    for event in points if name == "delta" else some(points, 4):
         begun.at(event)
     assert not begun.faults, "\n".join(begun.faults)
 
 
-@pytest.mark.parametrize(("name", "count"), [("delta", 16), ("rebase", 4), ("fetched", 4)])
+@pytest.mark.parametrize(("name", "count"), [("delta", 16), ("rebase", 3), ("fetched", 3)])
 def test_a_load_killed_before_or_after_any_write_is_made_good_by_the_next(
     name: str, count: int, killing: Callable[..., Killing], some: Some
 ) -> None:
@@ -129,3 +129,12 @@ def test_a_broken_loader_is_caught(broken: str, event: str, killing: Callable[..
     whole = killing("delta")
     whole.at(event)
     assert not whole.faults, "the fault is not the broken loader's"
+
+
+def test_at_least_fifty_kills_landed(kills: Kills, request: pytest.FixtureRequest) -> None:
+    here = {item.path for item in request.session.items if item.path.name == "test_kills.py"}
+    others = [item for item in request.session.items if item.path in here]
+    if len(others) < 20:
+        pytest.skip("counts the kills of the whole file")
+    print(f"{kills.total} kills landed: {dict(kills.landed)}")
+    assert kills.total >= LEAST

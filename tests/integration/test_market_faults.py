@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
+import time
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from standin.market_server import MarketServer
+from tests.conftest import fresh
 from tests.market_crawls import Database, MarketCrawls
+from vinops import database as db
+from vinops.config import Secret, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from psycopg import Connection
+    from psycopg.rows import TupleRow
+
     from tests.photo_crawls import Crawled
-    from vinops.config import Settings
 
 MAKES = ("seat", "fiat", "kia")
 NAMED = ("-a", f"makes={','.join(MAKES)}")
 ELSEWHERE = "https://cars.example.com/"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def market() -> Iterator[MarketServer]:
-    """A small market; three makes of it are walked."""
+    """A small market that stays as it is; three makes of it are walked."""
     with MarketServer(seed=6, ads=0, make_ads=dict.fromkeys(MAKES, 70), repeats=0) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def walked(
+    server: str, admin: Connection[TupleRow], market: MarketServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a database in which a crawl has recorded all ads."""
+    folder = tmp_path_factory.mktemp("walked")
+    for url in fresh(server, admin, "vinops"):
+        settings = Settings(database_url=Secret(url), data_dir=folder / "data", log_dir=folder / "logs")
+        with db.connect(settings, application="tests", autocommit=True) as database:
+            crawls = MarketCrawls(settings=settings, database=database, server=market)
+            crawled = crawls.run(*NAMED)
+            assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+            assert crawls.active() == crawls.in_bulgaria()
+            name = database.info.dbname
+        while admin.execute("select from pg_stat_activity where datname = %s", [name]).fetchone():
+            time.sleep(0.01)  # a database that somebody is connected to cannot be copied
+        yield name
+
+
+@pytest.fixture
+def database_url(server: str, admin: Connection[TupleRow], walked: str) -> Iterator[str]:
+    """The address of a copy of it."""
+    yield from fresh(server, admin, walked)
 
 
 @pytest.fixture
 def crawls(settings: Settings, database: Database, market: MarketServer) -> MarketCrawls:
     """Crawls of a database in which all ads were recorded by a crawl before."""
-    crawls = MarketCrawls(settings=settings, database=database, server=market)
-    crawled = crawls.run(*NAMED)
-    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
-    assert crawls.active() == crawls.in_bulgaria()
+    market.clear_faults()
     market.clear_requests()
-    return crawls
+    return MarketCrawls(settings=settings, database=database, server=market)
 
 
 def assert_nothing_was_lost(crawls: MarketCrawls) -> None:
