@@ -57,11 +57,13 @@ def results(found: Deals) -> Iterator[Result]:
         yield from _judged(found.estimates)
 
 
+def _percent(shares: dict[str, Any]) -> dict[str, float]:
+    return {name: 100 * shares[name] for name in ("mdape", "within20", "coverage_p10_p90")}
+
+
 def _judged(measured: dict[str, Any]) -> Iterator[Result]:
-    ours, others = (
-        measured["ours"]["covered"],
-        {name: measured[name]["covered"] for name in ("gradient_boosting", "comparables")},
-    )
+    ours = _percent(measured["ours"]["covered"])
+    others = {name: _percent(measured[name]["covered"]) for name in ("gradient_boosting", "comparables")}
     beside = ", ".join(f"{name.replace('_', ' ')} {each['mdape']:.1f} %" for name, each in others.items())
     yield Result(
         name="median error",
@@ -80,7 +82,7 @@ def _judged(measured: dict[str, Any]) -> Iterator[Result]:
         and all(ours["within20"] > each["within20"] for each in others.values()),
     )
     for part in ("all", "covered"):
-        share = measured["ours"][part]["coverage_p10_p90"]
+        share = _percent(measured["ours"][part])["coverage_p10_p90"]
         yield Result(
             name=f"p10 to p90, {part}",
             title=f"prices between p10 and p90, {part} ads",
@@ -103,4 +105,4 @@ def estimates(found: Deals) -> str:
 
 
 def _number(value: Any) -> str:
-    return "" if value is None else f"{value:.1f}" if isinstance(value, float) else f"{value:,}"
+    return "" if value is None else f"{100 * value:.1f} %" if isinstance(value, float) else f"{value:,}"

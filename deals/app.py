@@ -6,6 +6,7 @@ broker, and a message that comes twice finds nothing to do (docs/decisions/0015-
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 LIMIT: Final = 600  # seconds: a task that takes longer is ended, and its ads are free when their lease is over
+SWEEP: Final = 2.0  # seconds between sweeps: so long an ad may wait until a worker is told of it
 QUEUES: Final = ("normalize", "price", "score", "notify", "upkeep")
 
 
@@ -30,7 +32,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     of the data folder, which are made here."""
     folder = settings.data_dir / "celery"
     folder.mkdir(parents=True, exist_ok=True)
-    sweep = settings.deals_lease / 12  # 10 seconds: how long an ad may wait for a worker to be told of it
+    sweep = min(SWEEP, settings.deals_lease / 12)
     return {
         "include": ["deals.tasks"],
         "task_ignore_result": True,
@@ -51,7 +53,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_timeout": 4,
         "timezone": "UTC",
         "beat_schedule": {
-            "sweep": {"task": "deals.sweep", "schedule": sweep, "options": {"expires": sweep}},
+            "sweep": {"task": "deals.sweep", "schedule": sweep, "options": {"expires": 5 * sweep}},
             "notify": {"task": "deals.notify", "schedule": 30.0, "options": {"expires": 30.0}},
             "watch": {"task": "deals.watch", "schedule": 300.0, "options": {"expires": 300.0}},
             "demand": {"task": "deals.demand", "schedule": crontab(minute="7")},
@@ -102,6 +104,8 @@ watchdog.install(app)
 def _log_as_the_others(**_: object) -> None:
     """One format, secrets masked, in celery_worker.log; Celery sets up nothing of its own then."""
     logs.configure("celery_worker", config.load(), console=True)
+    for name in ("celery.worker.strategy", "celery.app.trace"):  # two lines for each sweep; the stages say what they do
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @beat_init.connect

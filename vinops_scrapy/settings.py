@@ -48,9 +48,18 @@ DOWNLOAD_DELAY_JITTER = 0  # the budget keeps the gaps; jitter would make the me
 REDIRECT_MAX_TIMES = 5
 RETRY_TIMES = 2
 RETRY_HTTP_CODES = [500, 502, 503, 504, 522, 524, 408]  # without 429: a refusal is not asked again
-REFERRER_POLICY = "no-referrer"
+
+# Left out is what nothing here needs: each costs every request its share.
+SPIDER_MIDDLEWARES = {
+    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,  # and with it goes the header
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,
+}
 
 DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     # A request passes from the low numbers to the high, an answer from the high to the low.
     "vinops_scrapy.middlewares.AllowedHosts": 50,  # first: also the hops of a redirect, which start anew here
     "vinops_scrapy.proxies.RotatingProxies": 580,

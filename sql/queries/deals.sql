@@ -49,8 +49,8 @@ order by listing_id
 for update;
 
 -- name: finish_work
--- Work is done, and handed to the next stage if there is one. An ad that was queued again while it was in hand is let
--- go instead: it has to be done once more. Returns those that are done.
+-- Work is done, and handed to the next stage if there is one; for that nobody has rung yet. An ad that was queued again
+-- while it was in hand is let go instead: it has to be done once more. Returns those that are done.
 with done as (
     delete from ops.deal_outbox as work
     using unnest(%(listing_ids)s::bigint[], %(queued)s::timestamptz[]) as taken (listing_id, queued_at)
@@ -76,19 +76,19 @@ again as (
 ),
 
 handed_on as (
-    insert into ops.deal_outbox (listing_id, stage, change, rung_at)
+    insert into ops.deal_outbox (listing_id, stage, change)
     select
         listing_id,
         %(next_stage)s as stage,
-        change,
-        clock_timestamp() as rung_at
+        change
     from done
     where %(next_stage)s::text is not null
     order by listing_id
     on conflict (listing_id, stage) do update
         set
             change = excluded.change,
-            queued_at = clock_timestamp()
+            queued_at = clock_timestamp(),
+            rung_at = null
 )
 
 select listing_id

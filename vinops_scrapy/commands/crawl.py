@@ -6,6 +6,7 @@ an error on the way, no browser for a lot page, or a setting that makes no sense
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from dataclasses import replace
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 log = logging.getLogger("crawl")
+
+SWITCH_SECONDS = 0.0005
+"""Of 0.005 by default: for so long a thread that has decoded or sent a photo would wait for the reactor to let go."""
 
 GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
 
@@ -56,6 +60,8 @@ class Command(crawl.Command):
         task.add_done_callback(
             lambda done: failed.extend(filter(None, [None if done.cancelled() else done.exception()]))
         )
+        gc.freeze()  # modules are no garbage: looking through them again and again cost 0.4 ms a photo
+        sys.setswitchinterval(SWITCH_SECONDS)
         process.start()
         if failed:
             self._fail(failed[0])
