@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ops import tables
 from ops.celery_control import KINDS, CeleryControl
-from ops.processes import ProcessError, Stopped
+from ops.processes import ProcessError
 from vinops import config
 from vinops.redaction import redact, remember
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ops.celery_control import Kind
+    from ops.processes import Stopped
 
 app = typer.Typer(help="The Celery worker and beat of the deals.", no_args_is_help=True)
 
@@ -54,7 +61,9 @@ def restart(*, grace: Grace = None, as_json: AsJson = False) -> None:
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
     """Show how both are, and others that were started by hand. Exits with 0 if both run, each once."""
-    found = _control().status()
+    control = _control()
+    with _said():
+        found = control.status()
     now = datetime.now(UTC)
     rows: list[dict[str, Any]] = []
     for each in found:
@@ -86,7 +95,9 @@ def status(*, as_json: AsJson = False) -> None:
 @app.command()
 def clean(*, as_json: AsJson = False) -> None:
     """Remove what dead processes left: stale PID files, messages that cannot be read. What runs is left alone."""
-    done = _control().clean()
+    control = _control()
+    with _said():
+        done = control.clean()
     if as_json:
         typer.echo(json.dumps({"done": done}))
         return
@@ -95,7 +106,8 @@ def clean(*, as_json: AsJson = False) -> None:
 
 
 def _start(control: CeleryControl, *, as_json: bool) -> None:
-    outcomes = control.start()
+    with _said():
+        outcomes = control.start()
     rows = []
     for kind in KINDS:
         outcome = outcomes[kind]
@@ -112,12 +124,19 @@ def _start(control: CeleryControl, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _stop(control: CeleryControl, grace: float | None) -> dict[Any, Stopped]:
+def _stop(control: CeleryControl, grace: float | None) -> Mapping[Kind, Stopped]:
     seconds = config.load().stop_grace if grace is None else grace
+    with _said():
+        return control.stop(grace=seconds)
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Turn what goes wrong in the block into a line and exit code 1."""
     try:
-        return dict(control.stop(grace=seconds))
+        yield
     except (ProcessError, OSError) as error:
-        typer.echo(f"vinops: {error}", err=True)
+        typer.echo(f"vinops: {redact(str(error))}", err=True)
         raise typer.Exit(1) from None
 
 

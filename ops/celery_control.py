@@ -1,7 +1,8 @@
 """The Celery processes of the deals: one worker and one beat, started, stopped, looked at, and cleaned up after.
 
-What they do and how many at once stands in deals/app.py. A process that was started by hand is found by its command
-line and its data folder, and named: two workers share the work without harm, two beats ring twice.
+What they do and how many at once stands in deals/app.py. They are plain processes here, units of systemd where those
+are installed. A process that was started by hand is found by its command line and its data folder, and named: two
+workers share the work without harm, two beats ring twice.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from ops import units
 from ops.processes import AlreadyRunning, ProcessError, Processes, Program, arguments, last_lines, parent, pids
+from ops.units import Units
 from ops.workers import run_folder
 from vinops import config
 
@@ -29,6 +32,7 @@ Kind = Literal["worker", "beat"]
 
 KINDS: Final[tuple[Kind, ...]] = ("worker", "beat")
 LOOK_SECONDS: Final = 0.2
+UNITS: Final = {"celery_worker": "vinops-celery.service", "celery_beat": "vinops-celery-beat.service"}
 READY: Final[dict[Kind, str]] = {"worker": " ready.", "beat": "beat: Starting..."}
 ENOUGH: Final = 30.0  # seconds that it lives, where its log level keeps it from saying that it is ready
 
@@ -43,6 +47,19 @@ class CeleryStatus:
     duplicates: tuple[int, ...] = ()
 
 
+class Backend(Protocol):
+    """What starts and stops programs, by their names: plain processes or units. Methods raise ProcessError."""
+
+    def standing(self, name: str) -> Standing:
+        """Return how it is."""
+
+    def start(self, program: Program) -> Standing:
+        """Start it. Raises AlreadyRunning if there is one; of two who start at once one does."""
+
+    def stop(self, name: str, *, grace: float) -> Stopped:
+        """Tell it to end, wait up to `grace` seconds, then kill it and what it left."""
+
+
 class CeleryControl:
     """The Celery processes of a data folder."""
 
@@ -51,13 +68,17 @@ class CeleryControl:
         self._settings = settings
         self.programs = programs or celery_programs(settings)
         self._processes = Processes(run_folder(settings))
+        self._has_units = has_units(settings)
+        self._backend: Backend = (
+            Units(run_folder(settings), lambda name: UNITS[name]) if self._has_units else self._processes
+        )
 
     def status(self) -> list[CeleryStatus]:
-        """Return how both are."""
+        """Return how both are. Raises ProcessError."""
         found = []
         for kind in KINDS:
             program = self.programs[kind]
-            standing = self._processes.standing(program.name)
+            standing = self._backend.standing(program.name)
             others = tuple(pid for pid in by_hand(self._settings, kind, program) if pid != standing.pid)
             found.append(CeleryStatus(kind=kind, standing=standing, log=program.log, duplicates=others))
         return found
@@ -75,7 +96,7 @@ class CeleryControl:
                         f"PID {', '.join(map(str, status.duplicates))}; end it with `kill`, then start it here",
                         status.duplicates[0],
                     )
-                outcomes[status.kind] = self._processes.start(program)
+                outcomes[status.kind] = self._backend.start(program)
             except ProcessError as error:
                 outcomes[status.kind] = error
         for kind, outcome in outcomes.items():
@@ -86,7 +107,7 @@ class CeleryControl:
     def stop(self, *, grace: float) -> dict[Kind, Stopped]:
         """Stop beat, then the worker, which ends the tasks that it has in hand; what they were about stands in
         PostgreSQL, and is done by the next one if it has to be killed."""
-        return {kind: self._processes.stop(self.programs[kind].name, grace=grace) for kind in reversed(KINDS)}
+        return {kind: self._backend.stop(self.programs[kind].name, grace=grace) for kind in reversed(KINDS)}
 
     def clean(self) -> list[str]:
         """Remove what dead processes left, and return what was done, a line each. What runs is left alone.
@@ -125,15 +146,27 @@ class CeleryControl:
         program = self.programs[kind]
         began = time.monotonic()
         while True:
-            standing = self._processes.standing(program.name)
+            standing = self._backend.standing(program.name)
             lived = time.monotonic() - began
             if standing.state != "running":
-                lines = last_lines(program.errors) or last_lines(program.log)
-                said = "\n".join([f"{program.title} ended at once (exit code {standing.exit_code}):", *lines])
-                return ProcessError(said)
+                return ProcessError(self._why(program, standing))
             if READY[kind] in _text(program.log, logged) or lived > ENOUGH:
                 return standing
             time.sleep(LOOK_SECONDS)
+
+    def _why(self, program: Program, standing: Standing) -> str:
+        """Return why a process ended, in its own last words. What a unit writes to standard error is in the journal."""
+        ended = f"{program.title} ended at once (exit code {standing.exit_code})"
+        if self._has_units:
+            return f"{ended}: look at `journalctl -u {UNITS[program.name]} -n 50` and at {program.log}"
+        return "\n".join([f"{ended}:", *(last_lines(program.errors) or last_lines(program.log))])
+
+
+def has_units(settings: Settings) -> bool:
+    """Tell whether Celery runs as units on this machine: VINOPS_WORKERS_BACKEND, or what is there."""
+    if settings.workers_backend == "auto":
+        return units.is_installed(UNITS["celery_worker"])
+    return settings.workers_backend == "systemd"
 
 
 def celery_programs(settings: Settings) -> dict[Kind, Program]:

@@ -141,9 +141,9 @@ def _celery(snapshot: Snapshot, limits: Thresholds) -> Line:
         return _unknown(snapshot, "celery")
     workers, beats = snapshot.celery.workers, snapshot.celery.beats
     if len(workers) > 1 or len(beats) > 1:
-        twice = "workers" if len(workers) > 1 else "beats"
-        pids = ", ".join(map(str, workers if len(workers) > 1 else beats))
-        return _warning(f"more than one of the {twice}: PIDs {pids}", "one of each", mend="vinops celery restart")
+        twice, pids = ("workers", workers) if len(workers) > 1 else ("beats", beats)
+        said = f"more than one of the {twice}: PIDs {', '.join(map(str, pids))}"
+        return _warning(said, "one of each", mend=f"kill {' '.join(map(str, pids[1:]))}")
     if workers and beats:
         return _ok(f"worker {workers[0]} with {plural(snapshot.celery.children, 'process', 'processes')}, beat")
     if workers:

@@ -48,7 +48,8 @@ def disk(folder: Path) -> Disk:
 
 
 def celery(settings: Settings) -> Celery:
-    """Return the processes of `celery -A deals` that work on this data folder, whoever started them."""
+    """Return the processes of `celery -A deals` that work on this data folder, whoever started them: units of systemd,
+    this command line, or a person. Raises ProcessError."""
     from ops.celery_control import CeleryControl
 
     pids: dict[str, list[int]] = {}

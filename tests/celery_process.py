@@ -30,7 +30,7 @@ def main(kind: str) -> int:
             os._exit(0)
         children.append(child)
     log.info("celery@here ready." if kind == "worker" else "beat: Starting...")
-    while not ended:
+    while not ended or (settings.data_dir / "deaf").exists():
         time.sleep(0.05)
     if not (settings.data_dir / "careless").exists():
         for child in children:

@@ -8,6 +8,7 @@ As the real one does it runs one main process a unit, and tells of it by the pro
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -76,6 +77,8 @@ def start(folder: Path, unit: str, options: dict[str, str]) -> None:
             lock.close()
             _, status = os.waitpid(pid, 0)
             code = os.waitstatus_to_exitcode(status)
+            with contextlib.suppress(ProcessLookupError):  # what it left, as with KillMode=mixed
+                os.killpg(pid, signal.SIGKILL)
             noted = read(folder, unit)
             by_signal = code < 0 and not (code == -signal.SIGTERM and noted["active"] == "deactivating")
             write(

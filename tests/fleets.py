@@ -36,6 +36,18 @@ def until(is_so: Callable[[], object], what: str, *, seconds: float = SECONDS) -
         time.sleep(0.05)
 
 
+def install_units(folder: Path, commands: dict[str, list[str]]) -> None:
+    """Make a systemctl in the folder `bin` that knows these units, and keeps them in the folder `units`."""
+    (folder / UNITS).mkdir()
+    (folder / "bin").mkdir()
+    for name, command in commands.items():
+        (folder / UNITS / f"{name}.command").write_text(json.dumps(command))
+    script = folder / "bin" / "systemctl"
+    fake = ROOT / "tests" / "fake_systemctl.py"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{fake}" "{folder / UNITS}" "$@"\n')
+    script.chmod(0o755)
+
+
 @dataclass(kw_only=True)
 class Fleet:
     """The workers of one data folder, started by `vinops` as a process.
@@ -78,16 +90,8 @@ class Fleet:
     def prepare(self) -> None:
         """Make the folders, and install the units where there are some."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        if not self.is_systemd:
-            return
-        (self.folder / UNITS).mkdir()
-        (self.folder / "bin").mkdir()
-        for name in names(self.settings):
-            (self.folder / UNITS / f"{unit(name)}.command").write_text(json.dumps(self.crawl(name)))
-        script = self.folder / "bin" / "systemctl"
-        fake = ROOT / "tests" / "fake_systemctl.py"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{fake}" "{self.folder / UNITS}" "$@"\n')
-        script.chmod(0o755)
+        if self.is_systemd:
+            install_units(self.folder, {unit(name): self.crawl(name) for name in names(self.settings)})
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

@@ -1,4 +1,5 @@
-"""`vinops celery`: one worker and one beat, others found and named, what died cleaned up after. The scripts of bin/."""
+"""`vinops celery`: one worker and one beat, others found and named, what died cleaned up after; on plain processes and
+on units. The scripts of bin/."""
 
 from __future__ import annotations
 
@@ -9,14 +10,15 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ops.celery_control import KINDS, UNITS
 from ops.processes import arguments, descendants, identify, pids
-from tests.fleets import ROOT, until
+from tests.fleets import ROOT, install_units, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +50,13 @@ class Celery:
         return Path(self.environment["VINOPS_DATA_DIR"])
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `vinops celery` to its end."""
+        return self.vinops("celery", *arguments)
+
+    def vinops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [*self.program, "celery", *arguments],
+            [*self.program, *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -62,10 +68,7 @@ class Celery:
     @contextmanager
     def by_hand(self, kind: str) -> Iterator[subprocess.Popen[bytes]]:
         """Start a process of Celery as an operator would; it is away behind the block, with its children."""
-        script = str(ROOT / "tests" / "celery_process.py")
-        process = subprocess.Popen(
-            [sys.executable, script, kind], cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(stand_in(kind), cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL)
         try:
             yield process
         finally:
@@ -90,14 +93,35 @@ class Celery:
             return False
 
 
+def stand_in(kind: str) -> list[str]:
+    """Return the command of a process that stands for Celery."""
+    return [sys.executable, str(ROOT / "tests" / "celery_process.py"), kind]
+
+
 @pytest.fixture
-def celery(settings: Settings, environment: dict[str, str], tmp_path: Path) -> Iterator[Celery]:
-    """A stand-in of Celery, which is away at the end."""
+def plain(settings: Settings, environment: dict[str, str], tmp_path: Path) -> Iterator[Celery]:
+    """A stand-in of Celery as plain processes, which is away at the end."""
     settings.data_dir.mkdir()
-    celery = Celery(folder=tmp_path, environment={**environment, "PYTHONPATH": str(ROOT)})
+    about = {"PYTHONPATH": str(ROOT), "VINOPS_WORKERS_BACKEND": "processes"}
+    celery = Celery(folder=tmp_path, environment={**environment, **about})
     yield celery
     for pid in celery.processes():
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def units(plain: Celery) -> Celery:
+    """The same as units of systemd, whose systemctl is the first on PATH."""
+    install_units(plain.folder, {UNITS[f"celery_{kind}"]: stand_in(kind) for kind in KINDS})
+    path = f"{plain.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return replace(plain, environment={**plain.environment, "PATH": path, "VINOPS_WORKERS_BACKEND": "systemd"})
+
+
+@pytest.fixture(params=["plain", "units"])
+def celery(request: pytest.FixtureRequest) -> Celery:
+    """Celery on either backend."""
+    found: Celery = request.getfixturevalue(request.param)
+    return found
 
 
 def test_start_stop_and_what_is_said(celery: Celery) -> None:
@@ -143,12 +167,117 @@ def test_what_a_worker_leaves_is_killed_by_the_stop(celery: Celery) -> None:
     assert not any(child.is_alive for child in children)
 
 
-def test_a_start_that_comes_to_nothing_says_why(celery: Celery) -> None:
-    (celery.data_dir / "broken").touch()
-    done = celery.run("start")
+def test_what_does_not_end_is_killed_and_that_is_said(celery: Celery) -> None:
+    celery.run("start")
+    found = celery.status()
+    (celery.data_dir / "deaf").touch()
+    done = celery.run("stop", "--grace", "0.5")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"Celery {kind}: PID {found[kind]['pid']} killed: it did not end in time" for kind in ("beat", "worker")
+    ]
+    until(lambda: celery.processes() == [], "all are gone")
+    assert {each["state"] for each in celery.status().values()} == {"stopped"}
+
+
+def test_one_that_was_killed_is_dead_and_started_again(celery: Celery) -> None:
+    celery.run("start")
+    found = celery.status()
+    os.kill(found["worker"]["pid"], signal.SIGKILL)
+    until(lambda: celery.status()["worker"]["state"] == "dead", "it is known as dead")
+    assert celery.status()["worker"]["exit_code"] == -9
+    for child in celery.processes():  # as the kernel does not
+        if child != found["beat"]["pid"]:
+            os.kill(child, signal.SIGKILL)
+    until(lambda: celery.processes() == [found["beat"]["pid"]], "its children are gone")
+    done = celery.run("start", "--json")
+    assert done.returncode == 1, "beat runs already"
+    rows = {each["process"]: each for each in json.loads(done.stdout)}
+    assert rows["worker"] == {"process": "worker", "pid": celery.status()["worker"]["pid"], "problem": None}
+    assert rows["beat"]["problem"] == f"Celery beat runs already: PID {found['beat']['pid']}"
+
+
+def test_a_start_that_comes_to_nothing_says_why(plain: Celery) -> None:
+    (plain.data_dir / "broken").touch()
+    done = plain.run("start")
     assert done.returncode == 1
     assert "Celery worker ended at once (exit code 1):" in done.stderr
     assert "RuntimeError: the broker is on fire" in done.stderr
+
+
+def test_a_unit_that_comes_to_nothing_says_where_to_look(units: Celery) -> None:
+    (units.data_dir / "broken").touch()
+    done = units.run("start")
+    assert done.returncode == 1
+    assert "Celery worker ended at once (exit code 1): look at `journalctl -u vinops-celery.service" in done.stderr
+    assert "Celery beat ended at once (exit code 1): look at `journalctl -u vinops-celery-beat.service" in done.stderr
+
+
+def test_what_systemctl_refuses_is_said_and_the_other_is_started(units: Celery) -> None:
+    (units.folder / "units" / "vinops-celery-beat.service.command").unlink()
+    done = units.run("start")
+    assert done.returncode == 1
+    assert done.stdout.startswith("Celery worker: PID ")
+    assert "systemctl start failed: Failed to start vinops-celery-beat.service: Unit vinops-celery-beat" in done.stderr
+
+
+def test_without_systemctl_each_command_says_so_in_a_line(units: Celery) -> None:
+    away = replace(units, environment={**units.environment, "PATH": str(units.folder)})
+    for verb in ("start", "stop", "restart", "status", "clean"):
+        done = away.run(verb)
+        assert (done.returncode, done.stdout) == (1, ""), verb
+        assert done.stderr == "vinops: systemctl cannot be run (No such file or directory)\n"
+
+
+def test_units_are_used_where_they_are_installed(units: Celery) -> None:
+    here = replace(units, environment={**units.environment, "VINOPS_WORKERS_BACKEND": "auto"})
+    assert here.run("start").returncode == 0
+    assert (here.folder / "units" / "vinops-celery.service.json").exists()
+    assert not (here.data_dir / "run" / "celery_worker.json").exists()
+    here.run("stop")
+    for installed in (here.folder / "units").glob("*.command"):
+        installed.unlink()
+    assert here.run("start").returncode == 0
+    assert (here.data_dir / "run" / "celery_worker.json").exists()
+
+
+def test_a_unit_that_waits_for_its_next_start_is_stopped(units: Celery) -> None:
+    units.run("start")
+    os.kill(units.status()["beat"]["pid"], signal.SIGKILL)
+    until(lambda: units.status()["beat"]["state"] == "dead", "it is dead")
+    note = units.folder / "units" / "vinops-celery-beat.service.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "active": "activating"}))
+    assert units.status()["beat"]["state"] == "dead"
+    assert units.run("stop").stdout.startswith("Celery beat does not run\nCelery worker: PID ")
+    assert json.loads(note.read_text())["active"] == "inactive"
+
+
+def test_what_root_notes_of_a_unit_can_be_read_by_the_services(units: Celery) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root makes files for another account")
+    os.chown(units.data_dir, 4321, 4321)
+    units.run("start")
+    units.run("stop")
+    run = units.data_dir / "run"
+    made = {path.name: path.stat().st_uid for path in (run, *run.iterdir())}
+    assert {"run", "unit_celery_worker.stop", "unit_celery_beat.lock"} <= set(made)
+    assert set(made.values()) == {4321}
+
+
+def test_health_monitor_and_metrics_see_it(celery: Celery) -> None:
+    assert celery.run("start").returncode == 0
+    found = celery.status()
+    worker, beat = found["worker"]["pid"], found["beat"]["pid"]
+    lines = {line["name"]: line for line in json.loads(celery.vinops("health", "--json").stdout)["lines"]}
+    assert (lines["celery"]["level"], lines["celery"]["figure"]) == ("OK", f"worker {worker} with 4 processes, beat")
+    shown = json.loads(celery.vinops("monitor", "--once", "--json").stdout)["celery"]
+    assert shown == {"workers": [worker], "children": 4, "beats": [beat]}
+    assert 'vinops_celery_processes{state="child"} 4.0' in celery.vinops("metrics", "--once").stdout
+    with celery.by_hand("beat") as other:
+        until(lambda: celery.status()["beat"]["duplicates"] == [other.pid], "it is found")
+        lines = {line["name"]: line for line in json.loads(celery.vinops("health", "--json").stdout)["lines"]}
+        assert lines["celery"]["figure"] == f"more than one of the beats: PIDs {beat}, {other.pid}"
+        assert lines["celery"]["mend"] == f"kill {other.pid}"
 
 
 def test_one_that_was_started_by_hand_is_found_named_and_not_doubled(celery: Celery) -> None:
@@ -173,7 +302,8 @@ def test_one_of_another_data_folder_is_none_of_ours(celery: Celery, tmp_path: Pa
         assert celery.status()["worker"]["duplicates"] == []
 
 
-def test_clean_removes_what_dead_processes_left_and_says_so(celery: Celery) -> None:
+def test_clean_removes_what_dead_processes_left_and_says_so(plain: Celery) -> None:
+    celery = plain
     celery.run("start")
     found = celery.status()
     noted = json.loads((celery.data_dir / "run" / "celery_worker.json").read_text())
@@ -226,7 +356,8 @@ def test_the_real_celery_comes_up_and_ends(settings: Settings, environment: dict
     except ImportError as error:
         pytest.skip(f"deals.tasks cannot be imported: {error}")
     settings.data_dir.mkdir()
-    celery = Celery(folder=tmp_path, environment=environment, program=(sys.executable, "-m", "ops.cli"))
+    about = {**environment, "VINOPS_WORKERS_BACKEND": "processes"}
+    celery = Celery(folder=tmp_path, environment=about, program=(sys.executable, "-m", "ops.cli"))
     try:
         first = celery.run("start")
         assert first.returncode == 0, first.stderr
