@@ -76,12 +76,12 @@ again as (
 ),
 
 handed_on as (
-    insert into ops.deal_outbox (listing_id, stage, change, rung_at)
+    -- Nobody was told of them yet: whoever finishes rings for the next stage, else the sweep does.
+    insert into ops.deal_outbox (listing_id, stage, change)
     select
         listing_id,
         %(next_stage)s as stage,
-        change,
-        clock_timestamp() as rung_at
+        change
     from done
     where %(next_stage)s::text is not null
     order by listing_id

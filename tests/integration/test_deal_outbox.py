@@ -232,6 +232,17 @@ def test_what_waits_is_rung_for_once_in_a_while(database: Connection[Any], listi
     assert outbox.waiting(database, "normalize", count=100, unheard=0) == []
 
 
+def test_what_was_handed_on_is_rung_for_at_once(
+    database: Connection[Any], settings: Settings, listings: list[int], written: list[int]
+) -> None:
+    """By whoever handed it on: a stage that waits for the sweep would cost an ad a minute each time."""
+    assert set(outbox.waiting(database, "normalize", count=100, unheard=60)) == set(listings)
+    assert runner.run(database, settings, "normalize") is not None
+    assert set(outbox.waiting(database, "price", count=100, unheard=60)) == set(listings)
+    assert outbox.waiting(database, "price", count=100, unheard=60) == []
+    assert written
+
+
 def test_a_crowd_is_counted_no_further_than_need_be(database: Connection[Any], listings: list[int]) -> None:
     assert outbox.is_crowded(database, "normalize", count=len(listings) - 1)
     assert not outbox.is_crowded(database, "normalize", count=len(listings))
