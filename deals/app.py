@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import Celery
 from celery.schedules import crontab
 from celery.signals import beat_init, setup_logging
+from kombu import Exchange, Queue
 
 from deals import broker, watchdog
 from vinops import config, logs
@@ -40,6 +41,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_time_limit": LIMIT,
         "task_default_queue": "upkeep",
+        # A worker that is not told its queues (-Q) serves those alone that stand here.
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.2},  # the sweep rings again

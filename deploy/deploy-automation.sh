@@ -15,13 +15,15 @@ usage: deploy-automation.sh [options]        as root, from a checkout of vinops
   --no-backup          with --upgrade: do not back up first
   --uninstall          stop and remove the services and the program; data, logs, secrets and the database stay
   --embedded           use the embedded PostgreSQL instead of the system's
-  --venv-from DIR      copy a virtual environment instead of installing the lock from the package index
+  --node               a scrapyd node, too; on a machine without vinops a scrapyd node and nothing else
+  --venv-from DIR      copy vinops' virtual environment instead of installing the lock from the package index
   --no-start           install all, start nothing
   --help
 TEXT
 }
 
-dry_run='' upgrade='' backup=yes uninstall='' embedded='' credentials_file='' venv_from='' start=yes
+dry_run='' upgrade='' backup=yes uninstall='' embedded='' node='' only_node=''
+credentials_file='' venv_from='' start=yes
 while [ $# -gt 0 ]; do
     case $1 in
     --dry-run) dry_run=yes ;;
@@ -30,6 +32,7 @@ while [ $# -gt 0 ]; do
     --no-backup) backup='' ;;
     --uninstall) uninstall=yes ;;
     --embedded) embedded=yes ;;
+    --node) node=yes ;;
     --venv-from) venv_from=${2:?--venv-from needs a folder} && shift ;;
     --no-start) start='' ;;
     --help | -h) usage && exit 0 ;;
@@ -41,6 +44,7 @@ done
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 program=/opt/vinops
 venvs=/opt/vinops-venvs
+node_venv=/opt/vinops-scrapyd
 data=/var/data/vinops
 logs=/var/log/vinops
 etc=/etc/vinops
@@ -50,13 +54,23 @@ python=$program/.venv/bin/python
 vinops=$program/.venv/bin/vinops
 interpreter=${PYTHON:-/usr/bin/python3}
 
-packages=(python3 python3-venv ca-certificates dbus chromium redis-server logrotate)
-[ -n "$embedded" ] || packages+=(postgresql)
+# A machine that was made a node stays one with every later run, until it is uninstalled.
+[ -z "$node" ] || [ -x "$vinops" ] || only_node=yes
+[ ! -e "$etc/.node" ] || only_node=yes
+[ ! -e "$units/multi-user.target.wants/vinops-scrapyd.service" ] || node=yes
+node=${only_node:-$node}
 
-roles=(owner etl photos market deals ops retention backup)
+packages=(python3 python3-venv ca-certificates dbus chromium logrotate)
+[ -n "$only_node" ] || packages+=(redis-server)
+[ -n "$only_node$embedded" ] || packages+=(postgresql)
+
+roles=(owner etl photos market deals ops retention backup node)
 long_runners=(vinops-celery.service vinops-celery-beat.service vinops-supervisor.service vinops-metrics.service)
 timers=(vinops-etl.timer vinops-photo-scraper.timer vinops-health.timer vinops-backup.timer vinops-retention.timer)
 workers=(vinops-worker@1.service vinops-worker@2.service vinops-worker@3.service vinops-worker@4.service)
+targets=(vinops-workers.target)
+[ -z "$only_node" ] || long_runners=() timers=() workers=() targets=()
+[ -z "$node" ] || long_runners+=(vinops-scrapyd.service)
 
 step() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -83,8 +97,18 @@ umask 022
 
 # --- What there is ---------------------------------------------------------------------------------------------------
 
-secret_names() { # the variables that a unit loads as credentials, but for the addresses of the database
-    sed -n 's/^LoadCredential=\([A-Z0-9_]*\):.*/\1/p' "$checkout"/deploy/systemd/*.service | sort -u | grep -v '^DATABASE_URL$'
+secret_names() { # UNIT…: the variables that these units load as credentials, but for the addresses of the database
+    sed -n 's/^LoadCredential=\([A-Z0-9_]*\):.*/\1/p' "$@" | sort -u | grep -v '^DATABASE_URL$'
+}
+
+wanted_secrets() { # those that the services of this machine can use
+    local files=("$checkout"/deploy/systemd/*.service)
+    if [ -n "$only_node" ]; then
+        files=("$checkout/deploy/systemd/vinops-scrapyd.service")
+    elif [ -z "$node" ]; then
+        mapfile -t files < <(printf '%s\n' "${files[@]}" | grep -v '/vinops-scrapyd\.service$')
+    fi
+    secret_names "${files[@]}"
 }
 
 is_set() { # NAME: is there a credential
@@ -132,6 +156,7 @@ make_folders() {
     run install -d -m 750 -o vinops -g vinops "$data" "$data/run" "$logs"
     run install -d -m 755 "$etc"
     run install -d -m 700 -o root -g root "$store" "$store.encrypted"
+    [ -z "$only_node" ] || run touch "$etc/.node"
     note "$data $logs $etc"
     if [ ! -e "$etc/vinops.env" ] && [ -z "$dry_run" ]; then
         cat >"$etc/vinops.env" <<'TEXT'
@@ -144,11 +169,23 @@ TEXT
     [ -e "$etc/vinops.env" ] || note "would write $etc/vinops.env"
 }
 
-lock_hash() { { cat "$checkout/requirements.txt"; "$interpreter" --version; } | sha256sum | cut -c 1-16; }
+lock_hash() { # LOCK…
+    { cat "$@"; "$interpreter" --version; } | sha256sum | cut -c 1-16
+}
+
+install_lock() { # FOLDER LOCK…: a virtual environment with what is locked
+    local folder=$1 lock arguments=()
+    shift
+    for lock in "$@"; do arguments+=(-r "$lock"); done
+    note "from the hash-pinned lock: a minute or two"
+    run "$interpreter" -m venv "$folder"
+    # --no-deps: the lock is complete.
+    run "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --require-hashes "${arguments[@]}"
+}
 
 make_venv() {
     step "virtual environment"
-    venv=$venvs/$(lock_hash)
+    venv=$venvs/$(lock_hash "$checkout/requirements.txt")
     if [ -e "$venv/.complete" ]; then
         note "$venv is there, as the lock says"
         return
@@ -175,10 +212,7 @@ make_venv() {
             find "$venv"/lib/python3*/site-packages -maxdepth 1 -iname '*vinops*' -exec rm -rf {} +
         fi
     else
-        note "from the hash-pinned lock: a minute or two"
-        run "$interpreter" -m venv "$venv"
-        # --no-deps: the lock is complete.
-        run "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r "$checkout/requirements.txt"
+        install_lock "$venv" "$checkout/requirements.txt"
     fi
     [ -z "$dry_run" ] || return 0
     # The program itself is found by its path: there is nothing to build, and an upgrade is another folder under it.
@@ -218,6 +252,24 @@ copy_program() {
     [ ! -e "$program.old" ] || note "the version before is in $program.old"
 }
 
+make_node() {
+    step "node"
+    local locks=("$checkout/requirements.txt" "$checkout/deploy/scrapyd/requirements.txt") folder
+    folder=$venvs/scrapyd-$(lock_hash "${locks[@]}")
+    run install -d -m 750 -o vinops -g vinops "$data/scrapyd"
+    run install -d -m 755 /etc/scrapyd /etc/scrapyd/conf.d
+    run install -m 644 "$checkout/deploy/scrapyd/scrapyd.conf" /etc/scrapyd/scrapyd.conf
+    # Without vinops, whose code comes as an egg: an installed one would run instead of it.
+    if [ -e "$folder/.complete" ]; then
+        note "$folder is there, as the locks say"
+    else
+        run rm -rf "$folder"
+        install_lock "$folder" "${locks[@]}"
+        run touch "$folder/.complete"
+    fi
+    run ln -sfn "$folder" "$node_venv"
+}
+
 install_units() {
     step "units"
     local path name old
@@ -249,7 +301,7 @@ install_units() {
 read_credentials() {
     step "credentials"
     local name value line secrets
-    secrets=" $(secret_names | tr '\n' ' ')"
+    secrets=" $(secret_names "$checkout"/deploy/systemd/*.service | tr '\n' ' ')"
     if [ -n "$credentials_file" ]; then
         [ -f "$credentials_file" ] || fail "$credentials_file is no file"
         [ "$(stat -c %a "$credentials_file")" = 600 ] || [ "$(stat -c %a "$credentials_file")" = 400 ] ||
@@ -272,7 +324,7 @@ read_credentials() {
         done <"$credentials_file"
         note "read from $credentials_file: remove it when all is well (shred -u)"
     elif [ -t 0 ] && [ -z "$dry_run" ]; then
-        for name in $(secret_names); do
+        for name in $(wanted_secrets); do
             is_set "$name" && continue
             [ "$name" != CELERY_BROKER_URL ] || continue
             read -rsp "   $name (not shown; Enter to leave it out): " value
@@ -282,7 +334,7 @@ read_credentials() {
     else
         note "none asked for: there is no terminal, and no --credentials FILE"
     fi
-    for name in $(secret_names); do
+    for name in $(wanted_secrets); do
         is_set "$name" || note "not set: $name  (vinops credentials set $name)"
     done
 }
@@ -310,6 +362,14 @@ is_system_database() { # the roles of this machine's PostgreSQL are ours to make
 prepare_database() {
     step "database"
     local role password
+    if [ -n "$only_node" ]; then
+        note "elsewhere: DATABASE_URL.node is for the crawls, DATABASE_URL.ops for alerts and the operator"
+        for role in node ops; do
+            is_set "DATABASE_URL.$role" || [ -n "$dry_run" ] ||
+                fail "DATABASE_URL.$role is not set: put it into the file of --credentials, as docs/scaling.md says"
+        done
+        return
+    fi
     if [ -n "$embedded" ]; then
         note "embedded, in $data/postgres: one account for all services"
         # One unit runs the server, where set to nothing means the embedded one; the others know it by its socket.
@@ -326,6 +386,8 @@ prepare_database() {
     fi
     if ! is_system_database; then
         note "elsewhere: DATABASE_URL.owner is set; roles and rights there are made with deploy/sql/roles.sql and grants.sql"
+        [ -z "$node" ] || is_set DATABASE_URL.node ||
+            note "not set: DATABASE_URL.node  (vinops credentials set DATABASE_URL.node)"
         return
     fi
     run systemctl enable --quiet --now postgresql.service
@@ -390,9 +452,11 @@ take_backup() {
 stop_all() {
     step "stop"
     # What starts others first; then who has work in hand, each with the time it needs to give it back.
+    [ -z "$node" ] || run systemctl stop vinops-scrapyd.service
+    [ -z "$only_node" ] || return 0
     run systemctl stop "${timers[@]}"
     run systemctl stop vinops-supervisor.service vinops-celery-beat.service
-    run systemctl stop vinops-workers.target "${workers[@]}" vinops-photo-scraper.service vinops-etl.service
+    run systemctl stop "${targets[@]}" "${workers[@]}" vinops-photo-scraper.service vinops-etl.service
     run systemctl stop vinops-celery.service vinops-metrics.service vinops-health.service vinops-retention.service
 }
 
@@ -403,10 +467,12 @@ start_all() {
         return
     fi
     [ -n "$dry_run" ] || systemctl reset-failed 'vinops-*' 2>/dev/null || true
-    run systemctl enable --quiet "${long_runners[@]}" vinops-workers.target "${workers[@]}" "${timers[@]}"
+    run systemctl enable --quiet "${long_runners[@]}" "${targets[@]}" "${workers[@]}" "${timers[@]}"
     # Who takes work first, then who hands it out.
+    [ -z "$node" ] || run systemctl start --no-block vinops-scrapyd.service
+    [ -z "$only_node" ] || return 0
     run systemctl start --no-block vinops-celery.service vinops-celery-beat.service vinops-metrics.service
-    run systemctl start --no-block vinops-workers.target
+    run systemctl start --no-block "${targets[@]}"
     run systemctl start --no-block vinops-supervisor.service
     run systemctl start "${timers[@]}"
     note "systemctl list-timers 'vinops-*' shows when what runs; systemctl status 'vinops-*' how it goes"
@@ -415,6 +481,7 @@ start_all() {
 look() {
     step "doctor"
     run /usr/local/bin/vinops doctor || note "doctor exits with $?: what it names is to be mended"
+    [ -z "$only_node" ] || return 0
     step "health"
     run /usr/local/bin/vinops health || note "health exits with $?: on a new system nothing has run yet"
 }
@@ -422,7 +489,8 @@ look() {
 remove_all() {
     stop_all || true
     step "uninstall"
-    run systemctl disable --quiet "${long_runners[@]}" vinops-workers.target "${workers[@]}" "${timers[@]}" vinops-database.service || true
+    run systemctl disable --quiet vinops-database.service "${long_runners[@]}" "${targets[@]}" "${workers[@]}" \
+        "${timers[@]}" || true
     run systemctl stop vinops-database.service || true
     local path
     for path in "$units"/vinops-*; do
@@ -430,7 +498,9 @@ remove_all() {
     done
     run systemctl daemon-reload
     [ -n "$dry_run" ] || systemctl reset-failed 'vinops-*' 2>/dev/null || true
-    run rm -rf "$program" "$program.old" "$program.new" "$venvs" /usr/local/bin/vinops /etc/logrotate.d/vinops
+    run rm -rf "$program" "$program.old" "$program.new" "$venvs" "$node_venv"
+    run rm -f /usr/local/bin/vinops /etc/logrotate.d/vinops
+    [ -z "$node" ] || run rm -f "$etc/.node" /etc/scrapyd/scrapyd.conf
     note "left: $data, $logs, $etc with its secrets, the user vinops, the database and its roles"
     note "to remove those too: rm -rf $data $logs $etc; userdel vinops; as postgres: dropdb vinops"
 }
@@ -443,7 +513,7 @@ if [ -n "$uninstall" ]; then
 fi
 if [ -n "$upgrade" ]; then
     [ -x "$vinops" ] || [ -n "$dry_run" ] || fail "there is nothing to upgrade: run it without --upgrade"
-    take_backup
+    [ -n "$only_node" ] || take_backup
 fi
 install_packages
 make_user
@@ -451,11 +521,14 @@ make_folders
 make_venv
 [ -z "$upgrade" ] || stop_all
 copy_program
+[ -z "$node" ] || make_node
 install_units
 read_credentials
 prepare_database
-prepare_broker
-migrate
+if [ -z "$only_node" ]; then
+    prepare_broker
+    migrate
+fi
 start_all
 look
 step "done"

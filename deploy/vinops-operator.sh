@@ -20,6 +20,13 @@ retention) database=retention ;;
 migrate | restore | sql | deals | doctor) database=owner ;;
 *) database=ops ;;
 esac
+has_address() { [ -f "$store/DATABASE_URL.$1" ] || [ -f "$store.encrypted/DATABASE_URL.$1" ]; }
+# Where the owner's address is not, as on a node, doctor looks as who watches.
+if [ "$1" = doctor ] && ! has_address owner; then database=ops; fi
+if ! has_address "$database"; then
+    echo "vinops: DATABASE_URL.$database is not set: vinops credentials set DATABASE_URL.$database" >&2
+    exit 1
+fi
 # Units are started and stopped by root.
 user=vinops
 [ "$1" != workers ] || user=root

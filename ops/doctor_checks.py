@@ -200,10 +200,55 @@ def _of_server(connection: Any, settings: Settings) -> Iterator[Finding]:
 
 
 def _of_schema(connection: Any, row: dict[str, Any], settings: Settings) -> Iterator[Finding]:
-    from ops import dumps
+    if row["has_service_roles"]:
+        found = list(_of_roles(connection, row["role_name"]))
+        yield from found
+        if any(each.level == "ERROR" for each in found):
+            return  # what follows asks with these rights
+    yield from _of_migrations(connection, row, settings)
+    if not row["has_service_roles"]:
+        yield from _of_one_role(connection, row["role_name"])
 
+
+def _of_roles(connection: Any, role: str) -> Iterator[Finding]:
+    """Look at the roles of all services, as one of them."""
+    from ops import dumps
+    from ops.doctor_roles import BACKUP, OWNER, look
+
+    roles = look(connection)
+    mend = "as the server's administrator run deploy/sql/roles.sql, then deploy/sql/grants.sql, in this database"
+    if roles.absent:
+        text = f"{len(roles.absent)} roles of services are not there, as {roles.absent[0]}"
+        yield Finding(level="ERROR", subject="rights", text=text, mend=mend)
+    if roles.missing:
+        text = f"{len(roles.missing)} rights of services are missing, as {roles.missing[0]}"
+        yield Finding(level="ERROR", subject="rights", text=text, mend=mend)
+    if role == OWNER and (forbidden := _forbidden(connection)):
+        text = f"{role} does not own all tables, as {forbidden[0]}"
+        mend_owner = f"as the server's administrator run `alter table … owner to {role}`"
+        yield Finding(level="ERROR", subject="rights", text=text, mend=mend_owner)
+    elif not roles.absent and not roles.missing:
+        text = f"{len(roles.names)} roles of services have what they need; this is {role}"
+        yield Finding(level="OK", subject="rights", text=text)
+    if BACKUP in roles.absent:
+        return
+    if not roles.can_back_up:
+        text = f"{BACKUP} may not read everything and create databases, and a backup is tried in one of its own"
+        yield Finding(level="WARNING", subject="backups", text=text, mend=mend)
+        return
+    try:
+        which = dumps.programs(connection)
+        yield Finding(
+            level="OK", subject="backups", text=f"pg_dump {which.major}, scratch databases allowed to {BACKUP}"
+        )
+    except dumps.BackupError as error:
+        yield fault("backups", error, level="WARNING")
+
+
+def _of_migrations(connection: Any, row: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     waiting = database.pending(connection)
-    if waiting and settings.database_url is not None and not row["may_create_schemas"]:
+    is_owner = row["may_create_schemas"] or row["has_service_roles"]  # then `vinops migrate` is, if not this role
+    if waiting and settings.database_url is not None and not is_owner:
         text = f"{row['role_name']} may not create schemas, which migrations do"
         mend = f"as its owner run `grant create on database … to {row['role_name']}`"
         yield Finding(level="ERROR", subject="migrations", text=text, mend=mend)
@@ -212,9 +257,19 @@ def _of_schema(connection: Any, row: dict[str, Any], settings: Settings) -> Iter
         yield Finding(level="WARNING", subject="migrations", text=text, mend="run `vinops migrate`")
     else:
         yield Finding(level="OK", subject="migrations", text="all applied")
-    forbidden = [name for (name,) in connection.execute(database.queries("doctor")["forbidden_tables"]).fetchall()]
-    if forbidden:
-        text = f"{row['role_name']} may not read and write {len(forbidden)} tables, as {forbidden[0]}"
+
+
+def _forbidden(connection: Any) -> list[str]:
+    """Return the tables of ours that this role cannot read or write."""
+    return [str(name) for (name,) in connection.execute(database.queries("doctor")["forbidden_tables"]).fetchall()]
+
+
+def _of_one_role(connection: Any, role: str) -> Iterator[Finding]:
+    """Look whether this role can do everything, as there is no other."""
+    from ops import dumps
+
+    if forbidden := _forbidden(connection):
+        text = f"{role} may not read and write {len(forbidden)} tables, as {forbidden[0]}"
         yield Finding(level="ERROR", subject="rights", text=text, mend="run vinops as the owner of the tables")
     try:
         dumps.require_create(connection)

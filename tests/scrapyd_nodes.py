@@ -97,7 +97,7 @@ class NodeProcess:
                 env={
                     **self.environment,
                     "HOME": str(self.folder),
-                    "SCRAPYD": str(environment_of_nodes() / "bin/scrapyd"),
+                    "SCRAPYD_PYTHON": str(environment_of_nodes() / "bin/python"),
                     "SCRAPYD_HTTP_PORT": str(self.port),
                     "VINOPS_SCRAPYD_PASSWORD": password,
                 },

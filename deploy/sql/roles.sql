@@ -4,7 +4,7 @@ do $$
 declare
     role_name text;
 begin
-    foreach role_name in array '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup}'::text[]
+    foreach role_name in array '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_node}'::text[]
     loop
         if not exists (select 1 from pg_roles where rolname = role_name) then
             execute format('create role %I login nosuperuser nocreatedb nocreaterole', role_name);
@@ -13,8 +13,12 @@ begin
 end
 $$;
 
--- A backup is restored into a scratch database before it counts.
+-- A backup is restored into a scratch database before it counts; a restore becomes a database, or takes the place of one
+-- that nobody is connected to.
 alter role vinops_backup createdb;
+alter role vinops_owner createdb;
 grant pg_read_all_data to vinops_backup;
+-- A scrapyd node runs the crawls of both sides.
+grant vinops_photos, vinops_market to vinops_node;
 -- What others run and wait for: counts of connections and of rows written.
-grant pg_read_all_stats to vinops_ops;
+grant pg_read_all_stats to vinops_ops, vinops_owner;

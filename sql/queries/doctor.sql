@@ -9,6 +9,8 @@ select
     pg_encoding_to_char(pg_database.encoding) as encoding,
     clock_timestamp() as now,
     has_database_privilege(pg_database.datname, 'create') as may_create_schemas,
+    -- Whether each service has a role of its own, as deploy/sql/roles.sql makes them.
+    starts_with(current_user, 'vinops_') or pg_get_userbyid(pg_database.datdba) = 'vinops_owner' as has_service_roles,
     pg_database_size(pg_database.datname) as bytes
 from pg_database
 where pg_database.datname = current_database();
@@ -29,3 +31,86 @@ where
         and has_table_privilege(pg_class.oid, 'delete')
     )
 order by table_name;
+
+-- name: service_roles
+-- The roles of deploy/sql/roles.sql: which of them are there, and what the two that are special may do.
+select
+    needed.role_name,
+    pg_roles.oid is not null as is_there,
+    coalesce(pg_roles.rolcreatedb, false) as may_create_databases,
+    coalesce(pg_has_role(pg_roles.oid, 'pg_read_all_data', 'usage'), false) as may_read_all
+from unnest(
+    '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, '
+    'vinops_backup, vinops_node}'::text[]
+) as needed (role_name)
+left join pg_roles on needed.role_name = pg_roles.rolname
+order by needed.role_name;
+
+-- name: service_rights
+-- What each service needs of which table or sequence, and whether its role has it. A test holds this to what
+-- deploy/sql/grants.sql gives.
+with needed (role_names, relations, rights) as (
+    values
+    (
+        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node}'::text[],
+        '{ops.alerts, ops.host_budgets}'::text[],
+        '{select, insert, update}'::text[]
+    ),
+    (
+        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node}',
+        '{public._yoyo_migration}',
+        '{select}'
+    ),
+    ('{vinops_etl}', '{raw.*, staging.*, audit.*}', '{select}'),
+    ('{vinops_etl}', '{raw.csv_files, public.vehicles, public.lots}', '{select, insert, update}'),
+    ('{vinops_etl}', '{raw.*}', '{usage}'),
+    ('{vinops_etl}', '{staging.copart_raw}', '{insert, delete}'),
+    ('{vinops_etl}', '{audit.etl_runs, audit.lot_events, audit.rejected_rows}', '{insert}'),
+    ('{vinops_photos, vinops_node}', '{public.lots, public.vehicles}', '{select}'),
+    ('{vinops_photos, vinops_node}', '{public.lot_photos, ops.crawl_runs}', '{select, insert, update}'),
+    ('{vinops_photos, vinops_node}', '{public.images}', '{select, insert, update, delete}'),
+    ('{vinops_photos, vinops_node}', '{public.lot_photos_token}', '{usage}'),
+    (
+        '{vinops_market, vinops_node}',
+        '{public.listings, ops.listing_walks, ops.deal_outbox, ops.crawl_runs}',
+        '{select, insert, update}'
+    ),
+    ('{vinops_market, vinops_node}', '{public.listing_prices}', '{select, insert}'),
+    ('{vinops_deals}', '{public.*, ops.listing_walks, ops.crawl_runs}', '{select}'),
+    (
+        '{vinops_deals}',
+        '{public.normalized_listings, public.valuations, public.scores, public.notifications, public.model_demand}',
+        '{insert, update, delete}'
+    ),
+    ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
+    ('{vinops_deals}', '{ops.*}', '{usage}'),
+    ('{vinops_ops}', '{public.*, ops.*, audit.*, raw.*, staging.*}', '{select}'),
+    ('{vinops_ops}', '{ops.workers}', '{insert, update}'),
+    ('{vinops_ops}', '{ops.worker_restarts}', '{insert, delete}'),
+    ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
+    ('{vinops_retention}', '{ops.alerts}', '{delete}'),
+    ('{vinops_retention}', '{raw.csv_files}', '{select, update}')
+)
+select distinct
+    pg_roles.rolname::text as role_name,
+    wanted.right_name,
+    format('%s.%s', pg_namespace.nspname, pg_class.relname) as relation_name,
+    has_schema_privilege(pg_roles.oid, pg_namespace.oid, 'usage')
+    and case pg_class.relkind
+        when 'S' then has_sequence_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
+        else has_table_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
+    end as is_held
+from needed
+inner join pg_roles on pg_roles.rolname = any(needed.role_names)
+cross join unnest(needed.rights) as wanted (right_name)
+inner join pg_namespace on pg_namespace.nspname in ('audit', 'ops', 'public', 'raw', 'staging')
+inner join
+    pg_class
+    on
+        pg_namespace.oid = pg_class.relnamespace
+        and pg_class.relkind = any(case wanted.right_name when 'usage' then '{S}' else '{r, p, v}' end::"char" [])
+        and (
+            format('%s.%s', pg_namespace.nspname, pg_class.relname) = any(needed.relations)
+            or pg_namespace.nspname || '.*' = any(needed.relations)
+        )
+order by 1, 3, 2;

@@ -205,7 +205,7 @@ def test_what_may_have_been_scheduled_is_not_scheduled_elsewhere(nodes: Nodes, t
 @pytest.mark.parametrize("place", ["environment", "credential"])
 def test_a_node_has_a_password_or_does_not_start(tmp_path: Path, place: str) -> None:
     base = {name: value for name, value in os.environ.items() if not name.startswith(("VINOPS_", "SCRAPYD_"))}
-    told = {**base, "SCRAPYD": "/usr/bin/env"}
+    told = {**base, "SCRAPYD_PYTHON": "/usr/bin/env"}
     refused = subprocess.run([str(DEPLOY / "start")], env=told, capture_output=True, text=True, check=False)
     assert refused.returncode == 78
     assert "VINOPS_SCRAPYD_PASSWORD is not set" in refused.stderr
@@ -214,13 +214,13 @@ def test_a_node_has_a_password_or_does_not_start(tmp_path: Path, place: str) -> 
         told["CREDENTIALS_DIRECTORY"] = str(tmp_path)
     else:
         told["VINOPS_SCRAPYD_PASSWORD"] = "from-a-file"
-    script = tmp_path / "scrapyd"
+    script = tmp_path / "python"
     script.write_text('#!/bin/sh\necho "$SCRAPYD_USERNAME $SCRAPYD_PASSWORD $*"\n')
     script.chmod(0o755)
     done = subprocess.run(
-        [str(DEPLOY / "start")], env={**told, "SCRAPYD": str(script)}, capture_output=True, text=True, check=True
+        [str(DEPLOY / "start")], env={**told, "SCRAPYD_PYTHON": str(script)}, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "vinops from-a-file --pidfile=\n"
+    assert done.stdout == f"vinops from-a-file {DEPLOY / 'node.py'} --pidfile=\n"
 
 
 def test_a_node_listens_on_loopback_and_lets_nobody_in_without_password(nodes: Nodes) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Database = Connection[tuple[Any, ...]]
 
 SQL = Path(__file__).resolve().parents[2] / "deploy" / "sql"
-ROLES = ("etl", "photos", "market", "deals", "ops", "retention")
+ROLES = ("etl", "photos", "market", "deals", "ops", "retention", "node")
 
 
 @pytest.fixture
@@ -78,6 +78,16 @@ def test_the_photos(roles: Database, settings: Settings) -> None:
     assert 1 <= found[0] <= len(lots)
 
 
+def test_a_node_does_the_crawls_of_both_sides(roles: Database, settings: Settings) -> None:
+    with PhotoServer(seed=1) as server:
+        photos = Crawls(settings=as_role(settings, "node"), database=roles, server=server)
+        photos.add_lots(1)
+        assert photos.run("-a", "batch=1").exit_code == 0
+    with MarketServer(seed=4, ads=120) as market:
+        crawls = MarketCrawls(settings=as_role(settings, "node"), database=roles, server=market)
+        assert crawls.run("-a", "worker=1").exit_code == 0
+
+
 def test_retention(roles: Database, settings: Settings) -> None:
     with db.connect(as_role(settings, "retention"), application="tests") as connection:
         found = list(retention.retain(connection, settings, datetime.now(UTC)))
@@ -106,6 +116,8 @@ def test_everybody_may_tell_the_owner_and_nobody_may_do_all(roles: Database, set
         ("market", "select 1 from lots"),
         ("photos", "select 1 from listings"),
         ("photos", "update lots set status = 'gone'"),
+        ("node", "update lots set status = 'gone'"),
+        ("node", "select 1 from scores"),
         ("deals", "update listings set price_eur = 1"),
         ("ops", "update lots set status = 'gone'"),
         ("retention", "delete from audit.lot_events"),

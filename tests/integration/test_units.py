@@ -26,6 +26,7 @@ INTERNET = {
     "vinops-celery.service",
     "vinops-etl.service",
     "vinops-photo-scraper.service",
+    "vinops-scrapyd.service",
     "vinops-supervisor.service",
     "vinops-worker@.service",
 }
@@ -38,8 +39,8 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 def root(tmp_path: Path) -> Path:
     """A root that holds the units, the programs that they name, and systemd's own targets."""
     shutil.copytree(UNITS, tmp_path / "etc/systemd/system")
-    for name in ("python", "vinops"):
-        program = tmp_path / "opt/vinops/.venv/bin" / name
+    for name in (".venv/bin/python", ".venv/bin/vinops", "deploy/scrapyd/start"):
+        program = tmp_path / "opt/vinops" / name
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
@@ -181,6 +182,14 @@ def test_who_has_leases_has_time_to_give_them_back(name: str) -> None:
     assert seconds(said["TimeoutStopSec"][0]) >= 120
 
 
+def test_no_job_outlives_its_node_and_one_without_password_is_not_tried_again() -> None:
+    said = settings_of("vinops-scrapyd.service")
+    assert said["KillMode"] == ["control-group"]
+    assert seconds(said["TimeoutStopSec"][0]) >= 120
+    assert said["RestartPreventExitStatus"] == ["78"]
+    assert "exit 78" in (ROOT / "deploy/scrapyd/start").read_text()
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -249,6 +258,26 @@ def test_a_dry_run_says_each_step_and_changes_nothing(tmp_path: Path) -> None:
     assert "would set the credential COPART_PASSWORD" in done.stdout
     assert "canary" not in done.stdout + done.stderr
     assert not Path("/opt/vinops.new").exists()
+
+
+def test_a_node_alone_gets_no_database_and_no_timers() -> None:
+    if Path("/opt/vinops").exists() or Path("/etc/vinops").exists():
+        pytest.skip("vinops is installed on this machine")
+    done = subprocess.run(
+        [ROOT / "deploy/deploy-automation.sh", "--dry-run", "--node"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = re.findall(r"^== (.+)$", done.stdout, re.MULTILINE)
+    assert steps == [
+        "packages", "user", "folders", "virtual environment", "program", "node", "units", "credentials", "database",
+        "start", "doctor", "done",
+    ]  # fmt: skip
+    started = [line for line in done.stdout.splitlines() if "systemctl enable" in line or "systemctl start" in line]
+    assert [line.split()[-1] for line in started] == ["vinops-scrapyd.service"] * 2
+    assert re.findall(r"not set: (\w+)", done.stdout) == [
+        "COPART_PASSWORD", "COPART_USERNAME", "PROXY_LIST", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY",
+        "TELEGRAM_BOT_TOKEN", "VINOPS_SCRAPYD_PASSWORD",
+    ]  # fmt: skip
 
 
 def test_cron_lines_run_what_the_timers_run() -> None:

@@ -14,6 +14,21 @@ import pytest
 
 from tests.systemd import boot
 from tests.systemd.boot import Machine
+from tests.systemd.installed import (
+    CANARY,
+    SCRIPT,
+    SECRETS,
+    SETTINGS,
+    VENV,
+    deploy,
+    drop_in,
+    forget_vinops,
+    is_active,
+    sql,
+    start_feed,
+    start_market,
+    write_secrets,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,22 +39,6 @@ pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=f"no machine can be booted here: {MISSING}"),
 ]
 
-SCRIPT = "/usr/src/vinops/deploy/deploy-automation.sh"
-VENV = ("--venv-from", "/usr/src/vinops/.venv")
-CANARY = "canary-4e7b"
-SECRETS = {
-    "COPART_CSV_URL": f"http://127.0.0.1:8801/FTPLSTDM/salesdata.cgi?authKey={CANARY}-feed",
-    "COPART_USERNAME": f"{CANARY}-user",
-    "COPART_PASSWORD": f"{CANARY}-password",
-    "TELEGRAM_BOT_TOKEN": f"123:{CANARY}-token",
-}
-SETTINGS = {
-    "MOBILE_BG_URL": "http://127.0.0.1:8802",
-    "TELEGRAM_API_URL": "http://127.0.0.1:9",
-    "TELEGRAM_ALERT_CHAT_ID": "1",
-    "VINOPS_PACE": "none",
-    "VINOPS_CYCLE_PAUSE": "1",
-}
 WORKER = "vinops-worker@1.service"
 
 
@@ -49,7 +48,7 @@ def machine() -> Iterator[Machine]:
     machine = Machine()
     try:
         machine.boot()
-        machine.shell("userdel vinops; rm -rf /opt/vinops* /etc/vinops /var/data /var/log/vinops", check=False)
+        forget_vinops(machine)
         open_the_world(machine)
         yield machine
     finally:
@@ -58,51 +57,12 @@ def machine() -> Iterator[Machine]:
 
 def open_the_world(machine: Machine) -> None:
     """Start the stand-ins."""
-    for name, arguments in (
-        ("feed", f"--port 8801 --rows 1500 --key {CANARY}-feed"),
-        ("market", "--port 8802 --ads 120"),
-    ):
-        machine.run(
-            *(
-                "systemd-run",
-                "--quiet",
-                f"--unit=standin-{name}",
-                f"--description=stand-in {name}",
-                "--setenv=PYTHONDONTWRITEBYTECODE=1",
-            ),
-            "--property=StandardOutput=null",  # it tells its address, and the key with it
-            *("--working-directory=/usr/src/vinops", "/usr/src/vinops/.venv/bin/python", "-m", f"standin.{name}"),
-            *("serve", *arguments.split()),
-        )
-
-
-def deploy(machine: Machine, *options: str) -> str:
-    """Run the deploy script; what it says holds no secret."""
-    done = machine.run(SCRIPT, *VENV, *options)
-    assert CANARY not in done.stdout + done.stderr
-    return done.stdout
-
-
-def sql(machine: Machine, statement: str) -> str:
-    """Return what the database says, unaligned."""
-    return machine.run("runuser", "-u", "postgres", "--", "psql", "-XtAd", "vinops", "-c", statement).stdout.strip()
-
-
-def drop_in(machine: Machine, unit: str, text: str) -> None:
-    """Write a drop-in for this test."""
-    path = f"/etc/systemd/system/{unit}.d/99-test.conf"
-    machine.run("install", "-D", "-m", "644", "/dev/stdin", path, text=f"{text}\n")
-    machine.run("systemctl", "daemon-reload")
-
-
-def is_active(machine: Machine, unit: str) -> bool:
-    return machine.show(unit, "ActiveState")["ActiveState"] == "active"
+    start_feed(machine, rows=1500)
+    start_market(machine)
 
 
 def test_from_nothing_to_a_running_system(machine: Machine) -> None:
-    lines = "".join(f"{name}={value}\n" for name, value in (SECRETS | SETTINGS).items())
-    machine.run("install", "-m", "600", "/dev/stdin", "/root/secrets", text=lines)
-    said = deploy(machine, "--credentials", "/root/secrets")
+    said = deploy(machine, *write_secrets(machine, SECRETS | SETTINGS))
     assert "== done" in said
     machine.until(lambda: is_active(machine, WORKER), "worker 1 is ready")
     assert (
@@ -302,6 +262,37 @@ def test_upgrade_backs_up_stops_migrates_and_starts_again(machine: Machine) -> N
     assert machine.shell("ls -d /opt/vinops.old").strip() == "/opt/vinops.old"
 
 
+def test_rolled_back_it_is_as_before_the_upgrade(machine: Machine) -> None:
+    """As the runbook says it: the backup that the upgrade took, then the version before."""
+    (machine.disk / "checkout/sql/migrations/9999_test.sql").unlink()
+    machine.run("systemctl", "stop", "vinops-*", seconds=200)
+    restored = machine.run("vinops", "restore", "latest", "--yes")
+    assert "all checksums equal" in restored.stdout
+    said = deploy(machine, "--upgrade", "--no-backup")
+    assert "left out, as asked" in said
+    machine.until(lambda: is_active(machine, WORKER), "worker 1 is back")
+    assert sql(machine, "select to_regclass('upgraded') is null") == "t"
+    machine.run("systemctl", "start", "vinops-etl.service")
+    assert "roles of services have what they need" in machine.run("vinops", "doctor", check=False).stdout
+    assert int(sql(machine, "select count(*) from pg_database where datname like 'vinops_before_%'")) == 1
+
+
+def test_a_new_password_of_a_role(machine: Machine) -> None:
+    """As the runbook says it."""
+    before = machine.shell(f"cat /run/credentials/{WORKER}/DATABASE_URL")
+    machine.shell(
+        "rm -f /etc/vinops/credentials/DATABASE_URL.market /etc/vinops/credentials.encrypted/DATABASE_URL.market"
+    )
+    deploy(machine)
+    machine.run("systemctl", "restart", "vinops-worker@*")
+    machine.until(lambda: is_active(machine, WORKER), "worker 1 is back")
+    after = machine.shell(f"cat /run/credentials/{WORKER}/DATABASE_URL")
+    assert "vinops_market" in after
+    assert after != before
+    refused = machine.run("psql", "-Xd", before.strip(), "-c", "select 1", check=False)
+    assert "password authentication failed" in refused.stderr
+
+
 def test_uninstalled_it_leaves_the_data(machine: Machine) -> None:
     deploy(machine, "--uninstall")
     assert machine.run("systemctl", "list-units", "--all", "--no-legend", "vinops-*.service").stdout == ""
@@ -316,7 +307,7 @@ def test_without_a_database_server_it_brings_its_own() -> None:
     machine = Machine()
     try:
         machine.boot()
-        machine.shell("userdel vinops; rm -rf /opt/vinops* /etc/vinops /var/data /var/log/vinops", check=False)
+        forget_vinops(machine)
         said = deploy(machine, "--embedded")
         assert "== done" in said
         assert is_active(machine, "vinops-database.service")

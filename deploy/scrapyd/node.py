@@ -1,0 +1,42 @@
+"""A scrapyd node that tells systemd when it is up and that it moves (sd_notify(3)). `start` runs it, in the Python of
+the node, where vinops is not: what vinops has for this cannot be used.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from scrapyd.__main__ import main
+from twisted.internet import reactor
+from twisted.internet.task import LoopingCall
+
+
+def tell(address: str, message: str) -> None:
+    """Send a message; if nobody hears it, the node works on."""
+    target = "\0" + address[1:] if address.startswith("@") else address
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.setblocking(False)
+            line.sendto(message.encode(), target)
+    except OSError:
+        return
+
+
+def install() -> None:
+    """Say so when the port is open, and feed the watchdog from the loop that answers requests and starts jobs."""
+    # The node's own: its jobs inherit the environment, and are not to speak for it.
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    seconds = int(os.environ.pop("WATCHDOG_USEC", "0")) / 1e6
+    os.environ.pop("WATCHDOG_PID", None)
+    if not address:
+        return
+    reactor.callWhenRunning(tell, address, "READY=1")
+    reactor.addSystemEventTrigger("before", "shutdown", tell, address, "STOPPING=1")
+    if seconds:
+        reactor.callWhenRunning(LoopingCall(tell, address, "WATCHDOG=1").start, seconds / 3)
+
+
+if __name__ == "__main__":
+    install()
+    main()

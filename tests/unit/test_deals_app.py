@@ -1,0 +1,42 @@
+"""The Celery application: a worker that is told nothing does everything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from deals.app import QUEUES, configuration
+from vinops.config import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+from deals import tasks  # noqa: F401
+from deals.app import app
+app.loader.import_default_modules()
+print(*sorted(app.amqp.queues.consume_from))
+print(*sorted({task.queue for name, task in app.tasks.items() if name.startswith("deals.")}))
+print(*sorted({(queue.exchange.name, queue.exchange.type, queue.routing_key) == (queue.name, "direct", queue.name)
+               for queue in app.amqp.queues.values()}))
+"""
+
+
+def test_a_worker_without_arguments_serves_the_queue_of_every_task(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"VINOPS_DATA_DIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
+    )
+    served, used, straight = done.stdout.splitlines()
+    assert served.split() == sorted(QUEUES)
+    assert set(used.split()) == set(QUEUES)
+    assert straight == "True", "a message goes to its own queue alone"
+
+
+def test_the_queues_are_as_those_that_messages_wait_in_already(tmp_path: Path) -> None:
+    queues = configuration(Settings(data_dir=tmp_path))["task_queues"]
+    assert [queue.name for queue in queues] == list(QUEUES)
