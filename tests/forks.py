@@ -6,6 +6,7 @@ looks at command lines or reads along starts a crawl the ordinary way.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -45,7 +46,9 @@ def run(environment: dict[str, str], *arguments: str) -> Ended:
 def _server() -> subprocess.Popen[str]:
     """It ends with the tests: when its input ends."""
     command = [sys.executable, "-m", "tests.forks"]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.__exit__, None, None, None)
+    return server
 
 
 def crawl(job: dict[str, object]) -> None:

@@ -108,9 +108,9 @@ inner join
     pg_class
     on
         pg_namespace.oid = pg_class.relnamespace
-        and pg_class.relkind = any(case wanted.right_name when 'usage' then '{S}' else '{r, p, v}' end::"char" [])
+        and pg_class.relkind = any(case wanted.right_name when 'usage' then '{S}' else '{r, p, v}' end::"char"[])
         and (
             format('%s.%s', pg_namespace.nspname, pg_class.relname) = any(needed.relations)
             or pg_namespace.nspname || '.*' = any(needed.relations)
         )
-order by 1, 3, 2;
+order by role_name, relation_name, wanted.right_name;
