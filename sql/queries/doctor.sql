@@ -108,7 +108,7 @@ inner join
     pg_class
     on
         pg_namespace.oid = pg_class.relnamespace
-        and pg_class.relkind = any(case wanted.right_name when 'usage' then '{S}' else '{r, p, v}' end::"char"[])
+        and pg_class.relkind::text = any(case wanted.right_name when 'usage' then '{S}' else '{r, p, v}' end::text[])
         and (
             format('%s.%s', pg_namespace.nspname, pg_class.relname) = any(needed.relations)
             or pg_namespace.nspname || '.*' = any(needed.relations)
