@@ -91,6 +91,7 @@ with needed (role_names, relations, rights) as (
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),
     ('{vinops_retention}', '{raw.csv_files}', '{select, update}')
 )
+
 select distinct
     pg_roles.rolname::text as role_name,
     wanted.right_name,
