@@ -105,12 +105,13 @@ watchdog.install(app)
 
 @setup_logging.connect
 def _log_as_the_others(**_: object) -> None:
-    """One format, secrets masked, in celery_worker.log; Celery sets up nothing of its own then."""
-    logs.configure("celery_worker", config.load(), console=True)
+    """One format, secrets masked, in a log of its own each; Celery sets up nothing of its own then."""
+    logs.configure("celery_beat" if "beat" in sys.argv[1:] else "celery_worker", config.load(), console=True)
     for name in ("celery.worker.strategy", "celery.app.trace"):  # two lines for each sweep; the stages say what they do
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @beat_init.connect
 def _log_as_beat(**_: object) -> None:
+    """One within a worker (`--beat`) has a process and a log of its own, too."""
     logs.configure("celery_beat", config.load(), console=True)

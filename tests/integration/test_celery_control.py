@@ -3,7 +3,6 @@ on units. The scripts of bin/."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -18,10 +17,13 @@ import pytest
 
 from ops.celery_control import KINDS, UNITS
 from ops.processes import arguments, descendants, identify, pids
+from tests.deal_ads import insert_ads
 from tests.fleets import ROOT, install_units, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from psycopg import Connection
 
     from vinops.config import Settings
 
@@ -350,11 +352,9 @@ def test_there_is_nothing_to_clean_at_first(celery: Celery) -> None:
     assert celery.run("clean").stdout == "nothing to clean\n"
 
 
-def test_the_real_celery_comes_up_and_ends(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
-    try:
-        importlib.import_module("deals.tasks")
-    except ImportError as error:
-        pytest.skip(f"deals.tasks cannot be imported: {error}")
+def test_the_real_celery_comes_up_works_and_ends(
+    settings: Settings, database: Connection[Any], environment: dict[str, str], tmp_path: Path
+) -> None:
     settings.data_dir.mkdir()
     about = {**environment, "VINOPS_WORKERS_BACKEND": "processes"}
     celery = Celery(folder=tmp_path, environment=about, program=(sys.executable, "-m", "ops.cli"))
@@ -365,6 +365,12 @@ def test_the_real_celery_comes_up_and_ends(settings: Settings, environment: dict
         assert len(descendants(worker)) >= 4, "one worker with four processes"
         assert celery.run("start").returncode == 1
         assert not (tmp_path / "celerybeat.pid").exists()
+        ads = len(insert_ads(database, 30))
+        scored = "select count(distinct listing_id) from scores"
+        until(lambda: database.execute(scored).fetchone() == (ads,), "every ad is scored")
+        begins = {kind: (settings.log_dir / f"celery_{kind}.log").read_text().splitlines()[0] for kind in KINDS}
+        assert begins["beat"].endswith("beat: Starting...")
+        assert "beat" not in begins["worker"], "each writes its own log: a start waits for what stands there"
     finally:
         stopped = celery.run("stop", "--grace", "60")
     assert "killed" not in stopped.stdout
