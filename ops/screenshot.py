@@ -1,7 +1,8 @@
 """A picture of the monitor at work: `python -m ops.screenshot docs/monitor.svg`, which is what `make screenshot` runs.
 
 It makes a world of its own in a folder that goes when it ends: an embedded database, the stand-ins, a feed that was
-loaded, the workers at their steady pace. What is on the picture is what one sees.
+loaded, a market that was walked once and has moved on, the workers at their steady pace, Celery and its deals. What is
+on the picture is what one sees.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from ops import demo_market, demo_photos
+from ops import demo, demo_deals, demo_market, demo_photos
 from ops.monitor import REFRESH
 from ops.monitor_view import Monitor
 from vinops import config, database, embedded
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOTS: Final = 3000
+ADS: Final = 7600
 SECONDS: Final = 75.0
 WORKERS: Final = ("1", "2", "3", "4", "photos")
 PATIENCE: Final = 20
@@ -43,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long it is watched before (%(default)s)")
     parser.add_argument("--no-celery", action="store_true", help="leave the deals' processes out")
     options = parser.parse_args(arguments)
+    if away := [path.parent for path in options.files if not path.parent.is_dir()]:
+        parser.error(f"{away[0]} is no folder")
     sizes = [*(options.size or []), *[(100, 30)] * len(options.files)][: len(options.files)]
     with ExitStack() as cleanup:
         settings = world(cleanup, with_celery=not options.no_celery)
@@ -71,9 +76,12 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
     _run(environment, folder, "-m", "ops.cli", "migrate")
     photos, addresses = demo_photos.start(environment, folder, {})
     cleanup.callback(_end, photos)
-    market, market_addresses = demo_market.start(environment, folder, count=7600, now="2026-11-23T08:00:00Z", port=0)
+    hours_ago = f"{datetime.now(UTC) - demo.HOURS_LATER:%Y-%m-%dT%H:%M:%S+00:00}"
+    market, market_addresses = demo_market.start(environment, folder, count=ADS, now=hours_ago, port=0)
     cleanup.callback(_end, market)
-    if addresses is None or market_addresses is None:
+    telegram, telegram_addresses = demo_deals.start(environment, folder)
+    cleanup.callback(_end, telegram)
+    if addresses is None or market_addresses is None or telegram_addresses is None:
         raise SystemExit("a stand-in did not start: see its message above")
     feed = subprocess.Popen(
         [
@@ -89,12 +97,15 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
     environment |= {
         **demo_photos.settings_of(addresses, with_page=False),
         **demo_market.settings_of(market_addresses),
+        **demo_deals.settings_of(telegram_addresses),
         "COPART_CSV_URL": str(json.loads(cast("IO[str]", feed.stdout).readline())["url"]),
-        "VINOPS_PACE": "steady",
     }
     _run(environment, folder, "-m", "etl", "run")
     _advance(environment["COPART_CSV_URL"])
     _run(environment, folder, "-m", "etl", "run")
+    demo_market.crawl(environment, folder)
+    _advance(environment["MOBILE_BG_URL"])
+    environment["VINOPS_PACE"] = "steady"
     _run(environment, folder, "-m", "ops.cli", "workers", "start", *WORKERS)
     cleanup.callback(_run, environment, folder, "-m", "ops.cli", "workers", "stop", *WORKERS)
     if with_celery:
@@ -108,9 +119,9 @@ def _run(environment: dict[str, str], folder: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
 
 
-def _advance(feed: str) -> None:
-    """Let the market of the feed move on."""
-    parts = urlsplit(feed)
+def _advance(address: str) -> None:
+    """Let what a stand-in tells of move on."""
+    parts = urlsplit(address)
     asked = Request(f"{parts.scheme}://{parts.netloc}/control/advance", data=b"{}", method="POST")  # noqa: S310 # ours
     urlopen(asked, timeout=PATIENCE).close()  # noqa: S310 # a stand-in on loopback
 
