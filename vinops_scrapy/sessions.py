@@ -147,7 +147,7 @@ class Sessions:
             await asyncio.wait_for(self._stopped.wait(), self._seconds)
 
     async def _signed_in(self) -> _Context:
-        """Return the context of this session, in which a member is signed in. Raises LoginFailed."""
+        """Return the context of this session, in which a member is signed in. Raises LoginFailed, Stopped."""
         async with self._signing_in:
             number = self.number
             if self._context is None:
@@ -161,6 +161,7 @@ class Sessions:
     async def _sign_in(self) -> _Context:
         stats = self._crawler.stats
         for attempt in range(1, ATTEMPTS + 1):
+            self._go_on()
             context = self._new_context()
             try:
                 await self._login(context)
@@ -168,7 +169,9 @@ class Sessions:
                 stats.inc_value("session/login_failed")
                 log.warning("sign-in failed %s", pairs(context=context.name, reason=error.reason, attempt=attempt))
                 await self._end(context)
+                self._go_on()  # a page that is slow while the crawl ends says nothing of the account
                 if attempt == ATTEMPTS or error.reason not in AGAIN:
+                    self.stop()  # lots that wait for this login would try it again
                     raise
             except BaseException:
                 await self._end(context)
@@ -178,6 +181,11 @@ class Sessions:
                 log.info("signed in %s", pairs(context=context.name))
                 return context
         raise AssertionError("unreachable")
+
+    def _go_on(self) -> None:
+        """Raise Stopped if the crawl is about to end."""
+        if self._stopped.is_set() or not self._crawler.crawling:
+            raise Stopped("shutdown")
 
     def _new_context(self) -> _Context:
         """Return a context that no other had the name of. Raises Stopped if all proxies are dead."""
@@ -220,8 +228,7 @@ class Sessions:
         context.pages += 1
         try:
             request = await self._request(context, url, opened)
-            if self._stopped.is_set():
-                raise Stopped("shutdown")
+            self._go_on()
             response = await self._crawler.engine.download_async(request)
             if response.status == NOT_LET_IN:
                 raise PageFailed("no_connection")

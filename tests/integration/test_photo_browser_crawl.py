@@ -260,6 +260,29 @@ def test_told_to_stop_it_gives_its_lots_back_and_leaves_no_browser(crawls: Crawl
     wait_until(lambda: not [line for pid, line in command_lines().items() if pid in started and line])
 
 
+def test_told_to_stop_while_it_signs_in_it_does_not_try_again(crawls: Crawls, site: PhotoServer) -> None:
+    lots = add(crawls, True, True, True)
+    site.fault("tarpit", host="site", every=0.2, seconds=60)
+    process = crawls.start("-s", "VINOPS_LOTS_AT_ONCE=3")
+    wait_until(lambda: any(each.kind == "login" for each in site.requests))
+    process.send_signal(signal.SIGTERM)
+    crawled = crawls.finish(process)
+    assert (crawled.exit_code, crawled.reason) == (0, "shutdown"), crawled.log
+    assert len([each for each in site.requests if each.kind == "login"]) == 1
+    assert crawls.rows("select kind from ops.alerts") == [], "nothing is wrong with the account"
+    assert no_leases(crawls)
+    assert crawls.states() == dict.fromkeys(lots, "missing"), "no lot is to blame"
+
+
+def test_a_login_that_fails_is_not_tried_by_every_lot_that_waits_for_it(crawls: Crawls, site: PhotoServer) -> None:
+    add(crawls, True, True, True)
+    site.fault("login_broken", host="site")
+    crawled = crawls.run("-s", "VINOPS_LOTS_AT_ONCE=3")
+    assert (crawled.exit_code, crawled.reason) == (1, "login_failed"), crawled.log
+    assert site.site.attempts == 2
+    assert no_leases(crawls)
+
+
 def test_a_lot_page_that_is_not_there_or_out_of_order_costs_its_lot_alone(crawls: Crawls) -> None:
     gone, broken, well = add(crawls, True, True, True)
     crawls.server.fault("gone_404", host="site", lots=[gone])
