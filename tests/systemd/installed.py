@@ -49,9 +49,9 @@ def start_feed(machine: Machine, *, rows: int, photo_url: str = "") -> None:
     start_standin(machine, "feed", "-m", "standin.feed", "serve", *arguments)
 
 
-def start_market(machine: Machine) -> None:
+def start_market(machine: Machine, *, ads: int = 120) -> None:
     """Start the site of the ads."""
-    start_standin(machine, "market", "-m", "standin.market", "serve", "--port", "8802", "--ads", "120")
+    start_standin(machine, "market", "-m", "standin.market", "serve", "--port", "8802", "--ads", str(ads))
 
 
 def write_secrets(machine: Machine, lines: dict[str, str]) -> tuple[str, str]:
