@@ -29,7 +29,7 @@ if ! has_address "$database"; then
 fi
 # Units are started and stopped by root.
 user=vinops
-[ "$1" != workers ] || user=root
+case "$1" in workers | celery) user=root ;; esac
 
 properties=(--property=WorkingDirectory=/var/data/vinops --property=EnvironmentFile=-/etc/vinops/vinops.env
     --property=UMask=0077 --property=LimitCORE=0 --setenv=HOME=/var/data/vinops
