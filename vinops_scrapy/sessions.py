@@ -171,7 +171,6 @@ class Sessions:
                 await self._end(context)
                 self._go_on()  # a page that is slow while the crawl ends says nothing of the account
                 if attempt == ATTEMPTS or error.reason not in AGAIN:
-                    self.stop()  # lots that wait for this login would try it again
                     raise
             except BaseException:
                 await self._end(context)

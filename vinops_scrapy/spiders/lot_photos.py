@@ -295,6 +295,7 @@ class LotPhotos(scrapy.Spider):
             listing = copart.lot_page(html)
         except LoginFailed as error:
             log.error("Login failed %s", pairs(reason=error.reason))  # a traceback would say no more
+            self.sessions.stop()  # lots that wait for this login would try it again
             await alerting.end(self.crawler, "login_failed", netloc(self.config.copart_site_url), str(error))
             return
         except Stopped:
