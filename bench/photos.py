@@ -50,7 +50,7 @@ class Size:
     steps: int
 
 
-FULL = Size(lots=300, paced_lots=50, long_lots=500, steps=1000)
+FULL = Size(lots=500, paced_lots=50, long_lots=500, steps=1000)
 QUICK = Size(lots=40, paced_lots=10, long_lots=200, steps=100)
 
 

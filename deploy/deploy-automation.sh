@@ -57,7 +57,7 @@ interpreter=${PYTHON:-/usr/bin/python3}
 # A machine that was made a node stays one with every later run, until it is uninstalled.
 [ -z "$node" ] || [ -x "$vinops" ] || only_node=yes
 [ ! -e "$etc/.node" ] || only_node=yes
-[ ! -e "$units/multi-user.target.wants/vinops-scrapyd.service" ] || node=yes
+[ ! -e "$node_venv" ] || node=yes
 node=${only_node:-$node}
 
 packages=(python3 python3-venv ca-certificates dbus chromium logrotate)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("backup")
 
+LEAVING = 10.0  # seconds; an alert of a unit that has just been stopped is connected for one or two
+
 
 def into_scratch(
     admin: Connection[Any], address: str, dumped: Path, kept: Backup, say: Say, stack: ExitStack
@@ -72,7 +74,7 @@ def into_new(
     if is_there and not replace:
         raise BackupError(f"there is a database {name} already: name another one, or an empty one")
     if is_there:
-        _refuse_users(admin, name)
+        _refuse_users(admin, name, patience=LEAVING)
         if admin.info.dbname == name:
             raise BackupError("a database cannot be renamed from within: this role needs to reach `postgres` as well")
     with ExitStack() as stack:
@@ -120,9 +122,13 @@ def _has(admin: Connection[Any], name: str) -> bool:
     return bool(row and row[0])
 
 
-def _refuse_users(admin: Connection[Any], name: str) -> None:
-    users = [str(row[0]) for row in admin.execute(queries("backup")["connected"], {"database": name}).fetchall()]
-    if users:
+def _refuse_users(admin: Connection[Any], name: str, *, patience: float = 0) -> None:
+    """Raise BackupError if somebody is connected, and still is after so many seconds."""
+    until = time.monotonic() + patience
+    while users := [str(row[0]) for row in admin.execute(queries("backup")["connected"], {"database": name})]:
+        if time.monotonic() < until:
+            time.sleep(0.2)
+            continue
         raise BackupError(
             f"{name} is in use ({', '.join(sorted(set(users)))}): stop the workers, Celery and the supervisor first "
             "(`vinops workers stop`, `vinops celery stop`), and try again"

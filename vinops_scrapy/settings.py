@@ -32,6 +32,7 @@ ADDONS = {"vinops_scrapy.pace.PaceAddon": 0}
 
 LOG_LEVEL = _settings.log_level
 LOG_ENABLED = False  # vinops.logs writes them: one format, secrets masked
+ASYNCIO_EVENT_LOOP = "uvloop.Loop"  # 0.2 ms of processor a photo less than asyncio's own (bench/README.md)
 TELNETCONSOLE_ENABLED = False  # both would open a port
 REMOTE_CONTROL_ENABLED = False
 

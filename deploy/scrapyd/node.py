@@ -1,5 +1,5 @@
-"""A scrapyd node that tells systemd when it is up and that it moves (sd_notify(3)). `start` runs it, in the Python of
-the node, where vinops is not: what vinops has for this cannot be used.
+"""A scrapyd node that tells systemd when it is up and that it moves (sd_notify(3)), and that ends after its jobs.
+`start` runs it, in the Python of the node, where vinops is not: what vinops has for this cannot be used.
 """
 
 from __future__ import annotations
@@ -7,8 +7,10 @@ from __future__ import annotations
 import os
 import socket
 
+from scrapyd import launcher
 from scrapyd.__main__ import main
 from twisted.internet import reactor
+from twisted.internet.defer import DeferredList
 from twisted.internet.task import LoopingCall
 
 
@@ -23,6 +25,17 @@ def tell(address: str, message: str) -> None:
         return
 
 
+class Launcher(launcher.Launcher):
+    """Told to stop, it waits for its jobs. systemd tells them together with the node, and when the node has ended it
+    tells what is left of the unit once more: to Scrapy a second SIGTERM means at once, with the leases not given back.
+    """
+
+    def stopService(self) -> DeferredList:  # noqa: N802 # as Twisted calls it
+        """Return what comes when the last job has ended."""
+        super().stopService()
+        return DeferredList([process.deferred for process in self.processes.values()])
+
+
 def install() -> None:
     """Say so when the port is open, and feed the watchdog from the loop that answers requests and starts jobs."""
     # The node's own: its jobs inherit the environment, and are not to speak for it.
@@ -31,6 +44,7 @@ def install() -> None:
     os.environ.pop("WATCHDOG_PID", None)
     if not address:
         return
+    launcher.Launcher = Launcher  # what scrapyd takes unless its configuration names another
     reactor.callWhenRunning(tell, address, "READY=1")
     reactor.addSystemEventTrigger("before", "shutdown", tell, address, "STOPPING=1")
     if seconds:

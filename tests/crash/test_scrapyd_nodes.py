@@ -17,9 +17,11 @@ import pytest
 
 from ops import egg
 from standin.photo_server import PhotoServer
+from tests import reservations
 from tests.photo_crawls import Crawls, Database
 from tests.scrapyd_nodes import Nodes, plain_environment
 from vinops import politeness
+from vinops_scrapy.middlewares import SPARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,18 +51,7 @@ def photos() -> Iterator[PhotoServer]:
 @pytest.fixture
 def crawls(settings: Settings, database: Database, photos: PhotoServer) -> Iterator[Crawls]:
     """The lots and what came of them."""
-    database.execute(
-        """
-        create table reservations (host text, next_at timestamptz);
-        create function note_reservation() returns trigger language plpgsql as $$
-        begin
-            insert into reservations values (new.host, new.next_at);
-            return null;
-        end $$;
-        create trigger note_reservation after insert or update of next_at on ops.host_budgets
-        for each row execute function note_reservation()
-        """
-    )
+    reservations.note(database)
     yield Crawls(settings=settings, database=database, server=photos, more={"VINOPS_PHOTO_LEASE": LEASE})
     shutil.rmtree(settings.data_dir, ignore_errors=True)
 
@@ -121,11 +112,10 @@ def assert_one_budget(crawls: Crawls) -> None:
     pace = politeness.pace("steady", speed=SPEED)
     api, cdn = crawls.server.image_hosts.split(",")
     for host, gap, kind in ((api, pace.page_gap, "list"), (cdn, pace.image_gap, "photo")):
-        rows = crawls.rows("select next_at from reservations where host = %s order by 1", host)
-        places = [at.timestamp() for (at,) in rows]
+        starts = reservations.places(crawls.rows, host, gap * (1 + SPARE))
         asked = sum(request.kind == kind for request in crawls.server.requests)
-        assert len(places) >= asked, f"{host}: a request without its place in the budget"
-        assert min(later - sooner for sooner, later in pairwise(places)) > gap - 1e-5, host
+        assert len(starts) >= asked, f"{host}: a request without its place in the budget"
+        assert min(later - sooner for sooner, later in pairwise(starts)) > gap * (1 + SPARE) - 1e-5, host
 
 
 @pytest.mark.timeout(900)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photo_server import PhotoServer
+from tests import reservations
 from tests.photo_crawls import Crawled, Crawls, Database
 from vinops import politeness
 from vinops_scrapy.middlewares import SPARE
@@ -18,7 +19,6 @@ from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from vinops.config import Settings
 
@@ -75,19 +75,7 @@ def test_three_crawls_at_once_do_each_lot_once(crawls: Crawls) -> None:
 
 
 def test_three_crawls_at_once_share_one_budget(crawls: Crawls) -> None:
-    crawls.database.execute(
-        """
-        create table reservations (host text, next_at timestamptz, places integer);
-        create function note_reservation() returns trigger language plpgsql as $$
-        begin
-            insert into reservations
-            values (new.host, new.next_at, new.requests - case when tg_op = 'UPDATE' then old.requests else 0 end);
-            return null;
-        end $$;
-        create trigger note_reservation after insert or update of next_at on ops.host_budgets
-        for each row execute function note_reservation()
-        """
-    )
+    reservations.note(crawls.database)
     lots = crawls.add_lots(PACED_LOTS)
     wall = time.time() - time.monotonic()
     ends = run_at_once(crawls, "-s", "VINOPS_PACE=careful", "-s", f"VINOPS_CLOCK_SPEED={SPEED}")
@@ -104,16 +92,8 @@ def test_three_crawls_at_once_share_one_budget(crawls: Crawls) -> None:
         (api, pace.page_gap, arrivals["list"]),
         (cdn, pace.image_gap, arrivals["photo"]),
     ):
-        starts = reserved(crawls, host, gap * (1 + SPARE))
+        starts = reservations.places(crawls.rows, host, gap * (1 + SPARE))
         assert len(starts) == len(arrived), "a request without its place in the budget"
         assert min(later - sooner for sooner, later in pairwise(starts)) > gap * (1 + SPARE) - 1e-5, host
         # On a busy machine requests come late and bunched up; that the nth is never early holds on any.
         assert all(at > start - PAST for start, at in zip(starts, arrived, strict=True)), host
-
-
-def reserved(crawls: Crawls, host: str, gap: float) -> list[float]:
-    """When the places of a host begin: a statement reserves one or more, a gap apart, the last a gap before next_at."""
-    statements: list[tuple[datetime, int]] = crawls.rows(
-        "select next_at, places from reservations where host = %s order by 1", host
-    )
-    return [at.timestamp() - gap * left for at, places in statements for left in range(places, 0, -1)]

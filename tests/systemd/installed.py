@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.systemd.boot import Machine
+import pytest
 
+from tests.systemd import boot
+from tests.systemd.boot import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MISSING = boot.missing()
+MARKS = [
+    pytest.mark.machines,
+    pytest.mark.skipif(MISSING is not None, reason=f"no machine can be booted here: {MISSING}"),
+    pytest.mark.timeout(900),
+]
 CHECKOUT = "/usr/src/vinops"
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
 SCRIPT = f"{CHECKOUT}/deploy/deploy-automation.sh"
@@ -25,6 +37,19 @@ SETTINGS = {
     "VINOPS_PACE": "none",
     "VINOPS_CYCLE_PAUSE": "1",
 }
+
+
+@contextmanager
+def booted(prepare: Callable[[Machine], None] = lambda _: None) -> Iterator[Machine]:
+    """Boot a machine that never had vinops, after what is to be prepared on its disk."""
+    machine = Machine()
+    try:
+        prepare(machine)
+        machine.boot()
+        forget_vinops(machine)
+        yield machine
+    finally:
+        machine.close()
 
 
 def forget_vinops(machine: Machine) -> None:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.systemd import boot, wheels
+from tests.systemd import wheels
 from tests.systemd.boot import Done, Machine
 from tests.systemd.installed import (
     CANARY,
     CHECKOUT,
+    MARKS,
     PYTHON,
     SECRETS,
     SETTINGS,
+    booted,
     drop_in,
-    forget_vinops,
     is_active,
     journal,
     sql,
@@ -34,12 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MISSING = boot.missing()
-pytestmark = [
-    pytest.mark.machines,
-    pytest.mark.skipif(MISSING is not None, reason=f"no machine can be booted here: {MISSING}"),
-    pytest.mark.timeout(900),
-]
+pytestmark = MARKS
 
 CELERY, BEAT = "vinops-celery.service", "vinops-celery-beat.service"
 PHOTOS = "vinops-photo-scraper.service"
@@ -67,11 +63,7 @@ REQUEUE = (
 @pytest.fixture(scope="module")
 def machine(wheelhouse: Path) -> Iterator[Machine]:
     """A machine with vinops, and the outside world on its loopback."""
-    machine = Machine()
-    try:
-        wheels.put_into(machine, wheelhouse)
-        machine.boot()
-        forget_vinops(machine)
+    with booted(lambda machine: wheels.put_into(machine, wheelhouse)) as machine:
         start_feed(machine, rows=LOTS, photo_url="http://127.0.0.1:8805")
         start_market(machine)
         start_standin(machine, "store", "-m", "moto.server", "-H", "127.0.0.1", "-p", "8804")
@@ -94,8 +86,6 @@ def machine(wheelhouse: Path) -> Iterator[Machine]:
         machine.until(lambda: make_bucket(machine), "the store answers")
         wheels.install(machine, *write_secrets(machine, SECRETS | SETTINGS | STORE | SITE))
         yield machine
-    finally:
-        machine.close()
 
 
 def of_store(machine: Machine, expression: str) -> Done:

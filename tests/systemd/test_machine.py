@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.systemd import boot
 from tests.systemd.boot import Machine
 from tests.systemd.installed import (
     CANARY,
+    MARKS,
     SCRIPT,
     SECRETS,
     SETTINGS,
     VENV,
+    booted,
     deploy,
     drop_in,
-    forget_vinops,
     is_active,
     sql,
     start_feed,
@@ -33,11 +33,7 @@ from tests.systemd.installed import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MISSING = boot.missing()
-pytestmark = [
-    pytest.mark.machines,
-    pytest.mark.skipif(MISSING is not None, reason=f"no machine can be booted here: {MISSING}"),
-]
+pytestmark = MARKS
 
 WORKER = "vinops-worker@1.service"
 
@@ -45,14 +41,9 @@ WORKER = "vinops-worker@1.service"
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     """A machine without vinops, with the outside world as stand-ins on its loopback."""
-    machine = Machine()
-    try:
-        machine.boot()
-        forget_vinops(machine)
+    with booted() as machine:
         open_the_world(machine)
         yield machine
-    finally:
-        machine.close()
 
 
 def open_the_world(machine: Machine) -> None:
@@ -304,10 +295,7 @@ def test_uninstalled_it_leaves_the_data(machine: Machine) -> None:
 
 
 def test_without_a_database_server_it_brings_its_own() -> None:
-    machine = Machine()
-    try:
-        machine.boot()
-        forget_vinops(machine)
+    with booted() as machine:
         said = deploy(machine, "--embedded")
         assert "== done" in said
         assert is_active(machine, "vinops-database.service")
@@ -315,5 +303,3 @@ def test_without_a_database_server_it_brings_its_own() -> None:
         machine.run("systemctl", "start", "vinops-retention.service", "vinops-backup.service")
         assert machine.shell("ls /var/data/vinops/backups/*.dump | wc -l").strip() == "1"
         assert "postgresql" not in machine.shell("systemctl list-units --no-legend --state=running 'postgresql*'")
-    finally:
-        machine.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -19,26 +18,6 @@ if TYPE_CHECKING:
     from vinops_scrapy.work import Work
 
 log = logging.getLogger("photos")
-
-
-class Reuse:
-    """Before the store: a photo whose content is stored under this vehicle already takes over its key."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        """Ask the spider's work, which is made when the spider is."""
-        self._crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the pipeline for a crawl."""
-        return cls(crawler)
-
-    def process_item(self, item: object) -> object:
-        """Return the photo, with the storage key of its like if there is one."""
-        if isinstance(item, Photo) and (entry := _work(self._crawler).open.get(item.lot.id)):
-            key = entry.known.keys.get(item.content_hash)
-            return replace(item, storage_key=key) if key else item
-        return item
 
 
 class Record:
@@ -57,7 +36,7 @@ class Record:
 
     async def process_item(self, item: object) -> object:
         """Return the item; if it was the last of its lot the lot is settled by then."""
-        work = _work(self._crawler)
+        work = work_of(self._crawler)
         if isinstance(item, Photo):
             await work.stored(item)
         elif isinstance(item, PhotoFailure):
@@ -69,20 +48,21 @@ class Record:
     async def close_spider(self) -> None:
         """Give the leases of unfinished lots back. Without a database they run out by themselves."""
         try:
-            await _work(self._crawler).give_back()
+            await work_of(self._crawler).give_back()
         except (psycopg.Error, DatabaseError) as error:
             log.warning("leases cannot be given back: they run out %s", pairs(error=" ".join(str(error).split())))
 
     async def _dropped(self, item: object, exception: Exception) -> None:
         if isinstance(item, Photo):
-            await _work(self._crawler).failed(item.lot, str(getattr(exception, "reason", "dropped")))
+            await work_of(self._crawler).failed(item.lot, str(getattr(exception, "reason", "dropped")))
 
     async def _broken(self, item: object) -> None:
         if isinstance(item, Photo):
-            await _work(self._crawler).failed(item.lot, "fault")
+            await work_of(self._crawler).failed(item.lot, "fault")
 
 
-def _work(crawler: Crawler) -> Work:
+def work_of(crawler: Crawler) -> Work:
+    """Return the work of the crawl's spider, which is made when the spider is."""
     spider: Any = crawler.spider
     work: Work = spider.work
     return work

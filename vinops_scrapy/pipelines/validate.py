@@ -9,16 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
 
 from PIL import Image, UnidentifiedImageError
 from scrapy.exceptions import DropItem
 
 from vinops_scrapy.items import Photo
-from vinops_scrapy.threads import threads
-
-if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
 
 CONTENT_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 MOST_PIXELS = 50_000_000
@@ -32,23 +27,6 @@ class Rejected(DropItem):
         """Say what was seen."""
         super().__init__(f"{reason}: {detail}", log_level="WARNING")
         self.reason = reason
-
-
-class Validate:
-    """Decodes each photo in a thread and fills in what it is."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        """Use the threads of the crawl."""
-        self._threads = threads(crawler)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the pipeline for a crawl."""
-        return cls(crawler)
-
-    async def process_item(self, item: object) -> object:
-        """Return the photo with its hash, type and size. Raises Rejected."""
-        return await self._threads.run(validated, item) if isinstance(item, Photo) else item
 
 
 def validated(photo: Photo) -> Photo:
@@ -66,6 +44,7 @@ def validated(photo: Photo) -> Photo:
                 raise Rejected("too_small", f"{width} by {height} pixels")
             if photo.content_type.startswith("image/") and photo.content_type != content_type:
                 raise Rejected("mislabelled", f"{content_type} sent as {photo.content_type}")
+            picture.decodermaxblock = len(body)  # in one go: every block more asks for Python's lock again
             picture.draft(None, (width // 8, height // 8))
             picture.load()
     except UnidentifiedImageError:

@@ -66,10 +66,8 @@ class LotPhotos(scrapy.Spider):
     site = "copart"
     custom_settings = {  # noqa: RUF012 # as Scrapy has it
         "ITEM_PIPELINES": {
-            "vinops_scrapy.pipelines.validate.Validate": 100,
-            "vinops_scrapy.pipelines.record.Reuse": 200,  # needs the hash; spares the store
-            "vinops_scrapy.pipelines.photo_store.PhotoStore": 300,
-            "vinops_scrapy.pipelines.record.Record": 400,  # after it is stored
+            "vinops_scrapy.pipelines.photo_store.PhotoStore": 100,  # validates first
+            "vinops_scrapy.pipelines.record.Record": 200,  # after it is stored
         }
     }
     unit = "lot"
