@@ -7,19 +7,14 @@ counts here: not in the environment, not in `.env`, not as a systemd credential.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import textwrap
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -28,20 +23,18 @@ import typer
 
 from ops import demo_deals, demo_market, demo_photos
 from ops.cli import Format, run_sql
+from ops.demo_folder import FOLDER, held, migrations, note, signals
+from ops.demo_text import say, title, typed
+from ops.demo_world import MORE_ADS, MORE_LOTS, DemoFailed, advance, ask, control, end, feed, move
 from vinops import config, database, embedded
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+    pass
 
-FOLDER = Path("var/demo")
 LOTS = 150_000
 BROKEN_ROWS = 3
-WIDTH = 80
-NOTE = "demo.json"
 HOURS_LATER = timedelta(hours=6)  # by so much the market moves on
-PATIENCE = 10  # seconds for a process to end, or for another user of the demo's database to leave
 
 ONE_LOT = (
     "SELECT lot_external_id AS lot, event, old_value, new_value "
@@ -80,10 +73,6 @@ OPERATORS = (
     ),
 )
 """The operators' queries: why, what, and whether a row is too wide for a line."""
-
-
-class DemoFailed(Exception):  # noqa: N818 # as FetchFailed: how a piece of work ended
-    """The demo cannot go on. The message says why and what mends it."""
 
 
 WITHOUT_PHOTOS = (
@@ -152,7 +141,7 @@ def run(lots: int = LOTS, *, fresh: bool = False) -> int:
     a moment later. Killed by SIGKILL it leaves the stand-in running.
     """
     try:
-        with _signals(), ExitStack() as cleanup:
+        with signals(), ExitStack() as cleanup:
             Demo(FOLDER, lots, cleanup, fresh=fresh).run()
     except DemoFailed as failure:
         typer.echo(f"vinops demo: {redact(str(failure))}", err=True)
@@ -189,7 +178,8 @@ class Demo:
         self._start_feed()
         if self._earlier:
             sha256 = str(self._earlier["sha256"])
-            self._control("POST", "advance", {})  # as far as the earlier demo came
+            advance(self._feed)
+            move(self._feed, MORE_LOTS, self._earlier["served"])  # as far as the earlier demo came
             self._title("The feed: nothing new costs one request")
             self._etl_run()
         else:
@@ -207,76 +197,62 @@ class Demo:
         self._where(time.monotonic() - began)
 
     def _begin(self) -> None:
-        _say("vinops demo: feed, photos, market and deals, end to end, on this machine.")
-        _say(
+        say("vinops demo: feed, photos, market and deals, end to end, on this machine.")
+        say(
             f"Everything it makes lies in {self._folder}. No setting of yours is read here, neither from the "
             "environment nor from .env: not even DATABASE_URL."
         )
         self._title("A database")
         began = time.monotonic()
-        wanted = {"lots": self._lots, "migrations": sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))}
-        self._earlier = self._cleanup.enter_context(_held(self._folder, self._settings, {} if self._fresh else wanted))
+        wanted = {"lots": self._lots, "migrations": migrations()}
+        self._earlier = self._cleanup.enter_context(held(self._folder, self._settings, {} if self._fresh else wanted))
         self._cleanup.callback(embedded.release, self._settings.data_dir)
-        _command("vinops migrate")
+        typed("vinops migrate")
         applied = database.migrate(self._settings)
         seconds = time.monotonic() - began
         if self._earlier:
-            _say(
+            say(
                 f"The embedded PostgreSQL {embedded.MAJOR} of an earlier demo in {self._folder}/postgres, started in "
                 f"{seconds:.1f} s. It knows the feed and the photos: see what is not done twice. To begin anew, add "
                 "--fresh."
             )
         else:
-            _say(
+            say(
                 f"An embedded PostgreSQL {embedded.MAJOR} in {self._folder}/postgres, made and started, and "
                 f"{len(applied)} migrations applied, in {seconds:.1f} s."
             )
 
     def _start_feed(self) -> None:
         self._title("A feed")
-        _say(
+        say(
             f"A stand-in for the member feed, on this machine only: {self._lots:,} lots, written from a seed. "
             f"{BROKEN_ROWS} rows of its first file end too early, as they do in real ones."
         )
         process, photos = demo_photos.start(self._environment, self._folder, self._earlier.get("ports", {}))
-        self._cleanup.callback(_end, process)
+        self._cleanup.callback(end, process)
         if photos is None:
             raise DemoFailed("the stand-in of the photos did not start: see its message above, or try --fresh")
         self._photos = photos
-        _command("python -m standin.feed serve", rows=self._lots)
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "standin.feed", "serve", "--rows", str(self._lots)),
-                *("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"]),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=self._folder,
-            env=self._environment,
-        )
-        self._cleanup.callback(_end, process)
-        line = cast("IO[str]", process.stdout).readline()
-        if not line:
-            raise DemoFailed("the stand-in did not start: see its message above")
-        self._feed = str(json.loads(line)["url"])
+        typed("python -m standin.feed serve", rows=self._lots)
+        self._feed = feed(self._environment, self._folder, lots=self._lots, photos=photos, cleanup=self._cleanup)
         self._environment["COPART_CSV_URL"] = self._feed
-        _say(redact(self._feed))
+        say(redact(self._feed))
 
     def _first_file(self) -> str:
         """Load the first file and return the sha256 of what the stand-in served."""
-        self._control("POST", "fault", {"name": "too_few_fields", "options": {"count": BROKEN_ROWS}})
-        served = self._ask("GET", self._feed)
+        control(self._feed, "POST", "fault", {"name": "too_few_fields", "options": {"count": BROKEN_ROWS}})
+        served = ask("GET", self._feed)
         self._title("The first file: every lot is new, each broken row costs one row")
         self._etl_run()
         return hashlib.sha256(served).hexdigest()
 
     def _next_file(self) -> None:
         self._title("A quarter of an hour later: only what changed is read and sent")
-        _command("curl -X POST", f"{self._base}/control/advance")
-        self._control("DELETE", "fault")
-        moved = self._control("POST", "advance", {})
+        typed("curl -X POST", f"{self._base}/control/advance")
+        control(self._feed, "DELETE", "fault")
+        moved = advance(self._feed)
         told = ", ".join(f"{moved[name]:,} lots {name}" for name in ("changed", "new", "gone"))
-        _say(f"The market moved on: {told}. The {BROKEN_ROWS} broken rows are whole now: their lots are new as well.")
+        say(f"The market moved on: {told}. The {BROKEN_ROWS} broken rows are whole now: their lots are new as well.")
         self._etl_run()
 
     def _same_file(self) -> None:
@@ -285,7 +261,7 @@ class Demo:
 
     def _title(self, text: str) -> None:
         self._sections += 1
-        _title(f"{self._sections}. {text}")
+        title(f"{self._sections}. {text}")
 
     def _ask_operators(self, title: str, queries: tuple[tuple[str, str, bool], ...]) -> None:
         self._title(title)
@@ -293,8 +269,8 @@ class Demo:
             if number:
                 typer.echo()
             if question:
-                _say(question)
-            _command(f"vinops sql{' -x' if is_wide else ''}", statement)
+                say(question)
+            typed(f"vinops sql{' -x' if is_wide else ''}", statement)
             run_sql(self._settings, statement, Format.EXPANDED if is_wide else Format.TABLE, write=False)
 
     def _photograph(self) -> None:
@@ -302,27 +278,27 @@ class Demo:
         with_page = demo_photos.has_browser()
         with database.connect(self._settings, application="vinops demo") as connection:
             listed, on_page = demo_photos.lots(connection, with_page=with_page)
-        _say(
+        say(
             f"The {len(listed)} lots that are sold first. The feed names for each an address that lists all its "
             f"photos. After {demo_photos.SESSION_LOTS} lots a session ends and the next begins."
         )
         if on_page:
-            _say(f"The list of lot {on_page} is empty, as some are: its page is read in Chromium, logged in.")
+            say(f"The list of lot {on_page} is empty, as some are: its page is read in Chromium, logged in.")
         elif not with_page:
-            _say("No Chromium is installed (apt-get install chromium): no lot is looked at in the browser.")
+            say("No Chromium is installed (apt-get install chromium): no lot is looked at in the browser.")
         numbers = [*listed, *([on_page] if on_page else [])]
         self._environment |= demo_photos.settings_of(self._photos, with_page=on_page is not None)
-        _command(f"scrapy crawl lot_photos -a lot={numbers[0]},…")
+        typed(f"scrapy crawl lot_photos -a lot={numbers[0]},…")
         crawled = demo_photos.crawl(self._environment, self._folder, numbers)
         scraped = crawled.told("Scraped: lot")
         for line in [*scraped[:3], *crawled.told(" session "), *scraped[-2:]]:
-            _say(line, indent="    ")
+            say(line, indent="    ")
         if crawled.exit_code or len(scraped) < len(numbers):
             raise DemoFailed(
                 f"`scrapy crawl lot_photos` ended with {crawled.exit_code}: read {self._folder}/logs/photo-scraper.log"
             )
         new = sum(int(line.partition("new=")[2].split()[0]) for line in scraped)
-        _say(
+        say(
             f"{len(scraped)} lots, {new} photos fetched."
             + ("" if new else " All were here already: none was asked for.")
         )
@@ -341,18 +317,19 @@ class Demo:
             now=self._market_now,
             port=self._earlier.get("market_port", 0),
         )
-        self._cleanup.callback(_end, process)
+        self._cleanup.callback(end, process)
         if found is None:
             raise DemoFailed("the stand-in of the market did not start: see its message above, or try --fresh")
         self._market = found
         self._environment |= demo_market.settings_of(found)
-        _say(
+        say(
             f"A stand-in for mobile.bg, on this machine only: {count:,} ads of twenty makes, twenty on a page. Two of "
             "four workers walk the lists of their makes, at once."
         )
         if not self._earlier:
             self._walk_the_market()
-        moved = json.loads(self._ask("POST", f"{found['url']}/control/advance", {}))
+        moved = advance(found["url"])
+        move(found["url"], MORE_ADS, self._earlier.get("served", 0))
         told = ", ".join(f"{len(moved[name]):,} {name}" for name in ("new", "changed", "gone"))
         if self._earlier:
             typer.echo("It stands where the earlier demo left it.")
@@ -362,48 +339,48 @@ class Demo:
 
     def _walk_the_market(self) -> None:
         commands = " & ".join(f"scrapy crawl mobile_bg -a worker={worker}" for worker in demo_market.WORKERS)
-        _command(commands)
+        typed(commands)
         ends = demo_market.crawl(self._environment, self._folder)
         for worker, crawled in zip(demo_market.WORKERS, ends, strict=True):
             lines = crawled.told("Scraped: ", " walked ")
             if crawled.exit_code or not lines:
                 raise DemoFailed(f"worker {worker} ended with {crawled.exit_code}: read {self._folder}/logs")
             for line in [*lines[:2], *crawled.told(" walked ")]:
-                _say(line, indent="    ")
+                say(line, indent="    ")
 
     def _find_deals(self) -> None:
         self._title("The deals: what is each ad worth, and which of them is worth telling?")
         process, found = demo_deals.start(self._environment, self._folder)
-        self._cleanup.callback(_end, process)
+        self._cleanup.callback(end, process)
         if found is None:
             raise DemoFailed("the stand-in of Telegram did not start: see its message above, or try --fresh")
         self._environment |= demo_deals.settings_of(found)
-        _say("A stand-in for Telegram, on this machine only, and the ads above through all stages.")
+        say("A stand-in for Telegram, on this machine only, and the ads above through all stages.")
         self._deals("run")
         if self._earlier:
-            _say("The channel of the earlier demo has its messages: none is posted twice.")
+            say("The channel of the earlier demo has its messages: none is posted twice.")
         else:
             self._show_messages(found["url"])
         self._deals("top")
 
     def _show_messages(self, telegram: str) -> None:
-        messages = json.loads(self._ask("GET", f"{telegram}/control/messages"))
-        ads = json.loads(self._ask("GET", f"{self._market['url']}/control/ads"))
+        messages = json.loads(ask("GET", f"{telegram}/control/messages"))
+        ads = json.loads(ask("GET", f"{self._market['url']}/control/ads"))
         judged = demo_deals.judged([_ad_id(message["buttons"][0][1]) for message in messages], ads)
-        _say(
+        say(
             f"The channel has {len(messages)} messages. The stand-in planted bargains and traps among its ads: "
             f"{judged['bargains']} of these are bargains, {judged['traps']} are traps. The best of them:"
         )
         for line in messages[0]["text"].splitlines() if messages else ():
-            _say(f"    | {line}", indent="    | ")
+            say(f"    | {line}", indent="    | ")
 
     def _deals(self, *arguments: str) -> None:
         """Run `vinops deals …` and show what it prints. Raises DemoFailed unless it exits with 0."""
-        _command(f"vinops deals {' '.join(arguments)}")
+        typed(f"vinops deals {' '.join(arguments)}")
         done = demo_deals.command(self._environment, self._folder, *arguments)
         for line in done.stdout.splitlines():
             if "://" not in line:  # an address of the stand-in is of no use behind the demo, and wider than a line
-                _say(line, indent=" " * 10)
+                say(line, indent=" " * 10)
         if done.returncode:
             raise DemoFailed(
                 f"`vinops deals {arguments[0]}` ended with {done.returncode}: read {self._folder}/logs/deals.log"
@@ -412,16 +389,16 @@ class Demo:
     def _note(self, sha256: str) -> None:
         """Leave word for the next demo of what is here. Without it, it begins with an empty folder."""
         ports = {name: urlsplit(self._photos[f"{name}_url"]).port for name in ("api", "cdn", "site")}
-        migrations = sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))
-        note = {
+        what = {
             "lots": self._lots,
-            "migrations": migrations,
+            "migrations": migrations(),
             "sha256": sha256,
             "ports": ports,
             "market_port": urlsplit(self._market["url"]).port,
             "market_now": self._market_now,
+            "served": self._earlier.get("served", 0),
         }
-        self._folder.joinpath(NOTE).write_text(json.dumps(note))
+        note(self._folder, what)
 
     def _archive(self, served: str) -> None:
         self._title("The archive gives back every byte")
@@ -430,25 +407,26 @@ class Demo:
                 "select fetched_at, bytes, archive_bytes from raw.csv_files order by id"
             ).fetchall()
         stamp = f"{rows[0][0].astimezone(UTC):%Y-%m-%dT%H:%M}"
-        _command(f"python -m etl cat {stamp} | sha256sum")
+        typed(f"python -m etl cat {stamp} | sha256sum")
         found = self._sum_of(stamp)
-        _say(found)
+        say(found)
         if found != served:
             raise DemoFailed(f"that is not what the stand-in served ({served}): python -m etl cat gave other bytes")
-        _say("The very bytes that the stand-in served as its first file.")
+        say("The very bytes that the stand-in served as its first file.")
         for name, (_, size, kept) in zip(("first file", "next file"), rows, strict=False):
-            _say(f"{name + ':':<12}{size:>12,} bytes, kept in {kept:>11,} ({kept / size:.2%})")
+            say(f"{name + ':':<12}{size:>12,} bytes, kept in {kept:>11,} ({kept / size:.2%})")
 
     def _where(self, seconds: float) -> None:
         place = f"VINOPS_DATA_DIR={self._folder} "
         tools = Path(sys.executable).parent
         with suppress(ValueError):
             tools = tools.relative_to(Path.cwd())
+        here = tools
         if _has_own_database():
             # There is no .env in the folder of the demo, and a relative path leads back.
             place = f"cd {self._folder} && env -u DATABASE_URL VINOPS_DATA_DIR=. "
             tools = Path(os.path.relpath(tools, self._folder))
-        _title("Where everything lies")
+        title("Where everything lies")
         for name, path in {
             "database": "postgres, started by whatever command needs it",
             "archive": "raw/copart/YYYY/MM/DD/HHMM.csv.zst",
@@ -456,18 +434,20 @@ class Demo:
             "logs": "logs/etl.log, logs/photo-scraper.log",
             "the last file": "state/copart, what the next file is compared with",
         }.items():
-            _say(f"{name:<15}{self._folder}/{path}")
-        _say("")
-        _say("Look further:")
+            say(f"{name:<15}{self._folder}/{path}")
+        say("")
+        say("Look further:")
         for command in (
             f"{tools}/vinops sql {COUNT_LOTS}",
             f"{tools}/python -m etl status",
             f"{tools}/python -m etl cat latest >salesdata.csv",
         ):
-            _command(f"{place}{command}")
-        _say(f"Your own feed: put COPART_CSV_URL into .env (see .env.example), then {tools}/python -m etl run")
-        _say("")
-        _say(f"Done in {seconds:.0f} s.")
+            typed(f"{place}{command}")
+        say("A day with it, at the stand-ins: workers, deals, monitor, health.")
+        typed(f"{here}/vinops demo --serve")
+        say(f"Your own feed: put COPART_CSV_URL into .env (see .env.example), then {tools}/python -m etl run")
+        say("")
+        say(f"Done in {seconds:.0f} s.")
 
     def _etl_run(self) -> None:
         """Run the feed as a user would, and show what it prints. Raises DemoFailed unless it exits with 0."""
@@ -476,7 +456,7 @@ class Demo:
         typer.echo("  python -m etl run")
         done = self._process("run")
         for line in done.stdout.splitlines():
-            _say(line, indent="    ")
+            say(line, indent="    ")
         if done.returncode:
             raise DemoFailed(f"`python -m etl run` ended with {done.returncode}: read {self._folder}/logs/etl.log")
 
@@ -495,7 +475,7 @@ class Demo:
             cwd=self._folder,
             env=self._environment,
         )
-        self._cleanup.callback(_end, process)
+        self._cleanup.callback(end, process)
         output, found = cast("IO[bytes]", process.stdout), hashlib.sha256()
         while data := output.read(1 << 20):
             found.update(data)
@@ -506,100 +486,6 @@ class Demo:
     @property
     def _base(self) -> str:
         return "http://" + urlsplit(self._feed).netloc
-
-    def _control(self, method: str, what: str, order: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Tell the stand-in to do something, and return its answer. Raises DemoFailed."""
-        answer: dict[str, Any] = json.loads(self._ask(method, f"{self._base}/control/{what}", order))
-        return answer
-
-    def _ask(self, method: str, url: str, order: dict[str, Any] | None = None) -> bytes:
-        """Ask the stand-in, past any proxy. Raises DemoFailed."""
-        where = urlsplit(url)
-        connection = HTTPConnection(where.netloc, timeout=120)
-        try:
-            connection.request(method, f"{where.path}?{where.query}", body=None if order is None else json.dumps(order))
-            response = connection.getresponse()
-            answer = response.read()
-        except (OSError, HTTPException) as error:
-            raise DemoFailed(f"the stand-in does not answer ({type(error).__name__}): run this again") from None
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise DemoFailed(f"the stand-in answered with status {response.status}: {answer[:200]!r}")
-        return answer
-
-
-@contextmanager
-def _held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Make the folder and hold it against another demo; yield what an earlier demo noted, if it is as `wanted`.
-
-    Otherwise the folder is emptied. Raises DemoFailed if it is in use or cannot be emptied. If the process dies in
-    here the next demo begins with an empty folder.
-    """
-    try:
-        for each in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
-            each.mkdir(exist_ok=True)
-            if os.geteuid() == 0:  # the server's account must get through, whatever the umask is
-                each.chmod(0o711)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise DemoFailed(f"{folder} cannot be made ({error.strerror}): go to a folder of yours") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DemoFailed(f"another demo is at work in {folder}: wait for its end") from None
-        try:
-            found = _noted(folder, wanted)
-            folder.joinpath(NOTE).unlink(missing_ok=True)  # a demo that is cut short is no base for the next
-            if not found:
-                _remove_server(embedded.folder(settings.data_dir))
-                for path in folder.iterdir():
-                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        except OSError as error:
-            raise DemoFailed(
-                f"{folder} cannot be emptied ({error.strerror}: {error.filename}): remove it, as its owner or as root"
-            ) from None
-        except embedded.ServerError as error:
-            raise DemoFailed(str(error)) from None
-        yield found
-    finally:
-        os.close(descriptor)
-
-
-def _noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return the note of an earlier demo, empty if there is none or it was of another kind."""
-    try:
-        note: dict[str, Any] = json.loads(folder.joinpath(NOTE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return note if wanted and wanted.items() <= note.items() else {}
-
-
-def _remove_server(base: Path) -> None:
-    """Stop the server of an earlier demo and remove its folder. Raises OSError, DemoFailed, ServerError."""
-    if not base.exists():
-        return
-    # Held while the folder goes: a keeper stops servers only when this lock is its own (see vinops/embedded.py), so
-    # one of an earlier demo cannot mistake the new server for the old one.
-    users = os.open(base / "users.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise DemoFailed(f"somebody uses the database in {base}: end that first, then try again") from None
-                time.sleep(0.05)
-        embedded.stop(base)
-        while base.exists():  # a keeper that is about to end may make its lock file once more
-            shutil.rmtree(base, ignore_errors=True)
-            if base.exists() and time.monotonic() > deadline + PATIENCE:
-                shutil.rmtree(base)  # this time it tells why not
-    finally:
-        os.close(users)
 
 
 def _environment(settings: config.Settings) -> dict[str, str]:
@@ -621,52 +507,3 @@ def _has_own_database() -> bool:
         return config.load().database_url is not None
     except config.ConfigError:
         return True
-
-
-def _end(process: subprocess.Popen[Any]) -> None:
-    """End a process and wait for it."""
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Answer SIGTERM and a closed terminal like Ctrl-C, so that what was started is ended."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    # One that is ignored stays so: nohup means it.
-    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in wanted}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _title(text: str) -> None:
-    typer.secho(f"\n{text}\n{'-' * len(text)}", bold=True)
-
-
-def _say(text: str, *, indent: str = "") -> None:
-    """Print a line, folded to the width of an ordinary terminal; `indent` leads the lines after the first."""
-    typer.echo(_folded(text, indent))
-
-
-def _folded(text: str, indent: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
-
-
-def _command(command: str, statement: str = "", **options: object) -> None:
-    """Print a command as it would be typed; where it is folded, inside quotes or after a bar, it can be copied."""
-    given = "".join(f" --{name} {value}" for name, value in options.items())
-    argument = f' "{statement}"' if " " in statement else f" {statement}" if statement else ""
-    typer.echo(_folded(f"$ {command}{given}{argument}", "    "))

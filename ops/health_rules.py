@@ -154,7 +154,7 @@ def _celery(snapshot: Snapshot, limits: Thresholds) -> Line:
     if oldest is None:
         return _ok("not running, and nothing waits for it" if snapshot.deals else "not running")
     level = Level.CRITICAL if _seconds(snapshot, oldest) >= limits.backlog_warning else Level.WARNING
-    figure = f"not running, {plural(waiting, 'ad')} wait, for {age(_seconds(snapshot, oldest))}"
+    figure = f"not running, {_waiting(waiting)}, for {age(_seconds(snapshot, oldest))}"
     return Line(name="", level=level, figure=figure, threshold="1 worker", mend="vinops celery start")
 
 
@@ -167,7 +167,7 @@ def _backlog(snapshot: Snapshot, limits: Thresholds) -> Line:
         slowest = min(stages, key=lambda stage: stage.oldest or snapshot.at)
         waits = _seconds(snapshot, slowest.oldest or snapshot.at)
         level = _graded(waits, limits.backlog_warning, limits.backlog_critical)
-        figure = f"{plural(sum(stage.waiting for stage in stages), 'ad')} wait, {slowest.stage} for {age(waits)}"
+        figure = f"{_waiting(sum(stage.waiting for stage in stages))}, {slowest.stage} for {age(waits)}"
         if level is not Level.OK:
             limit = limits.backlog_critical if level is Level.CRITICAL else limits.backlog_warning
             return Line(name="", level=level, figure=figure, threshold=age(limit), mend="vinops deals run")
@@ -176,6 +176,10 @@ def _backlog(snapshot: Snapshot, limits: Thresholds) -> Line:
     if dead:
         return _warning(f"{plural(dead, 'ad')} given up", "0", mend="vinops deals dead")
     return _ok(figure, age(limits.backlog_warning))
+
+
+def _waiting(ads: int) -> str:
+    return f"{plural(ads, 'ad')} wait{'s' if ads == 1 else ''}"
 
 
 def _database(snapshot: Snapshot, limits: Thresholds) -> Line:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shutil
 import subprocess
 import sys
@@ -17,11 +16,10 @@ import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from typing import TYPE_CHECKING, Final
 
-from ops import demo, demo_deals, demo_market, demo_photos
+from ops import demo, demo_market, demo_world
+from ops.demo_world import DemoFailed
 from ops.monitor import REFRESH
 from ops.monitor_view import Monitor
 from vinops import config, database, embedded
@@ -74,37 +72,16 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
         "SCRAPY_SETTINGS_MODULE": "vinops_scrapy.settings",
     }
     _run(environment, folder, "-m", "ops.cli", "migrate")
-    photos, addresses = demo_photos.start(environment, folder, {})
-    cleanup.callback(_end, photos)
     hours_ago = f"{datetime.now(UTC) - demo.HOURS_LATER:%Y-%m-%dT%H:%M:%S+00:00}"
-    market, market_addresses = demo_market.start(environment, folder, count=ADS, now=hours_ago, port=0)
-    cleanup.callback(_end, market)
-    telegram, telegram_addresses = demo_deals.start(environment, folder)
-    cleanup.callback(_end, telegram)
-    if addresses is None or market_addresses is None or telegram_addresses is None:
-        raise SystemExit("a stand-in did not start: see its message above")
-    feed = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "standin.feed", "serve", "--rows", str(LOTS)),
-            *("--photo-url", addresses["api_url"], "--thumbnail-url", addresses["cdn_url"]),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env=environment,
-    )
-    cleanup.callback(_end, feed)
-    environment |= {
-        **demo_photos.settings_of(addresses, with_page=False),
-        **demo_market.settings_of(market_addresses),
-        **demo_deals.settings_of(telegram_addresses),
-        "COPART_CSV_URL": str(json.loads(cast("IO[str]", feed.stdout).readline())["url"]),
-    }
+    try:
+        environment |= demo_world.start(environment, folder, lots=LOTS, ads=ADS, market_now=hours_ago, cleanup=cleanup)
+    except DemoFailed as failure:
+        raise SystemExit(str(failure)) from None
     _run(environment, folder, "-m", "etl", "run")
-    _advance(environment["COPART_CSV_URL"])
+    demo_world.advance(environment["COPART_CSV_URL"])
     _run(environment, folder, "-m", "etl", "run")
     demo_market.crawl(environment, folder)
-    _advance(environment["MOBILE_BG_URL"])
+    demo_world.advance(environment["MOBILE_BG_URL"])
     environment["VINOPS_PACE"] = "steady"
     _run(environment, folder, "-m", "ops.cli", "workers", "start", *WORKERS)
     cleanup.callback(_run, environment, folder, "-m", "ops.cli", "workers", "stop", *WORKERS)
@@ -117,22 +94,6 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
 
 def _run(environment: dict[str, str], folder: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-
-
-def _advance(address: str) -> None:
-    """Let what a stand-in tells of move on."""
-    parts = urlsplit(address)
-    asked = Request(f"{parts.scheme}://{parts.netloc}/control/advance", data=b"{}", method="POST")  # noqa: S310 # ours
-    urlopen(asked, timeout=PATIENCE).close()  # noqa: S310 # a stand-in on loopback
-
-
-def _end(process: subprocess.Popen[Any]) -> None:
-    process.terminate()
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _remove(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LOTS = "3000"
 COMMAND = [sys.executable, "-m", "ops.cli", "demo", "--lots", LOTS]
+SERVE = [*COMMAND[:4], "--serve"]
 CANARY = "canary-7f3a91"
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 
@@ -208,6 +210,56 @@ def test_shown_again_nothing_is_fetched_twice(done: tuple[Path, str]) -> None:
     assert _all_gone(folder)
     assert sorted(path.name for path in (folder / "var").iterdir()) == ["demo", "mine"]
     assert (folder / "var" / "mine").read_text() == "untouched"
+
+
+def test_served_it_is_a_world_to_work_in(done: tuple[Path, str]) -> None:
+    """As it tells: from the folder it names, with the commands it shows."""
+    folder, _ = done
+    options = {"env": _environment(), "text": True, "cwd": folder}
+    with subprocess.Popen(SERVE, **options, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # type: ignore[call-overload]
+        shown = []
+        for line in process.stdout:
+            shown.append(line)
+            if "Ctrl-C" in line:
+                break
+        commands = [line.removeprefix("$ ").strip() for line in "".join(shown).replace("\n    ", " ").splitlines()]
+        place = folder / next(line.removeprefix("cd ") for line in commands if line.startswith("cd "))
+        start = next(line for line in commands if "workers start" in line)
+
+        def vinops(*arguments: str, code: tuple[int, ...] = (0,)) -> str:
+            command = start.replace("workers start 1 2 3 4 photos", " ".join(arguments))
+            asked = subprocess.run(
+                command, shell=True, cwd=place, env=_environment(), capture_output=True, text=True, check=False
+            )
+            assert asked.returncode in code, asked.stdout + asked.stderr
+            return asked.stdout
+
+        def items() -> dict[str, int]:
+            workers = json.loads(vinops("monitor", "--once", "--json"))["workers"]
+            return {row["name"]: row["run"]["items"] if row["run"] else 0 for row in workers}
+
+        vinops("workers", "start", "1", "photos")
+        deadline = time.monotonic() + 60
+        first = items()
+        while not all(items()[worker] > first[worker] for worker in ("1", "photos")):
+            assert time.monotonic() < deadline, "the figures do not move"
+        assert re.search(r"^OK +feed ", vinops("health", code=(0, 1, 2)), re.MULTILINE)
+        assert CANARY not in (place / ".env").read_text()
+        again = subprocess.run(SERVE, **options, capture_output=True, check=False)  # type: ignore[call-overload]
+        assert "another demo is at work" in again.stderr
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "the stand-ins have ended" in said
+    assert not (place / ".env").exists()
+    assert _all_gone(folder)
+
+
+def test_without_a_demo_there_is_nothing_to_serve(folder: Path) -> None:
+    refused = subprocess.run(SERVE, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "run `vinops demo` first" in refused.stderr
+    assert not (folder / "var" / "demo").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

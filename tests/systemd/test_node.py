@@ -37,6 +37,7 @@ pytestmark = MARKS
 
 NODE = "vinops-scrapyd.service"
 PASSWORD = f"{CANARY}-node"
+COPART = {"COPART_SITE_URL": "http://127.0.0.1:8807", "COPART_IMAGE_HOSTS": "127.0.0.1:8805"}  # else no pace of none
 NODES = {"VINOPS_SCRAPYD_NODES": "one=http://127.0.0.1:6800"}
 SLOW = ("-s", "VINOPS_PACE=careful")  # a page in three seconds: a crawl that is at work when the node ends
 JOBS = "pgrep -f [s]crapyd.runner || true"  # not the shell that asks
@@ -172,7 +173,7 @@ def test_alone_on_a_machine_it_is_the_only_service(machine: Machine) -> None:
     )
     address = f"postgresql://vinops_node:{CANARY}-role@127.0.0.1/vinops"
     told = {"DATABASE_URL.node": address, "DATABASE_URL.ops": address, "VINOPS_SCRAPYD_PASSWORD": PASSWORD}
-    said = install(machine, "--node", *write_secrets(machine, told | SETTINGS | NODES))
+    said = install(machine, "--node", *write_secrets(machine, told | SETTINGS | COPART | NODES))
     assert "elsewhere: DATABASE_URL.node is for the crawls" in said
     assert "doctor exits with" not in said, said
     machine.until(lambda: is_active(machine, NODE), "the node is up")

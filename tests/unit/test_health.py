@@ -114,6 +114,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ),
     ("celery", UNKNOWN, "no proc", "vinops doctor", {"celery": None, "faults": {"celery": "no proc"}}),
     ("backlog", OK, "no ad waits", "", {}),
+    ("backlog", OK, "1 ad waits, normalize for 1 min", "", {"deals": stages(waiting=1, oldest=ago(minutes=1))}),
     ("backlog", OK, "7 ads wait, normalize for 1 min", "", {"deals": stages(waiting=7, oldest=ago(minutes=1))}),
     (
         "backlog",

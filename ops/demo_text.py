@@ -1,0 +1,29 @@
+"""What the demo prints: titles, lines folded to an ordinary terminal, commands as they would be typed."""
+
+from __future__ import annotations
+
+import textwrap
+
+import typer
+
+WIDTH = 80
+
+
+def title(text: str) -> None:
+    typer.secho(f"\n{text}\n{'-' * len(text)}", bold=True)
+
+
+def say(text: str, *, indent: str = "") -> None:
+    """Print a line, folded to the width of an ordinary terminal; `indent` leads the lines after the first."""
+    typer.echo(_folded(text, indent))
+
+
+def _folded(text: str, indent: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def typed(command: str, statement: str = "", **options: object) -> None:
+    """Print a command as it would be typed; where it is folded, inside quotes or after a bar, it can be copied."""
+    given = "".join(f" --{name} {value}" for name, value in options.items())
+    argument = f' "{statement}"' if " " in statement else f" {statement}" if statement else ""
+    typer.echo(_folded(f"$ {command}{given}{argument}", "    "))
