@@ -52,7 +52,6 @@ RETRY_HTTP_CODES = [500, 502, 503, 504, 522, 524, 408]  # without 429: a refusal
 
 # Left out is what nothing here needs: each costs every request its share.
 SPIDER_MIDDLEWARES = {
-    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,  # and with it goes the header
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
     "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,
