@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 import typer
@@ -28,9 +28,6 @@ from ops.demo_text import say, title, typed
 from ops.demo_world import MORE_ADS, MORE_LOTS, DemoFailed, advance, ask, control, end, feed, move
 from vinops import config, database, embedded
 from vinops.redaction import redact
-
-if TYPE_CHECKING:
-    pass
 
 LOTS = 150_000
 BROKEN_ROWS = 3
