@@ -39,10 +39,7 @@ def held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Ite
     except OSError as error:
         raise DemoFailed(f"{folder} cannot be made ({error.strerror}): go to a folder of yours") from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DemoFailed(f"another demo is at work in {folder}: wait for its end") from None
+        _lock(descriptor, folder)
         try:
             found = noted(folder, wanted)
             folder.joinpath(NOTE).unlink(missing_ok=True)  # a demo that is cut short is no base for the next
@@ -71,16 +68,20 @@ def kept(folder: Path) -> Iterator[dict[str, Any]]:
     except OSError:
         raise missing from None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DemoFailed(f"another demo is at work in {folder}: wait for its end") from None
+        _lock(descriptor, folder)
         found = noted(folder, {"migrations": migrations()})
         if not found:
             raise missing
         yield found
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DemoFailed(f"another demo is at work in {folder}: wait for its end") from None
 
 
 def migrations() -> list[str]:

@@ -104,7 +104,7 @@ def _settings(folder: Path) -> dict[str, str]:
 def _tell(place: Path) -> None:
     here = Path(sys.executable).parent
     tools = min(str(here), os.path.relpath(here, place), key=len)
-    mine = [name for name in config.variables() if name in os.environ]
+    mine = config.in_environment()
     without = f"env {' '.join(f'-u {name}' for name in mine)} " if mine else ""
     say("The outside world of the demo is up. In another terminal, where an .env names it:")
     typed(f"cd {place}")

@@ -399,6 +399,11 @@ def variables() -> tuple[str, ...]:
     return tuple(each.metadata["variable"] for each in fields(Settings))
 
 
+def in_environment() -> list[str]:
+    """Return the names of the variables of vinops that the environment of this process sets: they win over `.env`."""
+    return [name for name in variables() if name in os.environ]
+
+
 def without_settings() -> dict[str, str]:
     """Return the environment of this process without anything that vinops reads, for a command that is to see none."""
     ours = {*variables(), "CREDENTIALS_DIRECTORY"}
