@@ -85,7 +85,9 @@ def database_url(server: str, admin: psycopg.Connection[TupleRow]) -> Iterator[s
 def fresh(server: str, admin: psycopg.Connection[TupleRow], template: str) -> Iterator[str]:
     """Yield the address of a copy of a database, which goes afterwards."""
     name = f"test_{uuid4().hex[:12]}"
-    admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template)))
+    # The copy of files leaves nothing in the buffers, which `drop` would look through: a third of both less.
+    statement = sql.SQL("create database {} template {} strategy file_copy")
+    admin.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
     host = str(psycopg.conninfo.conninfo_to_dict(server)["host"])
     yield f"postgresql://vinops@/{name}?host={quote(host, safe='')}"
     admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.market_server import MarketServer
+from tests.connections import alone
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
 from tests.crash.world import Ended, Job, wait_until
@@ -124,11 +125,7 @@ class Killing:
 
     def _landed(self, kind: str, event: str) -> None:
         self.kills.landed[kind] += 1
-        busy = (
-            "select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-            " and backend_type = 'client backend'"
-        )
-        wait_until(lambda: not self.crawls.rows(busy))
+        wait_until(lambda: alone(self.crawls.database))
         if found := faults_of_remains(self.crawls):
             self.faults.append("\n  ".join([f"killed at {event}:", *found]))
 

@@ -18,6 +18,7 @@ import pytest
 from deals import poster
 from deals.notify import post, queue
 from standin.telegram_server import TelegramServer
+from tests.connections import alone
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
 from tests.crash.world import wait_until
@@ -174,11 +175,7 @@ class Killing:
     def _landed(self, kind: str) -> None:
         self.kills.landed[kind] += 1
         self.deaths += 1
-        busy = (
-            "select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-            " and backend_type = 'client backend'"
-        )
-        wait_until(lambda: not self.database.execute(busy).fetchall())  # type: ignore[arg-type]
+        wait_until(lambda: alone(self.database))
 
 
 @pytest.fixture(scope="module")

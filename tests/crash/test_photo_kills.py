@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.photo_server import PhotoServer
+from tests.connections import alone
 from tests.crash.conftest import LEAST
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
@@ -140,11 +141,7 @@ class Killing:
 
     def quiet(self) -> None:
         """Wait until the server has noticed that the killed crawl is gone."""
-        busy = (
-            "select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-            " and backend_type = 'client backend'"
-        )
-        wait_until(lambda: not self.crawls.rows(busy))
+        wait_until(lambda: alone(self.crawls.database))
 
     def expire(self) -> None:
         """Have all leases run out: it takes ten minutes."""

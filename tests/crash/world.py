@@ -23,6 +23,7 @@ from psycopg import sql
 from etl.archive import extract
 from etl.errors import ArchiveDamaged
 from etl.load import chain_of
+from tests.connections import alone
 from vinops import config
 from vinops import database as db
 
@@ -265,14 +266,8 @@ class World:
 
     def quiet(self) -> None:
         """Wait until the server has noticed that the killed load is gone."""
-        busy = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
         with self.connect() as connection:
-
-            def nobody() -> bool:
-                row = connection.execute(busy + " and backend_type = 'client backend'").fetchone()
-                return row == (0,)
-
-            wait_until(nobody)
+            wait_until(lambda: alone(connection))
 
     def tables(self, *, without: frozenset[str] = frozenset()) -> Snapshot:
         """Return the rows of all tables, whatever their order, without some columns."""

@@ -16,6 +16,7 @@ import pytest
 from deals import notify, poster
 from deals.notify import Posted, is_due, post, queue
 from standin.telegram_server import TelegramServer
+from tests.connections import alone
 from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 from vinops import database as db
 from vinops import telegram as client
@@ -260,7 +261,7 @@ def test_while_another_one_posts_nothing_is_tried(
         other.execute(db.queries("notifications")["take_turn"])
         assert post(database, channel) == Posted(waiting=1, next_in_seconds=0)
     assert telegram.requests == []
-    while database.execute("select from pg_stat_activity where application_name = 'other'").fetchone():
+    while not alone(database):
         time.sleep(0.01)
     assert post(database, channel).sent == 1  # it died: its turn went with its connection
 
