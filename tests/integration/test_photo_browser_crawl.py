@@ -263,7 +263,7 @@ def test_told_to_stop_it_gives_its_lots_back_and_leaves_no_browser(crawls: Crawl
 def test_told_to_stop_while_it_signs_in_it_does_not_try_again(crawls: Crawls, site: PhotoServer) -> None:
     lots = add(crawls, True, True, True)
     site.fault("tarpit", host="site", every=0.2, seconds=60)
-    process = crawls.start("-s", "VINOPS_LOTS_AT_ONCE=3")
+    process = crawls.start("-s", "VINOPS_LOTS_AT_ONCE=3", "-s", "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT=8000")
     wait_until(lambda: any(each.kind == "login" for each in site.requests))
     process.send_signal(signal.SIGTERM)
     crawled = crawls.finish(process)
