@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.feed_files import NAMES, TITLE, quoted, row
 from tests.feed_files import line as line_of
 
-CASES: Final = int(os.environ.get("VINOPS_PROPERTY_CASES", "200"))
+CASES: Final = int(os.environ.get("VINOPS_PROPERTY_CASES", "100"))
 LOADS_SHARE: Final = 10
 """One case of so many is tried where each case loads files into the database."""
 
