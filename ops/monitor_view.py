@@ -288,7 +288,8 @@ class Monitor(App[None]):
         said = (panels.summary(view), panels.summary_style(view))
         room = self.size.width - len(" vinops   ") - len(said[0]) - len(state[0]) - len(at)
         head = line((" vinops   ", TITLE), said, " " * max(room, 1), state, at)
-        self.screen_stack[0].query_one("#head", Static).update(head)
+        for shown in self.screen_stack[0].query("#head").results(Static):  # none: the screen goes, the clock ticks on
+            shown.update(head)
 
     def _worker(self) -> Worker | None:
         workers = self._snapshot.workers if self._snapshot else None
