@@ -1,11 +1,12 @@
 """A scrapyd node that tells systemd when it is up and that it moves (sd_notify(3)), and that ends after its jobs.
-`start` runs it, in the Python of the node, where vinops is not: what vinops has for this cannot be used.
+`start` runs it with systemd's socket and the watchdog's microseconds, in the Python of the node, where vinops is not:
+what vinops has for this cannot be used.
 """
 
 from __future__ import annotations
 
-import os
 import socket
+import sys
 
 from scrapyd import launcher
 from scrapyd.__main__ import main
@@ -36,14 +37,9 @@ class Launcher(launcher.Launcher):
         return DeferredList([process.deferred for process in self.processes.values()])
 
 
-def install() -> None:
-    """Say so when the port is open, and feed the watchdog from the loop that answers requests and starts jobs."""
-    # The node's own: its jobs inherit the environment, and are not to speak for it.
-    address = os.environ.pop("NOTIFY_SOCKET", "")
-    seconds = int(os.environ.pop("WATCHDOG_USEC", "0")) / 1e6
-    os.environ.pop("WATCHDOG_PID", None)
-    if not address:
-        return
+def serve_systemd(address: str, seconds: float) -> None:
+    """Say to systemd's socket when the port is open, and feed the watchdog of so many seconds, 0 for none, from the
+    loop that answers requests and starts jobs."""
     launcher.Launcher = Launcher  # what scrapyd takes unless its configuration names another
     reactor.callWhenRunning(tell, address, "READY=1")
     reactor.addSystemEventTrigger("before", "shutdown", tell, address, "STOPPING=1")
@@ -52,5 +48,8 @@ def install() -> None:
 
 
 if __name__ == "__main__":
-    install()
+    notify_socket, watchdog_usec = sys.argv[1:3]
+    del sys.argv[1:3]  # the rest is for scrapyd
+    if notify_socket:
+        serve_systemd(notify_socket, int(watchdog_usec) / 1e6)
     main()

@@ -205,7 +205,8 @@ def test_what_may_have_been_scheduled_is_not_scheduled_elsewhere(nodes: Nodes, t
 @pytest.mark.parametrize("place", ["environment", "credential"])
 def test_a_node_has_a_password_or_does_not_start(tmp_path: Path, place: str) -> None:
     base = {name: value for name, value in os.environ.items() if not name.startswith(("VINOPS_", "SCRAPYD_"))}
-    told = {**base, "SCRAPYD_PYTHON": "/usr/bin/env"}
+    systemds = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"}
+    told = {**base, **systemds, "SCRAPYD_PYTHON": "/usr/bin/env"}
     refused = subprocess.run([str(DEPLOY / "start")], env=told, capture_output=True, text=True, check=False)
     assert refused.returncode == 78
     assert "VINOPS_SCRAPYD_PASSWORD is not set" in refused.stderr
@@ -215,12 +216,14 @@ def test_a_node_has_a_password_or_does_not_start(tmp_path: Path, place: str) -> 
     else:
         told["VINOPS_SCRAPYD_PASSWORD"] = "from-a-file"
     script = tmp_path / "python"
-    script.write_text('#!/bin/sh\necho "$SCRAPYD_USERNAME $SCRAPYD_PASSWORD $*"\n')
+    script.write_text(
+        '#!/bin/sh\necho "$SCRAPYD_USERNAME $SCRAPYD_PASSWORD $*"; env | grep -E "NOTIFY|WATCHDOG"; true\n'
+    )
     script.chmod(0o755)
     done = subprocess.run(
         [str(DEPLOY / "start")], env={**told, "SCRAPYD_PYTHON": str(script)}, capture_output=True, text=True, check=True
     )
-    assert done.stdout == f"vinops from-a-file {DEPLOY / 'node.py'} --pidfile=\n"
+    assert done.stdout == f"vinops from-a-file {DEPLOY / 'node.py'} /run/notify 6000000 --pidfile=\n"
 
 
 def test_a_node_listens_on_loopback_and_lets_nobody_in_without_password(nodes: Nodes) -> None:

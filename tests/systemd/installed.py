@@ -99,6 +99,13 @@ def deploy(
     return done.stdout
 
 
+def was_fed(machine: Machine, unit: str, *, seconds: float) -> bool:
+    """Tell whether a unit still fed its watchdog so many seconds after its start."""
+    shown = machine.show(unit, "WatchdogTimestampMonotonic", "ExecMainStartTimestampMonotonic")
+    lasted = int(shown["WatchdogTimestampMonotonic"]) - int(shown["ExecMainStartTimestampMonotonic"])  # microseconds
+    return lasted > seconds * 1e6
+
+
 def sql(machine: Machine, statement: str) -> str:
     """Return what the database says, unaligned."""
     return machine.run("runuser", "-u", "postgres", "--", "psql", "-XtAd", "vinops", "-c", statement).stdout.strip()

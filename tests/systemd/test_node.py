@@ -25,6 +25,7 @@ from tests.systemd.installed import (
     journal,
     sql,
     start_market,
+    was_fed,
     write_secrets,
 )
 from tests.systemd.wheels import install
@@ -112,7 +113,7 @@ def test_the_watchdog_is_fed_and_its_jobs_cannot_speak_for_it(machine: Machine) 
     machine.run("systemctl", "restart", NODE)
     begin_a_crawl(machine)
     main = machine.show(NODE, "MainPID")["MainPID"]
-    time.sleep(15)
+    machine.until(lambda: was_fed(machine, NODE, seconds=15), "it is fed", seconds=60)
     assert machine.show(NODE, "NRestarts", "MainPID") == {"NRestarts": "0", "MainPID": main}
     job = machine.shell(JOBS).split()[0]
     seen = machine.shell(f"tr '\\0' '\\n' </proc/{job}/environ")
