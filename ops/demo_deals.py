@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 TOKEN = "12345:stand-in"  # noqa: S105 # of the stand-in, which knows no other
 CHANNEL = "@stand_in_deals"
+CHAT = "telegram.json"  # in the folder of the demo: a later one finds the messages that are to be changed
 POSTS = 10  # a second apart, as Telegram wants it
 
 
 def start(environment: Mapping[str, str], folder: Path) -> tuple[subprocess.Popen[str], dict[str, str] | None]:
-    """Start the stand-in of Telegram; return it and its addresses."""
+    """Start the stand-in of Telegram, with the messages of an earlier demo; return it and its addresses."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "standin.telegram", "serve", "--token", TOKEN],
+        [sys.executable, "-m", "standin.telegram", "serve", "--token", TOKEN, "--keep", str(folder / CHAT)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,

@@ -71,7 +71,10 @@ def start(
     process, telegram = demo_deals.start(environment, folder)
     cleanup.callback(end, process)
     if photos is None or market is None or telegram is None:
-        raise DemoFailed("a stand-in did not start: see its message above")
+        raise DemoFailed(
+            "a stand-in did not start: see its message above. One of a demo that was killed may have its port: "
+            "end it (`pkill -f standin`), and try again"
+        )
     return {
         **demo_photos.settings_of(photos, with_page=with_page),
         **demo_market.settings_of(market),

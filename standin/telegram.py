@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from standin.server import serve_until_told
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--token", required=True, metavar="TOKEN", help="of the bot that may write")
     serve.add_argument("--chat", action="append", metavar="ID", help="it may write there only; repeatable")
     serve.add_argument("--flood", type=int, metavar="N", help="messages a minute in a chat (any number)")
+    serve.add_argument("--keep", type=Path, metavar="FILE", help="where messages outlive it (nowhere)")
     serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
     serve.add_argument("--port", type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
     return parser
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             token=options.token,
             chats=tuple(options.chat) if options.chat else None,
             flood=options.flood,
+            keep=options.keep,
             host=options.host,
             port=options.port,
         )

@@ -28,6 +28,7 @@ from standin.telegram_html import EntitiesError, plain, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 #: The longest text of a message and the longest caption of a photo, in UTF-16 units of what a reader sees.
 LONGEST: Final = 4096
@@ -94,12 +95,14 @@ class TelegramServer(LoopbackServer):
         token: str,
         chats: tuple[str, ...] | None = None,
         flood: int | None = None,
+        keep: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        """Let the bot with that token write, to these chats or to any, `flood` messages a minute or any number.
+        """Let the bot with that token write, to these chats or to any, `flood` messages a minute or any number. The
+        messages are kept in the file `keep`, and those of an earlier server are there again.
 
-        Raises ValueError for a host not loopback.
+        Raises ValueError for a host not loopback or a file of something else, OSError for one that cannot be read.
         """
         super().__init__(name="telegram", host=host, ports={"telegram": port}, faults=FAULTS)
         self.token = token
@@ -109,7 +112,8 @@ class TelegramServer(LoopbackServer):
         self.kicked: set[str] = set()
         self.requests: list[Request] = []
         #: Those that were taken, in order, whether or not the client was told so.
-        self.messages: list[Message] = []
+        self.messages: list[Message] = _kept(keep) if keep else []
+        self._keep = keep
         self._taken_at: dict[str, list[float]] = defaultdict(list)
         self._methods: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
             "getMe": lambda _: {"id": 12345, "is_bot": True, "first_name": "stand-in", "username": "standin_bot"},
@@ -177,6 +181,10 @@ class TelegramServer(LoopbackServer):
             result = self._methods[method](fields)
         except RefusedError as refused:
             return _refuse(note, refused.status, refused.description, refused.parameters)
+        if self._keep:
+            part = self._keep.with_name(f"{self._keep.name}.part")
+            part.write_text(json.dumps([asdict(each) for each in self.messages]), encoding="utf-8")
+            part.replace(self._keep)
         note.status = 200
         return web.json_response({"ok": True, "result": result})
 
@@ -276,6 +284,14 @@ class TelegramServer(LoopbackServer):
                 await response.write(b" ")
         close(request, reset=name == "reset")
         return response
+
+
+def _kept(path: Path) -> list[Message]:
+    """Return the messages that an earlier server kept."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [Message(**{**each, "buttons": [tuple(button) for button in each["buttons"]]}) for each in found]
 
 
 def _refuse(note: Request, status: int, description: str, parameters: Mapping[str, Any] | None = None) -> web.Response:

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +116,19 @@ def test_a_lost_answer_leaves_the_message(server: TelegramServer) -> None:
         ask(server, "sendMessage", text="a")
     assert [each.text for each in server.chat(CHAT)] == ["a"]
     assert [each.status for each in server.requests] == [0]
+
+
+def test_messages_outlive_a_server_that_keeps_them(tmp_path: Path) -> None:
+    kept = tmp_path / "chat.json"
+    with TelegramServer(token=TOKEN, keep=kept) as server:
+        ask(server, "sendMessage", text="one", reply_markup=keyboard("https://ads.example/1"))
+        before = server.messages
+    with TelegramServer(token=TOKEN, keep=kept) as server:
+        assert server.messages == before
+        assert ask(server, "editMessageText", message_id=1, text="one, changed")[0] == 200
+        assert ask(server, "sendMessage", text="two")[1]["result"]["message_id"] == 2
+    with TelegramServer(token=TOKEN, keep=kept) as server:
+        assert [(each.text, each.edits) for each in server.messages] == [("one, changed", 1), ("two", 0)]
 
 
 def test_it_runs_as_a_process_and_shows_its_messages() -> None:
