@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.app import ComposeResult
+    from textual.screen import Screen
 
     from ops.snapshot import Snapshot, Worker
     from vinops.config import Settings
@@ -215,11 +216,16 @@ class Monitor(App[None]):
         self._arrange()
         self.call_after_refresh(self._draw)
 
+    def _main(self) -> list[Screen[object]]:
+        """Return the main screen; none once it has ended, when a look or the clock may still come back."""
+        return self.screen_stack[:1]
+
     def _arrange(self) -> None:
         is_roomy = self._is_roomy()
-        self.screen_stack[0].set_class(is_roomy, "roomy")
-        for panel in self.screen_stack[0].query(Panel):
-            panel.retitle(is_roomy=is_roomy)
+        for main in self._main():
+            main.set_class(is_roomy, "roomy")
+            for panel in main.query(Panel):
+                panel.retitle(is_roomy=is_roomy)
 
     def _is_roomy(self) -> bool:
         return self.size.width >= ROOMY[0] and self.size.height >= ROOMY[1]
@@ -252,11 +258,11 @@ class Monitor(App[None]):
 
     def _draw(self) -> None:
         view = self._view()
-        if view is None:
-            return
-        main = self.screen_stack[0]
-        if not main.query("#alarms"):  # nothing is there yet, or any more
-            return
+        for main in self._main():
+            if view is not None and main.query("#alarms"):  # nothing is there yet, or any more
+                self._draw_on(main, view)
+
+    def _draw_on(self, main: Screen[object], view: View) -> None:
         self._arrange()
         rows = min(len(view.health.alarms), MOST_ALARMS[self._is_roomy()])
         alarms = main.query_one("#alarms")
@@ -288,8 +294,9 @@ class Monitor(App[None]):
         said = (panels.summary(view), panels.summary_style(view))
         room = self.size.width - len(" vinops   ") - len(said[0]) - len(state[0]) - len(at)
         head = line((" vinops   ", TITLE), said, " " * max(room, 1), state, at)
-        for shown in self.screen_stack[0].query("#head").results(Static):  # none: the screen goes, the clock ticks on
-            shown.update(head)
+        for main in self._main():
+            for shown in main.query("#head").results(Static):
+                shown.update(head)
 
     def _worker(self) -> Worker | None:
         workers = self._snapshot.workers if self._snapshot else None

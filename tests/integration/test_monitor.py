@@ -245,6 +245,22 @@ def test_paused_it_does_not_look_and_says_so() -> None:
     asyncio.run(run())
 
 
+def test_what_comes_back_when_it_has_ended_is_let_go() -> None:
+    """A look that took long, the clock: an error of theirs would be printed over the shell."""
+    app = Hands(BAD).monitor()
+
+    async def run() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settled(pilot, lambda: "workers run" in on_screen(app)[0])
+
+    asyncio.run(run())
+    assert app.screen_stack == []
+    app._seen(given.snapshot())
+    app._arrange()
+    app._draw_head()
+    assert app._snapshot == given.snapshot()
+
+
 def test_help_alarms_and_quit() -> None:
     async def game(app: Monitor, pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")
