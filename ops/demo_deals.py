@@ -20,7 +20,7 @@ POSTS = 10  # a second apart, as Telegram wants it
 def start(environment: Mapping[str, str], folder: Path) -> tuple[subprocess.Popen[str], dict[str, str] | None]:
     """Start the stand-in of Telegram, with the messages of an earlier demo; return it and its addresses."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "standin.telegram", "serve", "--token", TOKEN, "--keep", str(folder / CHAT)],
+        [sys.executable, "-m", "standin.telegram", "serve", "--token", TOKEN, "--keep", CHAT],
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,

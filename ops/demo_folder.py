@@ -99,7 +99,7 @@ def note(folder: Path, what: dict[str, Any]) -> None:
 def noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the note of an earlier demo, empty if there is none or it was of another kind."""
     try:
-        found: dict[str, Any] = json.loads(folder.joinpath(NOTE).read_text())
+        found: dict[str, Any] = {"served": 0} | json.loads(folder.joinpath(NOTE).read_text())
     except (OSError, ValueError):
         return {}
     return found if wanted and wanted.items() <= found.items() else {}

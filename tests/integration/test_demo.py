@@ -168,6 +168,7 @@ def test_it_shows_the_feed_end_to_end(done: tuple[Path, str]) -> None:
     assert max(map(len, said.splitlines())) <= 80
     assert _all_gone(folder)
     assert not (folder / "var" / "demo" / "of_an_earlier_one").exists()
+    assert json.loads((folder / "var" / "demo" / "telegram.json").read_text()), "a later one finds the messages"
 
 
 def test_a_command_that_it_shows_works(done: tuple[Path, str]) -> None:
