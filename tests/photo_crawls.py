@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -90,9 +91,10 @@ class Crawls:
         row = self.database.execute("select reason, stats from ops.crawl_runs order by id desc limit 1").fetchone()
         return Crawled(exit_code=exit_code, log=log, reason=row[0] if row else None, stats=row[1] if row else {})
 
-    def add_lots(self, count: int, *, first: int = FIRST_LOT) -> list[int]:
-        """Add active lots, the first of which is sold soonest; return their numbers."""
-        numbers = list(range(first, first + count))
+    def add_lots(self, count: int, *, first: int = FIRST_LOT, most: int = 99) -> list[int]:
+        """Add active lots of at most so many photos, the first of which is sold soonest; return their numbers."""
+        few = (number for number in itertools.count(first) if len(self.server.photos(number)) <= most)
+        numbers = list(itertools.islice(few, count))
         for place, number in enumerate(numbers):
             self.add_lot(number, hours=place + 1)
         return numbers

@@ -7,9 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "canary-90c1f"
@@ -79,9 +84,10 @@ def plain(tmp_path: Path) -> Secrets:
 
 
 @pytest.fixture
-def sealed(tmp_path: Path) -> Secrets:
-    """Where there is one, with a key of its own."""
-    return Secrets(tmp_path, can_encrypt=True)
+def sealed() -> Iterator[Secrets]:
+    """Where there is systemd-creds: on a disk, because it encrypts with no key that would be lost with memory."""
+    with tempfile.TemporaryDirectory(prefix="vinops-test-", dir="/var/tmp") as folder:
+        yield Secrets(Path(folder), can_encrypt=True)
 
 
 def test_without_systemd_creds_it_is_a_file_for_its_owner_and_a_warning(plain: Secrets) -> None:

@@ -56,7 +56,7 @@ class Machine:
 
     def __init__(self) -> None:
         """Make its disk, in memory."""
-        self.disk = Path(tempfile.mkdtemp(prefix="vinops-machine-"))
+        self.disk = Path(tempfile.mkdtemp(prefix="vinops-machine-", dir="/var/tmp"))
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "tmpfs", self.disk], check=True)
         for name in ("changed", "work", "root"):
             (self.disk / name).mkdir()
