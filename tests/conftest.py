@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -48,7 +49,7 @@ IN_MEMORY = _work_in_memory()
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Give the memory back; what failed tests left may be looked at."""
     if IN_MEMORY and exitstatus == pytest.ExitCode.OK:
-        shutil.rmtree(IN_MEMORY, ignore_errors=True)
+        atexit.register(shutil.rmtree, IN_MEMORY, ignore_errors=True)  # pytest itself has not done with it yet
 
 
 @pytest.fixture(autouse=True)
