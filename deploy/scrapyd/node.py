@@ -26,6 +26,23 @@ def tell(address: str, message: str) -> None:
         return
 
 
+class Job(launcher.ScrapyProcessProtocol):
+    """What a job says is text. scrapyd takes it for a format, and logs "Unable to format event" for a line with a
+    brace."""
+
+    def outReceived(self, data: bytes) -> None:  # noqa: N802 # as Twisted calls it
+        """Log what it wrote to standard output."""
+        self._say("stdout", data)
+
+    def errReceived(self, data: bytes) -> None:  # noqa: N802 # as Twisted calls it
+        """Log what it wrote to standard error: every line of its log, not errors alone."""
+        self._say("stderr", data)
+
+    def _say(self, stream: str, data: bytes) -> None:
+        text = data.decode(errors="replace").rstrip()
+        launcher.log.info("{text}", text=text, log_system=f"Launcher,{self.pid}/{stream}")
+
+
 class Launcher(launcher.Launcher):
     """Told to stop, it waits for its jobs. systemd tells them together with the node, and when the node has ended it
     tells what is left of the unit once more: to Scrapy a second SIGTERM means at once, with the leases not given back.
@@ -50,6 +67,7 @@ def serve_systemd(address: str, seconds: float) -> None:
 if __name__ == "__main__":
     notify_socket, watchdog_usec = sys.argv[1:3]
     del sys.argv[1:3]  # the rest is for scrapyd
+    launcher.ScrapyProcessProtocol = Job
     if notify_socket:
         serve_systemd(notify_socket, int(watchdog_usec) / 1e6)
     main()

@@ -76,6 +76,9 @@ def test_a_worker_is_started_once_wherever_it_runs(crawls: MarketCrawls, nodes: 
     assert one.process is not None
     shown = " ".join(part for each in (first, psutil.Process(one.process.pid)) for part in each.cmdline())
     assert PASSWORD not in shown + nodes.log()
+    said = (one.folder / "node.log").read_text()
+    assert "'BOT_NAME': 'vinops'" in said
+    assert "Unable to format" not in said
 
     one.kill(jobs=False)  # its jobs go on, and no node knows of them
     answer = nodes.run("schedule", "1", "--json", *SLOW)
