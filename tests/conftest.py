@@ -25,31 +25,28 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
 ROOM = 8 << 30  # bytes: a whole run has less than half of it at any one time
+IN_MEMORY = pytest.StashKey[Path]()
+"""The folder that this process has to remove; none in the processes of pytest-xdist, which find TMPDIR named."""
 
 
-def _work_in_memory() -> Path | None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let temporary files of the tests, and of what they start, lie in memory where there is room and nobody named a
     place: a copy of a database takes a tenth of the time. What tests kill are processes: no disk has to outlive them.
     """
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not memory.is_mount() or os.statvfs(memory).f_flag & os.ST_NOEXEC:
-        return None
-    if shutil.disk_usage(memory).free < ROOM:
-        return None
-    folder = Path(tempfile.mkdtemp(prefix="vinops-tests-", dir=memory))
-    folder.chmod(0o1777)  # as /tmp: servers are run by other accounts
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    return folder
+        return
+    if shutil.disk_usage(memory).free > ROOM:
+        folder = config.stash[IN_MEMORY] = Path(tempfile.mkdtemp(prefix="vinops-tests-", dir=memory))
+        folder.chmod(0o1777)  # as /tmp: servers are run by other accounts
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
-IN_MEMORY = _work_in_memory()
-"""The folder that this process has to remove; none in the processes of pytest-xdist, which find TMPDIR named."""
-
-
-def pytest_sessionfinish(exitstatus: int) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Give the memory back; what failed tests left may be looked at."""
-    if IN_MEMORY and exitstatus == pytest.ExitCode.OK:
-        atexit.register(shutil.rmtree, IN_MEMORY, ignore_errors=True)  # pytest itself has not done with it yet
+    folder = session.config.stash.get(IN_MEMORY, None)
+    if folder and exitstatus == pytest.ExitCode.OK:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # pytest itself has not done with it yet
 
 
 @pytest.fixture(autouse=True)
