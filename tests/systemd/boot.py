@@ -56,6 +56,7 @@ class Machine:
 
     def __init__(self) -> None:
         """Make its disk, in memory."""
+        # Not where TMPDIR says: that may be below /dev, which is the machine's own once it has booted.
         self.disk = Path(tempfile.mkdtemp(prefix="vinops-machine-", dir="/var/tmp"))
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "tmpfs", self.disk], check=True)
         for name in ("changed", "work", "root"):
