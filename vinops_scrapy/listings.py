@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from psycopg import errors
 from psycopg.types.json import Jsonb
@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from vinops.database import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from psycopg import AsyncConnection
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from vinops_scrapy.items import Listing
     from vinops_scrapy.walks import Walk
+
+T = TypeVar("T")
 
 ATTEMPTS: Final = 3
 PASSING: Final = frozenset({"is_new", "promotion", "dropped", "source"})
@@ -68,11 +70,15 @@ class Listings:
         If the process dies before the commit nothing of the page is recorded, and the next walk reads it again.
         """
         rows = {listing.ad_id: _row(make, listing) for make, listing in listings}
+        return await self._in_transaction(lambda connection: self._record(connection, rows, walk))
+
+    async def _in_transaction(self, work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """Do something in a transaction of its own, and again if another crawl had the same ads in hand."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._pool.connection() as connection, connection.transaction():
-                    return await self._record(connection, rows, walk)
-            except (errors.DeadlockDetected, errors.SerializationFailure):  # another crawl has the same ads in hand
+                    return await work(connection)
+            except (errors.DeadlockDetected, errors.SerializationFailure):
                 if attempt == ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
@@ -145,10 +151,13 @@ class Listings:
             "total": walk.total,
             "ads_seen": len(walk.seen),
         }
-        async with self._pool.connection() as connection, connection.transaction():
+
+        async def end(connection: AsyncConnection[Any]) -> WalkOutcome:
             outcome = await self._gone(connection, walk, about) if walk.is_complete else WalkOutcome()
             await connection.execute(self._queries["end_walk"], {**about, "gone": outcome.gone})
-        return outcome
+            return outcome
+
+        return await self._in_transaction(end)
 
     async def _gone(self, connection: AsyncConnection[Any], walk: Walk, about: dict[str, Any]) -> WalkOutcome:
         ((active, unseen),) = await (await connection.execute(self._queries["count_unseen"], about)).fetchall()

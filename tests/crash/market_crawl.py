@@ -96,7 +96,8 @@ def gone_without_an_end() -> None:
     async def hasty(self: Any, rows: Any, *, walk: int | None = None) -> Any:
         recorded = await record(self, rows, walk=walk)
         if walk is not None:
-            async with self._pool.connection() as connection:
+
+            async def mark(connection: Any) -> None:
                 row = await (
                     await connection.execute(
                         "select make_slug, started_at from ops.listing_walks where id = %s", [walk]
@@ -104,6 +105,8 @@ def gone_without_an_end() -> None:
                 ).fetchone()
                 about = {"source": self._source, "make": row[0], "seen_before": row[1]}
                 await connection.execute(self._queries["mark_gone"], about)
+
+            await self._in_transaction(mark)  # the next page may have the same ads in hand
         return recorded
 
     listings.Listings.record = hasty  # type: ignore[method-assign]

@@ -1,0 +1,100 @@
+"""What a crawl writes of ads that somebody else has in hand at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tests.crash.world import wait_until
+from vinops import database as db
+from vinops_scrapy.items import Listing
+from vinops_scrapy.listings import Listings, WalkOutcome
+from vinops_scrapy.makes import Make
+from vinops_scrapy.walks import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    import pytest
+    from psycopg import AsyncConnection, Connection
+    from psycopg.rows import TupleRow
+
+    from vinops.config import Settings
+
+ADS = ("101", "102")
+HAND = "select from listings where ad_id = %s for update"
+WAITING = "select from pg_locks where not granted"
+
+
+def ad(ad_id: str, title: str = "") -> Listing:
+    return Listing(source="mobile_bg", ad_id=ad_id, url="", title=title, posted_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def collide(settings: Settings, other: Connection[TupleRow], work: Callable[[Listings], Awaitable[Any]]) -> Any:
+    """Record two ads, and do something with them that comes to a deadlock with another session, which lives."""
+
+    def take_the_rest() -> None:
+        wait_until(lambda: len(other.execute(WAITING).fetchall()) == 1)
+        other.execute(HAND, [ADS[0]])
+        other.commit()
+
+    async def main() -> Any:
+        async with db.async_pool(settings, application="crawler") as pool:
+            listings = Listings(pool, "mobile_bg", shrink_limit=1)
+            await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
+            other.execute("set deadlock_timeout = '1min'")  # who waits longer than its own dies: not this one
+            other.execute(HAND, [ADS[1]])
+            rest = asyncio.create_task(asyncio.to_thread(take_the_rest))
+            done = await work(listings)
+            await rest
+            return done
+
+    return asyncio.run(main())
+
+
+def count(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
+    """Note each call of a method of Listings."""
+    calls: list[object] = []
+    method = getattr(Listings, name)
+
+    async def counted(self: Listings, connection: AsyncConnection[Any], *arguments: Any) -> Any:
+        calls.append(arguments)
+        return await method(self, connection, *arguments)
+
+    monkeypatch.setattr(Listings, name, counted)
+    return calls
+
+
+def test_a_walk_that_meets_others_at_its_end_comes_to_it(
+    settings: Settings, database: Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = count(monkeypatch, "_gone")
+
+    async def end(listings: Listings) -> WalkOutcome:
+        number, started_at = await listings.begin_walk("kia")
+        make = Make(slug="kia", name="Kia")
+        walk = Walk(make, number=number, started_at=started_at, page_limit=2, page_size=20)
+        walk.total = 0
+        assert walk.is_complete
+        return await listings.end_walk(walk)
+
+    with db.connect(settings, application="other") as other:
+        assert collide(settings, other, end) == WalkOutcome(gone=2)
+    assert len(tries) == 2
+    assert database.execute("select ad_id from listings where removed_at is null").fetchall() == []
+    assert database.execute("select ads_gone from ops.listing_walks where is_complete").fetchall() == [(2,)]
+
+
+def test_a_page_whose_ads_others_have_in_hand_is_recorded(
+    settings: Settings, database: Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def record(listings: Listings) -> Sequence[object]:
+        tries = count(monkeypatch, "_record")
+        recorded = await listings.record([("kia", ad(ad_id, "another")) for ad_id in ADS])
+        assert recorded.changed == 2
+        return tries
+
+    with db.connect(settings, application="other") as other:
+        assert len(collide(settings, other, record)) == 2
+    assert database.execute("select distinct title from listings").fetchall() == [("another",)]
