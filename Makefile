@@ -14,9 +14,10 @@ setup: ## make .venv from the lock (and install Debian packages when root)
 demo: setup ## the feed end to end on an embedded database
 	@.venv/bin/vinops demo
 
-# Some of the tests' time is waiting for other processes: two for each core.
+# Some of the tests' time is waiting for other processes: two for each core. In the order of their folders the files that
+# take long come first, and the quick ones of tests/unit fill what is left at the end.
 test: lint ## everything that has to pass: lint, types, import contract, tests
-	@$(PY) -m pytest --numprocesses $$(( $$(nproc) * 2 )) --dist loadfile -m "not machines"
+	@$(PY) -m pytest --numprocesses $$(( $$(nproc) * 2 )) --dist loadfile --no-loadscope-reorder -m "not machines"
 
 test-machines: setup ## booted systemd, hosts in namespaces, scrapyd nodes: a quarter of an hour, as root
 	@$(PY) -m pytest -m machines --timeout 900

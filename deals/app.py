@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init, setup_logging
+from celery.signals import beat_init, setup_logging, worker_init
 from kombu import Exchange, Queue
 
 from deals import broker, watchdog
@@ -115,3 +116,11 @@ def _log_as_the_others(**_: object) -> None:
 def _log_as_beat(**_: object) -> None:
     """One within a worker (`--beat`) has a process and a log of its own, too."""
     logs.configure("celery_beat", config.load(), console=True)
+
+
+@worker_init.connect
+def import_for_all(**_: object) -> None:
+    """Import in a worker's first process what models are made of: those that it forks, one after a hundred tasks, would
+    each need a second for it and memory of their own."""
+    for name in ("sklearn.ensemble", "sklearn.linear_model", "skops.io"):
+        import_module(name)

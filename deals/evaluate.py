@@ -14,7 +14,6 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from deals import comparables, learned, market, normalize
 from deals.cars import Row, of_rows
@@ -97,6 +96,8 @@ def _figures(found: Floats, log_price: Floats, covered: Bools) -> dict[str, dict
 
 def _plain_boosting(known: Cars, asked: Cars) -> Floats:
     """Return quantiles by gradient boosting on ln EUR and the facts of an ad, as they come out of the box."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     names = {category: learned.frequent(getattr(known, category)) for category in learned.CATEGORIES}
     table, rows = (
         np.column_stack([learned.codes(cars, names), cars.born, cars.km, cars.power]) for cars in (known, asked)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from deals import comparables, linear, market
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
     from deals.cars import Cars, Floats, Ints, Texts
     from deals.comparables import Estimates
@@ -118,6 +119,8 @@ def fit(cars: Cars) -> Fitted:
 
 
 def _boost(table: Floats, left: Floats) -> HistGradientBoostingRegressor:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     return HistGradientBoostingRegressor(
         loss="absolute_error",  # prices have outliers, which squared errors follow
         max_iter=120,
@@ -134,6 +137,8 @@ def _boost(table: Floats, left: Floats) -> HistGradientBoostingRegressor:
 
 def _reach(table: Floats, off: Floats) -> HistGradientBoostingRegressor:
     """Return what says how far off an estimate usually is, in ln of ln EUR."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     return HistGradientBoostingRegressor(
         max_iter=80,
         learning_rate=0.05,

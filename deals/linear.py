@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import sparse
-from sklearn.linear_model import Ridge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from scipy import sparse
 
     from deals.cars import Cars, Floats, Ints, Texts
 
@@ -81,6 +81,9 @@ class Linear:
 
 def fit(cars: Cars, log_price: Floats) -> Linear:
     """Return the weights that fit these prices; those far off count less."""
+    from scipy import sparse
+    from sklearn.linear_model import Ridge
+
     reference = float(cars.born.max())
     curves = _curves(cars, reference)
     names, blocks, shapes = {}, [], []
@@ -165,6 +168,8 @@ def _codes(names: Texts, known: Texts) -> Ints:
 
 
 def _block(owner: Ints, codes: Ints, basis: Floats, size: int, count: int) -> sparse.csr_matrix:
+    from scipy import sparse
+
     known = codes < count
     owner, codes = owner[known], codes[known]
     width = basis.shape[1]

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import sklearn
-import skops.io
 from psycopg.types.json import Jsonb
 
 from deals import learned
@@ -72,10 +70,13 @@ class Current:
 
 def dumps(model: Learned) -> bytes:
     """Return a model as bytes, which run no code when they are read."""
+    import skops.io
+    from sklearn import __version__ as version
+
     slots = model.linear.names
     content = {
         "format": FORMAT,
-        "scikit-learn": sklearn.__version__,
+        "scikit-learn": version,
         "texts": json.dumps(
             {
                 "names": {name: list(values) for name, values in model.names.items()},
@@ -94,12 +95,15 @@ def dumps(model: Learned) -> bytes:
 
 def loads(body: bytes) -> Learned:
     """Return the model that `dumps` wrote. Raises ModelError for anything else."""
+    import skops.io
+    from sklearn import __version__ as version
+
     try:
         unknown = set(skops.io.get_untrusted_types(data=body)) - TRUSTED
         if unknown:
             raise ModelError(f"the model holds what none of ours does: {', '.join(sorted(unknown))}")
         content = skops.io.loads(body, trusted=sorted(TRUSTED))
-        if content["format"] != FORMAT or content["scikit-learn"] != sklearn.__version__:
+        if content["format"] != FORMAT or content["scikit-learn"] != version:
             raise ModelError(f"the model is of scikit-learn {content['scikit-learn']}, format {content['format']}")
         texts = json.loads(content["texts"])
         slots = texts["slots"]

@@ -70,6 +70,8 @@ def keep(lock: int, told: int, notes: Path, errors: Path, command: list[str]) ->
         try:
             _write(notes, about)
             return
+        except FileNotFoundError:  # the folder is gone, and who would read it
+            return
         except OSError:
             time.sleep(1)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ops.processes import KEEPER, descendants, identify, pids
 from ops.processes import arguments as command_line
 from ops.workers import names
 from ops.workers_systemd import unit
+from tests import forks
 from vinops.config import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +62,7 @@ class Fleet:
     database: Database
     folder: Path
     is_systemd: bool = False
-    program: tuple[str, ...] = (sys.executable, str(ROOT / "tests" / "worker_cli.py"))
+    program: str = str(ROOT / "tests" / "worker_cli.py")
     crawl: Callable[[str], list[str]] = lambda name: [
         sys.executable,
         str(ROOT / "tests" / "worker_process.py"),
@@ -95,20 +97,12 @@ class Fleet:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            [*self.program, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=2 * SECONDS,
-            check=False,
-        )
+        return forks.vinops(self.environment, *arguments, program=self.program, cwd=self.folder)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command."""
         return subprocess.Popen(
-            [*self.program, *arguments],
+            [*forks.by_hand(self.program), *arguments],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -180,4 +174,5 @@ class Fleet:
         for name in names(self.settings):
             for pid in self.processes(name):
                 for each in (pid, *(below.pid for below in descendants(pid))):
-                    os.kill(each, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it may end by itself meanwhile
+                        os.kill(each, signal.SIGKILL)

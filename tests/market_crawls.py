@@ -58,7 +58,7 @@ class MarketCrawls:
 
     def run(self, *arguments: str) -> Crawled:
         """Run a crawl to its end."""
-        return self._crawled(*forks.run(self.environment, "crawl", "mobile_bg", *arguments))
+        return self._crawled(*forks.crawl(self.environment, "mobile_bg", *arguments))
 
     def finish(self, process: subprocess.Popen[str]) -> Crawled:
         """Wait for the end of a crawl."""

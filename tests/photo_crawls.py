@@ -76,7 +76,7 @@ class Crawls:
 
     def run(self, *arguments: str) -> Crawled:
         """Run a crawl to its end."""
-        return self._crawled(*forks.run(self.environment, "crawl", "lot_photos", *arguments)[1:])
+        return self._crawled(*forks.crawl(self.environment, "lot_photos", *arguments)[1:])
 
     def finish(self, process: subprocess.Popen[str]) -> Crawled:
         """Wait for the end of a crawl."""

@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from ops.scrapyd import Node
+from tests import forks
 from tests.fleets import until
 from vinops.config import Secret
 
@@ -175,18 +176,11 @@ class Nodes:
 
     def run(self, *arguments: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
         """Run `vinops nodes …`."""
-        return subprocess.run(
-            [sys.executable, "-m", "ops.cli", "nodes", *arguments],
-            cwd=ROOT,
-            env={
-                **self.environment,
-                "VINOPS_SCRAPYD_NODES": ",".join(f"{node.name}={node.address}" for node in self.members),
-                "VINOPS_SCRAPYD_PASSWORD": password,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        about = {
+            "VINOPS_SCRAPYD_NODES": ",".join(f"{node.name}={node.address}" for node in self.members),
+            "VINOPS_SCRAPYD_PASSWORD": password,
+        }
+        return forks.vinops({**self.environment, **about}, "nodes", *arguments, cwd=ROOT)
 
     def rows(self, *arguments: str, code: int = 0) -> Any:
         """Run `vinops nodes … --json` and return what it prints."""

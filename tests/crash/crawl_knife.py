@@ -7,6 +7,7 @@ their names from sql/queries.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ import knife  # beside this file
 import psycopg
 from scrapy import cmdline
 
+from tests.forks import import_scrapy
 from vinops.database import queries
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ class Knife(knife.Knife):
 
 def take_jobs(spider: str, knife: type[Knife], broken: Mapping[str, Callable[[], None]]) -> None:
     """Take jobs until the input ends."""
+    import_scrapy()
+    gc.freeze()  # or each child copies what its collector looks at
     for line in sys.stdin:
         job = json.loads(line)
         pid = os.fork()

@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celery.signals import worker_init
+
 from deals import outbox, runner, tasks
-from deals.app import app
+from deals.app import app, import_for_all
 from deals.stages import Stage
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ if __name__ == "__main__":
     if sys.argv[2]:
         BROKEN[sys.argv[2]]()
     put_in(Path(sys.argv[1]))
+    worker_init.disconnect(import_for_all)  # no model is used here
     app.worker_main(
         ["worker", "--beat", "--concurrency", "2", "--queues", ",".join(sys.argv[3].split(",")), "-l", "INFO"]
     )

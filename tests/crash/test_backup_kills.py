@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops import backup_files
+from tests import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,12 +68,17 @@ def kill_at_sight(look: Callable[[], set[str]], environment: dict[str, str], *ar
     assert look() - before  # else nothing of the cleaning is put to the test
 
 
-def whole_one(environment: dict[str, str], *arguments: str) -> float:
-    """Run a command to its end, and return the seconds that it took."""
+def seconds_of(environment: dict[str, str], *arguments: str) -> float:
+    """Run a command to its end as those that are killed, and return the seconds that it took."""
     began = time.monotonic()
-    done = subprocess.run([*VINOPS, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    subprocess.run([*VINOPS, *arguments], env=environment, capture_output=True, check=True)
     return time.monotonic() - began
+
+
+def whole_one(environment: dict[str, str], *arguments: str) -> None:
+    """Run a command to its end."""
+    done = forks.vinops(environment, *arguments)
+    assert done.returncode == 0, done.stderr
 
 
 def swept(environment: dict[str, str], admin: Database) -> None:
@@ -88,7 +94,7 @@ def swept(environment: dict[str, str], admin: Database) -> None:
 def test_a_killed_backup_is_none_and_the_next_one_cleans_up(
     filled: Database, settings: Settings, environment: dict[str, str], admin: Database, kills: Kills
 ) -> None:
-    seconds = whole_one(environment, "backup")
+    seconds = seconds_of(environment, "backup")
     folder = backup_files.folder_of(settings)
     kill_at_sight(lambda: {name for name in names(folder) if name.endswith(".part")}, environment, "backup")
     kill_at_sight(lambda: set(scratches(admin)), environment, "backup")
@@ -117,7 +123,7 @@ def test_a_killed_swap_is_all_done_or_not_begun(
     filled.close()  # nobody may be connected
     try:
         whole_one(environment, "backup")
-        seconds = whole_one(environment, "restore", "latest", "--yes")
+        seconds = seconds_of(environment, "restore", "latest", "--yes")
         for number in range(MOMENTS):
             before = databases_of(admin, own)
             if killed_after(seconds * (number + 1) / (MOMENTS + 1), environment, "restore", "latest", "--yes"):

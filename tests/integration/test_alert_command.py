@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from standin.telegram import TelegramServer
+from tests import forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +39,7 @@ def told(environment: dict[str, str], telegram: TelegramServer) -> dict[str, str
 
 
 def alert(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", "alert", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forks.vinops(environment, "alert", *arguments)
 
 
 def test_a_failed_unit_is_told_once_until_it_has_passed(database: Database, told: dict[str, str]) -> None:

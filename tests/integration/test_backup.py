@@ -24,6 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ops import backup, backup_files, dumps, restore
 from ops.backup import Say
 from ops.dumps import BackupError, Programs
+from tests import forks
 from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
 from vinops import embedded
 from vinops.config import Secret, Settings
@@ -75,9 +76,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def vinops(environment: dict[str, str]) -> Run:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*VINOPS, *arguments], env={**environment, **variables}, capture_output=True, text=True, check=False
-        )
+        return forks.vinops({**environment, **variables}, *arguments)
 
     return run
 
@@ -347,7 +346,7 @@ def test_swapping_keeps_what_was_there_and_asks_that_nobody_is_connected(
     }
 
     def vinops(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*VINOPS, *arguments], env=variables, capture_output=True, text=True, check=False)
+        return forks.vinops(variables, *arguments)
 
     with psycopg.connect(url) as connection:
         connection.execute(CONTENT)

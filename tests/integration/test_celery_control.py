@@ -17,6 +17,7 @@ import pytest
 
 from ops.celery_control import KINDS, UNITS
 from ops.processes import arguments, descendants, identify, pids
+from tests import forks
 from tests.deal_ads import insert_ads
 from tests.fleets import ROOT, install_units, until
 
@@ -44,7 +45,7 @@ class Celery:
 
     folder: Path
     environment: dict[str, str]
-    program: tuple[str, ...] = (sys.executable, str(ROOT / "tests" / "celery_cli.py"))
+    program: str = str(ROOT / "tests" / "celery_cli.py")
 
     @property
     def data_dir(self) -> Path:
@@ -57,15 +58,7 @@ class Celery:
 
     def vinops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            [*self.program, *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        return forks.vinops(self.environment, *arguments, program=self.program, cwd=self.folder)
 
     @contextmanager
     def by_hand(self, kind: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -357,7 +350,7 @@ def test_the_real_celery_comes_up_works_and_ends(
 ) -> None:
     settings.data_dir.mkdir()
     about = {**environment, "VINOPS_WORKERS_BACKEND": "processes"}
-    celery = Celery(folder=tmp_path, environment=about, program=(sys.executable, "-m", "ops.cli"))
+    celery = Celery(folder=tmp_path, environment=about, program="vinops")
     try:
         first = celery.run("start")
         assert first.returncode == 0, first.stderr

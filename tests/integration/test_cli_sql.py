@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import forks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,9 +28,7 @@ def vinops(environment: dict[str, str]) -> Run:
     """Runs `vinops` with arguments and returns what came of it."""
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*VINOPS, *arguments], env={**environment, **variables}, capture_output=True, text=True, check=False
-        )
+        return forks.vinops({**environment, **variables}, *arguments)
 
     return run
 

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests import forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,15 +50,7 @@ class Secrets:
         self.options = ("--folder", str(self.folder), "--units", str(self.units))
 
     def run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "ops.cli", "credentials", *arguments, *self.options],
-            input=text,
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            cwd=ROOT,
-            check=False,
-        )
+        done = forks.vinops(self.environment, "credentials", *arguments, *self.options, cwd=ROOT, given=text)
         assert CANARY not in done.stdout + done.stderr
         return done
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import forks
 from tests.deal_ads import insert_ads
 
 if TYPE_CHECKING:
@@ -24,13 +24,7 @@ COLUMNS = (
 
 def deals(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `vinops deals …`."""
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", "deals", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forks.vinops(environment, "deals", *arguments)
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from psycopg import sql
 from ops import doctor, doctor_checks
 from standin.feed import Market
 from standin.feed_server import FeedServer
+from tests import forks
 from tests.s3_server import BUCKET, KEY_ID, s3_server
 from vinops import config
 from vinops.config import Survey
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     Run = Callable[..., "Ended"]
 
-VINOPS = [sys.executable, "-m", "ops.cli"]
 CANARY = "c4nary5f2c9"
 
 
@@ -58,16 +56,9 @@ def vinops(environment: dict[str, str], tmp_path: Path) -> Run:
     """Runs the doctor in a folder of its own, where `.env` may lie. A variable that is None is not set."""
 
     def run(*arguments: str, **variables: str | None) -> Ended:
-        root = str(config.Path(config.__file__).resolve().parents[1])
-        merged = {**environment, "PYTHONPATH": root, **variables}
-        done = subprocess.run(
-            [*VINOPS, "doctor", *arguments],
-            cwd=tmp_path,
-            env={name: value for name, value in merged.items() if value is not None},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        merged = {**environment, **variables}
+        given = {name: value for name, value in merged.items() if value is not None}
+        done = forks.vinops(given, "doctor", *arguments, cwd=tmp_path)
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
     return run

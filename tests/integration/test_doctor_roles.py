@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,8 @@ import psycopg
 import pytest
 
 from ops.doctor_roles import look
-from vinops import config, database
+from tests import forks
+from vinops import database
 from vinops.config import Secret, Settings
 from vinops.database import queries
 
@@ -48,15 +47,8 @@ def doctor(deployed: Connection[Any], empty_url: str, environment: dict[str, str
     """Runs the doctor as a role; returns its exit code and what it found of the database, by subject."""
 
     def run(role: str) -> tuple[int, Findings]:
-        root = str(config.Path(config.__file__).resolve().parents[1])
-        done = subprocess.run(
-            [sys.executable, "-m", "ops.cli", "doctor", "--json"],
-            cwd=tmp_path,
-            env={**environment, "PYTHONPATH": root, "DATABASE_URL": as_role(empty_url, role)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        variables = {**environment, "DATABASE_URL": as_role(empty_url, role)}
+        done = forks.vinops(variables, "doctor", "--json", cwd=tmp_path)
         found = {
             each["subject"]: (each["level"], each["text"], each["mend"]) for each in json.loads(done.stdout)["findings"]
         }

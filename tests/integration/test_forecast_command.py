@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     Database = psycopg.Connection[TupleRow]
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
-VINOPS = [sys.executable, "-m", "ops.cli"]
 
 MEASURED = """
 insert into lots (lot_external_id, vehicle_id, first_seen_at, image_url, sale_at, row_hash, file_id, status, gone_at)
@@ -57,13 +57,7 @@ analyze;
 @pytest.fixture
 def vinops(environment: dict[str, str]) -> Run:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*VINOPS, "forecast", *arguments],
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return forks.vinops({**environment, **variables}, "forecast", *arguments)
 
     return run
 

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from ops.health_rules import RULES
 from ops.processes import Processes, Program
 from ops.workers import run_folder
+from tests import forks
 from vinops.database import queries
 
 if TYPE_CHECKING:
@@ -29,22 +30,13 @@ if TYPE_CHECKING:
 
     Health = Callable[..., tuple[int, dict[str, dict[str, str]]]]
 
-VINOPS = [sys.executable, "-m", "ops.cli"]
-
 
 @pytest.fixture
 def health(environment: dict[str, str], tmp_path: Path) -> Health:
     """Runs `vinops health --json`: its exit code, and its lines by name."""
 
     def run(**variables: str) -> tuple[int, dict[str, dict[str, str]]]:
-        done = subprocess.run(
-            [*VINOPS, "health", "--json"],
-            env={**environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **variables},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forks.vinops({**environment, **variables}, "health", "--json", cwd=tmp_path)
         found = json.loads(done.stdout)
         assert found["exit_code"] == done.returncode, done.stderr
         return done.returncode, {line["name"]: line for line in found["lines"]}
@@ -183,7 +175,7 @@ def test_settings_that_cannot_be_read_are_critical_and_show_no_value(health: Hea
 
 
 def test_the_text_has_one_summary_line_first_and_a_line_for_each_thing(environment: dict[str, str]) -> None:
-    done = subprocess.run([*VINOPS, "health"], env=environment, capture_output=True, text=True, check=False)
+    done = forks.vinops(environment, "health")
     lines = done.stdout.splitlines()
     assert lines[0].startswith(("WARNING: ", "CRITICAL: "))
     assert "\x1b" not in done.stdout
@@ -196,20 +188,18 @@ def test_the_text_has_one_summary_line_first_and_a_line_for_each_thing(environme
 def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environment: dict[str, str]) -> None:
     fresh = {name: value for name, value in environment.items() if name != "DATABASE_URL"}
     fresh |= {"VINOPS_DATA_DIR": str(tmp_path / "var"), "VINOPS_LOG_DIR": str(tmp_path / "logs")}
-    done = subprocess.run([*VINOPS, "health"], env=fresh, capture_output=True, text=True, check=False)
+    done = forks.vinops(fresh, "health")
     assert "mend: vinops migrate" in done.stdout
     assert not (tmp_path / "var").exists()
 
 
 def test_status_is_a_few_lines(environment: dict[str, str], database: Connection[Any]) -> None:
     loaded(database, minutes=5)
-    done = subprocess.run([*VINOPS, "status"], env=environment, capture_output=True, text=True, check=True)
+    done = forks.vinops(environment, "status")
     lines = done.stdout.splitlines()
     named = [line.split()[0] for line in lines if not line.startswith(" ")]
     assert named == ["workers", "feed", "photos", "deals", "health"]
     assert all(len(line) <= 80 for line in lines[:-1])
     assert "5 min old: 10 new" in done.stdout
-    found = json.loads(
-        subprocess.run([*VINOPS, "status", "--json"], env=environment, capture_output=True, check=True).stdout
-    )
+    found = json.loads(forks.vinops(environment, "status", "--json").stdout)
     assert found["feed"]["new"] == 10

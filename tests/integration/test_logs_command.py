@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops import log_files
+from tests import forks
 from vinops.logs import LogFile
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ def environment_of_logs(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def vinops(environment_of_logs: dict[str, str]) -> Run:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*VINOPS, *arguments], env={**environment_of_logs, **variables}, capture_output=True, text=True, check=False
-        )
+        return forks.vinops({**environment_of_logs, **variables}, *arguments)
 
     return run
 

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ops.metrics import Collector, exposition
 from ops.observer import Observer
+from tests import forks
 from tests import snapshots as given
 from tests.metrics_lint import lint
 from tests.snapshots import NOW, ago
@@ -167,21 +168,14 @@ def test_the_dashboard_names_no_machine_and_its_panels_do_not_lie_on_each_other(
 
 
 def test_once_prints_them(environment: dict[str, str]) -> None:
-    done = subprocess.run([*VINOPS, "metrics", "--once"], env=environment, capture_output=True, text=True, check=True)
+    done = forks.vinops(environment, "metrics", "--once")
     assert lint(done.stdout) == []
     assert "vinops_database_up 1.0" in done.stdout
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_an_address_that_others_reach_is_refused_unless_it_is_meant(environment: dict[str, str], host: str) -> None:
-    done = subprocess.run(
-        [*VINOPS, "metrics", "--host", host, "--port", "1"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = forks.vinops(environment, "metrics", "--host", host, "--port", "1")
     assert done.returncode == 2
     assert "--expose" in done.stderr
     meant = subprocess.run(

@@ -19,6 +19,7 @@ import pytest
 from ops.monitor_screens import Ask, LogScreen, Sheet
 from ops.monitor_view import Monitor
 from ops.observer import Observer
+from tests import forks
 from tests import snapshots as given
 from tests.snapshots import ago
 from vinops.config import Secret, Settings
@@ -323,22 +324,20 @@ def test_a_database_that_is_away_is_said_in_red_and_found_when_it_is_back(
 
 
 def test_once_is_plain_text_of_eighty_columns_and_json_is_data(environment: dict[str, str]) -> None:
-    done = subprocess.run([*VINOPS, "monitor", "--once"], env=environment, capture_output=True, text=True, check=True)
+    done = forks.vinops(environment, "monitor", "--once")
     assert "\x1b" not in done.stdout
     assert done.stdout.startswith("vinops 20")
     assert all(len(line) <= 80 or "→ " in line for line in done.stdout.splitlines())
     for title in ("FEED", "PHOTOS", "DEALS", "MACHINE", "LAST ITEMS"):
         assert title in done.stdout
-    found = json.loads(
-        subprocess.run([*VINOPS, "monitor", "--json"], env=environment, capture_output=True, check=True).stdout
-    )
+    found = json.loads(forks.vinops(environment, "monitor", "--json").stdout)
     assert [worker["name"] for worker in found["workers"]] == list(given.MAKES)
     assert found["database"]["error"] is None
     assert found["health"]["level"] in {"OK", "WARNING", "CRITICAL"}
 
 
 def test_off_a_terminal_the_monitor_prints_once_and_ends(environment: dict[str, str]) -> None:
-    done = subprocess.run([*VINOPS, "monitor"], env=environment, capture_output=True, text=True, check=True, timeout=60)
+    done = forks.vinops(environment, "monitor")
     assert "WORKER" in done.stdout.upper()
 
 

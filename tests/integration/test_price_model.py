@@ -208,7 +208,7 @@ def test_a_damaged_model_is_refused_and_prices_come_from_comparables(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, harm: str,
 ) -> None:  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr(price_model.sklearn, "__version__", "0.1")
+        patch.setattr("sklearn.__version__", "0.1")
         another_version = price_model.dumps(fitted.model)
     bad = {
         "empty": None,

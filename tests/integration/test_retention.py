@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +13,7 @@ import pytest
 
 from ops import retention
 from ops.retention import Removed
+from tests import forks
 from tests.feed_files import Loader, row
 from vinops import database as db
 
@@ -146,10 +145,9 @@ def test_archived_files_and_rotated_logs_go_by_their_own_settings(
 
 def test_the_command_says_what_went(database: Database, environment: dict[str, str]) -> None:
     crawl_run(database, started=datetime.now(UTC) - 200 * DAY, beat=datetime.now(UTC) - 200 * DAY)
-    command = [sys.executable, "-m", "ops.cli", "retention"]
-    done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+    done = forks.vinops(environment, "retention", "--json")
     counts = {each["what"]: (each["count"], each["older_than_days"]) for each in json.loads(done.stdout)}
     assert counts["runs of crawls"] == (1, 90)
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    again = forks.vinops(environment, "retention")
     assert "runs of crawls: 0 rows older than 90 days removed" in again.stdout.splitlines()
     assert "raw rows of the feed: 0 rows older than 30 days removed" in again.stdout.splitlines()

@@ -17,6 +17,7 @@ from ops import retention
 from ops.retention import Removed
 from standin.market_server import MarketServer
 from standin.photo_server import PhotoServer
+from tests import forks
 from tests.feed_files import Loader, row
 from tests.market_crawls import MarketCrawls
 from tests.photo_crawls import Crawls
@@ -135,14 +136,7 @@ def test_who_watches_sees_everything(roles: Database, settings: Settings, enviro
     mine = as_role(settings, "ops")
     assert mine.database_url is not None
     environment["DATABASE_URL"] = mine.database_url.reveal()
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "health", "--json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forks.vinops(environment, "health", "--json")
     assert "permission denied" not in done.stdout + done.stderr
     assert done.returncode in (0, 1), done.stdout
-    once = [sys.executable, "-m", "ops.cli", "supervise", "--once", "--json"]
-    assert subprocess.run(once, env=environment, capture_output=True, check=False).returncode == 0
+    assert forks.vinops(environment, "supervise", "--once", "--json").returncode == 0

@@ -295,6 +295,14 @@ def test_without_its_notes_a_worker_is_still_not_doubled(plain: Fleet) -> None:
     assert plain.processes("1") == [pid]
 
 
+def test_a_keeper_whose_folder_is_gone_ends_with_its_worker(plain: Fleet) -> None:
+    pid = plain.start("1")["1"]
+    keeper = json.loads((plain.settings.data_dir / "run" / "worker_1.json").read_text())["keeper"]["pid"]
+    (plain.settings.data_dir / "run").rename(plain.settings.data_dir / "away")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: identify(keeper) is None, "nobody reads what it would note", seconds=20)
+
+
 def test_a_worker_outlives_its_keeper_and_is_not_doubled(plain: Fleet) -> None:
     (pid,) = plain.start("1").values()
     noted = json.loads((plain.settings.data_dir / "run" / "worker_1.json").read_text())
@@ -390,7 +398,7 @@ def market() -> Iterator[MarketServer]:
 
 def real(fleet: Fleet, market: MarketServer, pace: str) -> Fleet:
     """Have the fleet start real crawls."""
-    fleet.program = (sys.executable, "-m", "ops.cli")
+    fleet.program = "vinops"
     fleet.crawl = lambda name: ["-m", "scrapy", "crawl", "mobile_bg", "-a", f"worker={name}"]
     fleet.more |= {"MOBILE_BG_URL": market.url, "VINOPS_PACE": pace}
     return fleet

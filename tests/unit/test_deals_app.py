@@ -40,3 +40,27 @@ def test_a_worker_without_arguments_serves_the_queue_of_every_task(tmp_path: Pat
 def test_the_queues_are_as_those_that_messages_wait_in_already(tmp_path: Path) -> None:
     queues = configuration(Settings(data_dir=tmp_path))["task_queues"]
     assert [queue.name for queue in queues] == list(QUEUES)
+
+
+IMPORTED = """
+import sys
+from deals import tasks  # noqa: F401
+from deals.app import app
+print("sklearn" in sys.modules)
+from celery.signals import worker_init
+worker_init.send(None)
+print("sklearn" in sys.modules)
+"""
+
+
+def test_what_models_are_made_of_is_imported_once_for_all_processes_of_a_worker_and_by_nobody_else(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"VINOPS_DATA_DIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout.split() == ["False", "True"], done.stderr

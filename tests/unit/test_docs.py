@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from etl import commands
+from tests import forks
 from vinops.config import variables
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = {"python -m etl": [sys.executable, "-m", "etl"], "vinops": [sys.executable, "-m", "ops.cli"]}
 CALLS = {"FeedRefused": 0, "FetchFailed": 0, "ended": 1}
 """What is called with a reason, and the place of the reason among its arguments."""
 
@@ -120,7 +119,8 @@ def test_the_commands_of_the_feed_are_all_in_the_readme() -> None:
     sorted(set(re.findall(r"(?:`|\$ |bin/)(python -m etl|vinops) (\w+)", README + RUNBOOK))),
 )
 def test_every_command_that_the_documents_name_exists(program: str, name: str) -> None:
-    done = subprocess.run([*COMMANDS[program], name, "--help"], capture_output=True, text=True, check=False)
+    program = str(ROOT / "etl" / "__main__.py") if "etl" in program else program
+    done = forks.vinops(os.environ, name, "--help", program=program)
     assert done.returncode == 0, done.stderr
 
 
