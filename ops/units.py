@@ -35,6 +35,8 @@ SHOWN: Final = (
 OVER: Final = ("inactive", "failed")
 KILLED: Final = ("2", "3")  # CLD_KILLED, CLD_DUMPED
 KILL_SECONDS: Final = 30.0
+NOTICE_SECONDS: Final = 2.0
+"""So long systemd may take to notice that a process has ended; until then nobody can tell how."""
 
 
 def is_installed(unit: str) -> bool:
@@ -59,7 +61,10 @@ class Units:
 
     def standings(self, names: Sequence[str]) -> dict[str, Standing]:
         """Return how units are, asked for all at once. Raises ProcessError."""
-        shown = {each["Id"]: each for each in _show(*map(self._unit, names))}
+        deadline = time.monotonic() + NOTICE_SECONDS
+        while any(map(_is_unnoticed, found := _show(*map(self._unit, names)))) and time.monotonic() < deadline:
+            time.sleep(PAUSE)
+        shown = {each["Id"]: each for each in found}
         return {name: self._standing(name, shown.get(self._unit(name), {})) for name in names}
 
     def start(self, program: Program) -> Standing:
@@ -145,6 +150,11 @@ def _running(shown: Mapping[str, str]) -> Identity | None:
     """Return the main process of a unit that has one. A unit that waits for its next start has none."""
     pid = int(shown.get("MainPID") or 0)
     return identify(pid) if pid and shown.get("ActiveState") not in OVER else None
+
+
+def _is_unnoticed(shown: Mapping[str, str]) -> bool:
+    """Tell whether a unit's main process is gone, and systemd still takes it for running."""
+    return bool(int(shown.get("MainPID") or 0)) and shown.get("ActiveState") not in OVER and _running(shown) is None
 
 
 def _time(microseconds: int) -> datetime | None:

@@ -102,8 +102,9 @@ def stop(folder: Path, unit: str, options: dict[str, str]) -> None:
     noted = read(folder, unit)
     if noted.get("active") == "active":
         write(folder, unit, {**noted, "active": "deactivating"})
-        os.kill(noted["pid"], signal.SIGTERM)
-        os.kill(noted["pid"], signal.SIGCONT)
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
+                os.kill(noted["pid"], number)
     elif noted.get("active") == "activating":  # it waits for its next start
         write(folder, unit, {**noted, "active": "inactive"})
     deadline = time.monotonic() + TIMEOUT_STOP
@@ -115,8 +116,8 @@ def stop(folder: Path, unit: str, options: dict[str, str]) -> None:
 
 def kill(folder: Path, unit: str, options: dict[str, str]) -> None:
     """Send a signal to the processes of a unit."""
-    pid = read(folder, unit)["pid"]
-    os.killpg(pid, signal.Signals[options["signal"]])
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(read(folder, unit)["pid"], signal.Signals[options["signal"]])
 
 
 def now() -> int:

@@ -78,14 +78,12 @@ def connect(settings: Settings, *, application: str, autocommit: bool = False) -
     migrated on the way if need be; for DATABASE_URL NotMigrated is raised instead, because there an operator decides
     when. Raises DatabaseError if there is no connection to be had.
     """
-    connection = _open(settings, application)
+    connection, waiting, unknown = _open_compared(settings, application)
     try:
-        waiting, unknown = _compare(connection)
         if waiting and not unknown and settings.database_url is None:
             connection.close()
             migrate(settings)
-            connection = _open(settings, application)
-            waiting, unknown = _compare(connection)
+            connection, waiting, unknown = _open_compared(settings, application)
         if unknown:
             raise NotMigrated(
                 f"the database is ahead of this version of vinops (it has {', '.join(unknown)}): "
@@ -233,6 +231,24 @@ def _open(settings: Settings, application: str) -> Connection[TupleRow]:
             text = redact(str(error), settings).strip()
             if not _is_passing(text, settings) or time.monotonic() > deadline:
                 raise DatabaseError(f"no connection to the database: {text}\n{_remedy(settings)}") from None
+        time.sleep(0.1)
+
+
+def _open_compared(settings: Settings, application: str) -> tuple[Connection[TupleRow], list[str], list[str]]:
+    """Return a connection, and what `_compare` says. One that breaks meanwhile is replaced: a server whose backend was
+    killed goes on to accept others for some milliseconds, and drops them."""
+    import psycopg
+
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        connection = _open(settings, application)
+        try:
+            return connection, *_compare(connection)
+        except BaseException as error:
+            is_broken = isinstance(error, psycopg.OperationalError) and connection.broken
+            connection.close()
+            if not is_broken or time.monotonic() > deadline:
+                raise
         time.sleep(0.1)
 
 

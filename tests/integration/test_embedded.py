@@ -22,6 +22,9 @@ from vinops.config import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import psycopg
+    from psycopg.rows import TupleRow
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60  # seconds until a test that waits for something gives up; none passes or fails by how long it took
 
@@ -166,6 +169,25 @@ def test_a_killed_backend_is_waited_for(open_folder: Path) -> None:
         os.kill(connection.info.backend_pid, signal.SIGKILL)  # the server drops everybody and recovers
         with db.connect(settings, application="t") as another:
             assert another.execute("select 1").fetchone() == (1,)
+
+
+def test_a_connection_that_breaks_before_it_is_handed_out_is_replaced(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare, killed = db._compare, []
+
+    def after_a_kill(connection: psycopg.Connection[TupleRow]) -> tuple[list[str], list[str]]:
+        if not killed:
+            killed.append(connection.info.backend_pid)
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+        return compare(connection)
+
+    settings = Settings(data_dir=open_folder)
+    db.migrate(settings)
+    monkeypatch.setattr(db, "_compare", after_a_kill)
+    with db.connect(settings, application="t") as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+        assert connection.info.backend_pid not in killed
 
 
 def test_a_killed_keeper_is_replaced_by_the_next_user(open_folder: Path) -> None:
