@@ -29,8 +29,7 @@ lint: setup ## ruff, import contract, sqlfluff, mypy
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/lint-imports --no-cache
-	@.venv/bin/sqlfluff lint sql/migrations sql/queries
-	@.venv/bin/mypy
+	@.venv/bin/mypy & types=$$!; .venv/bin/sqlfluff lint sql/migrations sql/queries; sql=$$?; wait $$types && exit $$sql
 
 schema: setup ## rewrite sql/schema.sql from the migrations
 	@$(PY) -m ops.schema

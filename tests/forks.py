@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+ETL = str(ROOT / "etl" / "__main__.py")
 MOST_SECONDS = 240
 LIBRARIES = frozenset({"annotated_types", "boto3", "botocore", "pydantic", "redis", "rich", "sklearn", "typer", "yoyo"})
 """What commands import when they come to need it; it runs nothing when it is imported."""

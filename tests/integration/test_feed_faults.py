@@ -20,6 +20,7 @@ from etl.load import chain_of
 from etl.run import run
 from standin.feed import QUIRKS, REFUSALS, Market, inject
 from standin.feed_server import FAULTS, FeedServer
+from tests import forks
 from vinops.config import Secret, Settings
 from vinops.database import DatabaseError
 
@@ -104,14 +105,7 @@ class Ended:
 
 
 def command(environment: dict[str, str], *arguments: str, **more: str) -> Ended:
-    done = subprocess.run(
-        [sys.executable, "-m", "etl", *arguments],
-        env={**environment, **more},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = forks.vinops({**environment, **more}, *arguments, program=forks.ETL)
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 

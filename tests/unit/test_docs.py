@@ -119,8 +119,7 @@ def test_the_commands_of_the_feed_are_all_in_the_readme() -> None:
     sorted(set(re.findall(r"(?:`|\$ |bin/)(python -m etl|vinops) (\w+)", README + RUNBOOK))),
 )
 def test_every_command_that_the_documents_name_exists(program: str, name: str) -> None:
-    program = str(ROOT / "etl" / "__main__.py") if "etl" in program else program
-    done = forks.vinops(os.environ, name, "--help", program=program)
+    done = forks.vinops(os.environ, name, "--help", program=forks.ETL if "etl" in program else program)
     assert done.returncode == 0, done.stderr
 
 
