@@ -98,8 +98,8 @@ def test_a_killed_backup_is_none_and_the_next_one_cleans_up(
     folder = backup_files.folder_of(settings)
     kill_at_sight(lambda: {name for name in names(folder) if name.endswith(".part")}, environment, "backup")
     kill_at_sight(lambda: set(scratches(admin)), environment, "backup")
-    landed = 2
-    kills.landed["backup"] += landed
+    kills.landed["backup"] += 2
+    landed = 0
     for number in range(MOMENTS):
         if killed_after(seconds * (number + 1) / (MOMENTS + 1), environment, "backup"):
             landed += 1
@@ -109,7 +109,7 @@ def test_a_killed_backup_is_none_and_the_next_one_cleans_up(
         assert found
         for each in found:
             assert backup_files.checked(folder / each.name) == each
-    assert landed > MOMENTS // 2
+    assert landed >= MOMENTS // 2
     whole_one(environment, "backup", "--keep", "3")
     found, _ = backup_files.verified(folder)
     assert names(folder) == {"last.json", *(each.name for each in found), *(f"{each.name}.json" for each in found)}

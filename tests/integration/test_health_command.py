@@ -196,10 +196,13 @@ def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environmen
 def test_status_is_a_few_lines(environment: dict[str, str], database: Connection[Any]) -> None:
     loaded(database, minutes=5)
     done = forks.vinops(environment, "status")
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     named = [line.split()[0] for line in lines if not line.startswith(" ")]
     assert named == ["workers", "feed", "photos", "deals", "health"]
     assert all(len(line) <= 80 for line in lines[:-1])
     assert "5 min old: 10 new" in done.stdout
-    found = json.loads(forks.vinops(environment, "status", "--json").stdout)
+    done = forks.vinops(environment, "status", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     assert found["feed"]["new"] == 10

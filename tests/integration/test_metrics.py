@@ -169,6 +169,7 @@ def test_the_dashboard_names_no_machine_and_its_panels_do_not_lie_on_each_other(
 
 def test_once_prints_them(environment: dict[str, str]) -> None:
     done = forks.vinops(environment, "metrics", "--once")
+    assert done.returncode == 0, done.stderr
     assert lint(done.stdout) == []
     assert "vinops_database_up 1.0" in done.stdout
 

@@ -325,12 +325,15 @@ def test_a_database_that_is_away_is_said_in_red_and_found_when_it_is_back(
 
 def test_once_is_plain_text_of_eighty_columns_and_json_is_data(environment: dict[str, str]) -> None:
     done = forks.vinops(environment, "monitor", "--once")
+    assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert done.stdout.startswith("vinops 20")
     assert all(len(line) <= 80 or "→ " in line for line in done.stdout.splitlines())
     for title in ("FEED", "PHOTOS", "DEALS", "MACHINE", "LAST ITEMS"):
         assert title in done.stdout
-    found = json.loads(forks.vinops(environment, "monitor", "--json").stdout)
+    done = forks.vinops(environment, "monitor", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     assert [worker["name"] for worker in found["workers"]] == list(given.MAKES)
     assert found["database"]["error"] is None
     assert found["health"]["level"] in {"OK", "WARNING", "CRITICAL"}
@@ -338,6 +341,7 @@ def test_once_is_plain_text_of_eighty_columns_and_json_is_data(environment: dict
 
 def test_off_a_terminal_the_monitor_prints_once_and_ends(environment: dict[str, str]) -> None:
     done = forks.vinops(environment, "monitor")
+    assert done.returncode == 0, done.stderr
     assert "WORKER" in done.stdout.upper()
 
 

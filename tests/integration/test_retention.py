@@ -146,8 +146,10 @@ def test_archived_files_and_rotated_logs_go_by_their_own_settings(
 def test_the_command_says_what_went(database: Database, environment: dict[str, str]) -> None:
     crawl_run(database, started=datetime.now(UTC) - 200 * DAY, beat=datetime.now(UTC) - 200 * DAY)
     done = forks.vinops(environment, "retention", "--json")
+    assert done.returncode == 0, done.stderr
     counts = {each["what"]: (each["count"], each["older_than_days"]) for each in json.loads(done.stdout)}
     assert counts["runs of crawls"] == (1, 90)
     again = forks.vinops(environment, "retention")
+    assert again.returncode == 0, again.stderr
     assert "runs of crawls: 0 rows older than 90 days removed" in again.stdout.splitlines()
     assert "raw rows of the feed: 0 rows older than 30 days removed" in again.stdout.splitlines()

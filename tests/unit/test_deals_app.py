@@ -23,15 +23,16 @@ print(*sorted({(queue.exchange.name, queue.exchange.type, queue.routing_key) == 
 """
 
 
+def run(program: str, data_dir: Path) -> str:
+    """Run a program in a process of its own, and return what it prints."""
+    environment = {"VINOPS_DATA_DIR": str(data_dir), "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+
 def test_a_worker_without_arguments_serves_the_queue_of_every_task(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"VINOPS_DATA_DIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
-    )
-    served, used, straight = done.stdout.splitlines()
+    said = run(PROGRAM, tmp_path)
+    served, used, straight = said.splitlines()
     assert served.split() == sorted(QUEUES)
     assert set(used.split()) == set(QUEUES)
     assert straight == "True", "a message goes to its own queue alone"
@@ -56,11 +57,5 @@ print("sklearn" in sys.modules)
 def test_what_models_are_made_of_is_imported_once_for_all_processes_of_a_worker_and_by_nobody_else(
     tmp_path: Path,
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTED],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"VINOPS_DATA_DIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
-    )
-    assert done.stdout.split() == ["False", "True"], done.stderr
+    said = run(IMPORTED, tmp_path)
+    assert said.split() == ["False", "True"]
