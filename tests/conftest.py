@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import os
+import shlex
 import shutil
+import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from psycopg import sql
 
+from tests.support import contain
 from vinops import database as db
 from vinops import embedded
 from vinops.config import Secret, Settings, variables
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 
     from psycopg.rows import TupleRow
 
+DEAF_SECONDS = 10
+LEAVING_SECONDS = 30  # a keeper of a server lingers, a browser takes its time
 ROOM = 8 << 30  # bytes: a whole run has less than half of it at any one time
 IN_MEMORY = pytest.StashKey[Path]()
 """The folder that this process has to remove; none in the processes of pytest-xdist, which find TMPDIR named."""
@@ -42,11 +51,102 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Contain each worker process: what its tests started dies with it, also when it is killed."""
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, contain.__file__, sys.executable])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """End the process of a test past its limit that no signal reaches: pytest-xdist names it, and goes on."""
+    mark = item.get_closest_marker("timeout")
+    limit = float(mark.args[0] if mark else item.config.getini("timeout") or 0)
+    if limit:
+        seconds = limit + max(DEAF_SECONDS, limit / 2)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+WHOLE = {"tests/crash/test_kills.py": 20, "tests/crash/test_photo_kills.py": 20}
+"""Files of crash tests, and with how many tests they count as run whole."""
+LEAST_KILLS = 50
+
+_running: dict[str, float] = {}
+_tests: Counter[str] = Counter()
+_kills: Counter[str] = Counter()
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Remember when each test began; with pytest-xdist this is called in the process that directs the others."""
+    _running[nodeid] = time.monotonic()
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """Forget a test that has ended."""
+    _running.pop(nodeid, None)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up the kills of crash tests, and forget a test whose process crashed, which has a failure of its own."""
+    if report.when not in {"setup", "call", "teardown"}:
+        _running.pop(report.nodeid, None)
+    if report.when == "teardown":
+        file = report.nodeid.partition("::")[0]
+        _tests[file] += 1
+        _kills[file] += sum(value for name, value in report.user_properties if name == "kills")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Give the memory back; what failed tests left may be looked at."""
+    """Fail a run whose crash tests killed too little. Give the memory back, unless tests failed: look at it then."""
+    if not hasattr(session.config, "workerinput") and exitstatus == pytest.ExitCode.OK and _missing_kills():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     folder = session.config.stash.get(IN_MEMORY, None)
-    if folder and exitstatus == pytest.ExitCode.OK:
+    if folder and session.exitstatus == pytest.ExitCode.OK:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)  # pytest itself has not done with it yet
+
+
+def _missing_kills() -> list[str]:
+    return [file for file, tests in WHOLE.items() if _tests[file] >= tests and _kills[file] < LEAST_KILLS]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many kills landed, and name the tests that had not ended when the run was stopped."""
+    for file, kills in sorted(_kills.items()):
+        if kills:
+            terminalreporter.write_line(f"{file}: {kills} kills landed")
+    for file in _missing_kills():
+        terminalreporter.write_line(
+            f"FAILED {file}: {_kills[file]} kills landed, {LEAST_KILLS} are the least", red=True
+        )
+    for nodeid, began in _running.items():
+        terminalreporter.write_line(f"STILL RUNNING after {time.monotonic() - began:.0f} s: {nodeid}", red=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_running() -> Iterator[None]:
+    """A test that leaves a process behind fails, and the process is killed.
+
+    What fixtures of the module or the session start is there before this fixture is set up, and may stay.
+    """
+    parents = {os.getpid(), _container()}
+
+    def running() -> set[int]:
+        return set().union(*map(contain.children, parents)) - contain.STAYING
+
+    before = running()
+    yield
+    deadline = time.monotonic() + LEAVING_SECONDS
+    while left := {each for each in running() - before if contain.command_line(each)}:
+        if time.monotonic() > deadline:
+            lines = "\n".join(map(contain.command_line, left))
+            contain.kill([each for pid in left for each in (pid, *contain.descendants(pid))])
+            pytest.fail(f"left running, and killed:\n{lines}", pytrace=False)
+        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +156,18 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def _container() -> int:
+    """The process to which daemons fall that tests start, or this one where pytest runs alone."""
+    return int(os.environ.get(contain.CONTAINED, os.getpid()))
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a folder with the servers in it, and let their keepers go."""
     for found in folder.rglob("postmaster.pid"):
         embedded.stop(found.parent.parent)
     data_dirs = [found.parent.parent for found in folder.rglob("users.lock")]
+    # Keepers linger for the next user of a server; there is none.
+    contain.kill([each for each in contain.children(_container()) if str(folder) in contain.command_line(each)])
     while folder.exists():  # a keeper that is about to end may make its lock file once more
         shutil.rmtree(folder, ignore_errors=True)
     for data_dir in data_dirs:

@@ -25,6 +25,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support import contain
+
 ROOT = Path(__file__).resolve().parents[1]
 ETL = str(ROOT / "etl" / "__main__.py")
 MOST_SECONDS = 240
@@ -90,6 +92,7 @@ def _server(kind: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.forks", kind]
     server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(server.__exit__, None, None, None)
+    contain.STAYING.add(server.pid)
     return server
 
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tests.crash.world import World, faults_of_rerun, state_after_kill
 
@@ -24,6 +24,11 @@ class Kills:
 
     wanted: int
     landed: Counter[str] = field(default_factory=Counter)
+    every: ClassVar[list[Kills]] = []
+
+    def __post_init__(self) -> None:
+        """Count for the run, too."""
+        self.every.append(self)
 
     @property
     def total(self) -> int:

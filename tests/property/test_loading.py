@@ -1,6 +1,6 @@
 """Loading, for any succession of small files: what the tables hold is what the last file says.
 
-    VINOPS_PROPERTY_CASES=6000 .venv/bin/pytest tests/property --timeout 0
+    VINOPS_PROPERTY_CASES=6000 .venv/bin/pytest tests/property -o timeout=0
 
 tries 6,000 cases of each property (600 where each case loads files into the database): more than 50,000 in all.
 """
