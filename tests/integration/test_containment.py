@@ -164,6 +164,7 @@ def test_a_run_past_its_limit_names_the_test_that_still_runs(tmp_path: Path, sle
     planted = tmp_path / "test_planted.py"
     planted.write_text("import time\n\n\ndef test_that_never_ends():\n    time.sleep(10_000)\n")
     command = [
+        *("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"),  # as in the background
         *(sys.executable, contain.__file__, "--minutes", "0.5"),
         *(sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "tests.conftest"),
         *("-p", "no:cacheprovider", "-n", "1", "--color", "no", str(planted)),

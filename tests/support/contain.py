@@ -87,6 +87,7 @@ def _become(command: list[str], container: int, libc: ctypes.CDLL) -> NoReturn:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != container:  # it died before the line above
         os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored by what a shell without a terminal has put in the background
     os.environ[CONTAINED] = str(container)
     os.execvp(command[0], command)
 
