@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,7 @@ from tests.feed_files import (
 from vinops.config import Settings
 
 ONE, TWO, THREE = 71_000_001, 71_000_002, 71_000_003
+PATIENCE = 120  # seconds
 ANCHOR = row(70_000_000, last_updated_at=LATER)
 """A row of each file: it keeps the file's newest update where it is while other rows come, go and age."""
 
@@ -827,6 +829,23 @@ def test_the_stock_tool_reads_a_whole_file(feed: Loader) -> None:
     outcome = feed.loaded(data)
     path = feed.settings.data_dir / str(outcome.path)
     assert subprocess.run([tool, "-dc", str(path)], capture_output=True, check=True).stdout == data
+
+
+@pytest.mark.parametrize("command", ["cat latest", "cat latest --verbose", "status"])
+def test_a_reader_of_the_archive_may_leave_early(feed: Loader, environment: dict[str, str], command: str) -> None:
+    feed.loaded([row(ONE + number) for number in range(2000)])
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etl", *command.split()],
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    os.close(reading)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_a_delta_is_a_fraction_of_its_file(feed: Loader) -> None:
