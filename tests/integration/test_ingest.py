@@ -184,6 +184,15 @@ def test_an_unknown_column_is_kept_and_reported(feed: Loader) -> None:
     assert feed.lot(ONE, "vin") == vin_of(ONE)
 
 
+def test_an_unknown_column_of_a_long_title_costs_its_rows_a_short_one(feed: Loader) -> None:
+    title = "x" * 30_000
+    outcome = feed.loaded([{**row(ONE), title: "1"}, {**row(TWO), title: "2"}], names=[*NAMES, title])
+    short = f"{'x' * 100}… (column 60)"
+    assert outcome.drift["unknown_columns"] == [short]
+    assert (feed.lot(ONE, "extra"), feed.lot(TWO, "extra")) == ({short: "1"}, {short: "2"})
+    assert feed.one("select max(length(extra::text)) from staging.copart_raw") < 200
+
+
 def test_a_missing_optional_column_is_reported(feed: Loader) -> None:
     outcome = feed.loaded([row(ONE)], names=[name for name in NAMES if name != "seller_name"])
     assert outcome.drift == {"missing_columns": ["Seller Name"]}
