@@ -251,14 +251,14 @@ delete from staging.shared_vins as shared using incoming
 where shared.lot_external_id = incoming.lot_external_id;
 
 -- name: note_shared_vins
--- The makes of lots whose VIN another make has, in this file or in the tables: few, as makes are spelled in more than
--- one way. A lot that is not noted is of the make of its vehicle.
+-- The makes of lots whose VIN another lot of this file has, or another make in the tables: few. A lot that is not noted
+-- is of the make of its vehicle.
 with in_file as (
     select vehicle_vin as vin
     from incoming
     where vehicle_vin is not null
     group by vehicle_vin
-    having count(*) > 1 and min(make) <> max(make)
+    having count(*) > 1
 ),
 
 in_tables as (
@@ -267,8 +267,20 @@ in_tables as (
         vehicles.vin,
         vehicles.make
     from incoming
-    inner join vehicles on incoming.vehicle_vin = vehicles.vin
-    where incoming.make is distinct from vehicles.make
+    cross join lateral (
+        -- "limit" keeps the planner from reading all vehicles for the few rows of a delta.
+        select
+            known.id,
+            known.vin,
+            known.make
+        from vehicles as known
+        where known.vin = incoming.vehicle_vin
+        limit 1
+    ) as vehicles
+    where
+        -- Once, before all: a first load has nothing to look up.
+        (select count(*) > 0 from (select from vehicles limit 1) as one)
+        and incoming.make is distinct from vehicles.make
 )
 
 insert into staging.shared_vins (lot_external_id, vin, make)
