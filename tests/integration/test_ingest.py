@@ -647,6 +647,16 @@ def test_makes_that_are_not_there_at_once_do_not_count(feed: Loader) -> None:
     assert feed.all("select vin from staging.placeholder_vins") == []
 
 
+def test_a_lot_that_leaves_as_another_comes_does_not_count(feed: Loader) -> None:
+    rows = sharing()
+    feed.loaded([ANCHOR, *rows[:3]])
+    feed.loaded([ANCHOR, *rows[1:]])
+    assert feed.all("select vin from staging.placeholder_vins") == []
+    assert {vin for *_, vin, _, _, _, _ in vehicles_of(feed)} == {SHARED}
+    feed.loaded([ANCHOR, *rows])
+    assert vehicles_of(feed) == OWN
+
+
 def test_makes_that_were_corrected_do_not_count(feed: Loader) -> None:
     rows = sharing()
     feed.loaded([ANCHOR, *rows[:3]])
