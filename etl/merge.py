@@ -144,8 +144,7 @@ class Merge:
         log.warning("more makes share a VIN than one vehicle has: it joins nothing any more %s", pairs(vins=vins))
         run("add_own_vehicles")
         lots = {lot for (lot,) in run("split_lots")}
-        for name in ("drop_joint_vehicles", "drop_shared_vins"):
-            run(name)
+        run("drop_shared_vins")
         if lots:
             restage(lots)
             run("drop_incoming")

@@ -33,7 +33,6 @@ grant select on all tables in schema raw, staging, audit to vinops_etl;
 grant select, insert, update on raw.csv_files, vehicles, lots to vinops_etl;
 grant usage on all sequences in schema raw to vinops_etl;
 grant insert, delete on staging.copart_raw, staging.placeholder_vins, staging.shared_vins to vinops_etl;
-grant delete on vehicles to vinops_etl;
 grant insert on audit.etl_runs, audit.lot_events, audit.rejected_rows to vinops_etl;
 
 -- The photos.

@@ -331,7 +331,8 @@ on conflict (vin) do nothing
 returning vin;
 
 -- name: add_own_vehicles
--- A vehicle for each lot that a placeholder joined to others. Of one that is gone no more than its make is known.
+-- A vehicle for each lot that a placeholder joined to others. Of one that is gone no more than its make is known. The
+-- joint vehicle stays without lots: nothing deletes vehicles (docs/decisions/0005-no-foreign-key-to-vehicles.md).
 insert into vehicles (lot_external_id, make)
 select
     lots.lot_external_id,
@@ -357,11 +358,6 @@ where
     and lots.vehicle_id = joint.id
     and lots.lot_external_id = own.lot_external_id
 returning lots.lot_external_id;
-
--- name: drop_joint_vehicles
--- No lot refers to them any more.
-delete from vehicles
-where vin = any(%(vins)s);
 
 -- name: drop_shared_vins
 -- Whoever takes a placeholder for a VIN after all begins anew.

@@ -610,7 +610,6 @@ def test_makes_that_come_one_after_the_other_part_when_they_are_too_many(feed: L
         outcome = feed.loaded([ANCHOR, *(rows[place] for place in sorted(order[:count]))])
         assert (outcome.lots_new, outcome.lots_gone) == (2 if count == 1 else 1, 0)
     assert vehicles_of(feed) == OWN
-    assert feed.one("select count(*) from vehicles where vin = %s", SHARED) == 0
     assert feed.loaded([ANCHOR, *rows, row(ONE + 9, vin=SHARED, make="KIA")]).lots_relisted == 0
     assert vehicles_of(feed)[:4] == OWN
 
