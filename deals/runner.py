@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from psycopg import errors
 
 from deals import normalize, notify, outbox, pricing, scoring
 from deals.stages import Stage
 from vinops.database import queries
+from vinops.database_errors import is_collision, is_passing
 from vinops.logs import pairs
 from vinops.redaction import redact
 
@@ -65,9 +65,10 @@ def run(
     began = time.monotonic()
     try:
         done = _through(connection, settings, STAGES[stage], hand)
-    except (psycopg.OperationalError, psycopg.InterfaceError):
-        raise  # the database went away: nothing is wrong with the ads
-    except Exception as error:  # noqa: BLE001 # whatever an ad brings about must not hold up the others
+    except Exception as error:
+        if is_passing(error):
+            raise  # nothing is wrong with the ads
+        # Whatever an ad brings about must not hold up the others.
         return _failed(connection, settings, hand, error)
     log.info("%s %s", stage, pairs(ads=len(done), seconds=round(time.monotonic() - began, 3)))
     return Outcome(stage=stage, done=done)
@@ -83,8 +84,8 @@ def _through(connection: Connection[Any], settings: Settings, stage: Stage, hand
                 if NEXT[stage.name] is None:
                     notify.queue(connection, sorted(held))
                 return outbox.finish(connection, hand, NEXT[stage.name])
-        except (errors.DeadlockDetected, errors.SerializationFailure):
-            if attempt == COLLISIONS:
+        except psycopg.Error as error:
+            if not is_collision(error) or attempt == COLLISIONS:
                 raise
     raise AssertionError("unreachable")
 

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from deals import notify as notifications
 from deals import outbox, price_model, runner, scoring, watch
 from vinops import config, database
+from vinops.database_errors import is_passing
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def _work(stage: str, listing_ids: Sequence[int]) -> None:
     try:
         while runner.run(connection(), config.load(), stage, listing_ids) is not None:
             ring(runner.NEXT[stage] or "notify")
-    except (psycopg.OperationalError, psycopg.InterfaceError, database.DatabaseError) as error:
+    except (psycopg.Error, database.DatabaseError) as error:
+        if not is_passing(error):
+            raise
         log.warning("the database went away %s: the sweep finds these ads again", pairs(stage=stage, error=error))
 
 

@@ -88,6 +88,9 @@ COLUMNS = (
     _column("announcements", "Announcements"),
 )
 
+LONGEST_TITLE = 100
+"""Characters of a column's title that are kept; those of the feed have 29 at the most."""
+
 _BY_HEADER = {header.casefold(): column for column in COLUMNS for header in column.headers}
 
 # The site's own "Export" of a search: another file with other columns.
@@ -122,7 +125,10 @@ class Header:
 
 
 def read_header(titles: list[str]) -> Header:
-    """Map a header. Raises FeedRefused for another export, a column that stands twice, or one that must not miss."""
+    """Map a header. Raises FeedRefused for another export, a column that stands twice, or one that must not miss.
+
+    The titles of unknown columns stand in every row, in logs and in messages: long ones are cut.
+    """
     folded = [title.strip().casefold() for title in titles]
     if _SITE_EXPORT.issubset(folded):
         raise FeedRefused(
@@ -140,7 +146,7 @@ def read_header(titles: list[str]) -> Header:
             "file; set COPART_CSV_URL to the member feed",
         )
     if len(set(known)) < len(known) or len(set(folded)) < len(folded):
-        twice = sorted({title for title in folded if folded.count(title) > 1} or set(known))
+        twice = sorted({title[:LONGEST_TITLE] for title in folded if folded.count(title) > 1} or set(known))
         raise FeedRefused("header", f"the header names a column twice ({', '.join(twice[:3])}): the file is damaged")
     absent = [column.headers[0] for column in COLUMNS if column.mandatory and column.name not in known]
     if absent:
@@ -149,4 +155,9 @@ def read_header(titles: list[str]) -> Header:
             f"the header lacks {', '.join(absent)}, without which no row can be read: if the feed renamed it, add "
             "the new name to etl/columns.py",
         )
-    return Header(titles=tuple(title.strip() for title in titles), names=names)
+    return Header(titles=tuple(_cut(title.strip(), place) for place, title in enumerate(titles, 1)), names=names)
+
+
+def _cut(title: str, place: int) -> str:
+    """Return a title, or the beginning of a long one with the column's place, which no other column has."""
+    return title if len(title) <= LONGEST_TITLE else f"{title[:LONGEST_TITLE]}… (column {place})"

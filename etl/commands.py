@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl.errors import ArchiveDamaged, FeedRefused, FetchFailed
 from vinops import config
+from vinops.output import for_reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from vinops.database import DatabaseError
 
     try:
-        return int(options.command(settings, options))
+        return for_reader(lambda: int(options.command(settings, options)), enough=DONE)
     except (FeedRefused, FetchFailed, ArchiveDamaged, DatabaseError) as error:
         return say(str(error), log=True)
     except FileNotFoundError as error:
         return say(f"{error.filename}: no such file", log=True)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has seen enough, as in `… | head`
-        return DONE
     except KeyboardInterrupt:
         return say("interrupted: nothing was changed by the step in work")
 
@@ -140,7 +138,6 @@ def cat_command(settings: Settings, options: argparse.Namespace) -> int:
         print(json.dumps([asdict(link) for link in chain], default=str))
         return DONE
     extract(settings.data_dir, chain, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
     return DONE
 
 

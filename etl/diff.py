@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from etl.feed import Block, Broken, FeedFile, Record, decoded
 from etl.state import EMPTY, State, StateWriter
 from etl.window import AHEAD, BEHIND, DIGEST_BYTES, Window, digest_of
 
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9]Z")
 MOST_LOT_DIGITS = 18  # what a bigint holds
 MOST_NEWEST_LINES = 1000
 MOST_REJECTED_SHARE = 0.2
@@ -224,7 +226,7 @@ class Differ:
 
     def _note_newest(self, updated: str, lines: set[int]) -> None:
         found = self.found
-        if updated < found.newest or updated > self._latest or not is_time(updated):
+        if updated < found.newest or not known_time(updated, self._latest):
             return
         if updated > found.newest:
             found.newest = updated
@@ -283,13 +285,15 @@ def is_lot(text: bytes) -> bool:
     return text.isdigit() and len(text) <= MOST_LOT_DIGITS and text.strip(b"0") != b""
 
 
-def is_time(text: str) -> bool:
-    """Tell whether a Last Updated Time is one."""
+def known_time(text: str, latest: str) -> str:
+    """Return a Last Updated Time, or "" for what is none and for one after `latest`: as staging.to_instant has it."""
+    if text > latest or not TIME.fullmatch(text):
+        return ""
     try:
         datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
     except ValueError:
-        return False
-    return text.endswith("Z")
+        return ""
+    return text
 
 
 def row_of(feed: FeedFile, file_id: int, number: int, record: Record, digest: bytes) -> Row | None:

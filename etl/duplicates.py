@@ -5,16 +5,17 @@ Newest is by Last Updated Time, then by the later row. Rare, so the file is read
 
 from __future__ import annotations
 
-from etl.diff import Difference, Row, rejected, rows_of
+from etl.diff import Difference, Row, known_time, rejected, rows_of
 from etl.feed import Broken, FeedFile
 from etl.merge import Merge
 from etl.state import State, StateWriter
 
 
 def settle_duplicates(
-    feed: FeedFile, found: Difference, last: State, merge: Merge, writer: StateWriter, file_id: int
+    feed: FeedFile, found: Difference, last: State, merge: Merge, writer: StateWriter, file_id: int, latest: str
 ) -> set[int]:
-    """Stage the winners alone, reject the others, and return the lots that were looked at.
+    """Stage the winners alone, reject the others, and return the lots that were looked at. A Last Updated Time that is
+    none, or after `latest`, is older than any other.
 
     Rows that lost and were known already are not looked at again as long as nothing about their lot changes.
     """
@@ -22,20 +23,32 @@ def settle_duplicates(
     writer.spares.extend(lot for lot in last.spares if lot not in lots)
     if not lots:
         return lots
-    rows: dict[int, list[tuple[Row, bytes]]] = {}
-    for row, raw in rows_of(feed, file_id, lots):
-        rows.setdefault(row.lot, []).append((row, raw))
     staged = []
-    for lot, candidates in rows.items():
-        candidates.sort(key=lambda candidate: (candidate[0].updated, candidate[0].line_number))
-        winner, _ = candidates.pop()
+    rows = _rows(feed, file_id, latest, lots)
+    for lot, (*spares, (winner, _)) in rows.items():
         staged.append(winner.csv)
-        for spare, raw in candidates:
+        for spare, raw in spares:
             why = Broken(reason="duplicate_lot", detail=f"line {winner.line_number} holds a newer row of lot {lot}")
             found.rejected.append(rejected(raw, spare.line_number, why))
             writer.spares.append(lot)
     merge.replace_staged(sorted(lots), feed, staged)
     return set(rows)
+
+
+def stage_again(feed: FeedFile, merge: Merge, file_id: int, latest: str, lots: set[int]) -> None:
+    """Stage the rows of some lots, also those that are known."""
+    staged = [candidates[-1][0].csv for candidates in _rows(feed, file_id, latest, lots).values()]
+    merge.replace_staged(sorted(lots), feed, staged)
+
+
+def _rows(feed: FeedFile, file_id: int, latest: str, lots: set[int]) -> dict[int, list[tuple[Row, bytes]]]:
+    """Return the rows of some lots with their raw bytes, the one that counts last."""
+    rows: dict[int, list[tuple[Row, bytes]]] = {}
+    for row, raw in rows_of(feed, file_id, lots):
+        rows.setdefault(row.lot, []).append((row, raw))
+    for candidates in rows.values():
+        candidates.sort(key=lambda candidate: (known_time(candidate[0].updated, latest), candidate[0].line_number))
+    return rows
 
 
 def _unsettled(found: Difference, last: State) -> set[int]:

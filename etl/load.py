@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl import archive, retention, state
 from etl.diff import Differ, Difference, layout_of
-from etl.duplicates import settle_duplicates
+from etl.duplicates import settle_duplicates, stage_again
 from etl.errors import FeedRefused
 from etl.feed import FeedFile
 from etl.merge import Merge, Merged, gone_lots
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("etl")
 
 CLOCK_TOLERANCE = timedelta(hours=1)
-"""A Last Updated Time farther ahead of our clock is a mistake: counted as the newest, it would refuse every file until
-its time has come."""
+"""A Last Updated Time farther ahead is a mistake of the source and counts as unknown: believed, it would refuse every
+file, and every change of its lot, until its time has come (docs/decisions/0004-stale-by-last-updated-time.md)."""
 
 
 class Load:
@@ -67,6 +67,7 @@ class Load:
         archived = self._archived(sha256)
         base = last if last is not None and not without_state and self._is_base(known, last) else None
         file_id = archived[0] if archived else self._one("next_file_id")
+        latest = self._latest(last)
         with ExitStack() as cleanup:
             cleanup.callback(self._run.connection.rollback)
             writer = state.StateWriter(self._states, sha256, layout_of(feed), feed.separator)
@@ -80,7 +81,7 @@ class Load:
                 wanted=archived is None or archived[1],
             )
             cleanup.callback(archiver.drop)
-            merge = Merge(self._run.connection, file_id, self._run.fetched_at)
+            merge = Merge(self._run.connection, file_id, self._run.fetched_at, latest)
             self._run.steps.reached("diff")
             with merge.staging(feed) as send:
                 differ = Differ(
@@ -90,11 +91,11 @@ class Load:
                     keep=archiver.keep,
                     state=writer,
                     file_id=file_id,
-                    latest=f"{datetime.now(UTC) + CLOCK_TOLERANCE:%Y-%m-%dT%H:%M:%SZ}",
+                    latest=latest,
                 )
                 found = differ.run(lambda done: progress(done, feed.size))
             self._run.steps.reached("duplicates")
-            present = settle_duplicates(feed, found, known, merge, writer, file_id)
+            present = settle_duplicates(feed, found, known, merge, writer, file_id, latest)
             accepted = found.rows_known + len(found.missed) - len(writer.spares)
             self._count(feed, found, accepted, len(writer.spares))
             self._check(found, known, last, accepted, allow_shrink=allow_shrink)
@@ -105,7 +106,12 @@ class Load:
             writer.finish(found.newest, found.newest_lines)
             self._run.steps.reached("merge")
             merge.reject(found.rejected)
-            merged = merge.run(len(found.missed), gone_lots(found, present), self._run.steps.reached)
+            merged = merge.run(
+                len(found.missed),
+                gone_lots(found, present),
+                self._run.steps.reached,
+                lambda lots: stage_again(feed, merge, file_id, latest, lots),
+            )
             self._note(merged, found, accepted, merge.unread())
             self._run.steps.reached("record")
             self._run.outcome.file_id = file_id
@@ -122,6 +128,17 @@ class Load:
             retention.remove_old(self._run.connection, self._run.settings, self._run.fetched_at)
         self._run.outcome.status = "loaded"
         self._run.outcome.seconds = self._run.steps.finish()
+
+    def _latest(self, last: LastLoad | None) -> str:
+        """Return the latest Last Updated Time that is believed, as the feed writes it.
+
+        By the clock that is ahead, this machine's or the database's, and no earlier than what is loaded: a clock that
+        is behind would make every time unknown.
+        """
+        latest: datetime = max(datetime.now(UTC), self._one("clock")) + CLOCK_TOLERANCE
+        if last is not None and last.newest_update is not None:
+            latest = max(latest, last.newest_update)
+        return f"{latest.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def _state(self, feed: FeedFile, last: LastLoad | None) -> state.State:
         known = state.load(self._states, last.sha256) if last is not None else None

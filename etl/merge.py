@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +13,16 @@ from etl.diff import Difference, RejectedRow
 from etl.feed import FeedFile
 from etl.worker import Worker
 from vinops.database import queries
+from vinops.logs import pairs
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+log = logging.getLogger("etl")
+
+MOST_MAKES = 3
+"""So many makes one vehicle may have at once: one make is spelled in several ways, and one builds on another's chassis.
+What stands as VIN under more is a placeholder."""
 
 MANY_ROWS = 20_000
 """From here on the start of parallel workers (some 10 ms each) pays."""
@@ -35,11 +43,12 @@ class Merged:
 class Merge:
     """The statements of one file on one connection. Nothing is visible to others before the caller commits."""
 
-    def __init__(self, connection: Connection[Any], file_id: int, happened_at: datetime) -> None:
-        """`happened_at` is the time of the file, and so of every event that it causes."""
+    def __init__(self, connection: Connection[Any], file_id: int, happened_at: datetime, latest: str) -> None:
+        """`happened_at` is the time of the file, and so of every event that it causes; a Last Updated Time after
+        `latest` counts as unknown."""
         self._connection = connection
         self._queries = queries("feed")
-        self._values: dict[str, Any] = {"file_id": file_id, "happened_at": happened_at}
+        self._values: dict[str, Any] = {"file_id": file_id, "happened_at": happened_at, "latest": latest}
         self.done = Merged()
 
     @contextmanager
@@ -78,13 +87,21 @@ class Merge:
             with self._connection.cursor() as cursor:
                 cursor.executemany(self._queries["reject_row"], parameters)
 
-    def run(self, rows: int, gone: list[int], step: Callable[[str], None]) -> Merged:
-        """Move the staged rows, about so many, into vehicles, lots and events; `step` is told before each statement."""
+    def run(
+        self, rows: int, gone: list[int], step: Callable[[str], None], restage: Callable[[set[int]], None]
+    ) -> Merged:
+        """Move the staged rows, about so many, into vehicles, lots and events; `step` is told before each statement.
+
+        `restage` is to stage the rows of some lots, also those that are known: the lots were taken for one vehicle.
+        """
         done = self.done
         if rows >= MANY_ROWS:
             self._connection.execute(self._queries["plan_for_many"])
         for name in (
             "read_rows",
+            "drop_placeholders",
+            "forget_shared_vins",
+            "note_shared_vins",
             "upsert_vehicles_by_vin",
             "upsert_vehicles_without_vin",
             "record_returns",
@@ -99,6 +116,8 @@ class Merge:
             cursor = self._connection.execute(self._queries[name], {**self._values, "lots": gone})
             if name == "read_rows" and rows >= MANY_ROWS:
                 self._connection.execute(self._queries["analyze_rows"])
+            elif name == "note_shared_vins" and cursor.rowcount:
+                self._split_placeholders(gone, step, restage)
             elif name == "record_returns":
                 done.lots_returned = cursor.rowcount
             elif name == "record_gone":
@@ -108,6 +127,29 @@ class Merge:
             elif name == "upsert_lots":
                 done.lots_new, done.lots_changed, done.lots_relisted = _row(cursor)
         return done
+
+    def _split_placeholders(
+        self, gone: list[int], step: Callable[[str], None], restage: Callable[[set[int]], None]
+    ) -> None:
+        """Find placeholders among the VINs that makes share, and give each lot of theirs a vehicle of its own."""
+
+        def run(name: str) -> Any:
+            step(name)
+            return self._connection.execute(self._queries[name], values)
+
+        values = {**self._values, "lots": gone, "most_makes": MOST_MAKES, "vins": [""]}
+        vins = values["vins"] = [vin for (vin,) in run("find_placeholders")]
+        if not vins:
+            return
+        log.warning("more makes share a VIN than one vehicle has: it joins nothing any more %s", pairs(vins=vins))
+        run("add_own_vehicles")
+        lots = {lot for (lot,) in run("split_lots")}
+        run("drop_shared_vins")
+        if lots:
+            restage(lots)
+            run("drop_incoming")
+            run("read_rows")
+        run("drop_placeholders")
 
     def unread(self) -> dict[str, int]:
         """Return how many staged values of each column could not be read or are no known code. Needs read_rows."""

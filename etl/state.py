@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _END = struct.Struct("<8sQI")  # the mark of a complete file, where its note begins, the CRC-32 of all before this
-_MARK = b"vinops1\n"
+_MARK = b"vinops2\n"
+"""A new one has the state made anew from the tables: after a migration that has rows of the last file read again, as
+0011_feed_repairs."""
 
 
 class BodyDamaged(Exception):  # noqa: N818 # answered by working without it

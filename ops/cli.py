@@ -6,12 +6,12 @@ Exit codes: 0 done, 1 failed (one line says why and what mends it), 2 wrong usag
 from __future__ import annotations
 
 import json
-import os
 import sys
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ops import (
     alert_command,
@@ -34,9 +34,20 @@ from ops import (
     workers_commands,
 )
 from vinops import config, database
+from vinops.output import for_reader
 from vinops.redaction import redact, remember
 
+
+class Commands(TyperGroup):
+    """All commands: each may be read by one that leaves early, as `head`."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override] # typer's context is click's
+        """Run the command that is named."""
+        return for_reader(lambda: super(Commands, self).invoke(ctx), enough=None)
+
+
 app = typer.Typer(
+    cls=Commands,
     help="The used-vehicle market from both ends, in one PostgreSQL database.",
     no_args_is_help=True,
     add_completion=False,
@@ -133,21 +144,16 @@ def run_sql(settings: config.Settings, statement: str, how: Format, *, write: bo
 
 
 def _show(names: list[str], rows: list[tuple[object, ...]], how: Format) -> None:
-    try:
-        if how is Format.JSON:
-            tables.write_json(sys.stdout, names, rows)
-        elif how is Format.CSV:
-            tables.write_csv(sys.stdout, names, rows)
-        elif how is Format.EXPANDED:
-            tables.write_expanded(sys.stdout, names, rows)
-        elif sys.stdout.isatty():
-            tables.write_rich(names, rows)
-        else:
-            tables.write_plain(sys.stdout, names, rows)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, as `head`, has what it wanted. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if how is Format.JSON:
+        tables.write_json(sys.stdout, names, rows)
+    elif how is Format.CSV:
+        tables.write_csv(sys.stdout, names, rows)
+    elif how is Format.EXPANDED:
+        tables.write_expanded(sys.stdout, names, rows)
+    elif sys.stdout.isatty():
+        tables.write_rich(names, rows)
+    else:
+        tables.write_plain(sys.stdout, names, rows)
 
 
 @app.command()

@@ -262,9 +262,6 @@ def command(
             _follow(settings, worker, followers, show, only_errors=errors)
         elif not merged:
             typer.echo("no error in the logs" if errors else "the logs are empty", err=True)
-    except BrokenPipeError:
-        # The reader, as `head`, has what it wanted. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return  # how following ends
 

@@ -26,6 +26,7 @@ from ops.processes import AlreadyRunning, Held, ProcessError, Processes
 from ops.supervision import Decision, Hold, Limits, Seen
 from vinops import alerts, config, database, logs, notify_socket
 from vinops.database import queries
+from vinops.database_errors import is_passing
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ class Supervisor:
             decisions = self._look()
             if time.monotonic() - self._reported >= self._settings.supervise_report:
                 self._report(decisions)
-        except (psycopg.OperationalError, psycopg.InterfaceError, database.DatabaseError) as error:
+        except (psycopg.Error, database.DatabaseError) as error:
+            if not is_passing(error):
+                raise
             if not self._is_blind:
                 log.warning("the database is away, nothing is restarted meanwhile: %s", " ".join(str(error).split()))
             self._is_blind = True

@@ -21,6 +21,7 @@ import typer
 from ops import workers
 from vinops import config, database, logs, notify_socket
 from vinops.database import queries
+from vinops.database_errors import is_passing
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
@@ -140,7 +141,9 @@ class WorkerLoop:
                     queries("worker_loop")["run_of_crawl"], {**self._about, "pids": [pid], "started_at": started_at}
                 ).fetchone()
             )
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except psycopg.Error as error:
+            if not is_passing(error):
+                raise
             connection = None
         if connection is None:
             return datetime.now(UTC), "the database is away"
@@ -177,7 +180,9 @@ class WorkerLoop:
             row = connection.execute(
                 queries("workers")["holds"], {"hosts": hosts, "daily": self._settings.daily_requests}
             ).fetchone()
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except psycopg.Error as error:
+            if not is_passing(error):
+                raise
             return "the database is away"
         return f"{row[0]} {_HOLDS[row[1]]} until {row[2]:%Y-%m-%dT%H:%M:%SZ}" if row else None
 
@@ -201,7 +206,9 @@ class WorkerLoop:
         connection = self._open()
         try:
             return connection is not None and connection.execute("select 1").fetchone() is not None
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except psycopg.Error as error:
+            if not is_passing(error):
+                raise
             return self._open() is not None
 
     def _open(self) -> Connection[Any] | None:

@@ -66,7 +66,7 @@ CREATE FUNCTION staging.to_time(t text) RETURNS time without time zone
 
 CREATE FUNCTION staging.to_vin(t text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((t !~ '[^0-9A-Z]'::text) AND ((length(t) >= 5) AND (length(t) <= 17))) THEN t WHEN ((upper(translate(t, ' -'::text, ''::text)) !~ '[^0-9A-Z]'::text) AND ((length(translate(t, ' -'::text, ''::text)) >= 5) AND (length(translate(t, ' -'::text, ''::text)) <= 17))) THEN upper(translate(t, ' -'::text, ''::text)) ELSE NULL::text END;
+    RETURN CASE WHEN (rtrim(t, "left"(t, 1)) = ''::text) THEN NULL::text WHEN ((t !~ '[^0-9A-Z]'::text) AND ((length(t) >= 5) AND (length(t) <= 17))) THEN t WHEN (rtrim(upper(translate(t, ' -'::text, ''::text)), "left"(upper(translate(t, ' -'::text, ''::text)), 1)) = ''::text) THEN NULL::text WHEN ((upper(translate(t, ' -'::text, ''::text)) !~ '[^0-9A-Z]'::text) AND ((length(translate(t, ' -'::text, ''::text)) >= 5) AND (length(translate(t, ' -'::text, ''::text)) <= 17))) THEN upper(translate(t, ' -'::text, ''::text)) ELSE NULL::text END;
 
 CREATE FUNCTION staging.to_wall_clock(t text) RETURNS timestamp without time zone
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -805,10 +805,21 @@ ALTER TABLE raw.csv_files ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE staging.placeholder_vins (
+    vin text NOT NULL,
+    found_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE staging.sale_zones (
     label text NOT NULL,
     region text NOT NULL,
     zone text NOT NULL
+);
+
+CREATE TABLE staging.shared_vins (
+    lot_external_id bigint NOT NULL,
+    vin text NOT NULL,
+    make text NOT NULL
 );
 
 ALTER TABLE ONLY audit.etl_runs
@@ -904,8 +915,14 @@ ALTER TABLE ONLY raw.csv_files
 ALTER TABLE ONLY staging.codes
     ADD CONSTRAINT codes_pkey PRIMARY KEY (field, code);
 
+ALTER TABLE ONLY staging.placeholder_vins
+    ADD CONSTRAINT placeholder_vins_pkey PRIMARY KEY (vin);
+
 ALTER TABLE ONLY staging.sale_zones
     ADD CONSTRAINT sale_zones_pkey PRIMARY KEY (label, region);
+
+ALTER TABLE ONLY staging.shared_vins
+    ADD CONSTRAINT shared_vins_pkey PRIMARY KEY (lot_external_id);
 
 CREATE INDEX etl_runs_loaded ON audit.etl_runs USING btree (id) WHERE (status = 'loaded'::text);
 
@@ -952,6 +969,8 @@ CREATE INDEX notifications_sent ON public.notifications USING btree (settled_at)
 CREATE INDEX scores_best ON public.scores USING btree (score DESC) WHERE is_approved;
 
 CREATE INDEX copart_raw_file ON staging.copart_raw USING btree (file_id);
+
+CREATE INDEX shared_vins_vin ON staging.shared_vins USING btree (vin);
 
 CREATE TRIGGER deal_queued_again BEFORE UPDATE OF queued_at ON ops.deal_outbox FOR EACH ROW WHEN ((new.queued_at <> old.queued_at)) EXECUTE FUNCTION public.renew_deal_work();
 

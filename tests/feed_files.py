@@ -28,6 +28,8 @@ TABLES = (
     "audit.rejected_rows",
     "audit.lot_events",
     "staging.copart_raw",
+    "staging.placeholder_vins",
+    "staging.shared_vins",
     "vehicles",
     "lots",
 )

@@ -7,10 +7,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from psycopg import errors
+from psycopg import Error
 from psycopg.types.json import Jsonb
 
 from vinops.database import queries
+from vinops.database_errors import is_collision
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -78,8 +79,8 @@ class Listings:
             try:
                 async with self._pool.connection() as connection, connection.transaction():
                     return await work(connection)
-            except (errors.DeadlockDetected, errors.SerializationFailure):
-                if attempt == ATTEMPTS:
+            except Error as error:
+                if not is_collision(error) or attempt == ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 

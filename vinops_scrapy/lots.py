@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psycopg
-
 from vinops.database import queries
+from vinops.database_errors import is_collision, is_lost
 from vinops_scrapy.items import Lot
 
 if TYPE_CHECKING:
@@ -62,12 +61,14 @@ class Settlement:
 
 
 async def tried(call: Callable[[], Awaitable[T]]) -> T:
-    """Return what a call brings, made again if the connection broke under it. Raises what the last try raises."""
+    """Return what a call brings, made again if the connection broke under it or another transaction was in the way.
+    Raises what the last try raises, and whatever would only fail again at once."""
     for _ in range(TRIES - 1):
         try:
             return await call()
-        except psycopg.OperationalError:
-            pass  # the pool has another connection, or says that there is none
+        except Exception as error:
+            if not (is_lost(error) or is_collision(error)):
+                raise  # else the pool has another connection, or says that there is none
     return await call()
 
 

@@ -14,6 +14,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from vinops import politeness
 from vinops.database import DatabaseError
+from vinops.database_errors import is_collision, is_lost
 from vinops.logs import pairs
 from vinops.politeness import BreakerOpen, DailyCapReached
 from vinops_scrapy import alerting
@@ -177,9 +178,11 @@ async def _reserve(crawler: Crawler, host: str, gap: float) -> float:
     for _ in range(RESERVATIONS):
         try:
             return await budgets(crawler).reserve(host, gap)
-        except psycopg.OperationalError as error:
-            crawler.stats.inc_value("database/broken")
+        except psycopg.Error as error:
             said = " ".join(str(error).split())
+            if not (is_lost(error) or is_collision(error)):
+                raise DatabaseError(f"no place in the budget of {host} can be reserved: {said}") from None
+            crawler.stats.inc_value("database/broken")
             log.warning("no place in the budget could be reserved %s", pairs(error=said))
     raise DatabaseError(f"{RESERVATIONS} times in a row no place in the budget of {host} could be reserved: {said}")
 

@@ -39,6 +39,52 @@ ODD: Final = re.compile(r"[\x00-\x20\x7f\\]")
 NUMERIC: Final = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}")
 HTTPS_PORT: Final = "443"
 
+SPECIAL_IPV4: Final = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",
+            "100.64.0.0/10",  # behind a provider's NAT
+            "127.0.0.0/8",
+            "169.254.0.0/16",  # link-local, and the metadata of clouds
+            "172.16.0.0/12",
+            "192.0.0.0/24",  # protocols
+            "192.0.2.0/24",  # documentation
+            "192.31.196.0/24",  # AS112
+            "192.52.193.0/24",  # multicast tunnels
+            "192.88.99.0/24",  # relays of 6to4, given up
+            "192.168.0.0/16",
+            "192.175.48.0/24",  # AS112
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, and broadcast
+        ),
+    )
+)
+"""All blocks of https://www.iana.org/assignments/iana-ipv4-special-registry/ (as of RFC 9637, 2024), those that may be
+reached from anywhere too: no site and no photo is there. And multicast."""
+
+GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that IANA has given out for it
+SPECIAL_IPV6: Final = tuple(
+    map(
+        ipaddress.IPv6Network,
+        (
+            "2001::/23",  # protocols: Teredo, benchmarks, ORCHID and others
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4
+            "2620:4f:8000::/48",  # AS112
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+"""The blocks of https://www.iana.org/assignments/iana-ipv6-special-registry/ (as of RFC 9637, 2024) in 2000::/3."""
+
+MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # how a machine without IPv4 reaches all hosts that have no IPv6
+
 
 class PrivateAddress(DNSLookupError):  # noqa: N818 # the name says it all
     """Raised by the resolver: the name stands for an address that is not on the open internet."""
@@ -74,20 +120,20 @@ def allowed(url: str, hosts: Collection[str]) -> Reason | None:
 
 
 def is_open(address: str) -> bool:
-    """Tell whether an IP address is on the open internet: not private, loopback, link-local, reserved, multicast or
-    unspecified, nor an IPv6 address with such an IPv4 address in it."""
+    """Tell whether an IP address is on the open internet: unicast, and of no block that IANA gave a special purpose.
+
+    An IPv4 address within an IPv6 one (mapped, or behind NAT64) is judged by itself. Not ipaddress.is_global, which
+    changes with Python's releases and takes some of these blocks for global.
+    """
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
     if isinstance(found, ipaddress.IPv6Address):
-        inside = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
-        packed = int(found)
-        if inside is None and packed >> 32 in (0, 0x0064FF9B << 64):  # ::a.b.c.d and 64:ff9b::a.b.c.d (NAT64)
-            inside = ipaddress.IPv4Address(packed & 0xFFFFFFFF)
-        if inside is not None:
-            return is_open(str(inside))
-    return found.is_global and not found.is_multicast and not found.is_reserved
+        if found in MAPPED or found in NAT64:
+            return is_open(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
+        return found in GLOBAL_UNICAST and not any(found in block for block in SPECIAL_IPV6)
+    return not any(found in block for block in SPECIAL_IPV4)
 
 
 class OpenInternetResolver(CachingThreadedResolver):

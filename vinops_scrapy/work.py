@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from vinops.database import DatabaseError
+from vinops.database_errors import is_passing
 from vinops.logs import pairs
 from vinops_scrapy.lots import Known, LeaseLost, Settlement
 
@@ -39,6 +40,7 @@ DUE_BY_REASON = {
     "not_photos": DAY,  # an answer of another shape: it waits for a new version of vinops
     "no_gallery": DAY,
     "no_address": DAY,
+    "not_recorded": DAY,
 }
 """The same by reason, where that says more."""
 
@@ -159,11 +161,11 @@ class Work:
         del self.open[entry.lot.id]
         settlement = self._settlement(entry)
         try:
-            await self._lots.settle(entry.lot, settlement)
+            settlement = await self._settled(entry, settlement)
         except LeaseLost:
             self._stats.inc_value("lot/lease_lost")
             log.warning("the lease ran out and another crawl has the lot %s", pairs(lot=entry.lot.lot_external_id))
-        except (psycopg.OperationalError, DatabaseError) as error:
+        except (psycopg.Error, DatabaseError) as error:
             self._stats.inc_value("lot/not_settled")
             log.error(
                 "the lot cannot be settled: it is done again when its lease has run out %s",
@@ -176,6 +178,22 @@ class Work:
         finally:
             async with self._room:
                 self._room.notify_all()
+
+    async def _settled(self, entry: OpenLot, settlement: Settlement) -> Settlement:
+        """Settle a lot and return with what. One whose photos the database refuses has failed: it is tried later each
+        time, and not whenever its lease runs out. Raises LeaseLost, DatabaseError and psycopg's errors."""
+        try:
+            await self._lots.settle(entry.lot, settlement)
+        except psycopg.Error as error:
+            if is_passing(error):
+                raise
+            log.error(
+                "the database refuses the photos of a lot %s",
+                pairs(lot=entry.lot.lot_external_id, error=" ".join(str(error).split())),
+            )
+            settlement = Settlement(state="failed", reason="not_recorded", due_seconds=_due("failed", "not_recorded"))
+            await self._lots.settle(entry.lot, settlement)
+        return settlement
 
     def _settlement(self, entry: OpenLot) -> Settlement:
         """Say what came of a lot."""
@@ -220,7 +238,7 @@ class Work:
                     photos=tuple(entry.photos),
                 )
                 try:
-                    await self._lots.settle(entry.lot, settlement)
+                    await self._settled(entry, settlement)
                 except LeaseLost:
                     self._stats.inc_value("lot/lease_lost")
         left = [*(entry.lot for entry in entries), *self._waiting]

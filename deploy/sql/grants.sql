@@ -32,7 +32,7 @@ to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_re
 grant select on all tables in schema raw, staging, audit to vinops_etl;
 grant select, insert, update on raw.csv_files, vehicles, lots to vinops_etl;
 grant usage on all sequences in schema raw to vinops_etl;
-grant insert, delete on staging.copart_raw to vinops_etl;
+grant insert, delete on staging.copart_raw, staging.placeholder_vins, staging.shared_vins to vinops_etl;
 grant insert on audit.etl_runs, audit.lot_events, audit.rejected_rows to vinops_etl;
 
 -- The photos.

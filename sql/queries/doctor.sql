@@ -64,7 +64,7 @@ with needed (role_names, relations, rights) as (
     ('{vinops_etl}', '{raw.*, staging.*, audit.*}', '{select}'),
     ('{vinops_etl}', '{raw.csv_files, public.vehicles, public.lots}', '{select, insert, update}'),
     ('{vinops_etl}', '{raw.*}', '{usage}'),
-    ('{vinops_etl}', '{staging.copart_raw}', '{insert, delete}'),
+    ('{vinops_etl}', '{staging.copart_raw, staging.placeholder_vins, staging.shared_vins}', '{insert, delete}'),
     ('{vinops_etl}', '{audit.etl_runs, audit.lot_events, audit.rejected_rows}', '{insert}'),
     ('{vinops_photos, vinops_node}', '{public.lots, public.vehicles}', '{select}'),
     ('{vinops_photos, vinops_node}', '{public.lot_photos, ops.crawl_runs}', '{select, insert, update}'),

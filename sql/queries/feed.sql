@@ -12,15 +12,15 @@ select
 
 -- name: read_rows
 -- The staged rows of a file with their values read, and the columns flagged whose value could not be read or is not
--- in staging.codes. day_of_week, runs_drives and ordinal are ignored: the sale date, the condition code and the
--- position in the file say the same. "offset 0" has each value computed once: without it the planner repeats its
--- expression in every flag, which takes four times as long.
+-- in staging.codes; a Last Updated Time after `latest` is one that could not. day_of_week, runs_drives and ordinal are
+-- ignored: the sale date, the condition code and the position in the file say the same. "offset 0" has each value
+-- computed once: without it the planner repeats its expression in every flag, which takes four times as long.
 create temporary table incoming on commit drop as
 select
     line_number,
     lot_external_id,
     vin,
-    last_updated_at,
+    case when last_updated_at <= %(latest)s::timestamptz then last_updated_at end as last_updated_at,
     vehicle_type,
     year,
     make,
@@ -82,7 +82,10 @@ select
     (sale_date + sale_time) at time zone sale_time_zone as sale_at,
     array_remove(array[
         case when vin is null and raw_vin is not null then 'vin' end,
-        case when last_updated_at is null and raw_last_updated_at is not null then 'last_updated_at' end,
+        case
+            when (last_updated_at <= %(latest)s::timestamptz) is not true and raw_last_updated_at is not null
+                then 'last_updated_at'
+        end,
         case when unknown_vehicle_type then 'vehicle_type' end,
         case when year is null and raw_year <> '0' then 'year' end,
         case when unknown_color then 'color' end,
@@ -232,6 +235,138 @@ from (
 -- name: analyze_rows
 -- Tell the planner how many rows there are; it would plan a first load for a third of them.
 analyze incoming (lot_external_id, vehicle_vin);
+
+-- name: drop_placeholders
+-- What is known to be no VIN joins nothing: the lot has a vehicle of its own.
+update incoming
+set
+    vin = null,
+    vehicle_vin = null,
+    flags = array_append(flags, 'vin')
+where vin in (select placeholders.vin from staging.placeholder_vins as placeholders);
+
+-- name: forget_shared_vins
+-- What was known of the lots whose rows come now.
+delete from staging.shared_vins as shared using incoming
+where shared.lot_external_id = incoming.lot_external_id;
+
+-- name: note_shared_vins
+-- The makes of lots whose VIN another lot of this file has, or another make in the tables: few. A lot that is not noted
+-- is of the make of its vehicle.
+with in_file as (
+    select vehicle_vin as vin
+    from incoming
+    where vehicle_vin is not null
+    group by vehicle_vin
+    having count(*) > 1
+),
+
+in_tables as (
+    select distinct
+        vehicles.id,
+        vehicles.vin,
+        vehicles.make
+    from incoming
+    cross join lateral (
+        -- "limit" keeps the planner from reading all vehicles for the few rows of a delta.
+        select
+            known.id,
+            known.vin,
+            known.make
+        from vehicles as known
+        where known.vin = incoming.vehicle_vin
+        limit 1
+    ) as vehicles
+    where
+        -- Once, before all: a first load has nothing to look up.
+        (select count(*) > 0 from (select from vehicles limit 1) as one)
+        and incoming.make is distinct from vehicles.make
+)
+
+insert into staging.shared_vins (lot_external_id, vin, make)
+select
+    lot_external_id,
+    vehicle_vin,
+    make
+from incoming
+where
+    make is not null
+    and vehicle_vin in (
+        select in_file.vin from in_file
+        union all
+        select in_tables.vin from in_tables
+    )
+union all
+select
+    lots.lot_external_id,
+    in_tables.vin,
+    in_tables.make
+from in_tables
+inner join lots on in_tables.id = lots.vehicle_id
+where
+    in_tables.make is not null
+    and not exists (
+        select from incoming
+        where incoming.lot_external_id = lots.lot_external_id
+    )
+on conflict (lot_external_id) do nothing;
+
+-- name: find_placeholders
+-- VINs under which more makes stand at once than one vehicle can have: in lots that stay or come.
+insert into staging.placeholder_vins (vin)
+select shared.vin
+from staging.shared_vins as shared
+where
+    shared.vin in (select incoming.vehicle_vin from incoming)
+    and (
+        shared.lot_external_id in (select incoming.lot_external_id from incoming)
+        or shared.lot_external_id in (
+            select lots.lot_external_id from lots
+            where lots.status = 'active' and lots.lot_external_id <> all(%(lots)s)
+        )
+    )
+group by shared.vin
+having count(distinct shared.make) > %(most_makes)s
+on conflict (vin) do nothing
+returning vin;
+
+-- name: add_own_vehicles
+-- A vehicle for each lot that a placeholder joined to others. Of one that is gone no more than its make is known. The
+-- joint vehicle stays without lots: nothing deletes vehicles (docs/decisions/0005-no-foreign-key-to-vehicles.md).
+insert into vehicles (lot_external_id, make)
+select
+    lots.lot_external_id,
+    shared.make
+from vehicles as joint
+inner join lots on joint.id = lots.vehicle_id
+left join staging.shared_vins as shared on lots.lot_external_id = shared.lot_external_id and joint.vin = shared.vin
+where joint.vin = any(%(vins)s)
+on conflict (lot_external_id) do nothing;
+
+-- name: split_lots
+-- Give those lots their own vehicles, and have their rows read again: no row has such a digest.
+update lots
+set
+    vehicle_id = own.id,
+    previous_lot_id = null,
+    vin = null,
+    flags = array_append(array_remove(lots.flags, 'vin'), 'vin'),
+    row_hash = decode(md5(lots.row_hash), 'hex')
+from vehicles as joint, vehicles as own
+where
+    joint.vin = any(%(vins)s)
+    and lots.vehicle_id = joint.id
+    and lots.lot_external_id = own.lot_external_id
+returning lots.lot_external_id;
+
+-- name: drop_shared_vins
+-- Whoever takes a placeholder for a VIN after all begins anew.
+delete from staging.shared_vins
+where vin = any(%(vins)s);
+
+-- name: drop_incoming
+-- The rows are read once more, now with those of the lots that were joined.
+drop table incoming;
 
 -- name: upsert_vehicles_by_vin
 -- One vehicle a VIN, described by its newest row: the same VIN may stand in one file under two lots.
@@ -767,6 +902,10 @@ limit 1;
 -- Whether the archive has, or had, a file of that path.
 select count(*) > 0 from raw.csv_files
 where path = %(path)s;
+
+-- name: clock
+-- The time by the database's clock.
+select clock_timestamp();
 
 -- name: next_file_id
 -- The id of the next file; its rows are staged before its own row can be written.

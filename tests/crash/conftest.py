@@ -14,6 +14,7 @@ from standin.feed import Market, inject
 from standin.feed_server import FeedServer
 from tests.crash.killing import Killing, Kills, spread
 from tests.crash.world import Load, Loader, SharedServer, Story, Uninterrupted, World, some_files, told
+from tests.feed_files import NOON, line, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ QUIRKS = (
     "duplicate_equal",
     "duplicate_vin",
 )
+MAKES = ("FORD", "HYUNDAI", "FREIGHTLINER", "UTILITY", "KIA", "BMW")
 HOUR = 1 / 24
 STORIES = ("first", "delta", "rebase", "rebuilt", "damaged", "refused", "fetched")
 
@@ -97,8 +99,19 @@ def contents(seed: int, count: int) -> list[bytes]:
             market.advance(**SHARES)  # type: ignore[arg-type]
         buffer = io.BytesIO()
         market.write(buffer)
-        files.append(inject(buffer.getvalue(), *QUIRKS, seed=seed, count=1)[0])
+        files.append(inject(buffer.getvalue(), *QUIRKS, seed=seed, count=1)[0] + strangers(number))
     return files
+
+
+def strangers(number: int) -> bytes:
+    """Rows of lots that one more make joins with each file, all under one VIN: from the third on they are too many to
+    be one vehicle. And a row from the future, which changes with each file."""
+    makes = [
+        row(80_000_000 + place, vin="12345678901234567", make=make, model_detail=make, last_updated_at=NOON)
+        for place, make in enumerate(MAKES[: number + 2])
+    ]
+    future = row(80_000_100, last_updated_at="2099-01-01T00:00:00Z", high_bid=f"{number + 1}.0")
+    return b"".join(line(each, 900_000 + place) + b"\n" for place, each in enumerate([*makes, future]))
 
 
 def story(name: str, seed: int, folder: Path, sources: Callable[[bytes], str]) -> Story:

@@ -59,6 +59,7 @@ TABLES = {
         select to_jsonb(each) - '{file_id,ingested_at}'::text[] || jsonb_build_object('file', files.sha256)
         from staging.copart_raw as each
         left join raw.csv_files as files on files.id = each.file_id""",
+    "staging.placeholder_vins": "select to_jsonb(each) - 'found_at' from staging.placeholder_vins as each",
     "audit.rejected_rows": """
         select to_jsonb(each) - '{id,file_id,rejected_at}'::text[] || jsonb_build_object('file', files.sha256)
         from audit.rejected_rows as each

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import errors
 
 from deals import outbox, runner
 from deals.stages import Stage
@@ -181,6 +182,34 @@ def test_an_ad_that_cannot_be_worked_on_is_given_up_and_holds_up_no_other(
     assert sorted(written) == sorted(set(listings) - {poison})
     dead = database.execute("select listing_id, error, attempts from ops.deal_outbox where dead_at is not null")
     assert dead.fetchall() == [(poison, f"ValueError: ad {poison} makes no sense", outbox.MOST_TRIES)]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_the_ad"),
+    [
+        (errors.ProgramLimitExceeded("index row size 3016 exceeds btree version 4 maximum 2704"), True),
+        (errors.AdminShutdown("terminating connection"), False),
+        (errors.DiskFull("could not extend file"), False),
+    ],
+)
+def test_an_ad_is_at_fault_for_what_the_database_says_of_its_values_alone(
+    database: Connection[Any], settings: Settings, listings: list[int], error: psycopg.Error, is_the_ad: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def fails(_: Connection[Any], __: Sequence[Seen]) -> None:
+        raise error
+
+    usual = runner.STAGES["normalize"]
+    monkeypatch.setitem(
+        runner.STAGES, "normalize", Stage(name="normalize", read=usual.read, work=usual.work, write=fails)
+    )
+    if is_the_ad:
+        outcome = runner.run(database, settings, "normalize")
+        assert outcome is not None
+        assert outcome.failed == len(listings)
+    else:
+        with pytest.raises(type(error)):
+            runner.run(database, settings, "normalize")
 
 
 def test_an_ad_that_failed_alone_waits_before_it_is_tried_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,15 +13,17 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from etl import places, retention
+from etl import ingest as ingest_module
+from etl import load, places, retention
 from etl.archive import extract
 from etl.errors import ArchiveDamaged
 from etl.ingest import ingest
-from etl.load import chain_of
+from etl.load import CLOCK_TOLERANCE, chain_of
 from tests.feed_files import (
     EARLIER,
     LATER,
@@ -38,8 +41,10 @@ from tests.feed_files import (
     vin_of,
 )
 from vinops.config import Settings
+from vinops.database import queries
 
 ONE, TWO, THREE = 71_000_001, 71_000_002, 71_000_003
+PATIENCE = 120  # seconds
 ANCHOR = row(70_000_000, last_updated_at=LATER)
 """A row of each file: it keeps the file's newest update where it is while other rows come, go and age."""
 
@@ -180,6 +185,15 @@ def test_an_unknown_column_is_kept_and_reported(feed: Loader) -> None:
     assert feed.lot(ONE, "extra") == {"Battery Health": '93 "SOH"'}
     assert feed.one("select drift -> 'unknown_columns' from audit.etl_runs") == ["Battery Health"]
     assert feed.lot(ONE, "vin") == vin_of(ONE)
+
+
+def test_an_unknown_column_of_a_long_title_costs_its_rows_a_short_one(feed: Loader) -> None:
+    title = "x" * 30_000
+    outcome = feed.loaded([{**row(ONE), title: "1"}, {**row(TWO), title: "2"}], names=[*NAMES, title])
+    short = f"{'x' * 100}… (column 60)"
+    assert outcome.drift["unknown_columns"] == [short]
+    assert (feed.lot(ONE, "extra"), feed.lot(TWO, "extra")) == ({short: "1"}, {short: "2"})
+    assert feed.one("select max(length(extra::text)) from staging.copart_raw") < 200
 
 
 def test_a_missing_optional_column_is_reported(feed: Loader) -> None:
@@ -533,6 +547,132 @@ def test_a_vin_is_normalised(feed: Loader, text: str) -> None:
     assert feed.one("select vin from staging.copart_raw") == text
 
 
+@pytest.mark.parametrize("text", ["0" * 17, "1" * 17, "X" * 17, "x" * 17, "00000", "---0-0000-0000", "0" * 9])
+def test_one_sign_that_repeats_is_no_vin(feed: Loader, text: str) -> None:
+    trailer = {"vehicle_type": "U", "make": "UTILITY", "model_detail": "TRAILER"}
+    feed.loaded([ANCHOR, row(ONE, vin=text, **trailer), row(TWO, vin=text, make="FREIGHTLINER", last_updated_at=LATER)])
+    for lot in (ONE, TWO):
+        assert feed.lot(lot, "vin", "flags", "previous_lot_id") == (None, ["vin"], None)
+    made = (
+        "select make, vehicles.vin from vehicles join lots on vehicle_id = vehicles.id where lots.lot_external_id = %s"
+    )
+    assert feed.all(made, ONE) == [("UTILITY", None)]
+    assert feed.all(made, TWO) == [("FREIGHTLINER", None)]
+    assert feed.outcomes[-1].drift == {"unread_values": {"vin": 2}}
+    relisted = feed.loaded([ANCHOR, row(THREE, vin=text)])
+    assert (relisted.lots_relisted, feed.events(THREE)) == (0, [("appeared", None, None)])
+
+
+SHARED = "12345678901234567"
+FOUR = ("FORD", "HYUNDAI", "FREIGHTLINER", "UTILITY")
+
+
+def vehicles_of(feed: Loader) -> list[tuple[Any, ...]]:
+    """Return what stands of the lots that share a VIN, and of their vehicles."""
+    return feed.all(
+        "select lots.lot_external_id, make, model, color, vehicles.vin, lots.vin, flags, previous_lot_id is null,"
+        " vehicles.lot_external_id = lots.lot_external_id from lots join vehicles on vehicle_id = vehicles.id"
+        " where lots.lot_external_id <> 70000000 order by 1"
+    )
+
+
+def sharing(count: int = 4, **values: str) -> list[Row]:
+    """Return rows of so many makes under one VIN."""
+    rows = [row(ONE + place, vin=SHARED, make=make, color="RED", model_detail=make) for place, make in enumerate(FOUR)]
+    return [{**each, **values} for each in rows[:count]]
+
+
+def of_its_own(lot: int, make: str | None, color: str | None = "red") -> tuple[Any, ...]:
+    """Return what `vehicles_of` says of a lot that shares no vehicle."""
+    return lot, make, make if color else None, color, None, None, ["vin"], True, True
+
+
+OWN = [of_its_own(ONE + place, make) for place, make in enumerate(FOUR)]
+
+
+def test_a_vin_that_more_than_a_few_makes_share_is_no_vin(feed: Loader) -> None:
+    outcome = feed.loaded([ANCHOR, *sharing()])
+    assert vehicles_of(feed) == OWN
+    assert (outcome.lots_relisted, outcome.drift) == (0, {"unread_values": {"vin": 4}})
+    assert feed.all("select vin from staging.placeholder_vins") == [(SHARED,)]
+
+
+def test_a_vin_that_a_few_makes_share_is_one_vehicle(feed: Loader) -> None:
+    feed.loaded([ANCHOR, *sharing(3)])
+    assert {vin for *_, vin, _, _, _, _ in vehicles_of(feed)} == {SHARED}
+    assert feed.one("select count(distinct vehicle_id) from lots") == 2
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2)])
+def test_makes_that_come_one_after_the_other_part_when_they_are_too_many(feed: Loader, order: tuple[int, ...]) -> None:
+    rows = sharing()
+    for count in range(1, 5):
+        outcome = feed.loaded([ANCHOR, *(rows[place] for place in sorted(order[:count]))])
+        assert (outcome.lots_new, outcome.lots_gone) == (2 if count == 1 else 1, 0)
+    assert vehicles_of(feed) == OWN
+    assert feed.loaded([ANCHOR, *rows, row(ONE + 9, vin=SHARED, make="KIA")]).lots_relisted == 0
+    assert vehicles_of(feed)[:4] == OWN
+
+
+def test_lots_that_part_are_as_their_rows_say_whichever_wins(feed: Loader) -> None:
+    """Among them one that stands twice, one of several lines, and one without its raw row."""
+    rows = sharing()
+    twice = {**rows[1], "color": "BLUE", "last_updated_at": EARLIER}
+    rows[2]["special_note"] = "two\nlines"
+    feed.loaded([ANCHOR, *rows[:3], twice])
+    feed.database.execute("delete from staging.copart_raw")
+    outcome = feed.loaded([ANCHOR, *rows[:3], twice, rows[3]])
+    assert vehicles_of(feed) == OWN
+    assert (outcome.lots_new, outcome.lots_changed, outcome.lots_unchanged) == (1, 3, 1)
+    assert feed.loaded([ANCHOR, *rows, twice, row(ONE + 8)]).lots_changed == 0
+
+
+def test_lots_that_are_gone_part_too_and_are_of_their_make(feed: Loader) -> None:
+    rows = sharing()
+    more = row(ONE + 4, vin=SHARED, make="KIA", color="RED", model_detail="KIA")
+    feed.loaded([ANCHOR, *rows[:2]])
+    feed.loaded([ANCHOR, *rows[1:3]])
+    feed.loaded([ANCHOR, *rows[1:], more])
+    assert vehicles_of(feed) == [of_its_own(ONE, "FORD", None), *OWN[1:], of_its_own(ONE + 4, "KIA")]
+    feed.loaded([ANCHOR, *rows, more])
+    assert vehicles_of(feed) == [*OWN, of_its_own(ONE + 4, "KIA")]
+
+
+def test_makes_that_are_not_there_at_once_do_not_count(feed: Loader) -> None:
+    rows = sharing()
+    for at in range(4):
+        feed.loaded([ANCHOR, *rows[at : at + 1], row(ONE + 9, last_updated_at=NOON, color="RED" if at % 2 else "BLUE")])
+    assert feed.one("select count(*) from vehicles where vin = %s", SHARED) == 1
+    assert feed.all("select vin from staging.placeholder_vins") == []
+
+
+def test_a_lot_that_leaves_as_another_comes_does_not_count(feed: Loader) -> None:
+    rows = sharing()
+    feed.loaded([ANCHOR, *rows[:3]])
+    feed.loaded([ANCHOR, *rows[1:]])
+    assert feed.all("select vin from staging.placeholder_vins") == []
+    assert {vin for *_, vin, _, _, _, _ in vehicles_of(feed)} == {SHARED}
+    feed.loaded([ANCHOR, *rows])
+    assert vehicles_of(feed) == OWN
+
+
+def test_makes_that_were_corrected_do_not_count(feed: Loader) -> None:
+    rows = sharing()
+    feed.loaded([ANCHOR, *rows[:3]])
+    feed.loaded([ANCHOR, {**rows[0], "make": "HYUNDAI"}, *rows[1:3]])
+    feed.loaded([ANCHOR, {**rows[0], "make": "HYUNDAI"}, *rows[1:]])
+    assert feed.all("select vin from staging.placeholder_vins") == []
+    feed.loaded([ANCHOR, {**rows[0], "make": "KIA"}, *rows[1:]])
+    assert feed.all("select vin from staging.placeholder_vins") == [(SHARED,)]
+
+
+def test_a_placeholder_that_is_a_vin_after_all_is_one_again(feed: Loader) -> None:
+    feed.loaded([ANCHOR, *sharing()])
+    feed.database.execute("delete from staging.placeholder_vins")
+    feed.loaded([ANCHOR, *sharing(2, high_bid="5.0")])
+    assert {each[4] for each in vehicles_of(feed)[:2]} == {SHARED}
+
+
 def test_a_number_that_is_no_vin_names_no_vehicle(feed: Loader) -> None:
     """The short numbers of old cars and boats are kept, and so is one with letters that no VIN has."""
     feed.loaded([row(ONE, vin="12345678"), row(TWO, vin="1VNPSIOQ000000001")])
@@ -631,6 +771,79 @@ def test_an_update_from_a_wrong_clock_does_not_make_later_files_stale(feed: Load
     feed.loaded([row(ONE, last_updated_at="2093-01-01T00:00:00Z"), row(TWO)])
     feed.loaded([row(TWO, last_updated_at=LATER)])
     assert feed.active() == {TWO}
+
+
+FUTURE = "2099-01-01T00:00:00Z"
+
+
+def ahead(minutes: float) -> str:
+    """Return a Last Updated Time so far ahead of the clock."""
+    return f"{datetime.now(UTC) + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_an_update_from_the_future_is_unknown_and_flagged_and_freezes_nothing(feed: Loader) -> None:
+    feed.loaded([ANCHOR, row(ONE, color="RED", high_bid="1.0", last_updated_at=FUTURE)])
+    assert feed.lot(ONE, "last_updated_at", "flags") == (None, ["last_updated_at"])
+    assert feed.all("select last_updated_at from vehicles where vin = %s", vin_of(ONE)) == [(None,)]
+    assert feed.outcomes[-1].drift == {"unread_values": {"last_updated_at": 1}}
+    for number, color in enumerate(["BLUE", "GREEN"], 2):
+        outcome = feed.loaded([ANCHOR, row(ONE, color=color, high_bid=f"{number}.0", last_updated_at=NOON)])
+        assert (outcome.conflicts, outcome.lots_changed) == (0, 1)
+        assert feed.lot(ONE, "high_bid", "flags") == (number, [])
+        assert feed.one("select color from vehicles where vin = %s", vin_of(ONE)) == color.lower()
+    assert feed.lot(ONE, "last_updated_at") == datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+def test_an_update_from_the_future_overwrites_as_one_of_unknown_time_does(feed: Loader) -> None:
+    feed.loaded([ANCHOR, row(ONE, high_bid="1.0")])
+    feed.loaded([ANCHOR, row(ONE, high_bid="2.0", last_updated_at=FUTURE)])
+    assert feed.lot(ONE, "high_bid", "last_updated_at") == (2, None)
+    feed.loaded([ANCHOR, row(ONE, high_bid="3.0", last_updated_at=EARLIER)])
+    assert feed.lot(ONE, "high_bid", "flags") == (3, [])
+
+
+def test_the_tolerance_is_that_of_decision_0004(feed: Loader) -> None:
+    decision = next((Path(__file__).parents[2] / "docs" / "decisions").glob("0004-*.md")).read_text(encoding="utf-8")
+    assert timedelta(hours=1) == CLOCK_TOLERANCE
+    assert "more than an hour ahead" in decision
+    assert "days" not in decision
+    feed.loaded([row(ONE, last_updated_at=ahead(59)), row(TWO, last_updated_at=ahead(61))])
+    assert feed.lot(ONE, "flags") == []
+    assert feed.lot(TWO, "last_updated_at", "flags") == (None, ["last_updated_at"])
+
+
+@pytest.mark.parametrize("time", [FUTURE, "zzz", "2099-99-99T00:00:00Z"])
+def test_of_a_lot_that_stands_twice_a_time_that_is_none_never_wins(feed: Loader, time: str) -> None:
+    feed.loaded([ANCHOR, row(ONE, color="BLUE", last_updated_at=time), row(ONE, color="RED", last_updated_at=EARLIER)])
+    assert feed.one("select color from vehicles where vin = %s", vin_of(ONE)) == "red"
+
+
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["the database's clock", "what is loaded"])
+def test_a_clock_that_is_behind_makes_no_time_unknown(
+    feed: Loader, monkeypatch: pytest.MonkeyPatch, is_loaded: bool
+) -> None:
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    if is_loaded:
+        feed.loaded([ANCHOR])
+        clock = "select timestamptz '2020-01-01'"
+        monkeypatch.setattr(
+            ingest_module, "database", SimpleNamespace(queries=lambda name: {**queries(name), "clock": clock})
+        )
+    monkeypatch.setattr(load, "datetime", Behind)
+    feed.loaded([ANCHOR, row(ONE), row(TWO, last_updated_at=ahead(-600))])
+    assert feed.lot(ONE, "flags") == []
+    assert feed.lot(TWO, "flags") == (["last_updated_at"] if is_loaded else [])
+
+
+def test_what_is_loaded_does_not_carry_the_tolerance_on(feed: Loader) -> None:
+    newest = ahead(50)
+    feed.loaded([row(ONE, last_updated_at=newest)])
+    feed.loaded([row(ONE, last_updated_at=newest), row(TWO, last_updated_at=ahead(100))])
+    assert feed.lot(TWO, "last_updated_at", "flags") == (None, ["last_updated_at"])
 
 
 def test_the_same_file_writes_nothing_but_its_run(feed: Loader) -> None:
@@ -827,6 +1040,23 @@ def test_the_stock_tool_reads_a_whole_file(feed: Loader) -> None:
     outcome = feed.loaded(data)
     path = feed.settings.data_dir / str(outcome.path)
     assert subprocess.run([tool, "-dc", str(path)], capture_output=True, check=True).stdout == data
+
+
+@pytest.mark.parametrize("command", ["cat latest", "cat latest --verbose", "status"])
+def test_a_reader_of_the_archive_may_leave_early(feed: Loader, environment: dict[str, str], command: str) -> None:
+    feed.loaded([row(ONE + number) for number in range(2000)])
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etl", *command.split()],
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    os.close(reading)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_a_delta_is_a_fraction_of_its_file(feed: Loader) -> None:

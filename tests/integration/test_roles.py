@@ -54,6 +54,10 @@ def test_the_feed(roles: Database, settings: Settings) -> None:
     loader.loaded([row(1), row(2), row(3)])
     loader.loaded([row(1, sale_date="20260801"), row(3), row(4)], allow_shrink=True)
     assert loader.one("select count(*) from lots where status = 'gone'") == 1
+    strangers = [row(10 + place, vin="12345678901234567", make=make) for place, make in enumerate("ABCD")]
+    loader.loaded([row(3), *strangers[:3]], allow_shrink=True)
+    loader.loaded([row(3), *strangers])
+    assert loader.one("select count(*) from staging.placeholder_vins") == 1
     environment = {**os.environ, "DATABASE_URL": mine.database_url.reveal() if mine.database_url else ""}
     environment |= {"VINOPS_DATA_DIR": str(settings.data_dir), "VINOPS_LOG_DIR": str(settings.log_dir)}
     command = [sys.executable, "-m", "etl", "status"]

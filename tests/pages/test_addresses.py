@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from scrapy.http import TextResponse
 
 from vinops_scrapy.items import PhotoLink, Variant
 from vinops_scrapy.pages import copart
@@ -47,6 +50,22 @@ def test_a_list_is_asked_over_https_save_at_a_stand_in(given: str, asked: str) -
 def test_nonsense_is_no_address(nonsense: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         copart.list_address(nonsense)
+
+
+def test_an_address_is_as_long_as_an_index_takes_and_no_longer() -> None:
+    longest = "https://cs.copart.com/v1/" + "a" * (copart.LONGEST_ADDRESS - 25)
+    assert copart.list_address(longest) == longest
+    with pytest.raises(ValueError, match="no more than"):
+        copart.list_address(f"{longest}a")
+
+
+def test_a_photo_of_a_longer_address_is_left_out_and_counted() -> None:
+    urls = ["https://cs.copart.com/v1/a_hrs.jpg", f"https://cs.copart.com/v1/{'b' * 3_000}_hrs.jpg"]
+    images = [{"sequence": place, "link": [{"url": url}]} for place, url in enumerate(urls, 1)]
+    body = json.dumps({"imgCount": 2, "lotImages": images}).encode()
+    found = copart.photo_list(TextResponse("https://inventoryv2.copart.io/v1/lotImages/1", body=body))
+    assert [link.url for link in found.photos] == urls[:1]
+    assert found.left_out == {"unreadable": 1}
 
 
 def test_a_lot_has_its_page_on_the_site() -> None:

@@ -25,7 +25,13 @@ from vinops.config import Settings
 ANCHOR = row(60_000_000, last_updated_at=LATER)
 """In each file: its update is the newest, so that no file counts as older than the one before."""
 
+FUTURE = "2099-01-01T00:00:00Z"
+
 LOTS = 61_000_000
+SHARED = "12345678901234567"
+MAKES = ("FORD", "HYUNDAI", "FREIGHTLINER", "UTILITY", "KIA")
+MOST_MAKES = 3
+OF_ALL = "select lots.id, vehicles.vin from lots left join vehicles on vehicles.id = vehicle_id"
 CURRENT = (
     "select lots.lot_external_id, lots.vin, vehicles.vin, year, color, model, sale_date, sale_at, sale_status,"
     " high_bid, buy_now_price, odometer, special_note, seller_name, lots.last_updated_at, flags, row_hash from lots"
@@ -43,6 +49,18 @@ def rows(draw: st.DrawFn) -> Row:
         high_bid=draw(st.sampled_from(["0.0", "25.0", "NaN", "1e5"])),
         sale_date=draw(st.sampled_from(["0", "20260709", "20260231"])),
         special_note=draw(st.sampled_from(["", '12" X', '12"" Y', "two\nlines", "é", "a,b"])),
+        last_updated_at=draw(st.sampled_from([NOON, NOON, FUTURE])),
+    )
+
+
+@st.composite
+def strangers(draw: st.DrawFn) -> Row:
+    """Draw a row of one of eight lots that share one VIN, or a placeholder."""
+    return row(
+        LOTS + 100 + draw(st.integers(1, 8)),
+        vin=draw(st.sampled_from([SHARED, SHARED, SHARED, "0" * 17])),
+        make=draw(st.sampled_from(MAKES)),
+        color=draw(st.sampled_from(["RED", "BLUE"])),
         last_updated_at=NOON,
     )
 
@@ -94,6 +112,20 @@ def successions_with_duplicates(draw: st.DrawFn) -> list[list[Line]]:
             again = each if draw(st.booleans()) else {**each, "color": draw(st.sampled_from(["RED", "TAN"]))}
             lines.insert(draw(st.integers(1, len(lines))), again)
         files.append(lines)
+    return files
+
+
+@st.composite
+def successions_of_strangers(draw: st.DrawFn) -> list[list[Line]]:
+    """Draw files of a few lots that share a VIN, each with a few rows in, out or changed."""
+    files: list[list[Line]] = []
+    lines: dict[str, Row] = {}
+    for _ in range(draw(st.integers(2, 6))):
+        for each in draw(st.lists(strangers(), max_size=4)):
+            lines[each["lot_number"]] = each
+        for lot in draw(st.lists(st.sampled_from(sorted(lines)), max_size=2, unique=True)) if lines else ():
+            del lines[lot]
+        files.append([ANCHOR, *lines.values()])
     return files
 
 
@@ -207,3 +239,38 @@ def test_there_and_back_again_ends_where_it_began(
     feed.load(first)
     assert feed.all(CURRENT) == before
     check(feed, [first, second, first])
+
+
+@few
+@given(files=successions_of_strangers())
+def test_lots_under_one_vin_are_one_vehicle_until_their_makes_are_too_many(
+    files: list[list[Line]], feed: Loader, reading: str
+) -> None:
+    empty(feed)
+    is_placeholder = False
+    for lines in files:
+        feed.load(lines)
+        rows = [each for each in lines[1:] if not isinstance(each, bytes)]
+        sharing = [each for each in rows if each["vin"] == SHARED]
+        is_placeholder |= len({each["make"] for each in sharing}) > MOST_MAKES
+        assert feed.all("select vin from staging.placeholder_vins") == [(SHARED,)] * is_placeholder
+        joined = set() if is_placeholder else {int(each["lot_number"]) for each in sharing}
+        found = feed.all(
+            "select lots.lot_external_id, vehicles.vin, lots.vin, make, color, flags from lots join vehicles on"
+            " vehicles.id = vehicle_id where status = 'active' and lots.lot_external_id > %s order by 1",
+            LOTS,
+        )
+        for (lot, of_vehicle, vin, make, color, flags), each in zip(
+            found, sorted(rows, key=lambda each: each["lot_number"]), strict=True
+        ):
+            if lot in joined:
+                assert (of_vehicle, vin, flags) == (SHARED, SHARED, [])
+            else:
+                assert (of_vehicle, vin, flags) == (None, None, ["vin"])
+                assert (make, color) == (each["make"], each["color"].lower())
+        assert feed.one("select count(distinct vehicle_id) from lots where vin = %s", SHARED) <= 1
+        assert feed.one("select count(*) from lots where vehicle_id not in (select id from vehicles)") == 0
+        if is_placeholder:
+            assert SHARED not in {of_vehicle for _, of_vehicle, *_ in feed.all(OF_ALL)}
+            assert feed.one("select count(*) from lots where previous_lot_id is not null") == 0
+    check(feed, files)

@@ -59,6 +59,16 @@ def test_an_unknown_column_is_reported_by_its_title() -> None:
     assert header.names[-1] is None
 
 
+def test_a_long_title_is_cut_and_stays_one_of_its_own() -> None:
+    header = read_header([*HEADER_2026, "x" * 30_000, "x" * 40_000, "y" * 100])
+    start = "x" * 100
+    assert header.unknown == (f"{start}… (column 60)", f"{start}… (column 61)", "y" * 100)
+    with pytest.raises(FeedRefused) as refusal:
+        read_header([*HEADER_2026, "x" * 30_000, "x" * 30_000])
+    assert refusal.value.reason == "header"
+    assert len(str(refusal.value)) < 200
+
+
 @pytest.mark.parametrize("column", OPTIONAL, ids=lambda column: column.name)
 def test_a_missing_optional_column_is_reported_by_its_title(column: Column) -> None:
     position = COLUMNS.index(column)

@@ -7,8 +7,11 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import errors
 
+from vinops.database import DatabaseError
 from vinops.politeness import Departures
 from vinops_scrapy import middlewares
 
@@ -123,3 +126,28 @@ def test_a_crawl_asks_for_places_with_something_to_spare_and_leaves_a_gap_apart(
     assert asyncio.run(work()) == pytest.approx([0.0, 0.7, 1.2])
     assert asked == [(HOST, GAP * 1.01)] * 3
     assert stats["budget/waited_seconds"] == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (errors.AdminShutdown("terminating connection"), middlewares.RESERVATIONS),
+        (psycopg.OperationalError("the connection is closed"), middlewares.RESERVATIONS),
+        (errors.DiskFull("could not extend file"), 1),
+        (errors.UndefinedTable("relation does not exist"), 1),
+    ],
+)
+def test_a_place_is_asked_for_again_only_when_the_connection_broke(
+    error: psycopg.Error, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def reserve(host: str, gap: float) -> float:
+        asked.append(host)
+        raise error
+
+    monkeypatch.setattr(middlewares, "budgets", lambda _: SimpleNamespace(reserve=reserve))
+    crawler: Any = SimpleNamespace(stats=SimpleNamespace(inc_value=lambda _: None))
+    with pytest.raises(DatabaseError, match=str(error)):
+        asyncio.run(middlewares._reserve(crawler, HOST, GAP))
+    assert len(asked) == times

@@ -193,6 +193,40 @@ def test_addresses_that_are_not_on_the_open_internet(address: str) -> None:
     assert not is_open(address)
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "0.0.0.0/8", "0.0.0.0/32", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.0.0.0/24", "192.0.0.0/29", "192.0.0.8/32", "192.0.0.9/32", "192.0.0.10/32", "192.0.0.170/32",
+        "192.0.0.171/32", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.88.99.2/32",
+        "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+        "255.255.255.255/32", "::1/128", "::/128", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23",
+        "2001::/32", "2001:1::1/128", "2001:1::2/128", "2001:1::3/128", "2001:2::/48", "2001:3::/32",
+        "2001:4:112::/48", "2001:10::/28", "2001:20::/28", "2001:30::/28", "2001:db8::/32", "2002::/16",
+        "2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10",
+        "224.0.0.0/4", "ff00::/8", "fec0::/10", "::/96", "4000::/2", "8000::/1",
+    ],
+)  # fmt: skip
+def test_no_block_of_a_special_purpose_is_on_the_open_internet(block: str) -> None:
+    """Every block of IANA's two registries but those that hold IPv4 addresses; multicast; what is not given out."""
+    network = ipaddress.ip_network(block)
+    places = {0, network.num_addresses // 3, network.num_addresses // 2, network.num_addresses - 1}
+    assert [str(network[place]) for place in places if is_open(str(network[place]))] == []
+
+
+def test_next_to_such_a_block_is_the_open_internet() -> None:
+    for address in (
+        "192.88.98.255",
+        "192.88.100.0",
+        "9.255.255.255",
+        "11.0.0.0",
+        "2001:200::",
+        "3ffe:ffff::",
+        "2003::",
+    ):
+        assert is_open(address)
+
+
 @pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::6810:84e5", "::ffff:8.8.8.8"])
 def test_addresses_that_are(address: str) -> None:
     assert is_open(address)

@@ -62,6 +62,7 @@ PLAIN: Final = re.compile(r"[!-\[\]-~]+")  # ASCII that is printed, without blan
 
 NO_PHOTO_FROM: Final = 90  # in a list, sounds and videos are numbered from here; lots have about 12 photos
 PORTS: Final = {"http": 80, "https": 443}
+LONGEST_ADDRESS: Final = 2_000  # characters; what PostgreSQL indexes ends at 2,704 bytes, addresses have about 110
 MOST: Final = 2**31  # numbers are stored as integer: one beyond it is none
 
 LISTS: Final[Mapping[str, Variant]] = {"HIGH_RESOLUTION_IMAGE": "hrs", "FULL_IMAGE": "ful", "THUMBNAIL_IMAGE": "thb"}
@@ -303,6 +304,8 @@ def _is(value: object) -> bool:
 def _address(text: str) -> str:
     """Return an address over https, over http if it is a stand-in's at a loopback host:port. Raises ValueError."""
     text = text.strip()
+    if len(text) > LONGEST_ADDRESS:
+        raise ValueError(f"an address has no more than {LONGEST_ADDRESS} characters")
     parts = urlsplit(text)
     host, port = parts.hostname, parts.port
     if not PLAIN.fullmatch(text) or parts.scheme not in PORTS or not host or "@" in parts.netloc:

@@ -19,6 +19,7 @@ from scrapy.exceptions import NotSupported
 
 from vinops import config, politeness
 from vinops.database import DatabaseError
+from vinops.database_errors import is_passing
 from vinops.logs import pairs
 from vinops_scrapy import alerting
 from vinops_scrapy.failures import reason_of
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from vinops_scrapy.work import OpenLot
 
 log = logging.getLogger("photos")
-
-LOST = (psycopg.OperationalError, DatabaseError)
-"""What the database's end looks like: the connection broke, or there is none to be had."""
 
 SOURCES = ("auto", "api", "page")
 LIST_SECONDS = 30
@@ -142,7 +140,9 @@ class LotPhotos(scrapy.Spider):
         try:
             async for each in self.first_requests():
                 yield each
-        except LOST as error:
+        except (psycopg.Error, DatabaseError) as error:
+            if not is_passing(error):
+                raise
             alerting.lost(self.crawler, error)
 
     async def first_requests(self) -> AsyncIterator[Any]:
@@ -188,7 +188,9 @@ class LotPhotos(scrapy.Spider):
         """Yield what a lot's list asks for."""
         try:
             await self.work.renew()
-        except LOST as error:
+        except (psycopg.Error, DatabaseError) as error:
+            if not is_passing(error):
+                raise
             alerting.lost(self.crawler, error)
             return
         if response.status == 404:
@@ -216,7 +218,9 @@ class LotPhotos(scrapy.Spider):
         """
         try:
             known = await self.work.known(lot)
-        except LOST as error:
+        except (psycopg.Error, DatabaseError) as error:
+            if not is_passing(error):
+                raise
             alerting.lost(self.crawler, error)
             return
         wanted = [link for link in listing.photos if link.url not in known.seqs]

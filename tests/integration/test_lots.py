@@ -1,0 +1,160 @@
+"""What a crawl writes of its lots: settled once, done again only where that can help."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import string
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import errors
+from scrapy.statscollectors import StatsCollector
+from scrapy.utils.test import get_crawler
+
+from standin.photo_server import PhotoServer
+from tests.photo_crawls import FIRST_LOT, Crawls, Database
+from vinops import database as db
+from vinops_scrapy import lots as leases
+from vinops_scrapy.items import Photo, PhotoLink, PhotoList
+from vinops_scrapy.lots import Lots, Settlement
+from vinops_scrapy.work import DAY, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from vinops.config import Settings
+    from vinops_scrapy.items import Lot
+
+NOISE = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=3_000))
+"""What PostgreSQL cannot compress to what fits an index."""
+
+
+@pytest.fixture
+def crawls(settings: Settings, database: Database) -> Iterator[Crawls]:
+    """Crawls of an empty database."""
+    with PhotoServer(seed=3, empty_every=0, none_every=0) as server:
+        yield Crawls(settings=settings, database=database, server=server)
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The settlements that were tried, by their state."""
+    tried: list[str] = []
+    settle = Lots._settle
+
+    async def counted(self: Lots, lot: Lot, settlement: Settlement) -> None:
+        tried.append(settlement.state)
+        await settle(self, lot, settlement)
+
+    monkeypatch.setattr(Lots, "_settle", counted)
+    return tried
+
+
+def with_lots(settings: Settings, do: Callable[[Lots], Awaitable[Any]]) -> Any:
+    """Do something with the lots of a crawl."""
+
+    async def whole() -> Any:
+        pool = db.async_pool(settings, application="lots", size=1)
+        await pool.open()
+        try:
+            return await do(Lots(pool, "a crawl"))
+        finally:
+            await pool.close()
+
+    return asyncio.run(whole())
+
+
+def photo(lot: Lot, url: str) -> Photo:
+    """Return a photo that is stored."""
+    return Photo(
+        lot=lot,
+        link=PhotoLink(seq=1, variant="hrs", url=url),
+        body=b"",
+        content_type="image/jpeg",
+        storage_key=f"photos/{lot.lot_external_id}/1.jpg",
+        content_hash=sha256(url.encode()).hexdigest(),
+        width=1,
+        height=1,
+    )
+
+
+def settled(settings: Settings, url: str) -> tuple[Work, StatsCollector]:
+    """Lease the lot that is due, and settle it with a photo of this address."""
+    stats = StatsCollector(get_crawler())
+
+    async def do(lots: Lots) -> Work:
+        work = Work(lots, stats, at_once=1, recheck_seconds=DAY)
+        async for lot in work.due(1):
+            of_lot = photo(lot, url)
+            work.listed(lot, PhotoList(announced=1, photos=(of_lot.link,)), 1)
+            await work.stored(of_lot)
+        return work
+
+    return with_lots(settings, do), stats
+
+
+def test_a_photo_that_the_database_refuses_fails_its_lot_once(crawls: Crawls, statements: list[str]) -> None:
+    crawls.add_lot(FIRST_LOT)
+    work, stats = settled(crawls.settings, f"https://cs.copart.com/{NOISE}_hrs.jpg")
+    assert statements == ["ok", "failed"]
+    assert (work.done, stats.get_value("lot/failed"), stats.get_value("lot/not_settled")) == (1, 1, None)
+    later = "due_at > now() + interval '23 hours' and lease_owner is null"
+    assert crawls.rows(f"select state, reason, failures, {later} from lot_photos") == [
+        ("failed", "not_recorded", 1, True)
+    ]
+    assert crawls.rows("select * from images") == []
+
+
+def test_a_lot_that_is_in_order_is_settled_once(crawls: Crawls, statements: list[str]) -> None:
+    crawls.add_lot(FIRST_LOT)
+    _, stats = settled(crawls.settings, "https://cs.copart.com/a_hrs.jpg")
+    assert (statements, stats.get_value("lot/ok")) == (["ok"], 1)
+
+
+def test_lots_left_over_are_given_back_whatever_one_of_them_brings(crawls: Crawls) -> None:
+    for number in (FIRST_LOT, FIRST_LOT + 1):
+        crawls.add_lot(number)
+    stats = StatsCollector(get_crawler())
+
+    async def do(lots: Lots) -> None:
+        work = Work(lots, stats, at_once=2, recheck_seconds=DAY)
+        taken = work.due(2)
+        for url in (f"https://cs.copart.com/{NOISE}_hrs.jpg", "https://cs.copart.com/b_hrs.jpg"):
+            lot = await anext(taken)
+            of_lot = photo(lot, url)
+            work.listed(lot, PhotoList(announced=2, photos=(of_lot.link,)), 2)
+            await work.stored(of_lot)
+        await work.give_back()
+
+    with_lots(crawls.settings, do)
+    assert crawls.rows("select state, reason from lot_photos order by reason") == [
+        ("partial", "interrupted"),
+        ("failed", "not_recorded"),
+    ]
+    assert crawls.rows("select count(*) from lot_photos where lease_owner is not null") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (psycopg.OperationalError("the connection is closed"), leases.TRIES),
+        (errors.AdminShutdown("terminating connection"), leases.TRIES),
+        (errors.DeadlockDetected("deadlock detected"), leases.TRIES),
+        (errors.ProgramLimitExceeded("index row size 3016 exceeds btree version 4 maximum 2704"), 1),
+        (errors.DiskFull("could not extend file"), 1),
+        (errors.QueryCanceled("canceling statement due to statement timeout"), 1),
+    ],
+)
+def test_only_what_another_try_may_cure_is_tried_again(error: Exception, times: int) -> None:
+    calls = []
+
+    async def call() -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(type(error)):
+        asyncio.run(leases.tried(call))
+    assert len(calls) == times

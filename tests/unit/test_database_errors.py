@@ -1,0 +1,111 @@
+"""What errors of psycopg mean, and that nobody judges them in another way."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg_pool import PoolTimeout
+
+from vinops.database import DatabaseError
+from vinops.database_errors import is_collision, is_lost, is_passing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("vinops", "etl", "vinops_scrapy", "deals", "ops")
+BROAD = {"OperationalError", "InterfaceError"}
+SQLSTATES = {
+    each.sqlstate: each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, psycopg.Error) and each.sqlstate
+}
+
+WHERE_THEY_CONNECT = {"ops/doctor_checks.py", "vinops/database.py"}
+"""libpq tells of a connection that cannot be made without an SQLSTATE."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, errors.IdleSessionTimeout,
+        errors.IdleInTransactionSessionTimeout, errors.ConnectionFailure, errors.ConnectionDoesNotExist,
+        psycopg.OperationalError, PoolTimeout,
+    ],
+)  # fmt: skip
+def test_a_lost_connection_is_one(error: type[psycopg.Error]) -> None:
+    assert is_lost(error("gone"))
+    assert is_passing(error("gone"))
+
+
+def test_a_session_that_a_limit_ended_is_lost_whatever_its_class() -> None:
+    assert SQLSTATES["25P04"].__mro__[1] is psycopg.InternalError
+    assert is_lost(SQLSTATES["25P04"]("the transaction took too long"))
+
+
+@pytest.mark.parametrize("sqlstate", sorted(SQLSTATES))
+def test_what_the_server_answers_is_no_lost_connection_save_its_goodbye(sqlstate: str) -> None:
+    error = SQLSTATES[sqlstate]("no")
+    assert is_lost(error) == (
+        sqlstate[:2] == "08" or sqlstate in {"57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"}
+    )
+    assert is_collision(error) == (sqlstate in {"40001", "40P01", "55P03"})
+    assert is_passing(error) == (is_lost(error) or is_collision(error) or sqlstate[:2] in {"53", "57", "58"})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ProgramLimitExceeded("index row size 3016 exceeds btree version 4 maximum 2704"),
+        errors.UntranslatableCharacter("\\u0000 cannot be converted to text"),
+        errors.NumericValueOutOfRange("integer out of range"),
+        psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"),
+        psycopg.InterfaceError("the cursor is closed"),
+        ValueError("no error of psycopg"),
+    ],
+)
+def test_a_fault_of_the_statement_does_not_pass(error: Exception) -> None:
+    assert not is_lost(error)
+    assert not is_collision(error)
+    assert not is_passing(error)
+
+
+def test_a_database_that_is_not_to_be_had_may_come_back() -> None:
+    assert is_passing(DatabaseError("no connection to the database"))
+
+
+def broad_handlers(path: Path) -> Iterator[int]:
+    """Yield the lines at which a module handles psycopg's broad classes by name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id
+            of = node.value.id if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) else "psycopg"
+            if name in BROAD and of == "psycopg" and not imported_from_kombu(tree, name):
+                yield node.lineno
+
+
+def imported_from_kombu(tree: ast.Module, name: str) -> bool:
+    """Tell whether a name is the broker's."""
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "kombu.exceptions"
+        and name in {each.name for each in node.names}
+        for node in ast.walk(tree)
+    )
+
+
+def test_nobody_takes_a_broad_class_for_a_lost_connection() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{line}"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path.relative_to(ROOT).as_posix() not in {*WHERE_THEY_CONNECT, "vinops/database_errors.py"}
+        for line in broad_handlers(path)
+    }
+    assert found == set(), "judge by is_lost, is_collision or is_passing of vinops/database_errors.py"

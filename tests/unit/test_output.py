@@ -1,0 +1,64 @@
+"""A reader that leaves early, as `head`, ends a command without a word, and with exit code 0."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vinops.output import for_reader
+
+ROOT = Path(__file__).resolve().parents[2]
+PIPE_BYTES = 1 << 16
+"""What Linux takes of a pipe that nobody reads."""
+
+
+def streams(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code whose standard output has no reader any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            [
+                sys.executable,
+                "-E",
+                "-c",  # not unbuffered
+                f"import sys\nfrom vinops.output import for_reader\n{code}",
+            ],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize("much", [10, 10 * PIPE_BYTES], ids=["in the buffer", "more than the buffer"])
+@pytest.mark.parametrize("stream", ["sys.stdout", "sys.stdout.buffer"])
+def test_a_command_whose_reader_left_ends_quietly(stream: str, much: int) -> None:
+    text = "'x'" if stream == "sys.stdout" else "b'x'"
+    done = streams(f"sys.exit(for_reader(lambda: {stream}.write({text} * {much}) and 0, enough=0))")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_exit_code_that_the_command_asks_for_stands() -> None:
+    done = streams("for_reader(lambda: (print('two faults'), sys.exit(2)), enough=0)")
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_another_pipe_that_breaks_is_no_reader_that_left() -> None:
+    def broken() -> int:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        for_reader(broken, enough=0)
+
+
+def test_what_a_command_returns_is_returned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert for_reader(lambda: (print("done"), 3), enough=None) == (None, 3)
+    assert capsys.readouterr().out == "done\n"
