@@ -67,7 +67,8 @@ def post(
     The connection is in autocommit. `limit` is the most messages to try; `now` stands for the clock of the database.
     Of all that call this at once one posts and the others return at once: no more than `settings.deals_posts_an_hour`
     deals in any hour, over all processes. Ends early when Telegram wants to be left alone, cannot be reached, does not
-    answer or lets the bot write no more; what waits goes on waiting. Without a token or a channel deals are written to
+    answer, lets the bot write no more or refuses one message after the other; what waits goes on waiting. A message
+    that is refused fails only when others get through. Without a token or a channel deals are written to
     the log instead, and are sent for good.
 
     If the process dies before a try is recorded nothing has happened; behind that, the next call that comes ABANDONED

@@ -1,8 +1,12 @@
-"""The one who posts: takes the next message, tries it, settles it. See notify.py for what is promised of that."""
+"""Posts queued messages: takes the next one, tries it, settles it. See notify.py for what is promised of that.
+
+Deals and changes of earlier messages are judged apart: a bot may have the right to one of them and not to the other.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -33,7 +37,9 @@ GAP = 1.0  # seconds
 A_MINUTE = 20
 PAUSES: Final = (60.0, 300.0, 1800.0, 7200.0)  # seconds after a first, second … try that nobody answered
 UNHEARD_PAUSE: Final = 60.0  # seconds for all messages, after one that was not answered or did not get there
-FORBIDDEN_PAUSE: Final = 900.0  # seconds for all messages
+REFUSED_PAUSE: Final = 900.0  # seconds for a message that was refused; for all, once it is not that message's fault
+MOST_SUSPECTS: Final = 2  # messages refused in a row, for different reasons, before it is no message's fault
+PROOFS: Final = 2  # times that the next message has to get through before the one that was refused is at fault
 AN_HOUR: Final = 3600.0
 
 
@@ -52,6 +58,12 @@ class _Try:
     is_photo: bool
     price_eur: Any
     score: Any
+    is_suspect: bool
+
+    @property
+    def is_edit(self) -> bool:
+        """Whether an earlier message is changed."""
+        return self.kind != "deal"
 
     def __str__(self) -> str:
         return pairs(kind=self.kind, listing=self.listing_id, score=self.score)
@@ -149,7 +161,7 @@ class Poster:
                 )
                 if recorded is None:
                     continue  # `queue` was faster and has dropped it
-                token, attempts = recorded
+                token, attempts, is_suspect = recorded
             return _Try(
                 id=number,
                 listing_id=listing_id,
@@ -162,6 +174,7 @@ class Poster:
                 is_photo=facts["is_photo"],
                 price_eur=price_eur,
                 score=facts["score"],
+                is_suspect=is_suspect,
             )
 
     def _pick(self) -> tuple[int, int, str] | None:
@@ -181,7 +194,7 @@ class Poster:
         message = taken.message
         chat_id = taken.chat_id or ""
         self._calls.append(time.monotonic())
-        if taken.kind != "deal":
+        if taken.is_edit:
             return telegram.edit(
                 self._settings,
                 chat_id,
@@ -192,7 +205,7 @@ class Poster:
             )
         if message.photo_url is not None:
             outcome = telegram.send_photo(self._settings, chat_id, message.photo_url, message.html, link=message.link)
-            if not (isinstance(outcome, telegram.Refused) and outcome.is_photo_at_fault):
+            if not isinstance(outcome, telegram.Refused):
                 return outcome
             log.info("without its photo %s: %s", taken, outcome.reason)
             self._calls.append(time.monotonic())
@@ -203,34 +216,78 @@ class Poster:
         match outcome:
             case telegram.Sent():
                 number, is_photo = outcome.message_id, outcome.is_photo
-                self._settle(taken, "sent", message_id=number, is_photo=is_photo, then=self._sent)
-                self.counts["sent" if taken.kind == "deal" else "edited"] += 1
-                log.info("%s %s", "sent" if taken.kind == "deal" else "edited", taken)
+                self._settle(taken, "sent", message_id=number, is_photo=is_photo, is_suspect=False, then=self._sent)
+                self.counts["edited" if taken.is_edit else "sent"] += 1
+                log.info("%s %s", "edited" if taken.is_edit else "sent", taken)
+                self._judge(taken)
                 return True
-            case telegram.Refused():
+            case telegram.Refused() | telegram.Forbidden() if self._is_for_good(taken, outcome):
                 self._settle(taken, "failed", error=outcome.reason, then=self._refused)
                 self.counts["failed"] += 1
                 return True
+            case telegram.Refused() if not self._is_stopped_by(taken, outcome):
+                self._settle(taken, "waiting", error=outcome.reason, uncounted=1, refusals=1, is_suspect=True)
+                self._run("postpone_refused", is_edit=taken.is_edit, seconds=REFUSED_PAUSE)
+                log.warning(
+                    "Telegram refused a message, the next one tells whether it is at fault %s: %s",
+                    taken,
+                    outcome.reason,
+                )
+                return True
+            case telegram.Refused() | telegram.Forbidden():
+                self._settle(
+                    taken,
+                    "waiting",
+                    error=outcome.reason,
+                    uncounted=1,
+                    refusals=1,
+                    is_suspect=False,
+                    then=self._forbidden,
+                )
+                self._run("clear_suspects", is_edit_only=taken.is_edit)
+                self._run("postpone_waiting", is_edit_only=taken.is_edit, seconds=REFUSED_PAUSE)
+            case telegram.Postponed(is_chat=True):
+                self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
+                self._run("postpone_waiting", is_edit_only=taken.is_edit, seconds=outcome.seconds)
             case telegram.Postponed():
                 self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
                 about = {"host": self._host, "seconds": outcome.seconds}
                 self._connection.execute(queries("politeness")["postpone_requests"], about)
                 self._held = outcome.seconds
-            case telegram.Forbidden():
-                self._settle(taken, "waiting", error=outcome.reason, uncounted=1, then=self._forbidden)
-                self._run("postpone_waiting", seconds=FORBIDDEN_PAUSE)
             case telegram.NotReached():
                 self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
-                self._run("postpone_waiting", seconds=UNHEARD_PAUSE)
+                self._run("postpone_waiting", is_edit_only=False, seconds=UNHEARD_PAUSE)
             case telegram.Unanswered():
                 if taken.kind == "deal" and taken.attempts >= MOST_TRIES:
                     self._settle(taken, "failed", error=outcome.reason, then=self._unanswered)
                 else:
                     pause = PAUSES[min(taken.attempts, len(PAUSES)) - 1]
                     self._settle(taken, "waiting", error=outcome.reason, seconds=pause)
-                self._run("postpone_waiting", seconds=UNHEARD_PAUSE)
+                self._run("postpone_waiting", is_edit_only=False, seconds=UNHEARD_PAUSE)
         log.warning("Telegram did not take a message %s: %s", taken, outcome.reason)
         return False
+
+    def _is_for_good(self, taken: _Try, refused: telegram.Refused | telegram.Forbidden) -> bool:
+        """Tell whether a message can never be changed: it is gone, or in a chat that was the channel once."""
+        is_elsewhere = taken.chat_id != self._settings.telegram_channel_id and refused.is_chat
+        return taken.is_edit and (is_elsewhere or (isinstance(refused, telegram.Refused) and refused.is_gone))
+
+    def _is_stopped_by(self, taken: _Try, refused: telegram.Refused) -> bool:
+        """Tell whether a refusal holds for any message: Telegram says so, or nothing gets through."""
+        if refused.is_chat or taken.is_suspect:
+            return True
+        others = [error for (error,) in self._rows("suspects", is_edit=taken.is_edit, id=taken.id)]
+        return len(others) >= MOST_SUSPECTS or _gist(refused.reason) in map(_gist, others)
+
+    def _judge(self, passed: _Try) -> None:
+        """Note that a message got through after those that were refused; those that had it happen PROOFS times fail."""
+        self._run("note_proofs", is_edit=passed.is_edit)
+        for number, listing_id, kind, error in self._rows("at_fault", is_edit=passed.is_edit, proofs=PROOFS):
+            with self._connection.transaction():
+                self._rows("lock_messages", listing_ids=[listing_id])
+                if self._row("fail_refused", id=number, proofs=PROOFS) is not None:
+                    self._give_up_refused(listing_id, kind, error)
+                    self.counts["failed"] += 1
 
     def _settle(
         self,
@@ -242,6 +299,8 @@ class Poster:
         is_photo: bool | None = None,
         is_dry_run: bool = False,
         uncounted: int = 0,
+        refusals: int = 0,
+        is_suspect: bool | None = None,
         seconds: float = 0.0,
         then: Callable[[_Try, str], None] | None = None,
     ) -> None:
@@ -258,6 +317,8 @@ class Poster:
                 is_photo=is_photo,
                 is_dry_run=is_dry_run,
                 uncounted=uncounted,
+                refusals=refusals,
+                is_suspect=is_suspect,
                 seconds=seconds,
             )
             if settled is None:
@@ -268,21 +329,26 @@ class Poster:
             queue(self._connection, [taken.listing_id])  # what became of the ad meanwhile
 
     def _sent(self, taken: _Try, _: str) -> None:
-        if taken.kind != "deal":
+        if taken.is_edit:
             self._run("show_change", listing_id=taken.listing_id, price_eur=taken.price_eur)
-        clear_alert(self._connection, "telegram_forbidden", "channel")
-        clear_alert(self._connection, "telegram_refused", taken.kind)
+        clear_alert(self._connection, "telegram_forbidden", _subject(taken))
+        is_told = self._settings.telegram_alert_chat_id is not None
+        clear_alert(self._connection, "telegram_refused", taken.kind, once_delivered=is_told)
 
     def _refused(self, taken: _Try, error: str) -> None:
-        if taken.kind != "deal":
-            self._run("forget_message", listing_id=taken.listing_id)
-        text = f"Telegram refused a message about listing {taken.listing_id} ({error})"
-        self._alert("telegram_refused", taken.kind, f"{text}: see `vinops deals show {taken.listing_id}`")
+        self._give_up_refused(taken.listing_id, taken.kind, error)
 
-    def _forbidden(self, _: _Try, error: str) -> None:
-        text = f"Telegram does not let the bot write to the channel ({error})"
-        mend = "check TELEGRAM_BOT_TOKEN, TELEGRAM_CHANNEL_ID and the bot's rights there"
-        self._alert("telegram_forbidden", "channel", f"{text}: {mend}")
+    def _give_up_refused(self, listing_id: int, kind: str, error: str) -> None:
+        if kind != "deal":
+            self._run("forget_message", listing_id=listing_id)
+        text = f"Telegram refused a message about listing {listing_id} ({error})"
+        self._alert("telegram_refused", kind, f"{text}: see `vinops deals show {listing_id}`")
+
+    def _forbidden(self, taken: _Try, error: str) -> None:
+        what = "changes no message of the channel" if taken.is_edit else "takes no message for the channel"
+        fix = "check TELEGRAM_BOT_TOKEN, TELEGRAM_CHANNEL_ID and the bot's rights there"
+        text = f"Telegram {what} ({error}): {fix}; nothing is lost, a message is tried every 15 minutes"
+        self._alert("telegram_forbidden", _subject(taken), text)
 
     def _unanswered(self, taken: _Try, error: str) -> None:
         self._give_up(taken.listing_id, error)
@@ -312,6 +378,16 @@ class Poster:
 
     def _execute(self, name: str, values: dict[str, Any]) -> Cursor[Any]:
         return self._connection.execute(self._statements[name], {"now": self._now, **values})
+
+
+def _subject(taken: _Try) -> str:
+    """Return what the alert is about when no message like this one gets through."""
+    return "edits" if taken.is_edit else "channel"
+
+
+def _gist(reason: str) -> str:
+    """Return what two refusals for the same reason have in common: it may name offsets, times and parts of the text."""
+    return re.sub(r"\d+|\"[^\"]*\"|'[^']*'", "", reason).lower()
 
 
 def _passed(kind: str, facts: dict[str, Any]) -> str:

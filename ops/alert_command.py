@@ -41,18 +41,18 @@ def command(
             delivered = alerts.deliver(connection, settings)
     except database.DatabaseError:
         # The database may be what failed. Whoever is told twice is better off than who is not told.
-        if clear or not _send(settings, f"vinops: {kind} {subject}\n{text}"):
+        if clear or not _send(settings, kind, subject, text):
             raise
         is_new, delivered = True, 1
     if as_json:
         typer.echo(json.dumps({"new": is_new, "delivered": delivered}))
 
 
-def _send(settings: Settings, text: str) -> bool:
+def _send(settings: Settings, kind: str, subject: str, text: str) -> bool:
     """Send a message without the database, and return whether Telegram took it."""
     if settings.telegram_bot_token is None or settings.telegram_alert_chat_id is None:
         return False
     from vinops import telegram
 
-    outcome = telegram.send_text(settings, settings.telegram_alert_chat_id, text[: alerts.LONGEST_TEXT])
+    outcome = alerts.tell(settings, settings.telegram_alert_chat_id, kind, subject, text)
     return isinstance(outcome, telegram.Sent)

@@ -744,6 +744,9 @@ CREATE TABLE public.notifications (
     error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     settled_at timestamp with time zone,
+    refusals integer DEFAULT 0 NOT NULL,
+    is_suspect boolean DEFAULT false NOT NULL,
+    proofs smallint DEFAULT 0 NOT NULL,
     CONSTRAINT notifications_kind_check CHECK ((kind = ANY (ARRAY['deal'::text, 'price'::text, 'gone'::text]))),
     CONSTRAINT notifications_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'trying'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
 );

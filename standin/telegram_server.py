@@ -35,7 +35,7 @@ LONGEST: Final = 4096
 LONGEST_CAPTION: Final = 1024
 _FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "too_many_429": {"retry_after": 30},
-    "bad_request_400": {"description": "Bad Request: wrong file identifier/HTTP URL specified"},
+    "bad_request_400": {"description": "Bad Request: wrong file identifier/HTTP URL specified", "parameters": None},
     "forbidden_403": {"description": "Forbidden: bot was kicked from the channel chat"},
     "server_error_502": {},
     "redirect": {"to": "/elsewhere"},
@@ -45,8 +45,9 @@ _FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "no_answer": {},  # it is done, but nobody says so
     "answer_lost": {},  # it is done, and the connection is reset before the answer
 }
-#: Each may be narrowed down to some methods: `fault("bad_request_400", methods=["sendPhoto"])`.
-FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {name: {"methods": None, **_FAULTS[name]} for name in _FAULTS}
+#: Each may be narrowed down: `fault("bad_request_400", methods=["sendPhoto"], chat_id="-100", text="in the text")`.
+_NARROWED: Final[Mapping[str, Any]] = {"methods": None, "chat_id": None, "text": ""}
+FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {name: {**_NARROWED, **_FAULTS[name]} for name in _FAULTS}
 
 
 @dataclass(kw_only=True)
@@ -159,7 +160,8 @@ class TelegramServer(LoopbackServer):
         note = Request(method=request.method, path=path, token_accepted=accepted)
         self.requests.append(note)
         fields = await _fields(request)
-        fault = self.faults.take(lambda each: each.options["methods"] is None or method in each.options["methods"])
+        note.chat_id, note.text = str(fields.get("chat_id", "")), str(fields.get("text", fields.get("caption", "")))
+        fault = self.faults.take(lambda each: _is_met(each.options, method, note))
         if fault is not None:
             note.fault = fault.name
             if fault.name == "slow":
@@ -172,7 +174,6 @@ class TelegramServer(LoopbackServer):
         return self._do(note, method, fields)
 
     def _do(self, note: Request, method: str, fields: Mapping[str, Any]) -> web.Response:
-        note.chat_id, note.text = str(fields.get("chat_id", "")), str(fields.get("text", fields.get("caption", "")))
         try:
             if not note.token_accepted:
                 raise RefusedError(401, "Unauthorized")
@@ -270,7 +271,7 @@ class TelegramServer(LoopbackServer):
             seconds = options["retry_after"]
             return _refuse(note, 429, f"Too Many Requests: retry after {seconds}", {"retry_after": seconds})
         if name in ("bad_request_400", "forbidden_403"):
-            return _refuse(note, int(name[-3:]), options["description"])
+            return _refuse(note, int(name[-3:]), options["description"], options.get("parameters"))
         if name == "server_error_502":
             note.status = 502
             return web.Response(status=502, text="<html>Bad Gateway</html>", content_type="text/html")
@@ -284,6 +285,15 @@ class TelegramServer(LoopbackServer):
                 await response.write(b" ")
         close(request, reset=name == "reset")
         return response
+
+
+def _is_met(options: Mapping[str, Any], method: str, note: Request) -> bool:
+    """Tell whether a fault is meant for this call."""
+    return (
+        (options["methods"] is None or method in options["methods"])
+        and options["chat_id"] in (None, note.chat_id)
+        and options["text"] in (note.text or "")
+    )
 
 
 def _kept(path: Path) -> list[Message]:

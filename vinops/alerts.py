@@ -16,6 +16,7 @@ from vinops.redaction import redact
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from vinops import telegram
     from vinops.config import Settings
 
 log = logging.getLogger("alerts")
@@ -35,12 +36,35 @@ def raise_alert(connection: Connection[Any], settings: Settings, kind: str, subj
     return row is not None and row[0] == 1
 
 
-def clear_alert(connection: Connection[Any], kind: str, subject: str) -> None:
+def clear_alert(connection: Connection[Any], kind: str, subject: str, *, once_delivered: bool = False) -> None:
     """Note that what an alert told of has passed, if there is one: the next one of its kind and subject is new.
 
-    One that was not delivered by then is not delivered any more.
+    One that was not delivered by then is not delivered any more, or stays open if it is to be `once_delivered`.
     """
-    connection.execute(queries("alerts")["clear_alert"], {"kind": kind, "subject": subject})
+    about = {"kind": kind, "subject": subject, "once_delivered": once_delivered}
+    connection.execute(queries("alerts")["clear_alert"], about)
+
+
+def tell(settings: Settings, chat_id: str, kind: str, subject: str, message: str) -> telegram.Outcome:
+    """Send an alert, and return what came of it.
+
+    One that Telegram refuses is told in words that it cannot refuse, and a chat that has moved is followed. If the
+    process dies here it may have arrived.
+    """
+    from vinops import telegram  # takes 0.4 s, and few processes ever have something to tell
+
+    def send(text: str) -> telegram.Outcome:
+        outcome = telegram.send_text(settings, chat_id, text)
+        if isinstance(outcome, telegram.Refused) and outcome.moved_to:
+            log.warning("TELEGRAM_ALERT_CHAT_ID is out of date, set it to %s: %s", outcome.moved_to, outcome.reason)
+            outcome = telegram.send_text(settings, outcome.moved_to, text)
+        return outcome
+
+    outcome = send(f"vinops: {kind} {subject}\n{message}"[:LONGEST_TEXT])
+    if isinstance(outcome, telegram.Refused) and not outcome.is_chat:
+        log.warning("Telegram refused the text of an alert: %s", outcome.reason)
+        outcome = send(f"vinops: {kind}\nTelegram refused the text of this alert: it is in ops.alerts and in the log")
+    return outcome
 
 
 def deliver(connection: Connection[Any], settings: Settings) -> int:
@@ -54,8 +78,6 @@ def deliver(connection: Connection[Any], settings: Settings) -> int:
     chat_id = settings.telegram_alert_chat_id
     if settings.telegram_bot_token is None or chat_id is None:
         return 0
-    from vinops import telegram  # takes 0.4 s, and few processes ever have something to tell
-
     host = urlsplit(settings.telegram_api_url).netloc
     sent = 0
     while True:
@@ -63,14 +85,16 @@ def deliver(connection: Connection[Any], settings: Settings) -> int:
             row = connection.execute(queries("alerts")["next_alert"], {"host": host}).fetchone()
             if row is None:
                 return sent
+            from vinops import telegram
+
             number, kind, subject, message = row
-            outcome = telegram.send_text(settings, chat_id, f"vinops: {kind} {subject}\n{message}"[:LONGEST_TEXT])
+            outcome = tell(settings, chat_id, kind, subject, message)
             if isinstance(outcome, telegram.Sent):
                 connection.execute(queries("alerts")["mark_delivered"], {"id": number})
                 sent += 1
         if isinstance(outcome, telegram.Sent):
             continue
         log.warning("Telegram did not take an alert: %s; `deliver` tries again", outcome.reason)
-        if isinstance(outcome, telegram.Postponed):
+        if isinstance(outcome, telegram.Postponed) and not outcome.is_chat:
             connection.execute(queries("politeness")["postpone_requests"], {"host": host, "seconds": outcome.seconds})
         return sent

@@ -34,6 +34,7 @@ PAUSE = 60.0  # seconds that Telegram is left alone for if it does not say how l
 LONGEST_PAUSE = 86_400.0
 LONGEST_ANSWER = 65_536  # bytes
 LONGEST_REASON = 200  # characters
+LARGEST_ID = 2**63 - 1  # of a message or a chat: what PostgreSQL's bigint holds
 
 # Their lines name the address of a call, and the token is part of it.
 for _name in ("httpx", "httpcore", "telegram"):
@@ -50,25 +51,37 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Postponed:
-    """Telegram wants to be left alone for some seconds, a day at the most; it took nothing."""
+    """Telegram wants to be left alone for some seconds, a day at the most; it took nothing.
+
+    `is_chat`: only this chat, which has a slow mode, is to be left alone.
+    """
 
     seconds: float
     reason: str
+    is_chat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """Telegram will not take this message, whenever it is sent; `is_photo_at_fault`: without its photo it may."""
+    """Telegram did not take this message and says why, in words that are no interface of its own: a 400.
+
+    `is_chat`: for a reason that holds for every message to this chat; `moved_to` is the chat's new id, if it has one.
+    `is_gone`: the message that was to be changed does not exist. With neither, the message may be at fault, or the
+    chat: only another message tells.
+    """
 
     reason: str
-    is_photo_at_fault: bool = False
+    is_chat: bool = False
+    is_gone: bool = False
+    moved_to: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forbidden:
-    """The bot may not write there: its token, the chat's id or its rights in the chat are wrong."""
+    """The bot may not write: because this chat does not let it, `is_chat`, or because of its token."""
 
     reason: str
+    is_chat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,27 +104,25 @@ Link = tuple[str, str]
 
 _TOKEN: Final = re.compile(r"[0-9A-Za-z:_-]+")
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
-# In lower case. Telegram fetches a photo by itself, and says with these that it could not, or that it is no photo.
-_PHOTO_FAULTS: Final = (
-    "wrong file identifier",
-    "wrong remote file",
-    "failed to get http url content",
-    "wrong type of the web page content",
-    "webpage_media_empty",
-    "webpage_curl_failed",
-    "image_process_failed",
-    "photo_invalid_dimensions",
+# How descriptions begin, in lower case: further on they may repeat what an ad says. The Bot API documents none of them;
+# these are known of its server (https://github.com/tdlib/telegram-bot-api) and of TDLib behind it.
+# Whatever is missing here is found out by the next message: a list that is too short costs a call, and no message.
+_CHAT_FAULTS: Final = re.compile(
+    r"""(?:bad\ request:\ )?(?:
+    chat\ not\ found | chat_id\ is\ empty | chat_(?:id_)?invalid | peer_id_invalid | channel_(?:invalid|private)
+    | chat_restricted | chat_forbidden | chat_(?:guest_)?(?:send|write)_(?:\w+_)?forbidden | user_banned_in_channel
+    | chat_admin_required | need\ administrator\ rights | not\ enough\ rights | (?:have\ )?no\ (?:write\ access|rights)
+    | bot\ is\ not\ a\ member | topic_(?:closed|deleted|id_invalid) | message\ thread\ not\ found | logged\ out
+    | (?:group|chat|channel|user)\ (?:chat\ )?(?:is|was)\ (?:deactivated|deleted|upgraded) | input_user_deactivated
+    )""",
+    re.VERBOSE,
 )
-# A 400 that is not about the message: it would be the same for any other.
-_CHAT_FAULTS: Final = (
-    "chat not found",
-    "chat_id is empty",
-    "not enough rights",
-    "have no rights to send",
-    "need administrator rights",
-    "chat_write_forbidden",
-    "upgraded to a supergroup",
+_WAITS: Final = re.compile(
+    r"(?:bad request: )?(?:\w+_wait|flood|slow ?mode|too many requests|please (?:wait|try again)|retry after|try again)"
+    r"(?:.{0,20}(?:_|after )(?P<seconds>\d{1,9}))?"
 )
+_GONE: Final = "bad request: message to edit not found"
+_UNCHANGED: Final = ("message is not modified", "message_not_modified")
 
 
 def send_text(settings: Settings, chat_id: str, text: str, *, html: bool = False, link: Link | None = None) -> Outcome:
@@ -161,7 +172,7 @@ def edit(
                 reply_markup=_keyboard(link),
             ),
         )
-    if isinstance(outcome, Refused) and "message is not modified" in outcome.reason:
+    if isinstance(outcome, Refused) and any(each in outcome.reason.lower() for each in _UNCHANGED):
         return Sent(message_id=message_id, is_photo=is_photo)
     return outcome
 
@@ -253,27 +264,45 @@ def read_answer(status: int, answer: bytes) -> Outcome:
     """Return what an answer of Telegram says. What is neither a yes nor a no of its own says nothing: Unanswered."""
     try:
         said = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     said = said if isinstance(said, dict) else {}
     result = said.get("result")
     if status == http.HTTPStatus.OK and said.get("ok") is True and isinstance(result, dict):
         number = result.get("message_id")
-        if isinstance(number, int):
+        if type(number) is int and 0 <= number <= LARGEST_ID:
             return Sent(message_id=number, is_photo="photo" in result)
-    reason = str(said.get("description", "no reason given"))[:LONGEST_REASON]
-    text = f"status {status}, {reason}"
+    parameters = said.get("parameters")
+    parameters = parameters if isinstance(parameters, dict) else {}
+    # Descriptions are stored: PostgreSQL takes neither NUL nor half a pair of surrogates.
+    said_why = str(said.get("description", "no reason given"))[:LONGEST_REASON]
+    description = "".join(sign if sign.isprintable() else " " for sign in said_why)
+    reason = f"status {status}, {description}"
     match status:
         case http.HTTPStatus.TOO_MANY_REQUESTS:
-            parameters = said.get("parameters")
-            asked = parameters.get("retry_after") if isinstance(parameters, dict) else None
-            seconds = float(asked) if isinstance(asked, int | float) and asked > 0 else PAUSE
-            return Postponed(seconds=min(seconds, LONGEST_PAUSE), reason=text)
+            return Postponed(seconds=_seconds(parameters.get("retry_after")), reason=reason)
+        case http.HTTPStatus.UNAUTHORIZED | http.HTTPStatus.NOT_FOUND:
+            return Forbidden(reason=reason)  # 404 is for a token that is none
+        case http.HTTPStatus.FORBIDDEN:
+            return Forbidden(reason=reason, is_chat=said.get("ok") is False)
         case http.HTTPStatus.BAD_REQUEST if said:
-            lower = reason.lower()
-            if any(fault in lower for fault in _CHAT_FAULTS):
-                return Forbidden(reason=text)
-            return Refused(reason=text, is_photo_at_fault=any(fault in lower for fault in _PHOTO_FAULTS))
-        case http.HTTPStatus.UNAUTHORIZED | http.HTTPStatus.FORBIDDEN | http.HTTPStatus.NOT_FOUND:
-            return Forbidden(reason=text)  # 404 is for a token that is none
-    return Unanswered(reason=text)
+            return _read_refusal(reason, description.lower(), parameters)
+        case _ if 400 <= status < 500 and said.get("ok") is False:
+            return _read_refusal(reason, description.lower(), parameters)
+    return Unanswered(reason=reason)
+
+
+def _read_refusal(reason: str, description: str, parameters: dict[str, Any]) -> Refused | Postponed:
+    moved_to = parameters.get("migrate_to_chat_id")
+    if isinstance(moved_to, int) and -LARGEST_ID <= moved_to < 0:
+        return Refused(reason=f"{reason}; its id is {moved_to} now", is_chat=True, moved_to=str(moved_to))
+    if waits := _WAITS.match(description):
+        asked = parameters.get("retry_after") or int(waits["seconds"] or 0)
+        return Postponed(seconds=_seconds(asked), reason=reason, is_chat="slow" in description)
+    is_chat = _CHAT_FAULTS.match(description) is not None
+    return Refused(reason=reason, is_chat=is_chat, is_gone=description.startswith(_GONE))
+
+
+def _seconds(asked: object) -> float:
+    """Return how long to wait when Telegram asks for so many seconds, which may be anything."""
+    return float(min(asked, LONGEST_PAUSE)) if isinstance(asked, int | float) and asked > 0 else PAUSE

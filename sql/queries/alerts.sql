@@ -9,13 +9,14 @@ on conflict (kind, subject) where cleared_at is null do update
 returning alerts.times;
 
 -- name: clear_alert
--- What an alert told of has passed.
+-- What an alert told of has passed; one that is to be delivered first stays open until it was.
 update ops.alerts
 set cleared_at = clock_timestamp()
 where
     kind = %(kind)s
     and subject = %(subject)s
-    and cleared_at is null;
+    and cleared_at is null
+    and (delivered_at is not null or not %(once_delivered)s);
 
 -- name: next_alert
 -- The next alert that was not delivered, locked: of two processes that deliver, one gets it. None while the host that

@@ -83,6 +83,9 @@ on conflict (listing_id) where kind = 'deal' do update
         price_eur = excluded.price_eur,
         error = case when told.state = 'waiting' then told.error end,
         next_try_at = case when told.state = 'waiting' then told.next_try_at else now() end,
+        refusals = 0,
+        is_suspect = false,
+        proofs = 0,
         settled_at = null
     where
         told.state = 'dropped'
@@ -138,7 +141,11 @@ where
     end
 order by told.listing_id
 on conflict (listing_id, kind) where state in ('waiting', 'trying') do update
-    set price_eur = excluded.price_eur
+    set
+        price_eur = excluded.price_eur,
+        refusals = 0,
+        is_suspect = false,
+        proofs = 0
     where
         change.state = 'waiting'
         and change.price_eur is distinct from excluded.price_eur;
@@ -204,7 +211,7 @@ where
     and next_at > clock_timestamp();
 
 -- name: next_deal
--- The best deal that may be tried now.
+-- The best deal that may be tried now; while Telegram takes none, the one that it has refused least.
 select
     id,
     listing_id,
@@ -215,12 +222,24 @@ where
     and state = 'waiting'
     and next_try_at <= coalesce(%(now)s::timestamptz, clock_timestamp())
 order by
+    case
+        when
+            exists (
+                select 1
+                from ops.alerts
+                where
+                    alerts.kind = 'telegram_forbidden'
+                    and alerts.subject = 'channel'
+                    and alerts.cleared_at is null
+            )
+            then refusals
+    end asc,
     score desc,
     id asc
 limit 1;
 
 -- name: next_change
--- The change that may be tried now and that has waited longest.
+-- The change that may be tried now and that Telegram has refused least; of these the one that has waited longest.
 select
     id,
     listing_id,
@@ -230,7 +249,9 @@ where
     kind <> 'deal'
     and state = 'waiting'
     and next_try_at <= coalesce(%(now)s::timestamptz, clock_timestamp())
-order by id
+order by
+    refusals asc,
+    id asc
 limit 1;
 
 -- name: facts
@@ -305,7 +326,7 @@ set
 where
     id = %(id)s
     and state = 'waiting'
-returning token, attempts;
+returning token, attempts, is_suspect;
 
 -- name: settle_try
 -- What came of a try. No row if somebody else has tried it since. `uncounted` is 1 for one that reached nobody.
@@ -313,6 +334,8 @@ update notifications
 set
     state = %(state)s,
     attempts = attempts - %(uncounted)s,
+    refusals = refusals + %(refusals)s,
+    is_suspect = coalesce(%(is_suspect)s, is_suspect),
     message_id = coalesce(%(message_id)s, message_id),
     is_photo = coalesce(%(is_photo)s, is_photo),
     is_dry_run = %(is_dry_run)s,
@@ -352,13 +375,117 @@ where
     listing_id = %(listing_id)s
     and kind = 'deal';
 
+-- name: suspects
+-- Why Telegram refused the other messages that it has refused since it took one.
+select error
+from notifications
+where
+    state = 'waiting'
+    and is_suspect
+    and (kind <> 'deal') = %(is_edit)s
+    and id <> %(id)s;
+
+-- name: clear_suspects
+-- No message is at fault: none got through.
+with suspects as (
+    select id
+    from notifications
+    where
+        state = 'waiting'
+        and is_suspect
+        and (kind <> 'deal' or not %(is_edit_only)s)
+    order by id
+    for update
+)
+
+update notifications
+set is_suspect = false
+from suspects
+where notifications.id = suspects.id;
+
+-- name: postpone_refused
+-- Messages that Telegram refused are left alone for a while, so that others show whose fault it is: two that are at
+-- fault, one tried after the other, would look like a fault of the chat.
+with refused as (
+    select id
+    from notifications
+    where
+        state = 'waiting'
+        and refusals > 0
+        and (kind <> 'deal') = %(is_edit)s
+        and next_try_at < coalesce(%(now)s::timestamptz, clock_timestamp()) + make_interval(secs => %(seconds)s)
+    order by id
+    for update
+)
+
+update notifications
+set next_try_at = coalesce(%(now)s::timestamptz, clock_timestamp()) + make_interval(secs => %(seconds)s)
+from refused
+where notifications.id = refused.id;
+
+-- name: note_proofs
+-- A message got through. That speaks against those that were refused since the one before; others, which were refused
+-- while none got through, may be tried at once.
+with refused as (
+    select id
+    from notifications
+    where
+        state = 'waiting'
+        and refusals > 0
+        and (kind <> 'deal') = %(is_edit)s
+        and (
+            is_suspect
+            or (proofs = 0 and next_try_at > coalesce(%(now)s::timestamptz, clock_timestamp()))
+        )
+    order by id
+    for update
+)
+
+update notifications
+set
+    proofs = proofs + is_suspect::integer,
+    is_suspect = false,
+    next_try_at = case
+        when is_suspect then next_try_at
+        else coalesce(%(now)s::timestamptz, clock_timestamp())
+    end
+from refused
+where notifications.id = refused.id;
+
+-- name: at_fault
+-- Messages that were refused while others got through, so often that the message is at fault.
+select
+    id,
+    listing_id,
+    kind,
+    error
+from notifications
+where
+    state = 'waiting'
+    and (kind <> 'deal') = %(is_edit)s
+    and proofs >= %(proofs)s
+order by id;
+
+-- name: fail_refused
+-- Telegram will not take this message. No row if it does not wait any more, or says something else now.
+update notifications
+set
+    state = 'failed',
+    settled_at = coalesce(%(now)s::timestamptz, clock_timestamp())
+where
+    id = %(id)s
+    and state = 'waiting'
+    and proofs >= %(proofs)s
+returning id;
+
 -- name: postpone_waiting
--- Nothing is tried for a while. The rows are locked in order, as `lock_messages` does.
+-- Nothing is tried for a while, or no change. The rows are locked in order, as `lock_messages` does.
 with waiting as (
     select id
     from notifications
     where
         state = 'waiting'
+        and (kind <> 'deal' or not %(is_edit_only)s)
         and next_try_at < coalesce(%(now)s::timestamptz, clock_timestamp()) + make_interval(secs => %(seconds)s)
     order by id
     for update

@@ -61,6 +61,16 @@ def test_without_a_database_it_is_told_all_the_same(told: dict[str, str]) -> Non
     assert json.loads(done.stdout) == {"new": True, "delivered": 1}
 
 
+def test_without_a_database_a_text_that_telegram_refuses_is_told_in_other_words(
+    told: dict[str, str], telegram: TelegramServer
+) -> None:
+    told["DATABASE_URL"] = "postgresql://127.0.0.1:9/nobody"
+    telegram.fault("bad_request_400", text=UNIT)
+    done = alert(told, "unit_failed", UNIT, "--json")
+    assert json.loads(done.stdout) == {"new": True, "delivered": 1}
+    assert telegram.messages[0].text.startswith("vinops: unit_failed\nTelegram refused the text")
+
+
 def test_without_a_database_and_without_telegram_it_fails(environment: dict[str, str]) -> None:
     environment["DATABASE_URL"] = "postgresql://127.0.0.1:9/nobody"
     done = alert(environment, "unit_failed", UNIT)

@@ -208,6 +208,65 @@ def test_what_telegram_does_not_take_stays_for_the_next_time(
     assert deliver(database, owner) == 2
 
 
+def test_an_alert_whose_text_telegram_refuses_is_told_in_other_words_and_holds_up_no_other(
+    owner: Settings, database: Database, telegram: TelegramServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    raise_alert(database, owner, "blocked", "odd", "m")
+    raise_alert(database, owner, "login", "b", "m")
+    telegram.fault("bad_request_400", description="Bad Request: SOMETHING_NEW", text="odd")
+    assert deliver(database, owner) == 2
+    first, second = (str(each.text) for each in telegram.messages)
+    assert first.startswith("vinops: blocked\nTelegram refused the text of this alert")
+    assert second == "vinops: login b\nm"
+    assert logged(caplog, logging.WARNING) == [
+        "Telegram refused the text of an alert: status 400, Bad Request: SOMETHING_NEW"
+    ]
+    assert deliver(database, owner) == 0
+
+
+@pytest.mark.parametrize("description", ["CHAT_RESTRICTED", "SOMETHING_NEW", "SLOWMODE_WAIT_30"])
+def test_alerts_that_the_chat_refuses_stay_until_it_takes_them(
+    owner: Settings, database: Database, telegram: TelegramServer, description: str
+) -> None:
+    for subject in ("a", "b"):
+        raise_alert(database, owner, "blocked", subject, "m")
+    telegram.fault("bad_request_400", description=f"Bad Request: {description}")
+    for _ in range(3):
+        assert deliver(database, owner) == 0
+    assert table(database, "delivered_at") == [(None,), (None,)]
+    telegram.clear_faults()
+    assert deliver(database, owner) == 2
+    assert [each.text for each in telegram.messages] == ["vinops: blocked a\nm", "vinops: blocked b\nm"]
+
+
+def test_a_chat_that_became_a_supergroup_is_followed_and_its_new_id_is_said(
+    owner: Settings, database: Database, telegram: TelegramServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    raise_alert(database, owner, "blocked", "a", "m")
+    telegram.chats = None
+    telegram.fault(
+        "bad_request_400",
+        description="Bad Request: group chat was upgraded to a supergroup chat",
+        parameters={"migrate_to_chat_id": -100777},
+        chat_id=CHAT,
+    )
+    assert deliver(database, owner) == 1
+    assert [(each.chat_id, each.text) for each in telegram.messages] == [("-100777", "vinops: blocked a\nm")]
+    [warning] = logged(caplog, logging.WARNING)
+    assert "TELEGRAM_ALERT_CHAT_ID is out of date, set it to -100777" in warning
+
+
+def test_an_alert_that_is_to_be_delivered_first_is_cleared_only_then(
+    owner: Settings, database: Database, telegram: TelegramServer
+) -> None:
+    raise_alert(database, owner, "refused", "a", "m")
+    clear_alert(database, "refused", "a", once_delivered=True)
+    assert table(database, "cleared_at") == [(None,)]
+    assert deliver(database, owner) == 1
+    clear_alert(database, "refused", "a", once_delivered=True)
+    assert table(database, "cleared_at is not null") == [(True,)]
+
+
 def test_a_wrong_token_is_said_without_showing_it(
     owner: Settings, database: Database, telegram: TelegramServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -468,39 +468,271 @@ def test_a_flood_limit_of_the_chat_delays_and_loses_nothing(
 @pytest.mark.parametrize(
     "description",
     [
-        "Bad Request: wrong file identifier/HTTP URL specified",
-        "Bad Request: failed to get HTTP URL content",
-        "Bad Request: WEBPAGE_MEDIA_EMPTY",
+        "wrong file identifier/HTTP URL specified",
+        "failed to get HTTP URL content",
+        "WEBPAGE_MEDIA_EMPTY",
+        "PHOTO_SAVE_FILE_INVALID",
+        "file is too big",
+        "invalid file HTTP URL specified",
+        "MEDIA_EMPTY",
+        "CHAT_SEND_PHOTOS_FORBIDDEN",
+        "not enough rights to send photos to the chat",
+        "something new",
     ],
 )
-def test_a_photo_that_telegram_cannot_fetch_is_left_out(
+def test_a_photo_that_telegram_refuses_for_whatever_reason_is_left_out(
     database: Database, channel: Settings, telegram: TelegramServer, description: str
 ) -> None:
-    deals(database, 8.0)
-    telegram.fault("bad_request_400", methods=["sendPhoto"], description=description)
-    assert post(database, channel) == Posted(sent=1)
-    [message] = telegram.chat(CHANNEL)
-    assert message.photo is None
-    assert len(message.buttons) == 1
-    assert table(database, "state, attempts, is_photo") == [("sent", 1, False)]
+    deals(database, 8.0, 8.1)
+    telegram.fault("bad_request_400", methods=["sendPhoto"], description=f"Bad Request: {description}")
+    assert post(database, channel) == Posted(sent=2)
+    assert [(each.photo, len(each.buttons)) for each in telegram.chat(CHANNEL)] == [(None, 1)] * 2
+    assert table(database, "state, attempts, is_photo") == [("sent", 1, False)] * 2
+    assert alerted(database) == []
 
 
-def test_a_message_that_telegram_refuses_fails_with_its_reason_and_the_others_go_on(
+# Refusals: the message's fault, or the chat's
+
+
+def refuse(telegram: TelegramServer, description: str = "SOMETHING_NEW", **narrowed: Any) -> None:
+    """Have every message to the channel refused, or those that are meant."""
+    telegram.fault("bad_request_400", description=f"Bad Request: {description}", **{"chat_id": CHANNEL, **narrowed})
+
+
+def after(*moments: int) -> Iterator[datetime]:
+    """The times so many minutes after the first one."""
+    return (NOW + timedelta(minutes=each) for each in moments)
+
+
+@pytest.mark.parametrize(
+    ("description", "messages_tried"),
+    [
+        ("CHAT_RESTRICTED", 1),
+        ("message thread not found", 1),
+        ("SOMETHING_NEW", 2),
+        ("can't parse entities: at byte offset %s", 2),
+    ],
+)
+def test_what_holds_for_every_message_stops_the_queue_with_one_alert_and_loses_nothing(
+    database: Database, channel: Settings, telegram: TelegramServer, description: str, messages_tried: int
+) -> None:
+    deals(database, *[8.0 + step / 10 for step in range(15)])
+    for offset in range(100):
+        refuse(telegram, description.replace("%s", str(offset)), times=1)
+    assert post(database, channel, now=NOW) == Posted(waiting=15, next_in_seconds=900)
+    assert len([each for each in telegram.requests if each.path == "/sendPhoto"]) == messages_tried
+    for moment in after(14, 15, 30, 45, 60):
+        assert post(database, channel, now=moment).waiting == 15
+    assert set(table(database, "state, attempts")) == {("waiting", 0)}
+    assert alerted(database) == [("telegram_forbidden", "channel", True)]
+    [alert] = telegram.chat(OWNER)
+    assert "status 400, Bad Request" in alert.text
+    telegram.clear_faults()
+    assert post(database, channel, now=NOW + timedelta(minutes=75)) == Posted(sent=15)
+    best_first = [f"Car {8.0 + step / 10:.1f}, 03/2015" for step in reversed(range(15))]
+    titles = shown(telegram)
+    assert titles[1:] == [each for each in best_first if each != titles[0]], "behind the one that got through"
+    assert alerted(database) == [("telegram_forbidden", "channel", False)]
+
+
+def test_a_message_is_at_fault_when_others_get_through_twice_after_it_was_refused(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    [bad] = deals(database, 9.9, title="bad")
+    deals(database, 9.0, 8.0)
+    refuse(telegram, text="bad")
+    assert post(database, channel, now=NOW) == Posted(sent=2, waiting=1, next_in_seconds=900)
+    assert alerted(database) == []
+    deals(database, 7.0)
+    assert post(database, channel, now=NOW + timedelta(minutes=16)) == Posted(sent=1, failed=1)
+    reason = "status 400, Bad Request: SOMETHING_NEW"
+    assert table(database, "state, error")[0] == ("failed", reason)
+    [alert] = telegram.chat(OWNER)
+    assert f"telegram_refused deal\nTelegram refused a message about listing {bad} ({reason})" in alert.text
+    queue(database, [bad])
+    assert post(database, channel, now=NOW + timedelta(minutes=32)) == Posted()
+
+
+def test_a_message_that_was_refused_once_is_not_lost_though_others_got_through(
     database: Database, channel: Settings, telegram: TelegramServer
 ) -> None:
     deals(database, 9.0, 8.0)
-    telegram.fault("bad_request_400", times=1, description="Bad Request: can't parse entities: odd")
-    assert post(database, channel) == Posted(sent=1, failed=1)
-    assert table(database, "state, error") == [
-        ("failed", "status 400, Bad Request: can't parse entities: odd"),
-        ("sent", None),
-    ]
+    refuse(telegram, times=2)  # its photo and its text
+    assert post(database, channel, now=NOW) == Posted(sent=1, waiting=1, next_in_seconds=900)
+    assert post(database, channel, now=NOW + timedelta(minutes=16)) == Posted(sent=1)
+    assert alerted(database) == []
+
+
+def test_bad_messages_do_not_hold_up_the_others_for_long_and_fail_in_the_end(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    many = replace(channel, deals_posts_an_hour=1000)
+    bad = deals(database, 9.9, 9.8, 9.7, 9.6, title="bad")
+    refuse(telegram, text="bad")
+    sent = failed = added = 0
+    for moment in after(*range(0, 16 * 8, 16)):
+        deals(database, 8.0, 8.1)
+        added += 2
+        found = post(database, many, now=moment)
+        sent, failed = sent + found.sent, failed + found.failed
+        # Two messages are tried each time while nothing gets through: the third time the first of the others.
+        assert sent == (added if moment > NOW + timedelta(minutes=30) else 0)
+    assert states(database)[:4] == ["failed"] * len(bad)
+    assert (sent, failed) == (added, len(bad))
+    forbidden = [is_open for kind, _, is_open in alerted(database) if kind == "telegram_forbidden"]
+    assert forbidden == [False], "it is raised once, and has passed"
+
+
+def test_a_message_that_is_alone_waits_with_an_alert_when_it_is_refused_again(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    deals(database, 8.0)
+    refuse(telegram)
+    assert post(database, channel, now=NOW) == Posted(waiting=1, next_in_seconds=900)
+    assert alerted(database) == []
+    for moment in after(15, 30, 45, 60):
+        assert post(database, channel, now=moment) == Posted(waiting=1, next_in_seconds=900)
+    assert alerted(database) == [("telegram_forbidden", "channel", True)]
+    telegram.clear_faults()
+    assert post(database, channel, now=NOW + timedelta(minutes=75)) == Posted(sent=1)
+    assert alerted(database) == [("telegram_forbidden", "channel", False)]
+
+
+def test_messages_refused_for_different_reasons_wait_for_one_that_gets_through(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    for score, reason in ((9.9, "ONE"), (9.8, "TWO")):
+        deals(database, score, title=reason)
+        refuse(telegram, reason, text=reason)
+    deals(database, 8.0, 8.1)
+    assert post(database, channel, now=NOW) == Posted(sent=2, waiting=2, next_in_seconds=900)
+    assert table(database, "proofs") == [(1,), (1,), (0,), (0,)]
+    assert alerted(database) == []
+
+
+def test_three_in_a_row_stop_the_queue_whatever_the_reasons(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    for score, reason in ((9.9, "ONE"), (9.8, "TWO"), (9.7, "THREE")):
+        deals(database, score, title=reason)
+        refuse(telegram, reason, text=reason)
+    deals(database, 8.0)
+    assert post(database, channel, now=NOW) == Posted(waiting=4, next_in_seconds=900)
+    assert alerted(database) == [("telegram_forbidden", "channel", True)]
+    assert post(database, channel, now=NOW + timedelta(minutes=15)).sent == 1
+
+
+def test_what_was_refused_is_known_to_the_next_process(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    refuse(telegram)
+    deals(database, 9.0)
+    post(database, channel, now=NOW)
+    deals(database, 8.0)
+    assert post(database, channel, now=NOW + 30 * SECOND) == Posted(waiting=2, next_in_seconds=900)
+    assert alerted(database) == [("telegram_forbidden", "channel", True)]
+
+
+def test_changes_that_are_refused_stop_changes_and_not_deals(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    told = deals(database, 9.0, 8.0, 8.5)
+    post(database, channel, now=NOW)
+    for listing_id in told:
+        reprice(database, listing_id, 9000)
+    refuse(telegram, methods=["editMessageCaption"])
+    assert post(database, channel, now=NOW + timedelta(minutes=1)) == Posted(waiting=3, next_in_seconds=900)
+    for minutes in range(2, 40):
+        deals(database, 8.0)
+        assert post(database, replace(channel, deals_posts_an_hour=99), now=NOW + timedelta(minutes=minutes)).sent == 1
+    assert alerted(database) == [("telegram_forbidden", "edits", True)]
+    telegram.clear_faults()
+    assert post(database, channel, now=NOW + timedelta(minutes=50)).edited == 3
+    assert alerted(database) == [("telegram_forbidden", "edits", False)]
+    assert [("9 000 €" in each.text) for each in telegram.chat(CHANNEL)[:3]] == [True] * 3
+
+
+@pytest.mark.parametrize("wrong", ["kicked", "chat"])
+def test_messages_in_an_earlier_channel_are_left_alone_and_stop_nothing(
+    database: Database, channel: Settings, telegram: TelegramServer, wrong: str
+) -> None:
+    [before] = deals(database, 9.0)
+    post(database, channel)
+    moved = replace(channel, telegram_channel_id="-100999")
+    if wrong == "kicked":
+        telegram.kicked.add(CHANNEL)
+        telegram.chats = None
+    else:
+        telegram.chats = ("-100999", OWNER)
+    reprice(database, before, 9000)
+    deals(database, 8.0)
+    [now] = deals(database, 8.1)
+    assert post(database, moved) == Posted(sent=2, failed=1)
+    reprice(database, before, 8000)
+    reprice(database, now, 9000)
+    assert post(database, moved) == Posted(edited=1)
+    assert [kind for kind, _, _ in alerted(database)] == ["telegram_refused"]
+
+
+def test_a_wrong_token_gives_up_no_message_of_an_earlier_channel(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    [before] = deals(database, 9.0)
+    post(database, channel, now=NOW)
+    reprice(database, before, 9000)
+    moved = replace(channel, telegram_channel_id="-100999")
+    telegram.token = "12345:other"
+    assert post(database, moved, now=NOW + timedelta(minutes=1)) == Posted(waiting=1, next_in_seconds=900)
+    telegram.token = TOKEN
+    assert post(database, moved, now=NOW + timedelta(minutes=16)) == Posted(edited=1)
+
+
+def test_slow_mode_is_waited_for_and_delays_no_other_chat(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    deals(database, 9.0, 8.0)
+    refuse(telegram, "SLOWMODE_WAIT_45", times=1)
+    assert post(database, channel, now=NOW) == Posted(waiting=2, next_in_seconds=45)
+    assert database.execute("select 1 from ops.host_budgets where next_at > clock_timestamp()").fetchall() == []
+    assert alerted(database) == []
+    assert post(database, channel, now=NOW + 45 * SECOND) == Posted(sent=2)
+
+
+def test_a_group_that_became_a_supergroup_stops_the_queue_and_the_alert_names_its_new_id(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    deals(database, 9.0, 8.0)
+    refuse(
+        telegram,
+        "group chat was upgraded to a supergroup chat",
+        parameters={"migrate_to_chat_id": -1009998887776},
+    )
+    telegram.chats = None
+    assert post(database, channel, now=NOW) == Posted(waiting=2, next_in_seconds=900)
     [alert] = telegram.chat(OWNER)
-    assert "telegram_refused deal" in alert.text
-    assert "can't parse entities: odd" in alert.text
-    assert alerted(database) == [("telegram_refused", "deal", False)], "the next one went: it has passed"
-    queue(database, [row[0] for row in table(database, "listing_id")])
-    assert post(database, channel) == Posted()
+    assert "its id is -1009998887776 now" in alert.text
+    assert "TELEGRAM_CHANNEL_ID" in alert.text
+    corrected = replace(channel, telegram_channel_id="-1009998887776")
+    assert post(database, corrected, now=NOW + timedelta(minutes=15)) == Posted(sent=2)
+
+
+def test_the_alert_about_a_message_that_failed_waits_until_the_owner_has_it(
+    database: Database, channel: Settings, telegram: TelegramServer
+) -> None:
+    [listing_id] = deals(database, 8.0)
+    post(database, channel, now=NOW)
+    telegram.messages[0].is_deleted = True
+    telegram.fault("server_error_502", chat_id=OWNER)
+    reprice(database, listing_id, 9000)
+    [other] = deals(database, 8.0)
+    assert post(database, channel, now=NOW + timedelta(minutes=1)).failed == 1
+    reprice(database, other, 9000)
+    assert post(database, channel, now=NOW + timedelta(minutes=2)).edited == 1
+    assert alerted(database) == [("telegram_refused", "price", True)], "it was cleared before anybody was told"
+    telegram.clear_faults()
+    reprice(database, other, 8900)
+    post(database, channel, now=NOW + timedelta(minutes=3))
+    assert len(telegram.chat(OWNER)) == 1
 
 
 @pytest.mark.parametrize("wrong", ["kicked", "token", "chat"])

@@ -110,6 +110,15 @@ def test_a_fault_may_be_meant_for_one_method(server: TelegramServer) -> None:
     assert ask(server, "getMe")[1]["result"]["is_bot"] is True
 
 
+def test_a_fault_may_be_meant_for_one_chat_one_text_and_name_parameters(server: TelegramServer) -> None:
+    moved = {"migrate_to_chat_id": -1007}
+    server.fault("bad_request_400", chat_id="-200", text="odd", parameters=moved)
+    assert ask(server, "sendMessage", text="odd")[0] == 200
+    assert ask(server, "sendMessage", text="even", chat_id="-200")[0] == 200
+    assert ask(server, "sendMessage", text="an odd one", chat_id="-200")[1]["parameters"] == moved
+    assert [each.fault for each in server.requests] == [None, None, "bad_request_400"]
+
+
 def test_a_lost_answer_leaves_the_message(server: TelegramServer) -> None:
     server.fault("answer_lost", times=1)
     with pytest.raises(OSError, match="reset"):
