@@ -73,7 +73,7 @@ def never_recorded() -> None:
 
     def without(self: Any, name: str, values: dict[str, Any]) -> Any:
         if name == "record_try":
-            return self._connection.execute("select 1, 1")
+            return self._connection.execute("select 1, 1, false")
         if name == "settle_try":
             self._connection.execute("update notifications set state = 'trying', token = 1 where id = %(id)s", values)
         return trying(self, name, values)

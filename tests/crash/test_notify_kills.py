@@ -67,6 +67,8 @@ EDITS = (
     "answer 5 after",
     "settle_try 5 after",
 )
+REFUSED_FIRST = ("settle_try 1 after", "note_proofs 1 before", "note_proofs 1 after")
+REFUSED_AGAIN = ("settle_try 1 after", "at_fault 1 before", "fail_refused 1 after", "raise_alert 1 after")
 
 
 @dataclass(kw_only=True)
@@ -98,6 +100,12 @@ class Killing:
         self.deals = [add_deal(self.database, score=score) for score in SCORES]
         queue(self.database, [*self.told, *self.deals])
         self.now += timedelta(hours=2)
+
+    def add(self) -> int:
+        """One deal more, the least of all, waits."""
+        listing_id = add_deal(self.database, score=7.5)
+        queue(self.database, [listing_id])
+        return listing_id
 
     def start(self, **how: Any) -> Any:
         """Start a poster."""
@@ -237,6 +245,31 @@ def test_a_death_in_an_edit_costs_nothing(killing: Killing) -> None:
         killing.finish(event)
         assert len(killing.channel()) == len(SCORES) + 2, f"killed at {event}: an edit made a message"
     assert not killing.faults, "\n".join(killing.faults)
+
+
+def test_a_death_while_it_is_found_out_whose_fault_a_refusal_is_fails_no_other_message(killing: Killing) -> None:
+    for again, events in ((False, REFUSED_FIRST), (True, REFUSED_AGAIN)):
+        for event in events:
+            killing.begin()
+            killing.telegram.fault("bad_request_400", text=f"Car {SCORES[0]}")
+            bad, *others = killing.deals
+            if again:
+                post(killing.database, killing.settings, now=killing.now)
+                killing.now += timedelta(minutes=16)
+                others.append(killing.add())
+            killing.at(event)
+            for _ in range(3):
+                killing.now += timedelta(minutes=46)  # more may be posted again
+                others.append(killing.add())
+                post(killing.database, killing.settings, now=killing.now)
+            killing.telegram.clear_faults()
+            states = "select state from notifications where kind = 'deal' and listing_id = any(%s) order by listing_id"
+            assert killing.database.execute(states, [[bad]]).fetchall() == [("failed",)], event
+            assert killing.database.execute(states, [others]).fetchall() == [("sent",)] * len(others), event
+            shown = [len(killing.messages(each)) for each in (bad, *others)]
+            assert shown[0] == 0, event
+            assert all(1 <= each <= 1 + killing.deaths for each in shown[1:]), event
+            assert killing.deaths == 1
 
 
 def test_deaths_one_after_the_other_cost_a_message_each_and_the_hour_is_kept(killing: Killing) -> None:

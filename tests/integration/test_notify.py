@@ -641,10 +641,12 @@ def test_changes_that_are_refused_stop_changes_and_not_deals(
     for listing_id in told:
         reprice(database, listing_id, 9000)
     refuse(telegram, methods=["editMessageCaption"])
-    assert post(database, channel, now=NOW + timedelta(minutes=1)) == Posted(waiting=3, next_in_seconds=900)
-    for minutes in range(2, 40):
+    deals(database, 8.0)
+    full = replace(channel, deals_posts_an_hour=3)
+    assert post(database, full, now=NOW + timedelta(minutes=1)).waiting == 4
+    for minutes in range(2, 40, 4):
+        assert post(database, channel, now=NOW + timedelta(minutes=minutes)).sent == 1
         deals(database, 8.0)
-        assert post(database, replace(channel, deals_posts_an_hour=99), now=NOW + timedelta(minutes=minutes)).sent == 1
     assert alerted(database) == [("telegram_forbidden", "edits", True)]
     telegram.clear_faults()
     assert post(database, channel, now=NOW + timedelta(minutes=50)).edited == 3
