@@ -247,6 +247,7 @@ def test_a_death_in_an_edit_costs_nothing(killing: Killing) -> None:
     assert not killing.faults, "\n".join(killing.faults)
 
 
+@pytest.mark.slow
 def test_a_death_while_it_is_found_out_whose_fault_a_refusal_is_fails_no_other_message(killing: Killing) -> None:
     for again, events in ((False, REFUSED_FIRST), (True, REFUSED_AGAIN)):
         for event in events:

@@ -169,6 +169,7 @@ def test_no_deal_is_lost_and_none_is_posted_twice_whatever_telegram_refuses(tria
     assert set(trial.titles().values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_when_answers_are_lost_too_each_costs_one_message_too_many_at_most(trial: Trial) -> None:
     run(trial, CHAT + PHOTO + UNHEARD)
