@@ -275,6 +275,7 @@ def test_health_monitor_and_metrics_see_it(celery: Celery) -> None:
     lines = {line["name"]: line for line in json.loads(celery.vinops("health", "--json").stdout)["lines"]}
     assert (lines["celery"]["level"], lines["celery"]["figure"]) == ("OK", f"worker {worker} with 4 processes, beat")
     shown = json.loads(celery.vinops("monitor", "--once", "--json").stdout)["celery"]
+    assert shown.pop("since") is not None
     assert shown == {"workers": [worker], "children": 4, "beats": [beat]}
     assert 'vinops_celery_processes{state="child"} 4.0' in celery.vinops("metrics", "--once").stdout
     with celery.by_hand("beat") as other:
