@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
-from celery.schedules import crontab
 from celery.signals import beat_init, setup_logging, worker_init
 from kombu import Exchange, Queue
 
@@ -54,15 +53,15 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a broker that is being restarted comes back
+        # And one that takes no message for a while: Redis without memory (OOM), without its disk (MISCONF), or as a
+        # replica (READONLY). Without this each of them ends the worker.
+        "broker_channel_error_retry": True,
         "broker_connection_timeout": 4,
         "timezone": "UTC",
-        "beat_schedule": {
+        "beat_schedule": {  # what has a time of its own is the sweep's: deals/schedule.py
             "sweep": {"task": "deals.sweep", "schedule": sweep, "options": {"expires": 5 * sweep}},
             "notify": {"task": "deals.notify", "schedule": 30.0, "options": {"expires": 30.0}},
             "watch": {"task": "deals.watch", "schedule": 300.0, "options": {"expires": 300.0}},
-            "demand": {"task": "deals.demand", "schedule": crontab(minute="7")},
-            "train": {"task": "deals.train", "schedule": crontab(hour="3", minute="30")},
-            "rescore": {"task": "deals.rescore", "schedule": crontab(hour="4", minute="30")},
         },
         "beat_schedule_filename": str(folder / "beat-schedule"),
         **_broker(settings, folder),

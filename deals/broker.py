@@ -91,3 +91,4 @@ def tidy(folder: Path) -> None:
 
 
 TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "deals.redis_broker:Transport"

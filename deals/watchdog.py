@@ -1,24 +1,32 @@
 """What Celery tells systemd: the worker and the beat are ready, they move, they end. Outside of a unit nothing happens.
 
-The worker's watchdog is fed by its own timer while work comes to an end: a task that has outlived the limit at which it
-is killed means that the worker has lost hold of its children. The beat's is fed by each turn of the schedule.
+The worker's watchdog is fed by its own timer while work that waits is taken, and what was taken comes to an end. A task
+that has outlived the limit at which it is killed means that the worker has lost hold of its children; messages that
+wait in the broker while it takes none, that it has lost hold of the broker. A broker that is away is nobody's fault
+here: Celery waits for it. The beat's is fed by each turn of the schedule.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import bootsteps, signals
 from celery.worker import state
 
+from deals import broker_state
 from vinops import notify_socket
+from vinops.logs import pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
     from celery import Celery
 
+log = logging.getLogger("deals")
+
+PATIENCE: Final = 60.0  # seconds that messages may wait for a worker that could take them; it takes milliseconds
 GRACE: Final = 60.0  # seconds beyond the time limit until a task that is still there counts as lost
 
 
@@ -31,19 +39,34 @@ def install(app: Celery) -> None:
 
 
 class Progress:
-    """Whether tasks come to an end: none is in work for longer than `limit` seconds."""
+    """Whether work goes on: no task is in work for longer than `limit` seconds, and none waits for longer than
+    `patience` seconds while none is taken."""
 
-    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: float, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` counts seconds."""
         self._limit = limit
+        self._patience = patience
         self._clock = clock
         self._since: dict[str, float] = {}
+        self._taken = 0
+        self._stands_since: float | None = None
 
-    def moves(self, active: Iterable[str]) -> bool:
-        """Tell whether all is well with the tasks, by their ids, that are in work now. Call it now and then."""
+    def moves(self, active: Collection[str], *, taken: int, slots: int, waits: Callable[[], bool]) -> bool:
+        """Tell whether all is well. Call it now and then.
+
+        `active` are the ids of the tasks in work, `slots` how many there may be, `taken` how many there ever were.
+        `waits` says whether the broker has messages; it is asked only of a worker that has taken none since the last
+        call and could.
+        """
         now = self._clock()
         self._since = {task: self._since.get(task, now) for task in active}
-        return all(now - since <= self._limit for since in self._since.values())
+        is_taking, self._taken = taken != self._taken, taken
+        if is_taking or len(active) >= slots or not waits():
+            self._stands_since = None
+        elif self._stands_since is None:
+            self._stands_since = now
+        stood = 0.0 if self._stands_since is None else now - self._stands_since
+        return stood <= self._patience and all(now - since <= self._limit for since in self._since.values())
 
 
 class WorkerWatchdog(bootsteps.StartStopStep):
@@ -54,6 +77,8 @@ class WorkerWatchdog(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         """`parent` is the worker."""
         super().__init__(parent, **options)
+        self._app: Celery = parent.app
+        self._slots: int = parent.concurrency
         self._progress = Progress((parent.app.conf.task_time_limit or 0) + GRACE)
         self._entry: Any = None
 
@@ -72,11 +97,16 @@ class WorkerWatchdog(bootsteps.StartStopStep):
             self._entry.cancel()
 
     def feed(self) -> None:
-        """Feed it, if tasks come to an end."""
+        """Feed it, if work goes on."""
         active = [request.id for request in tuple(state.active_requests)]
-        if self._progress.moves(active):
-            done = sum(state.total_count.values())
-            notify_socket.alive(f"{len(active)} tasks in work, {done} taken since it began")
+        taken = sum(state.total_count.values())
+        if self._progress.moves(active, taken=taken, slots=self._slots, waits=self._waits):
+            notify_socket.alive(f"{len(active)} tasks in work, {taken} taken since it began")
+        else:
+            log.error("the worker takes no tasks, or has lost some: systemd ends it %s", pairs(taken=taken))
+
+    def _waits(self) -> bool:
+        return broker_state.ask(self._app).waiting > 0
 
 
 def _worker_is_ready(**_: object) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ops import tables
+from ops import tables, workers
+from ops.celery_backend import NAMES
 from ops.celery_control import KINDS, CeleryControl
 from ops.processes import ProcessError
-from vinops import config
+from vinops import config, database
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ops.celery_control import Kind
-    from ops.processes import Stopped
+    from ops.processes import State, Stopped
 
 app = typer.Typer(help="The Celery worker and beat of the deals.", no_args_is_help=True)
 
@@ -29,6 +30,12 @@ Grace = Annotated[
     float | None,
     typer.Option(min=0, help="Seconds before what does not end is killed; default: VINOPS_STOP_GRACE."),
 ]
+
+
+UNNOTED: Final = {
+    "running": "a supervisor does not look after them until they are started with the database there",
+    "stopped": "a supervisor that runs may start them again",
+}
 
 
 @app.command()
@@ -107,7 +114,7 @@ def clean(*, as_json: AsJson = False) -> None:
 
 def _start(control: CeleryControl, *, as_json: bool) -> None:
     with _said():
-        outcomes = control.start()
+        outcomes = control.start(_wanted("running"))
     rows = []
     for kind in KINDS:
         outcome = outcomes[kind]
@@ -126,8 +133,28 @@ def _start(control: CeleryControl, *, as_json: bool) -> None:
 
 def _stop(control: CeleryControl, grace: float | None) -> Mapping[Kind, Stopped]:
     seconds = config.load().stop_grace if grace is None else grace
+    with _wanted("stopped"):
+        pass
     with _said():
         return control.stop(grace=seconds)
+
+
+@contextmanager
+def _wanted(desired: State) -> Iterator[None]:
+    """Note for the supervisor that they are to run, or to be stopped; one that is about to start them waits meanwhile.
+
+    A database that is away keeps nobody from starting or stopping them.
+    """
+    with ExitStack() as open_until_the_end:
+        try:
+            connection = open_until_the_end.enter_context(
+                database.connect(config.load(), application="vinops celery", autocommit=True)
+            )
+            open_until_the_end.enter_context(connection.transaction())
+            workers.want(connection, NAMES, desired)
+        except database.DatabaseError as error:
+            typer.echo(f"vinops: {redact(str(error))}\n{UNNOTED[desired]}", err=True)
+        yield
 
 
 @contextmanager

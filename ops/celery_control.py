@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -68,9 +69,9 @@ class CeleryControl:
         self._settings = settings
         self.programs = programs or celery_programs(settings)
         self._processes = Processes(run_folder(settings))
-        self._has_units = has_units(settings)
+        self.has_units = has_units(settings)
         self._backend: Backend = (
-            Units(run_folder(settings), lambda name: UNITS[name]) if self._has_units else self._processes
+            Units(run_folder(settings), lambda name: UNITS[name]) if self.has_units else self._processes
         )
 
     def status(self) -> list[CeleryStatus]:
@@ -83,31 +84,46 @@ class CeleryControl:
             found.append(CeleryStatus(kind=kind, standing=standing, log=program.log, duplicates=others))
         return found
 
-    def start(self) -> dict[Kind, Standing | ProcessError]:
-        """Start what does not run and wait until it is up; return for each how it is, or why there is no new one."""
+    def start(self, noted: AbstractContextManager[object] | None = None) -> dict[Kind, Standing | ProcessError]:
+        """Start what does not run and wait until it is up; return for each how it is, or why there is no new one.
+
+        `noted` is open while they are started, and not while they are waited for.
+        """
         outcomes: dict[Kind, Standing | ProcessError] = {}
         logged = {kind: _size(self.programs[kind].log) for kind in KINDS}
-        for status in self.status():
-            program = self.programs[status.kind]
-            try:
-                if status.duplicates and status.standing.state != "running":
-                    raise AlreadyRunning(
-                        f"{program.title} was not started: one that was started by hand runs: "
-                        f"PID {', '.join(map(str, status.duplicates))}; end it with `kill`, then start it here",
-                        status.duplicates[0],
-                    )
-                outcomes[status.kind] = self._backend.start(program)
-            except ProcessError as error:
-                outcomes[status.kind] = error
+        with noted or nullcontext():
+            for status in self.status():
+                try:
+                    outcomes[status.kind] = self._start(status)
+                except ProcessError as error:
+                    outcomes[status.kind] = error
         for kind, outcome in outcomes.items():
             if not isinstance(outcome, ProcessError):
                 outcomes[kind] = self._wait_until_up(kind, logged[kind])
         return outcomes
 
+    def start_one(self, kind: Kind) -> Standing:
+        """Start one and return how it is then, up or not. Raises ProcessError, AlreadyRunning too."""
+        return self._start(next(each for each in self.status() if each.kind == kind))
+
+    def _start(self, status: CeleryStatus) -> Standing:
+        program = self.programs[status.kind]
+        if status.duplicates and status.standing.state != "running":
+            raise AlreadyRunning(
+                f"{program.title} was not started: one that was started by hand runs: "
+                f"PID {', '.join(map(str, status.duplicates))}; end it with `kill`, then start it here",
+                status.duplicates[0],
+            )
+        return self._backend.start(program)
+
     def stop(self, *, grace: float) -> dict[Kind, Stopped]:
         """Stop beat, then the worker, which ends the tasks that it has in hand; what they were about stands in
         PostgreSQL, and is done by the next one if it has to be killed."""
-        return {kind: self._backend.stop(self.programs[kind].name, grace=grace) for kind in reversed(KINDS)}
+        return {kind: self.stop_one(kind, grace=grace) for kind in reversed(KINDS)}
+
+    def stop_one(self, kind: Kind, *, grace: float) -> Stopped:
+        """Stop one, and kill it if it takes longer than `grace` seconds. Raises ProcessError."""
+        return self._backend.stop(self.programs[kind].name, grace=grace)
 
     def clean(self) -> list[str]:
         """Remove what dead processes left, and return what was done, a line each. What runs is left alone.
@@ -157,7 +173,7 @@ class CeleryControl:
     def _why(self, program: Program, standing: Standing) -> str:
         """Return why a process ended, in its own last words. What a unit writes to standard error is in the journal."""
         ended = f"{program.title} ended at once (exit code {standing.exit_code})"
-        if self._has_units:
+        if self.has_units:
             return f"{ended}: look at `journalctl -u {UNITS[program.name]} -n 50` and at {program.log}"
         return "\n".join([f"{ended}:", *(last_lines(program.errors) or last_lines(program.log))])
 

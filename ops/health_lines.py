@@ -39,6 +39,8 @@ class Thresholds:
     heartbeat_critical: float = 2 * MINUTE
     # The careful pace asks every few seconds; sessions pause for seconds, Retry-After seldom asks for more than this.
     quiet: float = 15 * MINUTE
+    # Beat sends a task every two seconds, and a process in four may be busy with one for ten minutes.
+    tasks: float = 5 * MINUTE
     # The sweep rings every 10 seconds and a dead worker's lease ends after two minutes.
     backlog_warning: float = 15 * MINUTE
     backlog_critical: float = 2 * HOUR

@@ -145,6 +145,10 @@ def _celery(snapshot: Snapshot, limits: Thresholds) -> Line:
         said = f"more than one of the {twice}: PIDs {', '.join(map(str, pids))}"
         return _warning(said, "one of each", mend=f"kill {' '.join(map(str, pids[1:]))}")
     if workers and beats:
+        quiet = _since_a_task(snapshot)
+        if quiet is not None and quiet >= limits.tasks:
+            figure = f"worker {workers[0]} and beat run, and no task was done for {age(quiet)}"
+            return _critical(figure, age(limits.tasks), mend="vinops celery restart")
         return _ok(f"worker {workers[0]} with {plural(snapshot.celery.children, 'process', 'processes')}, beat")
     if workers:
         return _warning(f"worker {workers[0]}, but no beat: nobody rings", "one of each", mend="vinops celery restart")
@@ -156,6 +160,14 @@ def _celery(snapshot: Snapshot, limits: Thresholds) -> Line:
     level = Level.CRITICAL if _seconds(snapshot, oldest) >= limits.backlog_warning else Level.WARNING
     figure = f"not running, {_waiting(waiting)}, for {age(_seconds(snapshot, oldest))}"
     return Line(name="", level=level, figure=figure, threshold="1 worker", mend="vinops celery start")
+
+
+def _since_a_task(snapshot: Snapshot) -> float | None:
+    """Return for how many seconds Celery has run here without a task done; None if that is not known."""
+    if snapshot.deals is None or snapshot.celery is None:
+        return None
+    moments = [at for at in (snapshot.deals.last_task_at, snapshot.celery.since) if at is not None]
+    return _seconds(snapshot, max(moments)) if moments else None
 
 
 def _backlog(snapshot: Snapshot, limits: Thresholds) -> Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,7 +58,19 @@ def celery(settings: Settings) -> Celery:
         own = status.standing.pid if status.standing.state == "running" else None
         pids[status.kind] = [*([own] if own else []), *status.duplicates]
     children = sum(map(_children, pids["worker"]))
-    return Celery(workers=tuple(pids["worker"]), children=children, beats=tuple(pids["beat"]))
+    return Celery(
+        workers=tuple(pids["worker"]),
+        children=children,
+        beats=tuple(pids["beat"]),
+        since=max((at for at in map(_began, [*pids["worker"], *pids["beat"]]) if at), default=None),
+    )
+
+
+def _began(pid: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)
+    except psutil.Error:
+        return None
 
 
 def _children(pid: int) -> int:

@@ -247,7 +247,8 @@ class Observer:
             for row in self._rows("best_deals", count=TOP_DEALS)
         ]
         stages = tuple(Stage(**row) for row in self._rows("backlog", "deals"))
-        return Deals(stages=stages, top=tuple(top), **self._rows("posts")[0])
+        (task, *_) = [*self._rows("last_task", machine=socket.gethostname()), {}]
+        return Deals(stages=stages, top=tuple(top), **task, **self._rows("posts")[0])
 
     def _part(self, name: str, seconds: float, look: Callable[[], T]) -> T | None:
         """Return what `look` returns, remembered for so many seconds, and for longer if it takes long.

@@ -150,11 +150,15 @@ class Deal:
 
 @dataclass(frozen=True, kw_only=True)
 class Deals:
-    """The deals street: its backlog in the order of the stages, and what was posted since midnight (UTC)."""
+    """The deals street: its backlog in the order of the stages, and what was posted since midnight (UTC).
+
+    `last_task_at` is when a Celery worker of this machine last did a task to its end, to ten seconds.
+    """
 
     stages: tuple[Stage, ...]
     posted_today: int
     waiting_posts: int
+    last_task_at: datetime | None = None
     top: tuple[Deal, ...] = ()
 
 
@@ -224,11 +228,15 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class Celery:
-    """The Celery processes of this data folder: PIDs of workers (not of their children) and of beat."""
+    """The Celery processes of this data folder: PIDs of workers (not of their children) and of beat.
+
+    `since` is when the last of them began.
+    """
 
     workers: tuple[int, ...]
     children: int
     beats: tuple[int, ...]
+    since: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

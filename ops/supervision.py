@@ -27,8 +27,9 @@ MEANINGS: Final[Mapping[str, str]] = {
     "worker_dead": "ended without a word, as after `kill -9` or when memory ran out",
     "worker_failed": "ended with an error",
     "worker_hung": "stood still and had to be ended",
-    "worker_gave_up": "ended too often and is not restarted any more: mend what its log says, then "
-    "`vinops workers start`",
+    "worker_gave_up": "ended too often and is not restarted any more: fix what its log says, then "
+    "`vinops workers start`, or `vinops celery start`",
+    "broker_away": "the broker takes no messages, so no deal is found meanwhile: check it, and CELERY_BROKER_URL",
     "worker_refused": "the log has refusals (429, blocked, captcha)",
     "worker_login_failed": "the log has `Login failed`: check COPART_USERNAME and COPART_PASSWORD",
     "worker_tracebacks": "the log has tracebacks",
@@ -47,7 +48,8 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """What keeps a crawl from asking anything: `breaker`, `postponed`, `daily_cap` or `elsewhere`, and its words."""
+    """What keeps a crawl from asking anything: `breaker`, `postponed`, `daily_cap` or `elsewhere`, and its words. Of
+    Celery `elsewhere`, or `broker`: one that takes no messages is no fault of a process that waits for it."""
 
     reason: str
     text: str
@@ -87,6 +89,21 @@ class Decision:
     trouble: Reason | None = None
 
 
+def silence_of_celery(
+    *, is_beat: bool, up: float | None, here: float | None, anywhere: float | None, waiting: int, is_rung: bool
+) -> float:
+    """Return for how many seconds Celery's worker, or beat, has done nothing although there was something to do.
+
+    `here` and `anywhere` are how many seconds ago a worker of this machine, and of any, last did a task; beat sends one
+    every two seconds. `waiting` messages are in the broker: that is the worker's fault, and none is beat's. A worker
+    whose queues are gone from the broker has none either, so it counts as silent, too, while a beat runs (`is_rung`).
+    """
+    began = float("inf") if up is None else up
+    if is_beat:
+        return 0.0 if waiting else min(began, float("inf") if anywhere is None else anywhere)
+    return min(began, float("inf") if here is None else here) if waiting or is_rung else 0.0
+
+
 def decide(seen: Seen, limits: Limits, *, owns_restarts: bool = True) -> Decision:
     """Return what to do. Who does not own restarts only says what is wrong."""
     if not owns_restarts and seen.state == "running" and seen.silent is None:
@@ -107,8 +124,7 @@ def _decide(seen: Seen, limits: Limits) -> Decision:
     if seen.state == "running":
         silent = seen.silent if seen.silent is not None else seen.up
         if silent is not None and silent > limits.silence:
-            said = f"PID {seen.pid} runs, and has not been heard of for {silent:.0f} s"
-            return Decision(name=name, deed="terminate", text=said, trouble="hung")
+            return _hung(seen, silent)
         return Decision(name=name, deed="leave", text="it runs")
     trouble = _trouble(seen)
     said = _end(seen)
@@ -127,6 +143,13 @@ def _decide(seen: Seen, limits: Limits) -> Decision:
         left = limits.cooldown - min(seen.restarts)
         return Decision(name=name, deed="wait", text=f"{said}; restarted in {left:.0f} s", trouble=trouble)
     return Decision(name=name, deed="restart", text=said, trouble=trouble)
+
+
+def _hung(seen: Seen, silent: float) -> Decision:
+    said = f"PID {seen.pid} runs, and has not been heard of for {silent:.0f} s"
+    if seen.hold is not None:
+        return Decision(name=seen.name, deed="wait", text=f"{said}; {seen.hold.text}")
+    return Decision(name=seen.name, deed="terminate", text=said, trouble="hung")
 
 
 def _trouble(seen: Seen) -> Reason | None:
@@ -154,6 +177,8 @@ def shows(seen: Seen, decision: Decision) -> set[str]:
         found.add("worker_gave_up")
     elif decision.trouble and not (decision.trouble == "failed" and seen.reason in TOLD_BY_THE_CRAWL):
         found.add(f"worker_{decision.trouble}")
+    if seen.hold is not None and seen.hold.reason == "broker":
+        found.add("broker_away")
     return found
 
 

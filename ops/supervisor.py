@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ops import log_watch, supervision, workers
+from ops.celery_backend import BEAT, NAMES, CeleryBackend
 from ops.log_watch import Position
 from ops.processes import AlreadyRunning, Held, ProcessError, Processes
 from ops.supervision import Decision, Hold, Limits, Seen
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("supervisor")
 
+# What refuses a crawl is nothing to Celery: Telegram's 429 is waited for.
+CELERYS_PATTERNS: Final = {"worker_tracebacks": supervision.PATTERNS["worker_tracebacks"]}
 LOCK: Final = "supervisor"
 HOLDS: Final = {
     "breaker": "{host} refuses, the breaker is open until {until}",
@@ -55,7 +58,8 @@ def supervise(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print JSON.")] = False,
 ) -> None:
-    """Watch over the workers: restart what died or hangs, begin the next cycle, raise alerts. One on each machine."""
+    """Watch over the workers and Celery: restart what died or hangs, begin the next cycle, raise alerts. One on each
+    machine."""
     settings = config.load()
     logs.configure("supervisor", settings, console=not once or sys.stderr.isatty())
     folder = workers.run_folder(settings)
@@ -63,7 +67,7 @@ def supervise(
     try:
         with (
             Held(folder / f"{LOCK}.lock", wait=False),
-            closing(Supervisor(settings, workers.backend(settings))) as supervisor,
+            closing(Supervisor(settings, workers.backend(settings), CeleryBackend(settings))) as supervisor,
         ):
             if once:
                 _print(supervisor.once(), as_json=as_json)
@@ -92,10 +96,11 @@ def _print(decisions: Sequence[Decision], *, as_json: bool) -> None:
 class Supervisor:
     """Looks, decides, acts. Killed at any line it leaves workers running, and the next one knows what it knew."""
 
-    def __init__(self, settings: Settings, backend: Backend) -> None:
-        """`backend` is what starts and stops the workers of this machine."""
+    def __init__(self, settings: Settings, backend: Backend, celery: CeleryBackend | None = None) -> None:
+        """`backend` is what starts and stops the workers of this machine, `celery` Celery's processes."""
         self._settings = settings
         self._backend = backend
+        self._celery = celery
         self._machine = socket.gethostname()
         self._limits = Limits(
             silence=settings.worker_silence,
@@ -174,7 +179,8 @@ class Supervisor:
         decisions = []
         after: dict[str, supervision.Memory] = {}
         for each in seen:
-            decision = supervision.decide(each, self._limits, owns_restarts=not self._backend.owns_restarts)
+            owns_restarts = not self._backend_of(each.name).owns_restarts
+            decision = supervision.decide(each, self._limits, owns_restarts=owns_restarts)
             if each.name in self._ending:
                 decision = Decision(name=each.name, deed="wait", text="it is being ended", trouble="hung")
             decisions.append(decision)
@@ -202,10 +208,12 @@ class Supervisor:
         self, connection: Connection[Any]
     ) -> tuple[list[Seen], dict[str, Position], dict[str, supervision.Memory]]:
         """Return the workers, how far their logs are read now, and what the owner knows of them."""
-        found = self._backend.status()
-        if self._backend.owns_restarts:
+        found, celery = self._backend.status(), self._celery.status() if self._celery else []
+        for backend, statuses in ((self._backend, found), (self._celery, celery)):
+            if backend is None or not backend.owns_restarts:
+                continue
             # Units are started with the machine, or by `systemctl`: what runs there is meant to.
-            running = [each for each in found if each.state == "running" and each.started_at]
+            running = [each for each in statuses if each.state == "running" and each.started_at]
             connection.execute(
                 self._queries["adopt"],
                 {
@@ -220,8 +228,9 @@ class Supervisor:
         elsewhere = workers.elsewhere(
             connection, [each.name for each in found if each.state != "running" and each.name in known]
         )
+        silences, holds = self._see_celery(connection, [each for each in celery if each.name in known])
         seen, positions, memories = [], {}, {}
-        for status in found:
+        for status in (*found, *celery):
             desired, gave_up_at, log_file, log_offset, troubles, restarts = known.get(
                 status.name, (None, None, None, None, {}, [])
             )
@@ -238,15 +247,57 @@ class Supervisor:
                     gave_up=gave_up_at is not None,
                     up=_ago(status.started_at),
                     over=_ago(status.ended_at),
-                    silent=self._silence(run),
+                    silent=silences.get(status.name, self._silence(run)),
                     exit_code=status.exit_code,
                     reason=run.reason if run else None,
                     restarts=restarts,
-                    hold=self._hold(connection, status, elsewhere),
-                    errors=log_watch.count(lines, supervision.PATTERNS),
+                    hold=holds.get(status.name) if status in celery else self._hold(connection, status, elsewhere),
+                    errors=log_watch.count(lines, CELERYS_PATTERNS if status in celery else supervision.PATTERNS),
                 )
             )
         return seen, positions, memories
+
+    def _see_celery(
+        self, connection: Connection[Any], found: Sequence[WorkerStatus]
+    ) -> tuple[dict[str, float], dict[str, Hold]]:
+        """Return for how long each of Celery's processes has done nothing though it could, and what holds it up.
+
+        The broker is asked of those that are ended or have done nothing for too long, and of no others.
+        """
+        if self._celery is None or not found:
+            return {}, {}
+        row = connection.execute(self._queries["task_progress"], {"machine": self._machine}).fetchone()
+        here, anywhere = row or (None, None)
+        sees_for = None if self._sees_since is None else time.monotonic() - self._sees_since
+        ups = {
+            each.name: min(_ago(each.started_at) or 0.0, float("inf") if sees_for is None else sees_for)
+            for each in found
+            if each.state == "running"
+        }
+        suspects = [each for each in found if each.state != "running" or self._is_long(ups[each.name], here)]
+        if not suspects:
+            return dict.fromkeys(ups, 0.0), {}
+        broker = self._celery.broker()
+        silences = {
+            name: supervision.silence_of_celery(
+                is_beat=name == BEAT, up=up, here=here, anywhere=anywhere, waiting=broker.waiting, is_rung=BEAT in ups
+            )
+            for name, up in ups.items()
+        }
+        holds = {name: Hold(reason="elsewhere", text=f"PID {pid} runs") for name, (pid, *_) in self._by_hand().items()}
+        if broker.trouble is not None:
+            text = f"the broker takes no messages: {broker.trouble}"
+            holds = {each.name: Hold(reason="broker", text=text) for each in suspects} | holds
+        return silences, holds
+
+    def _is_long(self, up: float, done: float | None) -> bool:
+        return min(up, float("inf") if done is None else done) > self._limits.silence
+
+    def _by_hand(self) -> dict[str, tuple[int, ...]]:
+        return self._celery.by_hand() if self._celery else {}
+
+    def _backend_of(self, name: str) -> Backend:
+        return self._celery if self._celery and name in NAMES else self._backend
 
     def _silence(self, run: Run | None) -> float | None:
         """Return how long a run has not been heard of. While the database was away nobody could be heard."""
@@ -303,7 +354,7 @@ class Supervisor:
             if row is None or not row[0]:
                 return
             try:
-                status = self._backend.start(seen.name)
+                status = self._backend_of(seen.name).start(seen.name)
             except AlreadyRunning as error:
                 log.info("worker was not started %s", pairs(worker=seen.name, why=error))
             except (ProcessError, OSError) as error:
@@ -328,7 +379,7 @@ class Supervisor:
     def _end(self, name: str) -> None:
         """End a worker that hangs, in a thread of its own: it may take the whole grace time."""
         try:
-            stopped = self._backend.stop(name, grace=self._settings.stop_grace)
+            stopped = self._backend_of(name).stop(name, grace=self._settings.stop_grace)
             log.info("worker ended %s", pairs(worker=name, pid=stopped.pid, killed=stopped.was_killed))
         except (ProcessError, OSError) as error:
             log.error("worker cannot be ended %s", pairs(worker=name, why=error))
@@ -396,6 +447,7 @@ class Supervisor:
         connection.execute(self._queries["forget_restarts"])
         found = self._backend.status()
         going = workers.runs(connection, found)
+        found += self._celery.status() if self._celery else []
         why = {each.name: each.text for each in decisions}
         for each in found:
             run = going.get(each.name) if each.pid else None

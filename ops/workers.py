@@ -117,7 +117,9 @@ def makes_of(settings: Settings, name: str) -> tuple[str, ...]:
 
 
 def title(name: str, makes: Sequence[str]) -> str:
-    """Return how people are told of a worker."""
+    """Return how people are told of a worker, or of a process of Celery."""
+    if name.startswith("celery_"):
+        return name.replace("_", " ").capitalize()
     return "Photo crawl" if name == PHOTOS else f"Worker {name} ({', '.join(makes)})"
 
 

@@ -602,6 +602,18 @@ ALTER TABLE ops.price_models ALTER COLUMN version ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE ops.scheduled_tasks (
+    task text NOT NULL,
+    done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    rung_at timestamp with time zone
+);
+
+CREATE TABLE ops.task_progress (
+    machine text NOT NULL,
+    done_at timestamp with time zone NOT NULL,
+    task text NOT NULL
+);
+
 CREATE TABLE ops.worker_restarts (
     id bigint NOT NULL,
     machine text NOT NULL,
@@ -851,6 +863,12 @@ ALTER TABLE ONLY ops.listing_walks
 
 ALTER TABLE ONLY ops.price_models
     ADD CONSTRAINT price_models_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY ops.scheduled_tasks
+    ADD CONSTRAINT scheduled_tasks_pkey PRIMARY KEY (task);
+
+ALTER TABLE ONLY ops.task_progress
+    ADD CONSTRAINT task_progress_pkey PRIMARY KEY (machine);
 
 ALTER TABLE ONLY ops.worker_restarts
     ADD CONSTRAINT worker_restarts_pkey PRIMARY KEY (id);

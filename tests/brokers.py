@@ -50,6 +50,8 @@ class Broker:
                 "",
                 "--appendonly",
                 "no",
+                "--enable-protected-configs",
+                "local",
             ]
             self.processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=self.folder))
             wait_for_port(self.port)

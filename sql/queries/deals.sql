@@ -220,3 +220,39 @@ where
     normal.listing_id = ads.id
     and normal.is_comparable
     and ads.removed_at < now() - make_interval(days => %(days)s);
+
+-- name: note_progress
+-- A worker of this machine has done a task to its end. Written every ten seconds at the most.
+insert into ops.task_progress as known (machine, done_at, task)
+values (%(machine)s, clock_timestamp(), %(task)s)
+on conflict (machine) do update
+    set
+        done_at = excluded.done_at,
+        task = excluded.task
+    where known.done_at < excluded.done_at - interval '10 seconds';
+
+-- name: scheduled
+-- The tasks that are done by the clock: when each was last done, and what time it is.
+select
+    task,
+    done_at,
+    clock_timestamp() as asked_at
+from ops.scheduled_tasks
+order by task;
+
+-- name: ring_scheduled
+-- A worker is about to be told of a task, unless one was told lately. Of two who ask at once one gets it.
+update ops.scheduled_tasks
+set rung_at = clock_timestamp()
+where
+    task = %(task)s
+    and (rung_at is null or rung_at < clock_timestamp() - make_interval(secs => %(seconds)s))
+returning task;
+
+-- name: finish_scheduled
+-- A task that is done by the clock was done to its end.
+update ops.scheduled_tasks
+set
+    done_at = clock_timestamp(),
+    rung_at = null
+where task = %(task)s;

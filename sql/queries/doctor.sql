@@ -83,6 +83,7 @@ with needed (role_names, relations, rights) as (
         '{insert, update, delete}'
     ),
     ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
+    ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
     ('{vinops_ops}', '{public.*, ops.*, audit.*, raw.*, staging.*}', '{select}'),
     ('{vinops_ops}', '{ops.workers}', '{insert, update}'),

@@ -186,3 +186,9 @@ from pg_class
 where
     relnamespace = 'public'::regnamespace
     and relkind = 'r';
+
+-- name: last_task
+-- When a Celery worker of this machine last did a task to its end.
+select done_at as last_task_at
+from ops.task_progress
+where machine = %(machine)s;

@@ -92,6 +92,13 @@ inner join
 where runs.machine = %(machine)s
 order by runs.pid asc, runs.started_at desc;
 
+-- name: task_progress
+-- How many seconds ago a Celery worker last did a task to its end: one of this machine, and one of any.
+select
+    extract(epoch from clock_timestamp() - max(done_at) filter (where machine = %(machine)s))::float8 as here,
+    extract(epoch from clock_timestamp() - max(done_at))::float8 as anywhere
+from ops.task_progress;
+
 -- name: live_runs
 -- Runs of these workers that beat within the last half minute, on any machine.
 select

@@ -6,18 +6,26 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import Celery as CeleryApp
 
+from deals.app import configuration
+from deals.broker_state import BrokerState
+from ops import celery_control
+from ops.celery_backend import CeleryBackend
 from ops.celery_control import KINDS, UNITS
 from ops.processes import arguments, descendants, identify, pids
-from tests import forks
+from ops.supervisor import Supervisor
+from ops.workers import ProcessBackend
+from tests import celery_cli, forks
 from tests.deal_ads import insert_ads
 from tests.fleets import ROOT, install_units, until
 
@@ -267,6 +275,7 @@ def test_health_monitor_and_metrics_see_it(celery: Celery) -> None:
     lines = {line["name"]: line for line in json.loads(celery.vinops("health", "--json").stdout)["lines"]}
     assert (lines["celery"]["level"], lines["celery"]["figure"]) == ("OK", f"worker {worker} with 4 processes, beat")
     shown = json.loads(celery.vinops("monitor", "--once", "--json").stdout)["celery"]
+    assert shown.pop("since") is not None
     assert shown == {"workers": [worker], "children": 4, "beats": [beat]}
     assert 'vinops_celery_processes{state="child"} 4.0' in celery.vinops("metrics", "--once").stdout
     with celery.by_hand("beat") as other:
@@ -395,3 +404,118 @@ def test_each_script_is_the_command_with_the_same_arguments_and_exit_code(
     (home / ".venv" / "bin" / "vinops").unlink()
     done = subprocess.run([home / "bin" / script], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout.splitlines(), done.returncode) == (command.split(), 4)
+
+
+# The supervisor.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supervised:
+    """Celery that was started, and a supervisor in this process. `look` is a pass with all that follows from it."""
+
+    celery: Celery
+    supervisor: Supervisor
+    database: Connection[Any]
+
+    def look(self) -> dict[str, tuple[str, str | None]]:
+        """Return what was done about each, and what was wrong with it."""
+        found = {each.name: (each.deed, each.trouble) for each in self.supervisor.once()}
+        return {name: found[name] for name in sorted(found) if name.startswith("celery_")}
+
+    def done(self, seconds: float) -> None:
+        """A worker of this machine last did a task so many seconds ago."""
+        self.database.execute(
+            "insert into ops.task_progress values (%s, clock_timestamp() - make_interval(secs => %s), 'sweep')"
+            " on conflict (machine) do update set done_at = excluded.done_at",
+            [socket.gethostname(), seconds],
+        )
+
+    def troubles(self) -> set[str]:
+        """Return the alarms that are open."""
+        return {kind for (kind,) in self.database.execute("select kind from ops.alerts where cleared_at is null")}
+
+
+@pytest.fixture
+def supervised(
+    celery: Celery, settings: Settings, database: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Supervised]:
+    """Celery at work on either backend, and a supervisor that may restart as often as it likes."""
+    assert celery.run("start").returncode == 0
+    for name, value in celery.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(celery_control, "celery_programs", celery_cli.programs)
+    backend = celery.environment["VINOPS_WORKERS_BACKEND"]
+    quick = replace(settings, workers_backend=backend, worker_silence=0.5, restart_cooldown=0.0, stop_grace=20.0)
+    with closing(Supervisor(quick, ProcessBackend(quick), CeleryBackend(quick))) as supervisor:
+        found = Supervised(celery=celery, supervisor=supervisor, database=database)
+        until(lambda: celery.status()["worker"]["seconds"] >= 1, "it has been up for longer than it may be silent")
+        yield found
+
+
+def test_one_that_was_killed_is_restarted_by_the_supervisor(supervised: Supervised) -> None:
+    supervised.done(-3600)  # of a clock that is ahead: it is well for as long as this test takes
+    assert supervised.look() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
+    before = supervised.celery.status()["worker"]["pid"]
+    for each in (*descendants(before), identify(before)):
+        assert each is not None
+        os.kill(each.pid, signal.SIGKILL)
+    until(lambda: supervised.celery.status()["worker"]["state"] == "dead", "it is dead")
+    is_ours = supervised.celery.environment["VINOPS_WORKERS_BACKEND"] == "processes"
+    assert supervised.look()["celery_worker"] == (("restart" if is_ours else "leave"), "dead")
+    assert supervised.troubles() == {"worker_dead"}
+    after = supervised.celery.status()["worker"]
+    assert (after["state"] == "running" and after["pid"] != before) is is_ours, "a unit is systemd's to restart"
+
+
+@pytest.mark.parametrize(
+    ("waits", "hung"), [(True, {"celery_worker"}), (False, {"celery_worker", "celery_beat"})], ids=["waits", "nothing"]
+)
+def test_one_that_does_nothing_is_ended_and_restarted(
+    supervised: Supervised, settings: Settings, waits: bool, hung: set[str]
+) -> None:
+    before = supervised.celery.status()
+    if waits:
+        app = CeleryApp("sender", set_as_current=False)
+        app.conf.update({**configuration(settings), "include": []})
+        with app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            channel._put("upkeep", {"body": ""})
+    supervised.done(600)
+    found = supervised.look()
+    assert {name for name, (_, trouble) in found.items() if trouble == "hung"} == hung
+    assert supervised.troubles() == {"worker_hung"}
+    after = supervised.celery.status()
+    assert {each["state"] for each in after.values()} == {"running"}
+    restarted = {f"celery_{kind}" for kind in after if after[kind]["pid"] != before[kind]["pid"]}
+    is_ours = supervised.celery.environment["VINOPS_WORKERS_BACKEND"] == "processes"
+    assert restarted == (hung if is_ours else set())
+
+
+def test_what_an_operator_stopped_stays_so(supervised: Supervised) -> None:
+    supervised.celery.run("stop")
+    assert supervised.look() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
+    assert {each["state"] for each in supervised.celery.status().values()} == {"stopped"}
+
+
+def test_a_broker_that_is_away_is_waited_for_and_the_owner_is_told(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = BrokerState(trouble="Connection refused")
+    monkeypatch.setattr(CeleryBackend, "broker", lambda _: away)
+    before = {each["pid"] for each in supervised.celery.status().values()}
+    supervised.done(600)
+    found = supervised.look()
+    assert {deed for deed, _ in found.values()} <= {"wait", "leave"}
+    assert {each["pid"] for each in supervised.celery.status().values()} == before
+    assert supervised.troubles() == {"broker_away"}
+
+
+def test_without_a_database_it_is_started_and_stopped_all_the_same(plain: Celery) -> None:
+    away = replace(plain, environment={**plain.environment, "DATABASE_URL": "postgresql://vinops@127.0.0.1:1/none"})
+    done = away.run("start")
+    assert done.returncode == 0
+    assert "a supervisor does not look after them" in done.stderr
+    done = away.run("stop")
+    assert done.returncode == 0
+    assert "a supervisor that runs may start them again" in done.stderr
+    assert done.stdout.count("stopped") == 2

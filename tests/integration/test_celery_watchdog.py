@@ -6,14 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from celery import Celery
 
-from deals.watchdog import Progress
+from deals.app import configuration
+from deals.watchdog import Progress, WorkerWatchdog
+from tests.brokers import WITHOUT_REDIS, available, broker
 from tests.fleets import until
 from tests.notify_listener import Systemd
+from vinops import notify_socket
+from vinops.config import Secret, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,15 +100,87 @@ def test_it_is_ready_it_moves_it_ends(folder: Path, systemd: Systemd, arguments:
         process.wait()
 
 
+@dataclass(kw_only=True)
+class Looks:
+    """A worker with two slots, looked at by a clock of our own. `asked` counts how often the broker was."""
+
+    now: float = 0.0
+    asked: int = 0
+    progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        """It begins."""
+        self.progress = Progress(660, patience=60, clock=lambda: self.now)
+
+    def moves(self, at: float, *active: str, taken: int, waits: bool = False) -> bool:
+        """Look at it, so many seconds after it began."""
+        self.now = at
+
+        def ask() -> bool:
+            self.asked += 1
+            return waits
+
+        return self.progress.moves(active, taken=taken, slots=2, waits=ask)
+
+
 def test_a_task_that_outlives_its_limit_starves_the_watchdog() -> None:
-    now = 0.0
-    progress = Progress(660, clock=lambda: now)
-    assert progress.moves([])
-    assert progress.moves(["a", "b"])
-    now = 600.0
-    assert progress.moves(["a", "c"])
-    now = 661.0
-    assert not progress.moves(["a", "c"])
-    assert progress.moves(["c"]), "it has ended after all"
-    now = 1000.0
-    assert progress.moves(["a"]), "a new one of the same name begins anew"
+    worker = Looks()
+    assert worker.moves(0, taken=0)
+    assert worker.moves(0, "a", "b", taken=2)
+    assert worker.moves(600, "a", "c", taken=3)
+    assert not worker.moves(661, "a", "c", taken=3)
+    assert worker.moves(662, "c", taken=3), "it has ended after all"
+    assert worker.moves(1000, "a", taken=4), "a new one of the same name begins anew"
+
+
+def test_work_that_waits_and_is_not_taken_starves_the_watchdog() -> None:
+    worker = Looks()
+    assert worker.moves(0, taken=7, waits=True), "the first look"
+    assert worker.moves(100, taken=7, waits=True), "it may have come this moment"
+    assert not worker.moves(200, taken=7, waits=True)
+    assert not worker.moves(300, "a", taken=7, waits=True), "one of two slots is none to wait for"
+    assert worker.moves(400, taken=8, waits=True), "it goes on after all"
+    assert worker.moves(500, taken=8, waits=True)
+    assert worker.moves(600, taken=8, waits=False), "another worker has taken it"
+    assert worker.moves(700, taken=8, waits=True), "and it waits anew"
+
+
+def test_a_worker_that_has_both_hands_full_or_nothing_to_do_is_well_and_the_broker_is_asked_of_an_idle_one_alone() -> (
+    None
+):
+    worker = Looks()
+    for at in range(0, 600, 100):
+        assert worker.moves(at, "a", "b", taken=2, waits=True)
+    for taken in range(3, 9):
+        assert worker.moves(600 + 100 * taken, taken=taken, waits=True)
+    assert worker.asked == 0
+    for at in range(2000, 9000, 100):
+        assert worker.moves(at, taken=8, waits=False)
+    assert worker.asked == 70
+
+
+@pytest.mark.skipif(not available("redis"), reason=WITHOUT_REDIS)
+def test_a_worker_that_has_lost_its_broker_without_a_word_starves_the_watchdog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[str] = []
+    monkeypatch.setattr(notify_socket, "alive", fed.append)
+    with broker("redis", tmp_path) as server:
+        app = Celery("watched")
+        settings = Settings(data_dir=tmp_path, log_dir=tmp_path, celery_broker_url=Secret(server.url))
+        app.conf.update({**configuration(settings), "include": []})
+        worker = WorkerWatchdog(SimpleNamespace(app=app, concurrency=2, timer=None))
+        worker._progress = Progress(660, patience=0)
+        (queue, *_) = app.amqp.queues.values()
+        with app.connection_for_write() as connection:
+            for _ in range(2):
+                worker.feed()
+            assert len(fed) == 2, "nothing waits"
+            connection.Producer().publish([1], exchange=queue.name, routing_key=queue.name, declare=[queue])
+            for _ in range(3):
+                worker.feed()
+        assert len(fed) == 3, "fed once more: it may just have come"
+        server.stop()
+        for _ in range(3):
+            worker.feed()
+        assert len(fed) == 6, "a broker that is away is waited for"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -356,3 +357,17 @@ def test_secrets_are_counted_and_half_set_ones_told(
     assert "canary" not in json.dumps(found.problems)
     (tmp_path / ".env").chmod(0o600)
     assert machine.secrets(settings).problems == ()
+
+
+def test_when_a_worker_of_this_machine_last_did_a_task_is_known(watch: Watch, database: Connection[Any]) -> None:
+    deals = watch().observe().deals
+    assert deals is not None
+    assert deals.last_task_at is None
+    database.execute(
+        "insert into ops.task_progress values (%s, now(), 'sweep'), ('elsewhere', now() + interval '1 hour', 'sweep')",
+        [socket.gethostname()],
+    )
+    deals = watch().observe().deals
+    assert deals is not None
+    assert deals.last_task_at is not None
+    assert abs((datetime.now(UTC) - deals.last_task_at).total_seconds()) < 600

@@ -27,6 +27,16 @@ def stages(**more: Any) -> Any:
     return given.deals(stages=(given.stage("normalize", **more), given.stage("price"), given.stage("score")))
 
 
+def at_work(**units: float) -> Celery:
+    """Celery's worker and beat, started so long ago."""
+    return Celery(workers=(5000,), children=4, beats=(5001,), since=ago(**units))
+
+
+def tasks(**units: float) -> Any:
+    """The last task was done so long ago."""
+    return given.deals(last_task_at=ago(**units))
+
+
 def one_worker(**more: Any) -> dict[str, Any]:
     """A snapshot's workers: one."""
     return {"workers": (given.worker("2", **more),)}
@@ -112,6 +122,16 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         "kill 3",
         {"celery": Celery(workers=(1,), children=4, beats=(2, 3))},
     ),
+    (
+        "celery",
+        CRITICAL,
+        "worker 5000 and beat run, and no task was done for 6 min",
+        "vinops celery restart",
+        {"celery": at_work(hours=2), "deals": tasks(minutes=6)},
+    ),
+    ("celery", OK, "worker 5000", "", {"celery": at_work(hours=2), "deals": tasks(minutes=4)}),
+    ("celery", OK, "worker 5000", "", {"celery": at_work(minutes=1), "deals": tasks(hours=9)}),
+    ("celery", CRITICAL, "no task was done for 10 min", "vinops celery restart", {"celery": at_work(minutes=10)}),
     ("celery", UNKNOWN, "no proc", "vinops doctor", {"celery": None, "faults": {"celery": "no proc"}}),
     ("backlog", OK, "no ad waits", "", {}),
     ("backlog", OK, "1 ad waits, normalize for 1 min", "", {"deals": stages(waiting=1, oldest=ago(minutes=1))}),

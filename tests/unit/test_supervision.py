@@ -10,13 +10,27 @@ import pytest
 
 from ops import log_watch
 from ops.log_watch import Position, new_lines
-from ops.supervision import MEANINGS, PATTERNS, Decision, Hold, Limits, News, Seen, decide, news, remember, shows
+from ops.supervision import (
+    MEANINGS,
+    PATTERNS,
+    Decision,
+    Hold,
+    Limits,
+    News,
+    Seen,
+    decide,
+    news,
+    remember,
+    shows,
+    silence_of_celery,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LIMITS = Limits(silence=300, cooldown=300, restarts=10, cycle_pause=60)
 BREAKER = Hold(reason="breaker", text="it refuses")
+BROKER = Hold(reason="broker", text="it takes no messages")
 OFTEN = tuple(400.0 + 2000 * number for number in range(10))
 
 
@@ -78,6 +92,10 @@ def ended(state: str, **values: Any) -> Seen:
         (ended("dead", restarts=OFTEN), "give_up", "dead"),
         (ended("failed", exit_code=1, restarts=(*OFTEN[1:], 1.0)), "give_up", "failed"),
         (ended("dead", restarts=OFTEN, gave_up=True), "leave", None),
+        # Celery, whose broker takes no messages
+        (seen(silent=301.0, hold=BROKER), "wait", None),
+        (seen(silent=2.0, hold=BROKER), "leave", None),
+        (ended("failed", exit_code=1, hold=BROKER), "wait", "failed"),
         # an open breaker, before all of it
         (ended("failed", exit_code=1, reason="blocked", hold=BREAKER), "wait", "failed"),
         (ended("dead", restarts=OFTEN, hold=BREAKER), "wait", "dead"),
@@ -152,11 +170,41 @@ def test_a_worker_that_dies_now_and_then_is_restarted_for_ever() -> None:
         (seen(errors={"worker_refused": 3}), {"worker_refused"}),
         (seen(errors={"worker_login_failed": 1, "worker_tracebacks": 3}), {"worker_login_failed", "worker_tracebacks"}),
         (seen(desired="stopped", errors={"worker_refused": 9}), set()),
+        (seen(silent=400.0, hold=BROKER), {"broker_away"}),
+        (ended("failed", exit_code=1, hold=BROKER), {"broker_away", "worker_failed"}),
     ],
 )
 def test_what_gives_reason_for_an_alert(worker: Seen, kinds: set[str]) -> None:
     assert shows(worker, decide(worker, LIMITS)) == kinds
     assert kinds <= set(MEANINGS)
+
+
+@pytest.mark.parametrize(
+    ("about", "worker", "beat"),
+    [
+        # at work: the last task was done a moment ago
+        ({}, 1.0, 1.0),
+        # messages wait: the worker does not take them, and beat sends them
+        ({"here": 900.0, "anywhere": 900.0, "waiting": 450}, 900.0, 0.0),
+        # the other machine's worker does all of the work
+        ({"here": 900.0, "waiting": 3}, 900.0, 0.0),
+        # nothing waits: beat sends nothing, or the worker's queues are gone from the broker
+        ({"here": 900.0, "anywhere": 900.0}, 900.0, 900.0),
+        # nothing waits and no beat runs here: no fault of the worker
+        ({"here": 900.0, "anywhere": 900.0, "is_rung": False}, 0.0, 900.0),
+        # it was started a moment ago, and before that nothing ran for an hour
+        ({"up": 5.0, "here": 3600.0, "anywhere": 3600.0, "waiting": 9}, 5.0, 0.0),
+        # it has never done a task
+        ({"here": None, "anywhere": None, "waiting": 9}, 1000.0, 0.0),
+        ({"here": None, "anywhere": None}, 1000.0, 1000.0),
+    ],
+)
+def test_for_how_long_celery_has_done_nothing_though_it_could(
+    about: dict[str, Any], worker: float, beat: float
+) -> None:
+    values = {"up": 1000.0, "here": 1.0, "anywhere": 1.0, "waiting": 0, "is_rung": True, **about}
+    assert silence_of_celery(is_beat=False, **values) == worker
+    assert silence_of_celery(is_beat=True, **values) == beat
 
 
 def test_a_trouble_passes_when_it_has_not_shown_for_a_while_or_an_operator_stops_the_worker() -> None:
