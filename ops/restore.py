@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,7 @@ from ops import backup, backup_files, dumps
 from ops.backup import Say, failed, started
 from ops.backup_files import PART, SIDECAR, Backup
 from ops.dumps import BackupError
-from vinops import database
+from vinops import clock, database
 from vinops.database import queries
 from vinops.logs import pairs
 from vinops.objects import ObjectMissing
@@ -135,15 +135,18 @@ def _refuse_users(admin: Connection[Any], name: str, *, patience: float = 0) -> 
         )
 
 
-def _from_bucket(settings: Settings, file: str, say: Say, stack: ExitStack) -> Path:
-    """Bring a backup here from R2, into a part that goes when the stack is closed; or, if the process dies, with the
-    next backup. Raises BackupError, StoreError, OSError."""
+def _from_bucket(settings: Settings, file: str, at: datetime, say: Say, stack: ExitStack) -> Path:
+    """Bring a backup here from R2; `latest` is the newest that is not dated after `at`. It lies in a part that
+    goes when the stack is closed; or, if the process dies, with the next backup. Raises BackupError, StoreError,
+    OSError."""
     from vinops.objects_backups import open_backups
 
     bucket = stack.enter_context(closing(open_backups(settings)))
     folder = backup_files.folder_of(settings)
     if file == "latest":
-        found, _ = backup.stored(bucket, folder)
+        found, ahead = backup_files.counted(backup.stored(bucket, folder)[0], at)
+        for text in ahead:
+            say.warn(f"not the latest: {text}")
         if not found:
             raise BackupError(f"there is no backup in {bucket.describe()}: `vinops backup --to-r2` takes one")
         file = found[0].name
@@ -164,14 +167,33 @@ def _from_bucket(settings: Settings, file: str, say: Say, stack: ExitStack) -> P
     return dumped
 
 
-def _local(folder: Path, file: str) -> Path:
+def _local(folder: Path, file: str, at: datetime, say: Say) -> Path:
+    """Return the path of a backup; `latest` is the newest that is not dated after `at`. Raises BackupError."""
     if file != "latest":
         path = Path(file)
         return path if path.exists() or path.parent != Path() else folder / file
-    found = sorted(folder.glob(f"vinops-*.dump{SIDECAR}"))
+    found, ahead = backup_files.candidates(folder, at)
+    for path in ahead:
+        say.warn(f"not the latest: {backup_files.ahead_text(path.name, backup_files.dated(path.name) or at)}")
     if not found:
-        raise BackupError(f"there is no backup in {folder}: `vinops backup` takes one, --from names another folder")
-    return found[-1].with_name(found[-1].name.removesuffix(SIDECAR))
+        name = f", or name one: `vinops restore {ahead[0].name}`" if ahead else ""
+        raise BackupError(
+            f"there is no backup in {folder}: `vinops backup` takes one, --from names another folder{name}"
+        )
+    return found[0]
+
+
+def _clock(settings: Settings) -> datetime:
+    """Return the time: of this machine's clock and the server's, where that answers, the earlier one."""
+    import psycopg
+
+    now = clock.now()
+    with (
+        suppress(BackupError, database.DatabaseError, psycopg.Error),
+        closing(dumps.maintenance(database.url(settings), "vinops restore")) as connection,
+    ):
+        return clock.agreed(now, dumps.clock_of(connection))
+    return now
 
 
 def command(
@@ -209,7 +231,8 @@ def command(
     try:
         with ExitStack() as stack:
             folder = source or backup_files.folder_of(settings)
-            dumped = _from_bucket(settings, file, say, stack) if from_r2 else _local(folder, file)
+            at = _clock(settings) if file == "latest" else clock.now()
+            dumped = _from_bucket(settings, file, at, say, stack) if from_r2 else _local(folder, file, at, say)
             say.step(f"checking {dumped.name}")
             kept = backup_files.checked(dumped)
             result = _restore(database.url(settings), target, dumped, kept, yes=yes, drill=drill, say=say)

@@ -14,12 +14,16 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
+from vinops import clock
+from vinops.clock import ClockDoubted
 from vinops.config import ConfigError
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -67,6 +71,13 @@ def also(path: Path) -> None:
     file = LogFile(path)
     file.setLevel(root.level)
     root.addHandler(file)
+
+
+def check_log_clock(written: Iterable[float], now: datetime, oldest: float) -> None:
+    """Raise ClockDoubted if the clock may be wrong, by when log files were last written, in seconds since 1970. A file
+    that is rotated for its age was last written up to `oldest` seconds ago: that long a pause is usual."""
+    moments = [datetime.fromtimestamp(each, UTC) for each in written]
+    clock.check(moments, now, pause=max(clock.PAUSE, 1.5 * timedelta(seconds=oldest)))
 
 
 def pairs(**values: object) -> str:
@@ -183,13 +194,24 @@ class LogFile(Quiet):
                     if old.exists():
                         old.replace(self._numbered(number + 1))
                 self.path.replace(self._numbered(1))
-            for number in range(1, OLD_FILES + 1):
-                with suppress(FileNotFoundError):
-                    if time.time() - self._numbered(number).stat().st_mtime > self.oldest:
-                        self._numbered(number).unlink()
+            self._remove_old()
             self._follow()
         finally:
             os.close(folder)
+
+    def _remove_old(self) -> None:
+        """Remove the rotated files that are too old; none while the clock may be wrong."""
+        written = {}
+        for path in (self.path, *map(self._numbered, range(1, OLD_FILES + 1))):
+            with suppress(FileNotFoundError):
+                written[path] = path.stat().st_mtime
+        now = clock.now()
+        old = [path for path, at in written.items() if now.timestamp() - at > self.oldest and path != self.path]
+        if old:
+            with suppress(ClockDoubted):
+                check_log_clock(written.values(), now, self.oldest)
+                for path in old:
+                    path.unlink(missing_ok=True)
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -197,8 +219,6 @@ class LogFile(Quiet):
 
 def _first_event(descriptor: int) -> float:
     """Return when the first event of a file was, in seconds since 1970; now, if there is none."""
-    from datetime import datetime
-
     try:
         return datetime.fromisoformat(os.pread(descriptor, 20, 0).decode("ascii")).timestamp()
     except ValueError:
