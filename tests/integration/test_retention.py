@@ -242,6 +242,22 @@ def test_a_machine_whose_clock_jumped_removes_nothing(
     assert everything(database, settings) == history
 
 
+def test_a_clock_that_is_ahead_within_reason_makes_nothing_older(
+    connection: Database,
+    database: Database,
+    settings: Settings,
+    history: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eighteen days, which a machine may have been off: ages are measured against the newest of a kind."""
+    now = datetime.now(UTC) + 18 * DAY
+    monkeypatch.setattr(clock, "now", lambda: now)
+    monkeypatch.setattr(clock, "compare", lambda *_: None)
+    days = replace(settings, staging_days=10, runs_days=10, archive_days=10, log_days=30)
+    assert set(run(connection, days, now).values()) == {0}
+    assert everything(database, settings) == history
+
+
 def test_rotated_logs_are_measured_by_a_clock_that_is_believed(
     settings: Settings, history: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
