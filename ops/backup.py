@@ -24,7 +24,7 @@ import typer
 from ops import backup_files, dumps, tables
 from ops.backup_files import LAST, PART, SIDECAR, Backup
 from ops.dumps import BackupError
-from vinops import clock, config, database, logs
+from vinops import clock, config, database, disk, logs
 from vinops.clock import ClockDoubted
 from vinops.database import queries
 from vinops.logs import pairs
@@ -44,6 +44,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("backup")
 
 FAILURES = (BackupError, StoreError, OSError)
+GO = (
+    "fewer backups (VINOPS_BACKUP_KEEP, VINOPS_BACKUP_DAYS; `vinops backup --list`), or another place (`--to FOLDER`, "
+    f"`--to-r2`); {disk.GO}"
+)
+DATABASE_FULL = (
+    "; the disk of the database's server is full: a backup and a restore need room for a second copy of the database "
+    "there; docs/runbook.md, The disk is full"
+)
 SECONDS_BETWEEN = 0.5  # of two lines of progress on a terminal
 
 
@@ -151,7 +159,9 @@ def take(
         except ClockDoubted as doubt:
             say.warn(f"old backups stay: {doubt}")
         except (StoreError, OSError, psycopg.Error) as error:
-            raise BackupError(f"{name} was taken and verified, but old backups were not removed: {error}") from None
+            raise BackupError(
+                f"{name} was taken and verified, but old backups were not removed: {said(error, folder)}"
+            ) from None
     say.end()
     return backup, removed
 
@@ -369,7 +379,7 @@ def command(
             )
             place = f"{bucket.describe()}, backups/{backup.name}" if bucket else str(folder / backup.name)
     except FAILURES as error:
-        failed(error)
+        failed(error, folder)
     for name in removed:
         log.info("an old backup was removed %s", pairs(file=name))
         typer.echo(f"removed {name}", err=True)
@@ -390,9 +400,16 @@ def started() -> Settings:
     return settings
 
 
-def failed(error: Exception) -> NoReturn:
+def said(error: Exception, folder: Path) -> str:
+    """Return in words why a backup or a restore failed whose files are in `folder`."""
+    if isinstance(error, OSError):
+        return disk.explain(error, folder, go=GO)
+    return f"{error}{DATABASE_FULL if disk.PHRASE in str(error) else ''}"
+
+
+def failed(error: Exception, folder: Path) -> NoReturn:
     """Say in one line why, and exit with 1."""
-    text = " ".join(redact(str(error)).split())
+    text = " ".join(redact(said(error, folder)).split())
     log.error("%s", text)
     typer.echo(f"vinops: {text}", err=True)
     raise typer.Exit(1) from None

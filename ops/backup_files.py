@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.dumps import BLOCK, BackupError, Contents
-from vinops import clock
+from vinops import clock, disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,7 +113,10 @@ def only_one(folder: Path) -> Iterator[None]:
     except BlockingIOError:
         raise BackupError(f"another backup into {folder} is under way: wait for its end") from None
     except OSError as error:
-        raise BackupError(f"{folder} cannot be used ({error.strerror}): name another folder with --to") from None
+        raise BackupError(
+            f"{folder} cannot be used ({error.strerror}): {'free some space, or ' * disk.is_full(error)}"
+            "name another folder with --to"
+        ) from None
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ from ops import (
     tables,
     workers_commands,
 )
-from vinops import config, database
+from vinops import config, database, disk
 from vinops.redaction import redact, remember
 
 app = typer.Typer(
@@ -182,6 +182,12 @@ def main() -> None:
         app()
     except (config.ConfigError, database.DatabaseError) as error:
         sys.stderr.write(f"vinops: {_one_line(str(error))}\n")
+        sys.exit(1)
+    except OSError as error:
+        if not disk.is_full(error):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds must not fail again
+        sys.stderr.write(f"vinops: {_one_line(disk.explain(error, config.load().data_dir, is_sure=False))}\n")
         sys.exit(1)
 
 

@@ -253,7 +253,7 @@ def command(
             kept = backup_files.checked(dumped)
             result = _restore(settings, target, dumped, kept, yes=yes, drill=drill, say=say)
     except backup.FAILURES as error:
-        failed(error)
+        failed(error, backup_files.folder_of(settings))
     say.end()
     seconds = round(time.monotonic() - began, 1)
     log.info("restored %s", pairs(file=kept.name, into=result["database"] or "a drill", seconds=seconds))

@@ -12,7 +12,7 @@ import typer
 
 from etl.retention import remove_old
 from ops.log_files import prune
-from vinops import clock, config, database, logs
+from vinops import clock, config, database, disk, logs
 from vinops.clock import ClockDoubted, ClocksDiffer
 from vinops.database import queries
 from vinops.logs import pairs
@@ -120,7 +120,7 @@ def retain(
         except ClockDoubted as doubt:
             yield Kept(what=what, reason=str(doubt))
         except OSError as error:
-            yield f"{error.filename}: {error.strerror}: run it as the owner of the file"
+            yield disk.explain(error, settings.data_dir)
 
 
 def _check_clock(connection: Connection[Any], now: datetime) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
-from vinops import clock
+from vinops import clock, disk
 from vinops.clock import ClockDoubted
 from vinops.config import ConfigError
 from vinops.redaction import redact, remember
@@ -48,9 +48,8 @@ def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger
         settings.log_dir.mkdir(parents=True, exist_ok=True)
         file = LogFile(settings.log_dir / f"{name}.log", days=settings.log_days)
     except OSError as error:
-        raise ConfigError(
-            f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): set it to a folder of yours"
-        ) from None
+        mend = f"free some space ({disk.GO}), or " * disk.is_full(error) + "set it to a folder of yours"
+        raise ConfigError(f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): {mend}") from None
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, (LogFile, Console))]:
         root.removeHandler(handler)
@@ -108,12 +107,17 @@ _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 class Quiet(logging.Handler):
-    """A handler whose own failure shows neither the message nor its arguments, which may hold a secret."""
+    """A handler whose own failure shows neither the message nor its arguments, which may hold a secret. `folder` is
+    where it writes to, if that is a file."""
+
+    folder: Path | None = None
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # the name that logging calls
         """Say on standard error that an event was lost, and where it came from."""
-        error = sys.exc_info()[0]
-        reason = error.__name__ if error else "unknown"
+        error = sys.exc_info()[1]
+        reason = type(error).__name__ if error else "unknown"
+        if isinstance(error, OSError) and self.folder is not None:
+            reason = disk.explain(error, self.folder)
         try:
             sys.stderr.write(f"an event of {record.name} ({record.filename}:{record.lineno}) was lost: {reason}\n")
         except (OSError, ValueError):
@@ -133,6 +137,7 @@ class LogFile(Quiet):
         OSError."""
         super().__init__()
         self.path = path
+        self.folder = path.parent
         self.most = most
         self.oldest = days * DAY
         self.setFormatter(Line())

@@ -219,7 +219,7 @@ def test_where_nothing_is_left_to_read_posting_is_held_until_it_is_released(
     assert "posting is held after a restore" in ran.stderr
     assert "`vinops deals release` lets it go on" in ran.stderr
     # A restore over a database that is held is held too.
-    again = restored(at_work, backed_up(at_work))
+    again = restored(at_work, kept)
     assert again["carried_over"]["held"] is None
     assert run_deals(at_work).held is not None
     released = forks.vinops(variables, "deals", "release")
