@@ -11,7 +11,7 @@ import json
 import logging
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ops import dumps
 from ops.dumps import BackupError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 log = logging.getLogger("backup")
+
+TOKENS: Final = "ops.deal_tokens"  # the sequence that each try of a message takes a number of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,8 @@ def carry_over(
         if not tables["has_messages"]:
             return Carried()  # nothing in it is ever posted
         try:
-            seen = _read(replaced, sequences, name)
+            row = connection.execute(queries("carry_over")["tried_here"]).fetchone()
+            seen = _read(replaced, sequences, name, tried=str(row[0]) if row else "[]")
             with connection.transaction():
                 found = _write(connection, seen, tables)
         except (psycopg.Error, BackupError) as error:
@@ -91,8 +94,9 @@ def _tables(connection: Connection[Any]) -> dict[str, bool]:
     return dict(zip(names, cursor.fetchone() or (), strict=True))
 
 
-def _read(replaced: str | None, sequences: Mapping[str, int], name: str) -> _Seen:
-    """Read what a database knows of the outside. Raises BackupError, psycopg.Error; also if it has not gone on from
+def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, tried: str) -> _Seen:
+    """Read what a database knows of the outside that the backup does not; `tried` are the ads whose messages were being
+    tried when that was taken. Raises BackupError, psycopg.Error; also if it has not gone on from
     where the backup was taken: then it does not know what was posted since."""
     if replaced is None:
         raise BackupError(f"there was no database {name} to carry over from")
@@ -106,12 +110,12 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str) -> _See
                 "another one, or a new one"
             )
 
-        def rows(what: str) -> str:
-            row = connection.execute(statements[f"read_{what}"]).fetchone()
+        def rows(what: str, **values: object) -> str:
+            row = connection.execute(statements[f"read_{what}"], values or None).fetchone()
             return str(row[0]) if row else "[]"
 
         return _Seen(
-            messages=rows("messages"),
+            messages=rows("messages", token=sequences.get(TOKENS, 0), carried=tried),
             hosts=rows("hosts"),
             alerts=rows("alerts"),
             holds=rows("holds") if _tables(connection)["has_holds"] else "[]",

@@ -13,14 +13,36 @@ select
     to_regclass('ops.alerts') is not null as has_alerts,
     to_regclass('ops.holds') is not null as has_holds;
 
+-- name: tried_here
+-- The ads whose messages were being tried when the backup was taken.
+select coalesce(jsonb_agg(jsonb_build_object('source', ads.source, 'ad_id', ads.ad_id)), '[]')::text as carried
+from public.notifications as told
+inner join public.listings as ads on told.listing_id = ads.id
+where
+    told.kind = 'deal'
+    and told.state = 'trying';
+
 -- name: read_messages
--- The messages that were tried, whatever came of that, each with its ad.
+-- The messages that were tried, or changed in the channel, since the backup was taken, each with its ad. Each try takes
+-- a token, so that no clock is asked; those that were being tried then may have had their end since.
 select coalesce(jsonb_agg(to_jsonb(told) || jsonb_build_object('ad', to_jsonb(ads))), '[]')::text as carried
 from public.notifications as told
 inner join public.listings as ads on told.listing_id = ads.id
 where
     told.kind = 'deal'
-    and (told.attempts > 0 or told.message_id is not null or told.state in ('trying', 'sent', 'failed'));
+    and (
+        told.listing_id in (
+            select since.listing_id
+            from public.notifications as since
+            where since.token > %(token)s
+        )
+        or (ads.source, ads.ad_id) in (
+            select
+                tried.source,
+                tried.ad_id
+            from jsonb_to_recordset(%(carried)s::jsonb) as tried (source text, ad_id text)
+        )
+    );
 
 -- name: read_hosts
 -- Budgets and breakers.

@@ -115,35 +115,31 @@ def test_deals_that_were_posted_since_the_backup_are_not_posted_again(
     assert len(telegram.chat(CHANNEL)) == 10
 
 
-def test_a_message_that_was_being_tried_or_changed_is_carried_over_as_it_stood(
+def test_messages_are_carried_over_as_they_stood_and_only_those_that_the_backup_does_not_know(
     at_work: Settings, telegram: TelegramServer
 ) -> None:
+    tried = "update notifications set state = 'trying', attempts = %s, token = nextval('ops.deal_tokens')"
+    tried += " where listing_id = %s"
     with opened(at_work) as database:
-        trying, changed, waiting = deals(database, 9.0, 8.0, 7.0)
-        assert post(database, at_work, limit=2).sent == 2
+        trying, changed, ended, untouched = deals(database, 9.5, 9.0, 8.0, 9.9)
+        assert post(database, at_work).sent == 4
+        database.execute(tried, [2, ended])
     kept = backed_up(at_work)
     with opened(at_work) as database:
-        database.execute(
-            "update notifications set state = 'trying', tried_at = now(), attempts = 4, settled_at = null"
-            " where listing_id = %s",
-            [trying],
-        )
+        database.execute(tried, [4, trying])
         database.execute("update listings set price_eur = 8000 where id = %s", [changed])
         database.execute("update normalized_listings set price_eur = 8000 where listing_id = %s", [changed])
         queue(database, [changed])
-        database.execute("update notifications set state = 'waiting', attempts = 0 where listing_id = %s", [waiting])
-        # As if the change had been made in the channel.
-        database.execute("update notifications set price_eur = 8000 where kind = 'deal' and listing_id = %s", [changed])
-        database.execute("update notifications set state = 'sent' where kind = 'price'")
-    assert restored(at_work, kept)["carried_over"]["messages"] == 2
+        assert post(database, at_work).edited == 1
+        database.execute("update notifications set state = 'failed' where listing_id = %s", [ended])  # no new token
+    assert restored(at_work, kept)["carried_over"]["messages"] == 3
     with opened(at_work) as database:
-        found = database.execute(
-            "select listing_id, kind, state, attempts, price_eur::int from notifications order by 1"
-        )
-        assert found.fetchall() == [
+        columns = "listing_id, kind, state, attempts, price_eur::int"
+        assert database.execute(f"select {columns} from notifications order by 1").fetchall() == [
             (trying, "deal", "trying", 4, 9800),
             (changed, "deal", "sent", 1, 8000),
-            (waiting, "deal", "waiting", 0, 9800),
+            (ended, "deal", "failed", 2, 9800),
+            (untouched, "deal", "sent", 1, 9800),
         ]
 
 
