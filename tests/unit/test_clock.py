@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from scrapy.http import TextResponse
 
 from vinops import clock, logs
 from vinops.clock import ClockDoubted, ClocksDiffer
+from vinops_scrapy import saved_pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,3 +107,16 @@ def test_a_program_that_starts_with_a_wrong_clock_removes_no_rotated_log(
     os.utime(paths[0], ((now + 5 * DAY).timestamp(),) * 2)
     logs.LogFile(paths[0], days=14).close()
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["t.log", "t.log.1"]
+
+
+# Pages that could not be read.
+
+
+def test_a_page_that_was_just_saved_stays_beside_those_of_the_future(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    for number in range(saved_pages.MOST + 5):
+        (tmp_path / "pages" / f"20990101T000000{number:03}-site-reason.html").write_text("x")
+    response = TextResponse("https://site.example/", body=b"<html></html>", encoding="utf-8")
+    path = saved_pages.save_page(response, tmp_path, site="site", reason="no_cards")
+    assert path.exists()
+    assert len(list(path.parent.iterdir())) == saved_pages.MOST
