@@ -8,12 +8,14 @@ tried: it is tried again, and may then be in the channel twice. See docs/decisio
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
+from vinops.alerts import clear_alert
 from vinops.database import queries
 
 if TYPE_CHECKING:
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+log = logging.getLogger("deals")
+
+POSTING: Final = "posting"  # what ops.holds holds
 MOST_TRIES: Final = 5  # of a deal, that may all have arrived
 ABANDONED: Final = 60.0  # seconds after which a try is nobody's: far more than a call takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Posted:
-    """What `post` did, how many messages wait, and in how many seconds the next may go; None if none waits."""
+    """What `post` did, how many messages wait, and in how many seconds the next may go; None if none waits. `held` says
+    why nothing is posted until an operator releases it."""
 
     sent: int = 0
     edited: int = 0
@@ -37,6 +43,7 @@ class Posted:
     failed: int = 0
     waiting: int = 0
     next_in_seconds: float | None = None
+    held: str | None = None
 
 
 def queue(connection: Connection[Any], listing_ids: Sequence[int]) -> None:
@@ -54,9 +61,24 @@ def queue(connection: Connection[Any], listing_ids: Sequence[int]) -> None:
 
 
 def is_due(connection: Connection[Any]) -> bool:
-    """Tell whether a message waits that may be tried now."""
+    """Tell whether a message waits that may be tried now; none may be while posting is held."""
     row = connection.execute(queries("notifications")["is_due"], {"seconds": ABANDONED}).fetchone()
     return bool(row and row[0])
+
+
+def held(connection: Connection[Any]) -> str | None:
+    """Return why nothing is posted until an operator releases it; None if it is not held."""
+    row = connection.execute(queries("holds")["held"], {"what": POSTING}).fetchone()
+    return None if row is None else str(row[0])
+
+
+def release(connection: Connection[Any]) -> str | None:
+    """Let posting go on, and return why it was held; None if it was not. The connection is in autocommit; if the
+    process dies in it, all is done or nothing."""
+    with connection.transaction():
+        row = connection.execute(queries("holds")["release"], {"what": POSTING}).fetchone()
+        clear_alert(connection, "posting_held", "channel")
+    return None if row is None else str(row[0])
 
 
 def post(
@@ -83,11 +105,15 @@ def post(
     if row is None or not row[0]:
         return Posted(**poster.outlook())
     try:
+        if (reason := held(connection)) is not None:
+            log.warning("posting is held, `vinops deals release` lets it go on: %s", reason)
+            return Posted(**poster.outlook(), held=reason)
         poster.recover()
         while (limit is None or poster.tried < limit) and poster.step():
             pass
         poster.deliver_alerts()
-        return Posted(**poster.counts, **poster.outlook())
+        done: dict[str, Any] = {**poster.counts, **poster.outlook()}
+        return Posted(**done)
     finally:
         with contextlib.suppress(psycopg.Error):  # a connection that broke has let the turn go
             connection.execute(statements["end_turn"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -41,8 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return say(str(error), log=True)
     except FileNotFoundError as error:
         return say(f"{error.filename}: no such file", log=True)
+    except OSError as error:
+        return say(_disk_message(settings, error), log=True)
     except KeyboardInterrupt:
         return say("interrupted: nothing was changed by the step in work")
+
+
+def _disk_message(settings: Settings, error: OSError) -> str:
+    """Return what is said of a file that could not be written. What the output still holds must not fail again at the
+    end of the process."""
+    from vinops import disk
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return disk.explain(error, settings.data_dir, is_sure=False)
 
 
 def say(message: str, *, log: bool = False) -> int:

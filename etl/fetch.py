@@ -33,6 +33,7 @@ from etl.download import (
 )
 from etl.errors import FeedRefused, FetchFailed
 from etl.feed import FeedFile
+from vinops import disk
 from vinops.logs import pairs, redact
 
 if TYPE_CHECKING:
@@ -178,9 +179,7 @@ def _attempt(job: Job, name: str) -> Fetched | Trouble | None:
     except FeedRefused as refusal:
         return Trouble(reason=refusal.reason, message=redact(str(refusal), job.settings), is_refusal=True)
     except OSError as error:  # those of the network are a Stop: this is the disk
-        reason = error.strerror or type(error).__name__
-        message = f"writing below {folder} failed ({reason}): free some space or let this user write there"
-        return Trouble(reason="disk", message=message)
+        return Trouble(reason="disk", message=disk.explain(error, folder))
 
 
 def _copy(job: Job, part: Part) -> Fetched:

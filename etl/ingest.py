@@ -20,7 +20,7 @@ from etl.errors import FeedRefused
 from etl.memory import keep_freed
 from etl.places import NEXT
 from etl.steps import Steps
-from vinops import database
+from vinops import database, disk
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -223,8 +223,5 @@ class Run:
 
 
 def _disk_message(settings: Settings, error: OSError) -> str:
-    reason = error.strerror or type(error).__name__
-    return (
-        f"writing below {settings.data_dir} failed ({reason}): free some space (VINOPS_ARCHIVE_DAYS says how long "
-        "files are kept) and run again; the tables are as before"
-    )
+    more = f"VINOPS_ARCHIVE_DAYS says how long files are kept; {disk.GO}"
+    return f"{disk.explain(error, settings.data_dir, go=more)}; then run again: the tables are as before"

@@ -19,6 +19,7 @@ from etl.errors import FeedRefused
 from etl.feed import FeedFile
 from etl.merge import Merge, Merged, gone_lots
 from etl.places import NEXT, STATES
+from vinops.clock import ClockDoubted
 from vinops.database import queries
 
 if TYPE_CHECKING:
@@ -125,7 +126,11 @@ class Load:
         state.sweep(self._states, sha256)
         if written and base is None:
             self._run.steps.reached("retention")
-            retention.remove_old(self._run.connection, self._run.settings, self._run.fetched_at)
+            try:
+                retention.check_clock(self._run.connection)
+                retention.remove_old(self._run.connection, self._run.settings, self._run.fetched_at)
+            except ClockDoubted as doubt:
+                log.warning("archive: %s", doubt)
         self._run.outcome.status = "loaded"
         self._run.outcome.seconds = self._run.steps.finish()
 

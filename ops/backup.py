@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -24,7 +24,8 @@ import typer
 from ops import backup_files, dumps, tables
 from ops.backup_files import LAST, PART, SIDECAR, Backup
 from ops.dumps import BackupError
-from vinops import config, database, logs
+from vinops import clock, config, database, disk, logs
+from vinops.clock import ClockDoubted
 from vinops.database import queries
 from vinops.logs import pairs
 from vinops.objects import StoreError
@@ -32,6 +33,7 @@ from vinops.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from psycopg import Connection
 
@@ -42,6 +44,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("backup")
 
 FAILURES = (BackupError, StoreError, OSError)
+GO = (
+    "fewer backups (VINOPS_BACKUP_KEEP, VINOPS_BACKUP_DAYS; `vinops backup --list`), or another place (`--to FOLDER`, "
+    f"`--to-r2`); {disk.GO}"
+)
+DATABASE_FULL = (
+    "; the disk of the database's server is full: a backup and a restore need room for a second copy of the database "
+    "there; docs/runbook.md, The disk is full"
+)
 SECONDS_BETWEEN = 0.5  # of two lines of progress on a terminal
 
 
@@ -57,6 +67,11 @@ class Say:
         """Begin a step."""
         self._write(("\r\033[K" if self._is_terminal else "") + text + "\n")
         log.info("%s", text)
+
+    def warn(self, text: str) -> None:
+        """Say what a person has to look at."""
+        self._write(("\r\033[K" if self._is_terminal else "") + f"vinops: {text}\n")
+        log.warning("%s", text)
 
     def bytes(self, what: str) -> Callable[[int], None]:
         """Return what is to be told the bytes so far."""
@@ -88,11 +103,13 @@ def take(
 ) -> tuple[Backup, list[str]]:
     """Take a backup into the folder, or with `bucket` through the folder into the bucket, and return what it is.
 
-    Then the backups beyond the newest `keep` and those older than `days` go; their names are returned too. Raises
-    BackupError, StoreError, OSError; the backups that were there are as before then. If the process dies a part and a
-    scratch database are left, which the next call removes, and nothing that counts as a backup; or the backup is there
-    and whole.
+    Then the backups beyond the newest `keep` and those older than `days` go; their names are returned too. This one
+    never goes, and none does while the clock may be wrong. Raises BackupError, StoreError, OSError; the backups that
+    were there are as before then. If the process dies a part and a scratch database are left, which the next call
+    removes, and nothing that counts as a backup; or the backup is there and whole.
     """
+    import psycopg
+
     began = time.monotonic()
     address = database.url(settings)
     with ExitStack() as stack:
@@ -107,7 +124,7 @@ def take(
         dumps.require_create(admin)
         for name in dumps.sweep(admin):
             log.warning("a killed backup or restore left a database; it was dropped %s", pairs(database=name))
-        taken_at = _free_second(folder)
+        taken_at = _free_second(folder, clock.agreed(clock.now(), dumps.clock_of(admin)))
         name = f"vinops-{taken_at:%Y%m%dT%H%M%SZ}.dump"
         part = folder / (name + PART)
         stack.callback(part.unlink, missing_ok=True)
@@ -134,11 +151,17 @@ def take(
             _upload(bucket, part, backup, say)
         _note(settings, backup)
         log.info("backup %s", pairs(file=name, bytes=size, rows=held.rows, seconds=backup.seconds))
-        rule: dict[str, Any] = {"keep": keep, "days": days, "now": datetime.now(UTC)}
+        rule: dict[str, Any] = {"keep": keep, "days": days, "now": clock.now(), "taken": backup}
+        removed: list[str] = []
         try:
-            removed = retain_stored(bucket, folder, **rule) if bucket else retain(folder, **rule)
-        except (StoreError, OSError) as error:
-            raise BackupError(f"{name} was taken and verified, but old backups were not removed: {error}") from None
+            clock.compare(rule["now"], dumps.clock_of(admin), "the database")
+            removed = retain_stored(bucket, folder, say, **rule) if bucket else retain(folder, say, **rule)
+        except ClockDoubted as doubt:
+            say.warn(f"old backups stay: {doubt}")
+        except (StoreError, OSError, psycopg.Error) as error:
+            raise BackupError(
+                f"{name} was taken and verified, but old backups were not removed: {said(error, folder)}"
+            ) from None
     say.end()
     return backup, removed
 
@@ -225,9 +248,8 @@ def compare(which: Programs, address: str, dumped: Path, digest: str, held: Cont
         raise BackupError(f"what was restored differs: {'; '.join(differences[:3])}{more}")
 
 
-def _free_second(folder: Path) -> datetime:
-    """Return the time, or the next second that no backup in this folder has its name from."""
-    when = datetime.now(UTC)
+def _free_second(folder: Path, when: datetime) -> datetime:
+    """Return this time, or the next second that no backup in this folder has its name from."""
     while (folder / f"vinops-{when:%Y%m%dT%H%M%SZ}.dump").exists():
         when += timedelta(seconds=1)
     return when
@@ -254,21 +276,27 @@ def _note(settings: Settings, backup: Backup) -> None:
     backup_files.write_whole(folder / LAST, backup.text())
 
 
-def retain(folder: Path, *, keep: int, days: float, now: datetime) -> list[str]:
-    """Remove the backups beyond the newest `keep` and those older than `days`; the newest verified one always stays.
+def retain(folder: Path, say: Say, *, keep: int, days: float, now: datetime, taken: Backup | None = None) -> list[str]:
+    """Remove the backups beyond the newest `keep` and those older than `days`; the newest verified one always stays,
+    and so does the one that was `taken` just now.
 
-    Returns their names. What cannot be read or has another size than it should is neither counted nor removed: it is
-    logged. If the process dies in it, a dump without its sidecar is left, and the next backup removes that.
+    Returns their names. What cannot be read, has another size than it should or is dated in the future is neither
+    counted nor removed: it is said. Raises ClockDoubted, before anything is removed, and OSError. If the process dies
+    in it, a dump without its sidecar is left, and the next backup removes that.
     """
-    found, wrong = backup_files.verified(folder)
-    for text in wrong:
-        log.warning("a backup does not count: %s", text)
-    gone = backup_files.outdated(found, keep=keep, days=days, now=now)
+    gone = _outdated(backup_files.verified(folder), say, keep=keep, days=days, now=now, taken=taken)
     for each in gone:
         dumped = folder / each.name
         backup_files.sidecar(dumped).unlink(missing_ok=True)
         dumped.unlink(missing_ok=True)
     return [each.name for each in gone]
+
+
+def _outdated(found: tuple[list[Backup], list[str]], say: Say, *, now: datetime, **rule: Any) -> list[Backup]:
+    backups, wrong = found
+    for text in (*wrong, *backup_files.counted(backups, now)[1]):
+        say.warn(f"a backup does not count: {text}")
+    return backup_files.outdated(backups, now=now, **rule)
 
 
 def stored(bucket: BackupBucket, staging: Path) -> tuple[list[Backup], list[str]]:
@@ -297,12 +325,18 @@ def stored(bucket: BackupBucket, staging: Path) -> tuple[list[Backup], list[str]
     return sorted(found, key=lambda each: each.time, reverse=True), wrong
 
 
-def retain_stored(bucket: BackupBucket, staging: Path, *, keep: int, days: float, now: datetime) -> list[str]:
-    """As `retain`, in a bucket. Raises StoreError, OSError."""
-    found, wrong = stored(bucket, staging)
-    for text in wrong:
-        log.warning("a backup does not count: %s", text)
-    gone = backup_files.outdated(found, keep=keep, days=days, now=now)
+def retain_stored(
+    bucket: BackupBucket,
+    staging: Path,
+    say: Say,
+    *,
+    keep: int,
+    days: float,
+    now: datetime,
+    taken: Backup | None = None,
+) -> list[str]:
+    """As `retain`, in a bucket. Raises StoreError too."""
+    gone = _outdated(stored(bucket, staging), say, keep=keep, days=days, now=now, taken=taken)
     for each in gone:
         bucket.remove_file(each.name + SIDECAR)
         bucket.remove_file(each.name)
@@ -322,7 +356,8 @@ def command(
 ) -> None:
     """Dump the database, restore the dump into a scratch database, compare every table, and only then keep it.
 
-    Then backups beyond the newest --keep and those older than --days are removed; the newest always stays. The files
+    Then backups beyond the newest --keep and those older than --days are removed; the newest always stays, and all do
+    while the clock may be wrong. The files
     are not part of it: photos (R2, or `photos` in the data folder) and raw feed files (`raw`) are copied by other
     means. Exit code 1: there is no new backup and the old ones are as before, unless the message says otherwise.
     """
@@ -344,7 +379,7 @@ def command(
             )
             place = f"{bucket.describe()}, backups/{backup.name}" if bucket else str(folder / backup.name)
     except FAILURES as error:
-        failed(error)
+        failed(error, folder)
     for name in removed:
         log.info("an old backup was removed %s", pairs(file=name))
         typer.echo(f"removed {name}", err=True)
@@ -365,9 +400,16 @@ def started() -> Settings:
     return settings
 
 
-def failed(error: Exception) -> NoReturn:
+def said(error: Exception, folder: Path) -> str:
+    """Return in words why a backup or a restore failed whose files are in `folder`."""
+    if isinstance(error, OSError):
+        return disk.explain(error, folder, go=GO)
+    return f"{error}{DATABASE_FULL if disk.PHRASE in str(error) else ''}"
+
+
+def failed(error: Exception, folder: Path) -> NoReturn:
     """Say in one line why, and exit with 1."""
-    text = " ".join(redact(str(error)).split())
+    text = " ".join(redact(said(error, folder)).split())
     log.error("%s", text)
     typer.echo(f"vinops: {text}", err=True)
     raise typer.Exit(1) from None
@@ -395,7 +437,8 @@ def _summary(backup: Backup) -> dict[str, Any]:
 
 def _list(folder: Path, bucket: BackupBucket | None, staging: Path, *, as_json: bool) -> None:
     found, wrong = stored(bucket, staging) if bucket else backup_files.verified(folder)
-    for text in wrong:
+    found, ahead = backup_files.counted(found, clock.now())
+    for text in (*wrong, *ahead):
         typer.echo(f"does not count: {text}", err=True)
     rows = [_summary(each) for each in found]
     if as_json:

@@ -13,11 +13,12 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.dumps import BLOCK, BackupError, Contents
+from vinops import clock, disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,7 +113,10 @@ def only_one(folder: Path) -> Iterator[None]:
     except BlockingIOError:
         raise BackupError(f"another backup into {folder} is under way: wait for its end") from None
     except OSError as error:
-        raise BackupError(f"{folder} cannot be used ({error.strerror}): name another folder with --to") from None
+        raise BackupError(
+            f"{folder} cannot be used ({error.strerror}): {'free some space, or ' * disk.is_full(error)}"
+            "name another folder with --to"
+        ) from None
     try:
         yield
     finally:
@@ -236,18 +240,58 @@ def locked(folder: Path) -> int:
     return descriptor
 
 
-def outdated(backups: Sequence[Backup], *, keep: int, days: float, now: datetime) -> list[Backup]:
-    """Return those that are to go: beyond the newest `keep`, or older than `days`. The newest always stays."""
+def dated(name: str) -> datetime | None:
+    """Return when a backup was taken, by its name; None if that is no name of a backup."""
+    try:
+        return datetime.strptime(name, "vinops-%Y%m%dT%H%M%SZ.dump").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def candidates(folder: Path, at: datetime) -> tuple[list[Path], list[Path]]:
+    """Return the dumps in a folder that have a sidecar, the newest first, and apart from them those that are dated in
+    the future: these are never the latest. Costs a list of the folder: no file is opened."""
+    dumps = [path.with_suffix("") for path in folder.glob(f"vinops-*.dump{SIDECAR}")]
+    found = sorted(((when, path) for path in dumps if (when := dated(path.name))), reverse=True)
+    ahead = [path for when, path in found if clock.is_ahead(when, at)]
+    return [path for _, path in found[len(ahead) :]], ahead
+
+
+def counted(backups: Sequence[Backup], at: datetime) -> tuple[list[Backup], list[str]]:
+    """Return those of the backups that count, in their order, and what is said of the others: a backup that is dated
+    in the future is never the latest, never one of those kept, and stays for a person to look at."""
+    wrong = [ahead_text(each.name, each.time) for each in backups if clock.is_ahead(each.time, at)]
+    return [each for each in backups if not clock.is_ahead(each.time, at)], wrong
+
+
+def ahead_text(name: str, when: datetime) -> str:
+    """Return what is said of a backup that is dated in the future."""
+    return f"{name} is dated in the future ({when:%Y-%m-%d %H:%M} UTC): a clock was wrong when it was taken, or is now"
+
+
+def outdated(
+    backups: Sequence[Backup], *, keep: int, days: float, now: datetime, taken: Backup | None = None
+) -> list[Backup]:
+    """Return those that are to go: beyond the newest `keep`, or older than `days` as seen from the newest.
+
+    `taken`, which was taken a moment ago, is the first of those kept and never goes, whatever it is dated; ages are
+    measured without it, because the same clock dated it. The newest of the others stays too unless `keep` has no room
+    for it. Raises ClockDoubted if the clock may be wrong: nothing is to go then.
+    """
+    others, _ = counted([each for each in backups if taken is None or each.name != taken.name], now)
+    clock.check((each.time for each in others), now)
+    newest = clock.newest((each.time for each in others), now) or now
+    first = 0 if taken is None else 1
     return [
         each
-        for number, each in enumerate(backups)
-        if number and (number >= keep or (now - each.time).total_seconds() > days * 86_400)
+        for number, each in enumerate(others, first)
+        if number and (number >= keep or (newest - each.time).total_seconds() > days * 86_400)
     ]
 
 
 def last_backup(settings: Settings) -> Backup | None:
-    """Return the backup that was last taken on this machine, wherever it went; None if there is none, or its note
-    cannot be read. Costs a small file: for health and the monitor."""
+    """Return the backup that was last taken on this machine, wherever it went and whatever it is dated; None if there
+    is none, or its note cannot be read. Costs a small file: for health and the monitor."""
     try:
         return parse_sidecar((folder_of(settings) / LAST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

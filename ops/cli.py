@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (one line says why and what mends it), 2 wrong usag
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import Enum
 from typing import Annotated, Any
@@ -33,7 +34,7 @@ from ops import (
     tables,
     workers_commands,
 )
-from vinops import config, database
+from vinops import config, database, disk
 from vinops.output import for_reader
 from vinops.redaction import redact, remember
 
@@ -188,6 +189,12 @@ def main() -> None:
         app()
     except (config.ConfigError, database.DatabaseError) as error:
         sys.stderr.write(f"vinops: {_one_line(str(error))}\n")
+        sys.exit(1)
+    except OSError as error:
+        if not disk.is_full(error):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds must not fail again
+        sys.stderr.write(f"vinops: {_one_line(disk.explain(error, config.load().data_dir, is_sure=False))}\n")
         sys.exit(1)
 
 

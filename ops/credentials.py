@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from ops import tables
-from vinops import config
+from vinops import config, disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -352,6 +352,10 @@ def _plain(value: object) -> str:
 
 
 def _fail(error: Exception) -> NoReturn:
-    what = f"{error.filename}: {error.strerror}; run it as root" if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError):
+        is_full = disk.is_full(error)
+        what = disk.explain(error, Path("/etc")) if is_full else f"{error.filename}: {error.strerror}; run it as root"
+    else:
+        what = str(error)
     typer.echo(f"vinops: {what}", err=True)
     raise typer.Exit(1) from None

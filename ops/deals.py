@@ -61,6 +61,8 @@ def run(
             is_dry = not (settings.telegram_bot_token and settings.telegram_channel_id)
             counts = ", ".join(f"{posted[name]} {name}" for name in ("sent", "edited", "dropped", "failed", "waiting"))
             typer.echo(f"notify: {counts}" + (" (to the log: no token or no channel is set)" if is_dry else ""))
+    if posted.get("held"):
+        typer.echo(f"vinops: posting is held {posted['held']}: `vinops deals release` lets it go on", err=True)
     if any(row["given_up"] for row in rows):
         typer.echo("vinops: ads were given up: `vinops deals dead` says why", err=True)
         raise typer.Exit(1)
@@ -138,6 +140,19 @@ def dead(
             revived = connection.execute(database.queries("deals")["revive_work"]).rowcount
             typer.echo(f"{revived} are to be tried again: `vinops deals run`, or the workers, do it", err=True)
     _show(rows, as_json=as_json, nothing="no ad was given up")
+
+
+@app.command()
+def release(*, as_json: AsJson = False) -> None:
+    """Let posting go on that is held, as after a restore: look at the channel first, the deals that wait are posted."""
+    from deals import notify
+
+    with _open(_settings(), "deals release") as connection:
+        reason = notify.release(connection)
+    if as_json:
+        typer.echo(json.dumps({"released": reason is not None, "reason": reason}))
+    else:
+        typer.echo(f"released; it was held {reason}" if reason else "posting is not held", err=True)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from vinops.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from psycopg import Connection
 
@@ -113,6 +114,14 @@ def maintenance(address: str, application: str) -> Connection[Any]:
         with suppress(BackupError):
             return connect(named(address, database), application)
     return connect(address, application)
+
+
+def clock_of(connection: Connection[Any]) -> datetime:
+    """Return what the database's clock says. Raises psycopg.Error."""
+    row = connection.execute(queries("backup")["clock"]).fetchone()
+    assert row is not None  # noqa: S101 # a select without a table has one row
+    when: datetime = row[0]
+    return when
 
 
 def programs(connection: Connection[Any]) -> Programs:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ops.figures import age, percent, plural, size
 from ops.health_lines import Health, Level, Line, Thresholds
+from vinops import clock
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -320,6 +321,9 @@ def _feed(snapshot: Snapshot, limits: Thresholds) -> Line:
     if feed.good_at is None:
         why = f", the last run: {feed.status} ({feed.reason})" if feed.status else ""
         return _warning(f"no file was ever loaded{why}", mend=mend)
+    if clock.is_ahead(feed.good_at, snapshot.at):
+        ahead = age((feed.good_at - snapshot.at).total_seconds())
+        return _warning(f"its last run is dated {ahead} in the future", mend=WRONG_CLOCK)
     seconds = _seconds(snapshot, feed.good_at)
     level = _graded(seconds, limits.feed_warning, limits.feed_critical)
     why = f", last run {feed.status} ({feed.reason})" if feed.status in {"refused", "failed"} else ""
@@ -359,7 +363,10 @@ def _backup(snapshot: Snapshot, limits: Thresholds) -> Line:
     backup = snapshot.backup
     if backup is None:
         return _unknown(snapshot, "backup")
+    ahead = f"{', '.join(backup.ahead)} dated in the future, which does not count" if backup.ahead else ""
     if backup.at is None:
+        if ahead:
+            return _warning(f"none but {ahead}", age(limits.backup_warning), mend=WRONG_CLOCK)
         if snapshot.database.is_new:
             return _ok("nothing to keep yet: there is no database")
         return _warning("not set up: there is none", age(limits.backup_warning), mend="vinops backup")
@@ -367,13 +374,18 @@ def _backup(snapshot: Snapshot, limits: Thresholds) -> Line:
     level = _graded(seconds, limits.backup_warning, limits.backup_critical)
     figure = f"{age(seconds)} old, {size(backup.bytes or 0)}"
     limit = limits.backup_critical if level is Level.CRITICAL else limits.backup_warning
+    if ahead and level is Level.OK:
+        return _warning(f"{figure}; {ahead}", age(limit), mend=WRONG_CLOCK)
     return Line(
         name="",
         level=level,
-        figure=figure,
+        figure=f"{figure}; {ahead}" if ahead else figure,
         threshold=age(limit),
         mend="" if level is Level.OK else "vinops backup",
     )
+
+
+WRONG_CLOCK: Final = "date; docs/runbook.md, A wrong clock"
 
 
 def _secrets(snapshot: Snapshot, _: Thresholds) -> Line:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vinops import config
+from vinops import clock, config
+from vinops.clock import ClockDoubted
+from vinops.logs import check_log_clock
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ NAMES = {
 """What the operators say, and the files that are meant."""
 
 EVENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ([A-Z]+) ([^:\s]+): (.*)")
+LOG = re.compile(r".+\.log(\.\d+)?")
 NUMBERED = re.compile(r"(.+\.log)\.\d+")
 ERRORS = frozenset({"WARNING", "ERROR", "CRITICAL"})
 BLOCK = 64 << 10
@@ -206,19 +209,21 @@ def _inode(path: Path) -> int:
 
 def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
     """Remove the rotated files whose last event is older than that, and return them with their bytes. The files in use
-    stay. Raises OSError; if the process dies in it, some are removed."""
+    stay. Raises ClockDoubted, before anything is removed, if the clock may be wrong by what the log files say, and
+    OSError; if the process dies in it, some are removed."""
     if not folder.is_dir():
         return []
     lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     removed = []
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # as who rotates has
-        for path in sorted(folder.iterdir()):
-            if NUMBERED.fullmatch(path.name) and path.is_file():
-                found = path.stat()
-                if time.time() - found.st_mtime > seconds:
-                    path.unlink()
-                    removed.append((path, found.st_size))
+        found = {path: path.stat() for path in sorted(folder.iterdir()) if LOG.fullmatch(path.name) and path.is_file()}
+        now = clock.now()
+        check_log_clock((each.st_mtime for each in found.values()), now, seconds)
+        for path, about in found.items():
+            if NUMBERED.fullmatch(path.name) and now.timestamp() - about.st_mtime > seconds:
+                path.unlink()
+                removed.append((path, about.st_size))
     finally:
         os.close(lock)
     return removed
@@ -287,6 +292,9 @@ def _prune(settings: Settings, older: str, *, as_json: bool) -> None:
         raise typer.BadParameter(str(error)) from None
     try:
         removed = prune(settings.log_dir, seconds)
+    except ClockDoubted as doubt:
+        typer.echo(f"vinops: {settings.log_dir} was not pruned: {redact(str(doubt))}", err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
         typer.echo(f"vinops: {settings.log_dir} was not pruned ({error.strerror}): run as the owner of it", err=True)
         raise typer.Exit(1) from None

@@ -11,6 +11,7 @@ import psutil
 
 from ops import backup_files
 from ops.snapshot import Backup, Celery, Disk, Machine, Secrets
+from vinops import clock
 
 if TYPE_CHECKING:
     from vinops.config import Settings
@@ -93,12 +94,18 @@ def clock_synchronized() -> bool | None:
 
 
 def backup(settings: Settings) -> Backup:
-    """Return the last verified backup of this machine, wherever it went."""
-    folder = backup_files.folder_of(settings)
+    """Return the last verified backup of this machine, wherever it went; if that is dated in the future, the newest in
+    the folder that is not."""
+    folder, now = backup_files.folder_of(settings), clock.now()
+    ahead = [path.name for path in backup_files.candidates(folder, now)[1]]
     last = backup_files.last_backup(settings)
+    if last is not None and clock.is_ahead(last.time, now):
+        ahead = [last.name, *(name for name in ahead if name != last.name)]
+        found, _ = backup_files.counted(backup_files.verified(folder)[0], now)
+        last = found[0] if found else None
     if last is None:
-        return Backup(folder=folder, newest=None, at=None, bytes=None)
-    return Backup(folder=folder, newest=folder / last.name, at=last.time, bytes=last.bytes)
+        return Backup(folder=folder, newest=None, at=None, bytes=None, ahead=tuple(ahead))
+    return Backup(folder=folder, newest=folder / last.name, at=last.time, bytes=last.bytes, ahead=tuple(ahead))
 
 
 def secrets(settings: Settings) -> Secrets:

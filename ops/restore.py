@@ -9,18 +9,19 @@ import json
 import logging
 import os
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops import backup, backup_files, dumps
+from ops import backup, backup_files, carry_over, dumps
 from ops.backup import Say, failed, started
 from ops.backup_files import PART, SIDECAR, Backup
 from ops.dumps import BackupError
-from vinops import database
+from vinops import alerts, clock, database
 from vinops.database import queries
 from vinops.logs import pairs
 from vinops.objects import ObjectMissing
@@ -29,6 +30,7 @@ from vinops.redaction import redact
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from ops.carry_over import Carried
     from ops.dumps import Programs, Scratch
     from vinops.config import Settings
 
@@ -60,10 +62,18 @@ def _programs(connection: Connection[Any], kept: Backup) -> Programs:
 
 
 def into_new(
-    admin: Connection[Any], address: str, dumped: Path, kept: Backup, *, name: str, replace: bool, say: Say
-) -> str | None:
+    admin: Connection[Any],
+    address: str,
+    dumped: Path,
+    kept: Backup,
+    *,
+    name: str,
+    replace: Settings | None = None,
+    say: Say,
+) -> tuple[str | None, Carried | None]:
     """Restore into a new database, and give it the name; with `replace` also if there is one of that name, which then
-    becomes NAME_before_TIME. Returns the name of what was replaced.
+    becomes NAME_before_TIME, and what the outside has seen since the backup is carried over from there. Returns the
+    name of what was replaced, and what was carried over.
 
     Raises BackupError; what was there is as before then. If the process dies, what was there is as before, and a
     scratch database is left, or all is done: both renamings are one transaction.
@@ -71,7 +81,7 @@ def into_new(
     import psycopg
 
     is_there = _has(admin, name)
-    if is_there and not replace:
+    if is_there and replace is None:
         raise BackupError(f"there is a database {name} already: name another one, or an empty one")
     if is_there:
         _refuse_users(admin, name, patience=LEAVING)
@@ -79,6 +89,10 @@ def into_new(
             raise BackupError("a database cannot be renamed from within: this role needs to reach `postgres` as well")
     with ExitStack() as stack:
         scratch = into_scratch(admin, address, dumped, kept, say, stack)
+        carried = None
+        if replace is not None:
+            source = dumps.named(address, name) if is_there else None
+            carried = carry_over.carry_over(replace, source, scratch.address, kept.sequences, name=name)
         _analyze(scratch.address)
         before = f"{name}_before_{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}" if is_there else None
         scratch.holder.close()
@@ -92,7 +106,7 @@ def into_new(
             raise BackupError(f"somebody was connected to {name} at the moment of the swap: try again") from None
         except psycopg.Error as error:
             raise BackupError(f"{name} was not put in place: {redact(str(error)).strip()}") from None
-    return before
+    return before, carried
 
 
 def into_empty(address: str, dumped: Path, kept: Backup, say: Say) -> None:
@@ -135,15 +149,18 @@ def _refuse_users(admin: Connection[Any], name: str, *, patience: float = 0) -> 
         )
 
 
-def _from_bucket(settings: Settings, file: str, say: Say, stack: ExitStack) -> Path:
-    """Bring a backup here from R2, into a part that goes when the stack is closed; or, if the process dies, with the
-    next backup. Raises BackupError, StoreError, OSError."""
+def _from_bucket(settings: Settings, file: str, at: datetime, say: Say, stack: ExitStack) -> Path:
+    """Bring a backup here from R2; `latest` is the newest that is not dated after `at`. It lies in a part that
+    goes when the stack is closed; or, if the process dies, with the next backup. Raises BackupError, StoreError,
+    OSError."""
     from vinops.objects_backups import open_backups
 
     bucket = stack.enter_context(closing(open_backups(settings)))
     folder = backup_files.folder_of(settings)
     if file == "latest":
-        found, _ = backup.stored(bucket, folder)
+        found, ahead = backup_files.counted(backup.stored(bucket, folder)[0], at)
+        for text in ahead:
+            say.warn(f"not the latest: {text}")
         if not found:
             raise BackupError(f"there is no backup in {bucket.describe()}: `vinops backup --to-r2` takes one")
         file = found[0].name
@@ -164,14 +181,33 @@ def _from_bucket(settings: Settings, file: str, say: Say, stack: ExitStack) -> P
     return dumped
 
 
-def _local(folder: Path, file: str) -> Path:
+def _local(folder: Path, file: str, at: datetime, say: Say) -> Path:
+    """Return the path of a backup; `latest` is the newest that is not dated after `at`. Raises BackupError."""
     if file != "latest":
         path = Path(file)
         return path if path.exists() or path.parent != Path() else folder / file
-    found = sorted(folder.glob(f"vinops-*.dump{SIDECAR}"))
+    found, ahead = backup_files.candidates(folder, at)
+    for path in ahead:
+        say.warn(f"not the latest: {backup_files.ahead_text(path.name, backup_files.dated(path.name) or at)}")
     if not found:
-        raise BackupError(f"there is no backup in {folder}: `vinops backup` takes one, --from names another folder")
-    return found[-1].with_name(found[-1].name.removesuffix(SIDECAR))
+        name = f", or name one: `vinops restore {ahead[0].name}`" if ahead else ""
+        raise BackupError(
+            f"there is no backup in {folder}: `vinops backup` takes one, --from names another folder{name}"
+        )
+    return found[0]
+
+
+def _clock(settings: Settings) -> datetime:
+    """Return the time: of this machine's clock and the server's, where that answers, the earlier one."""
+    import psycopg
+
+    now = clock.now()
+    with (
+        suppress(BackupError, database.DatabaseError, psycopg.Error),
+        closing(dumps.maintenance(database.url(settings), "vinops restore")) as connection,
+    ):
+        return clock.agreed(now, dumps.clock_of(connection))
+    return now
 
 
 def command(
@@ -197,7 +233,9 @@ def command(
 
     It is restored into a new database, every table is compared with what was in it, and without --into and --yes that
     is NAME_restored_TIME, beside the database in use, which nothing happens to. With --yes the two change places when
-    all is compared; nobody may be connected then. Photos and raw feed files are not part of a backup.
+    all is compared; nobody may be connected then. What the outside has seen since the backup is carried over: messages,
+    host budgets, breakers and alerts; where that cannot be read, posting is held until `vinops deals release`. Photos
+    and raw feed files are not part of a backup.
     """
     if (into is not None) + yes + drill > 1:
         raise typer.BadParameter("--into, --yes and --drill exclude each other")
@@ -209,12 +247,13 @@ def command(
     try:
         with ExitStack() as stack:
             folder = source or backup_files.folder_of(settings)
-            dumped = _from_bucket(settings, file, say, stack) if from_r2 else _local(folder, file)
+            at = _clock(settings) if file == "latest" else clock.now()
+            dumped = _from_bucket(settings, file, at, say, stack) if from_r2 else _local(folder, file, at, say)
             say.step(f"checking {dumped.name}")
             kept = backup_files.checked(dumped)
-            result = _restore(database.url(settings), target, dumped, kept, yes=yes, drill=drill, say=say)
+            result = _restore(settings, target, dumped, kept, yes=yes, drill=drill, say=say)
     except backup.FAILURES as error:
-        failed(error)
+        failed(error, backup_files.folder_of(settings))
     say.end()
     seconds = round(time.monotonic() - began, 1)
     log.info("restored %s", pairs(file=kept.name, into=result["database"] or "a drill", seconds=seconds))
@@ -247,11 +286,12 @@ def _target(into: str | None) -> str | None:
 
 
 def _restore(
-    address: str, into: str | None, dumped: Path, kept: Backup, *, yes: bool, drill: bool, say: Say
+    settings: Settings, into: str | None, dumped: Path, kept: Backup, *, yes: bool, drill: bool, say: Say
 ) -> dict[str, Any]:
     if into is not None and "://" in into:
         into_empty(into, dumped, kept, say)
         return {"database": _name(into), "replaced": None}
+    address = database.url(settings)
     own = _name(address)
     with closing(dumps.maintenance(address, "vinops restore")) as admin:
         for left in dumps.sweep(admin):
@@ -264,8 +304,21 @@ def _restore(
             into_empty(dumps.named(address, into), dumped, kept, say)
             return {"database": into, "replaced": None}
         name = own if yes else into or f"{own}_restored_{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        before = into_new(admin, address, dumped, kept, name=name, replace=yes, say=say)
-        return {"database": name, "replaced": before}
+        before, carried = into_new(admin, address, dumped, kept, name=name, replace=settings if yes else None, say=say)
+    if carried is not None and carried.held:
+        _tell_owner(settings)
+    return {"database": name, "replaced": before, **({} if carried is None else {"carried_over": asdict(carried)})}
+
+
+def _tell_owner(settings: Settings) -> None:
+    """Send the alert that posting is held, if Telegram takes it: else whoever sends the next alert sends it."""
+    import psycopg
+
+    with (
+        suppress(BackupError, database.DatabaseError, psycopg.Error),
+        closing(dumps.connect(database.url(settings), "vinops restore")) as connection,
+    ):
+        alerts.deliver(connection, settings)
 
 
 def _name(address: str) -> str:
@@ -279,12 +332,18 @@ def _name(address: str) -> str:
         return connection.info.dbname
 
 
+def _carried(*, messages: int, hosts: int, alerts: int, held: str | None) -> str:
+    if held:
+        return f"posting is held: {carry_over.held_text(held)}"
+    return f"carried over from there: {messages} messages, the budgets of {hosts} hosts, {alerts} alerts"
+
+
 def _told(result: dict[str, Any], file: str, *, is_drill: bool) -> str:
     if is_drill:
         return "a drill: nothing was changed"
-    if result["replaced"]:
-        return (
-            f"the database in use is {result['database']} again; what was there is kept as {result['replaced']}: "
-            f"drop it when you are sure"
+    if "carried_over" in result:
+        there = f"; what was there is kept as {result['replaced']}: drop it when you are sure"
+        return f"the database in use is {result['database']} again{there * bool(result['replaced'])}\n" + _carried(
+            **result["carried_over"]
         )
     return f"restored into {result['database']}; the database in use is as before (`vinops restore {file} --yes` swaps)"

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from etl.retention import remove_old
 from ops.log_files import prune
-from vinops import config, database, logs
+from vinops import clock, config, database, disk, logs
+from vinops.clock import ClockDoubted, ClocksDiffer
 from vinops.database import queries
 from vinops.logs import pairs
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sized
+    from datetime import datetime
 
     from psycopg import Connection
 
@@ -28,6 +30,14 @@ log = logging.getLogger("retention")
 
 BATCH: Final = 10_000  # rows in one transaction: a tenth of a second, and no lock that others wait for
 DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What stays this time although it may be old, and why."""
+
+    what: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +51,23 @@ class Removed:
 
 
 def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Remove what is older than its days: raw rows, runs, archived files, rotated logs. Says what went."""
+    """Remove what is older than its days: raw rows, runs, archived files, rotated logs. Says what went.
+
+    Ages are measured against the newest thing of the same kind. While the clock may be wrong nothing is removed, and
+    if it is not the database's the exit code is 1.
+    """
     settings = config.load()
     logs.configure("retention", settings, console=False)
     removed: list[Removed] = []
     failures: list[str] = []
     with database.connect(settings, application="vinops retention") as connection:
-        for each in retain(connection, settings, datetime.now(UTC)):
+        for each in retain(connection, settings, clock.now()):
             if isinstance(each, Removed):
                 removed.append(each)
                 log.info("removed %s", pairs(what=each.what, count=each.count, older_than_days=each.older_than_days))
+            elif isinstance(each, Kept):
+                log.warning("nothing removed %s: %s", pairs(what=each.what), each.reason)
+                typer.echo(f"vinops: {each.what}: nothing removed: {each.reason}", err=True)
             else:
                 failures.append(redact(each))
                 log.error("%s", each)
@@ -66,31 +83,64 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
 
 def retain(
     connection: Connection[Any], settings: Settings, now: datetime, *, batch: int = BATCH
-) -> Iterator[Removed | str]:
-    """Remove what is too old at `now`, and yield what went, or why a thing could not be removed.
+) -> Iterator[Removed | Kept | str]:
+    """Remove what is too old at `now`, and yield what went, what stays because the clock may be wrong, or why a thing
+    could not be removed.
 
     Rows go `batch` at a time, each batch a transaction of its own: if the process dies, the batches done are done, and
     the next call goes on. Files of the archive are marked in the database before they go (`etl.retention`); of logs
     only rotated files go. Nothing that the streets still read goes at any age: the last load of the feed and its chain
     of files stay, and so do runs whose heart still beats.
     """
-    for what, query, days in (
-        ("raw rows of the feed", "remove_staging", settings.staging_days),
-        ("runs of the feed", "remove_etl_runs", settings.runs_days),
-        ("runs of crawls", "remove_crawl_runs", settings.runs_days),
-        ("alerts that have passed", "remove_alerts", settings.runs_days),
-    ):
-        count = _remove_rows(connection, query, now - timedelta(days=days), batch)
-        yield Removed(what=what, count=count, unit="rows", older_than_days=days)
     try:
-        files = remove_old(connection, settings, now)
-        yield Removed(
-            what="archived feed files", count=len(files), unit="files", older_than_days=float(settings.archive_days)
-        )
-        pruned = prune(settings.log_dir, settings.log_days * DAY)
-        yield Removed(what="rotated logs", count=len(pruned), unit="files", older_than_days=settings.log_days)
-    except OSError as error:
-        yield f"{error.filename}: {error.strerror}: run it as the owner of the file"
+        _check_clock(connection, now)
+    except ClockDoubted as doubt:
+        yield str(doubt) if isinstance(doubt, ClocksDiffer) else Kept(what="all that is old", reason=str(doubt))
+        return
+    for what, query, days in (
+        ("raw rows of the feed", "staging", settings.staging_days),
+        ("runs of the feed", "etl_runs", settings.runs_days),
+        ("runs of crawls", "crawl_runs", settings.runs_days),
+        ("alerts that have passed", "alerts", settings.runs_days),
+    ):
+        try:
+            limit = _newest(connection, query, now) - timedelta(days=days)
+        except ClockDoubted as doubt:
+            yield Kept(what=what, reason=str(doubt))
+            continue
+        count = _remove_rows(connection, f"remove_{query}", limit, batch)
+        yield Removed(what=what, count=count, unit="rows", older_than_days=days)
+    files: tuple[tuple[str, Callable[[], Sized], float], ...] = (
+        ("archived feed files", lambda: remove_old(connection, settings, now), float(settings.archive_days)),
+        ("rotated logs", lambda: prune(settings.log_dir, settings.log_days * DAY), settings.log_days),
+    )
+    for what, remove, days in files:
+        try:
+            yield Removed(what=what, count=len(remove()), unit="files", older_than_days=days)
+        except ClockDoubted as doubt:
+            yield Kept(what=what, reason=str(doubt))
+        except OSError as error:
+            yield disk.explain(error, settings.data_dir)
+
+
+def _check_clock(connection: Connection[Any], now: datetime) -> None:
+    """Raise ClocksDiffer, or ClockDoubted if the runs of the feed and of crawls say that the clock jumped."""
+    (_, at), *days = connection.execute(queries("retention")["run_days"]).fetchall()
+    connection.rollback()
+    clock.compare(clock.now(), at, "the database")
+    clock.check((day for _, day in days), now)
+
+
+def _newest(connection: Connection[Any], what: str, now: datetime) -> datetime:
+    """Return when the newest thing of a kind was, `now` if there is none. Raises ClockDoubted if that is so long ago
+    that `now` may be wrong."""
+    row = connection.execute(queries("retention")[f"newest_{what}"], {"latest": now + clock.AHEAD}).fetchone()
+    connection.rollback()
+    if row is None or row[0] is None:
+        return now
+    clock.check([row[0]], now)
+    found: datetime = row[0]
+    return min(now, found)
 
 
 def _remove_rows(connection: Connection[Any], query: str, older_than: datetime, batch: int) -> int:

@@ -252,12 +252,13 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """The newest dump in the backups folder."""
+    """The newest backup that counts. `ahead` names those dated in the future, which do not."""
 
     folder: Path
     newest: Path | None
     at: datetime | None
     bytes: int | None
+    ahead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -561,6 +561,12 @@ CREATE SEQUENCE ops.deal_tokens
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE ops.holds (
+    what text NOT NULL,
+    reason text NOT NULL,
+    held_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE ops.host_budgets (
     host text NOT NULL,
     next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
@@ -854,6 +860,9 @@ ALTER TABLE ONLY ops.crawl_runs
 
 ALTER TABLE ONLY ops.deal_outbox
     ADD CONSTRAINT deal_outbox_pkey PRIMARY KEY (listing_id, stage);
+
+ALTER TABLE ONLY ops.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (what);
 
 ALTER TABLE ONLY ops.host_budgets
     ADD CONSTRAINT host_budgets_pkey PRIMARY KEY (host);

@@ -201,12 +201,12 @@ def logs(**more: Any) -> Logs:
     return Logs(**{**values, **more})
 
 
-def backup(hours: float | None = 5) -> Backup:
-    """A backup so old."""
+def backup(hours: float | None = 5, *ahead: str) -> Backup:
+    """A backup so old, beside some that are dated in the future."""
     folder = Path("var/backups")
     if hours is None:
-        return Backup(folder=folder, newest=None, at=None, bytes=None)
-    return Backup(folder=folder, newest=folder / "x.dump", at=ago(hours=hours), bytes=2 * GB)
+        return Backup(folder=folder, newest=None, at=None, bytes=None, ahead=ahead)
+    return Backup(folder=folder, newest=folder / "x.dump", at=ago(hours=hours), bytes=2 * GB, ahead=ahead)
 
 
 def error(minutes: float = 12) -> LogError:

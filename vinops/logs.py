@@ -14,12 +14,16 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
+from vinops import clock, disk
+from vinops.clock import ClockDoubted
 from vinops.config import ConfigError
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -44,9 +48,8 @@ def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger
         settings.log_dir.mkdir(parents=True, exist_ok=True)
         file = LogFile(settings.log_dir / f"{name}.log", days=settings.log_days)
     except OSError as error:
-        raise ConfigError(
-            f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): set it to a folder of yours"
-        ) from None
+        mend = f"free some space ({disk.GO}), or " * disk.is_full(error) + "set it to a folder of yours"
+        raise ConfigError(f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): {mend}") from None
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, (LogFile, Console))]:
         root.removeHandler(handler)
@@ -67,6 +70,13 @@ def also(path: Path) -> None:
     file = LogFile(path)
     file.setLevel(root.level)
     root.addHandler(file)
+
+
+def check_log_clock(written: Iterable[float], now: datetime, oldest: float) -> None:
+    """Raise ClockDoubted if the clock may be wrong, by when log files were last written, in seconds since 1970. A file
+    that is rotated for its age was last written up to `oldest` seconds ago: that long a pause is usual."""
+    moments = [datetime.fromtimestamp(each, UTC) for each in written]
+    clock.check(moments, now, pause=max(clock.PAUSE, 1.5 * timedelta(seconds=oldest)))
 
 
 def pairs(**values: object) -> str:
@@ -97,12 +107,17 @@ _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 class Quiet(logging.Handler):
-    """A handler whose own failure shows neither the message nor its arguments, which may hold a secret."""
+    """A handler whose own failure shows neither the message nor its arguments, which may hold a secret. `folder` is
+    where it writes to, if that is a file."""
+
+    folder: Path | None = None
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # the name that logging calls
         """Say on standard error that an event was lost, and where it came from."""
-        error = sys.exc_info()[0]
-        reason = error.__name__ if error else "unknown"
+        error = sys.exc_info()[1]
+        reason = type(error).__name__ if error else "unknown"
+        if isinstance(error, OSError) and self.folder is not None:
+            reason = disk.explain(error, self.folder)
         try:
             sys.stderr.write(f"an event of {record.name} ({record.filename}:{record.lineno}) was lost: {reason}\n")
         except (OSError, ValueError):
@@ -122,6 +137,7 @@ class LogFile(Quiet):
         OSError."""
         super().__init__()
         self.path = path
+        self.folder = path.parent
         self.most = most
         self.oldest = days * DAY
         self.setFormatter(Line())
@@ -183,13 +199,24 @@ class LogFile(Quiet):
                     if old.exists():
                         old.replace(self._numbered(number + 1))
                 self.path.replace(self._numbered(1))
-            for number in range(1, OLD_FILES + 1):
-                with suppress(FileNotFoundError):
-                    if time.time() - self._numbered(number).stat().st_mtime > self.oldest:
-                        self._numbered(number).unlink()
+            self._remove_old()
             self._follow()
         finally:
             os.close(folder)
+
+    def _remove_old(self) -> None:
+        """Remove the rotated files that are too old; none while the clock may be wrong."""
+        written = {}
+        for path in (self.path, *map(self._numbered, range(1, OLD_FILES + 1))):
+            with suppress(FileNotFoundError):
+                written[path] = path.stat().st_mtime
+        now = clock.now()
+        old = [path for path, at in written.items() if now.timestamp() - at > self.oldest and path != self.path]
+        if old:
+            with suppress(ClockDoubted):
+                check_log_clock(written.values(), now, self.oldest)
+                for path in old:
+                    path.unlink(missing_ok=True)
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -197,8 +224,6 @@ class LogFile(Quiet):
 
 def _first_event(descriptor: int) -> float:
     """Return when the first event of a file was, in seconds since 1970; now, if there is none."""
-    from datetime import datetime
-
     try:
         return datetime.fromisoformat(os.pread(descriptor, 20, 0).decode("ascii")).timestamp()
     except ValueError:

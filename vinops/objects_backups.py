@@ -6,7 +6,8 @@ import hashlib
 import re
 from base64 import b64encode
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
@@ -105,10 +106,13 @@ class BackupBucket(Bucket):
             self._client.delete_object(Bucket=self._bucket, Key=_key(name))
 
     def abort_abandoned(self) -> int:
-        """Remove the parts of uploads that nobody finished, and return of how many uploads."""
+        """Remove the parts of uploads that nobody finished, and return of how many uploads. Their age is that by the
+        store's clock, and none is removed if it does not tell the time: another machine may be at work on them."""
         with self._explained("unfinished uploads were not listed in"):
-            found = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=PREFIX).get("Uploads", ())
-            old = [each for each in found if datetime.now(UTC) - each["Initiated"] > ABANDONED]
+            answer = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=PREFIX)
+            now = _clock(answer)
+            found = answer.get("Uploads", ())
+            old = [each for each in found if now is not None and now - each["Initiated"] > ABANDONED]
             for each in old:
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=each["Key"], UploadId=each["UploadId"])
             return len(old)
@@ -127,6 +131,14 @@ def open_backups(settings: Settings, *, part_bytes: int = PART_BYTES, ca_file: P
     return BackupBucket(
         endpoint, bucket, key_id=key_id, secret=secret, threads=1, ca_file=ca_file, part_bytes=part_bytes
     )
+
+
+def _clock(answer: dict[str, Any]) -> datetime | None:
+    """Return the time at which the store answered, by its own clock."""
+    try:
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _key(name: str) -> str:

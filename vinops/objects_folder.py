@@ -6,13 +6,13 @@ is one step. All unfinished files lie in that one folder, so that leftovers are 
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from vinops import disk
 from vinops.objects import PREFIX, ObjectMissing, StoreError, checked_key, checked_prefix, checked_type
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ UNFINISHED = ".unfinished"
 LEFTOVER_SECONDS = 3600  # an upload takes seconds: what is older has nobody who writes it
 _MOST_REMEMBERED = 50_000  # folders of lots, some 10 MB
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -140,7 +139,7 @@ class Folder:
         try:
             yield
         except OSError as error:
-            mend = "free space on its disk" if error.errno in _FULL else "set it to a folder of yours"
+            mend = f"free space on its disk ({disk.GO})" if disk.is_full(error) else "set it to a folder of yours"
             raise StoreError(
                 f"{failed} {self._photos} ({error.strerror}): {mend}, or let VINOPS_DATA_DIR name another"
             ) from error

@@ -20,7 +20,8 @@ LONGEST: Final = 2_000_000  # characters
 def save_page(response: Response, folder: Path, *, site: str, reason: str) -> Path:
     """Keep a page as `pages/TIME-SITE-REASON.html` below `folder` and return its path. Raises OSError.
 
-    Phone numbers, mail addresses and names are masked, as in descriptions; the newest 50 pages are kept.
+    Phone numbers, mail addresses and names are masked, as in descriptions; the newest 50 pages are kept,
+    among them always this one.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
     path = folder / "pages" / f"{stamp}-{site}-{re.sub(r'[^a-z0-9_]+', '-', reason)}.html"
@@ -31,6 +32,7 @@ def save_page(response: Response, folder: Path, *, site: str, reason: str) -> Pa
         text = response.body.decode("cp1251", "replace")
     kept = masked(text[:LONGEST])
     path.write_text(f"<!-- {response.url} status {response.status} -->\n{kept}", encoding="utf-8")
-    for old in sorted(path.parent.glob("*.html"))[:-MOST]:
+    # Not this one, whatever its name: beside pages that a clock has dated in the future it is the oldest.
+    for old in sorted(each for each in path.parent.glob("*.html") if each != path)[: 1 - MOST]:
         old.unlink(missing_ok=True)
     return path

@@ -48,7 +48,7 @@ grant select, insert on listing_prices to vinops_market;
 
 -- The deals.
 grant select on all tables in schema public to vinops_deals;
-grant select on ops.listing_walks, ops.crawl_runs to vinops_deals;
+grant select on ops.listing_walks, ops.crawl_runs, ops.holds to vinops_deals;
 grant insert, update, delete on normalized_listings, valuations, scores, notifications, model_demand to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.price_models to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;

@@ -21,6 +21,10 @@ from (
 ) as settled (name, value)
 inner join pg_settings on settled.name = lower(pg_settings.name);
 
+-- name: clock
+-- What the database's clock says.
+select clock_timestamp() as at;
+
 -- name: export_snapshot
 -- What this transaction sees, for pg_dump to see the same.
 select pg_export_snapshot();

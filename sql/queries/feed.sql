@@ -840,6 +840,29 @@ inner join old_chains on chains.first_id = old_chains.first_id
 where files.id = chains.id
 returning files.path;
 
+-- name: newest_file
+-- When the newest file of the archive was fetched; not one that is dated in the future.
+select max(fetched_at) as fetched_at
+from raw.csv_files
+where
+    removed_at is null
+    and fetched_at <= %(latest)s;
+
+-- name: run_days
+-- The database's clock, and for each day with runs of the feed when the last one ended.
+select
+    0 as place,
+    clock_timestamp() as at
+union all
+select
+    1 as place,
+    max(finished_at) as at
+from audit.etl_runs
+group by date_trunc('day', finished_at)
+order by
+    place asc,
+    at desc;
+
 -- name: removed_files
 -- Files that retention marked lately: gone from the disk, or to be removed from it.
 select path

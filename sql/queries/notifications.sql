@@ -509,17 +509,26 @@ from notifications
 where state in ('waiting', 'trying');
 
 -- name: is_due
--- Whether there is a message to try now.
-select exists (
-    select 1
-    from notifications
-    where
-        state = 'waiting'
-        and next_try_at <= clock_timestamp()
-) or exists (
-    select 1
-    from notifications
-    where
-        state = 'trying'
-        and tried_at < clock_timestamp() - make_interval(secs => %(seconds)s)
-) as is_due;
+-- Whether there is a message to try now: none while posting is held.
+select
+    not exists (
+        select 1
+        from ops.holds
+        where what = 'posting'
+    )
+    and (
+        exists (
+            select 1
+            from notifications
+            where
+                state = 'waiting'
+                and next_try_at <= clock_timestamp()
+        )
+        or exists (
+            select 1
+            from notifications
+            where
+                state = 'trying'
+                and tried_at < clock_timestamp() - make_interval(secs => %(seconds)s)
+        )
+    ) as is_due;

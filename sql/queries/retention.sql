@@ -1,5 +1,50 @@
 -- What is older than its days goes, a bounded count of rows at a time.
 
+-- name: run_days
+-- The database's clock, and for each day with runs of the feed or of crawls when the last one was at work.
+select
+    0 as place,
+    clock_timestamp() as at
+union all
+select
+    1 as place,
+    max(runs.at) as at
+from (
+    select finished_at as at
+    from audit.etl_runs
+    union all
+    select heartbeat_at as at
+    from ops.crawl_runs
+) as runs
+group by date_trunc('day', runs.at)
+order by
+    place asc,
+    at desc;
+
+-- name: newest_staging
+-- When the newest file was fetched that raw rows are of; not one that is dated in the future, here and below.
+select max(fetched_at) as at
+from raw.csv_files
+where fetched_at <= %(latest)s;
+
+-- name: newest_etl_runs
+-- When the newest run of the feed ended.
+select max(finished_at) as at
+from audit.etl_runs
+where finished_at <= %(latest)s;
+
+-- name: newest_crawl_runs
+-- When a crawl was last at work.
+select max(heartbeat_at) as at
+from ops.crawl_runs
+where heartbeat_at <= %(latest)s;
+
+-- name: newest_alerts
+-- When the newest alert was raised or passed.
+select max(greatest(raised_at, cleared_at)) as at
+from ops.alerts
+where greatest(raised_at, cleared_at) <= %(latest)s;
+
 -- name: remove_staging
 -- Raw rows of the feed. The rows of a lot that is still active go too: what they said stands in lots and vehicles.
 delete from staging.copart_raw

@@ -21,12 +21,14 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from ops import backup, backup_files, dumps, restore
+from ops import backup, backup_files, dumps, machine, restore
 from ops.backup import Say
 from ops.dumps import BackupError, Programs
-from tests import forks
+from ops.health_rules import judge
+from tests import forks, snapshots
 from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
-from vinops import embedded
+from vinops import clock, embedded
+from vinops.clock import ClockDoubted
 from vinops.config import Secret, Settings
 from vinops.objects import ObjectMissing
 from vinops.objects_backups import open_backups
@@ -299,22 +301,109 @@ def test_a_bad_dump_is_no_backup_and_pushes_no_good_one_out(
     assert backup_files.checked(folder / good.name) == good
 
 
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def aged(*ages: float) -> list[Any]:
+    """Backups of so many days ago."""
+    return [type("B", (), {"name": f"{age:g} days", "time": NOW - timedelta(days=age)})() for age in ages]
+
+
+def gone(keep: int, days: float, *ages: float, taken: float | None = None) -> list[str]:
+    backups = aged(*ages)  # the newest first
+    last = None if taken is None else next(each for each in backups if each.name == f"{taken:g} days")
+    return [each.name for each in backup_files.outdated(backups, keep=keep, days=days, now=NOW, taken=last)]
+
+
 def test_they_are_kept_by_count_and_by_age_and_the_newest_always_stays() -> None:
-    now = datetime(2026, 11, 25, tzinfo=UTC)
-
-    def backups(*ages: float) -> list[Any]:
-        return [
-            type("B", (), {"name": f"{age:g} days", "time": now - timedelta(days=age)})() for age in ages
-        ]  # newest first
-
-    def gone(keep: int, days: float, *ages: float) -> list[str]:
-        return [each.name for each in backup_files.outdated(backups(*ages), keep=keep, days=days, now=now)]
-
     assert gone(7, 30, 0, 1, 2) == []
     assert gone(2, 30, 0, 1, 2, 3) == ["2 days", "3 days"]
     assert gone(7, 1.5, 0, 1, 2, 3) == ["2 days", "3 days"]
-    assert gone(1, 0, 40) == []
-    assert gone(1, 0, 40, 41) == ["41 days"]
+    assert gone(1, 0, 20) == []
+    assert gone(1, 0, 20, 21) == ["21 days"]
+
+
+def test_the_one_just_taken_never_goes_and_ages_are_measured_by_the_others() -> None:
+    assert gone(1, 30, 0, 1, 2, taken=0) == ["1 days", "2 days"]
+    assert gone(7, 5, 0, 10, 14, 16, taken=0) == ["16 days"]
+    # By a clock that is behind: it was taken last, and is dated first.
+    assert gone(1, 0, 0, 1, 2, taken=2) == ["0 days", "1 days"]
+
+
+def test_what_is_dated_in_the_future_is_neither_counted_nor_removed() -> None:
+    assert gone(1, 30, -60, 0, taken=0) == []
+    assert gone(2, 30, -60, -1, 0, 1, 2, taken=0) == ["2 days"]
+    assert gone(2, 1, -60, 0, 1, 2) == ["2 days"]
+
+
+def test_none_goes_when_the_clock_is_implausibly_far_beyond_the_newest() -> None:
+    with pytest.raises(ClockDoubted):
+        gone(1, 0, 0, 60, 61, taken=0)
+    with pytest.raises(ClockDoubted):  # the second run by that clock
+        gone(1, 30, 0, 1, 60, 61, taken=0)
+    assert gone(3, 30, 0, 30, 61, 91, 122, taken=0) == ["61 days", "91 days", "122 days"]  # a backup every month
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Put the clock of this machine, and the database's, ahead by days."""
+    real = clock.now
+
+    def put(days: int) -> None:
+        monkeypatch.setattr(clock, "now", lambda: real() + timedelta(days=days))
+        monkeypatch.setattr(dumps, "clock_of", lambda _connection: clock.now())
+
+    return put
+
+
+def test_a_clock_that_is_wrong_for_a_run_costs_no_backup(
+    filled: Database,
+    settings: Settings,
+    ahead: Callable[[int], None],
+    vinops: Run,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = backup_files.folder_of(settings)
+    first, second = (take(settings, folder) for _ in range(2))
+    ahead(60)
+    wrong, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+    assert removed == []
+    assert "old backups stay: it is" in capsys.readouterr().err
+    again, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+    assert removed == []
+    ahead(0)
+    health = machine.backup(settings)
+    assert (health.newest, health.ahead) == (folder / second.name, (again.name, wrong.name))
+    line = next(
+        each for each in judge(snapshots.snapshot(at=clock.now(), backup=health)).lines if each.name == "backup"
+    )
+    assert (line.level.name, line.mend) == ("WARNING", "date; docs/runbook.md, A wrong clock")
+    assert f"{again.name}, {wrong.name} dated in the future" in line.figure
+    restored = vinops("restore", "latest", "--drill")
+    assert restored.returncode == 0, restored.stderr
+    assert restored.stdout.startswith(f"{second.name}: ")
+    assert f"not the latest: {wrong.name} is dated in the future" in restored.stderr
+    listed = vinops("backup", "--list", "--json")
+    assert [each["name"] for each in json.loads(listed.stdout)] == [second.name, first.name]
+    third, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+    assert removed == [second.name, first.name]
+    assert f"a backup does not count: {wrong.name}" in capsys.readouterr().err
+    assert {path.name for path in folder.glob("*.dump")} == {third.name, wrong.name, again.name}
+    for name in (third.name, wrong.name):
+        backup_files.checked(folder / name)
+
+
+def test_the_databases_clock_is_a_second_witness(
+    filled: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, real = backup_files.folder_of(settings), clock.now
+    take(settings, folder)
+    for days in (5, -60):  # 5 days are plausible; only the second clock tells
+        monkeypatch.setattr(clock, "now", lambda days=days: real() + timedelta(days=days))
+        taken, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+        assert removed == []
+        assert "and that of the database" in capsys.readouterr().err
+        assert abs((taken.time - real()).total_seconds()) < 3600 or days < 0
 
 
 def test_old_ones_go_after_a_new_one_is_verified_and_damaged_ones_do_not_count(
@@ -445,6 +534,43 @@ def test_a_full_disk_leaves_no_backup_and_no_part(
     with pytest.raises(OSError, match="No space left"):
         take(settings, folder)
     assert list(folder.iterdir()) == []
+
+
+def test_an_upload_is_abandoned_by_the_clock_of_the_store(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By that of this machine both are months old."""
+    begun = {"young": datetime(2026, 6, 30, 13, tzinfo=UTC), "old": datetime(2026, 6, 30, 11, tzinfo=UTC)}
+    answer = {
+        "ResponseMetadata": {"HTTPHeaders": {"date": "Wed, 01 Jul 2026 12:00:00 GMT"}},
+        "Uploads": [{"Key": key, "UploadId": key, "Initiated": moment} for key, moment in begun.items()],
+    }
+    with closing(open_backups(s3.settings())) as bucket:
+        aborted: list[str] = []
+        monkeypatch.setattr(bucket._client, "list_multipart_uploads", lambda **_: answer)
+        monkeypatch.setattr(bucket._client, "abort_multipart_upload", lambda **about: aborted.append(about["Key"]))
+        assert bucket.abort_abandoned() == 1
+        assert aborted == ["old"]
+        answer["ResponseMetadata"] = {"HTTPHeaders": {}}
+        assert bucket.abort_abandoned() == 0
+
+
+def test_a_wrong_clock_costs_no_backup_in_r2(
+    filled: Database, settings: Settings, ahead: Callable[[int], None], s3: S3Server
+) -> None:
+    folder = backup_files.folder_of(settings)
+    with closing(open_backups(s3.settings())) as bucket:
+        kept = backup.take(settings, folder, keep=1, days=30, say=Say(), bucket=bucket)[0]
+        ahead(60)
+        wrong, removed = backup.take(settings, folder, keep=1, days=30, say=Say(), bucket=bucket)
+        assert removed == []
+        ahead(0)
+        assert backup_files.counted(backup.stored(bucket, folder)[0], clock.now())[0] == [kept]
+        last, removed = backup.take(settings, folder, keep=1, days=30, say=Say(), bucket=bucket)
+        assert removed == [kept.name]
+        assert {name for name in bucket.sizes() if name.endswith(".dump")} == {last.name, wrong.name}
+        with ExitStack() as stack:
+            store = replace(s3.settings(), data_dir=settings.data_dir)
+            fetched = restore._from_bucket(store, "latest", clock.now(), Say(), stack)
+            assert fetched.name == last.name
 
 
 @pytest.fixture

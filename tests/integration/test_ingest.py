@@ -40,6 +40,7 @@ from tests.feed_files import (
     row,
     vin_of,
 )
+from vinops import clock
 from vinops.config import Settings
 from vinops.database import queries
 
@@ -985,9 +986,46 @@ def test_retention_removes_whole_chains_and_never_a_base_that_is_needed(feed: Lo
 
 
 def test_retention_spares_the_chain_of_the_last_load_whatever_its_age(feed: Loader) -> None:
+    feed.settings = replace(feed.settings, archive_days=1)
     outcome = feed.loaded([row(ONE)])
-    assert retention.remove_old(feed.database, feed.settings, feed.now + timedelta(days=4000)) == []
+    assert retention.remove_old(feed.database, feed.settings, feed.now + timedelta(days=20)) == []
     assert restored(feed, outcome.file_id) == feed_bytes([row(ONE)])
+
+
+def removed_files(feed: Loader) -> int:
+    count: int = feed.one("select count(*) from raw.csv_files where removed_at is not null")
+    return count
+
+
+def test_a_clock_ahead_of_the_databases_costs_no_archived_file(feed: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed.settings = replace(feed.settings, archive_chain=1, archive_days=30)
+    feed.now = datetime.now(UTC)
+    feed.loaded([row(ONE)])
+    feed.now += timedelta(days=100)
+    monkeypatch.setattr(clock, "now", lambda: feed.now)
+    feed.loaded([row(TWO)])
+    feed.loaded([row(THREE)])
+    assert removed_files(feed) == 0
+
+
+def test_a_machine_whose_clock_jumped_removes_no_archived_file_until_it_kept_to_it_for_a_week(feed: Loader) -> None:
+    """What was loaded is put back by 100 days: so it looks to a machine whose clock, its database's too, is ahead."""
+    feed.settings = replace(feed.settings, archive_chain=1, archive_days=30)
+    feed.loaded([row(ONE)])
+    feed.loaded([row(TWO)])
+    feed.database.execute("update raw.csv_files set fetched_at = now() - interval '100 days'")
+    feed.database.execute("update audit.etl_runs set finished_at = now() - interval '100 days'")
+    feed.now = datetime.now(UTC)
+    feed.loaded([row(THREE)])
+    feed.loaded([row(ONE + 3)])  # the newest file is dated by the wrong clock now
+    assert removed_files(feed) == 0
+    assert len(list((feed.settings.data_dir / "raw").rglob("*.zst"))) == 4
+    feed.database.execute(
+        "insert into audit.etl_runs (started_at, finished_at, status)"
+        " select now(), now() - days * interval '1 day', 'unchanged' from generate_series(1, 8) as days"
+    )
+    feed.loaded([row(ONE + 4)])
+    assert removed_files(feed) == 2
 
 
 def test_a_file_that_retention_removed_is_archived_again_when_it_comes_back(feed: Loader) -> None:

@@ -201,7 +201,7 @@ def test_a_reader_that_has_enough_gets_no_traceback(folder: Path, environment_of
 
 
 def test_old_rotated_files_are_pruned_and_named(folder: Path, vinops: Run) -> None:
-    for name, days in (("etl.log", 30), ("etl.log.1", 3), ("etl.log.2", 8), ("worker_1.log.5", 9), ("notes.1", 30)):
+    for name, days in (("etl.log", 20), ("etl.log.1", 3), ("etl.log.2", 8), ("worker_1.log.5", 9), ("notes.1", 30)):
         (folder / name).write_text("text\n")
         os.utime(folder / name, (time.time() - days * 86_400,) * 2)
     done = vinops("logs", "--prune", "7d")

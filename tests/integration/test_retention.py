@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ops import retention
-from ops.retention import Removed
+from ops import log_files, retention
+from ops.retention import Kept, Removed
 from tests import forks
 from tests.feed_files import Loader, row
+from vinops import clock
 from vinops import database as db
+from vinops.clock import ClockDoubted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,21 +58,29 @@ def crawl_run(database: Database, *, beat: datetime, started: datetime) -> None:
     )
 
 
+def worked(database: Database, now: datetime, *days: float) -> None:
+    """A machine that was at work on these days, so that its clock is believed."""
+    for each in days:
+        crawl_run(database, started=now - each * DAY, beat=now - each * DAY)
+
+
 def test_runs_whose_heart_stopped_long_ago_go_and_one_that_works_for_months_stays(
     connection: Database, database: Database, settings: Settings
 ) -> None:
-    crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 91 * DAY)
+    crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 92 * DAY)
     crawl_run(database, started=NOW - 200 * DAY, beat=NOW - DAY)
     crawl_run(database, started=NOW - 89 * DAY, beat=NOW - 89 * DAY)
+    worked(database, NOW, 20, 10)
     assert run(connection, settings, NOW)["runs of crawls"] == 1
-    assert database.execute("select count(*) from ops.crawl_runs").fetchone() == (2,)
+    assert database.execute("select count(*) from ops.crawl_runs").fetchone() == (4,)
 
 
 def test_batches_remove_all_of_it(connection: Database, database: Database, settings: Settings) -> None:
     for _ in range(25):
         crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 200 * DAY)
+    worked(database, NOW, 8, 1)
     assert run(connection, settings, NOW, batch=10)["runs of crawls"] == 25
-    assert database.execute("select count(*) from ops.crawl_runs").fetchone() == (0,)
+    assert database.execute("select count(*) from ops.crawl_runs").fetchone() == (2,)
 
 
 def test_what_died_in_between_has_done_what_it_had_done(
@@ -79,12 +89,13 @@ def test_what_died_in_between_has_done_what_it_had_done(
     """Each batch is committed: seen from another connection while the next one has not begun."""
     for _ in range(25):
         crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 200 * DAY)
+    worked(database, NOW, 8, 1)
     left: list[Any] = []
     commit = connection.commit
 
     def commit_and_look() -> None:
         commit()
-        left.append(database.execute("select count(*) from ops.crawl_runs").fetchone())
+        left.append(database.execute("select count(*) - 2 from ops.crawl_runs").fetchone())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "commit", commit_and_look)
@@ -95,7 +106,7 @@ def test_what_died_in_between_has_done_what_it_had_done(
 def test_alerts_that_have_passed_go_and_open_ones_stay(
     connection: Database, database: Database, settings: Settings
 ) -> None:
-    for subject, cleared in (("old", NOW - 91 * DAY), ("new", NOW - DAY), ("open", None)):
+    for subject, cleared in (("old", NOW - 92 * DAY), ("new", NOW - DAY), ("open", None)):
         database.execute(
             "insert into ops.alerts (kind, subject, message, raised_at, cleared_at) values ('k', %s, 'm', %s, %s)",
             [subject, NOW - 300 * DAY, cleared],
@@ -114,13 +125,19 @@ def test_raw_rows_and_runs_of_the_feed_go_and_the_last_load_stays(
     database.execute("update staging.copart_raw set ingested_at = ingested_at - interval '400 days'")
     database.execute("update audit.etl_runs set finished_at = finished_at - interval '400 days'")
     lots = database.execute("select count(*) from lots").fetchone()
+    worked(database, datetime.now(UTC), 8, 1)
+    # Nothing came since: measured against the newest of its kind nothing is old.
+    found = list(retention.retain(connection, settings, datetime.now(UTC)))
+    assert {each.what for each in found if isinstance(each, Kept)} >= {"raw rows of the feed", "runs of the feed"}
+    loader.loaded([row(1), row(2), row(3), row(5)])
     removed = run(connection, settings, datetime.now(UTC), batch=1)
     assert removed["raw rows of the feed"] >= 3
-    assert removed["runs of the feed"] == 1
+    assert removed["runs of the feed"] == 2
     assert database.execute("select count(*) from audit.etl_runs where status = 'loaded'").fetchone() == (1,)
-    assert database.execute("select count(*) from lots").fetchone() == lots
+    assert database.execute("select count(*) from lots").fetchone() == (4,)
+    assert lots == (3,)
     # The feed goes on as if nothing had been removed: nothing is new, nothing gone.
-    outcome = loader.loaded([row(1), row(2), row(3), row(4)])
+    outcome = loader.loaded([row(1), row(2), row(3), row(4), row(5)])
     assert outcome.status == "loaded"
     assert database.execute("select count(*) from lots where status = 'gone'").fetchone() == (0,)
 
@@ -139,12 +156,14 @@ def test_archived_files_and_rotated_logs_go_by_their_own_settings(
     assert removed["rotated logs"] == 1
     assert sorted(path.name for path in settings.log_dir.iterdir()) == ["etl.log", "etl.log.2"]
     # The chain of the last load stays whatever its age: the next file is compared with it.
-    database.execute("update raw.csv_files set fetched_at = fetched_at - interval '400 days'")
+    database.execute("update raw.csv_files set fetched_at = fetched_at - interval '20 days'")
+    settings = replace(settings, archive_days=1)
     assert run(connection, settings, datetime.now(UTC))["archived feed files"] == 0
 
 
 def test_the_command_says_what_went(database: Database, environment: dict[str, str]) -> None:
     crawl_run(database, started=datetime.now(UTC) - 200 * DAY, beat=datetime.now(UTC) - 200 * DAY)
+    worked(database, datetime.now(UTC), 8, 1)
     done = forks.vinops(environment, "retention", "--json")
     assert done.returncode == 0, done.stderr
     counts = {each["what"]: (each["count"], each["older_than_days"]) for each in json.loads(done.stdout)}
@@ -153,3 +172,100 @@ def test_the_command_says_what_went(database: Database, environment: dict[str, s
     assert again.returncode == 0, again.stderr
     assert "runs of crawls: 0 rows older than 90 days removed" in again.stdout.splitlines()
     assert "raw rows of the feed: 0 rows older than 30 days removed" in again.stdout.splitlines()
+
+
+def everything(database: Database, settings: Settings) -> dict[str, Any]:
+    """How much there is of each thing that retention removes."""
+    tables = ("staging.copart_raw", "audit.etl_runs", "ops.crawl_runs", "ops.alerts")
+    counts: dict[str, Any] = {table: database.execute(f"select count(*) from {table}").fetchone() for table in tables}
+    files = sorted(path.name for path in (settings.data_dir / "raw").rglob("*.zst"))
+    return {**counts, "archive": files, "logs": sorted(path.name for path in settings.log_dir.glob("*.log*"))}
+
+
+@pytest.fixture
+def history(database: Database, settings: Settings) -> dict[str, Any]:
+    """Two loads in two chains, a week of crawls, an alert that has passed, and rotated logs, all of this week."""
+    chained = replace(settings, archive_chain=1)
+    loader = Loader(settings=chained, database=database, folder=settings.data_dir / "files", now=datetime.now(UTC))
+    loader.now -= 2 * DAY
+    loader.loaded([row(1), row(2)])
+    loader.loaded([row(1), row(2), row(3)])
+    worked(database, datetime.now(UTC), *range(8))
+    database.execute(
+        "insert into ops.alerts (kind, subject, message, raised_at, cleared_at)"
+        " values ('k', 's', 'm', now() - interval '3 days', now() - interval '2 days')"
+    )
+    settings.log_dir.mkdir(exist_ok=True)
+    for name, age in (("etl.log", 0), ("etl.log.1", 3), ("etl.log.2", 6)):
+        path = settings.log_dir / name
+        path.write_text("x")
+        os.utime(path, (time.time() - age * 86_400,) * 2)
+    return everything(database, settings)
+
+
+def test_a_clock_ahead_of_the_databases_removes_nothing_and_is_a_failure(
+    connection: Database,
+    database: Database,
+    settings: Settings,
+    history: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = datetime.now(UTC) + 100 * DAY
+    monkeypatch.setattr(clock, "now", lambda: now)
+    (failure,) = retention.retain(connection, settings, now)
+    assert isinstance(failure, str)
+    assert "that of the database" in failure
+    assert everything(database, settings) == history
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_machine_whose_clock_jumped_removes_nothing(
+    runs: int,
+    connection: Database,
+    database: Database,
+    settings: Settings,
+    history: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything is 100 days old then. The second time the feed and a crawl have run by the wrong clock before."""
+    now = datetime.now(UTC) + 100 * DAY
+    monkeypatch.setattr(clock, "now", lambda: now)
+    monkeypatch.setattr(clock, "compare", lambda *_: None)  # the database's clock is ahead too
+    if runs == 2:
+        crawl_run(database, started=now, beat=now)
+        database.execute("update audit.etl_runs set finished_at = %s where id = 2", [now])
+        database.execute("update raw.csv_files set fetched_at = %s where id = 2", [now])
+        os.utime(settings.log_dir / "etl.log", (now.timestamp(),) * 2)
+        history = everything(database, settings)
+    kept = list(retention.retain(connection, settings, now))
+    assert all(isinstance(each, Kept) for each in kept), kept
+    assert everything(database, settings) == history
+
+
+def test_a_clock_that_is_ahead_within_reason_makes_nothing_older(
+    connection: Database,
+    database: Database,
+    settings: Settings,
+    history: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eighteen days, which a machine may have been off: ages are measured against the newest of a kind."""
+    now = datetime.now(UTC) + 18 * DAY
+    monkeypatch.setattr(clock, "now", lambda: now)
+    monkeypatch.setattr(clock, "compare", lambda *_: None)
+    days = replace(settings, staging_days=10, runs_days=10, archive_days=10, log_days=30)
+    assert set(run(connection, days, now).values()) == {0}
+    assert everything(database, settings) == history
+
+
+def test_rotated_logs_are_measured_by_a_clock_that_is_believed(
+    settings: Settings, history: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC) + 60 * DAY
+    monkeypatch.setattr(clock, "now", lambda: now)
+    with pytest.raises(ClockDoubted):
+        log_files.prune(settings.log_dir, 14 * 86_400)
+    os.utime(settings.log_dir / "etl.log", (now.timestamp(),) * 2)  # somebody logs by the wrong clock
+    with pytest.raises(ClockDoubted):
+        log_files.prune(settings.log_dir, 14 * 86_400)
+    assert history["logs"] == sorted(path.name for path in settings.log_dir.iterdir())

@@ -150,6 +150,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("feed", OK, "not set up", "", {"feed": Feed(is_configured=False)}),
     ("feed", WARNING, "no file was ever loaded", "python -m etl run", {"feed": Feed(is_configured=True)}),
     ("feed", OK, "44 min old", "", {"feed": given.feed(good_at=ago(minutes=44))}),
+    ("feed", WARNING, "dated 60 d in the future", "date", {"feed": given.feed(good_at=ago(hours=-60 * 24))}),
     ("feed", WARNING, "45 min old", "python -m etl run", {"feed": given.feed(good_at=ago(minutes=45))}),
     (
         "feed",
@@ -229,6 +230,9 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("backup", WARNING, "not set up", "vinops backup", {"backup": given.backup(None)}),
     ("backup", WARNING, "1 d 2 h old", "vinops backup", {"backup": given.backup(26)}),
     ("backup", CRITICAL, "3 d old", "vinops backup", {"backup": given.backup(72)}),
+    ("backup", WARNING, "5 h old, 2.0 GB; a.dump dated in the future", "date", {"backup": given.backup(5, "a.dump")}),
+    ("backup", WARNING, "none but a.dump, b.dump dated", "date", {"backup": given.backup(None, "a.dump", "b.dump")}),
+    ("backup", CRITICAL, "3 d old, 2.0 GB; a.dump", "vinops backup", {"backup": given.backup(72, "a.dump")}),
     ("backup", UNKNOWN, "denied", "vinops doctor", {"backup": None, "faults": {"backup": "denied"}}),
     ("disk", OK, "data 79 %, logs 61 %", "", {"machine": given.machine(data_disk=given.disk(0.79))}),
     ("disk", WARNING, "data 80 %", "vinops forecast", {"machine": given.machine(data_disk=given.disk(0.8))}),

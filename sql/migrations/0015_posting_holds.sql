@@ -1,0 +1,10 @@
+-- What is held until an operator releases it. `vinops restore` may have made the table before this migration.
+-- depends: 0010_operations
+
+create table if not exists ops.holds (
+    what text primary key,
+    reason text not null,
+    held_at timestamptz not null default clock_timestamp()
+);
+
+comment on table ops.holds is 'what is held until an operator releases it; posting: `vinops deals release`';

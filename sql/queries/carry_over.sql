@@ -1,0 +1,195 @@
+-- What the outside has seen, from a database that is replaced into the one that a backup was restored into. Rows travel
+-- as JSON, by the names of their columns: of two versions of vinops, what both know is carried over.
+
+-- name: settle_path
+-- Names of tables and what triggers call are found as in any other session.
+select set_config('search_path', 'public', false);
+
+-- name: has_tables
+-- Whether there are messages, budgets, alerts and holds in this database.
+select
+    to_regclass('public.notifications') is not null as has_messages,
+    to_regclass('ops.host_budgets') is not null as has_hosts,
+    to_regclass('ops.alerts') is not null as has_alerts,
+    to_regclass('ops.holds') is not null as has_holds;
+
+-- name: tried_here
+-- The ads whose messages were being tried when the backup was taken.
+select coalesce(jsonb_agg(jsonb_build_object('source', ads.source, 'ad_id', ads.ad_id)), '[]')::text as carried
+from public.notifications as told
+inner join public.listings as ads on told.listing_id = ads.id
+where
+    told.kind = 'deal'
+    and told.state = 'trying';
+
+-- name: read_messages
+-- The messages that were tried, or changed in the channel, since the backup was taken, each with its ad. Each try takes
+-- a token, so that no clock is asked; those that were being tried then may have had their end since.
+select coalesce(jsonb_agg(to_jsonb(told) || jsonb_build_object('ad', to_jsonb(ads))), '[]')::text as carried
+from public.notifications as told
+inner join public.listings as ads on told.listing_id = ads.id
+where
+    told.kind = 'deal'
+    and (
+        told.listing_id in (
+            select since.listing_id
+            from public.notifications as since
+            where since.token > %(token)s
+        )
+        or (ads.source, ads.ad_id) in (
+            select
+                tried.source,
+                tried.ad_id
+            from jsonb_to_recordset(%(carried)s::jsonb) as tried (source text, ad_id text)
+        )
+    );
+
+-- name: read_hosts
+-- Budgets and breakers.
+select coalesce(jsonb_agg(to_jsonb(budgets)), '[]')::text as carried
+from ops.host_budgets as budgets;
+
+-- name: read_alerts
+-- What the owner was told, or is to be told.
+select coalesce(jsonb_agg(to_jsonb(alerts) order by alerts.id), '[]')::text as carried
+from ops.alerts as alerts;
+
+-- name: read_holds
+-- What is held.
+select coalesce(jsonb_agg(to_jsonb(holds)), '[]')::text as carried
+from ops.holds as holds;
+
+-- name: insert_statement
+-- The statement that inserts rows into a table, given as JSON, by the columns that both know; the id is the table's
+-- own. Rows that are there already stay as they are.
+select
+    format(
+        'insert into %%1$s (%%2$s) select %%2$s from jsonb_populate_recordset(null::%%1$s, %%3$L::jsonb) '
+        'on conflict do nothing',
+        %(table)s::text,
+        string_agg(format('%%I', attributes.attname), ', ' order by attributes.attnum),
+        %(carried)s::text
+    )
+from pg_attribute as attributes
+where
+    attributes.attrelid = %(table)s::text::regclass
+    and attributes.attnum > 0
+    and not attributes.attisdropped
+    and attributes.attidentity = ''
+    and attributes.attgenerated = ''
+    and attributes.attname in (
+        select jsonb_object_keys(each.value)
+        from jsonb_array_elements(%(carried)s::jsonb) as each
+    );
+
+-- name: missing_ads
+-- The ads of the messages that are not in this database.
+select coalesce(jsonb_agg(told.value -> 'ad'), '[]')::text as carried
+from jsonb_array_elements(%(carried)s::jsonb) as told
+left join public.listings as ads
+    on
+        told.value -> 'ad' ->> 'source' = ads.source
+        and told.value -> 'ad' ->> 'ad_id' = ads.ad_id
+where ads.id is null;
+
+-- name: queue_ads
+-- The ads of the messages that no stage has looked at are work for the first one.
+insert into ops.deal_outbox (listing_id, change)
+select
+    ads.id,
+    'new' as change
+from jsonb_array_elements(%(carried)s::jsonb) as told
+inner join public.listings as ads
+    on
+        told.value -> 'ad' ->> 'source' = ads.source
+        and told.value -> 'ad' ->> 'ad_id' = ads.ad_id
+left join public.normalized_listings as normal on ads.id = normal.listing_id
+where normal.listing_id is null
+on conflict do nothing;
+
+-- name: forget_messages
+-- What the backup says of these ads' messages, and of changes of them that waited, was true when it was taken.
+delete from public.notifications
+where
+    (kind = 'deal' or state in ('waiting', 'trying'))
+    and listing_id in (
+        select ads.id
+        from jsonb_array_elements(%(carried)s::jsonb) as told
+        inner join public.listings as ads
+            on
+                told.value -> 'ad' ->> 'source' = ads.source
+                and told.value -> 'ad' ->> 'ad_id' = ads.ad_id
+    );
+
+-- name: messages_here
+-- The messages, by the ids that their ads have in this database.
+select coalesce(jsonb_agg(told.value || jsonb_build_object('listing_id', ads.id)), '[]')::text as carried
+from jsonb_array_elements(%(carried)s::jsonb) as told
+inner join public.listings as ads
+    on
+        told.value -> 'ad' ->> 'source' = ads.source
+        and told.value -> 'ad' ->> 'ad_id' = ads.ad_id;
+
+-- name: carry_hosts
+-- Of a host that both know, what asks less of it: the later next request, the later day and the requests of that day,
+-- the longer row of refusals, the breaker that is open longer.
+insert into ops.host_budgets as budgets (
+    host, next_at, day, requests, refusals_in_row, last_refusal, times_opened, open_until, updated_at
+)
+select
+    host,
+    next_at,
+    day,
+    requests,
+    refusals_in_row,
+    last_refusal,
+    times_opened,
+    open_until,
+    updated_at
+from jsonb_populate_recordset(null::ops.host_budgets, %(carried)s::jsonb)
+on conflict (host) do update
+    set
+        next_at = greatest(budgets.next_at, excluded.next_at),
+        day = greatest(budgets.day, excluded.day),
+        requests = case
+            when budgets.day = excluded.day then greatest(budgets.requests, excluded.requests)
+            when budgets.day > excluded.day then budgets.requests
+            else excluded.requests
+        end,
+        refusals_in_row = greatest(budgets.refusals_in_row, excluded.refusals_in_row),
+        last_refusal = coalesce(excluded.last_refusal, budgets.last_refusal),
+        times_opened = greatest(budgets.times_opened, excluded.times_opened),
+        open_until = greatest(budgets.open_until, excluded.open_until),
+        updated_at = greatest(budgets.updated_at, excluded.updated_at);
+
+-- name: carry_alerts
+-- Alerts of the backup stand as they stood later: delivered, counted, passed.
+update ops.alerts as alerts
+set
+    times = later.times,
+    delivered_at = later.delivered_at,
+    cleared_at = later.cleared_at
+from jsonb_populate_recordset(null::ops.alerts, %(carried)s::jsonb) as later
+where
+    alerts.kind = later.kind
+    and alerts.subject = later.subject
+    and alerts.raised_at = later.raised_at;
+
+-- name: new_alerts
+-- The alerts that are not in this database.
+select coalesce(jsonb_agg(later.value), '[]')::text as carried
+from jsonb_array_elements(%(carried)s::jsonb) as later
+where
+    not exists (
+        select 1
+        from ops.alerts as alerts
+        where
+            alerts.kind = later.value ->> 'kind'
+            and alerts.subject = later.value ->> 'subject'
+            and alerts.raised_at = (later.value ->> 'raised_at')::timestamptz
+    );
+
+-- name: advance_sequence
+-- A sequence goes on from where the later database was: no id and no token is given out twice.
+select setval(%(name)s::text::regclass, %(value)s::bigint)
+where to_regclass(%(name)s::text) is not null;

@@ -1,0 +1,30 @@
+-- What is held until an operator releases it.
+
+-- name: create_holds
+-- The table of holds, in a database of a version that had none (sql/migrations/0015_posting_holds.sql).
+create table if not exists ops.holds (
+    what text primary key,
+    reason text not null,
+    held_at timestamptz not null default clock_timestamp()
+);
+
+-- name: hold
+-- Hold something until an operator releases it.
+insert into ops.holds as holds (what, reason)
+values (%(what)s, %(reason)s)
+on conflict (what) do update
+    set reason = excluded.reason;
+
+-- name: held
+-- Why and since when something is held; no row if it is not.
+select
+    reason,
+    held_at
+from ops.holds
+where what = %(what)s;
+
+-- name: release
+-- It goes on.
+delete from ops.holds
+where what = %(what)s
+returning reason;

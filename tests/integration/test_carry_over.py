@@ -1,0 +1,273 @@
+"""What the outside has seen survives a restore: no deal is posted twice, no host is asked more than it may be."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from deals import notify, poster
+from deals.notify import Posted, post, queue
+from ops import backup, backup_files, dumps, restore
+from ops.backup import Say
+from standin.telegram_server import TelegramServer
+from tests import forks
+from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
+from vinops import alerts
+from vinops import database as db
+from vinops.config import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ops.backup_files import Backup
+    from vinops.config import Settings
+
+    Database = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def telegram(monkeypatch: pytest.MonkeyPatch) -> Iterator[TelegramServer]:
+    monkeypatch.setattr(poster, "GAP", 0.0)
+    monkeypatch.setattr(poster, "A_MINUTE", 1000)
+    with TelegramServer(token=TOKEN, chats=(CHANNEL, OWNER)) as server:
+        yield server
+
+
+@pytest.fixture
+def at_work(server: str, admin: Database, settings: Settings, telegram: TelegramServer) -> Iterator[Settings]:
+    """Settings with a channel and a database that nobody is connected to."""
+    name = f"carried_{uuid4().hex[:8]}"
+    admin.execute(sql.SQL("create database {} template vinops").format(sql.Identifier(name)))
+    host = quote(str(conninfo_to_dict(server)["host"]), safe="")
+    url = Secret(f"postgresql://vinops@/{name}?host={host}")
+    yield channel_settings(replace(settings, database_url=url), telegram)
+    for (each,) in admin.execute("select datname from pg_database where starts_with(datname, %s)", [name]).fetchall():
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(each)))
+
+
+def opened(settings: Settings) -> Any:
+    return closing(db.connect(settings, application="tests", autocommit=True))
+
+
+def deals(database: Database, *scores: float) -> list[int]:
+    ids = [add_deal(database, score=score) for score in scores]
+    queue(database, ids)
+    return ids
+
+
+def backed_up(settings: Settings) -> Backup:
+    return backup.take(settings, backup_files.folder_of(settings), keep=7, days=30, say=Say())[0]
+
+
+def restored(settings: Settings, kept: Backup) -> dict[str, Any]:
+    """Put a backup in the place of the database in use."""
+    dumped = backup_files.folder_of(settings) / kept.name
+    return restore._restore(settings, None, dumped, kept, yes=True, drill=False, say=Say())
+
+
+def run_deals(settings: Settings) -> Posted:
+    with opened(settings) as database:
+        return post(database, settings)
+
+
+def test_deals_that_were_posted_since_the_backup_are_not_posted_again(
+    at_work: Settings, telegram: TelegramServer
+) -> None:
+    at_work = replace(at_work, deals_posts_an_hour=10)
+    with opened(at_work) as database:
+        deals(database, *range(1, 9))
+    kept = backed_up(at_work)
+    with opened(at_work) as database:
+        assert post(database, at_work).sent == 8
+        deals(database, 9.0)  # an ad that the backup does not know
+        assert post(database, at_work).sent == 1
+        before = database.execute(
+            "select ad_id, state, attempts, message_id, token, tried_at, settled_at"
+            " from notifications join listings on listings.id = listing_id order by ad_id"
+        ).fetchall()
+        (new_ad,) = database.execute("select ad_id from listings where id = 9").fetchone()
+    result = restored(at_work, kept)
+    assert result["carried_over"] == {"messages": 9, "hosts": 0, "alerts": 0, "held": None}
+    assert run_deals(at_work) == Posted()
+    assert len(telegram.chat(CHANNEL)) == 9
+    with opened(at_work) as database:
+        after = database.execute(
+            "select ad_id, state, attempts, message_id, token, tried_at, settled_at"
+            " from notifications join listings on listings.id = listing_id order by ad_id"
+        ).fetchall()
+        assert after == before
+        # The new ad is work for the first stage, and no token or id is given out twice.
+        waiting = "select ad_id, change from ops.deal_outbox join listings on listings.id = listing_id"
+        assert database.execute(waiting).fetchall() == [(new_ad, "new")]
+        assert database.execute("select max(id) from listings").fetchone() == (10,)
+        tokens = [row[4] for row in before]
+        assert database.execute("select nextval('ops.deal_tokens') > %s", [max(tokens)]).fetchone() == (True,)
+        deals(database, 10.0, 10.0)  # of the ten of this hour one is left
+        assert post(database, at_work).sent == 1
+    assert len(telegram.chat(CHANNEL)) == 10
+
+
+def test_messages_are_carried_over_as_they_stood_and_only_those_that_the_backup_does_not_know(
+    at_work: Settings, telegram: TelegramServer
+) -> None:
+    tried = "update notifications set state = 'trying', attempts = %s, token = nextval('ops.deal_tokens')"
+    tried += " where listing_id = %s"
+    with opened(at_work) as database:
+        trying, changed, ended, untouched = deals(database, 9.5, 9.0, 8.0, 9.9)
+        assert post(database, at_work).sent == 4
+        database.execute(tried, [2, ended])
+    kept = backed_up(at_work)
+    with opened(at_work) as database:
+        database.execute(tried, [4, trying])
+        database.execute("update listings set price_eur = 8000 where id = %s", [changed])
+        database.execute("update normalized_listings set price_eur = 8000 where listing_id = %s", [changed])
+        queue(database, [changed])
+        assert post(database, at_work).edited == 1
+        database.execute("update notifications set state = 'failed' where listing_id = %s", [ended])  # no new token
+    assert restored(at_work, kept)["carried_over"]["messages"] == 3
+    with opened(at_work) as database:
+        columns = "listing_id, kind, state, attempts, price_eur::int"
+        assert database.execute(f"select {columns} from notifications order by 1").fetchall() == [
+            (trying, "deal", "trying", 4, 9800),
+            (changed, "deal", "sent", 1, 8000),
+            (ended, "deal", "failed", 2, 9800),
+            (untouched, "deal", "sent", 1, 9800),
+        ]
+
+
+def test_budgets_breakers_and_alerts_are_carried_over(at_work: Settings, telegram: TelegramServer) -> None:
+    insert = (
+        "insert into ops.host_budgets (host, next_at, day, requests, refusals_in_row, last_refusal, times_opened, "
+        "open_until) values (%s, %s, %s, %s, %s, %s, %s, %s)"
+    )
+    with opened(at_work) as database:
+        for row in (
+            ("same", "2026-01-01", "2026-01-01", 10, 5, "captcha", 2, None),
+            ("before", "-infinity", "2026-01-01", 10, 0, None, 0, None),
+            ("only-then", "2026-01-01", "2026-01-01", 3, 0, None, 0, None),
+        ):
+            database.execute(insert, row)
+        alerts.raise_alert(database, at_work, "breaker_open", "same", "told before")
+        alerts.raise_alert(database, at_work, "feed_failed", "feed", "passed since")
+        kept_of_backup = database.execute("select next_at from ops.host_budgets where host = 'only-then'").fetchone()
+    kept = backed_up(at_work)
+    with opened(at_work) as database:
+        database.execute("delete from ops.host_budgets")
+        for row in (
+            ("same", "2026-01-02", "2026-01-01", 700, 0, None, 1, "2026-03-01"),
+            ("before", "2026-02-01", "2026-02-01", 4, 1, "forbidden", 1, "2026-02-02"),
+            ("new", "2026-02-01", "2026-02-01", 400, 3, "html", 1, None),
+        ):
+            database.execute(insert, row)
+        assert alerts.deliver(database, at_work) == 2
+        alerts.clear_alert(database, "feed_failed", "feed")
+        alerts.raise_alert(database, at_work, "login_failed", "site", "new since")
+        assert alerts.deliver(database, at_work) == 1
+    assert restored(at_work, kept)["carried_over"] == {"messages": 0, "hosts": 3, "alerts": 3, "held": None}
+    with opened(at_work) as database:
+        hosts = database.execute(
+            "select host, next_at::date::text, day::text, requests, refusals_in_row, last_refusal, times_opened,"
+            " open_until::date::text from ops.host_budgets order by host"
+        ).fetchall()
+        assert hosts == [
+            ("before", "2026-02-01", "2026-02-01", 4, 1, "forbidden", 1, "2026-02-02"),
+            ("new", "2026-02-01", "2026-02-01", 400, 3, "html", 1, None),
+            ("only-then", "2026-01-01", "2026-01-01", 3, 0, None, 0, None),
+            ("same", "2026-01-02", "2026-01-01", 700, 5, "captcha", 2, "2026-03-01"),
+        ]
+        assert kept_of_backup is not None
+        told = len(telegram.chat(OWNER))
+        assert alerts.deliver(database, at_work) == 0  # all were delivered
+        assert len(telegram.chat(OWNER)) == told == 3
+        found = database.execute("select kind, cleared_at is null from ops.alerts order by raised_at").fetchall()
+        assert found == [("breaker_open", True), ("feed_failed", False), ("login_failed", True)]
+
+
+def test_where_nothing_is_left_to_read_posting_is_held_until_it_is_released(
+    at_work: Settings, telegram: TelegramServer, admin: Database, environment: dict[str, str]
+) -> None:
+    with opened(at_work) as database:
+        name = str(database.info.dbname)
+        deals(database, 9.0, 8.0)
+    kept = backed_up(at_work)
+    assert run_deals(at_work).sent == 2
+    admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    assert f"there was no database {name}" in restored(at_work, kept)["carried_over"]["held"]
+    (told,) = telegram.chat(OWNER)
+    assert "`vinops deals release` lets posting go on" in told.text
+    posted = run_deals(at_work)
+    assert (posted.sent, posted.waiting) == (0, 2)
+    assert posted.held is not None
+    with opened(at_work) as database:
+        assert not notify.is_due(database)
+    assert len(telegram.chat(CHANNEL)) == 2
+    assert at_work.database_url is not None
+    variables = {**environment, "DATABASE_URL": at_work.database_url.reveal()}
+    ran = forks.vinops(variables, "deals", "run")
+    assert "posting is held after a restore" in ran.stderr
+    assert "`vinops deals release` lets it go on" in ran.stderr
+    # A restore over a database that is held is held too.
+    again = restored(at_work, kept)
+    assert again["carried_over"]["held"] is None
+    assert run_deals(at_work).held is not None
+    released = forks.vinops(variables, "deals", "release")
+    assert released.returncode == 0, released.stderr
+    assert "released; it was held after a restore" in released.stderr
+    assert "not held" in forks.vinops(variables, "deals", "release").stderr
+    assert run_deals(at_work).sent == 2
+    with opened(at_work) as database:
+        assert database.execute("select count(*) from ops.alerts where cleared_at is null").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("how", ["made anew", "of another schema"])
+def test_a_database_that_does_not_know_what_was_posted_is_not_believed(
+    how: str, at_work: Settings, telegram: TelegramServer, admin: Database
+) -> None:
+    with opened(at_work) as database:
+        name = str(database.info.dbname)
+        deals(database, 9.0)
+    kept = backed_up(at_work)
+    if how == "made anew":
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        admin.execute(sql.SQL("create database {} template vinops").format(sql.Identifier(name)))
+    else:
+        with opened(at_work) as database:
+            database.execute("drop table notifications")
+    held = restored(at_work, kept)["carried_over"]["held"]
+    assert ("has not gone on from where this backup was taken" if how == "made anew" else "notifications") in held
+    assert run_deals(at_work).held is not None
+
+
+def test_a_backup_of_a_version_without_holds_is_held_all_the_same(
+    at_work: Settings, telegram: TelegramServer, admin: Database
+) -> None:
+    with opened(at_work) as database:
+        name = str(database.info.dbname)
+        deals(database, 9.0)
+        database.execute("drop table ops.holds")
+        database.execute("delete from _yoyo_migration where migration_id = '0015_posting_holds'")
+    kept = backed_up(at_work)
+    admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    assert restored(at_work, kept)["carried_over"]["held"]
+    assert db.migrate(at_work) == ["0015_posting_holds"]
+    assert run_deals(at_work).held is not None
+
+
+def test_a_copy_beside_the_database_in_use_is_as_it_was_backed_up(at_work: Settings) -> None:
+    with opened(at_work) as database:
+        deals(database, 9.0)
+    kept = backed_up(at_work)
+    assert run_deals(at_work).sent == 1
+    dumped = backup_files.folder_of(at_work) / kept.name
+    result = restore._restore(at_work, None, dumped, kept, yes=False, drill=False, say=Say())
+    assert "carried_over" not in result
+    with psycopg.connect(dumps.named(db.url(at_work), result["database"])) as copy:
+        assert copy.execute("select state from notifications").fetchall() == [("waiting",)]

@@ -1,0 +1,33 @@
+"""What is said when a file cannot be written: which disk is full, and what may go from it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+PHRASE: Final = os.strerror(errno.ENOSPC)
+"""How a server says that its own disk is full, in a message that is all there is of the error."""
+GO: Final = "`vinops logs --prune 1d` removes rotated logs; docs/runbook.md, The disk is full, says what else may go"
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether a disk, a quota or a limit of a file's size is used up."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def explain(error: OSError, place: Path, *, go: str = GO, is_sure: bool = True) -> str:
+    """Return in words what became of a file below `place`: what is full, and with `go` what frees some space; for
+    other errors the file, the reason, and that its owner has to do it.
+
+    Without `is_sure` it may as well be the output of the program that could not be written.
+    """
+    reason = error.strerror or type(error).__name__
+    named = error.filename and Path(os.fsdecode(error.filename))
+    if not is_full(error):
+        return f"{named or place}: {reason}: run as the owner of it, or name another folder"
+    if named or is_sure:
+        return f"the disk of {named or place} is full ({reason}): free some space: {go}"
+    return f"a disk is full ({reason}), that of {place} or the one that the output goes to: free some space: {go}"
