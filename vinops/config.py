@@ -410,6 +410,29 @@ def without_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
+# What libpq reads of the environment of DATABASE_URL's server: how a password is found and the connection secured.
+LIBPQ_KEPT = frozenset(
+    {"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGLOCALEDIR", "PGREQUIRESSL", "PGSSLMODE"}
+    | {"PGSSLNEGOTIATION", "PGSSLCOMPRESSION", "PGSSLCERT", "PGSSLKEY", "PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL"}
+    | {"PGSSLCRLDIR", "PGSSLSNI", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "PGMINPROTOCOLVERSION"}
+    | {"PGMAXPROTOCOLVERSION", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGREQUIREPEER", "PGGSSENCMODE", "PGGSSLIB"}
+    | {"PGGSSDELEGATION", "PGKRBSRVNAME"}
+)
+# And what would change where DATABASE_URL leads, or what the server answers. A parameter of DATABASE_URL says the same.
+LIBPQ_IGNORED = frozenset(
+    {"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGTARGETSESSIONATTRS"}
+    | {"PGLOADBALANCEHOSTS", "PGOPTIONS", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING", "PGDATESTYLE", "PGTZ"}
+    | {"PGGEQO"}
+)
+
+
+def forget_libpq_variables() -> None:
+    """Take LIBPQ_IGNORED out of the environment of this process, and so of those that it starts. Some of them cannot be
+    overruled by a connection string: libpq sends a date style behind everything that the string says."""
+    for name in LIBPQ_IGNORED & os.environ.keys():
+        os.environ.pop(name, None)
+
+
 def notify_socket() -> str | None:
     """Return where systemd listens for what a service of Type=notify says; None outside of one. The variable is
     systemd's own, no setting."""

@@ -9,14 +9,19 @@ import os
 import pty
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ops import cli
 from tests import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from psycopg import Connection
+
+    from vinops.config import Settings
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -58,6 +63,45 @@ def test_json_has_numbers_times_and_nulls_as_they_are(vinops: Run) -> None:
         }
     ]
     assert json.loads(vinops("sql", "--json", "select 1 where false").stdout) == []
+
+
+BEYOND = (
+    "select host, next_at, (next_at at time zone 'UTC')::date as day, array[next_at] as list, age(next_at) as age"
+    " from ops.host_budgets order by host"
+)
+
+
+def test_infinite_times_and_those_after_9999_are_printed_in_every_format(
+    settings: Settings, database: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed(statement: str, how: cli.Format) -> str:
+        cli.run_sql(settings, statement, how, write=False)
+        return capsys.readouterr().out
+
+    database.execute("set session_replication_role = replica")  # photos without their lots
+    database.execute("insert into lot_photos (lot_id, due_at) values (1, 'infinity'), (2, '-infinity')")
+    database.execute(
+        "insert into ops.host_budgets (host, next_at) values"
+        " ('a', '-infinity'), ('b', 'infinity'), ('c', '10000-01-01 00:00+00')"
+    )
+    for table in ("lot_photos", "ops.host_budgets"):
+        for how in cli.Format:
+            assert "-infinity" in printed(f"select * from {table}", how)
+
+    rows = json.loads(printed(BEYOND, cli.Format.JSON))
+    assert rows[0] == {
+        "host": "a",
+        "next_at": "-infinity",
+        "day": "-infinity",
+        "list": ["-infinity"],
+        "age": "infinity",
+    }
+    assert rows[1] == {"host": "b", "next_at": "infinity", "day": "infinity", "list": ["infinity"], "age": "-infinity"}
+    assert (rows[2]["next_at"], rows[2]["day"]) == ("10000-01-01T00:00:00+00:00", "10000-01-01")
+    cells = list(csv.DictReader(io.StringIO(printed(BEYOND, cli.Format.CSV))))
+    assert [cell["next_at"] for cell in cells] == ["-infinity", "infinity", "10000-01-01T00:00:00+00:00"]
+    assert printed(BEYOND, cli.Format.TABLE).splitlines()[2].split()[:3] == ["a", "-infinity", "-infinity"]
+    assert "next_at  10000-01-01T00:00:00+00:00" in printed(BEYOND, cli.Format.EXPANDED)
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", "-", "+359 88"])
