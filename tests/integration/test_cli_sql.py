@@ -165,7 +165,8 @@ def test_wrong_usage_is_exit_2(vinops: Run, arguments: list[str]) -> None:
 
 
 def test_a_wrong_setting_and_a_dead_server_are_exit_1_and_name_the_variable(vinops: Run) -> None:
-    for url in ("nonsense-5f2c9", "postgresql://me:canary-5f2c9@127.0.0.1:1/d"):
+    urls = ("nonsense-5f2c9", "postgresql://me:canary-5f2c9@127.0.0.1:1/d", "postgresql://me:a@5f2c9@127.0.0.1:1/d")
+    for url in urls:
         done = vinops("sql", "select 1", DATABASE_URL=url)
         assert (done.returncode, done.stdout) == (1, "")
         assert "DATABASE_URL" in done.stderr
