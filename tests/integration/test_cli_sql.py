@@ -12,8 +12,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
-from ops import cli
+from ops import cli, restore
 from tests import forks
 
 if TYPE_CHECKING:
@@ -172,6 +173,12 @@ def test_a_wrong_setting_and_a_dead_server_are_exit_1_and_name_the_variable(vino
         assert "DATABASE_URL" in done.stderr
         assert "5f2c9" not in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_a_target_of_a_restore_with_an_unescaped_at_is_refused_and_not_shown() -> None:
+    with pytest.raises(typer.BadParameter, match="%40") as caught:
+        restore._target("postgresql://me@canary-5f2c9@127.0.0.1/d")
+    assert "5f2c9" not in str(caught.value)
 
 
 def test_a_reader_that_has_enough_is_no_error(environment: dict[str, str]) -> None:
