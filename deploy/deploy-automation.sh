@@ -9,8 +9,8 @@ usage() {
 usage: deploy-automation.sh [options]        as root, from a checkout of vinops
 
   --dry-run            say each step, change nothing
-  --credentials FILE   read NAME=value lines: secrets, and settings that are none. FILE must be for root only.
-                       Without it missing secrets are asked for where there is a terminal.
+  --credentials FILE   read NAME=value lines: secrets, and settings that are none, with the names of .env.example.
+                       FILE must be for root only. Without it missing secrets are asked for where there is a terminal.
   --upgrade            back up, stop, install this version, migrate, start again
   --no-backup          with --upgrade: do not back up first
   --uninstall          stop and remove the services and the program; data, logs, secrets and the database stay
@@ -53,6 +53,11 @@ units=/etc/systemd/system
 python=$program/.venv/bin/python
 vinops=$program/.venv/bin/vinops
 interpreter=${PYTHON:-/usr/bin/python3}
+redis=/etc/redis
+redis_port=6379
+
+# Roles and databases are made on this machine's own PostgreSQL, whatever server the shell of the operator is set to.
+unset "${!PG@}"
 
 # A machine that was made a node stays one with every later run, until it is uninstalled.
 [ -z "$node" ] || [ -x "$vinops" ] || only_node=yes
@@ -124,6 +129,59 @@ set_credential() { # NAME, value on standard input
     fi
 }
 
+nearest_name() { # NAME KNOWN…: the known one that it is most likely meant to be
+    local given=$1
+    shift
+    printf '%s\n' "$@" | awk -v given="$given" '
+        function least(a, b) { return a < b ? a : b }
+        function distance(a, b,    i, j, cost, was, now) { # signs to change, to add and to leave out
+            for (j = 0; j <= length(b); j++) was[j] = j
+            for (i = 1; i <= length(a); i++) {
+                now[0] = i
+                for (j = 1; j <= length(b); j++) {
+                    cost = substr(a, i, 1) != substr(b, j, 1)
+                    now[j] = least(was[j - 1] + cost, least(was[j], now[j - 1]) + 1)
+                }
+                for (j = 0; j <= length(b); j++) was[j] = now[j]
+            }
+            return was[length(b)]
+        }
+        {
+            far = distance(given, $0)
+            if (index($0, given)) far = 0
+            if (best == "" || far < closest) { best = $0; closest = far }
+        }
+        END { print best }'
+}
+
+given_names=() given_values=()
+read_credentials_file() { # fills given_names and given_values; nothing is changed before all of the file is understood
+    local name value line number=0 known
+    mapfile -t known < <(sed -n 's/^\([A-Z][A-Z0-9_]*\)=.*/\1/p' "$checkout/.env.example")
+    known+=("${roles[@]/#/DATABASE_URL.}")
+    [ -f "$credentials_file" ] || fail "$credentials_file is no file"
+    [ "$(stat -c %a "$credentials_file")" = 600 ] || [ "$(stat -c %a "$credentials_file")" = 400 ] ||
+        fail "others may read $credentials_file: chmod 600 $credentials_file"
+    while IFS= read -r line || [ -n "$line" ]; do
+        number=$((number + 1))
+        # As editors of other systems write it.
+        [ "$number" -gt 1 ] || line=${line#$'\xef\xbb\xbf'}
+        line=${line%$'\r'}
+        case $line in '' | '#'*) continue ;; esac
+        name=${line%%=*} value=${line#*=}
+        [[ $line == *=* && $name =~ ^[A-Z][A-Z0-9_]*(\.[a-z]+)?$ ]] ||
+            fail "$credentials_file line $number is not NAME=value"
+        case " ${known[*]} " in
+        *" $name "*) ;;
+        *) fail "$credentials_file line $number: $name is no name of .env.example; the nearest is $(nearest_name "$name" "${known[@]}")" ;;
+        esac
+        value=${value%%[[:space:]]#*} # a comment, as in .env
+        value=${value#"${value%%[![:space:]]*}"}
+        value=${value%"${value##*[![:space:]]}"}
+        [ -z "$value" ] || given_names+=("$name") given_values+=("$value")
+    done <"$credentials_file"
+}
+
 # --- Steps -----------------------------------------------------------------------------------------------------------
 
 install_packages() {
@@ -164,9 +222,13 @@ make_folders() {
 # Secrets are set by `vinops credentials set NAME`. Services read this when they start.
 CHROMIUM_PATH=/usr/bin/chromium
 TEXT
-        chmod 644 "$etc/vinops.env"
     fi
-    [ -e "$etc/vinops.env" ] || note "would write $etc/vinops.env"
+    if [ -e "$etc/vinops.env" ]; then
+        # systemd reads it, as root. A secret may stand in it by mistake.
+        run chmod 640 "$etc/vinops.env"
+    else
+        note "would write $etc/vinops.env"
+    fi
 }
 
 lock_hash() { # LOCK…
@@ -300,28 +362,17 @@ install_units() {
 
 read_credentials() {
     step "credentials"
-    local name value line secrets
+    local name value secrets
     secrets=" $(secret_names "$checkout"/deploy/systemd/*.service | tr '\n' ' ')"
     if [ -n "$credentials_file" ]; then
-        [ -f "$credentials_file" ] || fail "$credentials_file is no file"
-        [ "$(stat -c %a "$credentials_file")" = 600 ] || [ "$(stat -c %a "$credentials_file")" = 400 ] ||
-            fail "others may read $credentials_file: chmod 600 $credentials_file"
-        while IFS= read -r line || [ -n "$line" ]; do
-            case $line in '' | '#'*) continue ;; esac
-            name=${line%%=*} value=${line#*=}
-            [[ $name =~ ^[A-Z][A-Z0-9_]*(\.[a-z]+)?$ ]] || fail "$credentials_file holds a line that is not NAME=value"
-            [ -n "$value" ] || continue
-            case $secrets in
+        local place
+        for place in "${!given_names[@]}"; do
+            name=${given_names[place]} value=${given_values[place]}
+            case "$secrets DATABASE_URL " in
             *" ${name%%.*} "*) printf '%s' "$value" | set_credential "$name" ;;
-            *)
-                if [ "${name%%.*}" = DATABASE_URL ]; then
-                    printf '%s' "$value" | set_credential "$name"
-                else
-                    set_setting "$name" "$value"
-                fi
-                ;;
+            *) set_setting "$name" "$value" ;;
             esac
-        done <"$credentials_file"
+        done
         note "read from $credentials_file: remove it when all is well (shred -u)"
     elif [ -t 0 ] && [ -z "$dry_run" ]; then
         for name in $(wanted_secrets); do
@@ -345,8 +396,9 @@ set_setting() { # NAME VALUE, of those that are no secrets
         return
     fi
     local part=$etc/vinops.env.part
-    { grep -v "^$1=" "$etc/vinops.env" || true; printf '%s=%s\n' "$1" "$2"; } >"$part"
-    chmod 644 "$part"
+    rm -f "$part"
+    (umask 077 && { grep -v "^$1=" "$etc/vinops.env" || true; printf '%s=%s\n' "$1" "$2"; } >"$part")
+    chmod 640 "$part"
     mv "$part" "$etc/vinops.env"
     note "$1 is set in $etc/vinops.env"
 }
@@ -420,14 +472,52 @@ prepare_database() {
     note "vinops, with a role for each service"
 }
 
+open_broker=redis://127.0.0.1:$redis_port/0 # what this script set before it gave Redis a password
+
+is_open_broker() { # is CELERY_BROKER_URL the one without a password
+    "$program/.venv/bin/python" -c '
+import sys
+from ops.credentials import Store, read
+sys.exit(read(Store(), "CELERY_BROKER_URL").strip() != sys.argv[1])' "$open_broker" 2>/dev/null
+}
+
 prepare_broker() {
     step "broker"
     run systemctl enable --quiet --now redis-server.service
-    if is_set CELERY_BROKER_URL; then
+    if is_set CELERY_BROKER_URL && { [ -n "$dry_run" ] || ! is_open_broker; }; then
         note "CELERY_BROKER_URL is set"
-    else
-        printf 'redis://127.0.0.1:6379/0' | set_credential CELERY_BROKER_URL
+        return
     fi
+    if [ -n "$dry_run" ]; then
+        note "would give Redis a password, in $redis/vinops.conf, and set the credential CELERY_BROKER_URL"
+        return
+    fi
+    if [ ! -e "$redis/vinops.conf" ] && ! is_set CELERY_BROKER_URL; then
+        # One that answers without a password and is empty serves nobody who would be shut out.
+        [ "$(redis-cli -p "$redis_port" dbsize 2>&1)" = 0 ] ||
+            fail "the Redis of this machine is used by others: name it, or another one, in the file of --credentials: CELERY_BROKER_URL=redis://:PASSWORD@HOST:6379/0"
+    fi
+    protect_redis
+    note "Redis has a password, in $redis/vinops.conf: other accounts of this machine cannot hand out work"
+}
+
+protect_redis() { # Cut short, it is finished by the next run, with the password that is in the file.
+    local password
+    if ! grep -q '^requirepass .' "$redis/vinops.conf" 2>/dev/null; then
+        password=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
+        install -m 640 -o redis -g redis /dev/null "$redis/vinops.conf.part"
+        printf '# Written by vinops, and known to the credential CELERY_BROKER_URL.\nrequirepass %s\n' "$password" >"$redis/vinops.conf.part"
+        mv "$redis/vinops.conf.part" "$redis/vinops.conf"
+    fi
+    password=$(sed -n 's/^requirepass //p' "$redis/vinops.conf")
+    grep -qxF "include $redis/vinops.conf" "$redis/redis.conf" ||
+        printf '\ninclude %s\n' "$redis/vinops.conf" >>"$redis/redis.conf"
+    systemctl restart redis-server.service
+    printf 'redis://:%s@127.0.0.1:%s/0' "$password" "$redis_port" | set_credential CELERY_BROKER_URL
+    # Those at work know the address without it.
+    local users
+    mapfile -t users < <(grep -l '^LoadCredential=CELERY_BROKER_URL:' "$checkout"/deploy/systemd/vinops-*.service)
+    systemctl try-restart "${users[@]##*/}"
 }
 
 migrate() {
@@ -501,7 +591,7 @@ remove_all() {
     run rm -rf "$program" "$program.old" "$program.new" "$venvs" "$node_venv"
     run rm -f /usr/local/bin/vinops /etc/logrotate.d/vinops
     [ -z "$node" ] || run rm -f "$etc/.node" /etc/scrapyd/scrapyd.conf
-    note "left: $data, $logs, $etc with its secrets, the user vinops, the database and its roles"
+    note "left: $data, $logs, $etc with its secrets, the user vinops, the database and its roles, the password of Redis"
     note "to remove those too: rm -rf $data $logs $etc; userdel vinops; as postgres: dropdb vinops"
 }
 
@@ -511,6 +601,7 @@ if [ -n "$uninstall" ]; then
     remove_all
     exit 0
 fi
+[ -z "$credentials_file" ] || read_credentials_file
 if [ -n "$upgrade" ]; then
     [ -x "$vinops" ] || [ -n "$dry_run" ] || fail "there is nothing to upgrade: run it without --upgrade"
     [ -n "$only_node" ] || take_backup

@@ -34,7 +34,7 @@ from ops import (
     tables,
     workers_commands,
 )
-from vinops import config, database, disk
+from vinops import config, database, disk, session
 from vinops.output import for_reader
 from vinops.redaction import redact, remember
 
@@ -126,6 +126,7 @@ def run_sql(settings: config.Settings, statement: str, how: Format, *, write: bo
 
     with database.connect(settings, application="vinops sql") as connection:
         connection.read_only = not write
+        session.read_for_printing(connection)
         try:
             # Prepared means one statement only: `commit; drop …` would leave the read-only transaction.
             cursor = connection.execute(statement.encode(), prepare=not write)

@@ -155,7 +155,7 @@ def the_database(survey: Survey) -> Iterator[Finding]:
             )
             return
     try:
-        address = make_conninfo(database.url(settings), connect_timeout=5, application_name="vinops doctor")
+        address = make_conninfo(database.address(settings, "vinops doctor"), connect_timeout=5)
         with psycopg.connect(address, autocommit=True) as connection:
             yield from _of_server(connection, settings)
     except psycopg.OperationalError as error:

@@ -257,7 +257,8 @@ def _environment(address: str) -> dict[str, str]:
     given = conninfo_to_dict(address)
     variables = {each.keyword.decode(): each.envvar.decode() for each in pq.Conninfo.get_defaults() if each.envvar}
     ours = {variables[name]: str(value) for name, value in given.items() if name in variables and value is not None}
-    return {**config.without_settings(), **ours, "PGAPPNAME": "vinops backup"}
+    # Said in full: a client encoding of the role or the database would have pg_dump translate, or fail to.
+    return {**config.without_settings(), **ours, "PGAPPNAME": "vinops backup", "PGCLIENTENCODING": "UTF8"}
 
 
 def _said(errors: Any) -> str:

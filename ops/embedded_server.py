@@ -32,7 +32,7 @@ def main() -> int:
         database.migrate(settings)
         log.info("the embedded server runs")
         while not stopping.is_set():
-            with psycopg.connect(database.url(settings), connect_timeout=database.CONNECT_SECONDS) as connection:
+            with psycopg.connect(database.address(settings, "vinops database")) as connection:
                 connection.execute("select 1")
             notify_socket.ready()
             notify_socket.alive("it answers")

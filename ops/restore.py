@@ -21,7 +21,7 @@ from ops import backup, backup_files, carry_over, dumps
 from ops.backup import Say, failed, started
 from ops.backup_files import PART, SIDECAR, Backup
 from ops.dumps import BackupError
-from vinops import alerts, clock, database
+from vinops import alerts, clock, config, database
 from vinops.database import queries
 from vinops.logs import pairs
 from vinops.objects import ObjectMissing
@@ -274,6 +274,8 @@ def _target(into: str | None) -> str | None:
 
     if into is None or "://" not in into:
         return into
+    if reason := config.unescaped(into):
+        raise typer.BadParameter(f"--into {reason}")
     try:
         holds_password = bool(conninfo_to_dict(into).get("password"))
     except ProgrammingError:

@@ -57,7 +57,7 @@ def _quoted(cell: str) -> str:
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) and not _is_number(cell) else cell
+    return f"'{cell}" if cell.startswith(FORMULA) and cell != "-infinity" and not _is_number(cell) else cell
 
 
 def _is_number(cell: str) -> bool:

@@ -24,7 +24,7 @@ from psycopg import sql
 from tests.support import contain
 from vinops import database as db
 from vinops import embedded
-from vinops.config import Secret, Settings, variables
+from vinops.config import LIBPQ_IGNORED, LIBPQ_KEPT, Secret, Settings, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,11 @@ IN_MEMORY = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Let temporary files of the tests, and of what they start, lie in memory where there is room and nobody named a
     place: a copy of a database takes a tenth of the time. What tests kill are processes: no disk has to outlive them.
+
+    No variable of libpq reaches them: they connect by other ways than vinops does, too.
     """
+    for name in LIBPQ_IGNORED | LIBPQ_KEPT:
+        os.environ.pop(name, None)
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not memory.is_mount() or os.statvfs(memory).f_flag & os.ST_NOEXEC:
         return

@@ -106,10 +106,51 @@ def _level(raw: str) -> str:
     return raw.upper()
 
 
+HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+WEB = frozenset({"http", "https", "file"})  # where an @ in a path is nothing unusual
+
+
+def unescaped(address: str) -> str | None:
+    """Return why it is not clear where the user name and the password of an address end, and how they are written then;
+    None if it is. Taken as it stands, the end of such a password would count as host, and errors would show it."""
+    several = address.split(";")  # as a broker may have
+    if len(several) > 1 and all("://" in each for each in several):
+        return next((reason for reason in map(unescaped, several) if reason), None)
+    scheme, _, rest = address.partition("://")
+    ends = [rest.find(sign) for sign in "/?#" if sign in rest]
+    authority, behind = (rest[: min(ends)], rest[min(ends) :]) if ends else (rest, "")
+    if authority.count("@") > 1:
+        return "has an @ inside its user name or password, where it is written %40"
+    port = authority.rpartition(":")[2] if ":" in authority and not authority.endswith("]") else ""
+    is_cut = "@" not in authority and "@" in behind and port and not port.isdecimal()
+    is_in_path = scheme.lower() not in WEB and authority and "@" in behind.partition("=")[0]
+    if is_cut or is_in_path:
+        return "has a /, ? or # inside its password, where they are written %2F, %3F and %23, and an @ %40"
+    if scheme.lower() in ("postgresql", "postgres"):  # libpq refuses these and shows all of the password
+        escapes = [part[:2] for part in authority.split("%")[1:]]
+        if any(len(escape) < 2 or not HEXADECIMAL.issuperset(escape) for escape in escapes):
+            return "has a % inside its user name or password, where it is written %25"
+    return None
+
+
+def _split(raw: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of an address. Raises ValueError, whose message has nothing of the address, unlike
+    that of the standard library."""
+    from urllib.parse import urlsplit  # costs 10 ms: only where there is an address to read
+
+    try:
+        parts = urlsplit(raw)
+        return parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is no address") from None
+
+
 def _url(*schemes: str) -> Callable[[str], Secret]:
     def parse(raw: str) -> Secret:
         if raw.partition("://")[0].lower() not in schemes or "://" not in raw:
             raise ValueError(f"does not start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if reason := unescaped(raw):
+            raise ValueError(reason)
         return Secret(raw)
 
     return parse
@@ -146,13 +187,11 @@ def _switch(raw: str) -> bool:
 
 def _site(raw: str) -> str:
     """Read the address of a site: https, or http where it names a loopback host and port, as a stand-in's does."""
-    from urllib.parse import urlsplit  # costs 10 ms: only where there is an address to read
-
-    parts = urlsplit(raw)
-    if parts.username or parts.password:
+    scheme, host, port = _split(raw)
+    if "@" in raw:
         raise ValueError("holds a user name or a password")
-    loopback = parts.hostname in LOOPBACK and parts.port is not None
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+    loopback = host in LOOPBACK and port is not None
+    if not host or not (scheme == "https" or (scheme == "http" and loopback)):
         raise ValueError("is no https:// address")
     return raw.rstrip("/")
 
@@ -172,11 +211,9 @@ def _nodes(raw: str) -> Mapping[str, str]:
 
 def _hosts(raw: str) -> tuple[str, ...]:
     """Read `host` or `host:port`, separated by commas or blanks."""
-    from urllib.parse import urlsplit
-
     hosts = tuple(raw.replace(",", " ").lower().split())
     for host in hosts:
-        if "/" in host or "@" in host or not urlsplit(f"//{host}").hostname:
+        if "/" in host or "@" in host or not _split(f"//{host}")[1]:
             raise ValueError("holds something that is no host")
     return hosts
 
@@ -408,6 +445,29 @@ def without_settings() -> dict[str, str]:
     """Return the environment of this process without anything that vinops reads, for a command that is to see none."""
     ours = {*variables(), "CREDENTIALS_DIRECTORY"}
     return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+# What libpq reads of the environment of DATABASE_URL's server: how a password is found and the connection secured.
+LIBPQ_KEPT = frozenset(
+    {"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGLOCALEDIR", "PGREQUIRESSL", "PGSSLMODE"}
+    | {"PGSSLNEGOTIATION", "PGSSLCOMPRESSION", "PGSSLCERT", "PGSSLKEY", "PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL"}
+    | {"PGSSLCRLDIR", "PGSSLSNI", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "PGMINPROTOCOLVERSION"}
+    | {"PGMAXPROTOCOLVERSION", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGREQUIREPEER", "PGGSSENCMODE", "PGGSSLIB"}
+    | {"PGGSSDELEGATION", "PGKRBSRVNAME"}
+)
+# And what would change where DATABASE_URL leads, or what the server answers. A parameter of DATABASE_URL says the same.
+LIBPQ_IGNORED = frozenset(
+    {"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGTARGETSESSIONATTRS"}
+    | {"PGLOADBALANCEHOSTS", "PGOPTIONS", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING", "PGDATESTYLE", "PGTZ"}
+    | {"PGGEQO"}
+)
+
+
+def forget_libpq_variables() -> None:
+    """Take LIBPQ_IGNORED out of the environment of this process, and so of those that it starts. Some of them cannot be
+    overruled by a connection string: libpq sends a date style behind everything that the string says."""
+    for name in LIBPQ_IGNORED & os.environ.keys():
+        os.environ.pop(name, None)
 
 
 def notify_socket() -> str | None:

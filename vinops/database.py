@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vinops import embedded
+from vinops import config, embedded, session
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
@@ -59,16 +59,21 @@ class NotMigrated(DatabaseError):  # noqa: N818 # a state to mend, not a fault
 def url(settings: Settings) -> str:
     """Return a libpq connection string; starts the embedded server if DATABASE_URL is empty. Raises DatabaseError.
 
-    It may hold a password: hand it to a library, never to a log or a command line.
+    It may hold a password: hand it to a library, never to a log or a command line. From here on libpq, in this process
+    and in those that it starts, finds nothing in the environment that would change where it leads or what is answered.
     """
+    config.forget_libpq_variables()
     if settings.database_url is not None:
         return settings.database_url.reveal()
     try:
         sockets = embedded.ensure_running(settings.data_dir, settings.embedded_linger)
     except embedded.ServerError as error:
         raise DatabaseError(str(error)) from None
-    escaped = sockets.replace("\\", "\\\\").replace("'", "\\'")
-    return f"host='{escaped}' port=5432 user=vinops dbname=vinops"
+    from psycopg.conninfo import make_conninfo
+
+    # What is said of another server, as that it has to be encrypted, is not meant for this one.
+    defaults = session.libpq_defaults(config.LIBPQ_KEPT)
+    return make_conninfo(**defaults, host=sockets, port=5432, user="vinops", dbname="vinops")
 
 
 def connect(settings: Settings, *, application: str, autocommit: bool = False) -> Connection[TupleRow]:
@@ -126,14 +131,14 @@ def async_pool(
                     f"{_remedy(settings)}"
                 ) from None
 
-    async def address() -> str:
-        return await asyncio.to_thread(_address, settings, application)
+    async def current_address() -> str:
+        return await asyncio.to_thread(address, settings, application)
 
     logging.getLogger("psycopg.pool").setLevel(logging.WARNING)  # at INFO it tells of every statement
     connect(settings, application=application).close()
     return Pool(
-        address,
-        kwargs={"autocommit": True},
+        current_address,
+        kwargs={"autocommit": True, "context": session.adapters()},
         min_size=1,
         max_size=size,
         open=False,
@@ -226,7 +231,7 @@ def _open(settings: Settings, application: str) -> Connection[TupleRow]:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            return psycopg.connect(_address(settings, application), autocommit=True)
+            return psycopg.connect(address(settings, application), autocommit=True, context=session.adapters())
         except psycopg.Error as error:
             text = redact(str(error), settings).strip()
             if not _is_passing(text, settings) or time.monotonic() > deadline:
@@ -252,9 +257,9 @@ def _open_compared(settings: Settings, application: str) -> tuple[Connection[Tup
         time.sleep(0.1)
 
 
-def _address(settings: Settings, application: str) -> str:
-    """Return a connection string with what all our connections have in common. See `url`. What DATABASE_URL says of
-    dead peers stands."""
+def address(settings: Settings, application: str) -> str:
+    """Return a connection string with what all our connections have in common, for one that `connect` cannot make, as
+    when the schema may be any. See `url`. What DATABASE_URL says of dead peers stands."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     own = conninfo_to_dict(url(settings))
@@ -262,7 +267,7 @@ def _address(settings: Settings, application: str) -> str:
         "connect_timeout": CONNECT_SECONDS,
         "application_name": application,
         "client_encoding": "UTF8",
-        "options": f"{DEAD_CLIENT} {own.get('options', '')} -c timezone=UTC",
+        "options": f"{DEAD_CLIENT} {own.get('options', '')} {session.OPTIONS}",
     }
     return make_conninfo(**{**DEAD_PEER, **own, **ours})  # type: ignore[arg-type] # its first one is no keyword
 

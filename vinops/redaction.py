@@ -83,8 +83,12 @@ def _parts(value: str) -> set[str]:
     pairs = [pair.partition("=") for pair in address.query.split("&")]
     values = {raw for name, _, raw in pairs if named.search(f"{name}=x") or _looks_random(raw)}
     values |= {plain for name, plain in parse_qsl(address.query) if named.search(f"{name}=x") or _looks_random(plain)}
-    password = address.netloc.rpartition("@")[0].partition(":")[2]
-    return {part for part in (*values, password) if part}
+    credentials = address.netloc.rpartition("@")[0]
+    password = credentials.partition(":")[2]
+    # With an @ in it the password, or what others take for the host, may be shown from any of them on.
+    pieces = credentials.split("@")[1:] + password.split("@")[:1] if "@" in credentials else []
+    pieces += [f"{piece}@" for piece in pieces]  # not too short for an ordinary word, with its @
+    return {part for part in (*values, password, *pieces) if part}
 
 
 def _looks_random(value: str) -> bool:
@@ -115,9 +119,11 @@ def _patterns() -> tuple[tuple[Pattern[str], str], ...]:
         (re.compile(r"(?i)\b(cookie['\"]?\s{0,9}:\s{0,9})[^\r\n]+"), rf"\1{MASK}"),
         # the password in an address
         (
-            re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://[^\s/:@?#]{0,200}:)[^\s/?#]{1,200}(?=@)"),
+            re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://[^\s/:?#]{0,200}:)[^\s/?#]{1,200}(?=@)"),
             rf"\1{MASK}",
         ),
+        # the end of one, taken for the beginning of the host
+        (re.compile(r"(?i)(\bhost(?:name| name)?[\s=:]{1,9}['\"]?)[^'\"\s]{1,200}(?=@)"), rf"\1{MASK}"),
         # a bot's token as Telegram makes them: digits, a colon, 35 signs
         (re.compile(r"(?<![0-9])[0-9]{6,12}(?::|%3[Aa])[A-Za-z0-9_-]{30,}"), MASK),
     )

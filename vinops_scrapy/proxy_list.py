@@ -154,6 +154,8 @@ def _parsed(secret: Secret, *, number: int) -> Proxy:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("holds a blank or another sign that no address has")
     text = text if "://" in text else f"http://{text}"
+    if reason := config.unescaped(text):
+        raise ValueError(reason)
     try:
         parts = urlsplit(text)
         port = parts.port

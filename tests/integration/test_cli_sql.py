@@ -9,14 +9,20 @@ import os
 import pty
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
+from ops import cli, restore
 from tests import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from psycopg import Connection
+
+    from vinops.config import Settings
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -58,6 +64,45 @@ def test_json_has_numbers_times_and_nulls_as_they_are(vinops: Run) -> None:
         }
     ]
     assert json.loads(vinops("sql", "--json", "select 1 where false").stdout) == []
+
+
+BEYOND = (
+    "select host, next_at, (next_at at time zone 'UTC')::date as day, array[next_at] as list, age(next_at) as age"
+    " from ops.host_budgets order by host"
+)
+
+
+def test_infinite_times_and_those_after_9999_are_printed_in_every_format(
+    settings: Settings, database: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed(statement: str, how: cli.Format) -> str:
+        cli.run_sql(settings, statement, how, write=False)
+        return capsys.readouterr().out
+
+    database.execute("set session_replication_role = replica")  # photos without their lots
+    database.execute("insert into lot_photos (lot_id, due_at) values (1, 'infinity'), (2, '-infinity')")
+    database.execute(
+        "insert into ops.host_budgets (host, next_at) values"
+        " ('a', '-infinity'), ('b', 'infinity'), ('c', '10000-01-01 00:00+00')"
+    )
+    for table in ("lot_photos", "ops.host_budgets"):
+        for how in cli.Format:
+            assert "-infinity" in printed(f"select * from {table}", how)
+
+    rows = json.loads(printed(BEYOND, cli.Format.JSON))
+    assert rows[0] == {
+        "host": "a",
+        "next_at": "-infinity",
+        "day": "-infinity",
+        "list": ["-infinity"],
+        "age": "infinity",
+    }
+    assert rows[1] == {"host": "b", "next_at": "infinity", "day": "infinity", "list": ["infinity"], "age": "-infinity"}
+    assert (rows[2]["next_at"], rows[2]["day"]) == ("10000-01-01T00:00:00+00:00", "10000-01-01")
+    cells = list(csv.DictReader(io.StringIO(printed(BEYOND, cli.Format.CSV))))
+    assert [cell["next_at"] for cell in cells] == ["-infinity", "infinity", "10000-01-01T00:00:00+00:00"]
+    assert printed(BEYOND, cli.Format.TABLE).splitlines()[2].split()[:3] == ["a", "-infinity", "-infinity"]
+    assert "next_at  10000-01-01T00:00:00+00:00" in printed(BEYOND, cli.Format.EXPANDED)
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", "-", "+359 88"])
@@ -121,12 +166,19 @@ def test_wrong_usage_is_exit_2(vinops: Run, arguments: list[str]) -> None:
 
 
 def test_a_wrong_setting_and_a_dead_server_are_exit_1_and_name_the_variable(vinops: Run) -> None:
-    for url in ("nonsense-5f2c9", "postgresql://me:canary-5f2c9@127.0.0.1:1/d"):
+    urls = ("nonsense-5f2c9", "postgresql://me:canary-5f2c9@127.0.0.1:1/d", "postgresql://me:a@5f2c9@127.0.0.1:1/d")
+    for url in urls:
         done = vinops("sql", "select 1", DATABASE_URL=url)
         assert (done.returncode, done.stdout) == (1, "")
         assert "DATABASE_URL" in done.stderr
         assert "5f2c9" not in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_a_target_of_a_restore_with_an_unescaped_at_is_refused_and_not_shown() -> None:
+    with pytest.raises(typer.BadParameter, match="%40") as caught:
+        restore._target("postgresql://me@canary-5f2c9@127.0.0.1/d")
+    assert "5f2c9" not in str(caught.value)
 
 
 def test_a_reader_that_has_enough_is_no_error(environment: dict[str, str]) -> None:

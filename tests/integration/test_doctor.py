@@ -90,7 +90,8 @@ def test_every_variable_that_does_not_fit_is_named_at_once(vinops: Run) -> None:
         "VINOPS_FEED_MIN_ROWS": CANARY,
         "VINOPS_PACE": CANARY,
         "COPART_CSV_URL": f"ftp://h/?authKey={CANARY}",
-        "CELERY_BROKER_URL": f"smtp://{CANARY}@h",
+        "CELERY_BROKER_URL": f"redis://:p@{CANARY}@h/0",
+        "DATABASE_URL": f"postgresql://me:p@{CANARY}@127.0.0.1/d",
         "R2_ENDPOINT": f"ftp://{CANARY}@h",
     }
     done = vinops("--json", **wrong)

@@ -178,6 +178,8 @@ def test_the_password_is_in_no_error(tmp_path: Path) -> None:
     for url in (
         "postgresql://me:h%2Fnter22xyz@127.0.0.1:1/d",
         "postgresql://me@127.0.0.1:1/d?password=h%2Fnter22xyz",
+        "postgresql://me:h@nter22xyz@127.0.0.1:1/d",  # settings as they are read refuse it
+        "postgresql://me:nter22xyz@h@127.0.0.1:1/d",
         "postgresql://me:h%2Fnter22xyz@127.0.0.1:1/d?nonsense=h%2Fnter22xyz",
     ):
         with pytest.raises(db.DatabaseError, match="DATABASE_URL") as caught:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -258,6 +262,195 @@ def test_a_dry_run_says_each_step_and_changes_nothing(tmp_path: Path) -> None:
     assert "would set the credential COPART_PASSWORD" in done.stdout
     assert "canary" not in done.stdout + done.stderr
     assert not Path("/opt/vinops.new").exists()
+
+
+def dry_run(secrets: Path, content: bytes) -> subprocess.CompletedProcess[str]:
+    """Have the deploy script say what it would do with such a file of --credentials."""
+    secrets.touch(mode=0o600)
+    secrets.write_bytes(content)
+    command = [ROOT / "deploy/deploy-automation.sh", "--dry-run", "--credentials", secrets]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("TELEGRAM_TOKEN=canary-7d1", "TELEGRAM_TOKEN is no name of .env.example; the nearest is TELEGRAM_BOT_TOKEN"),
+        ("COPART_PASWORD=canary-7d1", "COPART_PASWORD is no name of .env.example; the nearest is COPART_PASSWORD"),
+        ("BOT_TOKEN=canary-7d1", "the nearest is TELEGRAM_BOT_TOKEN"),
+        ("R2_BUCKET=canary-7d1", "the nearest is R2_BUCKET_NAME"),
+        ("DATABASE_URL.etl2=canary-7d1", "is not NAME=value"),
+        ("DATABASE_URL.elt=canary-7d1", "the nearest is DATABASE_URL.etl"),
+        ("COPART_PASSWORD.etl=canary-7d1", "the nearest is COPART_PASSWORD"),
+        ("LD_PRELOAD=/tmp/canary-7d1.so", "LD_PRELOAD is no name of .env.example"),
+        ("PATH=/tmp/canary-7d1", "PATH is no name of .env.example"),
+        ("PYTHONPATH=/tmp/canary-7d1", "PYTHONPATH is no name of .env.example"),
+        ("PGSERVICE=canary-7d1", "PGSERVICE is no name of .env.example"),
+        ("export COPART_PASSWORD=canary-7d1", "is not NAME=value"),
+        ("CANARY7D1", "is not NAME=value"),
+        ("canary-7d1", "is not NAME=value"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_before_anything_is_done(tmp_path: Path, line: str, said: str) -> None:
+    done = dry_run(tmp_path / "secrets", f"MOBILE_BG_URL=https://example.com\n{line}\n".encode())
+    assert done.returncode == 1
+    assert f"line 2{': ' if 'name' in said or 'nearest' in said else ' '}" in done.stderr
+    assert said in done.stderr
+    assert "==" not in done.stdout, "a step was begun"
+    assert "canary" not in (done.stdout + done.stderr).lower()
+
+
+def test_every_name_of_env_example_is_taken_as_editors_of_any_system_write_it(tmp_path: Path) -> None:
+    names = re.findall(r"^([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    lines = ["# a comment", "", *(f"{name}=x-{name}" for name in names), "", "DATABASE_URL.owner=x"]
+    done = dry_run(tmp_path / "secrets", b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    assert done.returncode == 0, done.stderr
+    taken = re.findall(r"would set (?:the credential )?([A-Z0-9_.a-z]+)", done.stdout)
+    assert {*names, "DATABASE_URL.owner"} <= set(taken)
+    secret = {
+        name
+        for name in names
+        if re.search(rf"^{name}=.*, secret[;,]", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    }
+    for name in names:
+        assert (f"would set the credential {name}\n" in done.stdout) == (name in secret), name
+
+
+def test_a_copy_of_env_example_sets_nothing(tmp_path: Path) -> None:
+    done = dry_run(tmp_path / "secrets", (ROOT / ".env.example").read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"would set (?!the credential CELERY|up)\S+ in|would set the credential [A-Z]", done.stdout) == []
+
+
+def deploy_function(tmp_path: Path, script: str) -> str:
+    """Run a part of the deploy script, on folders of a test: its functions and settings are there, no step is taken."""
+    text = (ROOT / "deploy/deploy-automation.sh").read_text(encoding="utf-8")
+    whole = text.index("# --- The whole ---")
+    assert whole > 0
+    body = text[:whole].replace('$(dirname "${BASH_SOURCE[0]}")/..', str(ROOT))
+    body = body.replace('[ "$(id -u)" -eq 0 ]', "true").replace("[ -d /run/systemd/system ]", "true")
+    (tmp_path / "script").write_text(
+        f"{body}\netc={tmp_path}/etc\nstore=$etc/credentials\n{script}\n", encoding="utf-8"
+    )
+    command = ["bash", tmp_path / "script"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_settings_are_for_root_and_its_group_and_free_of_other_systems_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    settings, secrets = tmp_path / "etc/vinops.env", tmp_path / "secrets"
+    settings.write_text("MOBILE_BG_URL=https://old.example\nCHROMIUM_PATH=/usr/bin/chromium\n")
+    settings.chmod(0o644)
+    secrets.touch(mode=0o600)
+    secrets.write_bytes(b"\xef\xbb\xbfMOBILE_BG_URL=https://new.example\r\nVINOPS_PACE= steady \t# as agreed\r\n")
+    deploy_function(
+        tmp_path,
+        f"credentials_file={secrets}\nread_credentials_file\nread_credentials",
+    )
+    assert settings.read_bytes() == (
+        b"CHROMIUM_PATH=/usr/bin/chromium\nMOBILE_BG_URL=https://new.example\nVINOPS_PACE=steady\n"
+    )
+    assert settings.stat().st_mode & 0o777 == 0o640
+    settings.chmod(0o644)
+    deploy_function(tmp_path, f"data={tmp_path}/data\nlogs={tmp_path}/logs\ninstall() {{ :; }}\nmake_folders")
+    assert settings.stat().st_mode & 0o777 == 0o640, "one of an earlier version"
+
+
+def test_variables_of_libpq_do_not_lead_it_to_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PGHOST", "PGSERVICE", "PGOPTIONS"):
+        monkeypatch.setenv(name, "elsewhere")
+    assert "PG" not in deploy_function(tmp_path, "env | grep ^PG || true")
+
+
+SYSTEMD_OF_REDIS = """
+systemctl() {
+    case $1 in
+    restart) kill "$(cat "$redis/pid")" && while [ -e "$redis/pid" ]; do sleep 0.05; done && start_redis ;;
+    enable) [ -e "$redis/pid" ] || start_redis ;;
+    esac
+}
+start_redis() {
+    redis-server "$redis/redis.conf" >/dev/null
+    until redis-cli -p "$redis_port" ping >/dev/null 2>&1; do sleep 0.05; done
+}
+install() { command install -m 640 "${@: -2}"; }
+is_set() { [ -e "$redis/credential" ]; }
+is_open_broker() { [ "$(cat "$redis/credential")" = "redis://127.0.0.1:$redis_port/0" ]; }
+set_credential() { cat >"$redis/credential"; }
+"""
+"""systemd and the store of credentials, for a Redis in the folder of a test."""
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """The folder of a Redis as Debian has it, without a password, and its port. It is started by what is tested."""
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed")
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "redis.conf").write_text(
+        f"bind 127.0.0.1\nport {port}\ndir {folder}\ndaemonize yes\npidfile {folder}/pid\nsave 1 1\n"
+    )
+    yield folder, port
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+
+
+def redis_says(port: int, *command: str, password: str = "") -> str:
+    """Return what redis-cli prints."""
+    environment = {**os.environ, "REDISCLI_AUTH": password} if password else dict(os.environ)
+    done = subprocess.run(
+        ["redis-cli", "-p", str(port), *command], capture_output=True, text=True, check=False, env=environment
+    )
+    return done.stdout.strip() + done.stderr.strip()
+
+
+def test_the_redis_of_this_machine_gets_a_password_and_keeps_it(tmp_path: Path, redis: tuple[Path, int]) -> None:
+    folder, port = redis
+    begun = f"redis={folder} redis_port={port}\n{SYSTEMD_OF_REDIS}"
+    deploy_function(tmp_path, f"{begun}prepare_broker")
+    address = (folder / "credential").read_text()
+    password = address.removeprefix("redis://:").partition("@")[0]
+    assert re.fullmatch(rf"redis://:[0-9a-f]{{48}}@127\.0\.0\.1:{port}/0", address)
+    assert "NOAUTH" in redis_says(port, "lpush", "celery", "x"), "another account can hand out work"
+    assert redis_says(port, "ping", password=password) == "PONG"
+    assert (folder / "vinops.conf").stat().st_mode & 0o777 == 0o640
+    # Again, and after a run that was cut short before the credential was written.
+    said = deploy_function(tmp_path, f"{begun}prepare_broker")
+    assert "CELERY_BROKER_URL is set" in said
+    (folder / "credential").unlink()
+    assert password not in deploy_function(tmp_path, f"{begun}prepare_broker")
+    assert (folder / "credential").read_text() == address
+    assert (folder / "redis.conf").read_text().count("include") == 1
+
+
+def test_an_installation_whose_redis_had_no_password_gets_one_and_keeps_its_messages(
+    tmp_path: Path, redis: tuple[Path, int]
+) -> None:
+    folder, port = redis
+    begun = f"redis={folder} redis_port={port}\n{SYSTEMD_OF_REDIS}"
+    deploy_function(tmp_path, f"{begun}systemctl enable")
+    redis_says(port, "lpush", "celery", "a message")
+    (folder / "credential").write_text(f"redis://127.0.0.1:{port}/0")
+    deploy_function(tmp_path, f"open_broker=redis://127.0.0.1:{port}/0\n{begun}prepare_broker")
+    password = (folder / "credential").read_text().removeprefix("redis://:").partition("@")[0]
+    assert redis_says(port, "llen", "celery", password=password) == "1"
+    assert "NOAUTH" in redis_says(port, "llen", "celery")
+
+
+def test_a_redis_that_others_use_is_not_shut_to_them(tmp_path: Path, redis: tuple[Path, int]) -> None:
+    folder, port = redis
+    begun = f"redis={folder} redis_port={port}\n{SYSTEMD_OF_REDIS}"
+    deploy_function(tmp_path, f"{begun}systemctl enable")
+    redis_says(port, "set", "theirs", "1")
+    with pytest.raises(AssertionError, match="used by others"):
+        deploy_function(tmp_path, f"{begun}prepare_broker")
+    assert redis_says(port, "get", "theirs") == "1"
+    assert not (folder / "credential").exists()
 
 
 def test_a_node_alone_gets_no_database_and_no_timers() -> None:

@@ -74,6 +74,16 @@ def test_run_again_it_changes_nothing(machine: Machine) -> None:
     assert "CELERY_BROKER_URL is set" in said
 
 
+def test_no_other_account_reads_the_settings_or_hands_out_work(machine: Machine) -> None:
+    assert machine.shell("stat -c %a /etc/vinops/vinops.env").strip() == "640"
+    asked = machine.run("runuser", "-u", "nobody", "--", "redis-cli", "lpush", "celery", "x", check=False)
+    assert "NOAUTH" in asked.stdout + asked.stderr
+    read = machine.run("runuser", "-u", "nobody", "--", "cat", "/etc/redis/vinops.conf", check=False)
+    assert "Permission denied" in read.stderr
+    with_password = "REDISCLI_AUTH=$(sed -n 's/^requirepass //p' /etc/redis/vinops.conf) redis-cli ping"
+    assert machine.shell(with_password).strip() == "PONG"
+
+
 def test_services_work_with_the_rights_of_their_roles(machine: Machine) -> None:
     machine.run("systemctl", "start", "vinops-etl.service")
     assert sql(machine, "select count(*) from lots where status = 'active'") == "1500"

@@ -85,6 +85,26 @@ def test_logs_lie_in_the_data_folder_unless_told_otherwise(tmp_path: Path) -> No
         ("COPART_CSV_HEADERS", f"no colon {CANARY}"),
         ("COPART_CSV_HEADERS", f"bad name {CANARY}: x"),
         ("COPART_CSV_USER_AGENT", f"a\r\nX: {CANARY}"),
+        ("DATABASE_URL", f"postgresql://me:p@{CANARY}@127.0.0.1/d"),
+        ("DATABASE_URL", f"postgresql://me@{CANARY}:pw@127.0.0.1/d"),
+        ("DATABASE_URL", f"postgresql://me:{CANARY}/x@127.0.0.1/d"),
+        ("DATABASE_URL", f"postgresql://me:12/{CANARY}@127.0.0.1/d"),
+        ("DATABASE_URL", f"postgresql://me:12?{CANARY}@127.0.0.1/d"),
+        ("DATABASE_URL", f"postgresql://me:12#{CANARY}@127.0.0.1/d"),
+        ("DATABASE_URL", f"postgresql://me:a@b/{CANARY}@127.0.0.1/d"),
+        ("DATABASE_URL", f"postgresql://me:{CANARY}%zz@127.0.0.1/d"),
+        ("COPART_CSV_URL", f"https://me:p@{CANARY}@feeds.example.com/sales.csv"),
+        ("COPART_CSV_URL", f"https://me:{CANARY}/x@feeds.example.com/sales.csv"),
+        ("CELERY_BROKER_URL", f"redis://:p@{CANARY}@127.0.0.1:6379/0"),
+        ("CELERY_BROKER_URL", f"redis://:pw@one.example/0;redis://:p@{CANARY}@two.example/0"),
+        ("CELERY_BROKER_URL", f"amqp://me:{CANARY}/x@127.0.0.1"),
+        ("R2_ENDPOINT", f"https://me:p@{CANARY}@127.0.0.1:9000"),
+        ("R2_ENDPOINT", f"https://me:{CANARY}/x@one.example"),
+        ("R2_ENDPOINT", f"https://me:12/{CANARY}@one.example"),
+        ("R2_ENDPOINT", f"http://localhost:{CANARY}"),
+        ("TELEGRAM_API_URL", f"https://[{CANARY}]/"),
+        ("VINOPS_SCRAPYD_NODES", f"one=http://localhost:{CANARY}"),
+        ("COPART_IMAGE_HOSTS", f"[{CANARY}]"),
         ("VINOPS_FEED_MIN_ROWS", CANARY),
         ("VINOPS_FEED_MIN_ROWS", "-1"),
         ("VINOPS_FETCH_ATTEMPTS", "0"),
@@ -98,6 +118,40 @@ def test_a_wrong_value_is_refused_by_name_and_never_shown(variable: str, value: 
         load({variable: value}, folder=tmp_path)
     assert CANARY not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:p%40ss%2Fword%25@db.example/vinops",
+        "postgresql://me%40corp:pw@one.example:5432,two.example:5433/vinops?target_session_attrs=read-write",
+        "postgresql://db.example:5432/vinops?user=me@corp&password=p@ss",
+        "postgresql:///vinops?host=%2Fvar%2Frun%2Fpostgresql",
+        "postgresql:///me@home",
+        "postgresql://me@[::1]:5432/vinops",
+    ],
+)
+def test_an_address_of_a_database_that_libpq_reads_as_it_is_meant_is_taken(url: str, tmp_path: Path) -> None:
+    assert load({"DATABASE_URL": url}, folder=tmp_path).database_url == Secret(url)
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("CELERY_BROKER_URL", "redis://:p%40ss@127.0.0.1:6379/0"),
+        ("CELERY_BROKER_URL", "amqp://me:pw@one.example//;amqp://me:pw@two.example//"),
+        ("COPART_CSV_URL", "https://feeds.example.com:8443/@me/sales.csv?authKey=a@b"),
+        ("COPART_CSV_URL", "https://[::1]/@me/sales.csv"),
+    ],
+)
+def test_so_is_any_other_whose_credentials_are_clear(variable: str, url: str, tmp_path: Path) -> None:
+    assert url in {each.reveal() for each in load({variable: url}, folder=tmp_path).secrets()}
+
+
+def test_an_unescaped_at_is_refused_with_the_way_to_write_it(tmp_path: Path) -> None:
+    for variable, scheme in (("DATABASE_URL", "postgresql"), ("CELERY_BROKER_URL", "redis")):
+        with pytest.raises(ConfigError, match=rf"{variable} has an @ inside .* %40"):
+            load({variable: f"{scheme}://me:p@ss@127.0.0.1/0"}, folder=tmp_path)
 
 
 def test_headers_are_read_from_lines_or_bars_and_win_over_the_named_ones(tmp_path: Path) -> None:

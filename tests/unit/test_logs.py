@@ -70,6 +70,29 @@ def test_a_known_secret_is_masked_in_every_spelling(spelling: str, secretive: Se
     assert not [each for each in SPELLINGS[:6] if each in shown]
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:Sec@RetWord@xyz@127.0.0.1:1/d",
+        "redis://:Sec@RetWord@xyz@127.0.0.1:1/0",
+        "http://me:Sec@RetWord@xyz@h:1",
+    ],
+)
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "resolve 'RetWord@xyz@127.0.0.1'",
+        "at RetWord alone",
+        "to xyz@127.0.0.1",
+        "from %40RetWord%40xyz%40",
+        "as Sec@RetWord",
+    ],
+)
+def test_every_piece_of_a_password_with_at_signs_is_masked(address: str, shown: str) -> None:
+    masked = logs.redact(shown, Settings(database_url=Secret(address)))
+    assert not [piece for piece in ("RetWord", "xyz", "Sec@") if piece in masked], masked
+
+
 def test_what_is_not_secret_stays_readable(secretive: Settings) -> None:
     assert (
         logs.redact(f"CSV_URL {URL}", secretive) == "CSV_URL https://feeds.example.com/sales.csv?authKey=***&type=csv"
@@ -86,6 +109,10 @@ def test_what_is_not_secret_stays_readable(secretive: Settings) -> None:
         ("host=h password=p4ss dbname=d", "host=h password=*** dbname=d"),
         ("host=h password='p4 \\' ss' dbname=d", "host=h password=*** dbname=d"),
         ("https://u:p@ss@h/x", "https://u:***@h/x"),
+        ("https://u@x:p@ss@h/x", "https://u@x:***@h/x"),
+        ("failed to resolve host 'ss@127.0.0.1': no", "failed to resolve host '***@127.0.0.1': no"),
+        ('could not translate host name "ss@h" to address', 'could not translate host name "***@h" to address'),
+        ("Cannot connect to host ss@h:443", "Cannot connect to host ***@h:443"),
         ("redis://:p4ss@h:1/0", "redis://:***@h:1/0"),
         ("Authorization: Bearer abc", "Authorization: ***"),
         ("{'Authorization': 'Basic abc', 'b': 1}", "{'Authorization': '***', 'b': 1}"),

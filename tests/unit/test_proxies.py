@@ -69,6 +69,8 @@ def test_both_lists_are_read_in_order_and_each_proxy_once(tmp_path: Path) -> Non
         "http://canary-user:canary-pass@proxy.example",
         "http://:canary-pass@proxy.example:3128",
         "http://canary-user:canary/pass@proxy.example:3128",
+        "http://canary-user:pass@canary@proxy.example:3128",
+        "canary-user:pass@canary@proxy.example:3128",
         "http://proxy.example:3128/canary",
         "http://proxy.example:3128?canary",
         "http://[canary:3128",

@@ -1,0 +1,138 @@
+"""What all connections have in common, whatever the database, its roles and the environment say.
+
+Statements and the code that reads their rows rely on how PostgreSQL writes a date and where it looks for a table. All
+of it is said when a session begins, which wins over `alter database … set`, `alter role … set`, DATABASE_URL and the
+server's configuration. Limits (statement_timeout, default_transaction_read_only and the like) are the operator's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from psycopg import Connection
+    from psycopg.adapt import AdaptersMap, Buffer
+    from psycopg.pq import Format
+
+    Kind = tuple[type[Any], dt.tzinfo | None]
+    Beyond = Callable[[str | bytes, type[Any], dt.tzinfo | None], object]
+
+SETTLED = {
+    "array_nulls": "on",
+    "bytea_output": "hex",
+    "datestyle": "ISO,YMD",
+    "default_transaction_isolation": r"read\ committed",
+    "exit_on_error": "off",
+    "extra_float_digits": "1",
+    "intervalstyle": "postgres",
+    "quote_all_identifiers": "off",
+    "search_path": "public",
+    "standard_conforming_strings": "on",
+    "timezone": "UTC",
+    "timezone_abbreviations": "Default",
+    "transform_null_equals": "off",
+}
+OPTIONS = " ".join(f"-c {name}={value}" for name, value in SETTLED.items())
+"""The same as libpq's parameter `options`."""
+
+TIMES: Mapping[str, Kind] = {
+    "date": (dt.date, None),
+    "timestamp": (dt.datetime, None),
+    "timestamptz": (dt.datetime, dt.UTC),
+}
+LENGTHS: Mapping[str, Kind] = {"interval": (dt.timedelta, None), "time": (dt.time, None), "timetz": (dt.time, None)}
+
+NO_EMPTY_DEFAULT = {"sslcertmode": "allow", "min_protocol_version": "3.0", "max_protocol_version": "latest"}
+
+
+def libpq_defaults(variables: frozenset[str]) -> dict[str, str]:
+    """Return libpq's own default for each of its parameters that one of these environment variables sets: said in a
+    connection string it takes the variable's place."""
+    from psycopg import pq
+
+    return {
+        name: NO_EMPTY_DEFAULT.get(name) or (each.compiled or b"").decode()
+        for each in pq.Conninfo.get_defaults()
+        if (each.envvar or b"").decode() in variables and (name := each.keyword.decode())
+    }
+
+
+def nearest(value: str | bytes, kind: type[Any], zone: dt.tzinfo | None) -> object:
+    """Return the first or the last that Python knows for a time beyond: it compares with others as PostgreSQL's does.
+    `value` is how PostgreSQL gave it, as text or in its binary form."""
+    is_early = value[0] >= 0x80 if isinstance(value, bytes) else value.startswith("-") or value.endswith("BC")
+    found = kind.min if is_early else kind.max
+    return found.replace(tzinfo=zone) if isinstance(found, dt.datetime) else found
+
+
+def written(value: str | bytes, kind: type[Any], zone: dt.tzinfo | None) -> object:
+    """Return a time beyond as PostgreSQL writes it, in the form in which other times are printed."""
+    text = value.decode() if isinstance(value, bytes) else value
+    if not issubclass(kind, dt.datetime):
+        return text
+    time, space, before_christ = text.partition(" BC")
+    if zone and time[-3:-2] in ("+", "-"):  # an offset without minutes
+        time += ":00"
+    return time.replace(" ", "T") + space + before_christ
+
+
+@cache
+def adapters() -> AdaptersMap:
+    """Return how values are read: as psycopg reads them, but for times that Python has no value for (infinite, after
+    the year 9999, before Christ), which are its first or last.
+
+    Columns of ours hold -infinity for "at once" and infinity for "never again by itself".
+    """
+    import psycopg
+    from psycopg.adapt import AdaptersMap
+    from psycopg.pq import Format
+
+    found = AdaptersMap(psycopg.adapters)
+    _register(found, nearest, TIMES, Format.TEXT, Format.BINARY)
+    return found
+
+
+def read_for_printing(connection: Connection[Any]) -> None:
+    """Have the connection read values that are only printed: what Python has no value for is text, as PostgreSQL
+    writes it. That goes for intervals and for 24:00, too."""
+    from psycopg.pq import Format
+
+    _register(connection.adapters, written, {**TIMES, **LENGTHS}, Format.TEXT)
+
+
+def _register(found: AdaptersMap, beyond: Beyond, kinds: Mapping[str, Kind], *forms: Format) -> None:
+    import psycopg
+    from psycopg.adapt import Loader
+
+    def reader(inner: Any, form: Format, kind: type[Any], zone: dt.tzinfo | None) -> type[Loader]:
+        class Reader(Loader):
+            """Reads by psycopg's own loader, which is compiled and cannot be subclassed."""
+
+            format = form
+
+            def __init__(self, oid: int, connection: Any = None) -> None:
+                super().__init__(oid, connection)
+                self._inner = inner(oid, connection)
+
+            def load(self, data: Buffer) -> object:
+                try:
+                    # psycopg 3.3 reads an infinite interval as one of no length.
+                    if kind is not dt.timedelta or b"inf" not in bytes(data):
+                        return self._inner.load(data)
+                except (psycopg.Error, OverflowError):
+                    pass
+                raw = bytes(data)
+                return beyond(raw.decode() if form is psycopg.pq.Format.TEXT else raw, kind, zone)
+
+        return Reader
+
+    for name, (kind, zone) in kinds.items():
+        oid = psycopg.adapters.types[name].oid
+        for form in forms:
+            inner = psycopg.adapters.get_loader(oid, form)
+            assert inner is not None  # noqa: S101 # psycopg reads all of these
+            found.register_loader(oid, reader(inner, form, kind, zone))
