@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import heapq
 import json
+import math
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vinops import config
+from vinops import config, locks, logs
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
@@ -209,10 +210,9 @@ def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
     stay. Raises OSError; if the process dies in it, some are removed."""
     if not folder.is_dir():
         return []
-    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    lock = locks.locked(folder / logs.LOCK, fcntl.LOCK_EX, seconds=math.inf)  # as who rotates has
     removed = []
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # as who rotates has
         for path in sorted(folder.iterdir()):
             if NUMBERED.fullmatch(path.name) and path.is_file():
                 found = path.stat()
