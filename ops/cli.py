@@ -123,8 +123,8 @@ def run_sql(settings: config.Settings, statement: str, how: Format, *, write: bo
     """
     import psycopg
 
-    with database.connect(settings, application="vinops sql") as connection:
-        connection.read_only = not write
+    connect = database.connect if write else database.connect_to_read
+    with connect(settings, application="vinops sql") as connection:
         try:
             # Prepared means one statement only: `commit; drop …` would leave the read-only transaction.
             cursor = connection.execute(statement.encode(), prepare=not write)
@@ -135,7 +135,8 @@ def run_sql(settings: config.Settings, statement: str, how: Format, *, write: bo
             status = cursor.statusmessage or ""
             connection.commit()
         except psycopg.Error as error:
-            hint = "; --write allows changes" if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) else ""
+            refused = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege)
+            hint = "; --write allows changes" if isinstance(error, refused) and not write else ""
             raise database.DatabaseError(_one_line(str(error)) + hint) from None
     if names:
         _show(names, rows, how)
