@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import machine
+from ops import demo_folder, machine
 from ops.snapshot import Disk
 from vinops import database as db
 from vinops import embedded, locks
@@ -233,3 +233,17 @@ def test_the_disk_that_is_watched_is_the_fuller_of_data_and_database(
     assert machine.machine(settings).data_disk.path == base
     free[settings.data_dir] = 3
     assert machine.machine(settings).data_disk.path == settings.data_dir
+
+
+def test_a_demo_that_begins_anew_leaves_nothing_of_the_one_before(place: Path, home: Path) -> None:
+    folder = home / "var" / "demo"
+    a_database(folder)
+    with demo_folder.held(folder, Settings(data_dir=folder), {}):
+        assert clusters(place) == []
+        assert not (folder / "postgres").is_symlink()
+
+
+def test_make_clean_removes_what_nobody_needs() -> None:
+    root = Path(__file__).resolve().parents[2]
+    said = subprocess.run(["make", "-n", "clean"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert said.index(" -m vinops.embedded") < said.index("rm -rf .venv")
