@@ -7,6 +7,7 @@ broker, and a message that comes twice finds nothing to do (docs/decisions/0015-
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +33,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
     """Return what differs from Celery's defaults, for the broker of CELERY_BROKER_URL or for the embedded one: folders
     of the data folder, which are made here."""
     folder = settings.data_dir / "celery"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o700)  # kombu locks its files, and whoever may open one could hold it
     sweep = min(SWEEP, settings.deals_lease / 12)
     return {
         "include": ["deals.tasks"],

@@ -18,6 +18,8 @@ from typing import Any, Final
 from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps, loads
 
+from vinops import locks
+
 log = logging.getLogger("deals")
 
 SCHEME: Final = "folder"
@@ -59,11 +61,13 @@ class Channel(filesystem.Channel):
         folder = Path(self.control_folder)
         folder.mkdir(parents=True, exist_ok=True)
         wanted = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
-        with folder.joinpath("bind.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = locks.locked(folder / "bind.lock", fcntl.LOCK_EX)
+        try:
             bound = self.get_table(exchange)
             if wanted not in bound:
                 _write(folder / f"{exchange}.exchange", dumps([wanted, *bound]))
+        finally:
+            os.close(lock)
 
 
 class Transport(filesystem.Transport):

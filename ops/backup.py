@@ -264,7 +264,8 @@ def _upload(bucket: BackupBucket, part: Path, backup: Backup, say: Say) -> None:
         raise StoreError(f"{backup.name} has {there} bytes in {bucket.describe()} instead of {backup.bytes}: try again")
     text = part.with_name(backup.name + SIDECAR + PART)
     try:
-        text.write_text(backup.text(), encoding="utf-8")
+        with open(text, "w", encoding="utf-8", opener=backup_files.private) as file:  # as there
+            file.write(backup.text())
         bucket.put_file(backup.name + SIDECAR, text)
     finally:
         text.unlink(missing_ok=True)

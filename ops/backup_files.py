@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,6 +118,10 @@ def only_one(folder: Path) -> Iterator[None]:
             "name another folder with --to"
         ) from None
     try:
+        for path in (*folder.glob(f"vinops-*.dump{SIDECAR}"), folder / LAST):  # an earlier version left them open
+            with suppress(OSError):
+                if path.stat().st_mode & 0o077:
+                    path.chmod(0o600)
         yield
     finally:
         os.close(descriptor)
@@ -192,12 +196,19 @@ def place(part: Path, backup: Backup) -> Path:
 def write_whole(path: Path, text: str) -> None:
     """Write a file that is there whole and on disk, or as it was before, whenever the process dies. Raises OSError."""
     part = path.with_name(path.name + PART)
-    with part.open("w", encoding="utf-8") as file:
+    with open(part, "w", encoding="utf-8", opener=private) as file:  # Path.open takes no opener
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
     force(path.parent)
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file for its owner alone: an opener for `open`. Raises OSError."""
+    descriptor = os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o600)  # one that was left by a process that was killed, too
+    return descriptor
 
 
 def force(folder: Path) -> None:

@@ -124,7 +124,8 @@ def run_sql(settings: config.Settings, statement: str, how: Format, *, write: bo
     """
     import psycopg
 
-    with database.connect(settings, application="vinops sql") as connection:
+    connect = database.connect if write else database.connect_to_read
+    with connect(settings, application="vinops sql") as connection:
         connection.read_only = not write
         session.read_for_printing(connection)
         try:
@@ -137,7 +138,8 @@ def run_sql(settings: config.Settings, statement: str, how: Format, *, write: bo
             status = cursor.statusmessage or ""
             connection.commit()
         except psycopg.Error as error:
-            hint = "; --write allows changes" if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) else ""
+            refused = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege)
+            hint = "; --write allows changes" if isinstance(error, refused) and not write else ""
             raise database.DatabaseError(_one_line(str(error)) + hint) from None
     if names:
         _show(names, rows, how)

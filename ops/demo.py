@@ -1,8 +1,8 @@
 """`vinops demo`: feed, photos and market end to end on this machine, with stand-ins for the sources.
 
-It asks for nothing and touches nothing but `var/demo` below the current folder. The first run begins with an empty
-folder; a later one finds everything there and shows that nothing is fetched or loaded twice. No setting of the user
-counts here: not in the environment, not in `.env`, not as a systemd credential.
+It asks for nothing and touches nothing but `demo` below the data folder. The first run begins with an empty folder; a
+later one finds everything there and shows that nothing is fetched or loaded twice. No setting of the user but
+VINOPS_DATA_DIR counts here: not in the environment, not in `.env`, not as a systemd credential.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ import typer
 
 from ops import demo_deals, demo_market, demo_photos
 from ops.cli import Format, run_sql
-from ops.demo_folder import FOLDER, held, migrations, note, signals
+from ops.demo_folder import held, migrations, note, place, signals
 from ops.demo_text import say, title, typed
 from ops.demo_world import MORE_ADS, MORE_LOTS, DemoFailed, advance, ask, control, end, feed, move
 from vinops import config, database, embedded
@@ -139,7 +140,7 @@ def run(lots: int = LOTS, *, fresh: bool = False) -> int:
     """
     try:
         with signals(), ExitStack() as cleanup:
-            Demo(FOLDER, lots, cleanup, fresh=fresh).run()
+            Demo(place(), lots, cleanup, fresh=fresh).run()
     except DemoFailed as failure:
         typer.echo(f"vinops demo: {redact(str(failure))}", err=True)
         return 1
@@ -196,8 +197,8 @@ class Demo:
     def _begin(self) -> None:
         say("vinops demo: feed, photos, market and deals, end to end, on this machine.")
         say(
-            f"Everything it makes lies in {self._folder}. No setting of yours is read here, neither from the "
-            "environment nor from .env: not even DATABASE_URL."
+            f"Everything it makes lies in {self._folder}: below VINOPS_DATA_DIR. No other setting of yours is read "
+            "here, neither from the environment nor from .env: not even DATABASE_URL."
         )
         self._title("A database")
         began = time.monotonic()
@@ -209,13 +210,13 @@ class Demo:
         seconds = time.monotonic() - began
         if self._earlier:
             say(
-                f"The embedded PostgreSQL {embedded.MAJOR} of an earlier demo in {self._folder}/postgres, started in "
+                f"The embedded PostgreSQL {embedded.MAJOR} of an earlier demo in {self._database}, started in "
                 f"{seconds:.1f} s. It knows the feed and the photos: see what is not done twice. To begin anew, add "
                 "--fresh."
             )
         else:
             say(
-                f"An embedded PostgreSQL {embedded.MAJOR} in {self._folder}/postgres, made and started, and "
+                f"An embedded PostgreSQL {embedded.MAJOR} in {self._database}, made and started, and "
                 f"{len(applied)} migrations applied, in {seconds:.1f} s."
             )
 
@@ -414,15 +415,16 @@ class Demo:
             say(f"{name + ':':<12}{size:>12,} bytes, kept in {kept:>11,} ({kept / size:.2%})")
 
     def _where(self, seconds: float) -> None:
-        place = f"VINOPS_DATA_DIR={self._folder} "
+        folder = shlex.quote(str(self._folder))
+        prefix = f"VINOPS_DATA_DIR={folder} "
         tools = Path(sys.executable).parent
         with suppress(ValueError):
             tools = tools.relative_to(Path.cwd())
         here = tools
         if _has_own_database():
             # There is no .env in the folder of the demo, and a relative path leads back.
-            place = f"cd {self._folder} && env -u DATABASE_URL VINOPS_DATA_DIR=. "
-            tools = Path(os.path.relpath(tools, self._folder))
+            prefix = f"cd {folder} && env -u DATABASE_URL VINOPS_DATA_DIR=. "
+            tools = Path(min(os.path.relpath(tools, self._folder), str(tools.absolute()), key=len))
         title("Where everything lies")
         for name, path in {
             "database": "postgres, started by whatever command needs it",
@@ -439,7 +441,7 @@ class Demo:
             f"{tools}/python -m etl status",
             f"{tools}/python -m etl cat latest >salesdata.csv",
         ):
-            typed(f"{place}{command}")
+            typed(f"{prefix}{command}")
         say("A day with it, at the stand-ins: workers, deals, monitor, health.")
         typed(f"{here}/vinops demo --serve")
         say(f"Your own feed: put COPART_CSV_URL into .env (see .env.example), then {tools}/python -m etl run")
@@ -479,6 +481,12 @@ class Demo:
         if process.wait():
             raise DemoFailed(f"`python -m etl cat` ended with {process.returncode}")
         return found.hexdigest()
+
+    @property
+    def _database(self) -> str:
+        """Where the database lies: also as root's own folders are closed to the account of its server."""
+        link = self._folder / "postgres"
+        return f"{link} (a link to {link.readlink()})" if link.is_symlink() else str(link)
 
     @property
     def _base(self) -> str:

@@ -7,20 +7,29 @@ import json
 import os
 import shutil
 import signal
-import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.demo_world import PATIENCE, DemoFailed
-from vinops import config, database, embedded
+from vinops import config, database, embedded, locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import FrameType
 
-FOLDER = Path("var/demo")
 NOTE = "demo.json"
+LOCK = "demo.lock"
+
+
+def place() -> Path:
+    """Return the folder of the demo: below the data folder that is configured. Raises DemoFailed if that cannot be
+    told; what else is wrong with the settings is of no account."""
+    found = config.survey()
+    for name in ("CREDENTIALS_DIRECTORY", ".env", "VINOPS_DATA_DIR"):
+        if name in found.problems:
+            raise DemoFailed(found.problems[name])
+    return found.settings.data_dir / "demo"
 
 
 @contextmanager
@@ -35,18 +44,21 @@ def held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Ite
             each.mkdir(exist_ok=True)
             if os.geteuid() == 0:  # the server's account must get through, whatever the umask is
                 each.chmod(0o711)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = locks.opened(folder / LOCK)
     except OSError as error:
-        raise DemoFailed(f"{folder} cannot be made ({error.strerror}): go to a folder of yours") from None
+        raise DemoFailed(
+            f"{folder} cannot be made ({error.strerror}): set VINOPS_DATA_DIR to a folder of yours"
+        ) from None
     try:
         _lock(descriptor, folder)
         try:
             found = noted(folder, wanted)
             folder.joinpath(NOTE).unlink(missing_ok=True)  # a demo that is cut short is no base for the next
             if not found:
-                _remove_server(embedded.folder(settings.data_dir))
+                embedded.remove(settings.data_dir, PATIENCE)
                 for path in folder.iterdir():
-                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                    if path.name != LOCK:
+                        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         except OSError as error:
             raise DemoFailed(
                 f"{folder} cannot be emptied ({error.strerror}: {error.filename}): remove it, as its owner or as root"
@@ -64,7 +76,7 @@ def kept(folder: Path) -> Iterator[dict[str, Any]]:
     use."""
     missing = DemoFailed(f"there is no demo of this version in {folder} to go on with: run `vinops demo` first")
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = locks.opened(folder / LOCK)
     except OSError:
         raise missing from None
     try:
@@ -81,7 +93,10 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DemoFailed(f"another demo is at work in {folder}: wait for its end") from None
+        raise DemoFailed(
+            f"another demo is at work in {folder}: {locks.holders(descriptor)}. Wait for its end, or set "
+            "VINOPS_DATA_DIR to another folder"
+        ) from None
 
 
 def migrations() -> list[str]:
@@ -103,32 +118,6 @@ def noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if wanted and wanted.items() <= found.items() else {}
-
-
-def _remove_server(base: Path) -> None:
-    """Stop the server of an earlier demo and remove its folder. Raises OSError, DemoFailed, ServerError."""
-    if not base.exists():
-        return
-    # Held while the folder goes: a keeper stops servers only when this lock is its own (see vinops/embedded.py), so
-    # one of an earlier demo cannot mistake the new server for the old one.
-    users = os.open(base / "users.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise DemoFailed(f"somebody uses the database in {base}: end that first, then try again") from None
-                time.sleep(0.05)
-        embedded.stop(base)
-        while base.exists():  # a keeper that is about to end may make its lock file once more
-            shutil.rmtree(base, ignore_errors=True)
-            if base.exists() and time.monotonic() > deadline + PATIENCE:
-                shutil.rmtree(base)  # this time it tells why not
-    finally:
-        os.close(users)
 
 
 @contextmanager

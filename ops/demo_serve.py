@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ops import demo_market, demo_photos, demo_world
-from ops.demo_folder import FOLDER, kept, note, signals
+from ops.demo_folder import kept, note, place, signals
 from ops.demo_text import say, typed
 from ops.demo_world import MORE_ADS, MORE_LOTS, MOVES, DemoFailed
 from vinops import config, database, embedded
@@ -46,28 +47,29 @@ def serve() -> int:
 
 
 def _serve(cleanup: ExitStack) -> None:
-    folder = FOLDER.resolve()
-    what = cleanup.enter_context(kept(FOLDER))
+    shown = place()
+    folder = shown.resolve()
+    what = cleanup.enter_context(kept(shown))
     settings = config.Settings(data_dir=folder, embedded_linger=0)
     cleanup.callback(embedded.release, folder)
     database.migrate(settings)  # and the server stays up with this process
     environment = {**config.without_settings(), "VINOPS_DATA_DIR": str(folder)}
     world = _world(environment, folder, what, cleanup)
-    place = FOLDER / PLACE
-    place.mkdir(exist_ok=True)
-    path = place / ".env"
+    here = shown / PLACE
+    here.mkdir(exist_ok=True)
+    path = here / ".env"
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={value}\n" for name, value in {**world, **_settings(folder)}.items()))
     cleanup.callback(path.unlink)
     for service, names in (("celery", ()), ("workers", WORKERS)):
-        cleanup.callback(_run, environment, place, "-m", "ops.cli", service, "stop", *names)
-    _tell(place)
+        cleanup.callback(_run, environment, here, "-m", "ops.cli", service, "stop", *names)
+    _tell(here)
     while True:
         what["served"] += 1
         note(folder, what)  # first: a feed ahead of its database has something new, one behind it is refused
         for name, how in MORE.items():
             demo_world.advance(world[name], how)
-        _run(environment, place, "-m", "etl", "run")
+        _run(environment, here, "-m", "etl", "run")
         time.sleep(MOVES)
 
 
@@ -101,13 +103,13 @@ def _settings(folder: Path) -> dict[str, str]:
     }
 
 
-def _tell(place: Path) -> None:
+def _tell(folder: Path) -> None:
     here = Path(sys.executable).parent
-    tools = min(str(here), os.path.relpath(here, place), key=len)
+    tools = min(str(here), os.path.relpath(here, folder), key=len)
     mine = config.in_environment()
     without = f"env {' '.join(f'-u {name}' for name in mine)} " if mine else ""
     say("The outside world of the demo is up. In another terminal, where an .env names it:")
-    typed(f"cd {place}")
+    typed(f"cd {shlex.quote(str(folder))}")
     for what in ("workers start 1 2 3 4 photos", "celery start", "monitor", "health", "status", "workers stop"):
         typed(f"{without}{tools}/vinops {what}")
     say(f"Feed and market move on every {MOVES / 60:.0f} minutes, and the feed is loaded then. Ctrl-C ends it all.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import heapq
 import json
+import math
 import os
 import re
 import sys
@@ -17,9 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vinops import clock, config
+from vinops import clock, config, locks, logs
 from vinops.clock import ClockDoubted
-from vinops.logs import check_log_clock
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
@@ -213,13 +213,12 @@ def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
     OSError; if the process dies in it, some are removed."""
     if not folder.is_dir():
         return []
-    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    lock = locks.locked(folder / logs.LOCK, fcntl.LOCK_EX, seconds=math.inf)  # as who rotates has
     removed = []
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # as who rotates has
         found = {path: path.stat() for path in sorted(folder.iterdir()) if LOG.fullmatch(path.name) and path.is_file()}
         now = clock.now()
-        check_log_clock((each.st_mtime for each in found.values()), now, seconds)
+        logs.check_log_clock((each.st_mtime for each in found.values()), now, seconds)
         for path, about in found.items():
             if NUMBERED.fullmatch(path.name) and now.timestamp() - about.st_mtime > seconds:
                 path.unlink()

@@ -11,7 +11,7 @@ import psutil
 
 from ops import backup_files
 from ops.snapshot import Backup, Celery, Disk, Machine, Secrets
-from vinops import clock
+from vinops import clock, embedded
 
 if TYPE_CHECKING:
     from vinops.config import Settings
@@ -30,7 +30,7 @@ def machine(settings: Settings) -> Machine:
         memory=memory.percent / 100,
         memory_size=memory.total,
         memory_free=memory.available,
-        data_disk=disk(settings.data_dir),
+        data_disk=min(map(disk, _data_folders(settings)), key=lambda each: each.free),
         log_disk=disk(settings.log_dir),
     )
 
@@ -38,6 +38,13 @@ def machine(settings: Settings) -> Machine:
 def cpu() -> float:
     """Return how busy the cores were since the last call in this process, 0 to 1."""
     return float(psutil.cpu_percent(interval=None)) / 100
+
+
+def _data_folders(settings: Settings) -> list[Path]:
+    """Return the data folder, and where its database lies if a link in it leads elsewhere, as to another disk."""
+    database = embedded.folder(settings.data_dir)
+    is_elsewhere = settings.database_url is None and database.parent != settings.data_dir.resolve()
+    return [settings.data_dir, *([database] if is_elsewhere else [])]
 
 
 def disk(folder: Path) -> Disk:

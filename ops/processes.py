@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from vinops import embedded
+from vinops import embedded, locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -156,7 +157,7 @@ def descendants(pid: int) -> set[Identity]:
     waiting = list(children.get(pid, ()))
     while waiting:
         each = waiting.pop()
-        if embedded.__file__ in arguments(each):
+        if embedded.KEEPER in arguments(each):
             continue
         if identity := identify(each):
             found.add(identity)
@@ -285,7 +286,7 @@ class Processes:
 
     def _lock_of(self, program: Program) -> int:
         """Return a descriptor that holds the program's lock. Raises AlreadyRunning."""
-        descriptor = os.open(self.folder / f"{program.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = locks.opened(self.folder / f"{program.name}.lock", os.O_RDWR)
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -314,7 +315,7 @@ class Processes:
 
     def _is_free(self, name: str) -> bool:
         try:
-            descriptor = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = locks.opened(self.folder / f"{name}.lock", os.O_RDWR)
         except OSError:
             return True
         try:
@@ -354,13 +355,18 @@ class Held:
 
     def __init__(self, path: Path, *, wait: bool = True) -> None:
         """Open the file."""
-        self._how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path = path
+        self._wait = wait
+        self._descriptor = locks.opened(path, os.O_RDWR)
 
     def __enter__(self) -> None:
-        """Take the lock. Raises BlockingIOError if it is not to be waited for and another process has it."""
+        """Take the lock; a long wait says who has it. Raises BlockingIOError if it is not to be waited for and another
+        process has it."""
         try:
-            fcntl.flock(self._descriptor, self._how)
+            if self._wait:
+                locks.wait(self._descriptor, self._path, fcntl.LOCK_EX, math.inf)
+            else:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:
             os.close(self._descriptor)
             raise

@@ -171,7 +171,7 @@ def remove_folder(folder: Path) -> None:
         embedded.stop(found.parent.parent)
     data_dirs = [found.parent.parent for found in folder.rglob("users.lock")]
     # Keepers linger for the next user of a server; there is none.
-    contain.kill([each for each in contain.children(_container()) if str(folder) in contain.command_line(each)])
+    contain.kill([each for each in contain.children(_container()) if str(folder) in contain.command_line(each, 4096)])
     while folder.exists():  # a keeper that is about to end may make its lock file once more
         shutil.rmtree(folder, ignore_errors=True)
     for data_dir in data_dirs:

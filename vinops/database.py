@@ -45,6 +45,7 @@ DEAD_CLIENT = " ".join(
         "tcp_user_timeout": 60_000,
     }.items()
 )
+READER = "vinops_reader"
 MIGRATION_LOCK = 7_861_234_501  # an advisory lock; the number has no meaning beyond being ours
 
 
@@ -100,6 +101,28 @@ def connect(settings: Settings, *, application: str, autocommit: bool = False) -
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def connect_to_read(settings: Settings, *, application: str) -> Connection[TupleRow]:
+    """Return a connection as `connect` does, whose transactions may only read. Raises DatabaseError.
+
+    On the embedded server its role is READER, which is no superuser: what only a superuser may, as reading files of the
+    server and starting programs, is no change of the database, and a transaction that may only read allows it.
+    """
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    connection = connect(settings, application=application)
+    if settings.database_url is None:
+        with connection:
+            connection.execute(queries("roles")["make_reader"].encode())
+        try:
+            who = make_conninfo(address(settings, application), user=READER)
+            connection = psycopg.connect(who, context=session.adapters())
+        except psycopg.Error as error:
+            raise DatabaseError(f"no connection to the database as {READER}: {str(error).strip()}") from None
+    connection.read_only = True
     return connection
 
 

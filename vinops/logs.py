@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
-from vinops import clock, disk
+from vinops import clock, disk, locks
 from vinops.clock import ClockDoubted
 from vinops.config import ConfigError
 from vinops.redaction import redact, remember
@@ -35,6 +35,9 @@ FILE_BYTES = 10_000_000
 OLD_FILES = 5
 OLD_DAYS = 14.0  # VINOPS_LOG_DAYS says otherwise
 DAY = 86_400.0
+LOCK = ".rotation.lock"
+LOCK_SECONDS = 5.0  # less than after which a wait is logged, which would come back here
+POSTPONED_SECONDS = 60.0
 
 
 def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger:
@@ -142,6 +145,7 @@ class LogFile(Quiet):
         self.oldest = days * DAY
         self.setFormatter(Line())
         self._begun = 0.0
+        self._postponed = 0.0
         self._descriptor = self._open()
         self._rotate(only_old=True)
 
@@ -189,9 +193,14 @@ class LogFile(Quiet):
 
     def _rotate(self, *, only_old: bool = False) -> None:
         """Rotate, unless another process was quicker or, with `only_old`, the file is not old; remove what is."""
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        if time.monotonic() < self._postponed:
+            return
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            lock = locks.locked(self.path.parent / LOCK, fcntl.LOCK_EX, seconds=LOCK_SECONDS)
+        except (OSError, locks.LockTimeoutError):
+            self._postponed = time.monotonic() + POSTPONED_SECONDS  # a file that grows is better than lost events
+            return
+        try:
             is_due = self._is_old() or not only_old
             if is_due and self._is_current() and os.fstat(self._descriptor).st_size:
                 for number in range(OLD_FILES - 1, 0, -1):
@@ -202,7 +211,7 @@ class LogFile(Quiet):
             self._remove_old()
             self._follow()
         finally:
-            os.close(folder)
+            os.close(lock)
 
     def _remove_old(self) -> None:
         """Remove the rotated files that are too old; none while the clock may be wrong."""

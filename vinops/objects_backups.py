@@ -84,6 +84,8 @@ class BackupBucket(Bucket):
             except self._client.exceptions.NoSuchKey:
                 raise ObjectMissing(name) from None
             done = 0
+            path.touch(mode=0o600)  # all that is known is in it
+            path.chmod(0o600)
             with path.open("wb") as file:
                 for block in body.iter_chunks(1 << 20):
                     file.write(block)

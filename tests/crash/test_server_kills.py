@@ -94,7 +94,7 @@ class ServerKilling(Killing):
             wait_until(lambda: own.said(CRASHED) > crashes and own.said(READY) > starts)
             assert own.pid() == pid
         else:
-            wait_until(lambda: not embedded._is_server(pid, own.base))
+            wait_until(lambda: not embedded.process.is_server(pid, own.base))
         self.kills.landed[victim] += 1
         if look or victim == "backend":
             # The load goes on until it finds its server gone, and a backend until it finds its postmaster gone.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import secrets
 import shutil
 import subprocess
@@ -144,14 +143,14 @@ class DatabaseHost:
 
     def start(self) -> None:
         """Make a cluster and start the server; it takes passwords over the network only."""
-        account = pwd.getpwnam(embedded.SYSTEM_USER)
         self.folder.mkdir(parents=True)
-        os.chown(self.folder, account.pw_uid, account.pw_gid)
+        account = embedded.account_of(self.folder)
+        os.chown(self.folder, account.uid, account.gid)
         data, secret = self.folder / "data", self.folder / "password"
         secret.write_text(PASSWORD)
-        os.chown(secret, account.pw_uid, account.pw_gid)
+        os.chown(secret, account.uid, account.gid)
         self._as_account(
-            str(embedded.binary("initdb")),
+            str(embedded.binary("initdb", account)),
             *("--pgdata", str(data), "--username", "vinops", "--pwfile", str(secret), "--encoding", "UTF8"),
             *("--auth-local", "trust", "--auth-host", "scram-sha-256", "--no-sync", "--locale", "C"),
         )
@@ -166,8 +165,8 @@ class DatabaseHost:
         with (self.folder / "server.log").open("ab") as log:
             self.process = self.host.start(
                 [
-                    *("setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"),
-                    *(str(embedded.binary("postgres")), "-D", str(data)),
+                    *("setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"),
+                    *(str(embedded.binary("postgres", account)), "-D", str(data)),
                     *(f"--{name}={value}" for name, value in settings.items()),
                 ],
                 {"PATH": os.defpath, "LC_ALL": "C"},
@@ -193,14 +192,14 @@ class DatabaseHost:
             self.process.wait(SECONDS)
 
     def _as_account(self, *command: str) -> None:
-        account = pwd.getpwnam(embedded.SYSTEM_USER)
+        account = embedded.account_of(self.folder)
         subprocess.run(
             command,
             check=True,
             capture_output=True,
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C"},
-            user=account.pw_uid,
-            group=account.pw_gid,
+            user=account.uid,
+            group=account.gid,
             extra_groups=[],
         )

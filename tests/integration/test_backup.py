@@ -418,6 +418,23 @@ def test_old_ones_go_after_a_new_one_is_verified_and_damaged_ones_do_not_count(
     assert (folder / names[2]).exists()  # for a person to look at
 
 
+def test_what_is_known_of_backups_is_for_their_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with backup_files.only_one(tmp_path / "new"):
+            backup_files.write_whole(tmp_path / "new" / backup_files.LAST, "{}")
+        (tmp_path / "old").mkdir()
+        sidecar = tmp_path / "old" / "vinops-20260101T000000Z.dump.json"
+        for path in (sidecar, tmp_path / "old" / backup_files.LAST, tmp_path / "old" / "mine.txt"):
+            path.touch(mode=0o644)  # as an earlier version left them
+        with backup_files.only_one(tmp_path / "old"):
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o7777 for path in tmp_path.glob("*/*")}
+    assert modes == {backup_files.LAST: 0o600, sidecar.name: 0o600, "mine.txt": 0o644}
+
+
 def test_two_backups_at_once_are_refused(filled: Database, settings: Settings, folder: Path) -> None:
     with backup_files.only_one(folder), pytest.raises(BackupError, match="under way"):
         take(settings, folder)

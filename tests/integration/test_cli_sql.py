@@ -9,13 +9,18 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import typer
 
 from ops import cli, restore
+from ops.cli import Format, run_sql
 from tests import forks
+from vinops.config import Settings
+from vinops.database import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +152,62 @@ def test_changes_are_refused_unless_asked_for(vinops: Run) -> None:
     assert escaped.returncode == 1, "a second transaction escaped the read-only mode"
     assert vinops("sql", "--write", "create table made ()").returncode == 0
     assert vinops("sql", "select from made").returncode == 0
+
+
+@pytest.fixture
+def embedded_settings(server: str) -> Settings:
+    """The settings of those who have no DATABASE_URL."""
+    sockets = Path(str(psycopg.conninfo.conninfo_to_dict(server)["host"]))
+    return Settings(data_dir=sockets.parents[1])
+
+
+PROGRAM = "copy (select 1) to program 'cat >{marker}'"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        PROGRAM,
+        f"do $do$ begin execute $x${PROGRAM}$x$; end $do$",
+        f"do $do$ begin reset role; execute $x${PROGRAM}$x$; end $do$",
+        f"do $do$ begin set local role vinops; execute $x${PROGRAM}$x$; end $do$",
+        "copy (select 1) to '{marker}'",
+        "select pg_read_file('/etc/passwd')",
+        "select pg_reload_conf()",
+        "set session authorization vinops",
+        "create role vinops_mine superuser",
+    ],
+)
+def test_reading_on_the_embedded_server_is_not_done_as_its_superuser(
+    embedded_settings: Settings, open_folder: Path, statement: str
+) -> None:
+    """What only a superuser may is no change of the database: a transaction that may only read allows it."""
+    open_folder.chmod(0o1777)
+    marker = open_folder / "made"
+    asked = statement.replace("{marker}", str(marker))
+    with pytest.raises(DatabaseError, match=r"(permission denied|read-only transaction).*--write"):
+        run_sql(embedded_settings, asked, Format.JSON, write=False)
+    assert not marker.exists()
+    if statement == PROGRAM:
+        run_sql(embedded_settings, asked, Format.JSON, write=True)
+        assert marker.exists(), "the statement proves nothing"
+
+
+def test_reading_on_the_embedded_server_everything_can_be_read(
+    embedded_settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relations = (
+        "select oid::regclass::text as name from pg_class where relkind in ('r', 'v', 'm') and "
+        "relnamespace::regnamespace::text in ('public', 'ops', 'audit', 'raw', 'staging')"
+    )
+    for _ in range(2):
+        run_sql(embedded_settings, relations, Format.JSON, write=False)
+        found = [row["name"] for row in json.loads(capsys.readouterr().out)]
+        assert len(found) > 30
+    each = " union all ".join(f"select count(*) from {name}" for name in found)
+    run_sql(embedded_settings, each, Format.JSON, write=False)
+    run_sql(embedded_settings, "select query from pg_stat_activity where usename = 'vinops'", Format.JSON, write=False)
+    assert "insufficient privilege" not in capsys.readouterr().out
 
 
 def test_an_error_is_one_line_and_exit_1(vinops: Run) -> None:

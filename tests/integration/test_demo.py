@@ -37,7 +37,6 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "DATABASE_URL": f"postgresql://nobody:{CANARY}@127.0.0.1:1/nothing",
         "COPART_CSV_URL": f"https://feed.invalid/salesdata.csv?authKey={CANARY}",
-        "VINOPS_DATA_DIR": "/nonexistent/data",
         "VINOPS_FEED_MIN_ROWS": "999999999",
     }
 
@@ -299,7 +298,7 @@ def test_a_second_one_at_the_same_time_says_so(folder: Path) -> None:
         process.terminate()
         process.communicate(timeout=60)
     assert second.returncode == 1
-    assert "another demo is at work" in second.stderr
+    assert re.search(rf"another demo is at work in var/demo: process {process.pid} \(", second.stderr)
     assert process.returncode == 130, "the first one was at work until then"
     assert _all_gone(folder)
 

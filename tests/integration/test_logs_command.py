@@ -208,7 +208,7 @@ def test_old_rotated_files_are_pruned_and_named(folder: Path, vinops: Run) -> No
     assert done.returncode == 0
     assert done.stdout.splitlines() == ["removed etl.log.2  5 bytes", "removed worker_1.log.5  5 bytes"]
     assert "2 files, 10 bytes removed" in done.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["etl.log", "etl.log.1", "notes.1"]
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["etl.log", "etl.log.1", "notes.1"]
     assert json.loads(vinops("logs", "--prune", "48h", "--json").stdout) == [{"file": "etl.log.1", "bytes": 5}]
     assert vinops("logs", "--prune", "soon").returncode == 2
 

@@ -658,10 +658,10 @@ def test_the_embedded_server_is_started_again_under_an_open_pool(open_folder: Pa
         if how == "stopped":
             await asyncio.to_thread(embedded.stop, base)
         else:
-            pid = embedded._server_pid(base)
+            pid = embedded.process.server_pid(base)
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            await wait_until(lambda: embedded._server_pid(base) is None)
+            await wait_until(lambda: embedded.process.server_pid(base) is None)
         # A backend may outlive its killed server by a moment: the connection breaks then, and crawls try again.
         return await tried(lambda: budgets.reserve(HOST, 1000))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
@@ -13,7 +14,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from vinops import logs, redaction
+from vinops import locks, logs, redaction
 from vinops.config import ConfigError, Secret, Settings
 
 if TYPE_CHECKING:
@@ -204,6 +205,28 @@ for n in range(400):
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     assert {line.split()[3] for line in lines} == {f"{number}-{n}" for number in range(3) for n in range(400)}
     assert all(len(line.split()) == 5 for line in lines)
+
+
+def test_a_rotation_that_hangs_holds_up_nobody_and_loses_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "LOCK_SECONDS", 0.05)
+    held = locks.locked(tmp_path / logs.LOCK, fcntl.LOCK_EX)
+    log = logging.getLogger("t")
+    file = logs.LogFile(tmp_path / "t.log", most=200)
+    log.addHandler(file)
+    try:
+        for number in range(20):
+            log.warning("line %s", number)
+        assert [path.name for path in tmp_path.glob("t.log*")] == ["t.log"]
+        os.close(held)
+        file._postponed = 0
+        log.warning("line 20")
+    finally:
+        log.removeHandler(file)
+        file.close()
+    texts = [(tmp_path / name).read_text(encoding="utf-8") for name in ("t.log.1", "t.log")]
+    assert [line.split()[-1] for line in "".join(texts).splitlines()] == [str(number) for number in range(21)]
 
 
 def written(path: Path, age_days: float, text: str) -> None:

@@ -1,0 +1,81 @@
+"""Where the demo lives, and that two of them do not meet."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ops import demo, demo_folder, demo_serve
+from ops.demo_world import DemoFailed
+from vinops import locks
+from vinops.config import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_lives_below_the_data_folder_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(demo_folder.place()) == "var/demo"
+    (tmp_path / ".env").write_text("VINOPS_DATA_DIR=mine\nR2_BUCKET_NAME=alone\nVINOPS_FEED_MIN_ROWS=x\n")
+    assert str(demo_folder.place()) == "mine/demo", "what else is wrong is of no account"
+    monkeypatch.setenv("VINOPS_DATA_DIR", str(tmp_path / "trial"))
+    assert demo_folder.place() == tmp_path / "trial" / "demo"
+
+
+def test_a_data_folder_that_cannot_be_told_is_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"VINOPS_DATA_DIR=\xff\n")
+    with pytest.raises(DemoFailed, match=r"\.env cannot be read"):
+        demo_folder.place()
+
+
+def test_the_demo_and_what_is_served_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VINOPS_DATA_DIR", str(tmp_path / "trial"))
+    shown = []
+
+    def show(self: demo.Demo) -> None:
+        shown.append(self._folder)
+        self._begin()
+        raise DemoFailed("enough")
+
+    monkeypatch.setattr(demo.Demo, "run", show)
+    monkeypatch.setattr(demo.database, "migrate", lambda _: [])
+    assert demo.run(fresh=True) == 1
+    assert shown == [tmp_path / "trial" / "demo"]
+    assert str(shown[0]) in capsys.readouterr().out.replace("\n", " ")
+    assert demo_serve.serve() == 1
+    assert f"there is no demo of this version in {tmp_path}/trial/demo" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["trial"]
+
+
+def test_beginning_anew_empties_no_other_demo(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo").touch()
+    with demo_folder.held(tmp_path / "one", Settings(data_dir=tmp_path / "one"), {}):
+        assert [each.name for each in (tmp_path / "one").iterdir()] == [demo_folder.LOCK]
+    assert (tmp_path / "two" / "photo").exists()
+
+
+def test_a_second_one_at_the_same_time_is_told_who_is_at_work(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    held = demo_folder.held(folder, Settings(data_dir=folder), {})
+    with held:
+        (folder / "of_the_first").touch()
+        refused = rf"another demo is at work in {re.escape(str(folder))}: process {os.getpid()} \(.*VINOPS_DATA_DIR"
+        with pytest.raises(DemoFailed, match=refused), demo_folder.held(folder, Settings(data_dir=folder), {}):
+            pass
+        with pytest.raises(DemoFailed, match=refused), demo_folder.kept(folder):
+            pass
+        assert (folder / "of_the_first").exists()
+        assert (folder / demo_folder.LOCK).stat().st_mode & 0o7777 == 0o600
+    os.close(locks.locked(folder / demo_folder.LOCK, demo_folder.fcntl.LOCK_EX, seconds=0))

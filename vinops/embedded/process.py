@@ -1,0 +1,82 @@
+"""The server's process: found by postmaster.pid, and stopped. Standard library only, as the keeper runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+STOP_SECONDS = 120
+
+
+class ServerError(Exception):
+    """The embedded server cannot be used. The message says why and what fixes it."""
+
+
+def server_pid(base: Path) -> int | None:
+    """Return the process id in postmaster.pid if that process is this folder's server, not a later owner of the id."""
+    lines = pid_file(base)
+    pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
+    return pid if pid and is_server(pid, base) else None
+
+
+def socket_folder(base: Path) -> str | None:
+    """Return the folder of the socket if a server is ready to be connected to."""
+    lines = pid_file(base)
+    if len(lines) < 8 or lines[7].strip() != "ready" or server_pid(base) is None:
+        return None
+    return lines[4]
+
+
+def pid_file(base: Path) -> list[str]:
+    """Return the lines of postmaster.pid; none where there is no such file. Raises ServerError."""
+    try:
+        return (base / "data" / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise ServerError(foreign(base)) from None
+
+
+def is_server(pid: int, base: Path) -> bool:
+    """Tell by its command line: it can be read across accounts, and a zombie's is empty."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    data = os.fsencode(base / "data")
+    if data in arguments:
+        return True
+    # Started under another spelling, as by a version that did not follow a link in the data folder.
+    given = arguments[arguments.index(b"-D") + 1 :][:1] if b"-D" in arguments else []
+    return [os.path.realpath(each) for each in given] == [data]
+
+
+def stop(base: Path) -> bool:
+    """Stop the server of this folder and wait for its end. Return whether one ran. Raises ServerError on a time-out.
+
+    Open transactions are rolled back; what was committed stays. If this process dies the server still stops.
+    """
+    pid, lines = server_pid(base), pid_file(base)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGINT)  # PostgreSQL's fast shutdown
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_server(pid, base):
+        if time.monotonic() > deadline:
+            raise ServerError(f"PostgreSQL (process {pid}) does not stop: read {base / 'server.log'}")
+        time.sleep(0.02)
+    if len(lines) > 4 and Path(lines[4]) != base / "run":  # the one that was made in the folder for temporary files
+        with contextlib.suppress(OSError):
+            Path(lines[4]).rmdir()
+    return True
+
+
+def foreign(base: Path) -> str:
+    """Return the message for a database that this account may not use."""
+    return (
+        f"the embedded database in {base} belongs to another account: run as that account or as root, "
+        "set VINOPS_DATA_DIR to a folder of yours, or set DATABASE_URL"
+    )
