@@ -60,6 +60,7 @@ AGAIN: Final = frozenset({"wrong_credentials", "site_error", "no_form", "timeout
 """Reasons for which a login is tried once more: none of them is a refusal."""
 MOST_LOSSES: Final = 3
 """So many browsers that crashed or hung in one crawl are enough: each costs a login, and the machine has a reason."""
+PAUSE_STEP: Final = 60.0  # seconds
 NOT_LET_IN: Final = 407  # only a proxy answers so
 PROXY_ERRORS: Final = ("ERR_PROXY", "ERR_TUNNEL", "ERR_NO_SUPPORTED_PROXIES")
 
@@ -158,8 +159,14 @@ class Sessions:
         log.info("session %s begins %s", self.number, pairs(lots=self._most, **proxy))
 
     async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), self._seconds)
+        stats, left = self._crawler.stats, self._seconds
+        while left > 0 and not self._stopped.is_set():
+            step = min(left, PAUSE_STEP)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), step)
+            left -= step
+            # Changes while the pause goes on: it is no standstill.
+            stats.set_value("session/paused_seconds", stats.get_value("session/paused_seconds", 0.0) + step)
 
     async def _signed_in(self) -> _Context:
         """Return the context of this session, in which a member is signed in. Raises LoginFailed, Stopped."""
