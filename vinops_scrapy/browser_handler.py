@@ -37,7 +37,6 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
         """Start nothing yet."""
         super().__init__(crawler)
         self._start = asyncio.Lock()
-        self._is_started = False
         self._is_over = False
         self._chromium = chromium(crawler)
         self._names: set[str] = set()
@@ -58,9 +57,12 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
 
     async def _opened(self, request: Request) -> Response:
         async with self._start:
-            if not self._is_started:
+            if self._chromium.needs_driver:
+                if hasattr(self, "browser"):
+                    del self.browser  # Playwright takes it for connected still
+                self.context_wrappers.clear()
                 await self._launch()
-                self._is_started = True
+                self._chromium.needs_driver = False
         response: Response = await super().download_request(request)
         return response
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
+import psutil
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
@@ -58,6 +59,7 @@ class Chromium:
     def __init__(self, crawler: Crawler) -> None:
         """Have none yet."""
         self._crawler = crawler
+        self.needs_driver = True
         self._browser: Browser | None = None
         self._process: int | None = None
         self._is_killed = False
@@ -120,18 +122,45 @@ class Chromium:
                 os.killpg(self._process, signal.SIGKILL)
             else:
                 os.kill(self._process, signal.SIGKILL)
-        with suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._is_gone.wait(), KILL_SECONDS)
+        except TimeoutError:  # it is the driver that hangs
+            self.needs_driver = True
+            _kill_drivers()
 
     @property
     def loss(self) -> Loss:
         """How the browser came to its end, where it did."""
         return "browser_hung" if self._is_killed else "browser_crashed"
 
-    def lost(self, context: BrowserContext | None) -> Loss | None:
-        """Return how the browser of a context was lost, None if it is there."""
+    async def lost(self, context: BrowserContext | None) -> Loss | None:
+        """Return how the browser of a context was lost, None if it is there: it is asked for a sign of life."""
         browser = context.browser if context is not None else None
-        return None if browser is None or browser.is_connected() else self.loss
+        if browser is None:
+            return None
+        if browser.is_connected():
+            try:
+                await self.within(CLOSE_SECONDS, _sign_of_life(browser))
+            except BrowserGone:
+                pass
+            except PlaywrightError:  # the driver is gone, and Playwright does not tell its browsers so
+                self.needs_driver |= browser is self._browser and browser.is_connected()
+            else:
+                return None
+        return self.loss
+
+
+def _kill_drivers() -> None:
+    """Kill the drivers of Playwright that this process has started."""
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if "run-driver" in child.cmdline():
+                child.kill()
+
+
+async def _sign_of_life(browser: Browser) -> None:
+    session = await browser.new_browser_cdp_session()
+    await session.detach()
 
 
 _browsers: WeakKeyDictionary[Crawler, Chromium] = WeakKeyDictionary()

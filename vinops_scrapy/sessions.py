@@ -172,7 +172,7 @@ class Sessions:
         """Return the context of this session, in which a member is signed in. Raises LoginFailed, Stopped."""
         async with self._signing_in:
             number = self.number
-            if self._context is not None and (loss := self._chromium.lost(self._context.browser)):
+            if self._context is not None and (loss := await self._chromium.lost(self._context.browser)):
                 self._lost_browser(self._context, loss)  # between two pages: it costs none
             if self._context is None:
                 found = await self._sign_in()
@@ -233,7 +233,7 @@ class Sessions:
                         browser_process.SIGN_IN_SECONDS, sign_in(page, self._settings), page=lambda: page
                     )
                 except LoginFailed:
-                    if loss := self._chromium.lost(context.browser):  # which is no fault of the account
+                    if loss := await self._chromium.lost(context.browser):  # which is no fault of the account
                         raise BrowserGone(loss) from None
                     await self._shot(page, "login", context.name)
                     raise
@@ -278,7 +278,7 @@ class Sessions:
             self._crawler.stats.inc_value("page/opened")
             yield opened[-1], response
         except PlaywrightError as error:
-            failure = self._failure(error, context)
+            failure = await self._failure(error, context)
         except IgnoreRequest as error:
             # What Scrapy itself raises has no name of ours: robots.txt.
             failure = error if isinstance(error, Ignored) else Ignored("robots", netloc(url))
@@ -328,9 +328,9 @@ class Sessions:
             },
         )
 
-    def _failure(self, error: PlaywrightError, context: _Context) -> Ignored:
+    async def _failure(self, error: PlaywrightError, context: _Context) -> Ignored:
         """Name what went wrong in the browser."""
-        loss = error.reason if isinstance(error, BrowserGone) else self._chromium.lost(context.browser)
+        loss = error.reason if isinstance(error, BrowserGone) else await self._chromium.lost(context.browser)
         if loss is not None:
             return self._lost_browser(context, loss)
         text = error.message

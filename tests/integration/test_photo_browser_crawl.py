@@ -340,13 +340,17 @@ def lot_pages(site: PhotoServer, lot: int) -> list[int | None]:
     return [each.status for each in site.requests if each.kind == "lot" and each.lot == lot]
 
 
-def test_a_browser_that_is_killed_costs_the_page_in_work_and_a_new_login(crawls: Crawls, site: PhotoServer) -> None:
+@pytest.mark.parametrize("what", ["browser", "driver"])
+def test_a_browser_that_is_killed_costs_the_page_in_work_and_a_new_login(
+    crawls: Crawls, site: PhotoServer, what: str
+) -> None:
     lots = add(crawls, False, False, False)
     site.fault("tarpit", 1, host="site", lots=lots[1:2], every=0.2, seconds=60)
     process = crawls.start("-a", "source=page", "-s", "VINOPS_LOTS_AT_ONCE=1")
     wait_until(lambda: lot_pages(site, lots[1]))
     main = browser_of(process)
-    os.kill(main, signal.SIGKILL)
+    (driver,) = (pid for pid in descendants(process.pid) if "run-driver" in command_lines().get(pid, ""))
+    os.kill(main if what == "browser" else driver, signal.SIGKILL)
     crawled = crawls.finish(process)
     assert not is_there(main)
     assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log

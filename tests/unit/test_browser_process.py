@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -159,6 +160,25 @@ def test_told_to_stop_it_waits_no_longer_than_that_takes(group: int, monkeypatch
     assert members(group) == {}
 
 
+def test_a_driver_that_hangs_with_its_browser_is_killed_too(group: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser_process, "KILL_SECONDS", SOON)
+    monkeypatch.setattr(Browser, "is_connected", lambda _: True)  # there is nobody to say otherwise
+    with (
+        subprocess.Popen(["sleep", "600"]) as other,
+        subprocess.Popen(["run-driver", "600"], executable=shutil.which("sleep")) as driver,
+    ):
+        try:
+            driver.send_signal(signal.SIGSTOP)
+            with pytest.raises(BrowserGone):
+                ask(group)
+            assert driver.wait(HANGS) == -signal.SIGKILL
+            assert other.poll() is None
+        finally:
+            other.kill()
+            driver.kill()
+    assert members(group) == {}
+
+
 def test_what_is_answered_in_time_is_returned_and_kills_nothing(group: int) -> None:
     async def live() -> None:
         crawler: Any = SimpleNamespace(crawling=True)
@@ -197,7 +217,7 @@ class Lost(Sessions):
     @contextlib.asynccontextmanager
     async def _page(self, context: Any, url: str, *, may_have_ended: bool = False) -> AsyncIterator[Any]:
         self.logins += url.endswith("/login")
-        raise self._failure(BrowserGone("browser_crashed"), context)
+        raise await self._failure(BrowserGone("browser_crashed"), context)
         yield
 
 
@@ -205,7 +225,9 @@ def test_a_browser_that_is_lost_between_two_pages_costs_none_of_them() -> None:
     class Found(Lost):
         async def _login(self, context: Any) -> None:
             self.logins += 1
-            context.browser = SimpleNamespace(browser=SimpleNamespace(is_connected=lambda: self.logins > 1))
+            browser = Browser(os.getpgrp())
+            context.browser = SimpleNamespace(browser=browser)
+            browser.is_connected = lambda: self.logins > 1  # type: ignore[method-assign]
 
         async def _lot_page(self, context: Any, url: str, *, is_last: bool) -> Any:
             return context.name
