@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
+from scrapy import Request, Spider
+from scrapy.http import HtmlResponse
 
 from vinops.config import Settings
-from vinops_scrapy import browser_process, sessions
+from vinops_scrapy import browser_process, middlewares, sessions
+from vinops_scrapy.browser_handler import BrowserOnDemand
 from vinops_scrapy.browser_process import BrowserGone, Chromium
+from vinops_scrapy.middlewares import Refusals
 from vinops_scrapy.sessions import BrowserLost, NoBrowser, Sessions
 
 if TYPE_CHECKING:
@@ -197,6 +201,35 @@ def test_what_is_answered_in_time_is_returned_and_kills_nothing(group: int) -> N
 
     asyncio.run(live())
     assert members(group)
+
+
+def test_a_context_that_was_lost_is_not_opened_again_without_its_cookies() -> None:
+    handler = object.__new__(BrowserOnDemand)
+    handler._is_over, handler._names, handler.context_wrappers = False, {"session-1-1"}, {}
+    handler._chromium = Chromium(SimpleNamespace(crawling=True))  # type: ignore[arg-type]
+    request = Request("https://example.com/lot/1", meta={"playwright_context": "session-1-1"})
+    with pytest.raises(BrowserGone, match="browser_crashed"):
+        asyncio.run(handler._create_page(request, Spider("pages")))
+
+
+@pytest.mark.parametrize("may_have_ended", [True, False])
+def test_a_way_to_the_login_is_no_refusal_where_the_session_may_have_ended(may_have_ended: bool) -> None:
+    class Counted(Exception):  # noqa: N818 # what counting would do
+        pass
+
+    def count(*_: Any) -> None:
+        raise Counted
+
+    crawler: Any = SimpleNamespace(stats=SimpleNamespace(inc_value=count))
+    request = Request("https://example.com/lot/1", meta={"may_have_ended": may_have_ended})
+    response = HtmlResponse("https://example.com/login", body=b"<html><title>Login</title>", request=request)
+    refusals = Refusals(crawler)
+    with (
+        contextlib.nullcontext() if may_have_ended else pytest.raises(Counted),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(middlewares, "budgets", lambda _: None)
+        assert asyncio.run(refusals.process_response(request, response)) is response
 
 
 class Lost(Sessions):
