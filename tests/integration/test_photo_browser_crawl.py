@@ -340,7 +340,7 @@ def lot_pages(site: PhotoServer, lot: int) -> list[int | None]:
     return [each.status for each in site.requests if each.kind == "lot" and each.lot == lot]
 
 
-@pytest.mark.parametrize("what", ["browser", "driver"])
+@pytest.mark.parametrize("what", ["browser", pytest.param("driver", marks=pytest.mark.slow)])
 def test_a_browser_that_is_killed_costs_the_page_in_work_and_a_new_login(
     crawls: Crawls, site: PhotoServer, what: str
 ) -> None:
@@ -366,6 +366,7 @@ def test_a_browser_that_is_killed_costs_the_page_in_work_and_a_new_login(
     assert crawls.rows("select kind from ops.alerts") == []
 
 
+@pytest.mark.slow
 def test_a_session_that_the_site_ends_is_no_refusal_until_a_new_login_does_not_help(
     crawls: Crawls, site: PhotoServer
 ) -> None:
@@ -380,6 +381,7 @@ def test_a_session_that_the_site_ends_is_no_refusal_until_a_new_login_does_not_h
     assert crawls.rows("select last_refusal from ops.host_budgets where open_until is not null") == [("login_wall",)]
 
 
+@pytest.mark.slow
 def test_a_browser_that_hangs_is_killed_with_all_of_its_processes(crawls: Crawls, site: PhotoServer) -> None:
     lots = add(crawls, False, False, False)
     site.fault("tarpit", 1, host="site", lots=lots[1:2], every=0.2, seconds=60)
@@ -396,6 +398,7 @@ def test_a_browser_that_hangs_is_killed_with_all_of_its_processes(crawls: Crawls
     assert (site.site.logins, crawled.stats["browser/hung"]) == (2, 1)
 
 
+@pytest.mark.slow
 def test_told_to_stop_while_the_browser_hangs_it_ends_and_leaves_no_browser(crawls: Crawls, site: PhotoServer) -> None:
     lots = add(crawls, True, True)
     site.fault("tarpit", host="site", lots=lots[:1], every=0.2, seconds=60)
