@@ -50,6 +50,9 @@ _RENAMED: Final[Mapping[bytes, bytes]] = {
 _PRICES: Final = re.compile(
     rb'(<div class="price [A-Z]*">\s*<div>)(?:(?!</div>).)*|(<div class="Price">).*?(?=</div><br>)', re.DOTALL
 )
+#: Where a page says how many ads its list has: above the list, and in its description.
+_TOTAL: Final = re.compile("\\d+ - \\d+ от общо \\d+\\+?".encode(ENCODING))
+_OFFERS: Final = re.compile("Избор от » [\\d ]+ « предложения\\.".encode(ENCODING))
 _BODIES: Final = ("windows-1251", "utf-8", "mojibake")
 
 
@@ -96,6 +99,13 @@ async def no_prices(_: MarketServer, __: web.Request, usual: Usual) -> web.Strea
     """Nothing in the boxes where prices stand."""
     body, headers, status = await _contents(usual)
     return web.Response(body=_PRICES.sub(rb"\1\2", body), headers=headers, status=status)
+
+
+async def no_total(_: MarketServer, __: web.Request, usual: Usual, *, described: bool) -> web.StreamResponse:
+    """The page without the count of its list's ads; with `described` it is in the description still."""
+    body, headers, status = await _contents(usual)
+    body = _TOTAL.sub(b"", body)
+    return web.Response(body=body if described else _OFFERS.sub(b"", body), headers=headers, status=status)
 
 
 async def wrong_charset(_: MarketServer, __: web.Request, usual: Usual, *, body: str) -> web.StreamResponse:
@@ -172,6 +182,7 @@ FAULTS: Final[dict[str, _Answer]] = {
     ),
     "changed_layout": _Answer(kinds=PAGES, answer=changed_layout),
     "no_prices": _Answer(kinds=PAGES, answer=no_prices),
+    "no_total": _Answer(kinds=LIST, answer=no_total, options={"described": False}),
     "wrong_charset": _Answer(
         kinds=PAGES, answer=wrong_charset, options={"body": "windows-1251"}, choices={"body": _BODIES}
     ),

@@ -23,7 +23,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.utils.project import get_project_settings
 
 from vinops import config, logs
-from vinops_scrapy import browser_pages
+from vinops_scrapy import browser_pages, browser_process
 from vinops_scrapy.middlewares import Ignored
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
@@ -104,7 +104,8 @@ def main() -> None:
     """Crawl as the first argument says."""
     order = json.loads(sys.argv[1])
     for name, value in order.get("patch", {}).items():
-        setattr(browser_pages, name, value)
+        (module,) = (each for each in (browser_pages, browser_process) if hasattr(each, name))
+        setattr(module, name, value)
     settings = get_project_settings()
     off = {"vinops_scrapy.middlewares.Refusals": None, "vinops_scrapy.middlewares.Budget": None}
     # Both need a database.

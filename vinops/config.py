@@ -471,9 +471,10 @@ def forget_libpq_variables() -> None:
 
 
 def notify_socket() -> str | None:
-    """Return where systemd listens for what a service of Type=notify says; None outside of one. The variable is
-    systemd's own, no setting."""
-    return os.environ.get("NOTIFY_SOCKET") or None
+    """Return where systemd listens for what a service of Type=notify says; None outside of one, and in a child of one,
+    which has its variables and is not listened to. They are systemd's own, no settings."""
+    is_child = os.environ.get("WATCHDOG_PID") not in (None, "", str(os.getpid()))
+    return None if is_child else os.environ.get("NOTIFY_SOCKET") or None
 
 
 def watchdog_seconds() -> float | None:

@@ -166,7 +166,9 @@ def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
         "PLAYWRIGHT_PROCESS_REQUEST_HEADERS": None,
         # Milliseconds; below DOWNLOAD_TIMEOUT, which does not hold for the browser.
         "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": NAVIGATION_SECONDS * 1000,
-        "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 4,  # lots at once; by default CONCURRENT_REQUESTS
+        # Lots at once are fewer; by default CONCURRENT_REQUESTS. A page that waited for the end of another one would
+        # look like one that the browser does not open.
+        "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 64,
     }
 
 

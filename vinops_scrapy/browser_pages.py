@@ -186,7 +186,7 @@ async def gallery(page: Page) -> bool:
     photos = page.locator(", ".join(GALLERY))
     deadline = time.monotonic() + GALLERY_SECONDS
     count = before = 0
-    while time.monotonic() < deadline and (count == 0 or count != before):
+    while time.monotonic() < deadline and not page.is_closed() and (count == 0 or count != before):
         if is_login(page.url):
             raise Bounced
         before = count

@@ -148,7 +148,7 @@ class Listings:
             "walk": walk.number,
             "started_at": walk.started_at,
             "is_complete": walk.is_complete,
-            "reason": None if walk.is_complete else walk.reason or "short",
+            "reason": walk.shortfall,
             "total": walk.total,
             "ads_seen": len(walk.seen),
         }

@@ -102,6 +102,8 @@ class Refusals:
             if response.status < 400 and await shared.succeeded(host):
                 await alerting.over(host)
             return response
+        if kind == "login_wall" and request.meta.get("may_have_ended"):
+            return response
         self._crawler.stats.inc_value(f"refusal/{kind}")
         log.warning("refused %s", pairs(kind=kind, status=response.status, host=host))
         if (seconds := retry_after(response)) is not None:

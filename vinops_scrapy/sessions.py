@@ -10,7 +10,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
@@ -19,8 +19,9 @@ from scrapy.exceptions import IgnoreRequest
 
 from vinops.config import ConfigError
 from vinops.logs import pairs
-from vinops_scrapy import alerting, browser
+from vinops_scrapy import alerting, browser, browser_process
 from vinops_scrapy.browser_pages import (
+    SHOT_SECONDS,
     Bounced,
     LoginFailed,
     gallery,
@@ -31,8 +32,10 @@ from vinops_scrapy.browser_pages import (
     screenshot,
     sign_in,
 )
+from vinops_scrapy.browser_process import BrowserGone, chromium
 from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.middlewares import HostNotAllowed, Ignored, Refused, Stopped
+from vinops_scrapy.pages.refusals import refusal
 from vinops_scrapy.proxy_list import proxy_for_playwright, ring
 from vinops_scrapy.resolver import allowed
 
@@ -45,25 +48,33 @@ if TYPE_CHECKING:
     from scrapy.http import HtmlResponse, Response
 
     from vinops.config import Settings
+    from vinops_scrapy.browser_process import Loss
     from vinops_scrapy.proxy_list import Proxy
 
-__all__ = ["LoginFailed", "NoBrowser", "PageFailed", "Sessions"]
+__all__ = ["BrowserLost", "LoginFailed", "NoBrowser", "PageFailed", "Sessions"]
 
 log = logging.getLogger("sessions")
 
 ATTEMPTS: Final = 2  # a login that fails is tried once more
 AGAIN: Final = frozenset({"wrong_credentials", "site_error", "no_form", "timeout", "no_connection", "browser"})
 """Reasons for which a login is tried once more: none of them is a refusal."""
+MOST_LOSSES: Final = 3
+"""So many browsers that crashed or hung in one crawl are enough: each costs a login, and the machine has a reason."""
+PAUSE_STEP: Final = 60.0  # seconds
 NOT_LET_IN: Final = 407  # only a proxy answers so
 PROXY_ERRORS: Final = ("ERR_PROXY", "ERR_TUNNEL", "ERR_NO_SUPPORTED_PROXIES")
 
 
 class NoBrowser(Ignored):
-    """There is no Chromium, or it does not start: reason `no_browser`."""
+    """There is no Chromium, it does not start, or it was lost too often: reason `no_browser`."""
 
 
 class PageFailed(Ignored):
     """A page did not come: reason `timeout`, `no_connection` or `browser`."""
+
+
+class BrowserLost(PageFailed):
+    """The browser is gone, and the session with it: reason `browser_crashed` or `browser_hung`."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -87,6 +98,8 @@ class Sessions:
         self._most = crawler.settings.getint("VINOPS_SESSION_LOTS", settings.session_lots)
         self._seconds = crawler.settings.getfloat("VINOPS_SESSION_PAUSE", settings.session_pause)
         self._ring = ring(crawler)
+        self._chromium = chromium(crawler)
+        self._losses = 0
         self._proxy: Proxy | None = None
         self._context: _Context | None = None
         self._contexts = 0
@@ -117,16 +130,19 @@ class Sessions:
 
         If the site has ended the session meanwhile, it signs in once more. Raises LoginFailed; Refused, also if the
         login comes up again; NoBrowser, PageFailed, HostNotAllowed, all of which cost this lot alone; Stopped if the
-        crawl is about to end. Whatever is raised, the page is closed.
+        crawl is about to end. Whatever is raised, the page is closed; after BrowserLost the next lot signs in anew.
         """
-        for _ in range(ATTEMPTS):
-            context = await self._signed_in()
+        for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._lot_page(context, url)
+                context = await self._signed_in()
+                return await self._lot_page(context, url, is_last=attempt == ATTEMPTS)
             except Bounced:
                 self._crawler.stats.inc_value("session/bounced")
                 log.warning("the site has ended the session %s", pairs(context=context.name))
                 await self._end(context)
+            except PageFailed:
+                self._go_on()  # a page that does not come while the crawl ends says nothing of the lot
+                raise
         raise Refused("login_wall", netloc(url))
 
     async def _begin(self, *, is_lost: bool) -> None:
@@ -143,13 +159,21 @@ class Sessions:
         log.info("session %s begins %s", self.number, pairs(lots=self._most, **proxy))
 
     async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), self._seconds)
+        stats, left = self._crawler.stats, self._seconds
+        while left > 0 and not self._stopped.is_set():
+            step = min(left, PAUSE_STEP)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), step)
+            left -= step
+            # Changes while the pause goes on: it is no standstill.
+            stats.set_value("session/paused_seconds", stats.get_value("session/paused_seconds", 0.0) + step)
 
     async def _signed_in(self) -> _Context:
         """Return the context of this session, in which a member is signed in. Raises LoginFailed, Stopped."""
         async with self._signing_in:
             number = self.number
+            if self._context is not None and (loss := await self._chromium.lost(self._context.browser)):
+                self._lost_browser(self._context, loss)  # between two pages: it costs none
             if self._context is None:
                 found = await self._sign_in()
                 if number != self.number:  # the session ended meanwhile: good for this lot, not for the next
@@ -187,7 +211,10 @@ class Sessions:
             raise Stopped("shutdown")
 
     def _new_context(self) -> _Context:
-        """Return a context that no other had the name of. Raises Stopped if all proxies are dead."""
+        """Return a context that no other had the name of. Raises Stopped if all proxies are dead, and NoBrowser if
+        the browser was lost so often that another one would be no better."""
+        if self._losses >= MOST_LOSSES:
+            raise NoBrowser("no_browser", f"it crashed or hung {self._losses} times")
         proxy = self._ring.current if self._ring is not None else None
         if self._ring is not None and proxy is None:
             alerting.close(self._crawler, "no_proxies")
@@ -202,31 +229,47 @@ class Sessions:
                 try:
                     if response.status >= 400:
                         raise LoginFailed(f"status_{response.status}")
-                    await sign_in(page, self._settings)
+                    await self._chromium.within(
+                        browser_process.SIGN_IN_SECONDS, sign_in(page, self._settings), page=lambda: page
+                    )
                 except LoginFailed:
-                    await screenshot(page, self._settings, "login", context.name)
+                    if loss := await self._chromium.lost(context.browser):  # which is no fault of the account
+                        raise BrowserGone(loss) from None
+                    await self._shot(page, "login", context.name)
                     raise
+        except BrowserLost:
+            raise
         except (PageFailed, Refused) as error:
             raise LoginFailed(error.reason) from None
 
-    async def _lot_page(self, context: _Context, url: str) -> HtmlResponse:
-        async with self._page(context, url) as (page, response):
-            if is_login(response.url):
+    async def _lot_page(self, context: _Context, url: str, *, is_last: bool) -> HtmlResponse:
+        async with self._page(context, url, may_have_ended=not is_last) as (page, response):
+            if is_login(response.url) or refusal(response, expects="page") == "login_wall":
                 raise Bounced
             if response.status < 400:
-                if not await gallery(page):
+                if not await self._chromium.within(browser_process.LOT_SECONDS, gallery(page), page=lambda: page):
                     self._crawler.stats.inc_value("page/no_gallery")
-                    await screenshot(page, self._settings, "lot", url.rpartition("/")[2])
+                    await self._shot(page, "lot", url.rpartition("/")[2])
                 self._check(page.url)
-            return await response_of(page, status=response.status, asked=url)
+            found = response_of(page, status=response.status, asked=url)
+            return await self._chromium.within(browser_process.LOT_SECONDS, found, page=lambda: page)
+
+    async def _shot(self, page: Page, kind: Literal["login", "lot"], name: str) -> None:
+        await self._chromium.within(2 * SHOT_SECONDS, screenshot(page, self._settings, kind, name), page=lambda: page)
 
     @asynccontextmanager
-    async def _page(self, context: _Context, url: str) -> AsyncIterator[tuple[Page, Response]]:
-        """Open a page through all of Scrapy's middlewares, and close it whatever comes."""
+    async def _page(
+        self, context: _Context, url: str, *, may_have_ended: bool = False
+    ) -> AsyncIterator[tuple[Page, Response]]:
+        """Open a page through all of Scrapy's middlewares, and close it whatever comes.
+
+        Where the session may have ended, a way to the login is no refusal: it is after a login that did not help.
+        """
         opened: list[Page] = []
         context.pages += 1
         try:
             request = await self._request(context, url, opened)
+            request.meta["may_have_ended"] = may_have_ended
             self._go_on()
             response = await self._crawler.engine.download_async(request)
             if response.status == NOT_LET_IN:
@@ -235,7 +278,7 @@ class Sessions:
             self._crawler.stats.inc_value("page/opened")
             yield opened[-1], response
         except PlaywrightError as error:
-            failure = self._failure(error, context)
+            failure = await self._failure(error, context)
         except IgnoreRequest as error:
             # What Scrapy itself raises has no name of ours: robots.txt.
             failure = error if isinstance(error, Ignored) else Ignored("robots", netloc(url))
@@ -243,7 +286,10 @@ class Sessions:
             return
         finally:
             for page in opened:
-                await leave(page)
+                try:
+                    await self._chromium.within(browser_process.CLOSE_SECONDS, leave(page))
+                except BrowserGone as error:
+                    self._lost_browser(context, error.reason)
             context.pages -= 1
             await self._close(context)
         raise failure
@@ -282,8 +328,11 @@ class Sessions:
             },
         )
 
-    def _failure(self, error: PlaywrightError, context: _Context) -> Ignored:
+    async def _failure(self, error: PlaywrightError, context: _Context) -> Ignored:
         """Name what went wrong in the browser."""
+        loss = error.reason if isinstance(error, BrowserGone) else await self._chromium.lost(context.browser)
+        if loss is not None:
+            return self._lost_browser(context, loss)
         text = error.message
         if "BrowserType.launch" in text:
             log.error("Chromium does not start %s", pairs(error=text.splitlines()[0]))
@@ -293,6 +342,18 @@ class Sessions:
         if isinstance(error, PlaywrightTimeout):
             return PageFailed("timeout")
         return PageFailed("no_connection" if "net::" in text else "browser")
+
+    def _lost_browser(self, context: _Context, loss: Loss) -> BrowserLost:
+        """Use a context no more whose browser is gone; count the browser with the first page that shows it."""
+        self._context = None if self._context is context else self._context
+        was_over, context.is_over = context.is_over, True
+        if not was_over and self._crawler.crawling:  # one that is slow while the crawl ends is killed, and is no loss
+            self._losses += 1
+            self._crawler.stats.inc_value(f"browser/{loss.removeprefix('browser_')}")
+            log.error("the browser is lost %s", pairs(reason=loss, context=context.name, times=self._losses))
+            if self._losses == MOST_LOSSES:
+                log.error("no other browser is started in this run: look for the reason with dmesg and df /dev/shm")
+        return BrowserLost(loss)
 
     def _lost(self, context: _Context) -> None:
         """Take the proxy of a context for dead."""
@@ -318,5 +379,5 @@ class Sessions:
     async def _close(self, context: _Context) -> None:
         if context.is_over and context.pages == 0 and context.browser is not None:
             with suppress(PlaywrightError):  # closed already, as when the browser is gone
-                await context.browser.close()
+                await self._chromium.within(browser_process.CLOSE_SECONDS, context.browser.close())
             context.browser = None

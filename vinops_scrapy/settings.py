@@ -76,6 +76,7 @@ EXTENSIONS = {
     "scrapy.extensions.memusage.MemoryUsage": None,  # a unit's MemoryMax does that
     "scrapy.extensions.logstats.LogStats": None,  # the heartbeat says more
     "vinops_scrapy.extensions.progress.Progress": 0,
+    "vinops_scrapy.extensions.watchdog.Watchdog": 0,
 }
 
 

@@ -95,6 +95,13 @@ class Walk:
         return min(pages, self._pages) if self._pages else pages
 
     @property
+    def shortfall(self) -> str | None:
+        """Why it is not complete, by the names of docs/runbook.md; None if it is."""
+        if self.is_complete:
+            return None
+        return self.reason or ("short" if self._has_totals else "no_total")
+
+    @property
     def is_exact(self) -> bool:
         """Tell whether every ad was seen that the lists say there are."""
         return self.is_complete and self._short_of() <= 0
@@ -102,9 +109,12 @@ class Walk:
     @property
     def is_complete(self) -> bool:
         """Tell whether all of it was read, but for what the site may have counted late."""
-        if self.reason is not None or self.total is None:
-            return False
-        return self._short_of() <= self.total * MISSING
+        return self.reason is None and self._has_totals and self._short_of() <= (self.total or 0) * MISSING
+
+    @property
+    def _has_totals(self) -> bool:
+        """Tell whether each list said how many ads it has: of one that did not nobody knows what slid past."""
+        return self.total is not None and all(each.total is not None for each in self.lists)
 
     def first(self) -> Step:
         """Return the first page."""

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.skipif(not has_chromium(), reason="there is no Chromium
 
 LOT = 45_000_001
 MIRROR = 44_999_999
+RESTLESS = 44_999_998
 USERNAME = "canary-member-5d0c"
 PASSWORD = "canary-password-91ef"
 
@@ -54,6 +55,11 @@ fetch("/said?" + new URLSearchParams(said)).finally(() => {
 });
 </script></body></html>"""
 """A lot whose page tells the server what a page can learn of the browser that shows it."""
+
+RESTLESS_PAGE = """<!DOCTYPE html><html><body><h1 class="title">Lot</h1><div class="image-galleria_wrap">
+<img class="thumbnailImg" full-url="CDN/a_ful.jpg"></div><script>setTimeout(() => { for (;;); }, 100)</script>
+</body></html>"""
+"""A lot whose page answers nothing any more once it is shown."""
 
 
 class Site(PhotoServer):
@@ -78,8 +84,9 @@ class Site(PhotoServer):
         async def mirror(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
-            if request.path == f"/lot/{MIRROR}":
-                return html(MIRROR_PAGE.replace("CDN", self.cdn_url))
+            for lot, page in ((MIRROR, MIRROR_PAGE), (RESTLESS, RESTLESS_PAGE)):
+                if request.path == f"/lot/{lot}":
+                    return html(page.replace("CDN", self.cdn_url))
             return await handler(request)
 
         found = super().applications()
@@ -122,10 +129,20 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Lo
 
 @pytest.fixture(scope="module")
 def plainly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Looked]]:
-    """Three lots at once, with Chromium as it is, and the popup on all pages but the login."""
+    """Four lots at once, with Chromium as it is, and the popup on all pages but the login. One of them never rests."""
     with Site(consent="after") as site:
         folder = tmp_path_factory.mktemp("plainly")
-        yield site, site.look(folder, [MIRROR, LOT, LOT + 1], VINOPS_STEALTH="off", at_once=True)
+        yield (
+            site,
+            site.look(
+                folder,
+                [MIRROR, LOT, LOT + 1, RESTLESS],
+                VINOPS_STEALTH="off",
+                at_once=True,
+                patch={"LOT_SECONDS": 8.0, "OPEN_SECONDS": 8.0},
+                settings={"PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": 8000},
+            ),
+        )
 
 
 FAULTY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -212,9 +229,16 @@ def test_after_its_lots_a_session_ends_and_the_next_signs_in_anew(visited: tuple
 def test_lots_at_once_sign_in_once_with_the_popup_after_the_login(plainly: tuple[Site, Looked]) -> None:
     site, looked = plainly
     assert (site.site.attempts, site.site.logins) == (1, 1)
-    for lot, found in enumerate(looked.results[1:], LOT):
+    for lot, found in enumerate(looked.results[1:3], LOT):
         assert [url.rpartition("_")[0] for url in found["photos"]] == site.names(lot)
     assert "the popup stays" not in looked.log
+
+
+def test_a_page_whose_scripts_never_rest_costs_itself_alone(plainly: tuple[Site, Looked]) -> None:
+    _, looked = plainly
+    assert outcomes(looked)[-1] == ("PageFailed", "timeout")
+    assert "browser/hung" not in looked.stats
+    assert looked.stats["playwright/browser_count"] == 1
 
 
 def test_a_member_signs_in_without_a_popup(troubled: tuple[Site, Looked]) -> None:

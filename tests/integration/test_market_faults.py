@@ -153,6 +153,25 @@ def test_a_page_that_does_not_come_costs_its_make_alone(
     assert_nothing_was_lost(crawls)
 
 
+def test_a_list_without_a_total_is_whole_by_the_count_in_its_description(crawls: MarketCrawls) -> None:
+    crawls.server.fault("no_total", makes=["fiat"], described=True)
+    crawled = crawls.run(*NAMED)
+    assert ended(crawled) == (0, "finished"), crawled.log
+    assert (crawled.stats["walk/complete"], crawled.stats.get("walk/incomplete")) == (3, None)
+    assert_nothing_was_lost(crawls)
+
+
+def test_a_list_that_says_nowhere_how_many_ads_it_has_is_not_whole(crawls: MarketCrawls) -> None:
+    crawls.server.fault("no_total", makes=["fiat"])
+    crawled = crawls.run(*NAMED)
+    assert ended(crawled) == (1, "incomplete"), crawled.log
+    assert "total=None gone=0 reason=no_total" in crawled.log
+    assert (crawled.stats["walk/failed/no_total"], crawled.stats.get("walk/failed/short")) == (1, None)
+    ((reason,),) = crawls.rows("select reason from ops.listing_walks where not is_complete")
+    assert reason == "no_total"
+    assert_nothing_was_lost(crawls)
+
+
 def test_a_page_that_comes_again_and_again_does_not_go_on_for_ever(crawls: MarketCrawls) -> None:
     crawls.server.fault("repeated_page", makes=["fiat"])
     crawled = crawls.run(*NAMED)

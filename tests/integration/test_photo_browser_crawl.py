@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from vinops.config import ConfigError, Settings
 from vinops_scrapy.browser import find_chromium
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
 
@@ -184,6 +186,15 @@ def test_without_a_browser_the_other_lots_are_done_and_the_exit_code_says_so(cra
     assert "CHROMIUM_PATH" in crawled.log
 
 
+def test_without_a_browser_a_run_of_pages_alone_ends_and_blames_no_lot(crawls: Crawls) -> None:
+    lots = add(crawls, True, False, False)
+    crawls.more["CHROMIUM_PATH"] = "/nowhere/chromium"
+    crawled = crawls.run("-a", "source=page")
+    assert (crawled.exit_code, crawled.reason) == (1, "no_browser"), crawled.log
+    assert crawls.states() == dict.fromkeys(lots, "missing")
+    assert no_leases(crawls)
+
+
 def test_pages_are_not_asked_for_with_half_an_account(crawls: Crawls, site: PhotoServer) -> None:
     add(crawls, True)
     del crawls.more["COPART_PASSWORD"]
@@ -295,3 +306,110 @@ def test_a_lot_page_that_is_not_there_or_out_of_order_costs_its_lot_alone(crawls
         broken: ("failed", "status_500"),
         well: ("ok", None),
     }
+
+
+def browser_of(process: subprocess.Popen[str]) -> int:
+    """Return the main process of the browser that a crawl has, which leads the process group of all of its others."""
+    mains = [
+        pid
+        for pid in descendants(process.pid)
+        if (line := command_lines().get(pid, "")) and "--type=" not in line and "--remote-debugging-pipe" in line
+    ]
+    (main,) = {os.getpgid(pid) for pid in mains}
+    return main
+
+
+def is_there(group: int) -> bool:
+    """Tell whether a process of a group lives."""
+    return any(
+        fields[2] == str(group) and fields[0] != "Z"
+        for path in Path("/proc").glob("[0-9]*/stat")
+        if (fields := _stat(path))
+    )
+
+
+def _stat(path: Path) -> list[str]:
+    try:
+        return path.read_text().rpartition(")")[2].split()
+    except OSError:  # it ended meanwhile
+        return []
+
+
+def lot_pages(site: PhotoServer, lot: int) -> list[int | None]:
+    """Return the answers that a lot's page got so far; None is one that is not sent yet."""
+    return [each.status for each in site.requests if each.kind == "lot" and each.lot == lot]
+
+
+@pytest.mark.parametrize("what", ["browser", pytest.param("driver", marks=pytest.mark.slow)])
+def test_a_browser_that_is_killed_costs_the_page_in_work_and_a_new_login(
+    crawls: Crawls, site: PhotoServer, what: str
+) -> None:
+    lots = add(crawls, False, False, False)
+    site.fault("tarpit", 1, host="site", lots=lots[1:2], every=0.2, seconds=60)
+    process = crawls.start("-a", "source=page", "-s", "VINOPS_LOTS_AT_ONCE=1")
+    wait_until(lambda: lot_pages(site, lots[1]))
+    main = browser_of(process)
+    (driver,) = (pid for pid in descendants(process.pid) if "run-driver" in command_lines().get(pid, ""))
+    os.kill(main if what == "browser" else driver, signal.SIGKILL)
+    crawled = crawls.finish(process)
+    assert not is_there(main)
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    rows = crawls.rows("select lot_external_id, p.state, reason from lot_photos p join lots on lots.id = lot_id")
+    assert {number: (state, reason) for number, state, reason in rows} == {
+        lots[0]: ("ok", None),
+        lots[1]: ("failed", "browser_crashed"),
+        lots[2]: ("ok", None),
+    }
+    assert (site.site.logins, crawled.stats["browser/crashed"]) == (2, 1)
+    assert len(lot_pages(site, lots[1])) == 1, "no other browser asks for it without a login"
+    assert crawls.rows("select host from ops.host_budgets where open_until is not null or refusals_in_row > 0") == []
+    assert crawls.rows("select kind from ops.alerts") == []
+
+
+@pytest.mark.slow
+def test_a_session_that_the_site_ends_is_no_refusal_until_a_new_login_does_not_help(
+    crawls: Crawls, site: PhotoServer
+) -> None:
+    expired, walled = add(crawls, False, False)
+    site.fault("expired_login", 1, host="site", lots=[expired])
+    site.fault("redirect_login", host="site", lots=[walled])
+    crawled = crawls.run("-a", "source=page", "-s", "VINOPS_LOTS_AT_ONCE=1")
+    assert (crawled.exit_code, crawled.reason) == (1, "blocked"), crawled.log
+    assert (len(lot_pages(site, expired)), len(lot_pages(site, walled))) == (2, 2)
+    assert (site.site.logins, crawled.stats["session/bounced"]) == (3, 2)
+    assert crawls.states()[expired] == "ok"
+    assert crawls.rows("select last_refusal from ops.host_budgets where open_until is not null") == [("login_wall",)]
+
+
+@pytest.mark.slow
+def test_a_browser_that_hangs_is_killed_with_all_of_its_processes(crawls: Crawls, site: PhotoServer) -> None:
+    lots = add(crawls, False, False, False)
+    site.fault("tarpit", 1, host="site", lots=lots[1:2], every=0.2, seconds=60)
+    process = crawls.start(
+        *("-a", "source=page", "-s", "VINOPS_LOTS_AT_ONCE=1", "-s", "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT=12000")
+    )
+    wait_until(lambda: lot_pages(site, lots[1]))
+    main = browser_of(process)
+    os.killpg(main, signal.SIGSTOP)
+    crawled = crawls.finish(process)
+    assert not is_there(main)
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    assert crawls.states() == {lots[0]: "ok", lots[1]: "failed", lots[2]: "ok"}
+    assert (site.site.logins, crawled.stats["browser/hung"]) == (2, 1)
+
+
+@pytest.mark.slow
+def test_told_to_stop_while_the_browser_hangs_it_ends_and_leaves_no_browser(crawls: Crawls, site: PhotoServer) -> None:
+    lots = add(crawls, True, True)
+    site.fault("tarpit", host="site", lots=lots[:1], every=0.2, seconds=60)
+    crawls.more["VINOPS_LOG_LEVEL"] = "INFO"  # the log waits in a pipe until the end
+    process = crawls.start("-s", "VINOPS_LOTS_AT_ONCE=1")
+    wait_until(lambda: lot_pages(site, lots[0]))
+    main = browser_of(process)
+    os.killpg(main, signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    crawled = crawls.finish(process)
+    assert (crawled.exit_code, crawled.reason) == (0, "shutdown"), crawled.log
+    assert not is_there(main)
+    assert no_leases(crawls)
+    assert crawls.states() == dict.fromkeys(lots, "missing"), "no lot is to blame"

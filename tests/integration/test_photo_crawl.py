@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photo_server import PhotoServer
+from tests.notify_listener import Systemd
 from tests.photo_crawls import ROOT, Crawls, Database
 from tests.s3_server import BUCKET, KEY_ID, SECRET, s3_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from vinops.config import Settings
 
@@ -46,6 +48,16 @@ def test_every_photo_of_every_lot_is_stored_once_and_a_second_run_asks_for_nothi
     again = crawls.run()
     assert (again.exit_code, again.reason) == (0, "finished"), again.log
     assert crawls.server.requests == []
+
+
+def test_a_crawl_that_is_a_service_says_that_it_is_up_and_that_it_moves(crawls: Crawls, tmp_path: Path) -> None:
+    systemd = Systemd(tmp_path / "notify")
+    crawls.add_lots(1)
+    crawls.more |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": ""}
+    crawled = crawls.run()
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    assert (systemd.hear()[0], systemd.count("WATCHDOG=1") > 0) == ("READY=1", True)
+    systemd.close()
 
 
 def test_what_is_sold_first_comes_first_and_then_the_newest(crawls: Crawls) -> None:

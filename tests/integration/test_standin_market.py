@@ -779,6 +779,14 @@ class TestFaults:
         assert (ids(answer.page), total(answer.page), "общо" in answer.text) == ([], None, False)
         assert "Резултат от Вашето търсене" in answer.text
 
+    @pytest.mark.parametrize("described", [True, False])
+    def test_no_total_but_for_the_one_in_the_description(self, server: MarketServer, described: bool) -> None:
+        whole = ask(server.list_url("bmw"))
+        server.fault("no_total", 1, described=described)
+        answer = ask(server.list_url("bmw"))
+        assert (ids(answer.page), total(answer.page)) == (ids(whole.page), None)
+        assert ("Избор от »" in answer.text) is described
+
     @pytest.mark.parametrize("name", ["changed_layout", "no_prices"])
     def test_cards_are_there_and_fields_are_not(self, server: MarketServer, name: str) -> None:
         whole = ask(server.list_url()).page

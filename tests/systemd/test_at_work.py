@@ -195,7 +195,7 @@ def test_lots_whose_list_is_empty_come_through_chromium_into_the_bucket(machine:
     machine.run("systemctl", "start", "vinops-etl.service")
     assert sql(machine, "select count(*) from lots where status = 'active'") == str(LOTS)
     seen = watch_chromium(machine)
-    machine.run("systemctl", "start", PHOTOS, seconds=300)
+    machine.run("systemctl", "start", "--wait", PHOTOS, seconds=300)
     said = journal(machine, PHOTOS)
     states = sql(machine, "select state, count(*) from lot_photos group by state")
     assert states == f"ok|{LOTS}", said[-3000:]
@@ -214,7 +214,7 @@ def test_who_would_rather_have_chromiums_own_wall_gets_it(machine: Machine) -> N
     drop_in(machine, PHOTOS, "[Service]\nRestrictNamespaces=user pid net\nSystemCallFilter=chroot")
     sql(machine, "update lot_photos set due_at = now(), state = 'missing'")
     seen = watch_chromium(machine)
-    machine.run("systemctl", "start", PHOTOS, seconds=300)
+    machine.run("systemctl", "start", "--wait", PHOTOS, seconds=300)
     assert sql(machine, "select count(*) from lot_photos where state = 'ok'") == str(LOTS), journal(machine, PHOTOS)[
         -3000:
     ]

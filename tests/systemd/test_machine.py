@@ -175,7 +175,9 @@ def test_timers_fire_and_never_overlap(machine: Machine) -> None:
 
 def test_what_was_missed_is_caught_up_after_a_power_cut(machine: Machine) -> None:
     """The photos were due while the power was off. After the boot they run, long before they are due again."""
-    drop_in(machine, "vinops-photo-scraper.service", "[Service]\nExecStart=\nExecStart=/bin/echo caught up")
+    drop_in(
+        machine, "vinops-photo-scraper.service", "[Service]\nType=oneshot\nExecStart=\nExecStart=/bin/echo caught up"
+    )
     drop_in(machine, "vinops-photo-scraper.timer", "[Timer]\nRandomizedDelaySec=0\nAccuracySec=100ms")
     machine.shell("rm /etc/systemd/system/vinops-etl.*.d/99-test.conf")
     machine.cut_power()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil
 
@@ -182,6 +182,31 @@ def test_a_list_without_a_total_is_never_complete() -> None:
     course, site = walk(), Site(ads=list(range(3)))
     course.take(course.first(), ListPage(listings=site.page(Step(page=1)).listings))
     assert not course.is_complete
+    assert course.shortfall == "no_total"
+
+
+def test_a_model_without_a_total_is_not_complete_though_the_make_has_one() -> None:
+    models = {"x": list(range(30)), "y": list(range(30, 55))}
+    course, site = walk(page_limit=8), Site(ads=list(range(55)), limit=8, models=models)
+    step: Step | None = course.first()
+    while step:
+        page = site.page(step)
+        following = course.take(step, replace(page, total=None) if step.model == "y" else page)
+        step = course.split(list(models)) if course.needs_models else following
+    assert (len(course.seen), course.total) == (55, 40)
+    assert course.shortfall == "no_total"
+
+
+def test_why_a_walk_fell_short_is_what_failed_else_what_was_not_seen() -> None:
+    whole, failed = walk(), walk()
+    walked(Site(ads=list(range(23))), whole)
+    assert whole.shortfall is None
+    failed.take(failed.first(), replace(Site(ads=[1]).page(Step(page=1)), total=None))
+    failed.fail("timeout")
+    assert failed.shortfall == "timeout"
+    less = walk()
+    less.take(less.first(), replace(Site(ads=[1]).page(Step(page=1)), total=2))
+    assert less.shortfall == "short"
 
 
 def test_fewer_pages_on_request_are_not_complete() -> None:

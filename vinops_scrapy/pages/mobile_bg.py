@@ -80,7 +80,8 @@ LIST_PATH: Final = re.compile(rf"{SECTION}(?:/([a-z0-9-]+))?(?:/([a-z0-9-]+))?(?
 PAGE_PATH: Final = re.compile(r"/p-(\d{1,5})(?:/|$)")
 FILTER: Final = re.compile(r"p-\d+|(?:ot|do)-\d+|(?:oblast|obshtina|grad|namira-se)-.*")
 TOTAL: Final = re.compile(r"(?<=\d)\s+от\s+общо\s+(\d[\d\s]{0,11})(\+?)")
-OFFERS: Final = re.compile(r'<meta name="description" content="[^">]*»\s*(\d[\d\s]{0,11})«')
+ABOUT: Final = '//meta[@name="description"]/@content'
+OFFERS: Final = re.compile(r"»\s*([1-9][\d\s]{0,11})«")
 CHANGE: Final = re.compile(r"showpricechange\('\d+', ?'([\d. ]+)', ?'([^']{1,5})'")
 PLAIN: Final = re.compile(r"//[a-z0-9.-]+(?::\d{1,5})?/[a-zA-Z0-9._/-]*")
 DELETED: Final = "изтрита или не е активна"
@@ -152,7 +153,7 @@ def list_page(response: Response) -> ListPage:
     """Return the ads of a page of a list, in order and each once.
 
     A card whose id or title cannot be read is left out as `unreadable`, one that is there again as `repeated`. The
-    total of a list that the site cuts off, «3000+», is the one in the page's description.
+    total of a list that the site cuts off, «3000+», and of one that states none is the one in the page's description.
     Raises PageError `charset` (its letters are not Bulgarian), `truncated` (it has no end) and `no_cards` (no ad that
     can be read, and it does not say that there are none: a challenge or another layout).
     """
@@ -176,7 +177,7 @@ def list_page(response: Response) -> ListPage:
             found[ad.ad_id] = ad
         card.drop_tree()
     head = text.partition('id="ida')[0] if cards else text
-    count = _total(head)
+    count = _total(head, "".join(root.xpath(ABOUT)[:1]))
     if not found and (cards or count != 0):
         raise PageError("no_cards", f"no ad on {len(cards)} cards in {len(text)} characters, and the total is {count}")
     selected = "".join(root.xpath(f"{SELECTED}/text()")[:1]).strip()
@@ -294,13 +295,15 @@ def _parts(card: Any) -> dict[str, Any]:
     return parts
 
 
-def _total(head: str) -> int | None:
-    """Return how many ads a list has. For one that is cut off the page says «3000+», and its description how many."""
+def _total(head: str, about: str) -> int | None:
+    """Return how many ads a list has, None if neither the page nor its description `about` says so.
+
+    For a list that is cut off the page says «3000+», and the description how many. Both real lists that were seen count
+    alike in both places (October 2025). A description that counts none is no count: an empty list states its zero.
+    """
     found = TOTAL.search(head)
-    if found is None:
-        return None
-    offers = OFFERS.search(head) if found[2] else None
-    return max(int("".join(each[1].split())) for each in (found, offers) if each)
+    offers = OFFERS.search(about) if found is None or found[2] else None
+    return max((int("".join(each[1].split())) for each in (found, offers) if each), default=None)
 
 
 def _text(response: Response) -> str:

@@ -134,6 +134,7 @@ class LotPhotos(scrapy.Spider):
     def stop(self) -> None:
         """Take no more lots: the crawl is about to end."""
         self.work.stop()
+        self.sessions.stop()
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the first request of each lot, when there is room for the lot."""
@@ -307,6 +308,10 @@ class LotPhotos(scrapy.Spider):
             log.warning("the lot page cannot be read %s", pairs(lot=lot.lot_external_id, reason=reason))
             if reason == "no_browser":
                 self.crawler.stats.inc_value("page/no_browser")
+                if self.source == "page":  # no lot would fare better: they go back as they are
+                    self.sessions.stop()
+                    alerting.close(self.crawler, reason)
+                    return
             self.work.ended(lot, "failed", reason)
             yield LotEnd(lot=lot)
             return

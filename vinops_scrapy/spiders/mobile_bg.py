@@ -443,7 +443,7 @@ class MobileBg(scrapy.Spider):
         stats.inc_value("walk/complete" if walk.is_complete else "walk/incomplete")
         stats.inc_value("listing/gone", outcome.gone)
         self._pages_of[walk.make.slug] = walk.steps
-        reason = None if walk.is_complete else walk.reason or "short"
+        reason = walk.shortfall
         log.info(
             "walked %s",
             pairs(
