@@ -39,13 +39,15 @@ IN_MEMORY = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let temporary files of the tests, and of what they start, lie in memory where there is room and nobody named a
-    place: a copy of a database takes a tenth of the time. What tests kill are processes: no disk has to outlive them.
+    """Register the plugin below. Let temporary files of the tests, and of what they start, lie in memory where there
+    is room and nobody named a place: a copy of a database takes a tenth of the time. What tests kill are processes: no
+    disk has to outlive them.
 
     No variable of libpq reaches them: they connect by other ways than vinops does, too.
     """
     for name in LIBPQ_IGNORED | LIBPQ_KEPT:
         os.environ.pop(name, None)
+    config.pluginmanager.register(Staying())
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not memory.is_mount() or os.statvfs(memory).f_flag & os.ST_NOEXEC:
         return
@@ -131,23 +133,35 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"STILL RUNNING after {time.monotonic() - began:.0f} s: {nodeid}", red=True)
 
 
+def _started() -> set[int]:
+    """The processes that tests started and that have not ended, but for those that serve many tests."""
+    return set().union(*map(contain.children, {os.getpid(), _container()})) - contain.STAYING
+
+
+class Staying:
+    """A plugin, since a conftest's hooks are not asked about fixtures of the session."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]:
+        """What fixtures of a module or the session start may stay until they end it."""
+        if fixturedef.scope == "function":
+            return (yield)
+        before = _started()
+        try:
+            return (yield)
+        finally:
+            contain.STAYING.update(_started() - before)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_left_running() -> Iterator[None]:
-    """A test that leaves a process behind fails, and the process is killed.
-
-    What fixtures of the module or the session start is there before this fixture is set up, and may stay.
-    """
-    parents = {os.getpid(), _container()}
-
-    def running() -> set[int]:
-        return set().union(*map(contain.children, parents)) - contain.STAYING
-
-    before = running()
+    """A test that leaves a process behind fails, and the process is killed."""
+    before = _started()
     yield
     deadline = time.monotonic() + LEAVING_SECONDS
-    while left := {each for each in running() - before if contain.command_line(each)}:
+    while left := {each for each in _started() - before if contain.command_line(each)}:
         if time.monotonic() > deadline:
-            lines = "\n".join(map(contain.command_line, left))
+            lines = "\n".join(contain.command_line(each, 4096) for each in left)
             contain.kill([each for pid in left for each in (pid, *contain.descendants(pid))])
             pytest.fail(f"left running, and killed:\n{lines}", pytrace=False)
         time.sleep(0.02)
