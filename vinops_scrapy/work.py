@@ -220,6 +220,11 @@ class Work:
             self._renewed = now
             await self._lots.renew(held)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether no more lots are taken: the crawl is about to end."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Take no more lots."""
         self._stopping.set()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from standin.photo_server import PhotoServer
-from tests.photo_crawls import Crawls, Database
+from tests.photo_crawls import SECONDS, Crawls, Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +39,9 @@ PHOTO_FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("png_bomb", {}, "too_large"),
     ("wrong_type", {"kind": "gif"}, "no_image"),
     ("wrong_type", {"kind": "text"}, "no_image"),
-    ("mislabelled", {}, "mislabelled"),
+    ("slow_jpeg", {"width": 640, "height": 480}, "too_costly"),
+    ("small_webp", {}, "too_large"),
+    ("multi_picture", {"at": 0.99}, "damaged"),
     ("tiny_image", {}, "too_small"),
     ("huge_body", {}, "too_large"),
     ("redirect_private", {}, "host_scheme"),
@@ -147,6 +152,29 @@ def test_a_single_refusal_costs_its_lot_a_while_and_nothing_else(crawls: Crawls)
     assert crawls.rows("select refusals_in_row from ops.host_budgets where refusals_in_row > 0") == []
 
 
+def test_the_content_says_what_a_photo_is(crawls: Crawls) -> None:
+    named = ["image/jpg", "image/pjpeg", "image/*", "application/octet-stream"]
+    lots = crawls.add_lots(len(named) + 4)
+    for lot, kind in zip(lots, named, strict=False):
+        crawls.server.fault("other_name", host="cdn", lots=[lot], kind=kind)
+    crawls.server.fault("multi_picture", host="cdn", lots=[lots[-4]])
+    crawls.server.fault("multi_picture", host="cdn", lots=[lots[-3]], kind="image/mpo")
+    crawls.server.fault("mislabelled", host="cdn", lots=[lots[-2]], kind="png")
+    crawls.server.fault("mislabelled", host="cdn", lots=[lots[-1]], kind="webp")
+    crawled = crawls.run()
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    assert {state for state, _ in ends(crawls).values()} == {"ok"}
+    crawls.check(lots[: len(named)])
+    found = crawls.rows(
+        "select lot_external_id, content_type, right(storage_key, 4) from images join lots on lots.id = lot_id"
+        " where lot_external_id = any(%s) group by 1, 2, 3 order by 1",
+        lots[-4:],
+    )
+    expected = [("image/jpeg", ".jpg"), ("image/jpeg", ".jpg"), ("image/png", ".png"), ("image/webp", "webp")]
+    assert found == [(lot, *each) for lot, each in zip(lots[-4:], expected, strict=True)]
+    assert crawled.stats["photo/mislabelled"] == sum(len(crawls.server.photos(lot)) for lot in lots[-2:])
+
+
 def test_a_missing_best_size_is_replaced_by_the_next(crawls: Crawls) -> None:
     (lot,) = crawls.add_lots(1)
     best = crawls.server.photos(lot)[0][2]
@@ -168,3 +196,21 @@ def test_shifted_numbers_fetch_only_the_new_photo(crawls: Crawls) -> None:
     assert [each.kind for each in crawls.server.requests] == ["list", "photo"]
     assert len(crawls.server.photos(lot)) == before + 1
     crawls.check([lot])
+
+
+def test_a_stop_ends_what_is_being_decoded(crawls: Crawls) -> None:
+    crawls.add_lots(2)
+    crawls.server.fault("slow_jpeg", host="cdn", scans=64)
+    with crawls.start() as process:
+        crawl, until = psutil.Process(process.pid), time.monotonic() + SECONDS
+        while not crawl.children() and time.monotonic() < until:
+            time.sleep(0.01)
+        decoders = crawl.children()
+        process.send_signal(signal.SIGTERM)
+        crawled = crawls.finish(process)
+    assert (crawled.exit_code, crawled.reason) == (0, "shutdown"), crawled.log
+    assert decoders
+    assert not any(each.is_running() for each in decoders)
+    assert crawled.stats["item_dropped_reasons_count/Interrupted"] >= 1
+    assert set(ends(crawls).values()) == {("missing", None)}, "nothing is known of what was not decoded"
+    assert crawls.rows("select lot_id from lot_photos where lease_owner is not null") == []
