@@ -27,6 +27,7 @@ VINOPS_DAILY_REQUESTS = _settings.daily_requests
 VINOPS_SESSION_LOTS = _settings.session_lots
 VINOPS_SESSION_PAUSE = _settings.session_pause
 VINOPS_BREAKER_REFUSALS = _settings.breaker_refusals
+VINOPS_STILL_SECONDS = 300.0  # a request that times out three times takes 180: without anything for longer, it hangs
 
 ADDONS = {"vinops_scrapy.pace.PaceAddon": 0}
 

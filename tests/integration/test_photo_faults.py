@@ -214,3 +214,30 @@ def test_a_stop_ends_what_is_being_decoded(crawls: Crawls) -> None:
     assert crawled.stats["item_dropped_reasons_count/Interrupted"] >= 1
     assert set(ends(crawls).values()) == {("missing", None)}, "nothing is known of what was not decoded"
     assert crawls.rows("select lot_id from lot_photos where lease_owner is not null") == []
+
+
+def test_the_heart_beats_while_something_moves(crawls: Crawls) -> None:
+    crawls.add_lots(1)
+    crawls.more["VINOPS_PHOTO_LEASE"] = "5"
+    crawls.server.fault("tarpit", host="cdn", every=0.5, seconds=600)
+    with crawls.start("-s", "VINOPS_STILL_SECONDS=1") as process:
+        try:
+            until = time.monotonic() + SECONDS
+            silent = 0.0
+            while silent < 5 and time.monotonic() < until:
+                time.sleep(0.2)
+                rows = crawls.rows(
+                    "select extract(epoch from clock_timestamp() - heartbeat_at)::float8, stats from ops.crawl_runs"
+                )
+                silent = rows[0][0] if rows else 0.0
+            assert process.poll() is None
+            assert silent >= 5, "it runs and stands still: the supervisor and the watchdog have to see that"
+            assert rows[0][1]["run/stood_still"] == 1
+            expired = "select count(*) from lot_photos where lease_owner is not null and lease_expires_at < now()"
+            while crawls.rows(expired) == [(0,)] and time.monotonic() < until:
+                time.sleep(0.2)
+            assert crawls.rows(expired) == [(1,)], "others may have its lots"
+        finally:
+            process.kill()
+            log = process.communicate()[1]
+    assert "nothing moves: the heartbeat stops" in log
