@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Deed = Literal["leave", "wait", "start", "restart", "terminate", "give_up"]
 Reason = Literal["dead", "failed", "hung"]
 
-TOLD_BY_THE_CRAWL: Final = frozenset({"blocked", "login_failed", "layout_changed"})
+TOLD_BY_THE_CRAWL: Final = frozenset({"blocked", "login_failed", "layout_changed", "mostly_failed"})
 """Ends for which the crawl itself has raised an alert, with more to say than its exit code has."""
 
 PATTERNS: Final[Mapping[str, tuple[str, int]]] = {

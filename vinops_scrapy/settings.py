@@ -78,6 +78,7 @@ EXTENSIONS = {
     "scrapy.extensions.logstats.LogStats": None,  # the heartbeat says more
     "vinops_scrapy.extensions.progress.Progress": 0,
     "vinops_scrapy.extensions.watchdog.Watchdog": 0,
+    "vinops_scrapy.extensions.outcome.Outcome": 0,
 }
 
 

@@ -173,6 +173,8 @@ class Work:
             )
         else:
             self._stats.inc_value(f"lot/{settlement.state}")
+            if settlement.state == "failed":
+                self._stats.inc_value(f"lot/failed/{settlement.reason}")
             self.done += 1
             self.on_settled(entry, settlement)
         finally:

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from ops.health_lines import Health, Level
+from ops.health_rules import judge
+from ops.observer import Observer
+from ops.snapshot import Celery
 from standin.photo_server import PhotoServer
 from tests.photo_crawls import SECONDS, Crawls, Database
 
@@ -85,7 +89,7 @@ def ends(crawls: Crawls) -> dict[int, tuple[str, str | None]]:
 
 
 def test_a_list_that_is_none_ends_its_lot_alone(crawls: Crawls) -> None:
-    lots = crawls.add_lots(len(LIST_FAULTS) + 1)
+    lots = crawls.add_lots(2 * len(LIST_FAULTS))
     for lot, (name, options, *_) in zip(lots, LIST_FAULTS, strict=False):
         crawls.server.fault(name, host="api", lots=[lot], **options)
     crawled = crawls.run("-s", "DOWNLOAD_TIMEOUT=6")
@@ -93,7 +97,7 @@ def test_a_list_that_is_none_ends_its_lot_alone(crawls: Crawls) -> None:
     expected = {lot: (state, reason) for lot, (_, _, state, reason, _) in zip(lots, LIST_FAULTS, strict=False)}
     assert {lot: found[lot] for lot in expected} == expected
     assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
-    crawls.check(lots[-1:])
+    crawls.check(lots[len(LIST_FAULTS) :])
     for *_, stats in LIST_FAULTS:
         assert stats.items() <= crawled.stats.items()
     assert crawls.rows("select count(*) from lot_photos where lease_owner is not null or due_at <= now()") == [(0,)]
@@ -241,3 +245,55 @@ def test_the_heart_beats_while_something_moves(crawls: Crawls) -> None:
             process.kill()
             log = process.communicate()[1]
     assert "nothing moves: the heartbeat stops" in log
+
+
+def mostly_failed(crawls: Crawls) -> list[tuple[str, bool]]:
+    """Return the subjects of what was told, and whether it has passed."""
+    return [
+        (subject, is_over)
+        for subject, is_over in crawls.rows(
+            "select subject, cleared_at is not null from ops.alerts where kind = 'mostly_failed' order by id"
+        )
+    ]
+
+
+def test_a_cause_that_fails_every_photo_is_an_exit_code_an_alert_and_a_line(crawls: Crawls) -> None:
+    lots = crawls.add_lots(3)
+    crawls.server.fault("truncated_jpeg", host="cdn")
+    crawled = crawls.run()
+    assert (crawled.exit_code, crawled.reason) == (1, "mostly_failed"), crawled.log
+    count = sum(len(crawls.server.photos(lot)) for lot in lots)
+    assert f"{count} of {count} photos failed (damaged {count})" in crawled.log
+    told = [("lot_photos: photos", False), ("lot_photos: lots", False)]
+    assert mostly_failed(crawls) == told
+    lines = {line.name: line for line in health(crawls).lines}
+    assert (lines["photos"].level, lines["crawls"].level) == (Level.CRITICAL, Level.WARNING)
+    assert lines["photos"].figure == "0 % of 3 lots, and no lot of the last run ended well"
+    assert "photos failed (damaged" in lines["crawls"].figure
+    crawls.server.clear_faults()
+    crawls.database.execute("update lot_photos set due_at = now()")
+    again = crawls.run()
+    assert (again.exit_code, again.reason) == (0, "finished"), again.log
+    assert mostly_failed(crawls) == [(subject, True) for subject, _ in told]
+    lines = {line.name: line for line in health(crawls).lines}
+    assert (lines["photos"].level, lines["crawls"].level) == (Level.OK, Level.OK)
+
+
+def test_a_cause_that_fails_every_list_is_told_alike(crawls: Crawls) -> None:
+    crawls.add_lots(3)
+    crawls.server.fault("not_photos", host="api")
+    crawled = crawls.run()
+    assert (crawled.exit_code, crawled.reason) == (1, "mostly_failed"), crawled.log
+    assert crawled.stats["lot/failed/not_photos"] == 3
+    assert mostly_failed(crawls) == [("lot_photos: lots", False)]
+
+
+def health(crawls: Crawls) -> Health:
+    """Return what the health check says now."""
+    observer = Observer(
+        crawls.settings, application="test", workers=list, celery=lambda: Celery(workers=(), children=0, beats=())
+    )
+    try:
+        return judge(observer.observe())
+    finally:
+        observer.close()
