@@ -290,7 +290,7 @@ def _seq(value: object, place: int) -> int:
 def _number(value: object) -> int | None:
     """Return a count, whether it came as a number or as text, or None."""
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,10}\s*", value):
-        value = int(value)
+        value = int(value.strip())  # int() alone takes not every blank that \s does
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST else None
