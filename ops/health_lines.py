@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from vinops_scrapy.shortfalls import MOST_FAILED
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -50,6 +52,8 @@ class Thresholds:
     # Lots come and go all day. What lacks photos is no fault as long as it takes no longer than lots stay in the feed.
     coverage: float = 0.9
     drain_days: float = 7
+    # Of the photos, lots, pages and ads of a run: vinops_scrapy/shortfalls.py judges, this is what it judges by.
+    failed: float = MOST_FAILED
     # A photo crawl every eight hours is what the README advises: a day without one is three missed.
     photos_idle: float = DAY
     # One a day, and an hour or two of patience with a slow one.

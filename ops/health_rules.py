@@ -16,7 +16,7 @@ from vinops import clock
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ops.snapshot import Disk, Snapshot, Worker
+    from ops.snapshot import Disk, Run, Snapshot, Worker
 
 
 def judge(snapshot: Snapshot, limits: Thresholds | None = None) -> Health:
@@ -127,6 +127,23 @@ def _progress(snapshot: Snapshot, limits: Thresholds) -> Line:
             mend=f"vinops logs {running[0].name}",
         )
     return _ok(f"{plural(len(running), 'worker')} at work, the last sign {age(silences[longest])} ago")
+
+
+def _crawls(snapshot: Snapshot, limits: Thresholds) -> Line:
+    if snapshot.runs is None:
+        return _unknown(snapshot, "runs")
+    lacking = [(run, run.shortfalls) for run in snapshot.runs if run.shortfalls]
+    if not lacking:
+        return _ok(
+            f"{plural(len(snapshot.runs), 'run')} in the last day, none of which mostly failed", percent(limits.failed)
+        )
+    said = "; ".join(f"{_crawl(run)}: {', '.join(shortfalls)}" for run, shortfalls in lacking)
+    name = "photos" if lacking[0][0].spider == "lot_photos" else lacking[0][0].worker or ""
+    return _warning(said, percent(limits.failed), mend=" ".join(f"vinops logs {name} --errors".split()))
+
+
+def _crawl(run: Run) -> str:
+    return f"{run.spider} {run.worker}" if run.worker else run.spider
 
 
 def silence(worker: Worker, now: datetime) -> float:
@@ -346,7 +363,8 @@ def _photos(snapshot: Snapshot, limits: Thresholds) -> Line:
         return _ok("not set up: no photo crawl ever ran")
     days = photos.days_to_drain
     drain = f", {days:.1f} days to go" if days is not None else ""
-    figure = f"{percent(photos.share)} of {plural(photos.active, 'lot')}{drain}"
+    stuck = ", and no lot of the last run ended well" if photos.is_stuck else ""
+    figure = f"{percent(photos.share)} of {plural(photos.active, 'lot')}{drain}{stuck}"
     if photos.share >= limits.coverage:
         return _ok(figure, percent(limits.coverage))
     idle = _seconds(snapshot, photos.last_run_at) if photos.last_run_at else None
@@ -354,6 +372,8 @@ def _photos(snapshot: Snapshot, limits: Thresholds) -> Line:
     if idle is None or idle >= limits.photos_idle:
         since = f", and no crawl for {age(idle)}" if idle is not None else ", and no crawl"
         return _critical(figure + since, percent(limits.coverage), mend=mend)
+    if photos.is_stuck:
+        return _critical(figure, percent(limits.coverage), mend="vinops logs photos --errors")
     if days is not None and days <= limits.drain_days:
         return _ok(figure, f"{limits.drain_days:g} days")
     return _warning(figure, f"{percent(limits.coverage)}, or {limits.drain_days:g} days", mend="vinops forecast")
@@ -411,6 +431,7 @@ def _clock(snapshot: Snapshot, limits: Thresholds) -> Line:
 RULES: Final[dict[str, Rule]] = {
     "workers": _workers,
     "progress": _progress,
+    "crawls": _crawls,
     "celery": _celery,
     "backlog": _backlog,
     "feed": _feed,

@@ -35,9 +35,10 @@ from ops.snapshot import (
 from vinops import database, embedded
 from vinops.database import queries
 from vinops.redaction import redact
+from vinops_scrapy.shortfalls import shortfalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from psycopg import Connection
 
@@ -59,6 +60,7 @@ SHORTEST: Final = 0.9  # seconds: PostgreSQL's backends report their counts once
 TOP_DEALS: Final = 10
 DAY: Final = timedelta(days=1)
 PHOTOS: Final = "photos"
+ENOUGH: Final = 3  # lots of a run that goes on, to say of it that none of them ends well
 
 
 @dataclass(kw_only=True)
@@ -210,6 +212,7 @@ class Observer:
             "photos": self._photos(runs),
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
             "deals": self._part("deals", SOON, self._deals),
+            "runs": tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
             "alerts": self._part("alerts", SOON, lambda: tuple(Alert(**row) for row in self._rows("open_alerts"))),
         }
         return found, parts, runs
@@ -220,7 +223,7 @@ class Observer:
 
     def _runs(self) -> list[Run]:
         rows = self._rows("latest_runs")
-        return [Run(**{**row, "last_items": tuple(map(str, row["last_items"]))}) for row in rows]
+        return [_run(row) for row in rows]
 
     def _feed(self) -> Feed:
         rows = self._rows("feed")
@@ -238,8 +241,10 @@ class Observer:
             return counted
         minutes = ((run.finished_at or run.heartbeat_at) - run.started_at).total_seconds() / 60
         is_recent = datetime.now(UTC) - run.heartbeat_at < DAY
-        rate = run.done / minutes if is_recent and run.done and minutes > 0 else None
-        return replace(counted, lots_per_minute=rate, last_run_at=run.heartbeat_at)
+        rate = run.settled / minutes if is_recent and run.settled and minutes > 0 else None
+        is_enough = run.done >= ENOUGH or run.finished_at is not None
+        is_stuck = is_recent and is_enough and run.done > 0 and run.settled == 0
+        return replace(counted, lots_per_minute=rate, last_run_at=run.heartbeat_at, is_stuck=is_stuck)
 
     def _deals(self) -> Deals:
         top = [
@@ -311,6 +316,20 @@ OF_THE_MACHINE: Final = frozenset({"celery", "backup", "clock"})
 
 class _NoneYet(database.DatabaseError):  # a state, not a fault
     """The embedded database was never made."""
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    """Return a run with what its statistics say of it."""
+    values = dict(row)
+    stats: dict[str, Any] = values.pop("stats")
+    return Run(
+        **{
+            **values,
+            "last_items": tuple(map(str, row["last_items"])),
+            "settled": row["done"] - stats.get("lot/failed", 0) - stats.get("lot/partial", 0),
+            "shortfalls": tuple(map(str, shortfalls(stats))),
+        }
+    )
 
 
 def _run_of(status: WorkerStatus, runs: list[Run]) -> Run | None:

@@ -16,7 +16,10 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A row of ops.crawl_runs. `done` of `total` are in units of `unit`; `items` are ads, or photos."""
+    """A row of ops.crawl_runs. `done` of `total` are in units of `unit`; `items` are ads, or photos.
+
+    `settled` are those of `done` that ended well, `shortfalls` says what most of which failed.
+    """
 
     id: int
     spider: str
@@ -36,6 +39,8 @@ class Run:
     expected_end: datetime | None = None
     current_item: str | None = None
     last_items: tuple[str, ...] = ()
+    settled: int = 0
+    shortfalls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +92,16 @@ class Feed:
 
 @dataclass(frozen=True, kw_only=True)
 class Photos:
-    """The photos of the active lots, by the state of the lot; `counted_at` is when, for it is not asked each time."""
+    """The photos of the active lots, by the state of the lot; `counted_at` is when, for it is not asked each time.
+
+    `lots_per_minute` counts lots that ended well. `is_stuck` is True when the last run did lots, and none of them did.
+    """
 
     counted_at: datetime
     lots: dict[str, int]
     lots_per_minute: float | None = None
     last_run_at: datetime | None = None
+    is_stuck: bool = False
 
     @property
     def active(self) -> int:
@@ -287,6 +296,7 @@ class Snapshot:
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
     alerts: tuple[Alert, ...] | None = None
+    runs: tuple[Run, ...] | None = None
     clock_synchronized: bool | None = None
     faults: dict[str, str] = field(default_factory=dict)
 

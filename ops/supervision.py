@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 Deed = Literal["leave", "wait", "start", "restart", "terminate", "give_up"]
 Reason = Literal["dead", "failed", "hung"]
 
-TOLD_BY_THE_CRAWL: Final = frozenset({"blocked", "login_failed", "layout_changed"})
+TOLD_BY_THE_CRAWL: Final = frozenset({"blocked", "login_failed", "layout_changed", "mostly_failed"})
 """Ends for which the crawl itself has raised an alert, with more to say than its exit code has."""
+
+DONE_ALL_THE_SAME: Final = frozenset({"mostly_failed"})
+"""Ends with an exit code that no restart does better on, and that say nothing of the worker: it went through its work,
+and what failed is due again later. The next cycle begins in its time, and no limit of restarts leaves lots behind."""
 
 PATTERNS: Final[Mapping[str, tuple[str, int]]] = {
     "worker_refused": (r" (?:WARNING|ERROR|CRITICAL) .*(?:\b429\b|blocked|captcha)", 3),
@@ -154,7 +158,7 @@ def _hung(seen: Seen, silent: float) -> Decision:
 
 def _trouble(seen: Seen) -> Reason | None:
     """Return what is wrong with a worker that does not run. One that was stopped, and not by an operator, was hung."""
-    if seen.state == "finished":
+    if seen.state == "finished" or (seen.state == "failed" and seen.reason in DONE_ALL_THE_SAME):
         return None
     if seen.state == "stopped":
         return "hung" if seen.up is not None else "dead"

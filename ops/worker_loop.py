@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ops import workers
+from ops.supervision import DONE_ALL_THE_SAME
 from vinops import config, database, logs, notify_socket
 from vinops.database import queries
 from vinops.database_errors import is_passing
@@ -84,15 +85,18 @@ class WorkerLoop:
             if self._stopping.is_set():
                 break
             cycle += 1
-            code = self._run_crawl(cycle)
+            code, reason = self._run_crawl(cycle)
             if self._stopping.is_set():
                 # A crawl that was told to end before it listened died of the signal itself.
                 return 0 if code in (0, -signal.SIGTERM) else _exit_code(code)
-            if code and self._is_there():
+            if code and reason in DONE_ALL_THE_SAME and not once:
+                # The crawl has told the owner; it is the work that failed, not the worker.
+                self._log.warning("most of the crawl failed %s", pairs(cycle=cycle, exit_code=code))
+            elif code and self._is_there():
                 self._log.error("the crawl failed %s", pairs(cycle=cycle, exit_code=code))
                 notify_socket.says(f"cycle {cycle} failed with exit code {code}")
                 return _exit_code(code)
-            if code:
+            elif code:
                 self._log.warning("the crawl failed because the database is away %s", pairs(cycle=cycle))
             elif once:
                 return 0
@@ -101,8 +105,8 @@ class WorkerLoop:
         self._log.info("the loop ends")
         return 0
 
-    def _run_crawl(self, cycle: int) -> int:
-        """Run one crawl to its end and return its exit code."""
+    def _run_crawl(self, cycle: int) -> tuple[int, str | None]:
+        """Run one crawl to its end and return its exit code, and why it ended if that is known."""
         program = workers.worker_program(self._settings, self._name)
         started_at = datetime.now(UTC)
         crawl = self._crawl = subprocess.Popen(program.command, stdin=subprocess.DEVNULL)
@@ -114,7 +118,8 @@ class WorkerLoop:
             try:
                 code = crawl.wait(self._look)
                 self._log.info("a crawl has ended %s", pairs(cycle=cycle, pid=crawl.pid, exit_code=code))
-                return code
+                row = self._run_of(crawl.pid, started_at) if code else None
+                return code, row[-1] if row else None
             except subprocess.TimeoutExpired:
                 pass
             if self._stopping.is_set():
@@ -131,26 +136,28 @@ class WorkerLoop:
 
         While the database is away no heart can beat, and that is no fault of the crawl: now counts as a beat.
         """
-        import psycopg  # as vinops.database has it: the command line does not pay for it
-
-        connection = self._open()
-        try:
-            row = (
-                connection
-                and connection.execute(
-                    queries("worker_loop")["run_of_crawl"], {**self._about, "pids": [pid], "started_at": started_at}
-                ).fetchone()
-            )
-        except psycopg.Error as error:
-            if not is_passing(error):
-                raise
-            connection = None
-        if connection is None:
+        row = self._run_of(pid, started_at)
+        if row is None:
             return datetime.now(UTC), "the database is away"
         if not row:
             return None, "it begins"
-        beat, unit, done, total, items = row
+        beat, unit, done, total, items, _ = row
         return beat, f"{done} of {total or '?'} {unit}s, {items} items"
+
+    def _run_of(self, pid: int, started_at: datetime) -> tuple[Any, ...] | None:
+        """Return the run of a crawl, empty if it has not begun; None if the database is away."""
+        import psycopg  # as vinops.database has it: the command line does not pay for it
+
+        connection = self._open()
+        if connection is None:
+            return None
+        about = {**self._about, "pids": [pid], "started_at": started_at}
+        try:
+            return connection.execute(queries("worker_loop")["run_of_crawl"], about).fetchone() or ()
+        except psycopg.Error as error:
+            if not is_passing(error):
+                raise
+            return None
 
     def _wait_until_free(self) -> None:
         """Wait until nothing keeps a crawl from starting, or the loop is told to stop."""

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from standin.feed_pages import refusal_page
 from standin.photo_pages import LOGIN_BROKEN, no_such_lot_page, page
-from standin.photo_pictures import disguised, other_type, png_bomb, single_colour
+from standin.photo_pictures import disguised, mpo, other_type, png_bomb, scan_bomb, single_colour, webp_bomb
 from standin.server import close, html
 
 if TYPE_CHECKING:
@@ -113,6 +113,32 @@ async def truncated_jpeg(_: PhotoServer, __: web.Request, usual: Usual, *, at: f
 async def bomb(_: PhotoServer, __: web.Request, ___: Usual, *, width: int, height: int) -> web.StreamResponse:
     """A tiny PNG that announces a picture of that many pixels."""
     return _jpeg_it_says(png_bomb(width, height))
+
+
+async def slow_jpeg(
+    _: PhotoServer, __: web.Request, ___: Usual, *, width: int, height: int, scans: int
+) -> web.StreamResponse:
+    """A progressive JPEG of 300 kB that takes a decoder as many turns as it has scans."""
+    return _jpeg_it_says(scan_bomb(width, height, scans))
+
+
+async def small_webp(_: PhotoServer, __: web.Request, ___: Usual, *, width: int, height: int) -> web.StreamResponse:
+    """A lossless WebP of a few bytes that takes a decoder 16 bytes for each of its pixels."""
+    return web.Response(body=webp_bomb(width, height), headers={"Content-Type": "image/webp"})
+
+
+async def multi_picture(
+    _: PhotoServer, request: web.Request, ___: Usual, *, kind: str, at: float
+) -> web.StreamResponse:
+    """A photo with a second picture behind it, an MPO, sent as that type; of it that share as if it were all."""
+    body = mpo(request.path[-40:-8])
+    return web.Response(body=body[: int(len(body) * at)], headers={"Content-Type": kind})
+
+
+async def other_name(_: PhotoServer, __: web.Request, usual: Usual, *, kind: str) -> web.StreamResponse:
+    """The photo, sent as that type."""
+    body, headers = await _contents(usual)
+    return web.Response(body=body, headers={**headers, "Content-Type": kind})
 
 
 async def wrong_type(_: PhotoServer, __: web.Request, ___: Usual, *, kind: str) -> web.StreamResponse:
@@ -293,6 +319,10 @@ FAULTS: Final[dict[str, _Answer]] = {
     "photo_404": _Answer(kinds=PHOTO, answer=photo_404),
     "truncated_jpeg": _Answer(kinds=PHOTO, answer=truncated_jpeg, options={"at": 0.6}),
     "png_bomb": _Answer(kinds=PHOTO, answer=bomb, options={"width": 30_000, "height": 30_000}),
+    "slow_jpeg": _Answer(kinds=PHOTO, answer=slow_jpeg, options={"width": 7000, "height": 7000, "scans": 300}),
+    "small_webp": _Answer(kinds=PHOTO, answer=small_webp, options={"width": 7000, "height": 7000}),
+    "multi_picture": _Answer(kinds=PHOTO, answer=multi_picture, options={"kind": "image/jpeg", "at": 1.0}),
+    "other_name": _Answer(kinds=PHOTO, answer=other_name, options={"kind": "image/jpg"}),
     "wrong_type": _Answer(kinds=PHOTO, answer=wrong_type, options={"kind": "gif"}),
     "mislabelled": _Answer(kinds=PHOTO, answer=mislabelled, options={"kind": "png"}),
     "tiny_image": _Answer(kinds=PHOTO, answer=tiny_image, options={"width": 1, "height": 1}),

@@ -11,7 +11,7 @@ import io
 import random
 import struct
 import zlib
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from PIL import Image, ImageDraw
 
@@ -77,6 +77,32 @@ def png_bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, data) for kind, data in parts)
 
 
+@functools.cache
+def scan_bomb(width: int, height: int, scans: int) -> bytes:
+    """A progressive JPEG of so many pixels that comes in so many scans, of some 70 bytes each: the last one again and
+    again."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (90, 90, 90)).save(buffer, "JPEG", progressive=True)
+    picture = buffer.getvalue()
+    last = picture[picture.rindex(b"\xff\xda") : -2]
+    return picture[:-2] + last * (scans - picture.count(b"\xff\xda")) + picture[-2:]
+
+
+def webp_bomb(width: int, height: int) -> bytes:
+    """A lossless WebP of 38 bytes and that many pixels of one colour."""
+    picture = encoded(Image.new("RGB", (1, 1), (90, 90, 90)), "WEBP", lossless=True)
+    size = struct.pack("<I", (width - 1) | (height - 1) << 14)
+    return picture[:21] + size + picture[25:]
+
+
+def mpo(name: str) -> bytes:
+    """A photo with a second picture behind it, as cameras for stereo and HDR make it, of a hash of its own."""
+    first, second = (Image.open(io.BytesIO(jpeg(name, variant))) for variant in ("ful", "thb"))
+    buffer = io.BytesIO()
+    first.save(buffer, "MPO", save_all=True, append_images=[second], comment=name.encode())
+    return buffer.getvalue()
+
+
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -99,8 +125,8 @@ def drawing(seed: int, size: tuple[int, int], noise: float) -> Image.Image:
     return Image.blend(picture, Image.merge("RGB", (grain, grain, grain)), noise)
 
 
-def encoded(picture: Image.Image, form: str) -> bytes:
+def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
     """The picture as a file of that format."""
     buffer = io.BytesIO()
-    picture.save(buffer, form, **({"quality": QUALITY} if form != "GIF" else {}))
+    picture.save(buffer, form, **({"quality": QUALITY} if form != "GIF" else {}), **options)
     return buffer.getvalue()

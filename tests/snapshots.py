@@ -228,6 +228,7 @@ def snapshot(**more: Any) -> Snapshot:
         "secrets": Secrets(count=6),
         "feed": feed(),
         "photos": photos(),
+        "runs": tuple(map(run, MAKES)),
         "hosts": (host(),),
         "deals": deals(),
         "alerts": (),
@@ -239,7 +240,7 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", mend="vinops doctor")
-    values: dict[str, Any] = {"feed": None, "photos": None, "hosts": None, "deals": None, "alerts": None}
+    values: dict[str, Any] = {"feed": None, "photos": None, "runs": None, "hosts": None, "deals": None, "alerts": None}
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}
     )

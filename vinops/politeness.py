@@ -127,10 +127,12 @@ class Departures:
         self,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        rest: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
-        """Know of none yet."""
+        """Know of none yet. `rest` is told of each wait before it begins."""
         self._clock = clock
         self._sleep = sleep
+        self._rest = rest
         self._last: dict[str, float] = {}
 
     async def leave(self, host: str, seconds: float, gap: float) -> float:
@@ -138,6 +140,7 @@ class Departures:
         later; return how long that took. Of several who wait, each leaves a gap after the one before."""
         began = self._clock()
         while (left := max(began + seconds, self._last.get(host, -math.inf) + gap) - self._clock()) > 0:
+            self._rest(left)
             await self._sleep(left)
         self._last[host] = self._clock()
         return self._last[host] - began

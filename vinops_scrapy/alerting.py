@@ -12,7 +12,7 @@ from vinops.logs import pairs
 from vinops_scrapy.shared import pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     from scrapy.crawler import Crawler
 
@@ -65,6 +65,23 @@ async def over(subject: str, kind: str = "blocked") -> None:
             alerts.clear_alert(connection, kind, subject)
 
     await asyncio.to_thread(clear)
+
+
+async def tell(kind: str, messages: Mapping[str, str], *, over: Collection[str]) -> None:
+    """Raise an alert of that kind for each subject that has a message, and clear those that are `over`. Raises
+    DatabaseError, and psycopg's errors if the connection breaks."""
+
+    def write() -> None:
+        settings = config.load()
+        with database.connect(settings, application="scrapy alerts", autocommit=True) as connection:
+            for subject in over:
+                alerts.clear_alert(connection, kind, subject)
+            raised = [alerts.raise_alert(connection, settings, kind, *each) for each in messages.items()]
+            if any(raised):
+                alerts.deliver(connection, settings)
+
+    if messages or over:
+        await asyncio.to_thread(write)
 
 
 def _raise(kind: str, subject: str, message: str) -> None:

@@ -27,6 +27,7 @@ VINOPS_DAILY_REQUESTS = _settings.daily_requests
 VINOPS_SESSION_LOTS = _settings.session_lots
 VINOPS_SESSION_PAUSE = _settings.session_pause
 VINOPS_BREAKER_REFUSALS = _settings.breaker_refusals
+VINOPS_STILL_SECONDS = 300.0  # a request that times out three times takes 180: without anything for longer, it hangs
 
 ADDONS = {"vinops_scrapy.pace.PaceAddon": 0}
 
@@ -77,6 +78,7 @@ EXTENSIONS = {
     "scrapy.extensions.logstats.LogStats": None,  # the heartbeat says more
     "vinops_scrapy.extensions.progress.Progress": 0,
     "vinops_scrapy.extensions.watchdog.Watchdog": 0,
+    "vinops_scrapy.extensions.outcome.Outcome": 0,
 }
 
 

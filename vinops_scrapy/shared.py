@@ -1,5 +1,5 @@
-"""What the parts of one crawl share: its connections to the database, the budgets of the hosts, and when each was last
-asked."""
+"""What the parts of one crawl share: its connections to the database, the budgets of the hosts, when each was last
+asked, and whether anything moves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scrapy import signals
 
 from vinops import config, database
 from vinops.politeness import Budgets, Departures
+from vinops_scrapy.motion import Motion
 
 if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
@@ -21,6 +22,7 @@ CONNECTIONS = 4
 _pools: WeakKeyDictionary[Crawler, AsyncConnectionPool[Any]] = WeakKeyDictionary()
 _departures: WeakKeyDictionary[Crawler, Departures] = WeakKeyDictionary()
 _budgets: WeakKeyDictionary[Crawler, Budgets] = WeakKeyDictionary()
+_motions: WeakKeyDictionary[Crawler, Motion] = WeakKeyDictionary()
 
 
 def pool(crawler: Crawler) -> AsyncConnectionPool[Any]:
@@ -49,5 +51,12 @@ def budgets(crawler: Crawler) -> Budgets:
 def departures(crawler: Crawler) -> Departures:
     """Return when this crawl last asked each host."""
     if crawler not in _departures:
-        _departures[crawler] = Departures()
+        _departures[crawler] = Departures(rest=motion(crawler).rest)
     return _departures[crawler]
+
+
+def motion(crawler: Crawler) -> Motion:
+    """Return whether anything moves in this crawl."""
+    if crawler not in _motions:
+        _motions[crawler] = Motion(still_seconds=crawler.settings.getfloat("VINOPS_STILL_SECONDS"))
+    return _motions[crawler]

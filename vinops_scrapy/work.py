@@ -173,6 +173,8 @@ class Work:
             )
         else:
             self._stats.inc_value(f"lot/{settlement.state}")
+            if settlement.state == "failed":
+                self._stats.inc_value(f"lot/failed/{settlement.reason}")
             self.done += 1
             self.on_settled(entry, settlement)
         finally:
@@ -219,6 +221,11 @@ class Work:
         if held and now - self._renewed > self._lots.lease / 3:
             self._renewed = now
             await self._lots.renew(held)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether no more lots are taken: the crawl is about to end."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
         """Take no more lots."""

@@ -7,10 +7,10 @@ values (%(spider)s, %(worker)s, %(machine)s, %(pid)s, %(arguments)s, %(unit)s)
 returning id;
 
 -- name: beat
--- How far a run is; at its end also why it ended.
+-- How far a run is; at its end also why it ended. The heart beats while something moves.
 update ops.crawl_runs
 set
-    heartbeat_at = clock_timestamp(),
+    heartbeat_at = case when %(is_moving)s then clock_timestamp() else heartbeat_at end,
     finished_at = case when %(reason)s::text is not null then clock_timestamp() end,
     reason = %(reason)s,
     done = %(done)s,

@@ -38,22 +38,27 @@ from lots
 where first_seen_at > now() - interval '3 days';
 
 -- name: crawl_rates
--- Lots an hour of the photo crawls of the last week that looked at some, for a minute at least.
+-- Lots an hour that the photo crawls of the last week finished well, of those that looked at ten for a minute at least.
+with runs as (
+    select
+        done
+        - coalesce((stats ->> 'lot/failed')::integer, 0)
+        - coalesce((stats ->> 'lot/partial')::integer, 0) as settled,
+        extract(epoch from coalesce(finished_at, heartbeat_at) - started_at) / 3600 as hours
+    from ops.crawl_runs
+    where
+        spider = 'lot_photos'
+        and started_at > now() - interval '7 days'
+        and done >= 10
+        and coalesce(finished_at, heartbeat_at) - started_at >= interval '1 minute'
+)
+
 select
     count(*) as runs,
-    sum(done) * 3600 / sum(extract(epoch from coalesce(finished_at, heartbeat_at) - started_at)) as mean,
-    percentile_cont(0.1) within group (
-        order by done * 3600 / extract(epoch from coalesce(finished_at, heartbeat_at) - started_at)
-    ) as low,
-    percentile_cont(0.9) within group (
-        order by done * 3600 / extract(epoch from coalesce(finished_at, heartbeat_at) - started_at)
-    ) as high
-from ops.crawl_runs
-where
-    spider = 'lot_photos'
-    and started_at > now() - interval '7 days'
-    and done >= 10
-    and coalesce(finished_at, heartbeat_at) - started_at >= interval '1 minute';
+    sum(settled) / sum(hours) as mean,
+    percentile_cont(0.1) within group (order by settled / hours) as low,
+    percentile_cont(0.9) within group (order by settled / hours) as high
+from runs;
 
 -- name: photos_per_lot
 -- Photos of the lots that have all of theirs.

@@ -39,7 +39,8 @@ select distinct on (spider, worker)
     items_per_minute,
     expected_end,
     current_item,
-    last_items
+    last_items,
+    stats
 from recent
 order by spider asc, worker asc, started_at desc;
 

@@ -1,13 +1,14 @@
 -- The loop that a worker's unit runs: how the crawl it started goes.
 
 -- name: run_of_crawl
--- The newest run of a process of a machine since it was started: its heartbeat, and how far it is.
+-- The newest run of a process of a machine since it was started: its heartbeat, how far it is, and why it ended.
 select
     heartbeat_at,
     unit,
     done,
     total,
-    items
+    items,
+    reason
 from ops.crawl_runs
 where
     machine = %(machine)s

@@ -123,6 +123,17 @@ def test_a_page_that_was_odd_once_is_asked_for_again(crawls: MarketCrawls) -> No
     assert alerts(crawls) == []
 
 
+def test_a_cause_that_fails_every_list_is_told_and_passes(crawls: MarketCrawls) -> None:
+    crawls.server.fault("server_error", status=503)
+    crawled = crawls.run(*NAMED)
+    assert crawled.exit_code == 1
+    assert crawled.reason in {"incomplete", "mostly_failed"}, crawled.log
+    assert "3 of 3 pages failed (status_503 3)" in crawled.log
+    assert alerts(crawls) == [("mostly_failed", 1)]
+    assert_nothing_was_lost(crawls)
+    assert alerts(crawls) == []
+
+
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
     [

@@ -503,6 +503,31 @@ class TestFaults:
         server.fault("png_bomb", width=9000, height=9000)
         assert Image.open(io.BytesIO(ask(photo).body)).size == (9000, 9000)
 
+    def test_bombs_are_small_and_decode(self, server: PhotoServer, photo: str) -> None:
+        server.fault("slow_jpeg", 1, width=256, height=256, scans=40)
+        answer = ask(photo)
+        assert answer.body.count(b"\xff\xda") == 40
+        assert decoded(answer.body).size == (256, 256)
+        server.fault("small_webp", 1, width=512, height=256)
+        answer = ask(photo)
+        assert len(answer.body) < 100
+        assert decoded(answer.body).size == (512, 256)
+
+    def test_multi_picture_is_whole_or_cut_behind_the_first(self, server: PhotoServer, photo: str) -> None:
+        server.fault("multi_picture", 1)
+        whole = decoded(ask(photo).body)
+        assert (whole.format, getattr(whole, "n_frames", 1)) == ("MPO", 2)
+        server.fault("multi_picture", 1, at=0.99, kind="image/*")
+        answer = ask(photo)
+        assert answer.headers["content-type"] == "image/*"
+        assert decoded(answer.body).size == whole.size, "the first picture is there"
+        assert not answer.body.endswith(b"\xff\xd9")
+
+    def test_other_name(self, server: PhotoServer, photo: str) -> None:
+        server.fault("other_name", kind="image/pjpeg")
+        answer = ask(photo)
+        assert (answer.headers["content-type"], answer.body) == ("image/pjpeg", server.photo(photo))
+
     def test_wrong_type_is_no_photo(self, server: PhotoServer, photo: str) -> None:
         server.fault("wrong_type", kind="text")
         with pytest.raises(UnidentifiedImageError):
@@ -590,7 +615,7 @@ class TestFaults:
         alone = {
             "tarpit", "reset", "truncated_length", "truncated_jpeg", "png_bomb", "mislabelled", "tiny_image",
             "huge_body", "redirect_host", "redirect_login", "bad_json", "shifted_sequence", "expired_login",
-            "login_broken",
+            "login_broken", "slow_jpeg", "small_webp", "multi_picture", "other_name",
         }  # fmt: skip
         assert set(FAULT_NAMES) == alone | {case.name for case in CASES}
 

@@ -100,6 +100,15 @@ def test_a_failed_crawl_ends_it_with_its_exit_code(
     assert loop.wait(60) == code
 
 
+def test_a_crawl_most_of_which_failed_is_followed_by_the_next(
+    fleet: Fleet, systemd: Systemd, loop: subprocess.Popen[str]
+) -> None:
+    """The owner was told by the crawl; what failed is due again later, and others are meanwhile."""
+    fleet.says("1", "1 mostly_failed")
+    until(lambda: begun(fleet) >= 3, "one cycle after the other")
+    assert loop.poll() is None
+
+
 def test_a_killed_crawl_ends_it_as_a_shell_would(fleet: Fleet, systemd: Systemd, loop: subprocess.Popen[str]) -> None:
     until(lambda: systemd.count("READY=1"), "ready")
     os.kill(fleet.processes("1")[0], signal.SIGKILL)

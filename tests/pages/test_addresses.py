@@ -32,6 +32,12 @@ QUERY = "country=us&brand=cprt&yardNumber=17"
         ("http://127.0.0.1/v1/lotImages/1", "https://127.0.0.1/v1/lotImages/1"),
         ("http://10.0.0.1:8001/v1/lotImages/1", "https://10.0.0.1:8001/v1/lotImages/1"),
         ("http://127.0.0.1.example.com:8001/v1", "https://127.0.0.1.example.com:8001/v1"),
+        ("//inventoryv2.copart.io/v1/lotImages/1?" + QUERY, "https://inventoryv2.copart.io/v1/lotImages/1?" + QUERY),
+        ("inventoryv2.copart.io/v1/lotImages/1", "https://inventoryv2.copart.io/v1/lotImages/1"),
+        ("Inventoryv2.Copart.io:443/v1/lotImages/1 ", "https://inventoryv2.copart.io/v1/lotImages/1"),
+        ("127.0.0.1:8001/v1/lotImages/1", "http://127.0.0.1:8001/v1/lotImages/1"),
+        ("//localhost:8001/v1/lotImages/1", "http://localhost:8001/v1/lotImages/1"),
+        ("//127.0.0.1.example.com:8001/v1", "https://127.0.0.1.example.com:8001/v1"),
     ],
 )
 def test_a_list_is_asked_over_https_save_at_a_stand_in(given: str, asked: str) -> None:
@@ -41,10 +47,13 @@ def test_a_list_is_asked_over_https_save_at_a_stand_in(given: str, asked: str) -
 @pytest.mark.parametrize(
     "nonsense",
     [
-        "", " ", "none", "/v1/lotImages/1", "//inventoryv2.copart.io/v1", "ftp://inventoryv2.copart.io/v1", "http://",
+        "", " ", "none", "/v1/lotImages/1", "v1/lotImages/1", "inventoryv2.copart.io", "//", "///v1",
+        "ftp://inventoryv2.copart.io/v1", "http://",
         "https:///v1", "http://inventoryv2.copart.io:port/v1", "http://inventoryv2.copart.io:99999/", "http://[::1/v1",
         "https://name:word@inventoryv2.copart.io/v1", "https://inventoryv2.copart.io/v 1", "https://a.io\\@b.io/",
         "https://inventoryv2.copart.io/v1\nHost: b.io", "https://інвентар.io/v1", "file:///etc/hostname",
+        "javascript:alert(1)/", "data:image/jpeg;base64,AA/", "//name:word@inventoryv2.copart.io/v1",
+        "name@inventoryv2.copart.io/v1", "inventoryv2.copart.io:port/v1", "inventoryv2.copart.io\\@b.io/",
     ],
 )  # fmt: skip
 def test_nonsense_is_no_address(nonsense: str) -> None:

@@ -90,6 +90,7 @@ def check(found: PhotoList) -> None:
 @many
 @given(data=near, thumbnails=st.booleans())
 @example(data={"imgCount": float("inf"), "lotImages": []}, thumbnails=False)
+@example(data={"imgCount": "0\x1f", "lotImages": []}, thumbnails=False)
 @example(
     data={"imgCount": 10**30, "lotImages": [{"sequence": 10**30, "link": [{"url": CDN + "a.jpg"}]}]}, thumbnails=False
 )

@@ -151,3 +151,16 @@ def test_a_place_is_asked_for_again_only_when_the_connection_broke(
     with pytest.raises(DatabaseError, match=str(error)):
         asyncio.run(middlewares._reserve(crawler, HOST, GAP))
     assert len(asked) == times
+
+
+def test_each_wait_is_told_before_it_begins() -> None:
+    clock = Clock(0.0)
+    told: list[tuple[float, float]] = []
+
+    async def work() -> None:
+        leaving = Departures(lambda: clock.now, clock.sleep, rest=lambda seconds: told.append((clock.now, seconds)))
+        await leaving.leave(HOST, 300.0, GAP)
+
+    began = clock.now
+    asyncio.run(work())
+    assert told == [(began, 300.0)]

@@ -191,6 +191,37 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         "vinops workers start photos",
         {"photos": given.photos(lots={"ok": 1, "missing": 1}, lots_per_minute=None, last_run_at=ago(days=2))},
     ),
+    (
+        "photos",
+        CRITICAL,
+        "0 % of 3 lots, and no lot of the last run ended well",
+        "vinops logs photos --errors",
+        {"photos": given.photos(lots={"failed": 3}, lots_per_minute=None, is_stuck=True)},
+    ),
+    ("crawls", OK, "5 runs in the last day", "", {}),
+    ("crawls", OK, "0 runs in the last day", "", {"runs": ()}),
+    (
+        "crawls",
+        WARNING,
+        "mobile_bg 2: 9 of 9 pages failed (timeout 9)",
+        "vinops logs 2 --errors",
+        {"runs": (given.run("1"), given.run("2", shortfalls=("9 of 9 pages failed (timeout 9)",)))},
+    ),
+    (
+        "crawls",
+        WARNING,
+        "lot_photos: 36 of 36 photos failed (damaged 36), 3 of 3 lots failed (damaged 3)",
+        "vinops logs photos --errors",
+        {
+            "runs": (
+                given.run(
+                    "photos",
+                    shortfalls=("36 of 36 photos failed (damaged 36)", "3 of 3 lots failed (damaged 3)"),
+                ),
+            )
+        },
+    ),
+    ("crawls", UNKNOWN, "timeout", "vinops doctor", {"runs": None, "faults": {"runs": "timeout"}}),
     ("photos", UNKNOWN, "timeout", "vinops doctor", {"photos": None, "faults": {"photos": "timeout"}}),
     ("hosts", OK, "no breaker is open", "", {}),
     (
@@ -289,7 +320,7 @@ def test_every_line_has_a_test_for_each_state_that_it_can_be_in() -> None:
     assert {name for name, _ in seen} == set(RULES)
     # What cannot be: nothing to be grave about, or nothing that could not be looked at.
     never = {
-        *((name, CRITICAL) for name in ("hosts", "alerts", "secrets")),
+        *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets")),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
     every = {(name, level) for name in RULES for level in Level}
@@ -313,7 +344,7 @@ def test_the_gravest_line_decides_what_the_command_exits_with(more: dict[str, An
 
 
 def test_one_summary_line_comes_first_and_names_what_is_wrong() -> None:
-    assert judge(given.snapshot()).summary == "OK: 17 of 17 as they should be"
+    assert judge(given.snapshot()).summary == "OK: 18 of 18 as they should be"
     judged = judge(given.snapshot(backup=given.backup(None), feed=given.feed(good_at=ago(hours=9))))
     assert judged.summary == "CRITICAL: feed; WARNING: backup"
     assert next(health.text(judged, 80)) == judged.summary
@@ -323,7 +354,7 @@ def test_a_database_that_is_away_is_one_alarm_not_eight() -> None:
     judged = judge(given.without_database())
     assert [line.name for line in judged.alarms] == ["database"]
     assert {line.name for line in judged.lines if line.level is UNKNOWN} == {
-        *("progress", "backlog", "feed", "photos", "hosts", "alerts", "clock")
+        *("progress", "crawls", "backlog", "feed", "photos", "hosts", "alerts", "clock")
     }
     assert judged.exit_code == 2
 

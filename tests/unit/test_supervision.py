@@ -84,6 +84,8 @@ def ended(state: str, **values: Any) -> Seen:
         (ended("dead", restarts=(9000.0, 299.0)), "wait", "dead"),
         (ended("failed", exit_code=1), "restart", "failed"),
         (ended("failed", exit_code=1, restarts=(299.0,)), "wait", "failed"),
+        (ended("failed", exit_code=1, reason="mostly_failed", over=61.0, restarts=OFTEN), "start", None),
+        (ended("dead", reason="mostly_failed", restarts=OFTEN), "give_up", "dead"),
         # ended by a supervisor that died before it started it again; or never started on this data folder
         (ended("stopped"), "restart", "hung"),
         (ended("stopped", up=None, over=None), "restart", "dead"),
@@ -163,6 +165,7 @@ def test_a_worker_that_dies_now_and_then_is_restarted_for_ever() -> None:
         (ended("failed", exit_code=1, reason="incomplete"), {"worker_failed"}),
         (ended("failed", exit_code=1, reason="blocked", hold=BREAKER), set()),
         (ended("failed", exit_code=1, reason="login_failed"), set()),
+        (ended("failed", exit_code=1, reason="mostly_failed"), set()),
         (ended("dead", restarts=OFTEN), {"worker_gave_up"}),
         (ended("dead", gave_up=True), {"worker_gave_up"}),
         (ended("finished", exit_code=0), set()),

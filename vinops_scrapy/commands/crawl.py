@@ -1,7 +1,8 @@
 """`scrapy crawl`, with logs of ours and an exit code that tells how the run ended.
 
 0: finished, or stopped where it may go on later (the day's requests used up, told to stop). 1: blocked, login failed,
-an error on the way, no browser for a lot page, or a setting that makes no sense. 2: wrong usage, as Scrapy has it.
+an error on the way, no browser for a lot page, most photos, lots, pages or ads failed, or a setting that makes no
+sense. 2: wrong usage, as Scrapy has it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scrapy.exceptions import UsageError
 from vinops import config, logs
 from vinops.database import DatabaseError
 from vinops.redaction import redact
+from vinops_scrapy.shortfalls import shortfalls
 
 if TYPE_CHECKING:
     import argparse
@@ -55,21 +57,25 @@ class Command(crawl.Command):
             return
         if self.settings and (file := self.settings.get("LOG_FILE")):
             logs.also(Path(file))  # scrapyd names one for each job
-        failed: list[BaseException] = []
+        faults: list[BaseException] = []
         task: asyncio.Task[None] = process.crawl(crawler, **opts.spargs)
         task.add_done_callback(
-            lambda done: failed.extend(filter(None, [None if done.cancelled() else done.exception()]))
+            lambda done: faults.extend(filter(None, [None if done.cancelled() else done.exception()]))
         )
         gc.freeze()  # modules are no garbage: looking through them again and again cost 0.4 ms a photo
         sys.setswitchinterval(SWITCH_SECONDS)
         process.start()
-        if failed:
-            self._fail(failed[0])
+        if faults:
+            self._fail(faults[0])
             return
         reason = crawler.stats.get_value("finish_reason")
         errors = sum(crawler.stats.get_value(name, 0) for name in FAULTS)
-        if process.bootstrap_failed or reason not in GOOD_ENDS or errors:
-            log.warning("the run did not end well %s", logs.pairs(reason=reason or "not_started", errors=errors))
+        short = shortfalls(crawler.stats.get_stats())  # also of a run that was told to stop
+        if process.bootstrap_failed or reason not in GOOD_ENDS or errors or short:
+            said = {"reason": reason or "not_started", "errors": errors}
+            if short:
+                said["failed"] = "; ".join(map(str, short))
+            log.warning("the run did not end well %s", logs.pairs(**said))
             self.exitcode = 1
 
     def _fail(self, error: BaseException) -> None:

@@ -18,7 +18,7 @@ from scrapy import signals
 from vinops.database import DatabaseError, queries
 from vinops.logs import pairs
 from vinops_scrapy import alerting
-from vinops_scrapy.shared import pool
+from vinops_scrapy.shared import motion, pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,8 @@ REFUSAL = "refusal/"
 class Progress:
     """Writes how far a crawl is every few seconds, and once more at its end, whatever the end.
 
-    A killed process leaves a row without an end whose heartbeat has stopped.
+    The heartbeat tells that something moves, see motion.py: that of a crawl that stands still stops, and its leases run
+    out, as if it had been killed. A killed process leaves a row without an end whose heartbeat has stopped.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -47,6 +48,7 @@ class Progress:
         self._began = 0.0
         self._run_id: int | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._stands_still = False
         crawler.signals.connect(self._opened, signals.spider_opened)
         crawler.signals.connect(self._closed, signals.spider_closed)
 
@@ -91,7 +93,7 @@ class Progress:
             try:
                 await self._beat(spider, None)
                 work = getattr(spider, "work", None)
-                if work is not None:
+                if work is not None and not self._stands_still:
                     await work.renew()
             except psycopg.Error as error:  # the connection broke: the next beat has another
                 log.warning("no heartbeat %s", pairs(error=" ".join(str(error).split())))
@@ -105,6 +107,7 @@ class Progress:
     async def _beat(self, spider: Spider, reason: str | None) -> None:
         stats: dict[str, Any] = self._crawler.stats.get_stats()
         values = self.values(spider)
+        self._look(spider)
         async with pool(self._crawler).connection() as connection:
             await connection.execute(
                 self._queries["beat"],
@@ -112,11 +115,23 @@ class Progress:
                     **values,
                     "id": self._run_id,
                     "reason": reason,
+                    "is_moving": not self._stands_still or reason is not None,
                     "stats": Jsonb(
                         {name: value for name, value in stats.items() if isinstance(value, (int, float, str))}
                     ),
                 },
             )
+
+    def _look(self, spider: Spider) -> None:
+        """See whether anything moves, and say it where that has changed."""
+        standing: Standing = spider.standing()  # type: ignore[attr-defined] # all of ours have it
+        seconds = motion(self._crawler).still(standing, self._crawler.stats.get_stats())
+        if seconds and not self._stands_still:
+            self._crawler.stats.inc_value("run/stood_still")
+            log.error("nothing moves: the heartbeat stops %s", pairs(seconds=round(seconds), at=standing.current_item))
+        elif self._stands_still and not seconds:
+            log.info("the crawl moves again")
+        self._stands_still = seconds > 0
 
     def values(self, spider: Spider) -> dict[str, Any]:
         """Return how far the crawl is, as `beat` in sql/queries/crawls.sql takes it."""

@@ -60,7 +60,10 @@ SOUND: Final = re.compile(r"\.(?:mp3|wav)$", re.IGNORECASE)
 VIDEO: Final = re.compile(r"\.(?:mp4|mov|webm)$|_v(?:ful|hrs|thb)\.\w+$", re.IGNORECASE)
 PLAIN: Final = re.compile(r"[!-\[\]-~]+")  # ASCII that is printed, without blanks and backslashes
 
-NO_PHOTO_FROM: Final = 90  # in a list, sounds and videos are numbered from here; lots have about 12 photos
+BARE: Final = re.compile(r"//[^/]|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/", re.IGNORECASE)
+"""An address that lacks its scheme: `//host/path`, or `host/path` with a host of several names."""
+LOOPBACK: Final = re.compile(r"(?://)?(?:127(?:\.[0-9]+){3}|localhost|\[::1\]):[0-9]+/", re.IGNORECASE)
+"""A stand-in's host and port: the ports of other hosts speak https."""
 PORTS: Final = {"http": 80, "https": 443}
 LONGEST_ADDRESS: Final = 2_000  # characters; what PostgreSQL indexes ends at 2,704 bytes, addresses have about 110
 MOST: Final = 2**31  # numbers are stored as integer: one beyond it is none
@@ -132,7 +135,7 @@ def smaller(link: PhotoLink) -> PhotoLink | None:
 def list_address(image_url: str) -> str:
     """Return the feed's Image URL as it is asked: over https, save a stand-in at a loopback host:port.
 
-    Raises ValueError for what is no address.
+    One without a scheme is an address, too. Raises ValueError for what is none.
     """
     return _address(image_url)
 
@@ -152,7 +155,6 @@ class _Link:
     url: str
     size: Variant = "ful"
     is_sound: bool = False
-    is_video: bool = False
     is_blurred: bool = False
 
 
@@ -167,13 +169,11 @@ def _inventory(data: Mapping[str, Any]) -> Iterator[_Link | None]:
             if not isinstance(link, dict) or not isinstance(link.get("url"), str):
                 yield None
                 continue
-            seq = _seq(image.get("sequence"), place)
             yield _Link(
-                seq=seq,
+                seq=_seq(image.get("sequence"), place),
                 url=link["url"],
                 size="hrs" if _is(link.get("isHdImage")) else "thb" if _is(link.get("isThumbNail")) else "ful",
                 is_sound=_is(link.get("isEngineSound")),
-                is_video=seq >= NO_PHOTO_FROM,
                 is_blurred=_is(link.get("isBlurred")),
             )
 
@@ -197,7 +197,7 @@ def _solr(data: Mapping[str, Any]) -> Iterator[_Link | None]:
             for key in keys:
                 seq = _seq(image.get("sequenceNumber", image.get("imageSeqNumber")), place)
                 if isinstance(image[key], str):
-                    yield _Link(seq=seq, url=image[key], size=sizes[key], is_video=seq >= NO_PHOTO_FROM)
+                    yield _Link(seq=seq, url=image[key], size=sizes[key])
                 else:
                     yield None
 
@@ -251,7 +251,7 @@ def _photo(link: _Link) -> PhotoLink | str:
     path = urlsplit(url).path
     if link.is_sound or SOUND.search(path):
         return "sound"
-    if link.is_video or VIDEO.search(path):
+    if VIDEO.search(path):
         return "video"
     if not PICTURE.search(path):
         return "unreadable"
@@ -290,7 +290,7 @@ def _seq(value: object, place: int) -> int:
 def _number(value: object) -> int | None:
     """Return a count, whether it came as a number or as text, or None."""
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,10}\s*", value):
-        value = int(value)
+        value = int(value.strip())  # int() alone takes not every blank that \s does
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST else None
@@ -302,8 +302,13 @@ def _is(value: object) -> bool:
 
 
 def _address(text: str) -> str:
-    """Return an address over https, over http if it is a stand-in's at a loopback host:port. Raises ValueError."""
+    """Return an address over https, over http if it is a stand-in's at a loopback host:port. Raises ValueError.
+
+    An address may lack its scheme, and the slashes before its host too.
+    """
     text = text.strip()
+    if BARE.match(text):
+        text = f"{'http' if LOOPBACK.match(text) else 'https'}://{text.removeprefix('//')}"
     if len(text) > LONGEST_ADDRESS:
         raise ValueError(f"an address has no more than {LONGEST_ADDRESS} characters")
     parts = urlsplit(text)

@@ -16,6 +16,7 @@ from vinops import config, objects
 from vinops_scrapy import alerting
 from vinops_scrapy.items import Photo
 from vinops_scrapy.pipelines import validate
+from vinops_scrapy.pipelines.decoding import Decoder
 from vinops_scrapy.pipelines.record import work_of
 from vinops_scrapy.threads import THREADS, threads
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("photos")
 
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+TYPES = frozenset({*SUFFIXES, "image/gif", "text/html", "text/plain", "application/json"})
+"""What a photo sent as another of them is counted for; other names stand for any picture."""
 MOST_FAILURES = 3
 """So many photos in a row that the store did not take end the crawl: nothing else would come of it."""
 
@@ -46,6 +49,7 @@ class PhotoStore:
         self._settings = config.load()
         self._store = objects.open_store(self._settings, threads=THREADS)
         self._threads = threads(crawler)
+        self._decoder = Decoder(is_stopping=self._is_stopping)
         self._failures = 0
 
     @classmethod
@@ -54,7 +58,8 @@ class PhotoStore:
         return cls(crawler)
 
     async def process_item(self, item: object) -> object:
-        """Return the photo with its storage key; it is stored by then. Raises Rejected, NotStored.
+        """Return the photo with its storage key; it is stored by then. Raises Rejected, Interrupted,
+        NotStored.
 
         If the process dies behind this, an object without a row is left; the next run stores it again under its key.
         """
@@ -71,6 +76,8 @@ class PhotoStore:
             if self._failures == MOST_FAILURES:
                 await alerting.end(self._crawler, "store_failed", self._store.describe(), str(error))
             raise NotStored(str(error), log_level="WARNING") from None
+        if item.content_type in TYPES and item.content_type != photo.content_type:
+            stats.inc_value("photo/mislabelled")
         if photo.content_hash in keys:
             stats.inc_value("photo/reused")
             return photo
@@ -80,12 +87,16 @@ class PhotoStore:
         return photo
 
     def _kept(self, photo: Photo, keys: Mapping[str, str]) -> Photo:
-        photo = validate.validated(photo)
+        photo = validate.validated(photo, self._decoder)
         key = keys.get(photo.content_hash)
         if key is None:
             key = key_of(photo)
             self._store.put(key, photo.body, content_type=photo.content_type)
         return replace(photo, storage_key=key)
+
+    def _is_stopping(self) -> bool:
+        """Tell whether the crawl is about to end, for whatever reason. Asked from threads."""
+        return not self._crawler.crawling or work_of(self._crawler).is_stopping
 
     def close_spider(self) -> None:
         """Close the connections to the store."""

@@ -11,6 +11,7 @@ from scrapy import signals
 from vinops.database import DatabaseError
 from vinops.logs import pairs
 from vinops_scrapy.items import LotEnd, Photo, PhotoFailure
+from vinops_scrapy.pipelines.validate import Interrupted
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -53,6 +54,8 @@ class Record:
             log.warning("leases cannot be given back: they run out %s", pairs(error=" ".join(str(error).split())))
 
     async def _dropped(self, item: object, exception: Exception) -> None:
+        if isinstance(exception, Interrupted):
+            return  # its lot is given back
         if isinstance(item, Photo):
             await work_of(self._crawler).failed(item.lot, str(getattr(exception, "reason", "dropped")))
 

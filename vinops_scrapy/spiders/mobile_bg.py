@@ -278,6 +278,7 @@ class MobileBg(scrapy.Spider):
         if stopped := self.fill.stopped(page.listings):
             raise PageError("fields_stopped", f"{', '.join(stopped)} have no value any more")
         self.done += 1
+        self.crawler.stats.inc_value("page/read")
         for kind, count in page.left_out.items():
             self.crawler.stats.inc_value(f"listing/left_out/{kind}", count)
         return page

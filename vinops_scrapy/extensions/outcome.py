@@ -1,0 +1,66 @@
+"""Outcome: a run most of whose photos, lots, pages or ads failed ends by that name, and the owner is told."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import psycopg
+from scrapy import signals
+from scrapy.exceptions import CloseSpider
+
+from vinops.database import DatabaseError
+from vinops.logs import pairs
+from vinops_scrapy import alerting
+from vinops_scrapy.shortfalls import in_order, shortfalls
+
+if TYPE_CHECKING:
+    from scrapy import Spider
+    from scrapy.crawler import Crawler
+
+log = logging.getLogger("crawl")
+
+KIND: Final = "mostly_failed"
+JUDGED: Final = frozenset({"finished", "incomplete", KIND, "shutdown", "daily_cap", "postponed"})
+"""Ends that say nothing else is wrong: of any other the owner is told by its own name."""
+
+
+class Outcome:
+    """Judges a run by its statistics, when nothing is left to do and at its end. Raises an alert for each kind of work
+    most of which failed, and clears it when a run did enough of that work well.
+
+    A process that dies before has raised and cleared nothing: the next run does.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        """Follow the crawl by its signals."""
+        self._crawler = crawler
+        crawler.signals.connect(self._idle, signals.spider_idle)
+        crawler.signals.connect(self._closed, signals.spider_closed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the extension for a crawl."""
+        return cls(crawler)
+
+    def _idle(self) -> None:
+        if shortfalls(self._crawler.stats.get_stats()):
+            raise CloseSpider(KIND)
+
+    async def _closed(self, spider: Spider, reason: str) -> None:
+        stats: dict[str, Any] = self._crawler.stats.get_stats()
+        found = shortfalls(stats) if reason in JUDGED else []
+        worker: str | None = getattr(spider, "worker", None)
+        name = f"{spider.name} {worker}" if worker else spider.name
+        try:
+            await alerting.tell(
+                KIND,
+                {
+                    f"{name}: {each.work}": f"{each}: they have a cause in common. docs/runbook.md has the reasons, "
+                    "`vinops logs --errors` and the log of the run have more"
+                    for each in found
+                },
+                over=[f"{name}: {work}" for work in in_order(stats)],
+            )
+        except (psycopg.Error, DatabaseError) as error:
+            log.warning("the owner cannot be told %s", pairs(error=" ".join(str(error).split())))

@@ -1,0 +1,324 @@
+"""Decoding: what a photo is, without giving a crafted one more time or memory than a photo needs.
+
+Measured with Pillow 13 on 2026-11-29, in seconds of one core: a progressive JPEG of 7000 by 7000 pixels costs 0.05 for
+each of its scans, and a scan may be 70 bytes; a lossless WebP of 34 bytes takes 16 bytes of memory for each pixel, half
+of them when it is opened. An ordinary photo (2 megapixels, one scan) takes 0.01 and 0.5 MB, as it is read at an eighth
+of its size (`draft`): that still reads the whole stream, which `verify()` does not.
+
+So an ordinary photo is decoded where it is. What may cost more is decoded by a process of its own with limits of time
+and memory; what no photo needs is not decoded. Telling them apart takes a look at the header and a count of two bytes.
+
+This module imports nothing but Pillow and the standard library: the process that decodes has to start fast.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from PIL import Image, UnidentifiedImageError
+
+FORMATS: Final = ("JPEG", "PNG", "WEBP")
+CONTENT_TYPES: Final = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+"""MPO is a JPEG with further JPEGs behind it: stereo, HDR, the preview of many phones. The first is the photo."""
+
+MOST_PIXELS: Final = {"JPEG": 50_000_000, "MPO": 50_000_000, "PNG": 20_000_000, "WEBP": 20_000_000}
+"""By format: a PNG or WebP is decoded at its full size, which takes 4 to 16 bytes for each pixel."""
+LEAST_SIDE: Final = 64  # pixels; the smallest thumbnail is 96 wide
+MOST_SCANS: Final = 64
+"""Progressive JPEGs have 10, those of careful encoders 20."""
+
+ORDINARY_PIXELS: Final = {"JPEG": 16_000_000, "MPO": 16_000_000, "PNG": 4_000_000, "WEBP": 4_000_000}
+ORDINARY_WORK: Final = 200_000_000  # pixels times scans: a fifth of a second
+PIXELS_AT_ONCE: Final = 64_000_000
+"""Over all threads: one of the largest beside eight ordinary photos."""
+
+CPU_SECONDS: Final = 6  # three times what the largest photo that is let through takes
+WALL_SECONDS: Final = 60.0  # for a process that hangs; a busy machine is no fault of a photo
+MEMORY: Final = 768 * 1024 * 1024  # bytes of address space: the largest photo and 350 MB to spare
+LOOK_SECONDS: Final = 0.1  # between two looks whether the crawl is about to end
+
+SCAN: Final = b"\xff\xda"
+END: Final = b"\xff\xd9"
+SEQUENTIAL: Final = frozenset({0xC0, 0xC1})
+"""The marks of a JPEG's header that say that it is not progressive."""
+UNUSUAL: Final = frozenset({0, 1, *range(0xC2, 0xD0), *range(0xD0, 0xDA), 0xFF}) - {0xC4}
+"""Those of all other ways to code it, and those behind which no length stands. 0xC4 is a table."""
+INDEX: Final = b"MPF\0"
+INDEX_BYTES: Final = 65_533  # the most that a segment of a JPEG holds
+PICTURES: Final = 0xB002  # the entry of an MPO's index that says where its pictures lie
+
+
+class Undecodable(Exception):  # noqa: N818 # a finding about bytes from outside, not a fault
+    """The bytes are no photo. `reason` is a name from docs/runbook.md."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """Say what was seen."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Halted(Exception):  # noqa: N818 # the crawl ends: nothing is known of the photo
+    """The crawl is about to end, and a photo was not decoded to its end for that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What the bytes of a photo are. `width` and `height` are in pixels."""
+
+    content_type: str
+    width: int
+    height: int
+
+
+def decode(body: bytes) -> Picture:
+    """Return what a photo is, decoded to its end in this process, whatever that costs. Raises Undecodable."""
+    with _opened(body) as picture:
+        return _loaded(picture, body)
+
+
+class Decoder:
+    """Decodes photos for the threads of a crawl: so many pixels at once, and what may be costly in a process of its
+    own, which is gone when this returns. If this process dies, that one ends after its seconds at the latest."""
+
+    def __init__(
+        self,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+        pixels_at_once: int = PIXELS_AT_ONCE,
+        cpu_seconds: int = CPU_SECONDS,
+        memory: int = MEMORY,
+    ) -> None:
+        """`is_stopping` tells whether the crawl is about to end; it is called from any thread."""
+        self._is_stopping = is_stopping
+        self._most = pixels_at_once
+        self._room = pixels_at_once
+        self._changed = threading.Condition()
+        self._limits = (str(cpu_seconds), str(memory))
+
+    def decode(self, body: bytes) -> Picture:
+        """Return what a photo is. Raises Undecodable, and Halted if the crawl is about to end."""
+        size = webp_size(body)  # Pillow takes memory for a WebP when it opens it
+        if size is None:
+            with _opened(body) as picture:
+                size = picture.size
+                if not _is_costly(picture.format or "", size, body):
+                    with self._taken(size):
+                        return _loaded(picture, body)
+        else:
+            _check("WEBP", size)
+            if not _is_costly("WEBP", size, body):
+                with self._taken(size):
+                    return decode(body)
+        with self._taken(size):
+            return self._in_a_process(body)
+
+    @contextmanager
+    def _taken(self, size: tuple[int, int]) -> Iterator[None]:
+        """Hold a picture's pixels of those that may be decoded at once, when there is room for them."""
+        pixels = min(size[0] * size[1], self._most)
+        with self._changed:
+            while self._room < pixels:
+                self._go_on()
+                self._changed.wait(LOOK_SECONDS)
+            self._room -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._room += pixels
+                self._changed.notify_all()
+
+    def _go_on(self) -> None:
+        if self._is_stopping():
+            raise Halted
+
+    def _in_a_process(self, body: bytes) -> Picture:
+        self._go_on()
+        with tempfile.TemporaryFile() as photo:
+            photo.write(body)
+            photo.seek(0)
+            # The paths of this process: vinops may be run out of an egg. No secret is handed on.
+            with subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, json.dumps(sys.path), *self._limits],
+                stdin=photo,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={},
+            ) as process:
+                try:
+                    answer = self._answer(process)
+                finally:
+                    process.kill()
+        if process.returncode in ENDED_BY_A_STOP:
+            raise Halted
+        try:
+            found = json.loads(answer)
+        except ValueError:
+            if process.returncode == 0:
+                raise
+            raise Undecodable("too_costly", f"its decoder ended with {process.returncode}") from None
+        if "reason" in found:
+            raise Undecodable(found["reason"], found["detail"])
+        return Picture(**found)
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> bytes:
+        until = time.monotonic() + WALL_SECONDS
+        while True:
+            try:
+                return process.communicate(timeout=LOOK_SECONDS)[0]
+            except subprocess.TimeoutExpired:
+                self._go_on()
+            if time.monotonic() > until:
+                raise Undecodable("too_costly", f"not decoded after {WALL_SECONDS:.0f} seconds")
+
+
+PROGRAM: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from vinops_scrapy.pipelines import decoding;"
+    " decoding.main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+ENDED_BY_A_STOP: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
+"""What a stop of the whole group does, as of a unit or at a terminal. A limit of time or memory ends it otherwise."""
+
+
+def main(cpu_seconds: int, memory: int) -> None:
+    """Decode standard input within these limits, and print what it is as JSON."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_CPU, cpu_seconds)
+    body = sys.stdin.buffer.read()
+    _limit(resource.RLIMIT_AS, memory)
+    try:
+        found = asdict(decode(body))
+    except Undecodable as error:
+        found = {"reason": error.reason, "detail": error.detail}
+    sys.stdout.write(json.dumps(found))
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (most, most))
+
+
+def webp_size(body: bytes) -> tuple[int, int] | None:
+    """Return width and height of a WebP by its header (RFC 9649), None if it is none. Raises Undecodable for one whose
+    header is of no kind that there is."""
+    if body[:4] != b"RIFF" or body[8:12] != b"WEBP":
+        return None
+    kind, head = body[12:16], body[20:30]
+    if kind == b"VP8X" and len(head) == 10:
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if kind == b"VP8L" and head[:1] == b"\x2f" and len(head) >= 5:
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 " and len(head) == 10 and head[3:6] == b"\x9d\x01\x2a":
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    raise Undecodable("damaged", "a WebP without a header")
+
+
+@contextmanager
+def _opened(body: bytes) -> Iterator[Image.Image]:
+    """Open a picture of sensible size. Whatever goes wrong with it within is an Undecodable."""
+    try:
+        with Image.open(io.BytesIO(body), formats=list(FORMATS)) as picture:
+            _check(picture.format or "", picture.size)
+            yield picture
+    except UnidentifiedImageError:
+        raise Undecodable("no_image", f"{len(body)} bytes of something else") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Undecodable("too_large", "more pixels than any photo has") from None
+    except MemoryError:
+        raise Undecodable("too_costly", "it takes more memory than any photo does") from None
+    except (Undecodable, Halted):
+        raise
+    except Exception as error:  # noqa: BLE001 # decoders raise what they like on damaged bytes: OSError, SyntaxError, struct.error …
+        raise Undecodable("damaged", str(error)) from None
+
+
+def _check(form: str, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MOST_PIXELS[form]:
+        raise Undecodable("too_large", f"{form} of {width} by {height} pixels")
+    if min(width, height) < LEAST_SIDE:
+        raise Undecodable("too_small", f"{width} by {height} pixels")
+
+
+def _is_costly(form: str, size: tuple[int, int], body: bytes) -> bool:
+    """Tell whether a picture may take more time or memory than an ordinary one. Raises Undecodable for one of more
+    scans than any photo has."""
+    pixels = size[0] * size[1]
+    scans = scans_of(body) if CONTENT_TYPES[form] == "image/jpeg" else 1
+    if scans > MOST_SCANS:
+        raise Undecodable("too_costly", f"a JPEG of {scans} scans")
+    return pixels > ORDINARY_PIXELS[form] or pixels * scans > ORDINARY_WORK
+
+
+def scans_of(body: bytes) -> int:
+    """Return how many scans a JPEG has at the most.
+
+    One that is not progressive, and has all its components in the first scan, is read no further: cameras write that,
+    and its header is all that is looked at. In others the mark of a scan is counted. It is no part of their data, where
+    0xFF is followed by 0 or by the number of a restart, but may lie in their notes, as in those of a small preview.
+    """
+    at, components = 2, 0
+    with suppress(IndexError):
+        while body[at] == 0xFF and body[at + 1] not in UNUSUAL:
+            if body[at + 1] in SEQUENTIAL:
+                components = body[at + 9]
+            elif body[at + 1] == SCAN[1]:
+                return 1 if body[at + 4] == components else body.count(SCAN)
+            at += 2 + int.from_bytes(body[at + 2 : at + 4])
+    return body.count(SCAN)
+
+
+def _loaded(picture: Image.Image, body: bytes) -> Picture:
+    """Decode a picture to its end."""
+    (width, height), form = picture.size, picture.format or ""
+    picture.decodermaxblock = len(body)  # type: ignore[attr-defined] # in one go: each block more asks for Python's lock again
+    picture.draft(None, (width // 8, height // 8))
+    picture.load()
+    if "mp" in picture.info and not _is_whole(body):
+        raise Undecodable("damaged", "the pictures behind the first one are cut short")
+    return Picture(content_type=CONTENT_TYPES[form], width=width, height=height)
+
+
+def _is_whole(body: bytes) -> bool:
+    """Tell whether the pictures that the index of an MPO names are there.
+
+    Programs that copy the notes of a JPEG and not what is behind it (`jpegtran -copy all`) leave an index of what is
+    not there any more: a file that ends where a picture does is whole.
+    """
+    if body.rstrip(b"\0").endswith(END):
+        return True
+    start = body.find(INDEX) + len(INDEX)
+    index = body[start : start + INDEX_BYTES]
+    try:
+        # The first one's place is 0, that of the others counts from the index.
+        return all((start + at if at else 0) + length <= len(body) for at, length in _indexed(index))
+    except struct.error:
+        return True  # an index that cannot be read is none
+
+
+def _indexed(index: bytes) -> Iterator[tuple[int, int]]:
+    """Yield place and length of the pictures that the index of an MPO names (CIPA DC-007). Raises struct.error."""
+    order = "<" if index[:2] == b"II" else ">"
+    (place,) = struct.unpack_from(f"{order}I", index, 4)
+    (count,) = struct.unpack_from(f"{order}H", index, place)
+    for number in range(count):
+        tag, _, size, at = struct.unpack_from(f"{order}HHII", index, place + 2 + 12 * number)
+        if tag == PICTURES:
+            for _, length, offset, _, _ in struct.iter_unpack(f"{order}IIIHH", index[at : at + size]):
+                yield offset, length
