@@ -1,5 +1,5 @@
 -- A message that Telegram refused waits until another message shows whose fault that is.
--- depends: 0010_operations
+-- depends: 0011_feed_repairs
 
 alter table notifications
 add column refusals integer not null default 0,

@@ -1,7 +1,7 @@
 -- What is held until an operator releases it.
 
 -- name: create_holds
--- The table of holds, in a database of a version that had none (sql/migrations/0015_posting_holds.sql).
+-- The table of holds, in a database of a version that had none (sql/migrations/0013_posting_holds.sql).
 create table if not exists ops.holds (
     what text primary key,
     reason text not null,

@@ -1,6 +1,6 @@
 -- What Celery's workers have done, and when: a worker that takes no tasks is known by it, and what is done by the clock
 -- is made up for when its time passed.
--- depends: 0010_operations
+-- depends: 0013_posting_holds
 
 -- Tasks that are done by the clock. The time of one that was never done counts from here.
 create table ops.scheduled_tasks (

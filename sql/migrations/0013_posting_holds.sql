@@ -1,5 +1,5 @@
 -- What is held until an operator releases it. `vinops restore` may have made the table before this migration.
--- depends: 0010_operations
+-- depends: 0012_refused_messages
 
 create table if not exists ops.holds (
     what text primary key,
