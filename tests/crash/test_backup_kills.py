@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Database = psycopg.Connection[TupleRow]
 
+pytestmark = pytest.mark.slow
+
 VINOPS = [sys.executable, "-m", "ops.cli"]
 SIGKILLED = -9
 MOMENTS = 8

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 LEAST = 25  # on each broker
 ADS = 40
@@ -293,7 +293,7 @@ def test_an_ad_that_kills_its_worker_is_given_up_and_holds_up_no_other(deals: De
     ("broken", "event", "caught"),
     [
         ("finish_first", "normalize-write before", "not normalized"),
-        ("finish_first", "price-write before", "not priced"),
+        pytest.param(*("finish_first", "price-write before", "not priced"), marks=pytest.mark.quick),
         ("finish_first", "score-write before", "not scored"),
     ],
 )
@@ -310,6 +310,15 @@ def test_work_that_nobody_sweeps_is_lost_with_its_worker(deals: Deals) -> None:
     deals.start(queues="normalize,price,score")
     time.sleep(4)
     assert deals.count("select count(*) from ops.deal_outbox where dead_at is null") == ADS
+
+
+@pytest.mark.quick
+def test_a_worker_killed_at_a_point_and_one_at_random_lose_nothing_and_do_nothing_twice(deals: Deals) -> None:
+    deals.start()
+    deals.drain()
+    deals.strike(EVENTS[0])
+    deals.strike_at_random(random.Random())
+    assert deals.faults() == []
 
 
 @pytest.mark.timeout(1200)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Some = Callable[[list[str], int], list[str]]
 
+pytestmark = pytest.mark.slow
+
 WRITES = ("replace", "fsync", "unlink", "write_bytes", "write_text", "commit")
 PARTS = ("block", "copy", "keep", "body", "download")
 STATEMENTS = ("execute", "executemany")
@@ -113,10 +115,10 @@ def test_a_repair_that_is_killed_itself_is_made_good_by_the_next(
 @pytest.mark.parametrize(
     ("broken", "event"),
     [
-        ("merge_without_transaction", "point upsert_lots 1 before"),
+        pytest.param("merge_without_transaction", "point upsert_lots 1 before", marks=pytest.mark.quick),
         ("merge_without_transaction", "point record_gone 1 before"),
         ("place_before_commit", "point merge 1 before"),
-        ("never_settle", "point place 1 before"),
+        pytest.param("never_settle", "point place 1 before", marks=pytest.mark.quick),
         ("any_state_is_trusted", "point commit 1 before"),
     ],
 )

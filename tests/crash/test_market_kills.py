@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+pytestmark = pytest.mark.slow
+
 LEAST = 30
 AT_RANDOM = 8
 ADS = {"seat": 35, "fiat": 30, "kia": 50}  # the list of the last one is cut off after 40: it is walked model by model
@@ -209,6 +211,14 @@ def test_the_knife_knows_what_a_crawl_does(killing: Killing) -> None:
     assert killing.faults == []
 
 
+@pytest.mark.quick
+def test_a_crawl_killed_at_a_point_and_one_at_random_are_made_good_by_the_next(killing: Killing) -> None:
+    killing.at(FIRST[-1], *MAKES)
+    killing.at_moment(random.uniform(0.1, 2.0), *MAKES)
+    killing.finish()
+    assert not killing.faults, "\n".join(killing.faults)
+
+
 def test_crawls_killed_in_a_first_walk_are_made_good_by_the_next(killing: Killing) -> None:
     for event in FIRST:
         killing.at(event, *MAKES)
@@ -261,7 +271,9 @@ def test_a_crawl_of_what_is_newest_that_was_killed_leaves_no_hole_for_the_next(k
     ("broken", "event", "caught"),
     [
         ("gone_without_an_end", "record 1 after", "gone"),  # its deed is part of it, and committed
-        ("without_transaction", "mark_gone 1 after", "gone without a complete walk"),
+        pytest.param(
+            *("without_transaction", "mark_gone 1 after", "gone without a complete walk"), marks=pytest.mark.quick
+        ),
         ("handed_on_later", "record_listings 1 after", ""),
         ("handed_on_later", "commit 1 after", "not handed on"),
     ],

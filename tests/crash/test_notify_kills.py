@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from standin.telegram_server import Message
     from vinops.config import Settings
 
+pytestmark = pytest.mark.slow
+
 Database = psycopg.Connection[Any]
 
 LEAST = 24
@@ -229,6 +231,7 @@ def test_a_death_before_a_message_is_sent_costs_nothing(killing: Killing) -> Non
     assert not killing.faults, "\n".join(killing.faults)
 
 
+@pytest.mark.quick
 def test_a_death_behind_it_costs_one_message_too_many(killing: Killing) -> None:
     for event in BEHIND_IT:
         killing.begin()
@@ -282,6 +285,7 @@ def test_deaths_one_after_the_other_cost_a_message_each_and_the_hour_is_kept(kil
     assert not killing.faults, "\n".join(killing.faults)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("broken", "events", "caught"),
     [

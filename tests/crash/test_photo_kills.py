@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tests.crash.world import Ended
     from vinops.config import Settings
 
+pytestmark = pytest.mark.slow
+
 LOTS = 6
 AT_RANDOM = 16
 IN_A_ROW = 3
@@ -246,6 +248,14 @@ def test_the_knife_knows_what_a_crawl_does(killing: Killing) -> None:
     names = {event.split()[0] for event in ended.events}
     print({name: sum(event.startswith(f"{name} ") for event in ended.events) // 2 for name in sorted(names)})
     assert {event.split()[0] for chain in CHAINS.values() for event in chain} <= names
+    killing.finish()
+    assert not killing.faults, "\n".join(killing.faults)
+
+
+@pytest.mark.quick
+def test_a_crawl_killed_at_a_point_and_one_at_random_are_made_good_by_the_next(killing: Killing) -> None:
+    killing.at("settle_lot 1 after")
+    killing.at_moment(random.uniform(0.1, 2.0))
     killing.finish()
     assert not killing.faults, "\n".join(killing.faults)
 

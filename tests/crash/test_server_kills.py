@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.crash.killing import Kills
     from tests.crash.world import Loader
 
+pytestmark = pytest.mark.slow
+
 FOLDERS = ("raw", "state", "incoming", "tmp")
 
 
@@ -129,6 +131,7 @@ def test_a_load_whose_server_is_killed_is_made_good_by_the_next(killing_servers:
     assert not begun.faults, "\n".join(begun.faults)
 
 
+@pytest.mark.quick
 def test_a_load_whose_backend_is_killed_is_made_good_by_the_next(killing_servers: ServerKilling) -> None:
     begun = killing_servers
     for event in ("copy 3 before", "point upsert_lots 1 before", "point commit 1 before", "point place 1 before"):

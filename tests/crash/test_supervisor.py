@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 QUICK = {
     "VINOPS_SUPERVISE_EVERY": "0.2",
@@ -75,6 +75,7 @@ def open_alerts(fleet: Fleet) -> set[str]:
     return {kind for (kind,) in fleet.rows("select kind from ops.alerts where cleared_at is null")}
 
 
+@pytest.mark.quick
 def test_a_killed_worker_is_restarted_and_the_owner_is_told_twice(fleet: Fleet) -> None:
     (pid,) = fleet.start("1").values()
     fleet.supervise()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.crash.world import Loader, SharedServer, Uninterrupted, World
 
+pytestmark = pytest.mark.slow
+
 RACES = 12
 
 
@@ -88,6 +90,7 @@ def test_an_ingest_beside_a_run_at_work_says_so_and_loads_nothing(
     assert_loaded_once(world, fetched)
 
 
+@pytest.mark.quick
 def test_two_commands_started_together_load_the_file_once(world: World, fetched: Uninterrupted) -> None:
     both = [command(world, fetched, "run", "--json") for _ in range(2)]
     ends = []

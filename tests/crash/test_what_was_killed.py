@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 
     from tests.crash.killing import Killing, Kills
 
+pytestmark = pytest.mark.slow
+
 AT_RANDOM = 12
 ROUND = 40  # kills before the markets change
+
+
+@pytest.mark.quick
+def test_one_load_killed_at_random_is_made_good_by_the_next(killing: Callable[..., Killing]) -> None:
+    begun = killing("delta")
+    while not begun.at_moment(random.uniform(0, begun.told.seconds)):
+        pass
+    assert not begun.faults, "\n".join(begun.faults)
 
 
 @pytest.mark.timeout(3600)

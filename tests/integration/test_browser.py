@@ -33,7 +33,10 @@ def has_chromium() -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not has_chromium(), reason="there is no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(not has_chromium(), reason="there is no Chromium: apt-get install chromium"),
+    pytest.mark.slow,
+]
 
 LOT = 45_000_001
 MIRROR = 44_999_999

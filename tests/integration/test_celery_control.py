@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = {
     "start_all_workers.sh": "vinops workers start",
     "stop_all_workers.sh": "vinops workers stop",
@@ -128,6 +130,7 @@ def celery(request: pytest.FixtureRequest) -> Celery:
     return found
 
 
+@pytest.mark.quick
 def test_start_stop_and_what_is_said(celery: Celery) -> None:
     first = celery.run("start")
     assert first.returncode == 0, first.stderr
@@ -184,6 +187,7 @@ def test_what_does_not_end_is_killed_and_that_is_said(celery: Celery) -> None:
     assert {each["state"] for each in celery.status().values()} == {"stopped"}
 
 
+@pytest.mark.quick
 def test_one_that_was_killed_is_dead_and_started_again(celery: Celery) -> None:
     celery.run("start")
     found = celery.status()
@@ -355,6 +359,7 @@ def test_there_is_nothing_to_clean_at_first(celery: Celery) -> None:
     assert celery.run("clean").stdout == "nothing to clean\n"
 
 
+@pytest.mark.quick
 def test_the_real_celery_comes_up_works_and_ends(
     settings: Settings, database: Connection[Any], environment: dict[str, str], tmp_path: Path
 ) -> None:

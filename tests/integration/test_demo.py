@@ -24,6 +24,8 @@ from vinops.config import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 LOTS = "3000"
 COMMAND = [sys.executable, "-m", "ops.cli", "demo", "--lots", LOTS]
 SERVE = [*COMMAND[:4], "--serve"]
@@ -162,6 +164,7 @@ def done() -> Iterator[tuple[Path, str]]:
     remove_folder(folder)
 
 
+@pytest.mark.quick
 def test_it_shows_the_feed_end_to_end(done: tuple[Path, str]) -> None:
     folder, said = done
     _expected(said)
@@ -262,6 +265,7 @@ def test_a_demo_of_before_there_was_serving_was_served_no_time(tmp_path: Path) -
     assert demo_folder.noted(tmp_path, {"lots": 4_000}) == {}
 
 
+@pytest.mark.quick
 def test_without_a_demo_there_is_nothing_to_serve(folder: Path) -> None:
     refused = subprocess.run(SERVE, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
     assert refused.returncode == 1
@@ -303,6 +307,7 @@ def test_a_second_one_at_the_same_time_says_so(folder: Path) -> None:
     assert _all_gone(folder)
 
 
+@pytest.mark.quick
 def test_too_few_lots_are_wrong_usage_and_start_nothing(folder: Path) -> None:
     command = [*COMMAND[:-1], "3"]
     done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.rows import TupleRow
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60  # seconds until a test that waits for something gives up; none passes or fails by how long it took
 
@@ -111,6 +113,7 @@ def test_the_server_and_its_data_survive_between_commands(open_folder: Path) -> 
         connection.execute("select a from kept")
 
 
+@pytest.mark.quick
 def test_processes_that_start_at_once_share_one_cluster_one_server_and_one_keeper(open_folder: Path) -> None:
     users = [user(open_folder) for _ in range(6)]
     assert len({server_of(each) for each in users}) == 1
@@ -120,6 +123,7 @@ def test_processes_that_start_at_once_share_one_cluster_one_server_and_one_keepe
         finish(each)
 
 
+@pytest.mark.quick
 def test_it_stops_when_unused_and_starts_again(open_folder: Path) -> None:
     first = user(open_folder, linger=0)
     pid = server_of(first)
@@ -154,6 +158,7 @@ def test_a_killed_user_does_not_keep_it_up(open_folder: Path) -> None:
     wait_until(lambda: not servers(open_folder) and not keepers(open_folder))
 
 
+@pytest.mark.quick
 def test_a_killed_server_is_started_again_with_what_was_committed(open_folder: Path) -> None:
     settings = Settings(data_dir=open_folder)
     with db.connect(settings, application="t", autocommit=True) as connection:
@@ -270,6 +275,7 @@ def test_a_relative_folder_and_a_link_are_the_same_server(open_folder: Path, mon
     assert len(servers(open_folder / "data")) == 1
 
 
+@pytest.mark.quick
 def test_nobody_else_reaches_data_or_socket(open_folder: Path) -> None:
     db.connect(Settings(data_dir=open_folder), application="t").close()
     base = embedded.folder(open_folder)
@@ -288,6 +294,7 @@ def test_what_is_no_cluster_is_not_touched(open_folder: Path) -> None:
     assert (data / "letters").read_text() == "mine"
 
 
+@pytest.mark.quick
 def test_a_server_that_does_not_start_says_why(open_folder: Path) -> None:
     settings = Settings(data_dir=open_folder)
     db.connect(settings, application="t").close()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Database = psycopg.Connection[tuple[Any, ...]]
 
+pytestmark = pytest.mark.slow
+
 LOTS = 1500
 KEY = "canary-6e1d-77f0a2-feed"
 PATIENCE = 60
@@ -203,6 +205,7 @@ SERVED = ["gzip", "stale"]
 """Faults that do no harm: the test below shows it for each."""
 
 
+@pytest.mark.quick
 def test_every_fault_of_the_stand_in_has_its_test() -> None:
     assert {each.fault for each in CASES} | set(SERVED) | set(HARMLESS) == set(FAULTS) | set(QUIRKS)
 
@@ -246,6 +249,7 @@ def test_a_fault_is_refused_by_name_and_the_last_good_state_is_kept(
 HARMLESS = [name for name in QUIRKS if name not in FAULTS and name not in {each.fault for each in CASES}]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("quirk", HARMLESS)
 def test_a_quirk_costs_exactly_its_rows(quirk: str, source: FeedServer, settings: Settings, database: Database) -> None:
     assert run(settings).status == "loaded"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.crash.world import wait_until
 from vinops import database as db
-from vinops_scrapy.items import Listing
+from vinops_scrapy.items import Listing, ListPage
 from vinops_scrapy.listings import Listings, WalkOutcome
 from vinops_scrapy.makes import Make
 from vinops_scrapy.walks import Walk
@@ -75,7 +75,7 @@ def test_a_walk_that_meets_others_at_its_end_comes_to_it(
         number, started_at = await listings.begin_walk("kia")
         make = Make(slug="kia", name="Kia")
         walk = Walk(make, number=number, started_at=started_at, page_limit=2, page_size=20)
-        walk.total = 0
+        walk.take(walk.first(), ListPage(listings=(), next_url=None, total=0))
         assert walk.is_complete
         return await listings.end_walk(walk)
 

@@ -71,6 +71,7 @@ def assert_prices_are_as_shown(crawls: MarketCrawls) -> None:
             assert price == shown[ad_id], ad_id
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_four_workers_at_once_see_every_ad_once_and_what_became_of_it(settings: Settings, database: Database) -> None:
     with MarketServer(seed=1, ads=7600) as server:
@@ -106,6 +107,7 @@ def test_four_workers_at_once_see_every_ad_once_and_what_became_of_it(settings: 
         assert crawls.active() == crawls.in_bulgaria()
 
 
+@pytest.mark.slow
 def test_workers_at_once_keep_one_budget(crawls: MarketCrawls) -> None:
     speed = 100.0
     pace = ["-s", "VINOPS_PACE=steady", "-s", f"VINOPS_CLOCK_SPEED={speed}"]

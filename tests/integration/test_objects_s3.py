@@ -103,6 +103,7 @@ def test_a_photo_has_its_type_and_may_be_cached_for_ever(store: ObjectStore, ser
     assert found["CacheControl"] == "public, max-age=31536000, immutable"
 
 
+@pytest.mark.slow
 def test_more_keys_than_fit_one_list(plain: S3Server) -> None:
     store = open_store(plain.settings())
     keys = [f"photos/{number // 100}/{number}.jpg" for number in range(1050)]

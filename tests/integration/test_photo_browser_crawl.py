@@ -31,7 +31,10 @@ def has_chromium() -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not has_chromium(), reason="there is no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(not has_chromium(), reason="there is no Chromium: apt-get install chromium"),
+    pytest.mark.slow,
+]
 
 USERNAME = "canary-member-5d0c"
 PASSWORD = "canary-password-91ef"
@@ -136,6 +139,7 @@ def no_leases(crawls: Crawls) -> bool:
     return crawls.rows("select lot_id from lot_photos where lease_owner is not null") == []
 
 
+@pytest.mark.quick
 def test_a_lot_whose_list_is_empty_is_photographed_through_its_page(crawls: Crawls, site: PhotoServer) -> None:
     lots = add(crawls, True, False, False, True)
     crawls.more["VINOPS_SESSION_LOTS"] = "2"
@@ -186,6 +190,7 @@ def test_without_a_browser_the_other_lots_are_done_and_the_exit_code_says_so(cra
     assert "CHROMIUM_PATH" in crawled.log
 
 
+@pytest.mark.quick
 def test_without_a_browser_a_run_of_pages_alone_ends_and_blames_no_lot(crawls: Crawls) -> None:
     lots = add(crawls, True, False, False)
     crawls.more["CHROMIUM_PATH"] = "/nowhere/chromium"
@@ -340,7 +345,7 @@ def lot_pages(site: PhotoServer, lot: int) -> list[int | None]:
     return [each.status for each in site.requests if each.kind == "lot" and each.lot == lot]
 
 
-@pytest.mark.parametrize("what", ["browser", pytest.param("driver", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("what", [pytest.param("browser", marks=pytest.mark.quick), "driver"])
 def test_a_browser_that_is_killed_costs_the_page_in_work_and_a_new_login(
     crawls: Crawls, site: PhotoServer, what: str
 ) -> None:
@@ -366,7 +371,6 @@ def test_a_browser_that_is_killed_costs_the_page_in_work_and_a_new_login(
     assert crawls.rows("select kind from ops.alerts") == []
 
 
-@pytest.mark.slow
 def test_a_session_that_the_site_ends_is_no_refusal_until_a_new_login_does_not_help(
     crawls: Crawls, site: PhotoServer
 ) -> None:
@@ -381,7 +385,6 @@ def test_a_session_that_the_site_ends_is_no_refusal_until_a_new_login_does_not_h
     assert crawls.rows("select last_refusal from ops.host_budgets where open_until is not null") == [("login_wall",)]
 
 
-@pytest.mark.slow
 def test_a_browser_that_hangs_is_killed_with_all_of_its_processes(crawls: Crawls, site: PhotoServer) -> None:
     lots = add(crawls, False, False, False)
     site.fault("tarpit", 1, host="site", lots=lots[1:2], every=0.2, seconds=60)
@@ -398,7 +401,6 @@ def test_a_browser_that_hangs_is_killed_with_all_of_its_processes(crawls: Crawls
     assert (site.site.logins, crawled.stats["browser/hung"]) == (2, 1)
 
 
-@pytest.mark.slow
 def test_told_to_stop_while_the_browser_hangs_it_ends_and_leaves_no_browser(crawls: Crawls, site: PhotoServer) -> None:
     lots = add(crawls, True, True)
     site.fault("tarpit", host="site", lots=lots[:1], every=0.2, seconds=60)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+pytestmark = pytest.mark.slow
+
 CROWD = 3
 LOTS = 600
 FEW = 7  # photos a lot: how many lots there are is what counts here

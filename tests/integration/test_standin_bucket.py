@@ -24,6 +24,8 @@ from vinops.objects_r2 import Bucket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 NAME = "photos-of-the-tests"
 KEY = "photos/81234567/0a1b.jpg"
 

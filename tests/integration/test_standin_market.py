@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from standin.market_pages import Layout
 
+pytestmark = pytest.mark.slow
+
 TOTAL = re.compile(r"(\d+) - (\d+) от общо (\d+\+?)")
 PHONE = re.compile(r"(?:\+359 ?|0)888[ /]?000[ -]?0\d\d")
 

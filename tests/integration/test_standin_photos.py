@@ -33,6 +33,8 @@ from standin.photo_site import SESSION, STATIC
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 LOT = 45_000_003
 USERNAME = "canary-member"
 PASSWORD = "canary-7b21"

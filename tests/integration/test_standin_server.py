@@ -27,6 +27,8 @@ from standin.feed_server import FAULT_NAMES, FAULTS, FeedServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 LOTS = 1200
 KEY = "canary-6e1d"
 

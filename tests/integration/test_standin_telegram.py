@@ -15,6 +15,8 @@ import pytest
 
 from standin.telegram_server import TelegramServer
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "12345:abc"
 CHAT = "-100"
 PHOTO = "https://photos.example/1.jpg"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+pytestmark = pytest.mark.slow
+
 FIRST = "Worker 1 (Mercedes-Benz, BMW)"
 
 
@@ -57,6 +59,7 @@ def below_of(pid: int) -> list[int]:
     return [each.pid for each in descendants(pid)]
 
 
+@pytest.mark.quick
 def test_each_start_is_confirmed_and_a_second_one_says_they_run(fleet: Fleet) -> None:
     first = fleet.run("workers", "start")
     assert first.returncode == 0, first.stderr
@@ -103,6 +106,7 @@ def test_an_end_is_told_apart_by_its_exit_code_after_the_starter_is_gone(fleet: 
     assert fleet.start("1")["1"] != pid
 
 
+@pytest.mark.quick
 def test_a_killed_worker_is_dead(fleet: Fleet) -> None:
     (pid,) = fleet.start("1").values()
     os.kill(pid, signal.SIGKILL)
@@ -110,6 +114,7 @@ def test_a_killed_worker_is_dead(fleet: Fleet) -> None:
     assert (found["state"], found["exit_code"]) == ("dead", -9)
 
 
+@pytest.mark.quick
 def test_stop_lets_it_end_and_a_second_stop_finds_nothing(fleet: Fleet) -> None:
     (pid,) = fleet.start("1").values()
     done = fleet.run("workers", "stop")

@@ -37,6 +37,7 @@ def figures() -> dict[str, Any]:
     return evaluate.evaluate(of_rows(priced_cars.market(1_200)), folds=3)
 
 
+@pytest.mark.slow
 def test_ours_beats_the_baselines_where_words_and_comparables_say_something(figures: dict[str, Any]) -> None:
     """Prices are off by 12 % by chance; the trim, which is worth 25 %, stands in the title alone."""
     for group in evaluate.GROUPS:
@@ -48,6 +49,7 @@ def test_ours_beats_the_baselines_where_words_and_comparables_say_something(figu
         assert 0.76 < ours["coverage_p10_p90"] < 0.84
 
 
+@pytest.mark.slow
 def test_it_says_how_many_ads_are_covered(figures: dict[str, Any]) -> None:
     assert figures["n"] == figures["ours"]["all"]["n"] == 1_200
     assert 0 < figures["covered"] == figures["ours"]["covered"]["n"] <= figures["n"]
@@ -143,6 +145,7 @@ def test_too_few_ads(tmp_path: Path) -> None:
         evaluate.evaluate_file(write(tmp_path / "ads.csv", [LINE]))
 
 
+@pytest.mark.slow
 def test_the_report_names_all_figures(figures: dict[str, Any]) -> None:
     text = "\n".join(evaluate.report(figures | {"left_out": {"placeholder": 3}}))
     assert "1,200 ads in 3 folds" in text
