@@ -76,7 +76,7 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update}'
     ),
     ('{vinops_market, vinops_node}', '{public.listing_prices}', '{select, insert}'),
-    ('{vinops_deals}', '{public.*, ops.listing_walks, ops.crawl_runs}', '{select}'),
+    ('{vinops_deals}', '{public.*, ops.listing_walks, ops.crawl_runs, ops.holds}', '{select}'),
     (
         '{vinops_deals}',
         '{public.normalized_listings, public.valuations, public.scores, public.notifications, public.model_demand}',

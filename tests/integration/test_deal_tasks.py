@@ -28,8 +28,11 @@ NIGHT = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def _this_process(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process is a worker's, with the settings of the test."""
+def _this_process(
+    database: Connection[Any], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """This process is a worker's, with the settings of the test. What is done by the clock is due at no time of day."""
+    database.execute("update ops.scheduled_tasks set done_at = clock_timestamp() + interval '30 minutes'")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(tasks, "PAUSES", (0.0, 0.0, 0.0))

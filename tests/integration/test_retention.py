@@ -268,4 +268,4 @@ def test_rotated_logs_are_measured_by_a_clock_that_is_believed(
     os.utime(settings.log_dir / "etl.log", (now.timestamp(),) * 2)  # somebody logs by the wrong clock
     with pytest.raises(ClockDoubted):
         log_files.prune(settings.log_dir, 14 * 86_400)
-    assert history["logs"] == sorted(path.name for path in settings.log_dir.iterdir())
+    assert history["logs"] == sorted(path.name for path in settings.log_dir.glob("*.log*"))
