@@ -135,7 +135,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def _started() -> set[int]:
     """The processes that tests started and that have not ended, but for those that serve many tests."""
-    return set().union(*map(contain.children, {os.getpid(), _container()})) - contain.STAYING
+    return _children() - contain.STAYING
 
 
 class Staying:
@@ -174,9 +174,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def _container() -> int:
-    """The process to which daemons fall that tests start, or this one where pytest runs alone."""
-    return int(os.environ.get(contain.CONTAINED, os.getpid()))
+def _children() -> set[int]:
+    """The processes that tests started, and the daemons that fell to the container of this process."""
+    parents = {os.getpid(), int(os.environ.get(contain.CONTAINED, os.getpid()))}
+    return set().union(*map(contain.children, parents))
 
 
 def remove_folder(folder: Path) -> None:
@@ -185,7 +186,7 @@ def remove_folder(folder: Path) -> None:
         embedded.stop(found.parent.parent)
     data_dirs = [found.parent.parent for found in folder.rglob("users.lock")]
     # Keepers linger for the next user of a server; there is none.
-    contain.kill([each for each in contain.children(_container()) if str(folder) in contain.command_line(each, 4096)])
+    contain.kill([each for each in _children() if str(folder) in contain.command_line(each, 4096)])
     while folder.exists():  # a keeper that is about to end may make its lock file once more
         shutil.rmtree(folder, ignore_errors=True)
     for data_dir in data_dirs:

@@ -16,6 +16,7 @@ ADS = DATA / "listings_bg_2025.csv"
 pytestmark = [
     pytest.mark.skipif(not ADS.exists(), reason="the real ads are not here: name their folder in VINOPS_SHARED_DATA"),
     pytest.mark.timeout(600),
+    pytest.mark.slow,
 ]
 
 
