@@ -159,6 +159,7 @@ class Case:
     status: str = "refused"
     options: tuple[tuple[str, Any], ...] = ()
     seconds: str = "20"
+    is_quick: bool = False
 
     def __str__(self) -> str:
         return "-".join([self.fault, *(str(value) for _, value in self.options)])
@@ -168,12 +169,17 @@ def case(fault: str, reason: str, *, status: str = "refused", seconds: str = "20
     return Case(fault=fault, reason=reason, status=status, seconds=seconds, options=tuple(options.items()))
 
 
+def quick(each: Case) -> Case:
+    return replace(each, is_quick=True)
+
+
 CASES = [
+    quick(case("html_200", "html")),
     *(case("html_200", "html", kind=kind) for kind in REFUSALS),
     *(case("denied_403", "denied", kind=kind) for kind in REFUSALS),
     case("rate_limited_429", "rate_limited", retry_after=30),
     case("rate_limited_429", "rate_limited", retry_after=0, as_date=True),
-    case("server_error_500", "server_error", status="failed"),
+    quick(case("server_error_500", "server_error", status="failed")),
     case("server_error_503", "server_error", status="failed"),
     case("truncated", "truncated", how="length"),
     case("truncated", "truncated", how="chunked"),
@@ -189,7 +195,7 @@ CASES = [
     case("reset", "network", status="failed"),
     case("stale", "stale", when="always"),
     case("wrong_export", "wrong_export"),
-    case("shrunk", "shrunk", keep=0.7),
+    quick(case("shrunk", "shrunk", keep=0.7)),
     case("redirect", "login", to="login"),
     case("redirect", "login", to="login", with_key=True),
     case("redirect", "redirect", to="other_host"),
@@ -210,7 +216,9 @@ def test_every_fault_of_the_stand_in_has_its_test() -> None:
     assert {each.fault for each in CASES} | set(SERVED) | set(HARMLESS) == set(FAULTS) | set(QUIRKS)
 
 
-@pytest.mark.parametrize("each", CASES, ids=str)
+@pytest.mark.parametrize(
+    "each", [pytest.param(each, id=str(each), marks=[pytest.mark.quick] * each.is_quick) for each in CASES]
+)
 def test_a_fault_is_refused_by_name_and_the_last_good_state_is_kept(
     each: Case, source: FeedServer, settings: Settings, environment: dict[str, str], database: Database
 ) -> None:
@@ -356,6 +364,7 @@ class TestUnchanged:
         assert run(settings).status == "unchanged"
         assert source.requests[-1].status == 304
 
+    @pytest.mark.quick
     def test_what_a_refused_file_said_is_not_used(self, source: FeedServer, settings: Settings) -> None:
         assert run(settings).status == "loaded"
         source.advance()
@@ -374,6 +383,7 @@ class TestUnchanged:
 
 
 class TestTwoRuns:
+    @pytest.mark.quick
     def test_the_second_says_so_and_does_not_download(
         self, source: FeedServer, settings: Settings, environment: dict[str, str], database: Database
     ) -> None:
@@ -391,6 +401,14 @@ class TestTwoRuns:
         assert len(source.requests) == 1
         assert database.execute("select status from audit.etl_runs").fetchall() == [("loaded",)]
         assert len(active(database)) == LOTS
+
+    @pytest.mark.quick
+    def test_what_one_that_was_killed_had_fetched_is_removed(self, settings: Settings, database: Database) -> None:
+        incoming = settings.data_dir / "incoming"
+        incoming.mkdir(parents=True)
+        (incoming / "run-left.csv").write_bytes(b"downloaded, then killed")
+        assert run(settings).status == "loaded"
+        assert files(incoming) == {}
 
     def test_after_one_that_was_killed_the_next_cleans_up_and_loads(
         self, source: FeedServer, settings: Settings, environment: dict[str, str], database: Database

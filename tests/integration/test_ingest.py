@@ -24,6 +24,7 @@ from etl.archive import extract
 from etl.errors import ArchiveDamaged
 from etl.ingest import ingest
 from etl.load import CLOCK_TOLERANCE, chain_of
+from etl.steps import Steps
 from tests.feed_files import (
     EARLIER,
     LATER,
@@ -940,6 +941,62 @@ def test_without_the_state_of_the_last_file_the_result_is_the_same(feed: Loader,
     assert feed.one("select base_id from raw.csv_files where id = %s", third.file_id) == outcome.file_id
     assert {path.suffix for path in state_files(feed)} == {".lots", ".body"}
     assert len(state_files(feed)) == 2
+
+
+# killed
+
+
+class Died(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("point", ["diff", "archive", "upsert_lots", "record", "commit", "place"])
+def test_a_load_that_dies_at_a_point_is_made_good_by_the_next(
+    feed: Loader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str
+) -> None:
+    """What is there at a point is what a kill leaves; tests/crash kills processes there."""
+    first = [ANCHOR, row(ONE), row(TWO)]
+    second = [ANCHOR, row(ONE, high_bid="77.0", last_updated_at=LATER), row(THREE)]
+    feed.loaded(first)
+    before, data_dir, left = contents(feed), feed.settings.data_dir, tmp_path / "left"
+    reached = Steps.reached
+
+    def die(steps: Steps, name: str) -> None:
+        if name == point:
+            shutil.copytree(data_dir, left)
+            raise Died
+        reached(steps, name)
+
+    monkeypatch.setattr(Steps, "reached", die)
+    with pytest.raises(Died):
+        feed.load(second)
+    monkeypatch.setattr(Steps, "reached", reached)
+    shutil.rmtree(data_dir)
+    left.rename(data_dir)  # with what an exception has removed and a kill has not
+
+    is_loaded = point == "place"
+    assert (contents(feed) != before) is is_loaded
+    assert archived(feed) < recorded(feed) if is_loaded else archived(feed) == recorded(feed)
+    assert feed.load(second).status == ("unchanged" if is_loaded else "loaded")
+    assert feed.active() == {70_000_000, ONE, THREE}
+    assert feed.lot(ONE, "high_bid") == Decimal(77)
+    assert [what for what, _, _ in feed.events(ONE)] == ["appeared", "high_bid"]
+    assert archived(feed) == recorded(feed)
+    assert not (data_dir / places.NEXT).exists()
+    files = [file for (file,) in feed.all("select id from raw.csv_files order by id")]
+    assert [restored(feed, file) for file in files] == [feed_bytes(first), feed_bytes(second)]
+    feed.loaded([*second, row(TWO)])
+    assert len(state_files(feed)) == 2
+
+
+def archived(feed: Loader) -> set[str]:
+    """What has its name in the archive."""
+    found = {path.relative_to(feed.settings.data_dir) for path in feed.settings.data_dir.rglob("*.zst")}
+    return {path.as_posix() for path in found if path != places.NEXT}
+
+
+def recorded(feed: Loader) -> set[str]:
+    return {path for (path,) in feed.all("select path from raw.csv_files")}
 
 
 # archive
