@@ -480,6 +480,36 @@ def test_swapping_keeps_what_was_there_and_asks_that_nobody_is_connected(
     assert scratches(admin) == []
 
 
+def test_a_swap_that_breaks_between_its_renamings_is_none(
+    admin: Database,
+    server: str,
+    settings: Settings,
+    folder: Path,
+    new_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    admin.execute(sql.SQL("create database {} template vinops").format(sql.Identifier(new_name)))
+    url = dumps.named(server, new_name)
+    own = replace(settings, database_url=Secret(url))
+    kept = take(own, folder)
+    run_statement, renamed = dumps.run_statement, []
+
+    def breaking(connection: Any, name: str, **values: str) -> None:
+        if name == "rename_statement" and renamed:
+            raise psycopg.OperationalError("the server went away")
+        run_statement(connection, name, **values)
+        if name == "rename_statement":
+            renamed.append(values["database"])
+
+    monkeypatch.setattr(dumps, "run_statement", breaking)
+    with closing(dumps.maintenance(url, "tests")) as connection, pytest.raises(BackupError, match="not put in place"):
+        restore.into_new(connection, url, folder / kept.name, kept, name=new_name, replace=own, say=Say())
+    assert renamed == [new_name]
+    found = admin.execute("select datname from pg_database where starts_with(datname, %s)", [new_name]).fetchall()
+    assert found == [(new_name,)]
+    assert scratches(admin) == []
+
+
 def test_only_an_empty_database_is_restored_into(
     filled: Database, settings: Settings, vinops: Run, empty_url: str
 ) -> None:
