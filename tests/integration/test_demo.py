@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import demo_folder
 from tests.conftest import remove_folder
 from vinops import database, embedded
 from vinops.config import Settings
@@ -257,12 +256,6 @@ def test_served_it_is_a_world_to_work_in(done: tuple[Path, str]) -> None:
     assert "the stand-ins have ended" in said
     assert not (place / ".env").exists()
     assert _all_gone(folder)
-
-
-def test_a_demo_of_before_there_was_serving_was_served_no_time(tmp_path: Path) -> None:
-    demo_folder.note(tmp_path, {"lots": 3_000, "migrations": ["0001"]})
-    assert demo_folder.noted(tmp_path, {"lots": 3_000})["served"] == 0
-    assert demo_folder.noted(tmp_path, {"lots": 4_000}) == {}
 
 
 @pytest.mark.quick

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from vinops import locks
 from vinops.config import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
     from pathlib import Path
 
 
@@ -79,3 +82,36 @@ def test_a_second_one_at_the_same_time_is_told_who_is_at_work(tmp_path: Path) ->
         assert (folder / "of_the_first").exists()
         assert (folder / demo_folder.LOCK).stat().st_mode & 0o7777 == 0o600
     os.close(locks.locked(folder / demo_folder.LOCK, demo_folder.fcntl.LOCK_EX, seconds=0))
+
+
+def test_what_an_earlier_one_noted_is_found_and_what_it_left_stays(tmp_path: Path) -> None:
+    demo_folder.note(tmp_path, {"lots": 3_000, "sha256": "ab"})
+    (tmp_path / "photo").touch()
+    with demo_folder.held(tmp_path, Settings(data_dir=tmp_path), {"lots": 3_000}) as found:
+        assert found == {"lots": 3_000, "sha256": "ab", "served": 0}
+        assert {each.name for each in tmp_path.iterdir()} == {"photo", demo_folder.LOCK}, "cut short it is no base"
+
+
+def test_a_demo_of_before_there_was_serving_was_served_no_time(tmp_path: Path) -> None:
+    demo_folder.note(tmp_path, {"lots": 3_000, "migrations": ["0001"]})
+    assert demo_folder.noted(tmp_path, {"lots": 3_000})["served"] == 0
+    assert demo_folder.noted(tmp_path, {"lots": 4_000}) == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(("show", "code"), [(demo.run, 130), (demo_serve.serve, 0)])
+def test_cut_short_by_a_signal_what_it_started_is_ended(
+    show: Callable[[], int], code: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    def work(cleanup: ExitStack) -> None:
+        cleanup.callback(ended.append, "the stand-in")
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(demo.Demo, "run", lambda self: work(self._cleanup))
+    monkeypatch.setattr(demo_serve, "_serve", work)
+    before = signal.getsignal(number)
+    assert show() == code
+    assert ended == ["the stand-in"]
+    assert signal.getsignal(number) is before
