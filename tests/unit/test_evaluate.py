@@ -73,10 +73,10 @@ def test_nothing_of_an_ad_s_price_is_in_its_estimate(monkeypatch: pytest.MonkeyP
     cars = of_rows(priced_cars.market(400))
     said: list[np.ndarray] = []
     monkeypatch.setattr(evaluate, "_figures", lambda found, *_: said.append(found) or {})
-    here = learned.fold(cars.car, 5, "evaluate") == 0
+    here = learned.fold(cars.car, 2, "evaluate") == 0
     for factor in (0.0, np.log(10)):
         cars.log_price[here] += factor
-        evaluate.evaluate(cars)
+        evaluate.evaluate(cars, folds=2)
     before, after = said[:3], said[3:]
     for method, one, other in zip(evaluate.METHODS, before, after, strict=True):
         assert np.array_equal(one[here], other[here], equal_nan=True), method
@@ -145,11 +145,21 @@ def test_too_few_ads(tmp_path: Path) -> None:
         evaluate.evaluate_file(write(tmp_path / "ads.csv", [LINE]))
 
 
-@pytest.mark.slow
-def test_the_report_names_all_figures(figures: dict[str, Any]) -> None:
-    text = "\n".join(evaluate.report(figures | {"left_out": {"placeholder": 3}}))
-    assert "1,200 ads in 3 folds" in text
-    assert "3 placeholder" in text
-    for method in ("ours", "gradient boosting", "comparables"):
-        assert f"{method}, all" in text
-        assert f"{method}, covered" in text
+def test_figures_are_shares_of_those_with_an_estimate() -> None:
+    log_price = np.log([1_000.0, 1_000, 1_000, 1_000, 1_000])
+    said = [(900, 1_000, 1_100), (1_010, 1_100, 1_200), (600, 1_190, 1_400), (500, 700, 900), (np.nan,) * 3]
+    figures = evaluate._figures(np.log(said), log_price, np.array([True, True, False, False, True]))
+    assert figures == {
+        "all": {"n": 4, "mdape": 0.145, "within20": 0.75, "coverage_p10_p90": 0.5},
+        "covered": {"n": 2, "mdape": 0.05, "within20": 1.0, "coverage_p10_p90": 0.5},
+    }
+
+
+def test_the_report_names_all_figures() -> None:
+    group = {"n": 1_100, "mdape": 0.125, "within20": 0.7, "coverage_p10_p90": 0.801}
+    methods = {method: dict.fromkeys(evaluate.GROUPS, group) for method in evaluate.METHODS}
+    shown = evaluate.report({"n": 1_200, "covered": 1_000, "folds": 3, "left_out": {"placeholder": 3}, **methods})
+    assert shown[:2] == ["1,200 ads in 3 folds, 1,000 of them covered", "left out: 3 placeholder"]
+    rows = [" ".join(line.split()) for line in shown[4:]]
+    names = ("ours", "gradient boosting", "comparables")
+    assert rows == [f"{name}, {each} 1,100 12.5% 70.0% 80.1%" for each in evaluate.GROUPS for name in names]
