@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from vinops import locks
 from vinops.config import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -98,7 +99,14 @@ def test_a_demo_of_before_there_was_serving_was_served_no_time(tmp_path: Path) -
     assert demo_folder.noted(tmp_path, {"lots": 4_000}) == {}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP])
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that ends a process, as where nothing is ignored."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 @pytest.mark.parametrize(("show", "code"), [(demo.run, 130), (demo_serve.serve, 0)])
 def test_cut_short_by_a_signal_what_it_started_is_ended(
     show: Callable[[], int], code: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
@@ -107,11 +115,45 @@ def test_cut_short_by_a_signal_what_it_started_is_ended(
 
     def work(cleanup: ExitStack) -> None:
         cleanup.callback(ended.append, "the stand-in")
-        signal.raise_signal(number)
+        if signal.getsignal(number) is not signal.SIG_DFL:  # else these tests would end
+            signal.raise_signal(number)
+        raise AssertionError("it goes on")
 
     monkeypatch.setattr(demo.Demo, "run", lambda self: work(self._cleanup))
     monkeypatch.setattr(demo_serve, "_serve", work)
-    before = signal.getsignal(number)
-    assert show() == code
-    assert ended == ["the stand-in"]
-    assert signal.getsignal(number) is before
+    assert (show(), ended) == (code, ["the stand-in"])
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_so(number: signal.Signals) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    with demo_folder.signals():
+        signal.raise_signal(number)
+
+
+def test_while_it_is_served_the_world_moves_on_and_at_the_end_all_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "var" / "demo"
+    folder.mkdir(parents=True)
+    demo_folder.note(folder, {"lots": 3_000, "migrations": demo_folder.migrations()})
+    ran, moved, shown = [], [], []
+
+    def wait(_seconds: float) -> None:
+        shown.append((folder / demo_serve.PLACE / ".env").read_text().splitlines())
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+
+    world = dict.fromkeys(demo_serve.MORE, "http://127.0.0.1:1/")
+    monkeypatch.setattr(demo_serve, "_world", lambda *_: world)
+    monkeypatch.setattr(demo_serve.database, "migrate", lambda _: [])
+    monkeypatch.setattr(demo_serve, "_run", lambda _environment, _folder, *words: ran.append(words[1:]))
+    monkeypatch.setattr(demo_serve.demo_world, "advance", lambda address, _how: moved.append(address))
+    monkeypatch.setattr(demo_serve, "time", SimpleNamespace(sleep=wait))
+    assert demo_serve.serve() == 0
+    assert {"VINOPS_WORKERS_BACKEND=processes", "COPART_CSV_URL=http://127.0.0.1:1/"} <= set(shown[0])
+    assert not (folder / demo_serve.PLACE / ".env").exists()
+    assert demo_folder.noted(folder, {"lots": 3_000})["served"] == 2
+    assert len(moved) == 2 * len(world)
+    stops = [("ops.cli", "workers", "stop", *demo_serve.WORKERS), ("ops.cli", "celery", "stop")]
+    assert ran == [("etl", "run"), ("etl", "run"), *stops]
