@@ -440,6 +440,16 @@ def test_two_backups_at_once_are_refused(filled: Database, settings: Settings, f
         take(settings, folder)
 
 
+def test_scratch_databases_of_the_killed_are_dropped_and_those_in_use_stay(settings: Settings, admin: Database) -> None:
+    with closing(dumps.maintenance(address(settings), "tests")) as one:
+        with dumps.scratch(one, address(settings), encoding="UTF8") as used:
+            left = f"{used.name}_left"
+            admin.execute(sql.SQL("create database {}").format(sql.Identifier(left)))
+            assert dumps.sweep(one) == [left]
+            assert scratches(admin) == [used.name]
+        assert scratches(admin) == []
+
+
 def test_swapping_keeps_what_was_there_and_asks_that_nobody_is_connected(
     admin: Database, server: str, tmp_path: Path, environment: dict[str, str], new_name: str
 ) -> None:

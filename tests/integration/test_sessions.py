@@ -318,3 +318,20 @@ def test_and_are_text_where_they_are_printed(database: Database) -> None:
         "24:00:00+02",
         dt.date(2026, 11, 23),
     )
+
+
+def test_a_connection_that_breaks_before_it_is_handed_out_is_replaced(
+    settings: Settings, admin: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare, ended = db._compare, []
+
+    def after_its_end(connection: psycopg.Connection[Any]) -> tuple[list[str], list[str]]:
+        if not ended:
+            ended.append(connection.info.backend_pid)
+            admin.execute("select pg_terminate_backend(%s, 60000)", ended)
+        return compare(connection)
+
+    monkeypatch.setattr(db, "_compare", after_its_end)
+    with db.connect(settings, application="tests") as connection:
+        assert connection.info.backend_pid not in ended
+        assert connection.execute("select 1").fetchone() == (1,)
