@@ -76,6 +76,19 @@ def test_four_of_five_prices_that_it_had_not_seen_lie_in_its_interval(fitted: Fi
     assert errors["all"]["beside"]["model"] < errors["all"]["beside"]["comparables"]
 
 
+def test_of_cars_that_it_never_saw_it_says_what_they_cost_and_more_than_the_additive_part(fitted: Fitted) -> None:
+    asked = of_rows(priced_cars.market(400, seed=2))
+    said = fitted.model.predict(asked, comparables.estimate(asked, market.find(asked, CARS)))
+    assert np.median(np.abs(np.exp(said[:, 1] - asked.log_price) - 1)) < 0.1
+    inside = (said[:, 0] <= asked.log_price) & (asked.log_price <= said[:, 2])
+    assert 0.7 < np.mean(inside) < 0.9
+    off = [
+        np.mean(np.abs(each - CARS.log_price))
+        for each in (fitted.model.predict(CARS, fitted.estimates)[:, 1], fitted.model.linear.predict(CARS))
+    ]
+    assert off[0] < off[1]
+
+
 def test_training_stores_a_measured_model_and_the_older_ones_go(database: Database, settings: Settings) -> None:
     priced_cars.store(database, priced_cars.market(1_100))
     first = price_model.train(database, settings)
