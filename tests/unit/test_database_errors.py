@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,6 +13,8 @@ import pytest
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
+from vinops import database
+from vinops.config import Settings
 from vinops.database import DatabaseError
 from vinops.database_errors import is_collision, is_lost, is_passing
 
@@ -109,3 +113,33 @@ def test_nobody_takes_a_broad_class_for_a_lost_connection() -> None:
         for line in broad_handlers(path)
     }
     assert found == set(), "judge by is_lost, is_collision or is_passing of vinops/database_errors.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "waits"),
+    [
+        ("FATAL: the database system is starting up", True),
+        ("FATAL: the database system is in recovery mode", True),
+        ("FATAL: the database system is not yet accepting connections", True),
+        ("FATAL: the database system is shutting down", True),
+        ("Connection refused", True),
+        ("server closed the connection unexpectedly", True),
+        ("FATAL: database does not exist", False),
+    ],
+)
+def test_an_embedded_server_that_starts_recovers_or_died_is_waited_for(
+    text: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Exception | None] = [psycopg.OperationalError(text), None]
+
+    def connect(*_: object, **__: object) -> None:
+        answer = answers.pop(0)
+        if answer:
+            raise answer
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    monkeypatch.setattr(database, "address", lambda *_: "")
+    monkeypatch.setattr(database, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0.0))
+    with nullcontext() if waits else pytest.raises(DatabaseError, match="does not exist"):
+        database._open(Settings(), "tests")
+    assert bool(answers) is not waits
