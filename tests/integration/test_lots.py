@@ -19,7 +19,7 @@ from tests.photo_crawls import FIRST_LOT, Crawls, Database
 from vinops import database as db
 from vinops_scrapy import lots as leases
 from vinops_scrapy.items import Photo, PhotoLink, PhotoList
-from vinops_scrapy.lots import Lots, Settlement
+from vinops_scrapy.lots import LeaseLost, Lots, Settlement
 from vinops_scrapy.work import DAY, Work
 
 if TYPE_CHECKING:
@@ -55,12 +55,17 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def with_lots(settings: Settings, do: Callable[[Lots], Awaitable[Any]]) -> Any:
     """Do something with the lots of a crawl."""
+    return with_pool(settings, lambda pool: do(Lots(pool, "a crawl")))
+
+
+def with_pool(settings: Settings, do: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Do something with connections of a crawl."""
 
     async def whole() -> Any:
         pool = db.async_pool(settings, application="lots", size=1)
         await pool.open()
         try:
-            return await do(Lots(pool, "a crawl"))
+            return await do(pool)
         finally:
             await pool.close()
 
@@ -158,3 +163,48 @@ def test_only_what_another_try_may_cure_is_tried_again(error: Exception, times: 
     with pytest.raises(type(error)):
         asyncio.run(leases.tried(call))
     assert len(calls) == times
+
+
+def taken(settings: Settings, owner: str, database: Database, *, is_over: bool = False) -> list[Lot]:
+    """Lease what is due for a crawl; its leases are over at once if `is_over`."""
+
+    async def lease(pool: Any) -> list[Lot]:
+        return await Lots(pool, owner).lease_due(10)
+
+    found: list[Lot] = with_pool(settings, lease)
+    if is_over:
+        database.execute("update lot_photos set lease_expires_at = now() where lease_owner = %s", [owner])
+    return found
+
+
+def test_a_lot_is_leased_to_one_until_its_lease_is_over(settings: Settings, crawls: Crawls) -> None:
+    numbers = crawls.add_lots(3)
+    with_lots(settings, lambda lots: lots.enlist())
+    assert len(taken(settings, "first", crawls.database)) == len(numbers)
+    assert taken(settings, "second", crawls.database) == []
+    assert taken(settings, "first", crawls.database, is_over=True) == []
+    assert sorted(lot.lot_external_id for lot in taken(settings, "second", crawls.database)) == numbers
+
+
+@pytest.mark.parametrize("owner", ["second", "a crawl"], ids=["another", "its own name"])
+def test_a_crawl_whose_lease_was_taken_over_settles_renews_and_releases_nothing(
+    settings: Settings, crawls: Crawls, owner: str
+) -> None:
+    crawls.add_lots(1)
+    with_lots(settings, lambda lots: lots.enlist())
+    (old,) = taken(settings, "a crawl", crawls.database, is_over=True)
+    (new,) = taken(settings, owner, crawls.database)
+    assert new.token > old.token
+    rows = "select to_jsonb(lot_photos)::text from lot_photos union all select to_jsonb(images)::text from images"
+    held = crawls.rows(rows)
+
+    async def late(lots: Lots) -> None:
+        of_lot = photo(old, "https://example.com/a_hrs.jpg")
+        settlement = Settlement(state="ok", due_seconds=DAY, listed=1, links=(of_lot.link,), photos=(of_lot,))
+        with pytest.raises(LeaseLost):
+            await lots.settle(old, settlement)
+        await lots.renew([old])
+        await lots.release([old])
+
+    with_lots(settings, late)
+    assert crawls.rows(rows) == held
