@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,12 @@ from scrapy import Request, Spider
 from scrapy.http import HtmlResponse
 
 from vinops.config import Settings
-from vinops_scrapy import browser_process, middlewares, sessions
+from vinops_scrapy import browser, browser_process, middlewares, sessions
 from vinops_scrapy.browser_handler import BrowserOnDemand
+from vinops_scrapy.browser_pages import Bounced, screenshot, sign_in
 from vinops_scrapy.browser_process import BrowserGone, Chromium
-from vinops_scrapy.middlewares import Refusals
-from vinops_scrapy.sessions import BrowserLost, NoBrowser, Sessions
+from vinops_scrapy.middlewares import Refusals, Refused
+from vinops_scrapy.sessions import BrowserLost, LoginFailed, NoBrowser, PageFailed, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -288,3 +290,162 @@ def test_a_browser_that_is_lost_again_and_again_is_not_started_for_ever() -> Non
         assert found.said == ["browser/crashed"] * sessions.MOST_LOSSES, "and no login that failed"
 
     asyncio.run(live())
+
+
+class SignedIn(Lost):
+    """Sessions whose logins and lot pages come to what is said, one after the other; `opened` are their contexts."""
+
+    def __init__(self, *, logins: list[str | None], lots: list[Exception | str] | None = None) -> None:
+        super().__init__()
+        self.to_come = iter(logins)
+        self.lots_to_come = iter(lots or [])
+        self.opened: list[str] = []
+
+    async def _login(self, context: Any) -> None:
+        self.opened.append(context.name)
+        if reason := next(self.to_come):
+            raise LoginFailed(reason)
+
+    async def _lot_page(self, context: Any, url: str, *, is_last: bool) -> Any:
+        found = next(self.lots_to_come)
+        if isinstance(found, Exception):
+            raise found
+        return context.name
+
+
+@pytest.mark.parametrize(
+    ("reasons", "times"),
+    [(["site_error", "wrong_credentials"], 2), (["captcha"], 1), (["status_403"], 1), (["timeout", "captcha"], 2)],
+)
+def test_a_login_is_tried_once_more_unless_it_was_refused(reasons: list[str], times: int) -> None:
+    found = SignedIn(logins=[*reasons, None])
+    with pytest.raises(LoginFailed) as raised:
+        asyncio.run(found.lot_page("https://example.com/lot/1"))
+    assert raised.value.reason == reasons[-1]
+    assert len(set(found.opened)) == len(found.opened) == times, "each in a context of its own"
+
+
+def test_a_session_that_the_site_has_ended_is_signed_in_once_more_and_no_oftener() -> None:
+    found = SignedIn(logins=[None] * 3, lots=[Bounced(), "shown"])
+    assert asyncio.run(found.lot_page("https://example.com/lot/1")) == "session-0-2"
+    found = SignedIn(logins=[None] * 3, lots=[Bounced(), Bounced(), "shown"])
+    with pytest.raises(Refused) as raised:
+        asyncio.run(found.lot_page("https://example.com/lot/1"))
+    assert raised.value.reason == "login_wall"
+    assert len(found.opened) == 2
+
+
+def test_every_page_is_closed_whatever_comes_of_it() -> None:
+    closed = []
+
+    class Opened(Lost):
+        async def _request(self, context: Any, url: str, opened: list[Any]) -> Request:
+            async def goto(*_: Any, **__: Any) -> None:
+                pass
+
+            async def close() -> None:
+                closed.append(url)
+
+            opened.append(SimpleNamespace(goto=goto, close=close))
+            return Request(url)
+
+    async def live(failure: Exception | None) -> None:
+        found = Opened()
+
+        async def download(request: Request) -> HtmlResponse:
+            return HtmlResponse(request.url, request=request)
+
+        found._crawler.engine = SimpleNamespace(download_async=download)  # type: ignore[assignment]
+        context = found._new_context()
+        async with Sessions._page(found, context, found._settings.copart_site_url):
+            assert context.pages == 1
+            if failure is not None:
+                raise failure
+        assert context.pages == 0
+
+    asyncio.run(live(None))
+    for failure in (PlaywrightTimeout("it takes too long"), Bounced(), ValueError("a fault")):
+        with pytest.raises(type(failure) if not isinstance(failure, PlaywrightTimeout) else PageFailed):
+            asyncio.run(live(failure))
+    assert len(closed) == 4
+
+
+def test_what_was_typed_is_not_part_of_a_login_that_failed() -> None:
+    async def goto(*_: Any, **__: Any) -> None:
+        raise PlaywrightError("page.fill: value canary-91ef does not fit")
+
+    page: Any = SimpleNamespace(url="about:blank", goto=goto)
+    with pytest.raises(LoginFailed) as raised:
+        asyncio.run(sign_in(page, Settings()))
+    assert "canary" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_fields_are_emptied_before_a_picture_is_taken(tmp_path: Path) -> None:
+    done = []
+
+    async def evaluate(script: str) -> None:
+        assert "each.value = ''" in script
+        done.append("emptied")
+
+    async def picture(**_: Any) -> bytes:
+        done.append("taken")
+        return b"PNG"
+
+    page: Any = SimpleNamespace(frames=[SimpleNamespace(evaluate=evaluate)] * 2, screenshot=picture)
+    path = asyncio.run(screenshot(page, Settings(log_dir=tmp_path), "login", "session-1-1"))
+    assert path is not None
+    assert path.read_bytes() == b"PNG"
+    assert done == ["emptied", "emptied", "taken"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "is_aborted"),
+    [
+        *((kind, "https://example.com/a", True) for kind in ("image", "font", "media")),
+        *((kind, "https://example.com/a", False) for kind in ("document", "script", "stylesheet", "xhr")),
+        ("document", "http://169.254.169.254/latest/meta-data", True),
+        ("xhr", "http://127.0.0.1:5432/", True),
+        ("xhr", "http://127.0.0.1:8080/", False),
+    ],
+)
+def test_what_the_browser_is_not_to_load(kind: str, url: str, is_aborted: bool) -> None:
+    request: Any = SimpleNamespace(resource_type=kind, url=url)
+    assert browser.abort(request, hosts={"127.0.0.1:8080"}) is is_aborted
+
+
+def test_with_stealth_the_browser_is_an_ordinary_one_and_without_it_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chromium = tmp_path / "chromium"
+    chromium.write_text("#!/bin/sh\necho Chromium 150.0.7871.100 built on Debian\n")
+    chromium.chmod(0o755)
+    monkeypatch.setattr(browser, "_has_sandbox", lambda: False)
+    ordinary, plain = (Settings(chromium_path=chromium, stealth=stealth) for stealth in (True, False))
+    profile = browser.profile(ordinary, chromium)
+    assert profile["user_agent"].endswith(" Chrome/150.0.0.0 Safari/537.36")
+    assert "Headless" not in profile["user_agent"]
+    assert profile["viewport"] == profile["screen"] == {"width": 1920, "height": 1080}
+    assert browser.ORDINARY in browser.launch_options(ordinary)["args"]
+    assert browser.profile(plain, chromium) == {}
+    assert browser.ORDINARY not in browser.launch_options(plain)["args"]
+
+
+def test_a_redirect_leads_the_browser_into_no_network_of_ours(tmp_path: Path) -> None:
+    chromium = tmp_path / "chromium"
+    chromium.touch(0o755)
+    for url, excluded in (("https://www.copart.com", []), ("http://127.0.0.1:8080", ["127.0.0.1"])):
+        settings = Settings(chromium_path=chromium, copart_site_url=url, copart_image_hosts="example.com")
+        (rules,) = (each for each in browser.launch_options(settings)["args"] if "host-resolver-rules" in each)
+        found = rules.partition("=")[2].split(",")
+        for host in (
+            "localhost",
+            "10.*.*.*",
+            "127.*.*.*",
+            "169.254.*.*",
+            "172.31.*.*",
+            "192.168.*.*",
+            "[::*",
+            "[fd*:*",
+        ):
+            assert f"MAP {host} ~NOTFOUND" in found
+        assert [each.removeprefix("EXCLUDE ") for each in found if each.startswith("EXCLUDE")] == excluded
