@@ -120,6 +120,13 @@ def test_workers_at_once_keep_one_budget(crawls: MarketCrawls) -> None:
     assert crawls.active() == crawls.in_bulgaria()
 
 
+def test_each_request_has_a_place_in_the_budget_of_all_crawls(crawls: MarketCrawls) -> None:
+    well(crawls.run("-a", "makes=bmw", "-a", "pages=2", "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=1000"))
+    asked = len(crawls.server.requests)
+    assert asked >= 2
+    assert crawls.rows("select requests from ops.host_budgets") == [(asked,)]
+
+
 def test_an_unchanged_ad_costs_a_timestamp(crawls: MarketCrawls) -> None:
     well(crawls.run("-a", "makes=bmw"))
     before = crawls.rows("select ad_id, changed_at, list_hash from listings order by 1")

@@ -13,6 +13,7 @@ from standin.photo_server import PhotoServer
 from tests.notify_listener import Systemd
 from tests.photo_crawls import ROOT, Crawls, Database
 from tests.s3_server import BUCKET, KEY_ID, SECRET, s3_server
+from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,19 @@ def test_a_crawl_that_is_a_service_says_that_it_is_up_and_that_it_moves(crawls: 
     assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
     assert (systemd.hear()[0], systemd.count("WATCHDOG=1") > 0) == ("READY=1", True)
     systemd.close()
+
+
+def test_each_lot_and_each_request_has_a_place_in_the_budget_of_all_crawls(crawls: Crawls) -> None:
+    lots = crawls.add_lots(2, most=7)
+    crawled = crawls.run("-s", "VINOPS_PACE=careful", "-s", "VINOPS_CLOCK_SPEED=2000")
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    api, cdn = crawls.server.image_hosts.split(",")
+    photos = sum(len(crawls.server.photos(lot)) for lot in lots)
+    assert dict(crawls.rows("select host, requests from ops.host_budgets")) == {
+        LOTS_BUDGET: len(lots),
+        api: len(lots),
+        cdn: photos,
+    }
 
 
 def test_what_is_sold_first_comes_first_and_then_the_newest(crawls: Crawls) -> None:
