@@ -98,3 +98,22 @@ def test_a_page_whose_ads_others_have_in_hand_is_recorded(
     with db.connect(settings, application="other") as other:
         assert len(collide(settings, other, record)) == 2
     assert database.execute("select distinct title from listings").fetchall() == [("another",)]
+
+
+def test_a_walk_that_did_not_come_to_its_end_takes_nothing_for_gone(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def main() -> WalkOutcome:
+        async with db.async_pool(settings, application="crawler") as pool:
+            listings = Listings(pool, "mobile_bg", shrink_limit=1)
+            await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
+            database.execute(
+                "insert into ops.listing_walks (source, make_slug, finished_at, is_complete)"
+                " values ('mobile_bg', 'kia', now(), true)"
+            )  # which did not see them either
+            number, started_at = await listings.begin_walk("kia")
+            make = Make(slug="kia", name="Kia")
+            return await listings.end_walk(Walk(make, number=number, started_at=started_at, page_limit=2, page_size=20))
+
+    assert asyncio.run(main()) == WalkOutcome()
+    assert database.execute("select ad_id from listings where removed_at is not null").fetchall() == []
