@@ -153,6 +153,7 @@ def test_a_lot_whose_list_is_empty_is_photographed_through_its_page(crawls: Craw
     assert [f"session {number} begins" in crawled.log for number in (1, 2, 3)] == [True, True, False]
     assert site.site.logins == crawled.stats["session/login"] == 2
     assert len(site.site.sessions_seen) == 2, "the second session has a login of its own"
+    assert not any("Headless" in str(each.headers) for each in site.requests)
     visitors = [each.cookies.get(VISITOR) for each in site.requests if each.kind == "list"]
     assert [cookie is None for cookie in visitors] == [True, False, True, False]
     assert visitors[1] != visitors[3]

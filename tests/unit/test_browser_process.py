@@ -20,7 +20,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from scrapy import Request, Spider
 from scrapy.http import HtmlResponse
 
-from vinops.config import Settings
+from vinops.config import Secret, Settings
 from vinops_scrapy import browser, browser_process, middlewares, sessions
 from vinops_scrapy.browser_handler import BrowserOnDemand
 from vinops_scrapy.browser_pages import Bounced, screenshot, sign_in
@@ -449,3 +449,12 @@ def test_a_redirect_leads_the_browser_into_no_network_of_ours(tmp_path: Path) ->
         ):
             assert f"MAP {host} ~NOTFOUND" in found
         assert [each.removeprefix("EXCLUDE ") for each in found if each.startswith("EXCLUDE")] == excluded
+
+
+def test_scrapy_is_told_what_the_browser_is_not_to_load(tmp_path: Path) -> None:
+    chromium = tmp_path / "chromium"
+    chromium.touch(0o755)
+    member = Settings(chromium_path=chromium, copart_username=Secret("member"), copart_password=Secret("word"))
+    told = browser.scrapy_playwright_settings(member)["PLAYWRIGHT_ABORT_REQUEST"]
+    found = [told(SimpleNamespace(resource_type=kind, url="https://example.com/a")) for kind in ("image", "script")]
+    assert found == [True, False]
