@@ -154,10 +154,13 @@ class Staying:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_running() -> Iterator[None]:
-    """A test that leaves a process behind fails, and the process is killed."""
+def _nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that leaves a process behind fails, and the process is killed. A machine that several tests share may be
+    booted anew by one of them."""
     before = _started()
     yield
+    if request.node.get_closest_marker("machines"):
+        return
     deadline = time.monotonic() + LEAVING_SECONDS
     while left := {each for each in _started() - before if contain.command_line(each)}:
         if time.monotonic() > deadline:
