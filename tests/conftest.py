@@ -162,7 +162,7 @@ def _nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("machines"):
         return
     deadline = time.monotonic() + LEAVING_SECONDS
-    while left := {each for each in _started() - before if contain.command_line(each)}:
+    while left := {each for each in _started() - before if contain.runs(each)}:
         if time.monotonic() > deadline:
             lines = "\n".join(contain.command_line(each, 4096) for each in left)
             contain.kill([each for pid in left for each in (pid, *contain.descendants(pid))])

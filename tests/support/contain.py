@@ -48,6 +48,13 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def runs(pid: int) -> bool:
+    """Return whether a process has not ended. Its command line does not tell: while it executes a program it has none."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def command_line(pid: int, most: int = 160) -> str:
     """Return how a process was started, shortened, or an empty text for one that has ended."""
     with suppress(OSError):
@@ -69,7 +76,7 @@ def kill_descendants() -> list[str]:
     """Kill all processes below this one, new ones too, and return how they were started."""
     killed = []
     while pids := descendants(os.getpid()):
-        killed += [line for pid in pids if (line := command_line(pid))]
+        killed += [command_line(pid) for pid in pids if runs(pid)]
         kill(pids)
     return killed
 
