@@ -49,9 +49,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def runs(pid: int) -> bool:
-    """Return whether a process has not ended. Its command line does not tell: while it executes a program it has none."""
+    """Return whether a process has not ended. A command line does not tell: while it executes a program it has none."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+        return state != "Z"
     return False
 
 
