@@ -64,6 +64,6 @@ lock: setup ## compile the locks from pyproject.toml
 	$$(sed -n 's/^\([a-z0-9._-]*\)[=[].*/--no-emit-package \1/p' requirements.txt)
 
 clean: ## remove .venv and caches; data under var/ stays
-	@$(if $(wildcard $(PY)),$(PY),python3) -m vinops.embedded || true
+	@$(if $(wildcard $(PY)),$(PY),python3) -m vinops.db.embedded || true
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .sqlfluff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,8 +35,8 @@ from bench.processes import ProcessFailed
 from bench.server import BenchFailed, Server, running
 from vinops import config
 from vinops.config import ConfigError
-from vinops.database import DatabaseError
-from vinops.embedded import ServerError
+from vinops.db.database import DatabaseError
+from vinops.db.embedded import ServerError
 
 ROWS = 154_000
 SIZES = (150_000, 300_000, 600_000)

@@ -22,10 +22,11 @@ import psycopg
 
 from bench.pairs import say
 from bench.server import BenchFailed, Place, Server
-from deals import evaluate, runner
-from standin.market_ads import Ad, AdDrawer
-from standin.market_values import MAKES
-from vinops import database
+from deals import evaluate
+from deals.queue import runner
+from standin.market.ads import Ad, AdDrawer
+from standin.market.values import MAKES
+from vinops.db import database
 
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow

@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from standin.feed import Market
+from standin.feed.command import Market
 
 SEED = 20_260_701
 CHURN = {

@@ -23,9 +23,9 @@ from scrapy.http import HtmlResponse
 from bench.pairs import say
 from bench.processes import run
 from bench.server import BenchFailed, Place, Server
-from vinops import database
-from vinops.database import queries
-from vinops_scrapy.listings import Listings
+from vinops.db import database
+from vinops.db.database import queries
+from vinops_scrapy.mobile_bg.listings import Listings
 from vinops_scrapy.pages import mobile_bg
 
 SEED = 1

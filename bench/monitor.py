@@ -25,8 +25,8 @@ import psycopg
 
 from bench.pairs import say
 from bench.server import BenchFailed, Place, Server
-from ops.processes import Processes, Program
-from ops.workers import run_folder
+from ops.workers.processes import Processes, Program
+from ops.workers.registry import run_folder
 from vinops import config
 
 if TYPE_CHECKING:

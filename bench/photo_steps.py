@@ -15,12 +15,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from standin.photo_pictures import jpeg
-from vinops import config, database, objects
-from vinops.objects_folder import Folder
+from standin.photos.pictures import jpeg
+from vinops import config
+from vinops.db import database
 from vinops.politeness import Budgets
+from vinops.storage import photos as objects
+from vinops.storage.folder import Folder
+from vinops_scrapy.copart.leases import Lots, Settlement
 from vinops_scrapy.items import Photo, PhotoLink
-from vinops_scrapy.lots import Lots, Settlement
 from vinops_scrapy.pipelines.photo_store import key_of
 from vinops_scrapy.pipelines.validate import validated
 

@@ -382,7 +382,7 @@ def lists_of(crawls: Crawls, folder: Path, lots: int) -> Path:
 
 def photos_of(lots: int) -> int:
     """Return how many photos so many lots have, as the lists say."""
-    from standin.photo_lots import PhotoLots
+    from standin.photos.lots import PhotoLots
 
     drawn = PhotoLots(seed=SEED, empty_every=0, none_every=0)
     return sum(len(drawn.pictures(FIRST_LOT + place)) for place in range(lots))

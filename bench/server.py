@@ -17,8 +17,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from vinops import database, embedded
 from vinops.config import Secret, Settings
+from vinops.db import database, embedded
 
 STREETS = ("raw", "state")
 """The folders in which the loader keeps what belongs to a state of the database."""

@@ -16,7 +16,8 @@ from celery import Celery
 from celery.signals import beat_init, setup_logging, worker_init
 from kombu import Exchange, Queue
 
-from deals import broker, watchdog
+from deals import watchdog
+from deals.broker import filesystem as broker
 from vinops import config, logs
 
 if TYPE_CHECKING:

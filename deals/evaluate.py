@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from deals import comparables, learned, market, normalize
-from deals.cars import Row, of_rows
+from deals.estimate import candidates as market, comparables, learned
+from deals.estimate.cars import Row, of_rows
+from deals.stages import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from deals.cars import Bools, Cars, Floats
+    from deals.estimate.cars import Bools, Cars, Floats
 
 COLUMNS: Final = (
     "listing_id", "title", "make", "model", "year", "month", "mileage_km", "fuel", "gearbox", "body", "power_hp",

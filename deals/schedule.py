@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery.schedules import crontab
 
-from vinops.database import queries
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import bootsteps, signals
 from celery.worker import state
 
-from deals import broker_state
-from vinops import notify_socket
+from deals.broker import state as broker_state
+from vinops import systemd as notify_socket
 from vinops.logs import pairs
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logs.configure("etl", settings, console=options.verbose)
     except config.ConfigError as error:
         return say(str(error))
-    from vinops.database import DatabaseError
+    from vinops.db.database import DatabaseError
 
     try:
         return for_reader(lambda: int(options.command(settings, options)), enough=DONE)
@@ -108,7 +108,7 @@ def run_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def fetch_command(settings: Settings, options: argparse.Namespace) -> int:
     """Fetch only."""
-    from etl.fetch import fetch
+    from etl.fetch.incoming import fetch
 
     fetched = fetch(settings, progress=bar("fetching"))
     if options.json:
@@ -120,8 +120,8 @@ def fetch_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def ingest_command(settings: Settings, options: argparse.Namespace) -> int:
     """Load a file from disk; its time is now."""
-    from etl.audit import summary
     from etl.ingest import Busy, ingest
+    from etl.merge.report import summary
 
     try:
         outcome = ingest(
@@ -139,10 +139,10 @@ def ingest_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def cat_command(settings: Settings, options: argparse.Namespace) -> int:
     """Write an archived file to standard output."""
-    from etl.archive import extract
-    from etl.audit import find_file
     from etl.connection import connected
     from etl.load import chain_of
+    from etl.merge.report import find_file
+    from etl.store.archive import extract
 
     with connected(settings, "vinops etl cat") as connection:
         chain = chain_of(connection, find_file(connection, options.stamp))
@@ -155,8 +155,8 @@ def cat_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def status_command(settings: Settings, options: argparse.Namespace) -> int:
     """Show how the feed stands."""
-    from etl.audit import status, status_text
     from etl.connection import connected
+    from etl.merge.report import status, status_text
 
     with connected(settings, "vinops etl status") as connection:
         found = status(connection)
@@ -166,7 +166,7 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def report(outcome: Any, options: argparse.Namespace) -> int:
     """Print what came of a run and return its exit code."""
-    from etl.audit import summary, table
+    from etl.merge.report import summary, table
 
     values = {key: value for key, value in asdict(outcome).items() if value not in (None, {}, "")}
     if options.json:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vinops import database
+from vinops.db import database
 from vinops.logs import redact
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from etl.connection import connected
 from etl.errors import FeedRefused
 from etl.memory import keep_freed
-from etl.places import NEXT
 from etl.steps import Steps
-from vinops import database, disk
+from etl.store.places import NEXT
+from vinops import disk
+from vinops.db import database
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -12,15 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etl import archive, retention, state
-from etl.diff import Differ, Difference, layout_of
-from etl.duplicates import settle_duplicates, stage_again
 from etl.errors import FeedRefused
-from etl.feed import FeedFile
-from etl.merge import Merge, Merged, gone_lots
-from etl.places import NEXT, STATES
+from etl.merge.diff import Differ, Difference, layout_of
+from etl.merge.duplicates import settle_duplicates, stage_again
+from etl.merge.upsert import Merge, Merged, gone_lots
+from etl.read.file import FeedFile
+from etl.store import archive, retention, state
+from etl.store.places import NEXT, STATES
 from vinops.clock import ClockDoubted
-from vinops.database import queries
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from psycopg import Connection

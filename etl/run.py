@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from etl import ingest
-from etl.audit import summary
 from etl.connection import connected
-from etl.download import silent
 from etl.errors import FeedRefused, FetchFailed
-from etl.fetch import INCOMING, Fetched, fetch, remember, source
+from etl.fetch.download import silent
+from etl.fetch.incoming import INCOMING, Fetched, fetch, remember, source
 from etl.memory import keep_freed
+from etl.merge.report import summary
 from etl.steps import Steps
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from ops import tables
+from ops.show import tables
 from vinops import config, disk
 
 if TYPE_CHECKING:

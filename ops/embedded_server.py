@@ -11,7 +11,8 @@ import threading
 
 import psycopg
 
-from vinops import config, database, embedded, logs, notify_socket
+from vinops import config, logs, systemd as notify_socket
+from vinops.db import database, embedded
 
 LOOK_SECONDS = 10.0
 

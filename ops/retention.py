@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from etl.retention import remove_old
+from etl.store.retention import remove_old
 from ops.log_files import prune
-from vinops import clock, config, database, disk, logs
+from vinops import clock, config, disk, logs
 from vinops.clock import ClockDoubted, ClocksDiffer
-from vinops.database import queries
+from vinops.db import database
+from vinops.db.database import queries
 from vinops.logs import pairs
 from vinops.redaction import redact
 
@@ -88,7 +89,8 @@ def retain(
     could not be removed.
 
     Rows go `batch` at a time, each batch a transaction of its own: if the process dies, the batches done are done, and
-    the next call goes on. Files of the archive are marked in the database before they go (`etl.retention`); of logs
+    the next call goes on. Files of the archive are marked in the database before they go (etl/store/retention.py); of
+    logs
     only rotated files go. Nothing that the streets still read goes at any age: the last load of the feed and its chain
     of files stay, and so do runs whose heart still beats.
     """

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vinops import database, embedded
 from vinops.config import Settings
+from vinops.db import database, embedded
 
 HEADER = "-- The schema as the migrations make it. Written by `make schema`; change a migration, not this file.\n\n"
 

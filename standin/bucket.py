@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from standin.server import LoopbackServer, serve_until_told
+from standin.core import LoopbackServer, serve_until_told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ops import celery_control, cli
-from ops.celery_control import Kind
-from ops.processes import Program
+from ops import cli
+from ops.workers import celery_control
+from ops.workers.celery_control import Kind
+from ops.workers.processes import Program
 from vinops.config import Settings
 
 real = celery_control.celery_programs

@@ -22,9 +22,8 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from psycopg import sql
 
 from tests.support import contain
-from vinops import database as db
-from vinops import embedded
 from vinops.config import LIBPQ_IGNORED, LIBPQ_KEPT, Secret, Settings, variables
+from vinops.db import database as db, embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from vinops.config import Secret, Settings
 if TYPE_CHECKING:
     import psycopg
 
-    from standin.telegram_server import TelegramServer
+    from standin.telegram.server import TelegramServer
 
 TOKEN = "12345:canary-4f0a"
 CHANNEL = "-100200300"

@@ -10,9 +10,9 @@ from typing import Any
 
 from psycopg import Connection
 
-from etl.columns import COLUMNS
 from etl.ingest import Outcome, ingest
-from standin.feed_values import HEADER_2026
+from etl.read.columns import COLUMNS
+from standin.feed.values import HEADER_2026
 from vinops.config import Settings
 
 Database = Connection[tuple[Any, ...]]

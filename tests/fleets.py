@@ -16,10 +16,9 @@ from typing import Any
 
 from psycopg import Connection
 
-from ops.processes import KEEPER, descendants, identify, pids
-from ops.processes import arguments as command_line
-from ops.workers import names
-from ops.workers_systemd import unit
+from ops.workers.processes import KEEPER, arguments as command_line, descendants, identify, pids
+from ops.workers.registry import names
+from ops.workers.systemd import unit
 from tests import forks
 from vinops.config import Settings
 

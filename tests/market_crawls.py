@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from standin.market_server import MarketServer
+from standin.market.server import MarketServer
 from tests import forks
 from tests.photo_crawls import Crawled
 from vinops.config import Settings

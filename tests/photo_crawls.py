@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests import forks
 from vinops.config import Settings
 

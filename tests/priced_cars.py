@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from deals.cars import Row
+from deals.estimate.cars import Row
 
 if TYPE_CHECKING:
     import psycopg

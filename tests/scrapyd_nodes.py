@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ops.scrapyd import Node
+from ops.nodes.scrapyd import Node
 from tests import forks
 from tests.fleets import until
 from vinops.config import Secret

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ops.snapshot import (
+from ops.observe.snapshot import (
     Alert,
     Backup,
     Celery,

@@ -6,8 +6,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ops import cli, workers
-from ops.processes import Program
+from ops import cli
+from ops.workers import registry as workers
+from ops.workers.processes import Program
 from vinops.config import Settings
 
 real = workers.worker_program

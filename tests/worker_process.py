@@ -18,7 +18,7 @@ from contextlib import suppress
 import psycopg
 
 from vinops import config, logs
-from vinops.database import queries
+from vinops.db.database import queries
 
 
 def main(name: str) -> int:

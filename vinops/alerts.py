@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vinops.database import queries
+from vinops.db.database import queries
 from vinops.redaction import redact
 
 if TYPE_CHECKING:

@@ -309,7 +309,9 @@ class Settings:
     mobile_bg_url: str = _setting(
         "MOBILE_BG_URL", _site, "https://www.mobile.bg", "use the site's address, as in https://www.mobile.bg"
     )
-    makes_file: Path | None = _setting("VINOPS_MAKES_FILE", _path, None, "name a file like vinops_scrapy/makes.toml")
+    makes_file: Path | None = _setting(
+        "VINOPS_MAKES_FILE", _path, None, "name a file like vinops_scrapy/mobile_bg/makes.toml"
+    )
     market_shrink_limit: float = _setting(
         "VINOPS_MARKET_SHRINK_LIMIT", _number(0, 1), 0.2, "give a share between 0 and 1, for example 0.2"
     )

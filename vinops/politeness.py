@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vinops.config import PACES
-from vinops.database import queries
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

@@ -42,6 +42,11 @@ def redact(text: str, settings: Settings | None = None) -> str:
     return text
 
 
+def one_line(text: str) -> str:
+    """Return the text redacted and on one line, as an error is printed."""
+    return " ".join(redact(text).split())
+
+
 @cache
 def _any_of(values: frozenset[str]) -> Pattern[str]:
     """Compile values to one pattern, the longest first. A percent-encoded sign may be in either case."""

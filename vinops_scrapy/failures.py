@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vinops_scrapy.middlewares import Ignored
+from vinops_scrapy.middlewares.rules import Ignored
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from vinops import config
-from vinops_scrapy import browser
+from vinops_scrapy.copart import browser
 
 try:
     _settings = config.load()
@@ -62,13 +62,13 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     # A request passes from the low numbers to the high, an answer from the high to the low.
-    "vinops_scrapy.middlewares.AllowedHosts": 50,  # first: also the hops of a redirect, which start anew here
-    "vinops_scrapy.proxies.RotatingProxies": 580,
-    "vinops_scrapy.proxies.BanDetection": 585,
+    "vinops_scrapy.middlewares.rules.AllowedHosts": 50,  # first: also the hops of a redirect, which start anew here
+    "vinops_scrapy.middlewares.proxies.RotatingProxies": 580,
+    "vinops_scrapy.middlewares.proxies.BanDetection": 585,
     # Between unpacking and redirects: it reads bodies, and sees the redirect to the login before it is followed.
-    "vinops_scrapy.middlewares.Refusals": 610,
+    "vinops_scrapy.middlewares.rules.Refusals": 610,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 620,
-    "vinops_scrapy.middlewares.Budget": 900,  # last: nothing may hold a request up behind its place in the budget
+    "vinops_scrapy.middlewares.rules.Budget": 900,  # last: nothing may hold a request up behind its place in the budget
 }
 
 EXTENSIONS = {

@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 
 from scrapy import signals
 
-from vinops import config, database
+from vinops import config
+from vinops.db import database
 from vinops.politeness import Budgets, Departures
 from vinops_scrapy.motion import Motion
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from standin.feed import Market, inject
-from standin.feed_server import FeedServer
+from standin.feed.command import Market, inject
+from standin.feed.server import FeedServer
 from tests.crash.killing import Killing, Kills, spread
 from tests.crash.world import Load, Loader, SharedServer, Story, Uninterrupted, World, some_files, told
 from tests.feed_files import NOON, line, row

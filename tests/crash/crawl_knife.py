@@ -22,7 +22,7 @@ import psycopg
 from scrapy import cmdline
 
 from tests.forks import import_scrapy
-from vinops.database import queries
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_init
 
-from deals import outbox, runner, tasks
+from deals import tasks
 from deals.app import app, import_for_all
-from deals.stages import Stage
+from deals.queue import outbox, runner
+from deals.stages.registry import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

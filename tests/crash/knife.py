@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-import etl.archive
-import etl.download
-import etl.feed
-import etl.fetch
+import etl.fetch.download
+import etl.fetch.incoming
 import etl.ingest
 import etl.load
-import etl.merge
-import etl.state
+import etl.merge.upsert
+import etl.read.file
 import etl.steps
-from vinops import database
+import etl.store.archive
+import etl.store.state
+from vinops.db import database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,9 +42,9 @@ CALLS: tuple[tuple[str, Any, str], ...] = (
     ("execute", psycopg.Connection, "execute"),
     ("executemany", psycopg.Cursor, "executemany"),
     ("copy", psycopg.Copy, "write"),
-    ("keep", etl.archive.Archiver, "keep"),
-    ("body", etl.state.StateWriter, "add_body"),
-    ("download", etl.fetch.Part, "write"),
+    ("keep", etl.store.archive.Archiver, "keep"),
+    ("body", etl.store.state.StateWriter, "add_body"),
+    ("download", etl.fetch.incoming.Part, "write"),
 )
 
 
@@ -76,14 +76,14 @@ class Knife:
         etl.steps.Steps.reached = at_point  # type: ignore[method-assign]
         for name, owner, attribute in CALLS:
             setattr(owner, attribute, self._around(name, getattr(owner, attribute)))
-        blocks = etl.feed.FeedFile.blocks
+        blocks = etl.read.file.FeedFile.blocks
 
-        def one_by_one(feed: etl.feed.FeedFile) -> Iterator[etl.feed.Block]:
+        def one_by_one(feed: etl.read.file.FeedFile) -> Iterator[etl.read.file.Block]:
             for block in blocks(feed):
                 self._event("block", self._next("block"), "before")
                 yield block
 
-        etl.feed.FeedFile.blocks = one_by_one  # type: ignore[method-assign]
+        etl.read.file.FeedFile.blocks = one_by_one  # type: ignore[method-assign]
         connect = database.connect
 
         def remembered(*arguments: Any, **named: Any) -> Any:
@@ -126,8 +126,8 @@ class Knife:
 
 def use_small_blocks() -> None:
     """Have files of some kilobytes read, copied, archived and checked in many parts. For every load of a test."""
-    etl.feed.FeedFile.__init__.__kwdefaults__["block_bytes"] = BLOCK_BYTES  # type: ignore[index]
-    etl.download.CHUNK_BYTES = BLOCK_BYTES
+    etl.read.file.FeedFile.__init__.__kwdefaults__["block_bytes"] = BLOCK_BYTES  # type: ignore[index]
+    etl.fetch.download.CHUNK_BYTES = BLOCK_BYTES
 
 
 def merge_without_transaction() -> None:
@@ -135,7 +135,7 @@ def merge_without_transaction() -> None:
     # A table that is dropped by the commit would end this loader before it does any harm.
     statements = dict(database.queries("feed"))
     statements["read_rows"] = statements["read_rows"].replace("on commit drop", "on commit preserve rows")
-    run = etl.merge.Merge.run
+    run = etl.merge.upsert.Merge.run
 
     def committing(merge: Any, *arguments: Any) -> Any:
         *rest, step = arguments
@@ -147,36 +147,36 @@ def merge_without_transaction() -> None:
         merge._queries = MappingProxyType(statements)
         return run(merge, *rest, commit_and_step)
 
-    etl.merge.Merge.run = committing  # type: ignore[method-assign]
+    etl.merge.upsert.Merge.run = committing  # type: ignore[method-assign]
 
 
 def place_before_commit() -> None:
     """A broken loader: an archived file has its name before the commit that records it."""
     add_file = etl.load.Load._add_file
-    place = etl.archive.place
+    place = etl.store.archive.place
 
     def placing(load: Any, *arguments: Any) -> None:
         add_file(load, *arguments)
         place(load._run.settings.data_dir, Path(load._run.outcome.path))
 
     etl.load.Load._add_file = placing  # type: ignore[method-assign]
-    etl.archive.place = lambda *_: None
+    etl.store.archive.place = lambda *_: None
 
 
 def never_settle() -> None:
     """A broken loader: it does not look for what a killed run left in the archive."""
-    etl.archive.settle = lambda *_: None
+    etl.store.archive.settle = lambda *_: None
 
 
 def any_state_is_trusted() -> None:
     """A broken loader: the newest state on the disk is taken for that of the last file."""
-    load = etl.state.load
+    load = etl.store.state.load
 
     def newest(folder: Path, sha256: str) -> Any:
         states = sorted(folder.glob("*.lots"), key=lambda path: path.stat().st_mtime_ns)
         return load(folder, states[-1].stem if states else sha256)
 
-    etl.state.load = newest
+    etl.store.state.load = newest
 
 
 BROKEN = {

@@ -16,7 +16,7 @@ import crawl_knife  # beside this file
 import psycopg
 from scrapy.core.downloader.handlers import http11
 
-from vinops_scrapy import batches, listings, walks
+from vinops_scrapy.mobile_bg import batches, listings, walks
 from vinops_scrapy.pages import mobile_bg as pages
 from vinops_scrapy.pipelines import listing_record
 from vinops_scrapy.spiders import mobile_bg  # noqa: F401 # before the fork, for it takes time

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import knife  # beside this file
 import psycopg
 
-from deals import poster
-from deals.notify import post
-from vinops import config, database, telegram
-from vinops.database import queries
+from deals.channel import post as poster
+from deals.channel.post import post
+from vinops import config, telegram
+from vinops.db import database
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,10 @@ import crawl_knife  # beside this file
 import psycopg
 from scrapy.core.downloader.handlers import http11
 
-from vinops import objects_folder
-from vinops_scrapy import lots, work
-from vinops_scrapy.pipelines import photo_store, record, validate  # noqa: F401 # before the fork, for they take time
-from vinops_scrapy.spiders import lot_photos  # noqa: F401 # as record
+from vinops.storage import folder as objects_folder
+from vinops_scrapy.copart import leases as lots, work
+from vinops_scrapy.pipelines import photo_record, photo_store, validate  # noqa: F401 # before the fork, for they take time
+from vinops_scrapy.spiders import lot_photos  # noqa: F401 # as those
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

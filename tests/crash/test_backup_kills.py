@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import backup_files
+from ops.backup import files as backup_files
 from tests import forks
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from standin.market_server import MarketServer
+from standin.market.server import MarketServer
 from tests.connections import alone
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills

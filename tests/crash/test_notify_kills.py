@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from deals import poster
-from deals.notify import post, queue
-from standin.telegram_server import TelegramServer
+from deals.channel import post as poster
+from deals.channel.post import post
+from deals.channel.queue import queue
+from standin.telegram.server import TelegramServer
 from tests.connections import alone
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
@@ -27,7 +28,7 @@ from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_setting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from standin.telegram_server import Message
+    from standin.telegram.server import Message
     from vinops.config import Settings
 
 pytestmark = pytest.mark.slow

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import egg
-from standin.photo_server import PhotoServer
+from ops.nodes import egg
+from standin.photos.server import PhotoServer
 from tests import reservations
 from tests.photo_crawls import Crawls, Database
 from tests.scrapyd_nodes import Nodes, plain_environment
 from vinops import politeness
-from vinops_scrapy.middlewares import SPARE
+from vinops_scrapy.middlewares.rules import SPARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,7 @@ import pytest
 from tests.crash.conftest import story
 from tests.crash.killing import SIGKILLED, Killing, named, spread
 from tests.crash.world import World, told, wait_until
-from vinops import database as db
-from vinops import embedded
+from vinops.db import database as db, embedded
 
 if TYPE_CHECKING:
     from pathlib import Path

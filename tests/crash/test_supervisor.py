@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import workers
-from ops.processes import identify
-from ops.supervisor import Supervisor
-from ops.workers_systemd import unit
+from ops.workers.backends import ProcessBackend
+from ops.workers.processes import identify
+from ops.workers.supervisor import Supervisor
+from ops.workers.systemd import unit
 from tests import worker_cli
 from tests.fleets import Database, Fleet, until
-from vinops.database import DatabaseError
+from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -297,7 +297,7 @@ def test_a_database_that_is_away_is_waited_for_and_nobody_takes_its_silence_for_
     os.kill(pid, signal.SIGSTOP)
     for name, value in fleet.environment.items():
         monkeypatch.setenv(name, value)  # what the supervisor of this process starts inherits it
-    backend = workers.ProcessBackend(settings, worker_cli.program)
+    backend = ProcessBackend(settings, worker_cli.program)
 
     def away(*_: object, **__: object) -> None:
         raise DatabaseError("it is away")
@@ -309,7 +309,7 @@ def test_a_database_that_is_away_is_waited_for_and_nobody_takes_its_silence_for_
             " where application_name = 'vinops supervise' and datname = current_database()"
         )
         with monkeypatch.context() as patched:
-            patched.setattr("vinops.database.connect", away)
+            patched.setattr("vinops.db.database.connect", away)
             assert supervisor.look() is None
             assert supervisor.look() is None
         database.execute("update ops.crawl_runs set heartbeat_at = now() - interval '1 hour'")

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Self
 import psycopg
 from psycopg import sql
 
-from etl.archive import extract
 from etl.errors import ArchiveDamaged
 from etl.load import chain_of
+from etl.store.archive import extract
 from tests.connections import alone
 from vinops import config
-from vinops import database as db
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

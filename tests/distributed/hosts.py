@@ -15,7 +15,7 @@ from typing import IO
 
 import psycopg
 
-from vinops import embedded
+from vinops.db import embedded
 
 SECONDS = 60
 PASSWORD = "stand-in-database-password"

@@ -16,16 +16,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests.conftest import remove_folder
 from tests.distributed.hosts import DatabaseHost, Host, Network
 from tests.photo_crawls import Crawls
 from tests.scrapyd_nodes import plain_environment
-from vinops import config, database
+from vinops import config
 from vinops.config import Secret, Settings
+from vinops.db import database
 from vinops.politeness import Budgets
+from vinops_scrapy.copart.leases import Lots, Settlement
 from vinops_scrapy.items import Photo, PhotoLink
-from vinops_scrapy.lots import Lots, Settlement
 
 if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool

@@ -17,15 +17,15 @@ from tests.brokers import WITHOUT_REDIS
 from tests.deal_ads import insert_ads
 from tests.distributed.hosts import DatabaseHost, Host, Network, obstacle
 from vinops import config
-from vinops import database as db
 from vinops.config import Secret, Settings
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from psycopg import Connection
 
-pytest.importorskip("deals.scoring")
+pytest.importorskip("deals.stages.score")
 
 NO_HOSTS = obstacle()
 pytestmark = [pytest.mark.crash, pytest.mark.machines, pytest.mark.skipif(NO_HOSTS is not None, reason=str(NO_HOSTS))]

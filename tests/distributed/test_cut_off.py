@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests.distributed.hosts import DatabaseHost, Host, Network, obstacle
 from tests.fleets import until
 from tests.photo_crawls import Crawls
 from tests.scrapyd_nodes import plain_environment
-from vinops import database as db
 from vinops.config import Secret, Settings
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,7 +219,8 @@ def test_a_crawler_that_stays_cut_off_ends(world: World) -> None:
 
 HOLD = """
 import sys, time
-from vinops import config, database
+from vinops import config
+from vinops.db import database
 connection = database.connect(config.load(), application="holder")
 connection.execute("select 1 from ops.host_budgets where host = 'cs.example' for update")
 names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")

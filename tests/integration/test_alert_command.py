@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from standin.telegram import TelegramServer
+from standin.telegram.command import TelegramServer
 from tests import forks
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from standin.telegram_server import TelegramServer
-from vinops import database as db
+from standin.telegram.server import TelegramServer
 from vinops import telegram as client
 from vinops.alerts import clear_alert, deliver, raise_alert
 from vinops.config import Secret, Settings
+from vinops.db import database as db
 
 Database = psycopg.Connection[Any]
 

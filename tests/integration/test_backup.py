@@ -21,24 +21,26 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from ops import backup, backup_files, dumps, machine, restore
-from ops.backup import Say
-from ops.dumps import BackupError, Programs
-from ops.health_rules import judge
+from ops.backup import backup, dumps, files as backup_files, restore
+from ops.backup.backup import Say
+from ops.backup.dumps import BackupError, Programs
+from ops.checks.rules import judge
+from ops.observe import machine
 from tests import forks, snapshots
 from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
-from vinops import clock, embedded
+from vinops import clock
 from vinops.clock import ClockDoubted
 from vinops.config import Secret, Settings
-from vinops.objects import ObjectMissing
-from vinops.objects_backups import open_backups
+from vinops.db import embedded
+from vinops.storage.backups import open_backups
+from vinops.storage.objects import ObjectMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from psycopg.rows import TupleRow
 
-    from ops.backup_files import Backup
+    from ops.backup.files import Backup
 
     Database = psycopg.Connection[TupleRow]
     Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from standin.photo_pages import LAYOUTS
-from standin.photo_server import PhotoServer
-from standin.photo_site import STATIC
-from standin.server import html
+from standin.core import html
+from standin.photos.pages import LAYOUTS
+from standin.photos.server import PhotoServer
+from standin.photos.site import STATIC
 from tests.browser_crawls import look
 from vinops.config import ConfigError, Settings, variables
-from vinops_scrapy.browser import find_chromium
+from vinops_scrapy.copart.browser import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
-    from standin.photo_pages import Consent
+    from standin.photos.pages import Consent
     from tests.browser_crawls import Looked
 
 

@@ -13,21 +13,22 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from deals import notify, poster
-from deals.notify import Posted, post, queue
-from ops import backup, backup_files, dumps, restore
-from ops.backup import Say
-from standin.telegram_server import TelegramServer
+from deals.channel import post as poster, queue as notify
+from deals.channel.post import post
+from deals.channel.queue import Posted, queue
+from ops.backup import backup, dumps, files as backup_files, restore
+from ops.backup.backup import Say
+from standin.telegram.server import TelegramServer
 from tests import forks
 from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 from vinops import alerts
-from vinops import database as db
 from vinops.config import Secret
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ops.backup_files import Backup
+    from ops.backup.files import Backup
     from vinops.config import Settings
 
     Database = psycopg.Connection[Any]

@@ -18,13 +18,13 @@ import pytest
 from celery import Celery as CeleryApp
 
 from deals.app import configuration
-from deals.broker_state import BrokerState
-from ops import celery_control
-from ops.celery_backend import CeleryBackend
-from ops.celery_control import KINDS, UNITS
-from ops.processes import arguments, descendants, identify, pids
-from ops.supervisor import Supervisor
-from ops.workers import ProcessBackend
+from deals.broker.state import BrokerState
+from ops.workers import celery_control
+from ops.workers.backends import ProcessBackend
+from ops.workers.celery_backend import CeleryBackend
+from ops.workers.celery_control import KINDS, UNITS
+from ops.workers.processes import arguments, descendants, identify, pids
+from ops.workers.supervisor import Supervisor
 from tests import celery_cli, forks
 from tests.deal_ads import insert_ads
 from tests.fleets import ROOT, install_units, until

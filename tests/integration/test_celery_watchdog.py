@@ -19,7 +19,7 @@ from deals.watchdog import Progress, WorkerWatchdog
 from tests.brokers import WITHOUT_REDIS, available, broker
 from tests.fleets import until
 from tests.notify_listener import Systemd
-from vinops import notify_socket
+from vinops import systemd as notify_socket
 from vinops.config import Secret, Settings
 
 if TYPE_CHECKING:

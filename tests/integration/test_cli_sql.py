@@ -16,11 +16,11 @@ import psycopg
 import pytest
 import typer
 
-from ops import cli, restore
-from ops.cli import Format, run_sql
+from ops.backup import restore
+from ops.commands import sql
 from tests import forks
 from vinops.config import Settings
-from vinops.database import DatabaseError
+from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,8 +80,8 @@ BEYOND = (
 def test_infinite_times_and_those_after_9999_are_printed_in_every_format(
     settings: Settings, database: Connection[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def printed(statement: str, how: cli.Format) -> str:
-        cli.run_sql(settings, statement, how, write=False)
+    def printed(statement: str, how: sql.Format) -> str:
+        sql.run(settings, statement, how, write=False)
         return capsys.readouterr().out
 
     database.execute("set session_replication_role = replica")  # photos without their lots
@@ -91,10 +91,10 @@ def test_infinite_times_and_those_after_9999_are_printed_in_every_format(
         " ('a', '-infinity'), ('b', 'infinity'), ('c', '10000-01-01 00:00+00')"
     )
     for table in ("lot_photos", "ops.host_budgets"):
-        for how in cli.Format:
+        for how in sql.Format:
             assert "-infinity" in printed(f"select * from {table}", how)
 
-    rows = json.loads(printed(BEYOND, cli.Format.JSON))
+    rows = json.loads(printed(BEYOND, sql.Format.JSON))
     assert rows[0] == {
         "host": "a",
         "next_at": "-infinity",
@@ -104,10 +104,10 @@ def test_infinite_times_and_those_after_9999_are_printed_in_every_format(
     }
     assert rows[1] == {"host": "b", "next_at": "infinity", "day": "infinity", "list": ["infinity"], "age": "-infinity"}
     assert (rows[2]["next_at"], rows[2]["day"]) == ("10000-01-01T00:00:00+00:00", "10000-01-01")
-    cells = list(csv.DictReader(io.StringIO(printed(BEYOND, cli.Format.CSV))))
+    cells = list(csv.DictReader(io.StringIO(printed(BEYOND, sql.Format.CSV))))
     assert [cell["next_at"] for cell in cells] == ["-infinity", "infinity", "10000-01-01T00:00:00+00:00"]
-    assert printed(BEYOND, cli.Format.TABLE).splitlines()[2].split()[:3] == ["a", "-infinity", "-infinity"]
-    assert "next_at  10000-01-01T00:00:00+00:00" in printed(BEYOND, cli.Format.EXPANDED)
+    assert printed(BEYOND, sql.Format.TABLE).splitlines()[2].split()[:3] == ["a", "-infinity", "-infinity"]
+    assert "next_at  10000-01-01T00:00:00+00:00" in printed(BEYOND, sql.Format.EXPANDED)
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", "-", "+359 88"])
@@ -186,10 +186,10 @@ def test_reading_on_the_embedded_server_is_not_done_as_its_superuser(
     marker = open_folder / "made"
     asked = statement.replace("{marker}", str(marker))
     with pytest.raises(DatabaseError, match=r"(permission denied|read-only transaction).*--write"):
-        run_sql(embedded_settings, asked, Format.JSON, write=False)
+        sql.run(embedded_settings, asked, sql.Format.JSON, write=False)
     assert not marker.exists()
     if statement == PROGRAM:
-        run_sql(embedded_settings, asked, Format.JSON, write=True)
+        sql.run(embedded_settings, asked, sql.Format.JSON, write=True)
         assert marker.exists(), "the statement proves nothing"
 
 
@@ -201,12 +201,14 @@ def test_reading_on_the_embedded_server_everything_can_be_read(
         "relnamespace::regnamespace::text in ('public', 'ops', 'audit', 'raw', 'staging')"
     )
     for _ in range(2):
-        run_sql(embedded_settings, relations, Format.JSON, write=False)
+        sql.run(embedded_settings, relations, sql.Format.JSON, write=False)
         found = [row["name"] for row in json.loads(capsys.readouterr().out)]
         assert len(found) > 30
     each = " union all ".join(f"select count(*) from {name}" for name in found)
-    run_sql(embedded_settings, each, Format.JSON, write=False)
-    run_sql(embedded_settings, "select query from pg_stat_activity where usename = 'vinops'", Format.JSON, write=False)
+    sql.run(embedded_settings, each, sql.Format.JSON, write=False)
+    sql.run(
+        embedded_settings, "select query from pg_stat_activity where usename = 'vinops'", sql.Format.JSON, write=False
+    )
     assert "insufficient privilege" not in capsys.readouterr().out
 
 

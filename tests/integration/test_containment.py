@@ -55,7 +55,7 @@ def test_that_crashes_its_worker_beside_a_copy_of_it():
 
 
 def test_that_leaves_a_postgresql():
-    code = "import sys; from pathlib import Path; from vinops import embedded;"
+    code = "import sys; from pathlib import Path; from vinops.db import embedded;"
     code += "embedded.ensure_running(Path(sys.argv[1]), 600)"
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o711)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests.fleets import until
 from tests.photo_crawls import Crawls, Database
 

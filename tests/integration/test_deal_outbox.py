@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from deals import outbox, runner
-from deals.stages import Stage
+from deals.queue import outbox, runner
+from deals.stages.registry import Stage
 from tests.deal_ads import insert_ads, requeue
-from vinops import database as db
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

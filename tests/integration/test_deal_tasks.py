@@ -12,7 +12,11 @@ import psycopg
 import pytest
 from kombu.exceptions import OperationalError
 
-from deals import notify, price_model, runner, schedule, scoring, tasks, watch
+from deals import alarms as watch, schedule, tasks
+from deals.channel import queue as notify
+from deals.estimate import model as price_model
+from deals.queue import runner
+from deals.stages import score as scoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import remove_folder
-from vinops import database, embedded
 from vinops.config import Settings
+from vinops.db import database, embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,10 @@ from uuid import uuid4
 import pytest
 from psycopg import sql
 
-from ops import doctor, doctor_checks
-from standin.feed import Market
-from standin.feed_server import FeedServer
+from ops.checks import configuration as doctor_checks
+from ops.commands import doctor
+from standin.feed.command import Market
+from standin.feed.server import FeedServer
 from tests import forks
 from tests.s3_server import BUCKET, KEY_ID, s3_server
 from vinops import config

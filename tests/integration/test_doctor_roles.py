@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from ops.doctor_roles import look
+from ops.checks.roles import look
 from tests import forks
-from vinops import database
 from vinops.config import Secret, Settings
-from vinops.database import queries
+from vinops.db import database
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vinops import database as db
-from vinops import embedded
 from vinops.config import Settings
-from vinops.embedded import cluster
-from vinops.embedded.account import reaches
+from vinops.db import database as db, embedded
+from vinops.db.embedded import cluster
+from vinops.db.embedded.account import reaches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +35,7 @@ PATIENCE = 60  # seconds until a test that waits for something gives up; none pa
 USER = """
 import sys
 from pathlib import Path
-from vinops import database, embedded
+from vinops.db import database, embedded
 from vinops.config import Settings
 settings = Settings(data_dir=Path(sys.argv[1]), embedded_linger=float(sys.argv[2]))
 try:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ops import demo_folder, machine
-from ops.snapshot import Disk
-from vinops import database as db
-from vinops import embedded, locks
+from demo import folder as demo_folder
+from ops.observe import machine
+from ops.observe.snapshot import Disk
+from vinops import locks
 from vinops.config import Settings
-from vinops.embedded import __main__ as tidy
-from vinops.embedded import cluster, places
-from vinops.embedded.account import reaches
+from vinops.db import database as db, embedded
+from vinops.db.embedded import __main__ as tidy, cluster, places
+from vinops.db.embedded.account import reaches
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="about what root meets")
 
@@ -246,4 +246,4 @@ def test_a_demo_that_begins_anew_leaves_nothing_of_the_one_before(place: Path, h
 def test_make_clean_removes_what_nobody_needs() -> None:
     root = Path(__file__).resolve().parents[2]
     said = subprocess.run(["make", "-n", "clean"], cwd=root, capture_output=True, text=True, check=True).stdout
-    assert said.index(" -m vinops.embedded") < said.index("rm -rf .venv")
+    assert said.index(" -m vinops.db.embedded") < said.index("rm -rf .venv")

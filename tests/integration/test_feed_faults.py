@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
-from etl.archive import extract
 from etl.load import chain_of
 from etl.run import run
-from standin.feed import QUIRKS, REFUSALS, Market, inject
-from standin.feed_server import FAULTS, FeedServer
+from etl.store.archive import extract
+from standin.feed.command import QUIRKS, REFUSALS, Market, inject
+from standin.feed.server import FAULTS, FeedServer
 from tests import forks
 from vinops.config import Secret, Settings
-from vinops.database import DatabaseError
+from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from etl.errors import FeedRefused, FetchFailed
-from etl.fetch import Fetched, fetch, remember
-from standin.feed import Market
-from standin.feed_server import FeedServer
+from etl.fetch.incoming import Fetched, fetch, remember
+from standin.feed.command import Market
+from standin.feed.server import FeedServer
 from vinops.config import Secret, Settings
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ class TestEveryWaitEnds:
         over.set()
 
     def test_of_compressed_data_that_swells(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("etl.fetch.MOST_BYTES", 1 << 20)
+        monkeypatch.setattr("etl.fetch.incoming.MOST_BYTES", 1 << 20)
         packed = gzip.compress(bytes(8 << 20))
         head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
         with raw_server(answering(head + packed)) as url:

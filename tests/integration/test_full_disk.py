@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from ops import backup, backup_files
-from ops.backup import Say
-from ops.dumps import BackupError
+from ops.backup import backup, files as backup_files
+from ops.backup.backup import Say
+from ops.backup.dumps import BackupError
 from tests.feed_files import Loader, row
 from vinops import disk, logs
 from vinops.config import ConfigError
-from vinops.objects import StoreError
-from vinops.objects_folder import Folder
+from vinops.storage.folder import Folder
+from vinops.storage.objects import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

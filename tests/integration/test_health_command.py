@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from ops.health_rules import RULES
-from ops.processes import Processes, Program
-from ops.workers import run_folder
+from ops.checks.rules import RULES
+from ops.workers.processes import Processes, Program
+from ops.workers.registry import run_folder
 from tests import forks
-from vinops.database import queries
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

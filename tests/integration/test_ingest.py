@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from etl import ingest as ingest_module
-from etl import load, places, retention
-from etl.archive import extract
+from etl import ingest as ingest_module, load
 from etl.errors import ArchiveDamaged
 from etl.ingest import ingest
 from etl.load import CLOCK_TOLERANCE, chain_of
 from etl.steps import Steps
+from etl.store import places, retention
+from etl.store.archive import extract
 from tests.feed_files import (
     EARLIER,
     LATER,
@@ -43,7 +43,7 @@ from tests.feed_files import (
 )
 from vinops import clock
 from vinops.config import Settings
-from vinops.database import queries
+from vinops.db.database import queries
 
 ONE, TWO, THREE = 71_000_001, 71_000_002, 71_000_003
 PATIENCE = 120  # seconds

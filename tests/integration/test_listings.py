@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.crash.world import wait_until
-from vinops import database as db
+from vinops.db import database as db
 from vinops_scrapy.items import Listing, ListPage
-from vinops_scrapy.listings import Listings, WalkOutcome
-from vinops_scrapy.makes import Make
-from vinops_scrapy.walks import Walk
+from vinops_scrapy.mobile_bg.listings import Listings, WalkOutcome
+from vinops_scrapy.mobile_bg.makes import Make
+from vinops_scrapy.mobile_bg.walks import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

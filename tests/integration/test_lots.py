@@ -14,13 +14,13 @@ from psycopg import errors
 from scrapy.statscollectors import StatsCollector
 from scrapy.utils.test import get_crawler
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests.photo_crawls import FIRST_LOT, Crawls, Database
-from vinops import database as db
-from vinops_scrapy import lots as leases
+from vinops.db import database as db
+from vinops_scrapy.copart import leases
+from vinops_scrapy.copart.leases import LeaseLost, Lots, Settlement
+from vinops_scrapy.copart.work import DAY, Work
 from vinops_scrapy.items import Photo, PhotoLink, PhotoList
-from vinops_scrapy.lots import LeaseLost, Lots, Settlement
-from vinops_scrapy.work import DAY, Work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from standin.market_server import MarketServer
+from standin.market.server import MarketServer
 from tests import reservations
 from tests.market_crawls import ROOT, Database, MarketCrawls
-from vinops_scrapy.makes import read_makes
-from vinops_scrapy.middlewares import SPARE
+from vinops_scrapy.middlewares.rules import SPARE
+from vinops_scrapy.mobile_bg.makes import read_makes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

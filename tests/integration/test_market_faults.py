@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from standin.market_server import MarketServer
+from standin.market.server import MarketServer
 from tests.conftest import fresh
 from tests.market_crawls import Database, MarketCrawls
-from vinops import database as db
 from vinops.config import Secret, Settings
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

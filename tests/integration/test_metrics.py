@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ops.metrics import Collector, exposition
-from ops.observer import Observer
-from tests import forks
-from tests import snapshots as given
+from ops.commands.metrics import Collector, exposition
+from ops.observe.observer import Observer
+from tests import forks, snapshots as given
 from tests.metrics_lint import lint
 from tests.snapshots import NOW, ago
 from vinops.config import Secret

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from ops import schema
-from vinops import database as db
 from vinops.config import Secret, Settings
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow
@@ -134,7 +134,7 @@ def test_a_process_killed_in_a_migration_leaves_no_trace(bare: Settings, own_sql
     (own_sql / "0002_slow.sql").write_text("create table half (); select pg_sleep(600);", encoding="utf-8")
     code = f"""
 from pathlib import Path
-from vinops import database
+from vinops.db import database
 from vinops.config import Secret, Settings
 database.SQL = Path({str(own_sql.parent)!r})
 database.migrate(Settings(database_url=Secret({empty_url!r})))
@@ -166,7 +166,7 @@ def test_a_migration_and_its_mark_are_one_transaction(
 
     (own_sql / "0002_more.sql").write_text("create table half ();", encoding="utf-8")
     with monkeypatch.context() as patched:
-        patched.setattr("vinops.migrations.Backend.mark_one", die)
+        patched.setattr("vinops.db.migrations.Backend.mark_one", die)
         with pytest.raises(Died):
             db.migrate(bare)
     with plainly(bare) as connection:

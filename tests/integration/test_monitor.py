@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.monitor_screens import Ask, LogScreen, Sheet
-from ops.monitor_view import Monitor
-from ops.observer import Observer
-from tests import forks
-from tests import snapshots as given
+from ops.monitor.dialogs import Ask, LogScreen, Sheet
+from ops.monitor.screen import Monitor
+from ops.observe.observer import Observer
+from tests import forks, snapshots as given
 from tests.snapshots import ago
 from vinops.config import Secret, Settings
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
-    from ops.snapshot import Snapshot
+    from ops.observe.snapshot import Snapshot
 
 VINOPS = [sys.executable, "-m", "ops.cli"]
 BAD = given.snapshot(
@@ -303,7 +302,7 @@ def test_a_look_that_takes_long_blocks_no_key_and_its_age_is_shown() -> None:
 def test_a_database_that_is_away_is_said_in_red_and_found_when_it_is_back(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.observer.RETRY", 0.05)
+    monkeypatch.setattr("ops.observe.observer.RETRY", 0.05)
     nowhere = replace(settings, database_url=Secret("postgresql://vinops@127.0.0.1:1/none"))
     observer = Observer(nowhere, application="tests")
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import psutil
 import pytest
 
-from ops import egg
-from standin.market_server import MarketServer
+from ops.nodes import egg
+from standin.market.server import MarketServer
 from tests.market_crawls import Database, MarketCrawls
 from tests.scrapyd_nodes import DEPLOY, PASSWORD, NodeProcess, Nodes, environment_of_nodes, free_port, plain_environment
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from deals import duplicates, normalize
-from vinops.database import queries
+from deals.stages import duplicates, normalize
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

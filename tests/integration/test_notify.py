@@ -13,14 +13,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from deals import notify, poster
-from deals.notify import Posted, is_due, post, queue
-from standin.telegram_server import TelegramServer
+from deals.channel import post as poster, queue as notify
+from deals.channel.post import post
+from deals.channel.queue import Posted, is_due, queue
+from standin.telegram.server import TelegramServer
 from tests.connections import alone
 from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
-from vinops import database as db
 from vinops import telegram as client
 from vinops.config import Settings
+from vinops.db import database as db
 
 Database = psycopg.Connection[Any]
 

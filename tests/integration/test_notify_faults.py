@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from deals import poster
-from deals.notify import MOST_TRIES, Posted, post, queue
-from standin.telegram_server import TelegramServer
+from deals.channel import post as poster
+from deals.channel.post import post
+from deals.channel.queue import MOST_TRIES, Posted, queue
+from standin.telegram.server import TelegramServer
 from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 
 if TYPE_CHECKING:

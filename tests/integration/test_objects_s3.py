@@ -15,14 +15,15 @@ import pytest
 
 from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
 from vinops.config import Secret
-from vinops.objects import ObjectMissing, StoreError, open_store
-from vinops.objects_r2 import Bucket
+from vinops.storage.objects import ObjectMissing, StoreError
+from vinops.storage.photos import open_store
+from vinops.storage.r2 import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vinops.objects import ObjectStore
+    from vinops.storage.objects import ObjectStore
 
 JPEG = "image/jpeg"
 KEY = "photos/81234567/0a1b.jpg"

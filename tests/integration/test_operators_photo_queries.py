@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests.photo_crawls import Crawls, Database
 
 if TYPE_CHECKING:

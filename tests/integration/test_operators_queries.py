@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from etl.columns import COLUMNS
-from standin.feed import Market, inject
+from etl.read.columns import COLUMNS
+from standin.feed.command import Market, inject
 from tests.feed_files import Database, Loader, row
 from vinops.config import Settings
-from vinops.database import queries
+from vinops.db.database import queries
 
 LOTS = 400
 

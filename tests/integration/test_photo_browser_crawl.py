@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from standin.photo_server import VISITOR, PhotoServer
+from standin.photos.server import VISITOR, PhotoServer
 from tests.photo_crawls import FIRST_LOT, Crawled, Crawls, Database
 from tests.s3_server import BUCKET, KEY_ID, s3_server
 from vinops.config import ConfigError, Settings
-from vinops_scrapy.browser import find_chromium
+from vinops_scrapy.copart.browser import find_chromium
 
 if TYPE_CHECKING:
     import subprocess

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests.notify_listener import Systemd
 from tests.photo_crawls import ROOT, Crawls, Database
 from tests.s3_server import BUCKET, KEY_ID, SECRET, s3_server

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests import reservations
 from tests.photo_crawls import Crawled, Crawls, Database
 from vinops import politeness
-from vinops_scrapy.middlewares import SPARE
+from vinops_scrapy.middlewares.rules import SPARE
 from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from ops.health_lines import Health, Level
-from ops.health_rules import judge
-from ops.observer import Observer
-from ops.snapshot import Celery
-from standin.photo_server import PhotoServer
+from ops.checks.lines import Health, Level
+from ops.checks.rules import judge
+from ops.observe.observer import Observer
+from ops.observe.snapshot import Celery
+from standin.photos.server import PhotoServer
 from tests.photo_crawls import SECONDS, Crawls, Database
 
 if TYPE_CHECKING:

@@ -18,12 +18,10 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from vinops import database as db
-from vinops import embedded
 from vinops.config import PACES, Secret, Settings
+from vinops.db import database as db, embedded
 from vinops.politeness import (
     BreakerOpen,
     Budgets,
@@ -34,7 +32,7 @@ from vinops.politeness import (
     pace,
     retry_after,
 )
-from vinops_scrapy.lots import tried
+from vinops_scrapy.copart.leases import tried
 
 T = TypeVar("T")
 Database = psycopg.Connection[Any]
@@ -149,7 +147,8 @@ def test_a_gap_below_zero_is_refused(settings: Settings) -> None:
 
 CRAWLER = """
 import asyncio, sys
-from vinops import config, database
+from vinops import config
+from vinops.db import database
 from vinops.politeness import Budgets
 
 async def crawl(host, gap, count):
@@ -518,7 +517,8 @@ def test_a_breaker_that_an_operator_opened_has_a_kind_too(settings: Settings, da
 
 REFUSED = """
 import asyncio, sys
-from vinops import alerts, config, database
+from vinops import alerts, config
+from vinops.db import database
 from vinops.politeness import Budgets
 
 async def crawl(host):

@@ -12,15 +12,16 @@ import psycopg
 import pytest
 import skops.io
 
-from deals import comparables, learned, market, price_model, pricing
-from deals.cars import of_rows
+from deals.estimate import candidates as market, comparables, learned, model as price_model
+from deals.estimate.cars import of_rows
+from deals.stages import price as pricing
 from tests import priced_cars
-from vinops import database as db
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
-    from deals.learned import Fitted
+    from deals.estimate.learned import Fitted
     from vinops.config import Settings
 
     Database = psycopg.Connection[TupleRow]

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from deals import price_model, pricing
+from deals.estimate import model as price_model
+from deals.stages import price as pricing
 from tests import priced_cars
-from vinops.database import queries
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from psycopg.rows import TupleRow
 
-    from deals.cars import Row
+    from deals.estimate.cars import Row
     from vinops.config import Settings
 
     Database = psycopg.Connection[TupleRow]

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from standin.photo_server import PhotoServer
+from standin.photos.server import PhotoServer
 from tests.browser_crawls import look
 from tests.photo_crawls import Crawls, Database
 from tests.proxy import Proxy, dead
 from vinops.config import ConfigError, Settings, variables
-from vinops_scrapy.browser import find_chromium
+from vinops_scrapy.copart.browser import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

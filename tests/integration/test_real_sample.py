@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from etl.columns import COLUMNS, read_header
-from etl.feed import FeedFile
 from etl.ingest import Outcome, ingest
+from etl.read.columns import COLUMNS, read_header
+from etl.read.file import FeedFile
 from tests.feed_files import Database, Loader, row
 from vinops.config import Settings
 

@@ -18,8 +18,10 @@ from kombu import Connection, Consumer, Exchange, Queue
 from kombu.transport import redis as kombus
 from redis import Redis
 
-from deals import broker as embedded  # noqa: F401 # it gives `redis` our transport
-from deals import redis_broker
+from deals.broker import (
+    filesystem as embedded,  # noqa: F401 # it gives `redis` our transport
+    redis as redis_broker,
+)
 from tests.brokers import WITHOUT_REDIS, Broker, available, broker
 from tests.fleets import ROOT, until
 

@@ -16,8 +16,8 @@ from ops.retention import Kept, Removed
 from tests import forks
 from tests.feed_files import Loader, row
 from vinops import clock
-from vinops import database as db
 from vinops.clock import ClockDoubted
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,15 +15,15 @@ import pytest
 
 from ops import retention
 from ops.retention import Removed
-from standin.market_server import MarketServer
-from standin.photo_server import PhotoServer
+from standin.market.server import MarketServer
+from standin.photos.server import PhotoServer
 from tests import forks
 from tests.feed_files import Loader, row
 from tests.market_crawls import MarketCrawls
 from tests.photo_crawls import Crawls
 from vinops import alerts
-from vinops import database as db
 from vinops.config import Secret, Settings
+from vinops.db import database as db
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import egg
+from ops.nodes import egg
 from tests.scrapyd_nodes import ROOT, environment_of_nodes, plain_environment
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def test_code_and_data_are_in_the_egg_and_nothing_foreign(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         names = set(archive.namelist())
     assert expected() - names == set()
-    assert {"sql/migrations/0001_feed_tables.sql", "sql/queries/photos.sql", "vinops_scrapy/makes.toml"} <= names
+    assert {
+        "sql/migrations/0001_feed_tables.sql",
+        "sql/queries/photos.sql",
+        "vinops_scrapy/mobile_bg/makes.toml",
+    } <= names
     roots = {name.partition("/")[0] for name in names}
     assert roots == {*PACKAGES, "standin", "sql", "EGG-INFO"}, (
         "what it depends on, as the backport of typing, stays out"
@@ -99,8 +103,8 @@ def test_scrapyd_deploy_builds_the_same(built: Path, tmp_path: Path) -> None:
 def test_queries_migrations_and_makes_are_read_from_inside(built: Path, tmp_path: Path) -> None:
     code = """
 import json, vinops
-from vinops import database
-from vinops_scrapy.makes import read_makes
+from vinops.db import database
+from vinops_scrapy.mobile_bg.makes import read_makes
 names = [path.name[:-4] for path in database.sql_folder("queries").iterdir() if path.name.endswith(".sql")]
 print(json.dumps({
     "from": vinops.__file__,
@@ -109,8 +113,8 @@ print(json.dumps({
 }))
 """
     found = json.loads(run_inside(built, code, plain_environment({}), tmp_path))
-    from vinops.database import SQL, queries
-    from vinops_scrapy.makes import read_makes
+    from vinops.db.database import SQL, queries
+    from vinops_scrapy.mobile_bg.makes import read_makes
 
     assert found["from"] == f"{built}/vinops/__init__.py"
     assert found["queries"] == {path.stem: sorted(queries(path.stem)) for path in (SQL / "queries").glob("*.sql")}
@@ -119,13 +123,14 @@ print(json.dumps({
 
 def test_the_embedded_database_is_made_migrated_and_kept_from_inside(built: Path, open_folder: Path) -> None:
     code = """
-from vinops import config, database
+from vinops import config
+from vinops.db import database
 settings = config.load()
 with database.connect(settings, application="egg") as connection:
     print(connection.execute("select count(*) from public._yoyo_migration").fetchone()[0])
 """
     environment = plain_environment({"VINOPS_DATA_DIR": str(open_folder), "VINOPS_EMBEDDED_LINGER": "1"})
-    from vinops.database import SQL
+    from vinops.db.database import SQL
 
     assert int(run_inside(built, code, environment, open_folder)) == len(list((SQL / "migrations").glob("*.sql")))
 

@@ -15,13 +15,14 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ops import backup, dumps, restore, schema
-from ops.backup import Say
-from ops.doctor_checks import the_database
+from ops import schema
+from ops.backup import backup, dumps, restore
+from ops.backup.backup import Say
+from ops.checks.configuration import the_database
 from tests import forks
-from vinops import config, session
-from vinops import database as db
+from vinops import config
 from vinops.config import Secret, Settings
+from vinops.db import database as db, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ops import machine
-from ops import observer as observing
-from ops.log_tails import LogTails
-from ops.observer import Course, Observer
-from ops.snapshot import Celery, as_json
-from ops.workers import WorkerStatus
-from standin.market_server import MarketServer
+from ops.observe import machine, observer as observing
+from ops.observe.log_tails import LogTails
+from ops.observe.observer import Course, Observer
+from ops.observe.snapshot import Celery, as_json
+from ops.workers.registry import WorkerStatus
+from standin.market.server import MarketServer
 from tests.market_crawls import MarketCrawls
 from vinops.config import Secret, Settings
-from vinops.database import queries
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from standin.bucket import BucketServer
 from vinops.config import Secret
-from vinops.objects import StoreError
-from vinops.objects_r2 import Bucket
+from vinops.storage.objects import StoreError
+from vinops.storage.r2 import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

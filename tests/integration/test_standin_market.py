@@ -25,18 +25,18 @@ import pytest
 from parsel import Selector
 from PIL import Image
 
-from standin import market
-from standin.market_ads import BGN_PER_EUR, Ad
-from standin.market_cycles import AGE, IN_BULGARIA, NOW, AdMarket, region_slug
-from standin.market_faults import FAULT_NAMES
-from standin.market_pages import DELETED, LAYOUTS, PER_PAGE
-from standin.market_server import MarketServer
-from standin.market_values import ABROAD, DAMAGE, FUTURE_GUARANTEE, GROUPS, MAKES, NEGATED, NO_PRICE
+from standin.market import command as market
+from standin.market.ads import BGN_PER_EUR, Ad
+from standin.market.cycles import AGE, IN_BULGARIA, NOW, AdMarket, region_slug
+from standin.market.faults import FAULT_NAMES
+from standin.market.pages import DELETED, LAYOUTS, PER_PAGE
+from standin.market.server import MarketServer
+from standin.market.values import ABROAD, DAMAGE, FUTURE_GUARANTEE, GROUPS, MAKES, NEGATED, NO_PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from standin.market_pages import Layout
+    from standin.market.pages import Layout
 
 pytestmark = pytest.mark.slow
 

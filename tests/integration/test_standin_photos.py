@@ -21,14 +21,15 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from standin import feed, photos
-from standin.feed import HEADERS, Market
-from standin.feed_pages import REFUSALS
-from standin.photo_faults import FAULT_NAMES
-from standin.photo_lots import SOUND, VIDEO, PhotoLots
-from standin.photo_pages import LAYOUTS, LOGIN_BROKEN, WRONG_CREDENTIALS
-from standin.photo_server import VISITOR, PhotoServer
-from standin.photo_site import SESSION, STATIC
+from standin.feed import command as feed
+from standin.feed.command import HEADERS, Market
+from standin.photos import command as photos
+from standin.photos.faults import FAULT_NAMES
+from standin.photos.lots import SOUND, VIDEO, PhotoLots
+from standin.photos.pages import LAYOUTS, LOGIN_BROKEN, WRONG_CREDENTIALS
+from standin.photos.server import VISITOR, PhotoServer
+from standin.photos.site import SESSION, STATIC
+from standin.refusals import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

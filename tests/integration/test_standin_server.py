@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from standin import feed
-from standin.feed import QUIRKS, Market, inject, site_export
-from standin.feed_pages import REFUSALS
-from standin.feed_server import FAULT_NAMES, FAULTS, FeedServer
+from standin.feed import command as feed
+from standin.feed.command import QUIRKS, Market, inject, site_export
+from standin.feed.server import FAULT_NAMES, FAULTS, FeedServer
+from standin.refusals import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from standin.telegram_server import TelegramServer
+from standin.telegram.server import TelegramServer
 
 pytestmark = pytest.mark.slow
 

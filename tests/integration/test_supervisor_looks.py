@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from ops import supervisor, workers
-from ops.processes import Held, Standing, Stopped
-from ops.supervisor import Supervisor
-from vinops.database import DatabaseError
+from ops.workers import registry as workers, supervisor
+from ops.workers.processes import Held, Standing, Stopped
+from ops.workers.supervisor import Supervisor
+from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from ops.processes import State
-    from ops.workers import WorkerStatus
+    from ops.workers.processes import State
+    from ops.workers.registry import WorkerStatus
     from vinops.config import Settings
 
     Database = Connection[tuple[Any, ...]]
@@ -173,7 +173,7 @@ def test_the_silence_of_a_database_that_was_away_is_no_hang(
         assert about_first(one) == ("leave", None)
         one.close()
         with monkeypatch.context() as patched:
-            patched.setattr("vinops.database.connect", away)
+            patched.setattr("vinops.db.database.connect", away)
             assert one.look() is None
         database.execute("update ops.crawl_runs set heartbeat_at = now() - %s", [LONG_AGO / 2])
         assert about_first(one) == ("leave", None), "no worker has had time to beat since it is back"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.processes import AlreadyRunning, Processes, Program, descendants, identify, last_lines
-from ops.workers_systemd import unit
-from standin.market_server import MarketServer
+from ops.workers.processes import AlreadyRunning, Processes, Program, descendants, identify, last_lines
+from ops.workers.systemd import unit
+from standin.market.server import MarketServer
 from tests.fleets import ROOT, Database, Fleet, until
 
 if TYPE_CHECKING:
@@ -383,7 +383,7 @@ def test_of_two_who_stop_at_once_one_does(tmp_path: Path) -> None:
     processes.start(program(tmp_path, sys.executable, "-c", counting))
     until(lambda: last_lines(tmp_path / "one.err"), "it is up")
     script = (
-        "import sys; from pathlib import Path; from ops.processes import Processes; "
+        "import sys; from pathlib import Path; from ops.workers.processes import Processes; "
         "print(Processes(Path(sys.argv[1])).stop('one', grace=30).pid)"
     )
     stops = [

@@ -11,8 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from scrapy.http import HtmlResponse, Response, TextResponse
 
 from tests.property.cases import many

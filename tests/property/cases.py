@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
-from tests.feed_files import NAMES, TITLE, quoted, row
-from tests.feed_files import line as line_of
+from tests.feed_files import NAMES, TITLE, line as line_of, quoted, row
 
 CASES: Final = int(os.environ.get("VINOPS_PROPERTY_CASES", "100"))
 LOADS_SHARE: Final = 10

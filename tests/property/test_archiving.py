@@ -15,15 +15,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from etl.archive import Archiver, Link, extract
-from etl.diff import Differ, layout_of
 from etl.errors import ArchiveDamaged
-from etl.feed import FeedFile
-from etl.places import ARCHIVE, NEXT
-from etl.state import EMPTY, StateWriter, load
+from etl.merge.diff import Differ, layout_of
+from etl.read.file import FeedFile
+from etl.store.archive import Archiver, Link, extract
+from etl.store.places import ARCHIVE, NEXT
+from etl.store.state import EMPTY, StateWriter, load
 from tests.feed_files import NAMES, feed_bytes, row
 from tests.property.cases import crooked_lines, few, many, newlines
 

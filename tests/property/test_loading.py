@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from etl import diff
-from etl.feed import FeedFile
+from etl.merge import diff
+from etl.read.file import FeedFile
 from tests.feed_files import LATER, NAMES, NOON, TABLES, Database, Loader, Row, row
 from tests.property.cases import crooked_lines, few
 from vinops.config import Settings

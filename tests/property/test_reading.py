@@ -14,14 +14,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import assume, example, given
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, strategies as st
 
-from etl.body import Stripper, restored
-from etl.diff import Differ, Difference
 from etl.errors import FeedRefused
-from etl.feed import BLOCK_BYTES, Broken, FeedFile, Record
-from etl.state import EMPTY, StateWriter
+from etl.merge.diff import Differ, Difference
+from etl.read.body import Stripper, restored
+from etl.read.file import BLOCK_BYTES, Broken, FeedFile, Record
+from etl.store.state import EMPTY, StateWriter
 from tests.feed_files import NAMES, feed_bytes, line, row
 from tests.property.cases import HEADER, crooked_files, many, newlines, texts
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import backup, backup_files
-from ops.backup import Say
-from ops.backup_files import PART, Backup
+from ops.backup import backup, files as backup_files
+from ops.backup.backup import Say
+from ops.backup.files import PART, Backup
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from etl.body import Stripper, following, restored, tail_of
+from etl.read.body import Stripper, following, restored, tail_of
 
 HEAD = b'"Id","title"\n'
 

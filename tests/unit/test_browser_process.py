@@ -15,18 +15,18 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import TimeoutError as PlaywrightTimeout
+from playwright.async_api import Error as PlaywrightError, TimeoutError as PlaywrightTimeout
 from scrapy import Request, Spider
 from scrapy.http import HtmlResponse
 
 from vinops.config import Secret, Settings
-from vinops_scrapy import browser, browser_process, middlewares, sessions
-from vinops_scrapy.browser_handler import BrowserOnDemand
-from vinops_scrapy.browser_pages import Bounced, screenshot, sign_in
-from vinops_scrapy.browser_process import BrowserGone, Chromium
-from vinops_scrapy.middlewares import Refusals, Refused
-from vinops_scrapy.sessions import BrowserLost, LoginFailed, NoBrowser, PageFailed, Sessions
+from vinops_scrapy.copart import browser, browser_process, sessions
+from vinops_scrapy.copart.browser_handler import BrowserOnDemand
+from vinops_scrapy.copart.browser_pages import Bounced, screenshot, sign_in
+from vinops_scrapy.copart.browser_process import BrowserGone, Chromium
+from vinops_scrapy.copart.sessions import BrowserLost, LoginFailed, NoBrowser, PageFailed, Sessions
+from vinops_scrapy.middlewares import rules as middlewares
+from vinops_scrapy.middlewares.rules import Refusals, Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

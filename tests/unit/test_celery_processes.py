@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ops.celery_control import KINDS, CeleryControl
-from ops.processes import AlreadyRunning, ProcessError, Program
+from ops.workers.celery_control import KINDS, CeleryControl
+from ops.workers.processes import AlreadyRunning, ProcessError, Program
 from vinops.config import Settings
 
 if TYPE_CHECKING:

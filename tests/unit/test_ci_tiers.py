@@ -35,11 +35,11 @@ def test_the_table_names_what_there_is(tiers: Any) -> None:
 
 def test_a_change_calls_for_its_tiers_and_for_its_own_tests(tiers: Any) -> None:
     assert tiers.called_for(["README.md", "docs/runbook.md"]) == []
-    assert "tests/crash/test_kills.py" in tiers.called_for(["etl/merge.py"])
-    assert "tests/crash/test_deal_kills.py" not in tiers.called_for(["etl/merge.py"])
+    assert "tests/crash/test_kills.py" in tiers.called_for(["etl/merge/upsert.py"])
+    assert "tests/crash/test_deal_kills.py" not in tiers.called_for(["etl/merge/upsert.py"])
     assert tiers.called_for(["tests/unit/test_ci_tiers.py"]) == ["tests/unit/test_ci_tiers.py"]
     assert tiers.called_for(["tests/unit/test_that_is_gone.py"]) == []
-    assert tiers.called_for(["etl/merge.py", "pyproject.toml"]) == ["tests"]
+    assert tiers.called_for(["etl/merge/upsert.py", "pyproject.toml"]) == ["tests"]
 
 
 def test_an_unknown_commit_calls_for_everything(tiers: Any, capsys: pytest.CaptureFixture[str]) -> None:

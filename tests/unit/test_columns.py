@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from etl.columns import COLUMNS, Column, read_header
 from etl.errors import FeedRefused
-from standin.feed import HEADERS
-from standin.feed_values import HEADER_2026
+from etl.read.columns import COLUMNS, Column, read_header
+from standin.feed.command import HEADERS
+from standin.feed.values import HEADER_2026
 
 OPTIONAL = [column for column in COLUMNS if not column.mandatory]
 MANDATORY = [column for column in COLUMNS if column.mandatory]

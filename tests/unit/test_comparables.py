@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from deals import comparables, market
-from deals.cars import Row, of_rows
+from deals.estimate import candidates as market, comparables
+from deals.estimate.cars import Row, of_rows
 from tests import priced_cars
 
 GOLF = Row(

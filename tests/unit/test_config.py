@@ -204,7 +204,8 @@ def test_all_secrets_are_found() -> None:
 
 
 def test_importing_and_loading_settings_pulls_in_nothing_slow(tmp_path: Path) -> None:
-    code = "import sys; from vinops import config, database; config.load(); print(*sorted(sys.modules))"
+    code = "import sys; from vinops import config; from vinops.db import database; config.load();"
+    code += "print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     slow = {"psycopg", "dotenv", "yoyo", "logging", "subprocess", "tempfile", "shutil", "socket", "typer", "rich"}
     assert slow.isdisjoint(done.stdout.split())

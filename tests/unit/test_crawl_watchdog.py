@@ -13,7 +13,7 @@ from scrapy.signalmanager import SignalManager
 from scrapy.statscollectors import MemoryStatsCollector
 
 from tests.notify_listener import Systemd
-from vinops_scrapy import sessions
+from vinops_scrapy.copart import sessions
 from vinops_scrapy.extensions.watchdog import Watchdog
 
 if TYPE_CHECKING:

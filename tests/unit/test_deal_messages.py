@@ -7,12 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
-from deals.telegram import LONGEST, DealPost, clean, compose, cut, units
-from standin.telegram_html import EntitiesError, plain
-from standin.telegram_html import units as units_of_telegram
+from deals.channel.message import LONGEST, DealPost, clean, compose, cut, units
+from standin.telegram.html import EntitiesError, plain, units as units_of_telegram
 
 DEAL = DealPost(
     title="VW Golf 2.0 TDI",

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from standin.photo_pictures import disguised, jpeg, mpo, png_bomb, scan_bomb, single_colour, webp_bomb
+from standin.photos.pictures import disguised, jpeg, mpo, png_bomb, scan_bomb, single_colour, webp_bomb
 from vinops_scrapy.pipelines import decoding
 from vinops_scrapy.pipelines.decoding import Decoder, Halted, Picture, Undecodable
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import demo, demo_folder, demo_serve
-from ops.demo_world import DemoFailed
+from demo import demo, folder as demo_folder, serve as demo_serve
+from demo.world import DemoFailed
 from vinops import locks
 from vinops.config import Settings
 

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from vinops.database import DatabaseError
+from vinops.db.database import DatabaseError
 from vinops.politeness import Departures
-from vinops_scrapy import middlewares
+from vinops_scrapy.middlewares import rules as middlewares
 
 HOST = "cs.copart.com"
 GAP = 0.5

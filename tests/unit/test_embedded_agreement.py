@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vinops import embedded, locks
-from vinops.embedded import cluster
-from vinops.embedded.account import Account
+from vinops import locks
+from vinops.db import embedded
+from vinops.db.embedded import cluster
+from vinops.db.embedded.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sklearn import ensemble
 
-from deals import evaluate, learned
-from deals.cars import of_rows
+from deals import evaluate
+from deals.estimate import learned
+from deals.estimate.cars import of_rows
 from tests import priced_cars
 
 if TYPE_CHECKING:

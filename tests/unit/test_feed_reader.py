@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from etl.errors import FeedRefused
-from etl.feed import MOST_BROKEN_BYTES, MOST_JOINED_LINES, Broken, FeedFile, Record
+from etl.read.file import MOST_BROKEN_BYTES, MOST_JOINED_LINES, Broken, FeedFile, Record
 from tests.feed_files import NAMES, feed_bytes, line, row
 
 NOTE = NAMES.index("special_note")

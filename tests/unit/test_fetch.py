@@ -17,15 +17,14 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from etl import download, fetch
-from etl.address import Address, parse_address
-from etl.download import Seen, Stop
 from etl.errors import FeedRefused, FetchFailed
-from etl.feed import FeedFile
-from standin.feed import Market
+from etl.fetch import download, incoming as fetch
+from etl.fetch.address import Address, parse_address
+from etl.fetch.download import Seen, Stop
+from etl.read.file import FeedFile
+from standin.feed.command import Market
 from vinops.config import Secret, Settings
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from vinops_scrapy.fill_rates import ENOUGH, FillRates
 from vinops_scrapy.items import Listing
+from vinops_scrapy.mobile_bg.fill_rates import ENOUGH, FillRates
 
 FULL = Listing(
     source="a",

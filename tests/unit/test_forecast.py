@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from ops.forecast import (
+from ops.forecast.arithmetic import (
     Arrivals,
     Backfill,
     Inputs,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ops import health
-from ops.health import unreadable
-from ops.health_lines import Level
-from ops.health_rules import RULES, judge
-from ops.snapshot import Celery, Database, Feed, Secrets, Snapshot
+from ops.checks.lines import Level
+from ops.checks.rules import RULES, judge
+from ops.commands import health
+from ops.commands.health import unreadable
+from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot
 from tests import snapshots as given
 from tests.snapshots import NOW, ago
 

@@ -12,10 +12,14 @@ import pytest
 from kombu import Connection
 
 from deals import app
-from etl import fetch
-from ops import backup_files, demo_folder, log_files, processes
-from vinops import embedded, locks, logs
+from demo import folder as demo_folder
+from etl.fetch import incoming as fetch
+from ops import log_files
+from ops.backup import files as backup_files
+from ops.workers import processes
+from vinops import locks, logs
 from vinops.config import Settings
+from vinops.db import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vinops.config import ConfigError
-from vinops_scrapy.makes import OURS, Make, read_makes
+from vinops_scrapy.mobile_bg.makes import OURS, Make, read_makes
 
 GOOD = 'region = ""\nsort = 6\npage_limit = 150\npage_size = 20\n[worker.1]\nbmw = { name = "BMW" }\n'
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from vinops_scrapy.pages import mobile_bg
-from vinops_scrapy.pages import mobile_bg_words as words
+from vinops_scrapy.pages import mobile_bg, mobile_bg_words as words
 from vinops_scrapy.pages.masking import masked
 
 POSTED = datetime(2025, 10, 22, tzinfo=UTC)

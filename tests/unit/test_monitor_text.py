@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import figures, panels
-from ops.health_rules import judge
-from ops.panels import View
+from ops.checks.rules import judge
+from ops.monitor import panels
+from ops.monitor.panels import View
+from ops.show import figures
 from tests import snapshots as given
 from tests.snapshots import MAKES, NOW, ago
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from ops.snapshot import Snapshot
+    from ops.observe.snapshot import Snapshot
 
 WORST = given.snapshot(
     workers=(

@@ -9,11 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from deals.duplicates import Car, first_ads
-from deals.normalize import COLUMNS, Ad, gross_price, normalized, work
+from deals.stages.duplicates import Car, first_ads
+from deals.stages.normalize import COLUMNS, Ad, gross_price, normalized, work
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 GOLF = Ad(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.notify_listener import Systemd
-from vinops import notify_socket
+from vinops import systemd as notify_socket
 
 
 def test_outside_of_a_unit_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

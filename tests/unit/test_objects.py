@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vinops.config import Secret, Settings
-from vinops.objects import ObjectMissing, StoreError, open_store
-from vinops.objects_folder import LEFTOVER_SECONDS, Folder
+from vinops.storage.folder import LEFTOVER_SECONDS, Folder
+from vinops.storage.objects import ObjectMissing, StoreError
+from vinops.storage.photos import open_store
 
 if TYPE_CHECKING:
-    from vinops.objects import ObjectStore
+    from vinops.storage.objects import ObjectStore
 
 JPEG = "image/jpeg"
 KEY = "photos/81234567/0a1b.jpg"
@@ -134,8 +135,8 @@ def test_a_full_disk_leaves_the_old_object_and_no_leftover(
 RUN_AS_ANOTHER = """
 import os, resource, signal, sys
 from pathlib import Path
-from vinops.objects import StoreError
-from vinops.objects_folder import Folder
+from vinops.storage.objects import (StoreError)
+from vinops.storage.folder import Folder
 
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -283,7 +284,7 @@ def test_eight_threads_share_a_store(store: ObjectStore) -> None:
 
 def test_a_command_that_uses_the_folder_does_not_pay_for_boto3() -> None:
     code = (
-        "import sys, pathlib; from vinops.config import Settings; from vinops.objects import open_store;"
+        "import sys, pathlib; from vinops.config import Settings; from vinops.storage.photos import open_store;"
         "open_store(Settings(data_dir=pathlib.Path('x'))); print([m for m in sys.modules if m[:4] == 'boto'])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError, ConnectTimeoutError, SSLError  # type: ignore[import-untyped]
 
 from vinops.config import Secret
-from vinops.objects_put import Puts
+from vinops.storage.put import Puts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ops import processes as found
-from ops.processes import Held, Processes, Program, Stopped, descendants, identify
+from ops.workers import processes as found
+from ops.workers.processes import Held, Processes, Program, Stopped, descendants, identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,9 +23,9 @@ from scrapy.utils.test import get_crawler
 from vinops import logs
 from vinops.config import ConfigError, Secret, Settings
 from vinops.redaction import redact
-from vinops_scrapy import alerting
-from vinops_scrapy.middlewares import Stopped
-from vinops_scrapy.proxies import BanDetection, ProxiesAlone, RotatingProxies
+from vinops_scrapy import closing as alerting
+from vinops_scrapy.middlewares.proxies import BanDetection, ProxiesAlone, RotatingProxies
+from vinops_scrapy.middlewares.rules import Stopped
 from vinops_scrapy.proxy_list import ProxyRing, proxy_for_playwright, proxy_hosts, read_proxies
 
 ONE = "http://member-one:canary-one@proxy.example:3128"

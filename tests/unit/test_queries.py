@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vinops.database import SQL, parse_queries, queries
+from vinops.db.database import SQL, parse_queries, queries
 
 
 def test_blocks_are_found_by_name_with_their_comments() -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from scrapy.resolver import dnscache
 from twisted.internet import defer
 from twisted.internet.base import ThreadedResolver

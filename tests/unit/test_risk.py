@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deals import risk
-from deals.wording import ENDINGS
-from standin import market_values
+from standin.market import values as market_values
+from vinops.text import risk
+from vinops.text.phrases import ENDINGS
 
 CASES = Path(__file__).with_name("risk_cases")
 LISTS: list[dict[str, Any]] = tomllib.loads(risk.WORDS.read_text(encoding="utf-8"))["list"]

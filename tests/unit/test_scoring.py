@@ -9,11 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from deals import scoring
-from deals.scoring import Batch, Facts, Score
+from deals.stages import score as scoring
+from deals.stages.score import Batch, Facts, Score
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 WORTH = Decimal(10_000)

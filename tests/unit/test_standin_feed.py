@@ -15,11 +15,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from standin import feed
-from standin.feed import HEADERS, QUIRKS, Advance, Market, Report, Verdict, inject, refusal_page, site_export
+from standin.feed import command as feed
+from standin.feed.command import HEADERS, QUIRKS, Advance, Market, Report, Verdict, inject, refusal_page, site_export
 
 COLUMNS = [
     "Id", "Yard number", "Yard name", "Sale Date M/D/CY", "Day of Week", "Sale time (HHMM)", "Time Zone", "Item#",

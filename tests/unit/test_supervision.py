@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ops import log_watch
-from ops.log_watch import Position, new_lines
-from ops.supervision import (
+from ops.workers import log_watch
+from ops.workers.log_watch import Position, new_lines
+from ops.workers.supervision import (
     MEANINGS,
     PATTERNS,
     Decision,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from ops import units
+from ops.workers import units
 
 if TYPE_CHECKING:
     from pathlib import Path

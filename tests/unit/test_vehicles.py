@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from standin import market_values
+from standin.market import values as market_values
 from vinops import vehicles
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vinops_scrapy.items import Listing, ListPage
-from vinops_scrapy.makes import Make
-from vinops_scrapy.walks import NewestFirst, Step, Walk
+from vinops_scrapy.mobile_bg.makes import Make
+from vinops_scrapy.mobile_bg.walks import NewestFirst, Step, Walk
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 SIZE = 5

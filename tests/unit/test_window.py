@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from etl import window
-from etl.body import Body
-from etl.state import Body as LastBody
-from etl.state import State
-from etl.window import RUN, Window
+from etl.merge import window
+from etl.merge.window import RUN, Window
+from etl.read.body import Body
+from etl.store.state import Body as LastBody, State
 
 if TYPE_CHECKING:
     from pathlib import Path

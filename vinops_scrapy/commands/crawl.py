@@ -18,7 +18,7 @@ from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
 
 from vinops import config, logs
-from vinops.database import DatabaseError
+from vinops.db.database import DatabaseError
 from vinops.redaction import redact
 from vinops_scrapy.shortfalls import shortfalls
 

@@ -9,9 +9,9 @@ import psycopg
 from scrapy import signals
 from scrapy.exceptions import CloseSpider
 
-from vinops.database import DatabaseError
+from vinops.db.database import DatabaseError
 from vinops.logs import pairs
-from vinops_scrapy import alerting
+from vinops_scrapy import closing as alerting
 from vinops_scrapy.shortfalls import in_order, shortfalls
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 from scrapy import signals
 
-from vinops.database import DatabaseError, queries
+from vinops.db.database import DatabaseError, queries
 from vinops.logs import pairs
-from vinops_scrapy import alerting
+from vinops_scrapy import closing as alerting
 from vinops_scrapy.shared import motion, pool
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from scrapy import signals
 
-from vinops import notify_socket
+from vinops import systemd as notify_socket
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

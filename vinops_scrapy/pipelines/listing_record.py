@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
-from vinops.database import DatabaseError
+from vinops.db.database import DatabaseError
 from vinops.logs import pairs
-from vinops_scrapy import alerting
+from vinops_scrapy import closing as alerting
 from vinops_scrapy.items import Listing, ListingDetail
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-    from vinops_scrapy.batches import Batch
+    from vinops_scrapy.mobile_bg.batches import Batch
 
 log = logging.getLogger("market")
 

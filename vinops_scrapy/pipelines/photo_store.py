@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Self
 
 from scrapy.exceptions import DropItem
 
-from vinops import config, objects
-from vinops_scrapy import alerting
+from vinops import config
+from vinops.storage import objects, photos
+from vinops_scrapy import closing as alerting
 from vinops_scrapy.items import Photo
 from vinops_scrapy.pipelines import validate
 from vinops_scrapy.pipelines.decoding import Decoder
-from vinops_scrapy.pipelines.record import work_of
+from vinops_scrapy.pipelines.photo_record import work_of
 from vinops_scrapy.threads import THREADS, threads
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class PhotoStore:
         """Open the store that the environment names."""
         self._crawler = crawler
         self._settings = config.load()
-        self._store = objects.open_store(self._settings, threads=THREADS)
+        self._store = photos.open_store(self._settings, threads=THREADS)
         self._threads = threads(crawler)
         self._decoder = Decoder(is_stopping=self._is_stopping)
         self._failures = 0

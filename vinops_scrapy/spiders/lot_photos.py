@@ -18,21 +18,21 @@ from scrapy import Request, signals
 from scrapy.exceptions import NotSupported
 
 from vinops import config, politeness
-from vinops.database import DatabaseError
-from vinops.database_errors import is_passing
+from vinops.db.database import DatabaseError
+from vinops.db.errors import is_passing
 from vinops.logs import pairs
-from vinops_scrapy import alerting
+from vinops_scrapy import closing as alerting
+from vinops_scrapy.copart.leases import Lots
+from vinops_scrapy.copart.sessions import LoginFailed, Sessions
+from vinops_scrapy.copart.work import Work
 from vinops_scrapy.failures import reason_of
 from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.items import LotEnd, Photo, PhotoFailure, PhotoList
-from vinops_scrapy.lots import Lots
-from vinops_scrapy.middlewares import Ignored, Stopped, wait
+from vinops_scrapy.middlewares.rules import Ignored, Stopped, wait
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
 from vinops_scrapy.runs import Standing, owner
-from vinops_scrapy.sessions import LoginFailed, Sessions
 from vinops_scrapy.shared import pool
-from vinops_scrapy.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
     from vinops.politeness import Pace
+    from vinops_scrapy.copart.leases import Settlement
+    from vinops_scrapy.copart.work import OpenLot
     from vinops_scrapy.items import Lot, PhotoLink
-    from vinops_scrapy.lots import Settlement
-    from vinops_scrapy.work import OpenLot
 
 log = logging.getLogger("photos")
 
@@ -65,7 +65,7 @@ class LotPhotos(scrapy.Spider):
     custom_settings = {  # noqa: RUF012 # as Scrapy has it
         "ITEM_PIPELINES": {
             "vinops_scrapy.pipelines.photo_store.PhotoStore": 100,  # validates first
-            "vinops_scrapy.pipelines.record.Record": 200,  # after it is stored
+            "vinops_scrapy.pipelines.photo_record.Record": 200,  # after it is stored
         }
     }
     unit = "lot"

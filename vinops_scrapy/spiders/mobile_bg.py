@@ -22,20 +22,20 @@ from scrapy.downloadermiddlewares.retry import get_retry_request
 
 from vinops import config
 from vinops.logs import pairs
-from vinops_scrapy import alerting
-from vinops_scrapy.batches import Batch, Batches
+from vinops_scrapy import closing as alerting
 from vinops_scrapy.failures import reason_of
-from vinops_scrapy.fill_rates import FillRates
 from vinops_scrapy.hosts import netloc
 from vinops_scrapy.items import ListingDetail
-from vinops_scrapy.listings import Listings, Recorded
-from vinops_scrapy.makes import read_makes
+from vinops_scrapy.mobile_bg.batches import Batch, Batches
+from vinops_scrapy.mobile_bg.fill_rates import FillRates
+from vinops_scrapy.mobile_bg.listings import Listings, Recorded
+from vinops_scrapy.mobile_bg.makes import read_makes
+from vinops_scrapy.mobile_bg.saved_pages import save_page
+from vinops_scrapy.mobile_bg.walks import NewestFirst, Step, Walk
 from vinops_scrapy.pages import mobile_bg
 from vinops_scrapy.pages.errors import PageError
 from vinops_scrapy.runs import Standing
-from vinops_scrapy.saved_pages import save_page
 from vinops_scrapy.shared import pool
-from vinops_scrapy.walks import NewestFirst, Step, Walk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
     from vinops_scrapy.items import Listing, ListPage
-    from vinops_scrapy.makes import Make
+    from vinops_scrapy.mobile_bg.makes import Make
 
 log = logging.getLogger("market")
 

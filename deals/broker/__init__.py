@@ -1,0 +1,1 @@
+"""The brokers of Celery: Redis in production, a folder without it."""

@@ -1,0 +1,1 @@
+"""The Telegram channel: the queue of messages, their text, and sending them."""

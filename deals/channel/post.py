@@ -1,0 +1,470 @@
+"""Posts queued messages: takes the next one, tries it, settles it. See notify.py for what is promised of that.
+
+Deals and changes of earlier messages are judged apart: a bot may have the right to one of them and not to the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.rows import dict_row
+
+from deals.channel.message import DealPost, Message, compose
+from deals.channel.queue import ABANDONED, MOST_TRIES, Posted, held, queue
+from vinops import telegram
+from vinops.alerts import clear_alert, deliver, raise_alert
+from vinops.db.database import queries
+from vinops.logs import pairs
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from psycopg import Connection, Cursor
+
+    from vinops.config import Settings
+
+log = logging.getLogger("deals")
+
+# https://core.telegram.org/bots/faq: a message a second in a chat, and twenty a minute in a group.
+GAP = 1.0  # seconds
+A_MINUTE = 20
+PAUSES: Final = (60.0, 300.0, 1800.0, 7200.0)  # seconds after a first, second … try that nobody answered
+UNHEARD_PAUSE: Final = 60.0  # seconds for all messages, after one that was not answered or did not get there
+REFUSED_PAUSE: Final = 900.0  # seconds for a message that was refused; for all, once it is not that message's fault
+MOST_SUSPECTS: Final = 2  # messages refused in a row, for different reasons, before it is no message's fault
+PROOFS: Final = 2  # times that the next message has to get through before the one that was refused is at fault
+AN_HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Try:
+    """A message that is recorded as being tried."""
+
+    id: int
+    listing_id: int
+    kind: str
+    token: int
+    attempts: int
+    message: Message
+    chat_id: str | None
+    message_id: int | None
+    is_photo: bool
+    price_eur: Any
+    score: Any
+    is_suspect: bool
+
+    @property
+    def is_edit(self) -> bool:
+        """Whether an earlier message is changed."""
+        return self.kind != "deal"
+
+    def __str__(self) -> str:
+        return pairs(kind=self.kind, listing=self.listing_id, score=self.score)
+
+
+class Poster:
+    """Posts one message after the other, while it has the turn."""
+
+    def __init__(self, connection: Connection[Any], settings: Settings, now: datetime | None) -> None:
+        self.tried = 0
+        self.counts: Counter[str] = Counter()
+        self._connection = connection
+        self._settings = settings
+        self._now = now
+        self._statements = queries("notifications")
+        self._host = urlsplit(settings.telegram_api_url).netloc
+        self._is_dry_run = settings.telegram_bot_token is None or settings.telegram_channel_id is None
+        self._held = 0.0  # seconds until anything may go
+        self._has_alerts = False
+        self._calls: deque[float] = deque()
+
+    def outlook(self) -> dict[str, Any]:
+        """Return how many messages wait, and in how many seconds the next may go."""
+        messages, seconds = self._row("waiting")
+        next_in = None if not messages else max(ABANDONED if seconds is None else seconds, self._held)
+        return {"waiting": messages, "next_in_seconds": next_in}
+
+    def recover(self) -> None:
+        """Let messages wait again that were being tried by whoever had the turn before, and did not end it."""
+        self._calls.extend(time.monotonic() - seconds for (seconds,) in self._rows("calls_lately"))
+        with self._connection.transaction():
+            rows = self._rows("recover_tries", seconds=ABANDONED, most_attempts=MOST_TRIES)
+            for listing_id, kind, attempts, is_failed in rows:
+                about = pairs(kind=kind, listing=listing_id, attempts=attempts)
+                if is_failed:
+                    self._give_up(listing_id, "whoever sent it died each time")
+                else:
+                    log.warning("tried again %s: whoever sent it died; it may be in the channel twice", about)
+
+    def step(self) -> bool:
+        """Try a message, and tell whether to go on."""
+        if not self._is_dry_run and not self._is_free():
+            return False
+        taken = self._take()
+        if taken is None:
+            return False
+        self.tried += 1
+        if self._is_dry_run:
+            message = taken.message
+            log.info("dry run %s photo=%s link=%s: %s", taken, message.photo_url, message.link, message.html)
+            self._settle(taken, "sent", is_dry_run=True)
+            self.counts["sent"] += 1
+            return True
+        goes_on = self._ended(taken, self._call(taken))
+        if self._has_alerts:
+            self.deliver_alerts()  # before the next message makes it a thing of the past
+        return goes_on
+
+    def _is_free(self) -> bool:
+        """Tell whether Telegram may be asked now; waits for the gap between two calls, but for no more."""
+        row = self._row("left_alone", host=self._host)
+        now = time.monotonic()
+        pause = 0.0 if row is None else row[0]
+        while self._calls and self._calls[0] <= now - 60:
+            self._calls.popleft()
+        if len(self._calls) >= A_MINUTE:
+            pause = max(pause, self._calls[-A_MINUTE] + 60 - now)
+        if pause > 0:
+            self._held = pause
+            return False
+        if self._calls:
+            time.sleep(max(0.0, self._calls[-1] + GAP - now))
+        return True
+
+    def _take(self) -> _Try | None:
+        """Record the next message as being tried, with what is true at this moment; drop those that are not."""
+        while True:
+            with self._connection.transaction():
+                picked = self._pick()
+                if picked is None:
+                    return None
+                number, listing_id, kind = picked
+                self._rows("lock_messages", listing_ids=[listing_id])
+                facts = self._facts(listing_id)
+                if passed := _passed(kind, facts):
+                    self._run("drop_notification", id=number, error=passed)
+                    self.counts["dropped"] += 1
+                    log.info("dropped %s: %s", pairs(kind=kind, listing=listing_id), passed)
+                    continue
+                message = compose(_deal(facts), is_gone=kind == "gone")
+                price_eur = None if kind == "gone" else facts["price_eur"]
+                chat_id = self._settings.telegram_channel_id if kind == "deal" else facts["chat_id"]
+                recorded = self._row(
+                    "record_try", id=number, score=facts["score"], price_eur=price_eur, chat_id=chat_id
+                )
+                if recorded is None:
+                    continue  # `queue` was faster and has dropped it
+                token, attempts, is_suspect = recorded
+            return _Try(
+                id=number,
+                listing_id=listing_id,
+                kind=kind,
+                token=token,
+                attempts=attempts,
+                message=message,
+                chat_id=chat_id,
+                message_id=facts["message_id"],
+                is_photo=facts["is_photo"],
+                price_eur=price_eur,
+                score=facts["score"],
+                is_suspect=is_suspect,
+            )
+
+    def _pick(self) -> tuple[int, int, str] | None:
+        tries, seconds = self._row("posted_lately", is_dry_run=self._is_dry_run)
+        if tries < self._settings.deals_posts_an_hour:
+            if (picked := self._row("next_deal")) is not None:
+                return picked  # type: ignore[no-any-return]
+        else:
+            self._held = seconds or AN_HOUR
+        return None if self._is_dry_run else self._row("next_change")
+
+    def _facts(self, listing_id: int) -> dict[str, Any]:
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(self._statements["facts"], {"listing_id": listing_id}).fetchone() or {}
+
+    def _call(self, taken: _Try) -> telegram.Outcome:
+        message = taken.message
+        chat_id = taken.chat_id or ""
+        self._calls.append(time.monotonic())
+        if taken.is_edit:
+            return telegram.edit(
+                self._settings,
+                chat_id,
+                taken.message_id or 0,
+                message.html,
+                is_photo=taken.is_photo,
+                link=message.link,
+            )
+        if message.photo_url is not None:
+            outcome = telegram.send_photo(self._settings, chat_id, message.photo_url, message.html, link=message.link)
+            if not isinstance(outcome, telegram.Refused):
+                return outcome
+            log.info("without its photo %s: %s", taken, outcome.reason)
+            self._calls.append(time.monotonic())
+        return telegram.send_text(self._settings, chat_id, message.html, html=True, link=message.link)
+
+    def _ended(self, taken: _Try, outcome: telegram.Outcome) -> bool:
+        """Settle a try, and tell whether to go on with the next."""
+        match outcome:
+            case telegram.Sent():
+                number, is_photo = outcome.message_id, outcome.is_photo
+                self._settle(taken, "sent", message_id=number, is_photo=is_photo, is_suspect=False, then=self._sent)
+                self.counts["edited" if taken.is_edit else "sent"] += 1
+                log.info("%s %s", "edited" if taken.is_edit else "sent", taken)
+                self._judge(taken)
+                return True
+            case telegram.Refused() | telegram.Forbidden() if self._is_for_good(taken, outcome):
+                self._settle(taken, "failed", error=outcome.reason, then=self._refused)
+                self.counts["failed"] += 1
+                return True
+            case telegram.Refused() if not self._is_stopped_by(taken, outcome):
+                self._settle(taken, "waiting", error=outcome.reason, uncounted=1, refusals=1, is_suspect=True)
+                self._run("postpone_refused", is_edit=taken.is_edit, seconds=REFUSED_PAUSE)
+                log.warning(
+                    "Telegram refused a message, the next one tells whether it is at fault %s: %s",
+                    taken,
+                    outcome.reason,
+                )
+                return True
+            case telegram.Refused() | telegram.Forbidden():
+                self._settle(
+                    taken,
+                    "waiting",
+                    error=outcome.reason,
+                    uncounted=1,
+                    refusals=1,
+                    is_suspect=False,
+                    then=self._forbidden,
+                )
+                self._run("clear_suspects", is_edit_only=taken.is_edit)
+                self._run("postpone_waiting", is_edit_only=taken.is_edit, seconds=REFUSED_PAUSE)
+            case telegram.Postponed(is_chat=True):
+                self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
+                self._run("postpone_waiting", is_edit_only=taken.is_edit, seconds=outcome.seconds)
+            case telegram.Postponed():
+                self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
+                about = {"host": self._host, "seconds": outcome.seconds}
+                self._connection.execute(queries("politeness")["postpone_requests"], about)
+                self._held = outcome.seconds
+            case telegram.NotReached():
+                self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
+                self._run("postpone_waiting", is_edit_only=False, seconds=UNHEARD_PAUSE)
+            case telegram.Unanswered():
+                if taken.kind == "deal" and taken.attempts >= MOST_TRIES:
+                    self._settle(taken, "failed", error=outcome.reason, then=self._unanswered)
+                else:
+                    pause = PAUSES[min(taken.attempts, len(PAUSES)) - 1]
+                    self._settle(taken, "waiting", error=outcome.reason, seconds=pause)
+                self._run("postpone_waiting", is_edit_only=False, seconds=UNHEARD_PAUSE)
+        log.warning("Telegram did not take a message %s: %s", taken, outcome.reason)
+        return False
+
+    def _is_for_good(self, taken: _Try, refused: telegram.Refused | telegram.Forbidden) -> bool:
+        """Tell whether a message can never be changed: it is gone, or in a chat that was the channel once."""
+        is_elsewhere = taken.chat_id != self._settings.telegram_channel_id and refused.is_chat
+        return taken.is_edit and (is_elsewhere or (isinstance(refused, telegram.Refused) and refused.is_gone))
+
+    def _is_stopped_by(self, taken: _Try, refused: telegram.Refused) -> bool:
+        """Tell whether a refusal holds for any message: Telegram says so, or nothing gets through."""
+        if refused.is_chat or taken.is_suspect:
+            return True
+        others = [error for (error,) in self._rows("suspects", is_edit=taken.is_edit, id=taken.id)]
+        return len(others) >= MOST_SUSPECTS or _gist(refused.reason) in map(_gist, others)
+
+    def _judge(self, passed: _Try) -> None:
+        """Note that a message got through after those that were refused; those that had it happen PROOFS times fail."""
+        self._run("note_proofs", is_edit=passed.is_edit)
+        for number, listing_id, kind, error in self._rows("at_fault", is_edit=passed.is_edit, proofs=PROOFS):
+            with self._connection.transaction():
+                self._rows("lock_messages", listing_ids=[listing_id])
+                if self._row("fail_refused", id=number, proofs=PROOFS) is not None:
+                    self._give_up_refused(listing_id, kind, error)
+                    self.counts["failed"] += 1
+
+    def _settle(
+        self,
+        taken: _Try,
+        state: str,
+        *,
+        error: str | None = None,
+        message_id: int | None = None,
+        is_photo: bool | None = None,
+        is_dry_run: bool = False,
+        uncounted: int = 0,
+        refusals: int = 0,
+        is_suspect: bool | None = None,
+        seconds: float = 0.0,
+        then: Callable[[_Try, str], None] | None = None,
+    ) -> None:
+        """Write down what came of a try, then what follows from it, given the error. All of it or nothing."""
+        with self._connection.transaction():
+            self._rows("lock_messages", listing_ids=[taken.listing_id])
+            settled = self._row(
+                "settle_try",
+                id=taken.id,
+                token=taken.token,
+                state=state,
+                error=error,
+                message_id=message_id,
+                is_photo=is_photo,
+                is_dry_run=is_dry_run,
+                uncounted=uncounted,
+                refusals=refusals,
+                is_suspect=is_suspect,
+                seconds=seconds,
+            )
+            if settled is None:
+                log.warning("settled by somebody else %s: it may be in the channel twice", taken)
+                return
+            if then is not None:
+                then(taken, error or "")
+            queue(self._connection, [taken.listing_id])  # what became of the ad meanwhile
+
+    def _sent(self, taken: _Try, _: str) -> None:
+        if taken.is_edit:
+            self._run("show_change", listing_id=taken.listing_id, price_eur=taken.price_eur)
+        clear_alert(self._connection, "telegram_forbidden", _subject(taken))
+        is_told = self._settings.telegram_alert_chat_id is not None
+        clear_alert(self._connection, "telegram_refused", taken.kind, once_delivered=is_told)
+
+    def _refused(self, taken: _Try, error: str) -> None:
+        self._give_up_refused(taken.listing_id, taken.kind, error)
+
+    def _give_up_refused(self, listing_id: int, kind: str, error: str) -> None:
+        if kind != "deal":
+            self._run("forget_message", listing_id=listing_id)
+        text = f"Telegram refused a message about listing {listing_id} ({error})"
+        self._alert("telegram_refused", kind, f"{text}: see `vinops deals show {listing_id}`")
+
+    def _forbidden(self, taken: _Try, error: str) -> None:
+        what = "changes no message of the channel" if taken.is_edit else "takes no message for the channel"
+        fix = "check TELEGRAM_BOT_TOKEN, TELEGRAM_CHANNEL_ID and the bot's rights there"
+        text = f"Telegram {what} ({error}): {fix}; nothing is lost, a message is tried every 15 minutes"
+        self._alert("telegram_forbidden", _subject(taken), text)
+
+    def _unanswered(self, taken: _Try, error: str) -> None:
+        self._give_up(taken.listing_id, error)
+
+    def _give_up(self, listing_id: int, error: str) -> None:
+        self.counts["failed"] += 1
+        text = f"the message about listing {listing_id} was given up after {MOST_TRIES} tries ({error})"
+        self._alert("telegram_unanswered", f"listing {listing_id}", f"{text}: look whether the channel shows it")
+
+    def _alert(self, kind: str, subject: str, text: str) -> None:
+        self._has_alerts |= raise_alert(self._connection, self._settings, kind, subject, text)
+
+    def deliver_alerts(self) -> None:
+        """Send the alerts that are open, if some were raised, or if Telegram was heard of again."""
+        if self._has_alerts or self.counts["sent"] or self.counts["edited"]:
+            self._has_alerts = False
+            deliver(self._connection, self._settings)
+
+    def _row(self, name: str, **values: Any) -> Any:
+        return self._execute(name, values).fetchone()
+
+    def _rows(self, name: str, **values: Any) -> list[Any]:
+        return self._execute(name, values).fetchall()
+
+    def _run(self, name: str, **values: Any) -> None:
+        self._execute(name, values)
+
+    def _execute(self, name: str, values: dict[str, Any]) -> Cursor[Any]:
+        return self._connection.execute(self._statements[name], {"now": self._now, **values})
+
+
+def _subject(taken: _Try) -> str:
+    """Return what the alert is about when no message like this one gets through."""
+    return "edits" if taken.is_edit else "channel"
+
+
+def _gist(reason: str) -> str:
+    """Return what two refusals for the same reason have in common: it may name offsets, times and parts of the text."""
+    return re.sub(r"\d+|\"[^\"]*\"|'[^']*'", "", reason).lower()
+
+
+def _passed(kind: str, facts: dict[str, Any]) -> str:
+    """Return why a message is not to be told any more, empty if it is."""
+    if not facts:
+        return "nothing is known of the ad any more"
+    if kind == "gone":
+        return "" if facts["is_removed"] and facts["message_id"] is not None else "it had passed before it was told"
+    if facts["is_removed"]:
+        return "the ad is gone"
+    if facts["price_eur"] is None:
+        return "it names no price"
+    if kind == "price":
+        return "" if facts["message_id"] is not None else "it had passed before it was told"
+    if not facts["is_approved"]:
+        return "it is no deal any more"
+    return f"listing {facts['same_car']} shows the same car" if facts["same_car"] else ""
+
+
+def _deal(facts: dict[str, Any]) -> DealPost:
+    """Return what a message says; of the risks, those that are more than a hint."""
+    same = (
+        "title",
+        "url",
+        "price_eur",
+        "price_before",
+        "p50",
+        "comparables",
+        "score",
+        "reasons",
+        "photo_url",
+        "year",
+        "month",
+        "mileage_km",
+        "fuel",
+        "gearbox",
+        "power_hp",
+        "place",
+        "seller_kind",
+    )
+    risks = tuple(f"{each['flag']}: «{each['words']}»" for each in facts["risks"] if each.get("level") != "low")
+    return DealPost(**{name: facts[name] for name in same}, risks=risks)
+
+
+def post(
+    connection: Connection[Any], settings: Settings, *, limit: int | None = None, now: datetime | None = None
+) -> Posted:
+    """Post what waits, best deals first, then changes of earlier messages, and return what was done.
+
+    The connection is in autocommit. `limit` is the most messages to try; `now` stands for the clock of the database.
+    Of all that call this at once one posts and the others return at once: no more than `settings.deals_posts_an_hour`
+    deals in any hour, over all processes. Ends early when Telegram wants to be left alone, cannot be reached, does not
+    answer, lets the bot write no more or refuses one message after the other; what waits goes on waiting. A message
+    that is refused fails only when others get through. Without a token or a channel deals are written to
+    the log instead, and are sent for good.
+
+    If the process dies before a try is recorded nothing has happened; behind that, the next call that comes ABANDONED
+    seconds later tries the message again, and it is in the channel twice if it had arrived. After MOST_TRIES tries
+    that may have arrived a deal is given up, and an alert says so. Raises psycopg's errors when the connection breaks.
+    """
+    statements = queries("notifications")
+    row = connection.execute(statements["take_turn"]).fetchone()
+    poster = Poster(connection, settings, now)
+    if row is None or not row[0]:
+        return Posted(**poster.outlook())
+    try:
+        if (reason := held(connection)) is not None:
+            log.warning("posting is held, `vinops deals release` lets it go on: %s", reason)
+            return Posted(**poster.outlook(), held=reason)
+        poster.recover()
+        while (limit is None or poster.tried < limit) and poster.step():
+            pass
+        poster.deliver_alerts()
+        done: dict[str, Any] = {**poster.counts, **poster.outlook()}
+        return Posted(**done)
+    finally:
+        with contextlib.suppress(psycopg.Error):  # a connection that broke has let the turn go
+            connection.execute(statements["end_turn"])

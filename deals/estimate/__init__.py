@@ -1,0 +1,1 @@
+"""What a car is worth: comparables, the price model over them, and how good both are."""

@@ -1,0 +1,1 @@
+"""The outbox between the stages, and the runner that takes batches from it."""

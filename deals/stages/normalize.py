@@ -1,0 +1,199 @@
+"""The first stage: what an ad is in our words, what a private buyer pays, what to beware of, whose car it shows again.
+
+What is not known stays None and is noted, as is what was guessed: `vinops deals unknowns` shows the words that are
+worth a line in vinops/vehicles*.toml.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from deals.stages import duplicates
+from vinops import vehicles
+from vinops.db.database import queries
+from vinops.text import risk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+TAX: Final = Decimal("1.20")  # Bulgaria's value added tax, since 1999
+CENT: Final = Decimal("0.01")
+MONTHS: Final = range(1, 13)
+UNUSED_KM: Final = 100
+LONGEST_TEXT: Final = 80  # characters of what is noted as unknown
+
+_TO_ORDER: Final = re.compile(r"\b(?:по|под|за|при)\s+(?:поръчка|заявка)\b", re.IGNORECASE)
+"""A car that has yet to be ordered: its price is where it begins."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ad:
+    """An ad as it came: words of the site, price in EUR without regard to tax, km, hp, ccm."""
+
+    listing_id: int
+    title: str
+    make_text: str | None = None
+    model_text: str | None = None
+    price_eur: Decimal | None = None
+    vat: str | None = None
+    year: int | None = None
+    month: int | None = None
+    mileage_km: int | None = None
+    fuel: str | None = None
+    gearbox: str | None = None
+    body: str | None = None
+    power_hp: int | None = None
+    engine_cc: int | None = None
+    colour: str | None = None
+    region: str | None = None
+    description: str | None = None
+    equipment: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Normalized:
+    """A row of normalized_listings, without the link to another ad."""
+
+    listing_id: int
+    make: str | None
+    model: str | None
+    family: str | None
+    fuel: str | None
+    gearbox: str | None
+    body: str | None
+    colour: str | None
+    region: str | None
+    year: int | None
+    month: int | None
+    mileage_km: int | None
+    power_hp: int | None
+    engine_cc: int | None
+    price_eur: Decimal | None
+    price_problem: str | None
+    risk: str
+    risks: Sequence[Mapping[str, str]]
+    guesses: Sequence[Mapping[str, Any]]
+    unknowns: Sequence[Mapping[str, str]]
+    is_comparable: bool
+
+
+COLUMNS: Final = tuple(field.name for field in fields(Normalized))
+
+
+def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Settings) -> list[Ad]:
+    """Return the ads, in one statement."""
+    with connection.cursor(row_factory=class_row(Ad), binary=True) as cursor:
+        return cursor.execute(queries("normalize")["read_listings"], {"listing_ids": list(listing_ids)}).fetchall()
+
+
+def work(ads: Sequence[Ad]) -> list[Normalized]:
+    """Return what each ad is."""
+    return [normalized(ad) for ad in ads]
+
+
+def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
+    """Store what ads are, then link those that show the same car, in the caller's transaction.
+
+    If the process dies before its commit, nothing of the batch is stored. Done twice it writes nothing the second time.
+    Batches are written one at a time, whichever process they are in, and the links do not depend on their order.
+    """
+    if not results:
+        return
+    statements = queries("normalize")
+    connection.execute(statements["take_turn"])
+    connection.execute(statements["save_normalized"], {"ads": Jsonb([_row(result) for result in results])})
+    duplicates.link(connection, [result.listing_id for result in results])
+
+
+def normalized(ad: Ad) -> Normalized:
+    """Return what an ad is."""
+    notes = _Notes(guesses=[], unknowns=[])
+    make, model = _make_and_model(ad, notes)
+    flags = risk.flags(ad.title, ad.description, ad.equipment)
+    level = risk.level(flags)
+    problem = risk.price_problem(ad.title, ad.description, ad.price_eur)
+    price = None if problem else gross_price(ad.price_eur, ad.vat)
+    return Normalized(
+        listing_id=ad.listing_id,
+        make=make,
+        model=model.value if model else None,
+        family=model.family if model else None,
+        fuel=notes.look_up("fuel", vehicles.fuel, ad.fuel),
+        gearbox=notes.look_up("gearbox", vehicles.gearbox, ad.gearbox),
+        body=notes.look_up("body", vehicles.body, ad.body),
+        colour=notes.look_up("colour", vehicles.colour, ad.colour),
+        region=notes.look_up("region", vehicles.region, ad.region),
+        year=ad.year,
+        month=ad.month if ad.month in MONTHS else None,
+        mileage_km=ad.mileage_km,
+        power_hp=ad.power_hp,
+        engine_cc=ad.engine_cc,
+        price_eur=price,
+        price_problem=problem,
+        risk=level,
+        risks=[{"flag": flag.name, "level": flag.level, "words": flag.words} for flag in flags],
+        guesses=notes.guesses,
+        unknowns=notes.unknowns,
+        is_comparable=bool(price and model and ad.year and level != "high" and not _is_to_order(ad)),
+    )
+
+
+def gross_price(price_eur: Decimal | None, vat: str | None) -> Decimal | None:
+    """Return what a private buyer pays, who gets no tax back: a price without the tax is not the whole price."""
+    if price_eur is None:
+        return None
+    return (price_eur * TAX if vat == "excluded" else price_eur).quantize(CENT)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Notes:
+    guesses: list[dict[str, Any]]
+    unknowns: list[dict[str, str]]
+
+    def look_up(self, field: str, vocabulary: Callable[[str], vehicles.Match | None], text: str | None) -> str | None:
+        """Return our word for a text, noting a guess and what is not known."""
+        if not text:
+            return None
+        found = vocabulary(text)
+        self.note(field, text, found)
+        return found.value if found else None
+
+    def note(self, field: str, text: str, found: vehicles.Match | None) -> None:
+        if found is None:
+            self.unknowns.append({"field": field, "text": text[:LONGEST_TEXT]})
+        elif found.how == "fuzzy":
+            self.guesses.append({"field": field, "text": text, "value": found.value, "score": found.score})
+
+
+def _make_and_model(ad: Ad, notes: _Notes) -> tuple[str | None, vehicles.ModelMatch | None]:
+    """Return make and model. The list takes one word for the make where it does not know better: the title knows."""
+    text = ad.make_text or ""
+    make = vehicles.make(text) if text else None
+    if make is None or make.how == "fuzzy":
+        make = vehicles.make_in(ad.title) or make
+    notes.note("make", text or ad.title, make)
+    if make is None:
+        return None, None
+    text = ad.model_text or ""
+    model = vehicles.model(make.value, text, title=ad.title)
+    notes.note("model", f"{make.value} {text}" if text else ad.title, model)
+    return (model.make if model else make.value), model
+
+
+def _is_to_order(ad: Ad) -> bool:
+    return (ad.mileage_km or 0) < UNUSED_KM and bool(_TO_ORDER.search(f"{ad.title}\n{ad.description or ''}"))
+
+
+def _row(result: Normalized) -> dict[str, Any]:
+    row = {name: getattr(result, name) for name in COLUMNS}
+    return row | {"price_eur": None if result.price_eur is None else str(result.price_eur)}

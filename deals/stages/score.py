@@ -1,0 +1,272 @@
+"""How good a deal an ad is: 1 to 10, what that is made of, why in words, and whether it is worth a message.
+
+The score is the price's advantage scaled by the confidence of the estimate, plus freshness, plus demand, minus risk
+(docs/decisions/0013-scores.md says where the numbers come from). All of it is a pure function of what is known of the
+ad and of the time.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg.types.json import Jsonb
+
+from vinops.db.database import queries
+from vinops.logs import pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
+
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+log = logging.getLogger("deals")
+
+BASE: Final = 4.2
+"""Of a car at the market's price, without anything else that speaks for it or against it."""
+SLOPE: Final = 17.0  # points for a price of nothing, or for one that is twice what it should be
+MOST_ADVANTAGE: Final = 0.4  # of the estimate: who is even cheaper is not better for it
+USUAL_WIDTH: Final = 0.25  # how far p10 and p90 are from p50, as a share of it, where the market agrees
+SUSPICIOUS: Final = 0.4  # of p10: a price below is no bargain, but an error, bait or a car that is not whole
+FRESH: Final = 0.8  # points on the first day
+HALF_FRESH: Final = 4.0  # days in which half of that is gone
+DROP_FRESH: Final = 0.5  # points on the day when the price came down
+LEAST_DROP: Final = 0.01
+DEMAND: Final = 0.4  # points for each halving of the days that cars of the model are there
+USUAL_DAYS: Final = 30.0
+MOST_DEMAND: Final = 0.6  # points
+LEAST_GONE: Final = 5  # cars of a model that went, before that says anything
+RISK: Final = {"low": 0.0, "medium": -1.2, "high": -4.0}  # points
+TOLD_DAYS: Final = 14  # how long a price that came down is worth telling
+OLD_DAYS: Final = 45  # from when on the age of an ad is worth telling
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What is known of an ad. Prices in EUR; `first_ad` is an ad that is there and showed the same car before;
+    `models_gone` and `median_days`: how many of its model went lately, and after how long half of those.
+    """
+
+    listing_id: int
+    posted_at: datetime
+    is_gone: bool = False
+    price_eur: Decimal | None = None
+    price_problem: str | None = None
+    risk: str | None = None
+    risks: Sequence[Mapping[str, str]] | None = None
+    first_ad: int | None = None
+    p10: Decimal | None = None
+    p50: Decimal | None = None
+    p90: Decimal | None = None
+    comparables: int = 0
+    confidence: float = 0.0
+    models_gone: int | None = None
+    median_days: float | None = None
+    dropped_by: Decimal | None = None
+    priced_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Ads to score, at what time, and what is asked of those that are worth a message."""
+
+    ads: Sequence[Facts]
+    now: datetime
+    min_score: float
+    min_comparables: int
+    min_confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The score of an ad. `parts` are price, freshness, demand and risk in points; they add up to it, before it is cut
+    to 1 to 10 and rounded to a tenth."""
+
+    listing_id: int
+    score: float
+    parts: Mapping[str, float]
+    reasons: Sequence[str]
+    is_approved: bool
+
+
+def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Settings) -> Batch:
+    """Return what these ads are scored by. One statement for all of them."""
+    rows = connection.execute(queries("scoring")["read_facts"], {"listing_ids": list(listing_ids)})
+    names = [column.name for column in rows.description or ()]
+    return Batch(
+        ads=[Facts(**dict(zip(names, row, strict=True))) for row in rows.fetchall()],
+        now=datetime.now(UTC),
+        min_score=settings.deals_min_score,
+        min_comparables=settings.deals_min_comparables,
+        min_confidence=settings.deals_min_confidence,
+    )
+
+
+def work(batch: Batch) -> list[Score]:
+    """Score a batch. Depends on nothing but the batch."""
+    return [score(ad, batch) for ad in batch.ads]
+
+
+def write(connection: Connection[Any], results: Sequence[Score]) -> None:
+    """Record scores in the caller's transaction, and log one line an ad: INFO if it is worth a message, else DEBUG.
+
+    A score that is there is replaced if it is another one; so twice is once. If the process dies before the caller
+    commits, the scores are what they were.
+    """
+    if not results:
+        return
+    rows = [
+        {
+            "listing_id": result.listing_id,
+            "score": result.score,
+            "parts": result.parts,
+            "reasons": result.reasons,
+            "is_approved": result.is_approved,
+        }
+        for result in results
+    ]
+    connection.execute(queries("scoring")["write_scores"], {"scores": Jsonb(rows)})
+    for result in results:
+        level = logging.INFO if result.is_approved else logging.DEBUG
+        if log.isEnabledFor(level):
+            approved = "yes" if result.is_approved else "no"
+            about = pairs(listing=result.listing_id, approved=approved, **result.parts, why="; ".join(result.reasons))
+            log.log(level, "Score: %.1f %s", result.score, about)
+
+
+def refresh_demand(connection: Connection[Any]) -> None:
+    """Measure anew how fast cars of each model go.
+
+    One statement: if the process dies, either all models are measured anew or none is. Who does it at the same time
+    waits, and measures the same.
+    """
+    connection.execute(queries("scoring")["refresh_demand"])
+
+
+def score(ad: Facts, batch: Batch) -> Score:
+    """Score one ad by the clock and the settings of its batch."""
+    days = max((batch.now - ad.posted_at) // timedelta(days=1), 0)
+    is_suspicious = ad.price_eur is not None and ad.p10 is not None and float(ad.price_eur) < SUSPICIOUS * float(ad.p10)
+    risk = "high" if is_suspicious else ad.risk or "low"
+    parts = {
+        "price": round(_price(ad), 2),
+        "freshness": round(_freshness(ad, days, batch.now), 2),
+        "demand": round(_demand(ad), 2),
+        "risk": RISK[risk],
+    }
+    points = round(min(max(sum(parts.values()), 1.0), 10.0) + 1e-9, 1)
+    objections = [*_objections(ad, batch), *(["suspiciously cheap"] if is_suspicious else [])]
+    if points < batch.min_score:
+        objections.append(f"below the score of {batch.min_score:g} that is asked for")
+    return Score(
+        listing_id=ad.listing_id,
+        score=points,
+        parts=parts,
+        reasons=[*_reasons(ad, days, batch.now), *objections],
+        is_approved=not objections and risk != "high",
+    )
+
+
+def advantage(price: float, p10: float, p50: float, p90: float) -> float:
+    """Return by what share of the estimate a price is below it, negative if above, as far as that means something.
+
+    Where the market agrees on prices, so that p10 and p90 are near, a difference counts for more than where it does
+    not: half of it is measured in per cent, half in the distance to p10, or to p90.
+    """
+    share = 1 - price / p50
+    width = 1 - p10 / p50 if share > 0 else p90 / p50 - 1
+    weight = 0.5 + 0.5 * USUAL_WIDTH / max(width, 0.01)
+    return share * min(max(weight, 0.6), 1.5)
+
+
+def _price(ad: Facts) -> float:
+    """Return the points of the price; 0 if nobody knows what the car costs or is worth."""
+    if ad.price_eur is None or ad.p10 is None or ad.p50 is None or ad.p90 is None:
+        return 0.0
+    share = advantage(float(ad.price_eur), float(ad.p10), float(ad.p50), float(ad.p90))
+    return BASE + SLOPE * ad.confidence * min(share, MOST_ADVANTAGE)
+
+
+def _freshness(ad: Facts, days: int, now: datetime) -> float:
+    """Return the points for being new, or for a price that came down lately. In steps of a day: a score that is worked
+    out again on the same day is the same."""
+    points: float = FRESH * 0.5 ** (days / HALF_FRESH)
+    dropped = _dropped(ad, now)
+    return max(points, DROP_FRESH * 0.5 ** (dropped / HALF_FRESH)) if dropped is not None else points
+
+
+def _dropped(ad: Facts, now: datetime) -> int | None:
+    """Return how many days ago the price came down; None if it did not, or went up since."""
+    if ad.dropped_by is None or ad.priced_at is None or ad.dropped_by < LEAST_DROP:
+        return None
+    return max((now - ad.priced_at) // timedelta(days=1), 0)
+
+
+def _demand(ad: Facts) -> float:
+    days = _days_of_model(ad)
+    if days is None:
+        return 0.0
+    return min(max(DEMAND * math.log2(USUAL_DAYS / max(days, 1.0)), -MOST_DEMAND), MOST_DEMAND)
+
+
+def _days_of_model(ad: Facts) -> float | None:
+    if ad.models_gone is None or ad.models_gone < LEAST_GONE:
+        return None
+    return ad.median_days
+
+
+def _reasons(ad: Facts, days: int, now: datetime) -> list[str]:
+    """Return what speaks for an ad and against it, in words, the price first."""
+    reasons = _reasons_of_price(ad)
+    if days <= 1:
+        reasons.append("new today" if days == 0 else "new since yesterday")
+    elif days >= OLD_DAYS:
+        reasons.append(f"there for {days} days")
+    dropped = _dropped(ad, now)
+    if dropped is not None and dropped <= TOLD_DAYS:
+        when = {0: "today", 1: "yesterday"}.get(dropped, f"{dropped} days ago")
+        reasons.append(f"price dropped {float(ad.dropped_by or 0):.0%} {when}".replace("%", " %"))
+    half = _days_of_model(ad)
+    if half is not None and abs(_demand(ad)) >= MOST_DEMAND / 3:
+        how = "goes fast: half of them within" if half < USUAL_DAYS else "goes slowly: half of them take more than"
+        reasons.append(f"{how} {max(round(half), 1)} {'day' if round(half) <= 1 else 'days'}")
+    reasons += [f"{risk['flag'].replace('_', ' ')}: «{risk['words']}»" for risk in ad.risks or ()]
+    return reasons
+
+
+def _reasons_of_price(ad: Facts) -> list[str]:
+    if ad.price_eur is None or ad.p50 is None or ad.p10 is None:
+        return []
+    share = round(100 * (1 - float(ad.price_eur / ad.p50)))
+    market = f"{ad.comparables} comparable car{'' if ad.comparables == 1 else 's'}" if ad.comparables else "the model"
+    if share == 0:
+        return [f"at the price of {market}"]
+    reasons = [f"{abs(share)} % {'below' if share > 0 else 'above'} {market}"]
+    if ad.price_eur < ad.p10:
+        reasons.append("cheaper than nine of ten")
+    return reasons
+
+
+def _objections(ad: Facts, batch: Batch) -> list[str]:
+    """Return why an ad is not worth a message, whatever its score; its risks are among the reasons already."""
+    found = []
+    if ad.is_gone:
+        found.append("gone")
+    if ad.first_ad is not None:
+        found.append(f"the same car as in ad {ad.first_ad}")
+    if ad.price_eur is None:
+        found.append(f"no price: {ad.price_problem.replace('_', ' ')}" if ad.price_problem else "no price")
+    if ad.p50 is None:
+        found.append("nobody knows what it is worth")
+    if ad.comparables < batch.min_comparables and (ad.comparables or ad.p50 is not None):
+        number = f"only {ad.comparables}" if ad.comparables else "no"
+        found.append(f"{number} comparable car{'' if ad.comparables == 1 else 's'}")
+    if ad.p50 is not None and ad.confidence < batch.min_confidence:
+        found.append(f"the estimate is unsure (confidence {ad.confidence:.2f})")
+    return found

@@ -1,0 +1,1 @@
+"""Fetching the feed file: its address, one download, and the incoming folder."""

@@ -1,0 +1,1 @@
+"""What is new in a file, and into the database with it."""

@@ -1,0 +1,1 @@
+"""Reading a feed file: its bytes, records and columns."""

@@ -1,0 +1,1 @@
+"""What the feed keeps on disk: the archive of files, and the state that the next file is compared with."""

@@ -1,0 +1,179 @@
+"""What the outside has seen since a backup was taken, carried over when that backup takes the place of a database.
+
+Messages in the channel, requests to hosts and alerts cannot be taken back: a database that does not know of them posts
+deals twice, asks more than it may, and asks a host that has refused. Where that cannot be read, posting is held until
+an operator releases it (`vinops deals release`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ops.backup import dumps
+from ops.backup.dumps import BackupError
+from vinops import alerts
+from vinops.db.database import queries
+from vinops.logs import pairs
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+log = logging.getLogger("backup")
+
+TOKENS: Final = "ops.deal_tokens"  # the sequence that each try of a message takes a number of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """How much was carried over, or why posting is held instead."""
+
+    messages: int = 0
+    hosts: int = 0
+    alerts: int = 0
+    held: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a database knows of the outside: rows as JSON, and how far its sequences are."""
+
+    messages: str
+    hosts: str
+    alerts: str
+    holds: str
+    sequences: Mapping[str, int]
+
+
+def carry_over(
+    settings: Settings, replaced: str | None, restored: str, sequences: Mapping[str, int], *, name: str
+) -> Carried:
+    """Carry over from the database at the address `replaced` (None: there is none) into the one at `restored`, which
+    nobody uses yet. `sequences` are those of the backup, `name` is what the database will be called.
+
+    One transaction: all of it, or posting is held. Raises BackupError if neither can be written.
+    """
+    import psycopg
+
+    with closing(dumps.connect(restored, "vinops restore")) as connection:
+        connection.execute(queries("carry_over")["settle_path"])
+        tables = _tables(connection)
+        if not tables["has_messages"]:
+            return Carried()  # nothing in it is ever posted
+        try:
+            row = connection.execute(queries("carry_over")["tried_here"]).fetchone()
+            seen = _read(replaced, sequences, name, tried=str(row[0]) if row else "[]")
+            with connection.transaction():
+                found = _write(connection, seen, tables)
+        except (psycopg.Error, BackupError) as error:
+            reason = " ".join(redact(str(error)).split())
+            log.warning("nothing was carried over, posting is held: %s", reason)
+            try:
+                _hold(connection, settings, reason, tables)
+            except psycopg.Error as failure:
+                raise BackupError(
+                    f"posting could not be held ({redact(str(failure)).strip()}), and what was posted since the backup "
+                    f"is not known ({reason})"
+                ) from None
+            return Carried(held=reason)
+    log.info("carried over %s", pairs(messages=found.messages, hosts=found.hosts, alerts=found.alerts))
+    return found
+
+
+def _tables(connection: Connection[Any]) -> dict[str, bool]:
+    cursor = connection.execute(queries("carry_over")["has_tables"])
+    names = [column.name for column in cursor.description or ()]
+    return dict(zip(names, cursor.fetchone() or (), strict=True))
+
+
+def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, tried: str) -> _Seen:
+    """Read what a database knows of the outside that the backup does not; `tried` are the ads whose messages were being
+    tried when that was taken. Raises BackupError, psycopg.Error; also if it has not gone on from
+    where the backup was taken: then it does not know what was posted since."""
+    if replaced is None:
+        raise BackupError(f"there was no database {name} to carry over from")
+    statements = queries("carry_over")
+    with closing(dumps.connect(replaced, "vinops restore")) as connection:
+        known = dumps.sequences(connection)
+        behind = sorted(each for each, value in sequences.items() if known.get(each, 0) < value)
+        if behind:
+            raise BackupError(
+                f"the database {name} has not gone on from where this backup was taken ({behind[0]} is behind): it is "
+                "another one, or a new one"
+            )
+
+        def rows(what: str, **values: object) -> str:
+            row = connection.execute(statements[f"read_{what}"], values or None).fetchone()
+            return str(row[0]) if row else "[]"
+
+        return _Seen(
+            messages=rows("messages", token=sequences.get(TOKENS, 0), carried=tried),
+            hosts=rows("hosts"),
+            alerts=rows("alerts"),
+            holds=rows("holds") if _tables(connection)["has_holds"] else "[]",
+            sequences=known,
+        )
+
+
+def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool]) -> Carried:
+    """Write what another database knows of the outside. Raises psycopg.Error."""
+    statements = queries("carry_over")
+
+    def run(statement: str, **values: Any) -> Any:
+        cursor = connection.execute(statements[statement], values)
+        return cursor.fetchone() if cursor.description else None
+
+    def insert(table: str, carried: str) -> None:
+        if _count(carried):
+            statement = run("insert_statement", table=table, carried=carried)[0]
+            connection.execute(statement.encode())
+
+    here = dumps.sequences(connection)
+    for sequence, value in seen.sequences.items():
+        if value > here.get(sequence, 0):
+            run("advance_sequence", name=sequence, value=value)
+    insert("public.listings", run("missing_ads", carried=seen.messages)[0])
+    run("queue_ads", carried=seen.messages)
+    run("forget_messages", carried=seen.messages)
+    insert("public.notifications", run("messages_here", carried=seen.messages)[0])
+    if tables["has_hosts"]:
+        run("carry_hosts", carried=seen.hosts)
+    if tables["has_alerts"]:
+        run("carry_alerts", carried=seen.alerts)
+        insert("ops.alerts", run("new_alerts", carried=seen.alerts)[0])
+    if _count(seen.holds):
+        connection.execute(queries("holds")["create_holds"])
+        insert("ops.holds", seen.holds)
+    return Carried(
+        messages=_count(seen.messages),
+        hosts=_count(seen.hosts) if tables["has_hosts"] else 0,
+        alerts=_count(seen.alerts) if tables["has_alerts"] else 0,
+    )
+
+
+def _hold(connection: Connection[Any], settings: Settings, reason: str, tables: Mapping[str, bool]) -> None:
+    with connection.transaction():
+        connection.execute(queries("holds")["create_holds"])
+        connection.execute(queries("holds")["hold"], {"what": "posting", "reason": f"after a restore: {reason}"})
+        if tables["has_alerts"]:
+            alerts.raise_alert(connection, settings, "posting_held", "channel", held_text(reason))
+
+
+def held_text(reason: str) -> str:
+    """Return what an operator is told when posting is held."""
+    return (
+        f"after a restore it is not known what was posted since the backup ({reason}): no deal is posted. Look at the "
+        "channel; `vinops deals release` lets posting go on"
+    )
+
+
+def _count(carried: str) -> int:
+    return len(json.loads(carried))

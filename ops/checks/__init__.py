@@ -1,0 +1,1 @@
+"""Checks of a snapshot and of the configuration."""

@@ -1,0 +1,59 @@
+"""`vinops alert KIND SUBJECT [MESSAGE]`: tell the owner. What OnFailure= of the units runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from vinops import alerts, config, logs
+from vinops.db import database
+
+if TYPE_CHECKING:
+    from vinops.config import Settings
+
+MESSAGES: Final = {
+    "unit_failed": "the unit has failed, and is not started again by itself if it is no timer's: "
+    "`systemctl status {subject}` and `journalctl -u {subject} -n 50` show why, `systemctl start {subject}` starts it",
+}
+
+
+def command(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="A word of the runbook, as unit_failed.")],
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="What it is about, as a unit.")],
+    message: Annotated[str, typer.Argument(metavar="[MESSAGE]", help="What happened, and what mends it.")] = "",
+    *,
+    clear: Annotated[bool, typer.Option("--clear", help="It has passed: the next one is told again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Raise an alert and deliver it: one for each kind and subject until it has passed."""
+    settings = config.load()
+    logs.configure("alerts", settings, console=not sys.stdout.isatty() and not as_json)
+    text = message or MESSAGES.get(kind, "").format(subject=subject) or "it happened: see the logs"
+    try:
+        with closing(database.connect(settings, application="vinops alert", autocommit=True)) as connection:
+            if clear:
+                alerts.clear_alert(connection, kind, subject)
+                return
+            is_new = alerts.raise_alert(connection, settings, kind, subject, text)
+            delivered = alerts.deliver(connection, settings)
+    except database.DatabaseError:
+        # The database may be what failed. Whoever is told twice is better off than who is not told.
+        if clear or not _send(settings, kind, subject, text):
+            raise
+        is_new, delivered = True, 1
+    if as_json:
+        typer.echo(json.dumps({"new": is_new, "delivered": delivered}))
+
+
+def _send(settings: Settings, kind: str, subject: str, text: str) -> bool:
+    """Send a message without the database, and return whether Telegram took it."""
+    if settings.telegram_bot_token is None or settings.telegram_alert_chat_id is None:
+        return False
+    from vinops import telegram
+
+    outcome = alerts.tell(settings, settings.telegram_alert_chat_id, kind, subject, text)
+    return isinstance(outcome, telegram.Sent)

@@ -1,0 +1,143 @@
+"""`vinops forecast`: what is measured, what follows from it, in 80 columns."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ops.forecast.arithmetic import HORIZON_DAYS, MONTHS, WHICH, Case, Range, cases, what_if
+from ops.forecast.measures import Measures, measure
+from vinops import config
+from vinops.db import database
+from vinops.redaction import remember
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WIDTH = 80
+TITLES = ("", *WHICH)
+SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+
+def command(
+    *,
+    lots_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="What if the photo crawls looked at so many lots an hour?")
+    ] = None,
+    photos_per_lot: Annotated[float | None, typer.Option(min=0, help="What if a lot had so many photos?")] = None,
+    retention_days: Annotated[
+        float | None, typer.Option(min=1, help="What if photos were kept for so many days? By default for ever.")
+    ] = None,
+    reads_per_photo: Annotated[
+        float | None, typer.Option(min=0, help="What if each stored photo were read so often a month?")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how long the backfill takes, what is lost before it is photographed, and what storing it all costs.
+
+    Low, likely and high come from the spread of what was measured; what is not measured yet is assumed, and named so.
+    R2: $0.015 a GB and month, $4.50 a million writes, $0.36 a million reads; 10 GB, 1 and 10 million are free.
+    """
+    settings = config.load()
+    remember(settings)
+    with closing(database.connect(settings, application="vinops forecast", autocommit=True)) as connection:
+        measures = measure(connection, settings)
+    measures.inputs = what_if(
+        measures.inputs,
+        lots_per_hour=lots_per_hour,
+        photos_per_lot=photos_per_lot,
+        retention_days=retention_days,
+        reads_per_photo=reads_per_photo,
+    )
+    for name, value in (("lots an hour", lots_per_hour), ("photos of a lot", photos_per_lot)):
+        if value is not None:
+            measures.said[name] = f"asked: {value:,g}"
+    found = cases(measures.inputs)
+    if as_json:
+        typer.echo(json.dumps(_data(measures, found), default=str))
+    else:
+        _print(measures, found)
+
+
+def _data(measures: Measures, found: Mapping[str, Case]) -> dict[str, Any]:
+    inputs = {
+        name: asdict(value) if isinstance(value, Range) else value
+        for name, value in vars(measures.inputs).items()
+        if name != "waiting"
+    }
+    return {
+        "lots": {
+            "active": measures.active,
+            "photographed": measures.photographed,
+            "waiting": sum(each.lots for each in measures.inputs.waiting),
+        },
+        "inputs": inputs,
+        "basis": measures.said,
+        "cases": {
+            which: {
+                "lots_a_day": case.lots_a_day,
+                "backfill": asdict(case.backfill),
+                "months": [
+                    {
+                        "month": each.month,
+                        "stored_bytes": each.stored_bytes,
+                        "photos": each.photos,
+                        "cost_usd": {
+                            "storage": float(each.cost.storage),
+                            "class_a": float(each.cost.class_a),
+                            "class_b": float(each.cost.class_b),
+                            "total": float(each.cost.total),
+                        },
+                        "database_bytes": case.database_bytes[place],
+                    }
+                    for place, each in enumerate(case.months)
+                ],
+                "archive_bytes": case.archive_bytes,
+            }
+            for which, case in found.items()
+        },
+    }
+
+
+def _print(measures: Measures, found: Mapping[str, Case]) -> None:
+    inputs = measures.inputs
+    waiting = sum(each.lots for each in inputs.waiting)
+    out = sys.stdout
+    out.write(f"{waiting:,.0f} of {measures.active:,} active lots wait for their photos\n\n")
+    three = [found[which] for which in WHICH]
+    rows: list[tuple[str, ...]] = [
+        ("new lots looked at a day", *(f"{case.lots_a_day:,.0f}" for case in three)),
+        ("days until none waits", *(_days(case) for case in three)),
+        ("lost of those that wait", *(f"{case.backfill.lost_waiting:,.0f}" for case in three)),
+        ("lost of those that come", *(f"{case.backfill.lost_arriving:,.0f}" for case in three)),
+        ("lost a day after that", *(f"{case.backfill.lost_a_day:,.0f}" for case in three)),
+    ]
+    for place, number in enumerate(MONTHS):
+        rows.append((f"month {number}: photos stored", *(f"{case.months[place].photos:,.0f}" for case in three)))
+        rows.append((f"month {number}: R2 holds", *(_size(case.months[place].stored_bytes) for case in three)))
+        rows.append((f"month {number}: R2 costs", *(f"${case.months[place].cost.total:,.2f}" for case in three)))
+    rows.append((f"raw archive, {inputs.archive_days} days", *(_size(case.archive_bytes) for case in three)))
+    for place, number in enumerate(MONTHS):
+        rows.append((f"database after month {number}", *(_size(case.database_bytes[place]) for case in three)))
+    widths = [max(len(row[place]) for row in (TITLES, *rows)) for place in range(len(TITLES))]
+    for row in (TITLES, *rows):
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        out.write("  ".join(cells).rstrip() + "\n")
+    out.write(f"\nnow: raw archive {_size(inputs.archive_bytes)}, database {_size(inputs.database_bytes)}, ")
+    out.write(f"photos {_size(inputs.stored_bytes)}\n\n")
+    for name, text in measures.said.items():
+        out.write(textwrap.fill(f"{name:<18}{text}", WIDTH, subsequent_indent=" " * 18) + "\n")
+
+
+def _days(case: Case) -> str:
+    return f"over {HORIZON_DAYS}" if case.backfill.days is None else f"{case.backfill.days:,.1f}"
+
+
+def _size(value: float) -> str:
+    return next((f"{value / size:,.1f} {name}" for name, size in SIZES if value >= size), f"{value:.0f} B")

@@ -1,0 +1,72 @@
+"""`vinops status`: the same as the monitor, in a few lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.checks.rules import judge
+from ops.commands import health, monitor
+from ops.show import screen
+from ops.show.figures import age, amount, percent, plural, rate, wrapped
+from vinops import config
+from vinops.redaction import remember
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ops.observe.snapshot import Snapshot, Worker
+
+
+def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say in a few lines how it stands: workers, feed, photos, deals, health. Exits with 0 whatever it finds."""
+    settings = config.load()
+    remember(settings)
+    snapshot = health.look_twice(settings, application="vinops status")
+    if as_json:
+        typer.echo(monitor.data(snapshot))
+    else:
+        sys.stdout.writelines(f"{each}\n" for each in lines(snapshot))
+
+
+def lines(snapshot: Snapshot) -> Iterator[str]:
+    """Yield the lines, a word in front of each."""
+    workers = "; ".join(_worker(worker) for worker in snapshot.workers or ()) or "unknown"
+    yield from wrapped(workers, screen.WIDTH, "workers   ")
+    for name, said in (("feed", _feed(snapshot)), ("photos", _photos(snapshot)), ("deals", _deals(snapshot))):
+        yield f"{name:<8}  {said}"
+    yield f"health    {judge(snapshot).summary}"
+
+
+def _worker(worker: Worker) -> str:
+    if worker.state != "running" or worker.run is None:
+        return f"{worker.name} {worker.state}"
+    of = f" of {worker.run.total}" if worker.run.total else ""
+    return f"{worker.name} {worker.run.unit} {worker.run.done}{of}, {rate(worker.rate)}/min"
+
+
+def _feed(snapshot: Snapshot) -> str:
+    feed = snapshot.feed
+    if feed is None:
+        return "unknown"
+    if feed.loaded_at is None:
+        return "no file was ever loaded"
+    counts = f"{amount(feed.new or 0)} new, {amount(feed.changed or 0)} changed, {amount(feed.gone or 0)} gone"
+    return f"{age((snapshot.at - feed.loaded_at).total_seconds())} old: {counts}"
+
+
+def _photos(snapshot: Snapshot) -> str:
+    photos = snapshot.photos
+    if photos is None or photos.share is None:
+        return "unknown" if photos is None else "no active lot"
+    left = f", {photos.days_to_drain:.1f} days left" if photos.days_to_drain is not None else ""
+    return f"{percent(photos.share)} of {plural(photos.active, 'active lot')}{left}"
+
+
+def _deals(snapshot: Snapshot) -> str:
+    deals = snapshot.deals
+    if deals is None:
+        return "unknown"
+    return f"{amount(sum(stage.waiting for stage in deals.stages))} wait, {amount(deals.posted_today)} posted today"

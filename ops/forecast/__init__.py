@@ -1,0 +1,1 @@
+"""How long the backfill takes, and what photos cost."""

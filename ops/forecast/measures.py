@@ -1,0 +1,209 @@
+"""What the forecast is made from: measured where there is enough to measure, else assumed, and then it says so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ops.forecast.arithmetic import Inputs, Range, Waiting, exactly
+from vinops.db.database import queries
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+# Assumptions, each used only while there is nothing to measure it by.
+LIFE_HOURS: Final = 9 * 24.0  # how long a lot stays in the feed
+RATES: Final = {"careful": Range(low=100, likely=150, high=150), "steady": Range(low=250, likely=400, high=500)}
+"""Lots an hour by VINOPS_PACE: careful is a lot every 24 s; steady is two photos a second, 12 and a list to a lot."""
+PHOTOS_PER_LOT: Final = Range(low=10, likely=12, high=14)
+BYTES_PER_PHOTO: Final = Range(low=150_000, likely=200_000, high=250_000)
+ACTIVE_LOTS: Final = 150_000.0  # a feed of usual size, while none has been loaded
+DATED_SHARE: Final = 0.5
+LEAD_HOURS: Final = 5 * 24.0
+ARCHIVE_A_DAY: Final = Range(low=20e6, likely=30e6, high=60e6)  # one whole file of 18 MB and 95 deltas of 0.1 MB
+CHANGES_A_DAY: Final = 1.0  # of an active lot: 96 files a day at 1 % each
+BYTES_A_ROW: Final = {
+    "public.images": 550.0,
+    "public.lots": 800.0,
+    "public.lot_photos": 150.0,
+    "public.vehicles": 350.0,
+    "staging.copart_raw": 900.0,
+    "audit.lot_events": 150.0,
+    "public.listings": 1800.0,
+}
+SPREAD: Final = 0.2  # of a figure whose days are too few to tell
+
+ENOUGH_LOTS: Final = 100
+ENOUGH_ROWS: Final = 1000
+ENOUGH_DAYS: Final = 0.25
+
+
+@dataclass(kw_only=True)
+class Measures:
+    """The inputs, and where each came from: `said` has a line for each figure."""
+
+    inputs: Inputs
+    said: dict[str, str] = field(default_factory=dict)
+    active: int = 0
+    photographed: int = 0
+
+
+def measure(connection: Connection[Any], settings: Settings) -> Measures:
+    """Ask the database. A dozen queries that read: seconds with millions of rows."""
+    said: dict[str, str] = {}
+    lots = _row(connection, "lots")
+    life_hours = _life(lots, said)
+    active = int(lots["active"])
+    rates = _rates(_row(connection, "crawl_rates"), settings, said)
+    arrivals, changes = _arrivals(_row(connection, "arrivals"), active, life_hours, said)
+    dated_share, lead_hours = _sales(_row(connection, "sales"), life_hours, said)
+    per_lot = _photos_per_lot(_row(connection, "photos_per_lot"), said)
+    photos = _row(connection, "photos")
+    per_photo = _bytes_per_photo(photos, said)
+    archive = _row(connection, "archive")
+    archive_a_day = _archive(archive, said)
+    sizes = connection.execute(queries("forecast")["tables"]).fetchall()
+    photos_a_day = min(rates.likely * 24, arrivals.likely) * per_lot.likely
+    ads = _row(connection, "ads")
+    growth = _growth(sizes, arrivals.likely, changes, photos_a_day, _ads_a_day(ads))
+    said["database growth"] = "rows a day by the figures above, bytes a row as the tables have them, or assumed"
+    total = connection.execute(queries("forecast")["database_bytes"]).fetchone()
+    stored = float(photos["photos"]) * per_photo.likely
+    shared = float(photos["objects"]) / float(photos["photos"]) if photos["photos"] else 1.0
+    return Measures(
+        inputs=Inputs(
+            waiting=_waiting(connection, life_hours),
+            lots_per_hour=rates,
+            rechecks_a_day=float(lots["photographed"]) / settings.photo_recheck_days,
+            arrivals_a_day=arrivals,
+            dated_share=dated_share,
+            lead_hours=lead_hours,
+            life_hours=life_hours,
+            photos_per_lot=per_lot,
+            bytes_per_photo=per_photo,
+            new_share=shared,
+            stored_bytes=stored * shared,
+            archive_bytes=float(archive["kept_bytes"]),
+            archive_a_day=archive_a_day,
+            archive_days=settings.archive_days,
+            database_bytes=float(total[0]) if total else 0.0,
+            database_a_day=growth,
+        ),
+        said=said,
+        active=active,
+        photographed=int(lots["photographed"]),
+    )
+
+
+def _row(connection: Connection[Any], name: str) -> dict[str, Any]:
+    cursor = connection.execute(queries("forecast")[name])
+    names = [column.name for column in cursor.description or ()]
+    return dict(zip(names, cursor.fetchone() or (), strict=True))
+
+
+def _waiting(connection: Connection[Any], life_hours: float) -> list[Waiting]:
+    """Return what waits. A lot whose sale or time is over and that is still in the feed leaves it within a day."""
+    found = []
+    for sale, age, lots in connection.execute(queries("forecast")["waiting_lots"]).fetchall():
+        expiry = max(24.0, float(sale) if sale is not None else life_hours - float(age))
+        found.append(Waiting(lots=float(lots), sale_hours=None if sale is None else float(sale), expiry_hours=expiry))
+    return found
+
+
+def _life(lots: dict[str, Any], said: dict[str, str]) -> float:
+    if lots["gone"] >= ENOUGH_LOTS and lots["life_hours"]:
+        said["life of a lot"] = f"measured: {float(lots['life_hours']) / 24:.1f} days, of {lots['gone']:,} that left"
+        return float(lots["life_hours"])
+    said["life of a lot"] = f"assumed: {LIFE_HOURS / 24:.0f} days; too few have left"
+    return LIFE_HOURS
+
+
+def _rates(row: dict[str, Any], settings: Settings, said: dict[str, str]) -> Range:
+    if row["runs"]:
+        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        said["lots an hour"] = f"measured: {found.likely:,.0f}, of {row['runs']} crawls in the last week"
+        return _ordered(found)
+    pace = settings.pace if settings.pace in RATES else "steady"
+    said["lots an hour"] = f"assumed: {RATES[pace].likely:,.0f}, one crawl at pace {pace} all day"
+    return RATES[pace]
+
+
+def _arrivals(row: dict[str, Any], active: int, life_hours: float, said: dict[str, str]) -> tuple[Range, float]:
+    """Return new lots a day, and changed lots a day."""
+    days = float(row["days"] or 0)
+    if days >= ENOUGH_DAYS:
+        mean = float(row["lots_new"]) / days
+        several = row["calendar_days"] > 3 and row["low"] is not None
+        low, high = (float(row["low"]), float(row["high"])) if several else (mean * (1 - SPREAD), mean * (1 + SPREAD))
+        said["new lots a day"] = f"measured: {mean:,.0f}, of {row['loads']:,} loads in {days:.1f} days"
+        return _ordered(Range(low=low, likely=mean, high=high)), float(row["lots_changed"]) / days
+    lots = active or ACTIVE_LOTS
+    mean = lots / (life_hours / 24)
+    what = "the lots that are active" if active else f"{lots:,.0f} lots"
+    said["new lots a day"] = f"assumed: {mean:,.0f}, {what} by the life of a lot"
+    return Range(low=mean * (1 - SPREAD), likely=mean, high=mean * (1 + SPREAD)), lots * CHANGES_A_DAY
+
+
+def _sales(row: dict[str, Any], life_hours: float, said: dict[str, str]) -> tuple[float, float]:
+    if row["lots"] >= ENOUGH_LOTS and row["lead_hours"] is not None:
+        lead = min(max(1.0, float(row["lead_hours"])), 2 * life_hours)
+        said["known sales"] = f"measured: {float(row['dated_share']):.0%} of new lots, {lead / 24:.1f} days ahead"
+        return float(row["dated_share"]), lead
+    said["known sales"] = f"assumed: {DATED_SHARE:.0%} of new lots, {LEAD_HOURS / 24:.0f} days ahead"
+    return DATED_SHARE, LEAD_HOURS
+
+
+def _photos_per_lot(row: dict[str, Any], said: dict[str, str]) -> Range:
+    if row["lots"] >= ENOUGH_LOTS:
+        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        said["photos of a lot"] = f"measured: {found.likely:.1f}, of {row['lots']:,} lots"
+        return _ordered(found)
+    said["photos of a lot"] = f"assumed: {PHOTOS_PER_LOT.likely:.0f}; {row['lots']} lots are too few"
+    return PHOTOS_PER_LOT
+
+
+def _bytes_per_photo(row: dict[str, Any], said: dict[str, str]) -> Range:
+    if row["photos"] >= ENOUGH_ROWS:
+        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        said["bytes of a photo"] = f"measured: {found.likely / 1e3:,.0f} kB, of {row['photos']:,} photos"
+        return _ordered(found)
+    said["bytes of a photo"] = f"assumed: {BYTES_PER_PHOTO.likely / 1e3:.0f} kB; {row['photos']} photos are too few"
+    return BYTES_PER_PHOTO
+
+
+def _archive(row: dict[str, Any], said: dict[str, str]) -> Range:
+    if row["days"]:
+        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        said["raw archive a day"] = f"measured: {found.likely / 1e6:,.1f} MB, of {row['days']} whole days"
+        return _ordered(found)
+    said["raw archive a day"] = f"assumed: {ARCHIVE_A_DAY.likely / 1e6:.0f} MB; no whole day is there yet"
+    return ARCHIVE_A_DAY
+
+
+def _ads_a_day(row: dict[str, Any]) -> float:
+    days = float(row["days"] or 0)
+    # The first walks find all ads that there are: only what came since is growth.
+    return float(row["lately"]) / 7 if days > 8 else 0.0
+
+
+def _growth(sizes: list[tuple[Any, ...]], arrivals: float, changes: float, photos: float, ads: float) -> Range:
+    rows_a_day = {
+        "public.images": photos,
+        "public.lots": arrivals,
+        "public.lot_photos": arrivals,
+        "public.vehicles": arrivals,
+        "staging.copart_raw": arrivals + changes,
+        "audit.lot_events": 2 * arrivals + 1.5 * changes,
+        "public.listings": ads,
+    }
+    measured = {name: float(size) / float(rows) for name, rows, size in sizes if rows >= ENOUGH_ROWS}
+    likely = math.fsum(count * measured.get(name, BYTES_A_ROW[name]) for name, count in rows_a_day.items())
+    return Range(low=likely * (1 - SPREAD), likely=likely, high=likely * (1 + SPREAD)) if likely else exactly(0)
+
+
+def _ordered(found: Range) -> Range:
+    """Return the figure with low and high around it: a mean may lie outside of its quantiles."""
+    return Range(low=min(found.low, found.likely), likely=found.likely, high=max(found.high, found.likely))

@@ -1,0 +1,1 @@
+"""Crawls on scrapyd nodes."""

@@ -1,0 +1,129 @@
+"""This machine, as the operating system tells of it: load, memory, disks, the Celery processes, the clock."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from ops.backup import files as backup_files
+from ops.observe.snapshot import Backup, Celery, Disk, Machine, Secrets
+from vinops import clock
+from vinops.db import embedded
+
+if TYPE_CHECKING:
+    from vinops.config import Settings
+
+SYSTEMD: Final = Path("/run/systemd/system")  # there where systemd is the init, as sd_booted(3) says
+TIMEDATECTL_SECONDS: Final = 5
+
+
+def machine(settings: Settings) -> Machine:
+    """Return how busy and how full this machine is; the CPU since the last call in this process. Raises OSError."""
+    memory = psutil.virtual_memory()
+    return Machine(
+        cpu=cpu(),
+        cores=psutil.cpu_count() or 1,
+        load=psutil.getloadavg()[0],
+        memory=memory.percent / 100,
+        memory_size=memory.total,
+        memory_free=memory.available,
+        data_disk=min(map(disk, _data_folders(settings)), key=lambda each: each.free),
+        log_disk=disk(settings.log_dir),
+    )
+
+
+def cpu() -> float:
+    """Return how busy the cores were since the last call in this process, 0 to 1."""
+    return float(psutil.cpu_percent(interval=None)) / 100
+
+
+def _data_folders(settings: Settings) -> list[Path]:
+    """Return the data folder, and where its database lies if a link in it leads elsewhere, as to another disk."""
+    database = embedded.folder(settings.data_dir)
+    is_elsewhere = settings.database_url is None and database.parent != settings.data_dir.resolve()
+    return [settings.data_dir, *([database] if is_elsewhere else [])]
+
+
+def disk(folder: Path) -> Disk:
+    """Return the file system of a folder, or of the first one above it that is there. Raises OSError."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    usage = psutil.disk_usage(str(place))
+    return Disk(path=folder, size=usage.total, used=usage.used, free=usage.free)
+
+
+def celery(settings: Settings) -> Celery:
+    """Return the processes of `celery -A deals` that work on this data folder, whoever started them: units of systemd,
+    this command line, or a person. Raises ProcessError."""
+    from ops.workers.celery_control import CeleryControl
+
+    pids: dict[str, list[int]] = {}
+    for status in CeleryControl(settings).status():
+        own = status.standing.pid if status.standing.state == "running" else None
+        pids[status.kind] = [*([own] if own else []), *status.duplicates]
+    children = sum(map(_children, pids["worker"]))
+    return Celery(
+        workers=tuple(pids["worker"]),
+        children=children,
+        beats=tuple(pids["beat"]),
+        since=max((at for at in map(_began, [*pids["worker"], *pids["beat"]]) if at), default=None),
+    )
+
+
+def _began(pid: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC)
+    except psutil.Error:
+        return None
+
+
+def _children(pid: int) -> int:
+    try:
+        return len(psutil.Process(pid).children())
+    except psutil.Error:
+        return 0
+
+
+def clock_synchronized() -> bool | None:
+    """Return what systemd says of the clock's synchronization, None where it has nothing to say."""
+    if not SYSTEMD.is_dir():
+        return None
+    command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEDATECTL_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return {"yes": True, "no": False}.get(done.stdout.strip())
+
+
+def backup(settings: Settings) -> Backup:
+    """Return the last verified backup of this machine, wherever it went; if that is dated in the future, the newest in
+    the folder that is not."""
+    folder, now = backup_files.folder_of(settings), clock.now()
+    ahead = [path.name for path in backup_files.candidates(folder, now)[1]]
+    last = backup_files.last_backup(settings)
+    if last is not None and clock.is_ahead(last.time, now):
+        ahead = [last.name, *(name for name in ahead if name != last.name)]
+        found, _ = backup_files.counted(backup_files.verified(folder)[0], now)
+        last = found[0] if found else None
+    if last is None:
+        return Backup(folder=folder, newest=None, at=None, bytes=None, ahead=tuple(ahead))
+    return Backup(folder=folder, newest=folder / last.name, at=last.time, bytes=last.bytes, ahead=tuple(ahead))
+
+
+def secrets(settings: Settings) -> Secrets:
+    """Return how many secrets are set, and what is wrong with how they are kept."""
+    problems = []
+    if bool(settings.copart_username) != bool(settings.copart_password):
+        problems.append("of COPART_USERNAME and COPART_PASSWORD only one is set")
+    if settings.telegram_bot_token and not (settings.telegram_channel_id or settings.telegram_alert_chat_id):
+        problems.append("TELEGRAM_BOT_TOKEN is set, but no chat to write to")
+    dotenv = Path(".env")
+    if settings.secrets() and dotenv.is_file() and dotenv.stat().st_mode & 0o007:
+        problems.append(".env can be read by everybody on this machine: chmod 600 .env")
+    return Secrets(count=len(settings.secrets()), problems=tuple(problems))

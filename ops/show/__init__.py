@@ -1,0 +1,1 @@
+"""Showing things on a terminal: text, tables, panels, the monitor."""

@@ -1,0 +1,1 @@
+"""Workers: what runs, what starts it, and the supervisor that keeps it running."""

@@ -1,0 +1,291 @@
+"""The market behind the stand-in feed: a file of lots and the files that follow it.
+
+Deterministic: the same seed and the same calls give the same bytes, on every machine and Python version.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from standin.feed.lots import FIELD, PHOTO_BASE, Clock, LotMaker, split_row
+from standin.feed.values import HEADER_2026
+
+#: Rows written at once: large enough that the file is written at the disk's speed, small enough to stay modest.
+ROWS_PER_WRITE: Final = 8192
+FIRST_LOT: Final = 39_000_000
+LAST_LOT: Final = 99_999_999
+#: Lots that left are remembered so that some may return; beyond this many the oldest are forgotten.
+REMEMBERED: Final = 50_000
+DEFAULT_NOW: Final = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
+
+#: The header's variants seen over the years: its names, and for each name the position in today's row.
+_ALL: Final = tuple(range(len(HEADER_2026)))
+_LOT_ACV: Final = tuple("Lot ACV" if name == "Est. Retail Value" else name for name in HEADER_2026)
+_UPDATED: Final = HEADER_2026.index("Last Updated Time")
+HEADERS: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
+    "2026": (HEADER_2026, _ALL),
+    "2025": (tuple("Copart Select" if name == "Wholesale" else name for name in HEADER_2026), _ALL),
+    "acv": (_LOT_ACV, _ALL),
+    "no-id": (HEADER_2026[1:], _ALL[1:]),
+    "45": ((*_LOT_ACV[1:45], "Last Updated Time"), (*_ALL[1:45], _UPDATED)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relisting:
+    """A vehicle that left and came back under a new lot number."""
+
+    lot: int
+    previous_lot: int
+    vin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advance:
+    """What differs between a file and the one before it. Lot numbers are in the order of their rows.
+
+    `changed` were in both files and differ besides `Id`; `new` were never seen; `gone` have left; `returned` had left
+    in an earlier file (those in `returned_changed` came back altered, the others exactly as they were, `Id` apart);
+    `relisted` are vehicles back under a new lot number, which is not counted in `new`. `relabelled` is the number of
+    further rows whose time-zone label alone moved because the clocks did.
+    """
+
+    now: datetime
+    rows: int
+    changed: tuple[int, ...]
+    new: tuple[int, ...]
+    gone: tuple[int, ...]
+    returned: tuple[int, ...]
+    returned_changed: tuple[int, ...]
+    relisted: tuple[Relisting, ...]
+    relabelled: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many of each."""
+        return {
+            "rows": self.rows,
+            "changed": len(self.changed),
+            "new": len(self.new),
+            "gone": len(self.gone),
+            "returned": len(self.returned),
+            "returned_changed": len(self.returned_changed),
+            "relisted": len(self.relisted),
+            "relabelled": self.relabelled,
+        }
+
+
+class Market:
+    """The lots on sale at one moment, and the way to the next one."""
+
+    def __init__(
+        self,
+        seed: int = 1,
+        lots: int = 150_000,
+        now: datetime = DEFAULT_NOW,
+        *,
+        photo_base: str = PHOTO_BASE,
+        thumbnail_base: str | None = None,
+    ) -> None:
+        """A market of that many lots, drawn from the seed, as it stands at `now` (aware, whole seconds).
+
+        `photo_base` is the root of every Image URL, `thumbnail_base` that of every Image Thumbnail (without it, the
+        real host and names that exist nowhere); both are roots of a `PhotoServer` of the same seed, or left out.
+
+        Raises ValueError for more lots than eight-digit numbers have room for, or a `now` without time zone.
+        """
+        if now.tzinfo is None:
+            message = "now must carry a time zone, for example datetime(2026, 7, 1, 8, 0, tzinfo=UTC)"
+            raise ValueError(message)
+        if not 0 <= lots <= 1_500_000:
+            message = f"lots must be between 0 and 1,500,000 (eight-digit lot numbers run out), not {lots}"
+            raise ValueError(message)
+        self.seed = seed
+        self._random = random.Random(seed ^ 0x5EED)
+        self._draw = self._random.random
+        self._maker = LotMaker(seed=seed, clock=Clock(now), photo_base=photo_base, thumbnail_base=thumbnail_base)
+        self._last_number = FIRST_LOT
+        self._rows: list[str] = []
+        self._left: list[str] = []
+        make, draw = self._maker.make, self._draw
+        for position in range(lots):
+            # Lots stay nine days in the median, so the older half of the numbers is older than that.
+            seniority = 1 - position / lots
+            age = int(86400 * 20 * seniority * (0.85 + 0.15 * seniority) + 43200 * draw())
+            self._rows.append(make(self._next_number(), age=age))
+
+    @property
+    def now(self) -> datetime:
+        """The moment the current file shows."""
+        return self._maker.clock.now
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def lot_numbers(self) -> tuple[int, ...]:
+        """The lots of the current file in the order of its rows."""
+        return tuple(_lot_of(row) for row in self._rows)
+
+    def records(self, limit: int | None = None) -> list[list[str]]:
+        """The current file's rows (or its first few) as fields, `Id` first: what a right reader must find in it."""
+        return [[str(number), *split_row(row)] for number, row in enumerate(self._rows[:limit], 1)]
+
+    def clone(self) -> Market:
+        """An independent market in the same state; cheap, for the rows themselves are shared."""
+        twin, dice = copy.copy(self), copy.copy(self._random)
+        vars(twin).update(
+            _rows=self._rows.copy(),
+            _left=self._left.copy(),
+            _random=dice,
+            _draw=dice.random,
+            _maker=self._maker.clone(),
+        )
+        return twin
+
+    def write(self, target: Path | BinaryIO, *, header: str = "2026", bom: bool = False, newline: str = "\n") -> int:
+        """Write the current file and return its size in bytes.
+
+        `header` is a name in HEADERS. A file interrupted here is simply short: nothing is renamed into place.
+        """
+        if isinstance(target, Path):
+            with target.open("wb") as stream:
+                return self.write(stream, header=header, bom=bom, newline=newline)
+        if header not in HEADERS:
+            message = f"unknown header {header!r}: choose one of {', '.join(HEADERS)}"
+            raise ValueError(message)
+        names, positions = HEADERS[header]
+        opening = ("\ufeff" if bom else "") + ",".join(f'"{name}"' for name in names) + newline
+        size = target.write(opening.encode())
+        for start in range(0, len(self._rows), ROWS_PER_WRITE):
+            part = enumerate(self._rows[start : start + ROWS_PER_WRITE], start + 1)
+            if positions == _ALL:
+                text = "".join([f'"{number}",{row}{newline}' for number, row in part])
+            else:
+                text = "".join([_picked(number, row, positions) + newline for number, row in part])
+            size += target.write(text.encode())
+        return size
+
+    def advance(
+        self,
+        *,
+        changed: float = 0.01,
+        new: float = 0.002,
+        gone: float = 0.002,
+        returned: float = 0.0005,
+        relisted: float = 0.0005,
+        minutes: int = 15,
+    ) -> Advance:
+        """Move on to the next file. Shares are of the current number of lots.
+
+        Only lots that left in an earlier advance can return or be relisted, so the first advance has neither.
+        """
+        before = self._maker.clock
+        since = minutes * 60
+        clock = self._maker.clock = Clock(before.now + timedelta(minutes=minutes))
+        total = len(self._rows)
+        leaving = self._leaving(round(gone * total))
+        staying = [position for position in range(total) if position not in leaving]
+        touched = {staying[i] for i in self._sample(len(staying), round(changed * total))}
+        pool = self._left
+        back = self._sample(len(pool), round(returned * total) + round(relisted * total))
+        for position in touched:
+            self._rows[position] = self._maker.changed(self._rows[position], since=since)
+        relabelled = 0
+        if clock.summer != before.summer:
+            relabelled = self._relabel(touched, leaving)
+        left = [self._rows[position] for position in sorted(leaving)]
+        changed_lots = tuple(_lot_of(self._rows[position]) for position in sorted(touched))
+        self._rows = [self._rows[position] for position in staying]
+        returned_lots, altered = self._bring_back(back[: round(returned * total)], since)
+        relistings = self._relist(back[round(returned * total) :], since)
+        new_lots = tuple(self._next_number() for _ in range(round(new * total)))
+        self._rows += [self._maker.make(number, age=int(self._draw() * since)) for number in new_lots]
+        gone_back = set(back)
+        self._left = [row for i, row in enumerate(pool) if i not in gone_back][-REMEMBERED:] + left
+        return Advance(
+            now=clock.now,
+            rows=len(self._rows),
+            changed=changed_lots,
+            new=new_lots,
+            gone=tuple(_lot_of(row) for row in left),
+            returned=returned_lots,
+            returned_changed=altered,
+            relisted=relistings,
+            relabelled=relabelled,
+        )
+
+    def _next_number(self) -> int:
+        self._last_number += 1 + int(self._draw() * 60)
+        if self._last_number > LAST_LOT:
+            message = "the eight-digit lot numbers have run out: start a new market"
+            raise ValueError(message)
+        return self._last_number
+
+    def _sample(self, population: int, size: int) -> list[int]:
+        """That many different positions below `population`, in the order drawn."""
+        chosen: dict[int, None] = {}
+        size = min(size, population)
+        if size * 2 > population:
+            order = list(range(population))
+            for i in range(size):
+                j = i + int(self._draw() * (population - i))
+                order[i], order[j] = order[j], order[i]
+            return order[:size]
+        while len(chosen) < size:
+            chosen[int(self._draw() * population)] = None
+        return list(chosen)
+
+    def _leaving(self, size: int) -> set[int]:
+        """The lots that leave: of a few drawn at random, those whose sale is over or nearest."""
+        candidates = self._sample(len(self._rows), size * 5)
+        position = FIELD["Sale Date M/D/CY"]
+        dates = {i: split_row(self._rows[i])[position] for i in candidates}
+        candidates.sort(key=lambda i: (dates[i] == "0", dates[i]))
+        return set(candidates[:size])
+
+    def _relabel(self, touched: set[int], leaving: set[int]) -> int:
+        moved = 0
+        for position, row in enumerate(self._rows):
+            renamed = self._maker.relabelled(row)
+            if renamed != row:
+                self._rows[position] = renamed
+                moved += position not in touched and position not in leaving
+        return moved
+
+    def _bring_back(self, positions: list[int], since: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        lots, altered = [], []
+        for turn, position in enumerate(positions):
+            row = self._left[position]
+            lot = _lot_of(row)
+            if turn % 2:
+                row = self._maker.relabelled(self._maker.changed(row, since=since))
+                altered.append(lot)
+            self._rows.append(row)
+            lots.append(lot)
+        return tuple(lots), tuple(altered)
+
+    def _relist(self, positions: list[int], since: int) -> tuple[Relisting, ...]:
+        relistings = []
+        for position in positions:
+            row = self._left[position]
+            vin = split_row(row)[FIELD["VIN"]]
+            if not vin:
+                continue
+            number = self._next_number()
+            self._rows.append(self._maker.relabelled(self._maker.relisted(row, number, since=since)))
+            relistings.append(Relisting(lot=number, previous_lot=_lot_of(row), vin=vin))
+        return tuple(relistings)
+
+
+def _lot_of(row: str) -> int:
+    return int(row.split('","', FIELD["Lot number"] + 1)[FIELD["Lot number"]])
+
+
+def _picked(number: int, row: str, positions: tuple[int, ...]) -> str:
+    fields = [str(number), *split_row(row)]
+    return ",".join([f'"{fields[position]}"' for position in positions])

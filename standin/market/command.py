@@ -1,0 +1,85 @@
+"""The stand-in for the classifieds site: lists and pages of ads, on loopback.
+
+    python -m standin.market serve --seed 1 --ads 7600 --make-ads bmw=3001
+
+The addresses go to standard output as one line of JSON. Everything comes from a seed: the same arguments give the same
+ads, in the same order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from standin.core import serve_until_told
+from standin.market.cycles import NOW
+from standin.market.pages import LAYOUTS
+from standin.market.server import MarketServer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def size(text: str) -> tuple[str, int]:
+    """`bmw=3001` as a make and a number of ads."""
+    make, _, number = text.partition("=")
+    return make, int(number)
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO form, with its offset from UTC."""
+    value = datetime.fromisoformat(text)
+    if value.tzinfo is None:
+        message = f"{text} has no offset from UTC: write {text}+00:00"
+        raise ValueError(message)
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m standin.market", description="A stand-in for the classifieds site: lists and ads."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve on loopback until interrupted")
+    serve.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other ads (%(default)s)")
+    serve.add_argument("--ads", type=int, default=7600, metavar="N", help="over the twenty makes (%(default)s)")
+    serve.add_argument(
+        "--make-ads", type=size, action="append", default=[], metavar="MAKE=N", help="of that make; repeatable"
+    )
+    serve.add_argument("--layout", choices=LAYOUTS, default="plain", help="how lists are built (%(default)s)")
+    serve.add_argument("--page-limit", type=int, default=150, metavar="N", help="pages of a list (%(default)s)")
+    serve.add_argument(
+        "--repeats", type=int, default=2, metavar="N", help="promoted ads again on every page (%(default)s)"
+    )
+    serve.add_argument("--now", type=moment, default=NOW, metavar="TIME", help="when the market begins (%(default)s)")
+    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
+    serve.add_argument("--port", type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        server = MarketServer(
+            seed=options.seed,
+            ads=options.ads,
+            make_ads=dict(options.make_ads),
+            layout=options.layout,
+            page_limit=options.page_limit,
+            repeats=options.repeats,
+            now=options.now,
+            host=options.host,
+            port=options.port,
+        )
+        serve_until_told(server, server.addresses)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"standin.market: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""The market as it stands: the ads that are on it, the order of every list, and what a cycle changes.
+
+market = AdMarket(seed=1, ads=7600)
+market.advance(new=40, changed=60, gone=50, back=10)
+market.listing("bmw", model="x5", sort=6)
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from standin.market.ads import AdDrawer, is_new, priced
+from standin.market.values import GROUP_SIZES, GROUPS, MAKES, slugified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from standin.market.ads import Ad
+
+K = TypeVar("K")
+#: The moment at which the market begins, unless it is told another one.
+NOW: Final = datetime(2026, 7, 1, 9, tzinfo=UTC)
+#: How far back the ads of the beginning reach.
+AGE: Final = timedelta(days=60)
+#: What `sort=7` shows.
+_RECENT: Final = timedelta(days=2)
+IN_BULGARIA: Final = "namira-se-v-balgariya"
+_RANKS: Final = {"BEST": 0, "TOP": 1, "VIP": 2, "": 3}
+#: Larger than any price or distance: what has none comes last.
+_LAST: Final = 10**12
+
+BY_MODEL, BY_PRICE, BY_YEAR, BY_DISTANCE, NEWEST, NEWEST_OF_TWO_DAYS = 1, 3, 4, 5, 6, 7
+_KEYS: Final[dict[int, Callable[[Ad], Any]]] = {
+    BY_MODEL: lambda ad: (_RANKS[ad.promotion], ad.make, ad.model, _or_last(ad.price), ad.id),
+    BY_PRICE: lambda ad: (_or_last(ad.price), ad.id),
+    BY_YEAR: lambda ad: (-ad.year, -ad.month, ad.id),
+    BY_DISTANCE: lambda ad: (_or_last(ad.mileage_km), ad.id),
+    NEWEST: lambda ad: (-int(ad.id[1:]), ad.id),
+    NEWEST_OF_TWO_DAYS: lambda ad: (-int(ad.id[1:]), ad.id),
+}
+SORTS: Final = tuple(_KEYS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a cycle did: the ids of the ads that are new, have another price, have left, and are back."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    back: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A list from its first ad to its last, and which of them are promoted."""
+
+    ads: tuple[Ad, ...]
+    promoted: tuple[Ad, ...]
+
+
+class AdMarket:
+    """The ads of the market. Changes may come from any thread."""
+
+    def __init__(
+        self, *, seed: int = 1, ads: int = 7600, make_ads: Mapping[str, int] | None = None, now: datetime = NOW
+    ) -> None:
+        """Draw `ads` ads over the twenty makes; `make_ads` gives a make another number of them, on top of that.
+
+        Raises ValueError for a make that is none of the twenty, and for a number below 0.
+        """
+        sizes = {**_sizes(ads), **(make_ads or {})}
+        if unknown := sorted(sizes.keys() - MAKES.keys()):
+            message = f"unknown make {', '.join(unknown)}: choose among {', '.join(MAKES)}"
+            raise ValueError(message)
+        if min(ads, *sizes.values()) < 0:
+            message = "a market cannot have less than 0 ads"
+            raise ValueError(message)
+        self.now = now
+        self._seed = seed
+        self._cycle = 0
+        self._drawer = AdDrawer(seed=seed, now=now)
+        self._ads: dict[str, Ad] = {}
+        self._gone: dict[str, Ad] = {}
+        self._listings: dict[tuple[str | None, str | None, str | None, int], Listing] = {}
+        self._lock = threading.RLock()
+        for make in MAKES:
+            self._add(self._drawer.draw(make, sizes[make], posted_from=now - AGE, posted_to=now))
+
+    def ads(self) -> Mapping[str, Ad]:
+        """The ads that are on the market now, by id."""
+        with self._lock:
+            return MappingProxyType(dict(self._ads))
+
+    def find(self, ad_id: str) -> Ad | None:
+        """The ad with that id, if it is on the market."""
+        return self._ads.get(ad_id)
+
+    def gone(self, ad_id: str) -> Ad | None:
+        """The ad with that id, if it has left."""
+        return self._gone.get(ad_id)
+
+    def count(self, make: str | None = None) -> int:
+        """How many ads that make has, or all of them together."""
+        with self._lock:
+            return sum(make in (None, ad.make) for ad in self._ads.values())
+
+    def listing(
+        self, make: str | None = None, *, model: str | None = None, region: str | None = None, sort: int = BY_MODEL
+    ) -> Listing:
+        """The list in that order; an order that is none of SORTS is the default one.
+
+        `region` is IN_BULGARIA or the slug of a region, as `oblast-sofiya`.
+        """
+        sort = sort if sort in _KEYS else BY_MODEL
+        asked = (make, model, region, sort)
+        with self._lock:
+            if asked not in self._listings:
+                chosen = (
+                    ad
+                    for ad in self._ads.values()
+                    if make in (None, ad.make)
+                    and model in (None, ad.model)
+                    and _stands_in(ad, region)
+                    and (sort != NEWEST_OF_TWO_DAYS or self.now - ad.posted <= _RECENT)
+                )
+                ads = tuple(sorted(chosen, key=_KEYS[sort]))
+                promoted = sorted((ad for ad in ads if ad.promotion), key=_KEYS[BY_MODEL])
+                self._listings[asked] = Listing(ads=ads, promoted=tuple(promoted))
+            return self._listings[asked]
+
+    def advance(
+        self,
+        *,
+        new: int = 40,
+        changed: int = 60,
+        gone: int = 50,
+        back: int = 10,
+        hours: float = 6.5,
+    ) -> Changes:
+        """Let that many hours pass: ads come, change their price, leave and come back.
+
+        The new ones are newer than all others, and spread over the makes as the ads are. No ad is in two of the four;
+        where there are fewer ads than asked for, fewer change. Raises ValueError for a number below 0, and for hours
+        that are not above it.
+        """
+        if min(new, changed, gone, back) < 0 or hours <= 0:
+            message = "a cycle needs numbers of at least 0, and more than 0 hours"
+            raise ValueError(message)
+        with self._lock:
+            self._cycle += 1
+            dice = random.Random(f"{self._seed}:cycle:{self._cycle}")
+            returning = dice.sample(sorted(self._gone), min(back, len(self._gone)))
+            leaving = dice.sample(sorted(self._ads), min(gone, len(self._ads)))
+            staying = sorted(ad.id for ad in self._ads.values() if ad.price is not None and not ad.is_no_offer)
+            changing = [ad_id for ad_id in dice.sample(staying, len(staying)) if ad_id not in set(leaving)][:changed]
+            drawn = self._draw_new(dice, new, timedelta(hours=hours))
+            for ad_id in leaving:
+                self._gone[ad_id] = self._ads.pop(ad_id)
+            for ad_id in returning:
+                self._ads[ad_id] = self._gone.pop(ad_id)
+            for ad_id in changing:
+                self._ads[ad_id] = _repriced(dice, self._ads[ad_id])
+            for ad in self._ads.values():
+                if ad.is_new != is_new(ad.posted, self.now):
+                    self._ads[ad.id] = replace(ad, is_new=not ad.is_new)
+            self._add(drawn)
+            return Changes(
+                new=tuple(ad.id for ad in drawn),
+                changed=tuple(changing),
+                gone=tuple(leaving),
+                back=tuple(returning),
+            )
+
+    def set_price(self, ad_id: str, eur: Decimal | float | str | None) -> None:
+        """Give the ad another price, None for «Запитване». Raises KeyError for an ad that is not on the market."""
+        price = None if eur is None else Decimal(str(eur))
+        with self._lock:
+            self._ads[ad_id] = priced(self._ads[ad_id], price)
+            self._listings.clear()
+
+    def remove(self, ad_id: str) -> None:
+        """Take the ad off the market. Raises KeyError for one that is not on it."""
+        with self._lock:
+            self._gone[ad_id] = self._ads.pop(ad_id)
+            self._listings.clear()
+
+    def restore(self, ad_id: str) -> None:
+        """Bring an ad back that has left. Raises KeyError for any other."""
+        with self._lock:
+            self._ads[ad_id] = self._gone.pop(ad_id)
+            self._listings.clear()
+
+    def _draw_new(self, dice: random.Random, count: int, passed: timedelta) -> list[Ad]:
+        """The new ads, oldest first; moves the clock."""
+        earlier, self.now = self.now, self.now + passed
+        there = Counter(ad.make for ad in self._ads.values())
+        weights = [there[make] if there else 1 for make in MAKES]
+        makes = Counter(dice.choices(list(MAKES), weights, k=count))
+        drawn = [
+            ad
+            for make in sorted(makes)
+            for ad in self._drawer.draw(
+                make, makes[make], posted_from=earlier, posted_to=self.now, occasion=str(self._cycle)
+            )
+        ]
+        return sorted(drawn, key=_KEYS[NEWEST], reverse=True)
+
+    def _add(self, ads: Iterable[Ad]) -> None:
+        self._ads.update((ad.id, ad) for ad in ads)
+        self._listings.clear()
+
+
+def _or_last(value: Decimal | int | None) -> Decimal | int:
+    return _LAST if value is None else value
+
+
+def _stands_in(ad: Ad, region: str | None) -> bool:
+    if region is None:
+        return True
+    return not ad.is_abroad if region == IN_BULGARIA else region == region_slug(ad.region)
+
+
+def region_slug(region: str) -> str:
+    """`oblast-sofiya` for «обл. София»."""
+    return slugified(region.replace("обл.", "област").replace("общ.", "община"))
+
+
+def _repriced(dice: random.Random, ad: Ad) -> Ad:
+    """The ad for less, sometimes for more; never for the same."""
+    before = ad.price or Decimal(0)
+    share = dice.uniform(0.85, 0.98) if dice.random() < 0.85 else dice.uniform(1.02, 1.08)
+    after = Decimal(round(float(before) * share / 10) * 10)
+    return priced(ad, after if after != before else before - 10 if before > 20 else before + 10)
+
+
+def _sizes(ads: int) -> dict[str, int]:
+    """How many ads of the whole each make has: first the groups, then the makes in them, nothing lost to rounding."""
+    sizes: dict[str, int] = {}
+    for group, size in _shared_out(ads, GROUP_SIZES).items():
+        sizes.update(_shared_out(size, {make: MAKES[make].share for make in GROUPS[group]}))
+    return sizes
+
+
+def _shared_out(whole: int, weights: Mapping[K, int]) -> dict[K, int]:
+    """The whole in parts by weight; the largest remainders are rounded up."""
+    total = sum(weights.values())
+    parts = {key: whole * weight // total for key, weight in weights.items()}
+    missing = whole - sum(parts.values())
+    for key in sorted(weights, key=lambda key: -(whole * weights[key] % total))[:missing]:
+        parts[key] += 1
+    return parts

@@ -1,0 +1,606 @@
+"""The pages of the site as HTML: classes and structure are the site's, the words are ours.
+
+Everything is bytes in windows-1251: a card is built once for each ad and put together with nineteen others.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from standin.market.values import EQUIPMENT, MAKES, MONTHS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+
+    from standin.market.ads import Ad
+
+#: `plain` is the page as the server sends it, `best` as a browser wrote it down again, `stray_div` has a superfluous
+#: `</div>` after the first card, which closes `.ads2023`.
+Layout = Literal["plain", "best", "stray_div"]
+LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
+ENCODING: Final = "windows-1251"
+PER_PAGE: Final = 20
+ROOT: Final = "/obiavi/avtomobili-dzhipove"
+SITEMAP: Final = "/sitemap/sitemap-avtomobili-dzhipove-avtomobili-dzhipove.xml.gz"
+LOGIN: Final = "/users/login"
+DELETED: Final = "Обявата е изтрита или не е активна."
+_NO_PHOTO: Final = "/images/picturess/nophoto_660x495.svg"
+_NBSP: Final = "\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where in a list a page is: its number, how many there are, how many ads, and how addresses are made.
+
+    `first` and `last` are the numbers of its ads. `total` is as the page says it: `3000+` where the list is cut off.
+    """
+
+    base: str
+    query: str
+    number: int
+    pages: int
+    first: int
+    last: int
+    total: str
+    all_ads: int
+    title: str
+
+    def url(self, number: int) -> str:
+        """The address of another page of the list."""
+        return f"{self.base}{'' if number == 1 else f'/p-{number}'}{self.query}"
+
+
+def encoded(text: str) -> bytes:
+    """The text as the site sends it."""
+    return text.encode(ENCODING)
+
+
+def photo_path(ad: Ad, letters: str, *, large: bool = False) -> str:
+    """Where a photo of the ad is."""
+    return f"/mobile/photosorg/{ad.id[-3:]}/{ad.id[0]}/{'big1/' if large else ''}{ad.id}_{letters}.webp"
+
+
+def grouped(number: int, separator: str = " ") -> str:
+    """Thousands apart."""
+    return f"{number:,}".replace(",", separator)
+
+
+def money(value: Decimal, separator: str = " ") -> str:
+    """An amount as the site writes it: cents only where there are any."""
+    whole = int(value)
+    cents = "" if value == whole else f"{value % 1:.2f}"[1:]
+    return grouped(whole, separator) + cents
+
+
+def price_lines(ad: Ad) -> str:
+    """Both currencies, or the words that stand in their place."""
+    if ad.price is None or ad.price_bgn is None:
+        return ad.no_price or ""
+    separator = _NBSP if int(ad.id[-1]) % 4 == 0 else " "
+    return f"{money(ad.price, separator)} €<br>{money(ad.price_bgn, separator)} лв."
+
+
+def card(ad: Ad, *, host: str, layout: Layout) -> bytes:
+    """The ad in a list. `host` is what links begin with, without the scheme: `//127.0.0.1:8000`."""
+    best = layout == "best"
+    link, title = escape(host + ad.path), escape(ad.title)
+    photos = [host + photo_path(ad, letters) for letters in ad.photos]
+    first = photos[0] if photos else host + _NO_PHOTO
+    wrap = f"{host}/images/picturess/icons/hpages/{ad.promotion}-wrap.svg"
+    line = f'<img src="{wrap}" class="promoLine" alt="status">' if ad.promotion else ""
+    small = "\n        ".join(
+        f'<a href="{link}" class="saveSlink"><img src="{photo}" alt="Обява за продажба на {title}"></a>'
+        for photo in photos[1:4]
+    )
+    vat = f"\n        <span>{ad.vat}</span>" if ad.price is not None else ""
+    new = "<strong>НОВА ОБЯВА</strong>" if ad.is_new else ""
+    params = " ".join(f"<span>{value}</span>" for value in _params(ad))
+    about = _about(ad)
+    number = f" <strong>и {len(photos)} снимки</strong>{'' if best else '</strong>'}" if photos else ""
+    mark = f"markNew(this, '{ad.id}'); updatecomprintNew('p{ad.id}','{first}');"
+    star = "Добави обявата в бележника. Изисква регистрация."
+    return encoded(f"""<div class="item {f"{ad.promotion} " if ad.promotion else ""}" id="ida{ad.id}">
+  <div class="photo">
+    <div class="wrapper">
+      <div class="big">
+        <a href="{link}" class="image saveSlink">
+          {line}
+
+          <img src="{first}" class="pic" alt="Обява за продажба на {title}"{"" if best else " "}>
+        </a>
+      </div>
+      <div class="small">
+        {small}
+      </div>
+    </div>
+  </div>
+  <div class="text">
+    <div class="zaglavie">
+      <a href="{link}" class="title saveSlink">{title}</a>
+      <div class="price {ad.trend}">
+        <div>{price_lines(ad)}</div>{vat}
+      </div>
+      <div class="like">
+        <a onclick="openLogPopup(1); return false;" id="star_{ad.id}" title="{star}" class=""></a>
+      </div>
+    </div>
+
+    <new>
+      <span>
+
+          {new}
+
+
+      </span>
+    </new>
+
+    <div class="params">
+      {params}
+    </div>
+
+
+      <div class="info">
+        {about}
+      </div>
+
+
+    {_seller(ad, host)}
+
+  </div>
+  <div class="links">
+    <div>
+
+      <a href="{link}" class="photos saveSlink">Повече детайли{number}</a>
+      <a id="notepad_{ad.id}" onclick="openLogPopup(1);" class="like" title="{star}">Добави в бележника</a>
+    </div>
+
+    <div>
+
+        <a id="mark_p{ad.id}" onclick="{mark}" class="markirai">Маркирай обявата</a>
+
+    </div>
+  </div>
+
+
+</div>
+""")
+
+
+def _params(ad: Ad) -> Iterable[str]:
+    """The values in the site's order, with gaps where the ad says nothing. Most distances begin with a blank."""
+    yield f"{MONTHS[ad.month - 1]} {ad.year} г."
+    if ad.mileage_km is not None:
+        yield f"{' ' if ad.mileage_km >= 100_000 else ''}{grouped(ad.mileage_km)} км"
+    if ad.colour is not None:
+        yield ad.colour
+    yield ad.fuel
+    if ad.power_hp is not None:
+        yield f"{ad.power_hp} к.с."
+    if ad.euro_class is not None:
+        yield f"Евро {ad.euro_class}"
+    if ad.engine_cc is not None:
+        yield f"{ad.engine_cc} куб.см"
+    if ad.battery_kwh is not None:
+        yield f"{ad.battery_kwh:g} kWh"
+    yield ad.gearbox
+    yield ad.body
+
+
+def _text(ad: Ad) -> str:
+    """The description; its line breaks are the only markup in it."""
+    return "<br>".join(escape(line, quote=False) for line in ad.description.split("<br>"))
+
+
+def _about(ad: Ad) -> str:
+    """Description and equipment, as a list shows them."""
+    ticked = f"<br>Особености - {escape(', '.join(ad.equipment), quote=False)}" if ad.equipment else ""
+    return _text(ad) + ticked
+
+
+def _where(ad: Ad) -> str:
+    return f"{ad.region}, {ad.place}"
+
+
+def _seller(ad: Ad, host: str) -> str:
+    if ad.dealer is None:
+        name, free, logo = "Регион:", " FREE", ""
+    else:
+        shop = f"{host}/dealer/{len(ad.dealer)}"
+        name, free = f'<a href="{shop}" target="_blank">{escape(ad.dealer)}</a>', ""
+        logo = f"""
+        <div class="logo">
+          <a href="{shop}" target="_blank">
+            <img src="{host}/images/houseslogos/h{len(ad.dealer)}.pic" alt="лого {escape(ad.dealer)}">
+          </a>
+        </div>
+"""
+    return f"""<div class="seller{free}">
+{logo}
+      <div class="sInfo">
+        <div class="name">
+
+            {name}
+
+        </div>
+        <div class="location">{_where(ad)}</div>
+      </div>
+    </div>"""
+
+
+def news_box(number: int, *, host: str, layout: Layout) -> bytes:
+    """A box of the news site among the ads: an `.item` too, with a title but without an id.
+
+    As sent by the server, an attribute of its first link has no closing quotation mark.
+    """
+    address = f"{host}/fakti/novina-{number}"
+    broken = 'class=" image"=""' if layout == "best" else 'class="image"'
+    return encoded(f"""
+                  <div class="item fakti">
+                    <div class="photo">
+                      <div class="wrapper">
+                        <div class="big">
+                          <a href="{address} {broken} target="_blank">
+                            <img src="{host}/images/fakti-{number}.webp" class="pic" alt="Снимка Новина {number}">
+                          </a>
+                        </div>
+                      </div>
+                    </div>
+                    <div class="text">
+                      <div class="zaglavie">
+                        <a href="{address}" class="title" target="_blank">Новина за автомобили, цени от 11 900 лв.</a>
+                      </div>
+                      <div class="info">
+                        преди {number % 12 + 1} часа  и 7 минути
+                      </div>
+                    </div>
+                  </div>
+""")
+
+
+def list_page(
+    position: Position, cards: Sequence[bytes], *, host: str, layout: Layout, next_link: bool = True
+) -> bytes:
+    """A page of a list, from ready cards. Without `next_link` it looks like a last page."""
+    has_next = next_link and position.number < position.pages
+    pagination = encoded(_pagination(position, has_next=has_next))
+    boxes: list[bytes] = [*cards]
+    if layout == "stray_div" and boxes:
+        boxes[0] += b"</div>\n"
+    if cards:
+        boxes.append(news_box(position.number, host=host, layout=layout))
+    return b"".join(
+        (
+            encoded(_head(position, host=host, layout=layout, has_next=has_next)),
+            pagination,
+            b'\n<div class="ads2023">\n',
+            *boxes,
+            b"</div>\n",
+            pagination,
+            encoded(_foot(host)),
+        )
+    )
+
+
+def page_without_ads(*, host: str, layout: Layout) -> bytes:
+    """The site around no list at all: neither a card nor a total, as when something has gone wrong behind it."""
+    position = Position(
+        base="", query="", number=1, pages=1, first=0, last=0, total="", all_ads=0, title="Автомобили и Джипове"
+    )
+    return encoded(_head(position, host=host, layout=layout, has_next=False) + _foot(host))
+
+
+def _head(position: Position, *, host: str, layout: Layout, has_next: bool) -> str:
+    end = "" if layout == "best" else " /"
+    title = position.title
+    following = f'\n<link rel="next" href="{position.url(position.number + 1)}"{end}>' if has_next else ""
+    offers = f"Избор от » {grouped(position.all_ads)} « предложения." if position.all_ads else ""
+    total = (
+        f"""
+ <div style="width:980px; height:25px; font-weight:bold; font-size:14px; color:#000; margin: 0 auto 5px;">
+   {position.first} - {position.last} от общо {position.total} <h1 style="display:inline; font-size:14px;">{title}</h1>
+ </div>
+"""
+        if position.total
+        else ""
+    )
+    return f"""<!DOCTYPE html>
+<html lang="bg"><head>
+        <meta http-equiv="Content-Type" content="text/html; charset=windows-1251">
+        <title>{title} втора ръка и нови, обяви и цени</title>
+        <meta name="description" content="Обяви за » {title}. {offers}">
+<meta name="robots" content="index, follow"{end}>{following}
+        <meta name="viewport" content="width=device-width,initial-scale=1.0">
+        <link rel="stylesheet" href="{host}/styless/styless.css" type="text/css">
+        <script type="text/javascript" src="{host}/jss/scripts.js"></script>
+</head>
+<body>
+  <div class="HEADER">
+    <div class="iMenu">
+      <a href="{host}" class="">Начало</a>
+      <a href="{host}{LOGIN}" class="">Публикуване</a>
+      <a href="{host}/search/avtomobili-dzhipove" class="selected">Търсене</a>
+      <a href="{host}{LOGIN}" class="right ">Моите обяви</a>
+    </div>
+  </div>
+<form name="search" method="post">
+{total}
+<div class="resultsInfoBox">
+  <div class="rboxHeader">
+    <div>Резултат от Вашето търсене на:</div>
+  </div>
+  <div class="params" id="paramsFromSearchText">
+    Рубрика: <b>Автомобили и Джипове</b>, Състояние: <b>Нов, Употребяван, Повреден/ударен</b>
+  </div>
+</div>
+"""
+
+
+def _pagination(position: Position, *, has_next: bool) -> str:
+    """The links to other pages. Where there is no next one, a `div.next` stands in the place of `a.next`."""
+    number, pages = position.number, position.pages
+    parts = []
+    if number > 1:
+        parts.append(f'<a href="{position.url(number - 1)}" class="saveSlink prev"><span>Назад</span></a>')
+    else:
+        parts.append('<div class="a prev gray"><span>Назад</span></div>')
+    parts.append(f'<div class="a saveSlink selected">{number}</div>')
+    if has_next:
+        parts.extend(
+            f'<a href="{position.url(other)}" class="saveSlink ">{other}</a>'
+            for other in range(number + 1, min(number + 3, pages + 1))
+        )
+        if number + 3 <= pages:
+            parts.append('<div class="a dots"><img src="/images/picturess/icons/dots-new.svg" alt=""></div>')
+            parts.append(f'<div class="a saveSlink gray">{pages}</div>')
+        parts.append(f'<a href="{position.url(number + 1)}" class="saveSlink next"><span>Напред</span></a>')
+    else:
+        parts.append('<div class="a next gray"><span>Напред</span></div>')
+    links = "\n\n    ".join(parts)
+    return f"""
+<div class="pagination-wrapper MT20 MB20 ">
+  <div class="pagination">
+    {links}
+  </div>
+</div>
+"""
+
+
+def _foot(host: str) -> str:
+    makes = " ".join(
+        f'<nobr><a href="{host}{ROOT}/{make.slug}"><span>{make.name}</span></a></nobr>' for make in MAKES.values()
+    )
+    return f"""
+<div class="ad2023-top-links">
+  <div class="left">
+    <span data-link="{host}/search/avtomobili-dzhipove" class="a clever-link">НОВО ТЪРСЕНЕ</span>
+  </div>
+</div>
+</form>
+  <div class="FOOTER">
+    <div class="seoBox">
+      <div class="marki">
+        <strong>Марки:</strong>
+        {makes}
+      </div>
+    </div>
+  </div>
+</body>
+</html>
+"""
+
+
+def detail_page(ad: Ad, *, host: str, now: datetime) -> bytes:
+    """The ad's own page."""
+    title, link = escape(ad.title), f"http:{host}{ad.path}"
+    prices = price_lines(ad)
+    gallery = "\n".join(
+        f"""        <div class="item">
+          <img class="carouselimg owl-lazy"
+               data-src="http:{host}{photo_path(ad, letters, large=True)}"
+               onclick="galleryFullScreenOpen('fromImage')"
+               alt="{title}: изображение {number}"
+               data-src-gallery="http:{host}{photo_path(ad, letters, large=True)}">
+        </div>"""
+        for number, letters in enumerate(ad.photos, 1)
+    )
+    main = "\n".join(
+        f"""        <div class="item {kind}">
+          <div class="mpLabel">{label}</div>
+          <div class="mpInfo">{value}</div>
+        </div>"""
+        for kind, label, value in _main_params(ad)
+    )
+    technical = "\n".join(
+        f"""          <div class="item">
+            <div>{label}</div>
+            <div>{value}</div>
+          </div>"""
+        for label, value in _technical(ad)
+    )
+    change = f"showpricechange('{ad.id}','{ad.price}','EUR','priceHistory'); return false;"
+    history = (
+        f"""
+    <span onclick="{change}" title="Покажи история на цената"></span>
+    <div class="priceHistory" id="priceHistory">
+      <div class="title">История на цената <span onclick="{change}"></span></div>
+      <statistiki></statistiki>
+    </div>
+"""
+        if ad.price is not None
+        else ""
+    )
+    vat = f'<div class="PriceInfo">{ad.vat}</div>' if ad.price is not None else ""
+    seller = "Частно лице" if ad.dealer is None else escape(ad.dealer)
+    seen = (now - ad.posted).days * 37 + int(ad.id[-2:])
+    return encoded(f"""<!DOCTYPE html>
+        <html lang="bg">
+        <head>
+        <meta http-equiv="Content-Type" content="text/html; charset=windows-1251">
+        <title>{title}, {ad.year}г., ID:{ad.id[-8:]} - Обява</title>
+<meta name="robots" content="index, follow" />
+<link rel="canonical" href="{link}" />
+        </head>
+<body>
+  <div class="ad2023">
+    <div class="left">
+<section>
+  <div class="rezon-carousel-theme-wrapper" id="rezon-gallery">
+    <div class="owl-carousel owl-theme" id="owlcarousel">
+{gallery}
+    </div>
+  </div>
+</section>
+  <div class="borderBox carParams">
+    <div class="mainCarParams">
+{main}
+    </div>
+  </div>
+      <div class="statistiki">
+  <div class="text">
+    Публикувана в {ad.posted:%H:%M} часа на {ad.posted:%d.%m.%Y} год.<br>
+      Обявата е видяна <strong>{seen}</strong> пъти.
+  </div>
+</div>
+  <div class="borderBox">
+    <div class="techData">
+      <span class="Title"><h2>Технически данни</h2></span><br>
+      <div class="items">
+{technical}
+      </div>
+    </div>
+  </div>
+  <div class="borderBox">
+    <div class="moreInfo">
+      <span class="blockTitle"><h2>Допълнителна информация</h2></span><br>
+      <div class="text">
+        {_text(ad)}
+      </div>
+    </div>
+  </div>
+      <div class="borderBox">
+        <div class="carExtri">
+          {_ticked(ad)}
+        </div>
+      </div>
+    </div>
+    <div class="right">
+      <div class="sticky">
+        <div class="contactsBox">
+          <div class="obTitle">
+  <h1 style="font-size: 20px; padding:0; margin:0">{title} <div class="obiava">Обява: {ad.id}</div></h1>
+</div>
+<div class="carLocation" data-title="{ad.region}">
+  <span class="">Намира се в {ad.place}</span>
+</div>
+<div class="Price">
+  {prices}
+{history}
+</div><br>
+{vat}
+<div class="phone">
+  {ad.phone}<br>
+   <span>/{seller}/</span>
+</div>
+        </div>
+      </div>
+    </div>
+  </div>
+</body>
+</html>
+""")
+
+
+def _main_params(ad: Ad) -> Iterable[tuple[str, str, str]]:
+    yield "dvigatel", "Двигател", ad.fuel
+    if ad.power_hp is not None:
+        yield "moshtnost", "Мощност", f"{ad.power_hp} к.с."
+    if ad.euro_class is not None:
+        yield "euro", "Евростандарт", f"Евро {ad.euro_class}"
+    if ad.engine_cc is not None:
+        yield "kubatura", "Кубатура [куб.см]", f"{ad.engine_cc} куб.см"
+    yield "skorosti", "Скоростна кутия", ad.gearbox
+    if ad.mileage_km is not None:
+        yield "probeg", "Пробег [км]", f"{ad.mileage_km} км"
+
+
+def _technical(ad: Ad) -> Iterable[tuple[str, str]]:
+    yield "Дата на производство", f"{MONTHS[ad.month - 1]} {ad.year}"
+    for _, label, value in _main_params(ad):
+        yield label, value
+        if label == "Скоростна кутия":
+            yield "Категория", ad.body
+    if ad.colour is not None:
+        yield "Цвят", ad.colour
+
+
+def _ticked(ad: Ad) -> str:
+    groups = ((heading, [name for name in names if name in set(ad.equipment)]) for heading, names in EQUIPMENT.items())
+    return "".join(
+        f'<span class="Title">{heading}</span><br>\n          <div class="items">'
+        + "".join(f"<div>{escape(name, quote=False)}</div>" for name in names)
+        + "</div>"
+        for heading, names in groups
+        if names
+    )
+
+
+def deleted_page() -> bytes:
+    """What stands at the address of an ad that has left, where it is not simply missing."""
+    return encoded(_notice("Обява", DELETED))
+
+
+def missing_page() -> bytes:
+    """What stands where nothing is."""
+    return encoded(_notice("Грешка 404", "Страницата не е намерена."))
+
+
+def login_page() -> bytes:
+    """Where members sign in."""
+    return encoded(
+        '<!DOCTYPE html>\n<html lang="bg"><head><title>Вход</title></head><body>\n'
+        f'<form action="{LOGIN}" method="post"><input name="username"><input name="password" type="password">'
+        "<button>Вход</button></form>\n</body></html>\n"
+    )
+
+
+def challenge_page() -> bytes:
+    """The page of the guard in front of the site, for a browser to prove that it is one."""
+    return (
+        b'<!DOCTYPE html>\n<html lang="en-US"><head><title>Just a moment...</title>\n'
+        b'<meta http-equiv="Content-Type" content="text/html; charset=UTF-8">\n'
+        b'<meta name="robots" content="noindex,nofollow"></head>\n<body>\n'
+        b"<noscript>Enable JavaScript and cookies to continue</noscript>\n<script>window._cf_chl_opt = {};</script>\n"
+        b'<script src="/cdn-cgi/challenge-platform/h/b/orchestrate/chl_page/v1?ray=stand-in"></script>\n'
+        b"</body></html>\n"
+    )
+
+
+def _notice(title: str, text: str) -> str:
+    return (
+        f'<!DOCTYPE html>\n<html lang="bg"><head><title>{title}</title></head><body>\n'
+        f'<div class="borderBox"><h1>{text}</h1></div>\n</body></html>\n'
+    )
+
+
+def sitemap(root: str) -> bytes:
+    """The addresses of every make's and every model's list, compressed."""
+    addresses = [f"{root}{ROOT}"]
+    for make in MAKES.values():
+        addresses.append(f"{root}{ROOT}/{make.slug}")
+        addresses.extend(f"{root}{ROOT}/{make.slug}/{model.slug}" for model in make.models)
+    entries = "".join(f"<url><loc>{address}</loc></url>\n" for address in addresses)
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{entries}</urlset>\n'
+    )
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def robots(root: str) -> bytes:
+    """What crawlers may read."""
+    return f"User-agent: *\nDisallow: /pcgi/\nDisallow: /users/\n\nSitemap: {root}{SITEMAP}\n".encode()

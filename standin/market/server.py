@@ -1,0 +1,489 @@
+"""The classifieds site on loopback: lists, ads, sitemap, cycles in which ads come and go, and faults on demand.
+
+    with MarketServer(seed=1, ads=7600) as server:
+        fetch(server.list_url("bmw", sort=6))
+        server.advance(new=40, changed=60, gone=50, back=10)
+        server.fault("challenge_403", times=3, makes=["bmw"])
+        server.ads()
+        server.requests
+
+Where the site's behaviour is not known, it is the one that is harder on a crawler: a page behind the last one is the
+last one again, with status 200; promoted ads stand above the others on every page, also above the newest; a total of
+more than the lists reach is a number with a plus.
+
+The same over HTTP: POST and DELETE /control/fault (makes, pages and kinds are among the options), GET and DELETE
+/control/requests, POST /control/advance, GET /control/ads.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import re
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from PIL import Image
+
+from standin.core import LoopbackServer
+from standin.market.ads import Ad
+from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes, region_slug
+from standin.market.faults import FAULTS, KINDS
+from standin.market.pages import (
+    ENCODING,
+    LAYOUTS,
+    LOGIN,
+    PER_PAGE,
+    ROOT,
+    SITEMAP,
+    Position,
+    card,
+    deleted_page,
+    detail_page,
+    list_page,
+    login_page,
+    missing_page,
+    robots,
+    sitemap,
+)
+from standin.market.values import ABROAD, GROUPS, MAKES, REGIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from standin.core import Fault
+    from standin.market.faults import Kind
+    from standin.market.pages import Layout
+
+_NARROWINGS: Final = ("makes", "pages", "kinds")
+_REGION_SLUGS: Final = frozenset({IN_BULGARIA, *(region_slug(region) for region in (*REGIONS, ABROAD))})
+_MODEL_SLUGS: Final = {make.slug: frozenset(model.slug for model in make.models) for make in MAKES.values()}
+_PAGE: Final = re.compile(r"p-([0-9]{1,6})")
+_AD_ID: Final = "[12][0-9]{16}"
+
+
+@dataclass(kw_only=True)
+class Request:
+    """What a client asked.
+
+    `at` is when it arrived, in seconds of the monotonic clock; `kind` is what was asked for; `make`, `model`, `page`
+    and `sort` are a list's, `ad` a detail page's or a photo's; header names are in lower case; `peer_port` tells
+    connections apart; `status` is 0 until an answer has begun.
+    """
+
+    method: str
+    path: str
+    query: str
+    at: float
+    kind: Kind
+    make: str | None
+    model: str | None
+    page: int | None
+    sort: int | None
+    ad: str | None
+    headers: dict[str, str]
+    peer_port: int
+    fault: str | None = None
+    status: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """The list that an address names."""
+
+    make: str | None
+    model: str | None
+    region: str | None
+    page: int
+    sort: int | None
+
+    @property
+    def base(self) -> str:
+        """Its address without the page, in the site's own order of segments."""
+        return "/".join([ROOT, *(part for part in (self.make, self.model, self.region) if part is not None)])
+
+    @property
+    def query(self) -> str:
+        """What belongs behind the address of each of its pages."""
+        return "" if self.sort is None else f"?sort={self.sort}"
+
+    @property
+    def title(self) -> str:
+        """What it is a list of."""
+        if self.make is None:
+            return "Автомобили и Джипове"
+        make = MAKES[self.make]
+        names = [make.name, *(model.name for model in make.models if model.slug == self.model)]
+        return " ".join(names)
+
+
+class MarketServer(LoopbackServer):
+    """The site in a thread of its own, from `with` to the end of the block."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        ads: int = 7600,
+        make_ads: Mapping[str, int] | None = None,
+        layout: Layout = "plain",
+        page_limit: int = 150,
+        repeats: int = 2,
+        now: datetime = NOW,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        """Serve `ads` ads over twenty makes; `make_ads` gives a make another number of them, whatever the others have.
+
+        A list has at most `page_limit` pages. Above the ads of its own, a page shows up to `repeats` promoted ones
+        again. `now` is the moment at which the market begins; each cycle moves it on. Raises ValueError for a host
+        that is not loopback, an unknown layout or make, and a number that is too small.
+        """
+        super().__init__(
+            name="market",
+            host=host,
+            ports={"site": port},
+            faults={name: {**fault.options, **dict.fromkeys(_NARROWINGS)} for name, fault in FAULTS.items()},
+        )
+        if layout not in LAYOUTS:
+            message = f"unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}"
+            raise ValueError(message)
+        if page_limit < 1 or repeats < 0:
+            message = "page_limit must be at least 1, and repeats at least 0"
+            raise ValueError(message)
+        self.layout: Layout = layout
+        self.page_limit = page_limit
+        self.repeats = repeats
+        self.market = AdMarket(seed=seed, ads=ads, make_ads=make_ads, now=now)
+        self.requests: list[Request] = []
+        self._cards: dict[str, tuple[Ad, bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        """The root of the site, without a slash at the end."""
+        return self.address("site")
+
+    @property
+    def link_host(self) -> str:
+        """What links on its pages begin with: the root without a scheme."""
+        return self.url.removeprefix("http:")
+
+    @property
+    def sitemap_url(self) -> str:
+        """Where the addresses of all makes and models are."""
+        return self.url + SITEMAP
+
+    @property
+    def groups(self) -> Mapping[int, tuple[str, ...]]:
+        """The makes of each of the four groups."""
+        return dict(GROUPS)
+
+    def addresses(self) -> dict[str, str]:
+        """Where everything is; true once the server has started."""
+        return {
+            "url": self.url,
+            "list_url": self.url + ROOT,
+            "sitemap_url": self.sitemap_url,
+            "robots_url": f"{self.url}/robots.txt",
+        }
+
+    def list_url(
+        self,
+        make: str | None = None,
+        *,
+        model: str | None = None,
+        region: str | None = None,
+        page: int = 1,
+        sort: int | None = None,
+    ) -> str:
+        """The address of a page of that list."""
+        asked = _Asked(make=make, model=model, region=region, page=page, sort=sort)
+        return self.url + asked.base + ("" if page == 1 else f"/p-{page}") + asked.query
+
+    def ad_url(self, ad_id: str) -> str:
+        """The address of the ad's own page, whether it is on the market or has left; KeyError for an unknown one."""
+        ad = self.market.find(ad_id) or self.market.gone(ad_id)
+        if ad is None:
+            raise KeyError(ad_id)
+        return self.url + ad.path
+
+    def ads(self) -> Mapping[str, Ad]:
+        """The ads that are on the market now, by id."""
+        return self.market.ads()
+
+    def count(self, make: str | None = None) -> int:
+        """How many ads that make has now, or all of them together."""
+        return self.market.count(make)
+
+    def advance(
+        self, *, new: int = 40, changed: int = 60, gone: int = 50, back: int = 10, hours: float = 6.5
+    ) -> Changes:
+        """Let a cycle pass in which so many ads come, change their price, leave and come back."""
+        return self.market.advance(new=new, changed=changed, gone=gone, back=back, hours=hours)
+
+    def set_price(self, ad_id: str, eur: Decimal | float | str | None) -> None:
+        """Give the ad another price, None for «Запитване». Raises KeyError for an ad that is not on the market."""
+        self.market.set_price(ad_id, eur)
+
+    def remove(self, ad_id: str) -> None:
+        """Take the ad off the market. Raises KeyError for one that is not on it."""
+        self.market.remove(ad_id)
+
+    def restore(self, ad_id: str) -> None:
+        """Bring an ad back that has left. Raises KeyError for any other."""
+        self.market.restore(ad_id)
+
+    def fault(
+        self,
+        name: str,
+        times: int | None = None,
+        *,
+        makes: Collection[str] | None = None,
+        pages: Collection[int] | None = None,
+        kinds: Collection[Kind] | None = None,
+        **options: Any,
+    ) -> None:
+        """Let the next `times` requests (all of them without it) meet that fault.
+
+        Only requests that the fault can befall count: of these makes, pages of lists, and kinds if they are named.
+        Faults queue up: a request meets the first one that is meant for it. Raises ValueError for an unknown name,
+        make, kind or option.
+        """
+        if wrong := sorted({*(makes or ())} - MAKES.keys()):
+            message = f"unknown make {', '.join(wrong)}: choose among {', '.join(MAKES)}"
+            raise ValueError(message)
+        if wrong := sorted({*(kinds or ())} - {*KINDS}):
+            message = f"unknown kind {', '.join(wrong)}: choose among {', '.join(KINDS)}"
+            raise ValueError(message)
+        known = FAULTS.get(name)
+        if known is not None and kinds is not None and not known.kinds & {*kinds}:
+            message = f"fault {name} never befalls {', '.join(kinds)}"
+            raise ValueError(message)
+        for option, choices in (known.choices if known else {}).items():
+            if options.get(option, choices[0]) not in choices:
+                message = f"fault {name} knows no {option} {options[option]!r}: choose one of {', '.join(choices)}"
+                raise ValueError(message)
+        narrowed = {"makes": makes, "pages": pages, "kinds": kinds}
+        chosen = {key: frozenset(values) for key, values in narrowed.items() if values is not None}
+        self.faults.add(name, times, {**options, **chosen})
+
+    def applications(self) -> Mapping[str, web.Application]:
+        """The site."""
+        site = web.Application()
+        site.router.add_get(ROOT + "{rest:(?:/.*)?}", self._list, allow_head=False)
+        site.router.add_get(f"/obiava-{{ad:{_AD_ID}}}{{slug:(?:-[^/]*)?}}", self._detail, allow_head=False)
+        site.router.add_get(SITEMAP, self._sitemap, allow_head=False)
+        site.router.add_get("/robots.txt", self._robots, allow_head=False)
+        site.router.add_get(LOGIN, self._login, allow_head=False)
+        photo = f"/mobile/photosorg/{{folder:[0-9]{{3}}/[12](?:/big1)?}}/{{ad:{_AD_ID}}}_{{letters:[0-9A-Za-z]+}}.webp"
+        site.router.add_get(photo, self._photo, allow_head=False)
+        self.add_control(site)
+        site.router.add_post("/control/advance", self._control_advance)
+        site.router.add_get("/control/ads", self._control_ads, allow_head=False)
+        site.router.add_route("*", "/{path:.*}", self._nothing_there)
+        site.on_response_prepare.append(_note_status)
+        return {"site": site}
+
+    def list_response(self, request: web.Request, *, number: int | None = None, next_link: bool = True) -> web.Response:
+        """The page of the list that was asked for; `number` gives another page of it."""
+        asked = _asked(request.path, request.query_string)
+        if asked is None:
+            return _page(missing_page(), status=404)
+        listing = self.market.listing(
+            asked.make, model=asked.model, region=asked.region, sort=BY_MODEL if asked.sort is None else asked.sort
+        )
+        count, reach = len(listing.ads), self.page_limit * PER_PAGE
+        pages = max(min(-(-count // PER_PAGE), self.page_limit), 1)
+        shown = min(number or asked.page, pages)
+        begin = (shown - 1) * PER_PAGE
+        own = listing.ads[begin : min(begin + PER_PAGE, reach)]
+        above = self._repeated(listing.promoted, own, shown)
+        position = Position(
+            base=self.url + asked.base,
+            query=asked.query,
+            number=shown,
+            pages=pages,
+            first=begin + 1 if own else 0,
+            last=begin + len(own),
+            total=str(count) if count <= reach else f"{reach}+",
+            all_ads=count,
+            title=asked.title,
+        )
+        cards = [self._card(ad) for ad in (*above, *own)]
+        return _page(list_page(position, cards, host=self.link_host, layout=self.layout, next_link=next_link))
+
+    def _repeated(self, promoted: tuple[Ad, ...], own: tuple[Ad, ...], number: int) -> list[Ad]:
+        """The promoted ads above those of the page's own, others on every page; none that is on it anyway."""
+        if not promoted:
+            return []
+        first = (number - 1) * self.repeats
+        chosen = {promoted[place % len(promoted)].id: promoted[place % len(promoted)]
+                  for place in range(first, first + self.repeats)}  # fmt: skip
+        present = {ad.id for ad in own}
+        return [ad for ad in chosen.values() if ad.id not in present]
+
+    def _card(self, ad: Ad) -> bytes:
+        built = self._cards.get(ad.id)
+        if built is None or built[0] is not ad:
+            built = (ad, card(ad, host=self.link_host, layout=self.layout))
+            self._cards[ad.id] = built
+        return built[1]
+
+    async def _answer(
+        self,
+        request: web.Request,
+        kind: Kind,
+        usual: Callable[[], web.Response],
+        *,
+        asked: _Asked | None = None,
+        ad: str | None = None,
+    ) -> web.StreamResponse:
+        """Note the request and give the usual answer, or the one of the fault that it meets."""
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        known = self.market.find(ad) or self.market.gone(ad) if ad is not None else None
+        make = asked.make if asked else known.make if known else None
+        page = asked.page if asked else None
+        note = Request(
+            method=request.method,
+            path=request.path,
+            query=request.query_string,
+            at=time.monotonic(),
+            kind=kind,
+            make=make,
+            model=asked.model if asked else None,
+            page=page,
+            sort=asked.sort if asked else None,
+            ad=ad,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            peer_port=peer[1] if peer else 0,
+        )
+        request[_NOTE] = note
+        self.requests.append(note)
+
+        def meant(fault: Fault) -> bool:
+            makes, pages, kinds = (fault.options[name] for name in _NARROWINGS)
+            return (
+                kind in FAULTS[fault.name].kinds
+                and (kinds is None or kind in kinds)
+                and (makes is None or make in makes)
+                and (pages is None or page in pages)
+            )
+
+        fault = self.faults.take(meant)
+        if fault is None:
+            return usual()
+        note.fault = fault.name
+        options = {name: value for name, value in fault.options.items() if name not in _NARROWINGS}
+        return await FAULTS[fault.name].answer(self, request, usual, **options)
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        asked = _asked(request.path, request.query_string)
+        return await self._answer(request, "list", lambda: self.list_response(request), asked=asked)
+
+    async def _detail(self, request: web.Request) -> web.StreamResponse:
+        ad_id = request.match_info["ad"]
+
+        def usual() -> web.Response:
+            ad = self.market.find(ad_id)
+            if ad is not None:
+                return _page(detail_page(ad, host=self.link_host, now=self.market.now))
+            if self.market.gone(ad_id) is not None and int(ad_id[-1]) % 2 == 0:
+                return _page(deleted_page())
+            return _page(missing_page(), status=404)
+
+        return await self._answer(request, "detail", usual, ad=ad_id)
+
+    async def _photo(self, request: web.Request) -> web.StreamResponse:
+        ad_id, letters = request.match_info["ad"], request.match_info["letters"]
+
+        def usual() -> web.Response:
+            ad = self.market.find(ad_id)
+            if ad is None or letters not in ad.photos:
+                return _page(missing_page(), status=404)
+            return web.Response(body=_picture(int(ad_id[-3:])), content_type="image/webp")
+
+        return await self._answer(request, "photo", usual, ad=ad_id)
+
+    async def _sitemap(self, request: web.Request) -> web.StreamResponse:
+        body = sitemap(self.url)
+        return await self._answer(
+            request, "sitemap", lambda: web.Response(body=body, content_type="application/x-gzip")
+        )
+
+    async def _robots(self, request: web.Request) -> web.StreamResponse:
+        body = robots(self.url)
+        return await self._answer(request, "robots", lambda: web.Response(body=body, content_type="text/plain"))
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "login", lambda: _page(login_page()))
+
+    async def _nothing_there(self, request: web.Request) -> web.StreamResponse:
+        """404 for every other path: noted too, for what nobody should ask for is what a test looks for."""
+        return await self._answer(request, "other", lambda: _page(missing_page(), status=404))
+
+    async def _control_advance(self, request: web.Request) -> web.Response:
+        """`{"new": 40, "changed": 60, "gone": 50, "back": 10}`, each of them optional."""
+        try:
+            changes = self.advance(**json.loads(await request.text() or "{}"))
+        except (TypeError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response(asdict(changes))
+
+    async def _control_ads(self, _: web.Request) -> web.Response:
+        """Every ad on the market, by id; amounts and times as text."""
+        ads = {ad_id: {**asdict(ad), "path": ad.path, "is_abroad": ad.is_abroad} for ad_id, ad in self.ads().items()}
+        return web.json_response(ads, dumps=functools.partial(json.dumps, default=_as_text, ensure_ascii=False))
+
+
+_NOTE: Final = web.RequestKey("note", Request)
+
+
+async def _note_status(request: web.Request, response: web.StreamResponse) -> None:
+    if _NOTE in request:
+        request[_NOTE].status = response.status
+
+
+@functools.lru_cache(maxsize=4096)
+def _asked(path: str, query: str) -> _Asked | None:
+    """The list that an address names; None for one that names none. The make is first, the rest in any order."""
+    make, model, region, page = None, None, None, 1
+    for place, segment in enumerate(segment for segment in path.removeprefix(ROOT).split("/") if segment):
+        if number := _PAGE.fullmatch(segment):
+            page = max(int(number[1]), 1)
+        elif segment in _REGION_SLUGS:
+            region = segment
+        elif place == 0 and segment in MAKES:
+            make = segment
+        elif make is not None and model is None and segment in _MODEL_SLUGS[make]:
+            model = segment
+        else:
+            return None
+    sort = parse_qs(query).get("sort", [""])[0]
+    return _Asked(make=make, model=model, region=region, page=page, sort=int(sort) if sort.isdecimal() else None)
+
+
+@functools.lru_cache(maxsize=64)
+def _picture(number: int) -> bytes:
+    """A tiny picture, one colour for each number."""
+    content = io.BytesIO()
+    Image.new("RGB", (8, 6), (number % 256, number * 7 % 256, 90)).save(content, "WEBP")
+    return content.getvalue()
+
+
+def _page(body: bytes, *, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="text/html", charset=ENCODING)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    message = f"{type(value).__name__} has no place in JSON"
+    raise TypeError(message)

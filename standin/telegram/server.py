@@ -1,0 +1,382 @@
+"""Telegram's HTTP API on loopback: takes messages, shows and edits them, and faults on demand.
+
+    with TelegramServer(token="12345:abc") as server:
+        post(f"{server.url}/bot12345:abc/sendMessage", {"chat_id": "-100", "text": "hello"})
+        server.fault("too_many_429", times=1, retry_after=30)
+        server.messages
+
+As at the real one, an answer is JSON with `ok`, and `result` or `error_code` and `description`; what a message must not
+be is refused in Telegram's words. Photos are not fetched. The same over HTTP: POST and DELETE /control/fault, GET and
+DELETE /control/requests, GET /control/messages.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import math
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from standin.core import LoopbackServer, close
+from standin.telegram.html import EntitiesError, plain, units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+#: The longest text of a message and the longest caption of a photo, in UTF-16 units of what a reader sees.
+LONGEST: Final = 4096
+LONGEST_CAPTION: Final = 1024
+_FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "too_many_429": {"retry_after": 30},
+    "bad_request_400": {"description": "Bad Request: wrong file identifier/HTTP URL specified", "parameters": None},
+    "forbidden_403": {"description": "Forbidden: bot was kicked from the channel chat"},
+    "server_error_502": {},
+    "redirect": {"to": "/elsewhere"},
+    "drip": {"seconds": 0.05},  # the answer, a byte at a time, without end
+    "slow": {"seconds": 0.5},  # as ever, but later
+    "reset": {},  # the connection, before anything was taken
+    "no_answer": {},  # it is done, but nobody says so
+    "answer_lost": {},  # it is done, and the connection is reset before the answer
+}
+#: Each may be narrowed down: `fault("bad_request_400", methods=["sendPhoto"], chat_id="-100", text="in the text")`.
+_NARROWED: Final[Mapping[str, Any]] = {"methods": None, "chat_id": None, "text": ""}
+FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {name: {**_NARROWED, **_FAULTS[name]} for name in _FAULTS}
+
+
+@dataclass(kw_only=True)
+class Request:
+    """What a client asked. The path is without the token; `status` is 0 until there is an answer."""
+
+    method: str
+    path: str
+    token_accepted: bool
+    chat_id: str | None = None
+    text: str | None = None
+    fault: str | None = None
+    status: int = 0
+
+
+@dataclass(kw_only=True)
+class Message:
+    """A message as a chat shows it now: `text` is that of a reader, `html` as it was sent."""
+
+    chat_id: str
+    message_id: int
+    text: str
+    html: str
+    photo: str | None = None
+    buttons: list[tuple[str, str]] = field(default_factory=list)
+    edits: int = 0
+    is_deleted: bool = False
+
+
+class RefusedError(Exception):
+    """The call is refused with this status and description."""
+
+    def __init__(self, status: int, description: str, **parameters: Any) -> None:
+        super().__init__(description)
+        self.status = status
+        self.description = description
+        self.parameters = parameters
+
+
+class TelegramServer(LoopbackServer):
+    """The API in a thread of its own, from `with` to the end of the block."""
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        chats: tuple[str, ...] | None = None,
+        flood: int | None = None,
+        keep: Path | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        """Let the bot with that token write, to these chats or to any, `flood` messages a minute or any number. The
+        messages are kept in the file `keep`, and those of an earlier server are there again.
+
+        Raises ValueError for a host not loopback or a file of something else, OSError for one that cannot be read.
+        """
+        super().__init__(name="telegram", host=host, ports={"telegram": port}, faults=FAULTS)
+        self.token = token
+        self.chats = chats
+        self.flood = flood
+        #: Chats that the bot was kicked from.
+        self.kicked: set[str] = set()
+        self.requests: list[Request] = []
+        #: Those that were taken, in order, whether or not the client was told so.
+        self.messages: list[Message] = _kept(keep) if keep else []
+        self._keep = keep
+        self._taken_at: dict[str, list[float]] = defaultdict(list)
+        self._methods: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+            "getMe": lambda _: {"id": 12345, "is_bot": True, "first_name": "stand-in", "username": "standin_bot"},
+            "sendMessage": self._send_message,
+            "sendPhoto": self._send_photo,
+            "editMessageText": self._edit_text,
+            "editMessageCaption": self._edit_caption,
+            "deleteMessage": self._delete,
+        }
+
+    @property
+    def url(self) -> str:
+        """What TELEGRAM_API_URL holds."""
+        return self.address("telegram")
+
+    def addresses(self) -> dict[str, str]:
+        """What `serve` says: the address, and where to look at the messages."""
+        return {"url": self.url, "messages": f"{self.url}/control/messages"}
+
+    def chat(self, chat_id: str) -> list[Message]:
+        """What that chat shows, oldest first."""
+        return [each for each in self.messages if each.chat_id == chat_id and not each.is_deleted]
+
+    def fault(self, name: str, times: int | None = None, **options: Any) -> None:
+        """Let the next `times` requests (all of them without it) meet that fault; ValueError for one unknown."""
+        self.faults.add(name, times, options)
+
+    def applications(self) -> Mapping[str, web.Application]:
+        """The application behind the port."""
+        application = web.Application()
+        self.add_control(application)
+        application.router.add_get("/control/messages", self._control_messages)
+        application.router.add_route("*", "/{rest:.*}", self._answer)
+        return {"telegram": application}
+
+    async def _control_messages(self, _: web.Request) -> web.Response:
+        return web.json_response([asdict(each) for each in self.messages])
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        bot, _, method = request.path.removeprefix("/").partition("/")
+        accepted = hmac.compare_digest(bot.encode(), f"bot{self.token}".encode())
+        path = f"/{method}" if bot.startswith("bot") else request.path
+        note = Request(method=request.method, path=path, token_accepted=accepted)
+        self.requests.append(note)
+        fields = await _fields(request)
+        note.chat_id, note.text = str(fields.get("chat_id", "")), str(fields.get("text", fields.get("caption", "")))
+        fault = self.faults.take(lambda each: _is_met(each.options, method, note))
+        if fault is not None:
+            note.fault = fault.name
+            if fault.name == "slow":
+                await self.pause(fault.options["seconds"])
+            elif fault.name in ("no_answer", "answer_lost"):
+                self._do(note, method, fields)
+                return await self._keep_quiet(request, note)
+            else:
+                return await self._faulty(request, note, fault.name, fault.options)
+        return self._do(note, method, fields)
+
+    def _do(self, note: Request, method: str, fields: Mapping[str, Any]) -> web.Response:
+        try:
+            if not note.token_accepted:
+                raise RefusedError(401, "Unauthorized")
+            if method not in self._methods:
+                raise RefusedError(404, "Not Found")
+            result = self._methods[method](fields)
+        except RefusedError as refused:
+            return _refuse(note, refused.status, refused.description, refused.parameters)
+        if self._keep:
+            part = self._keep.with_name(f"{self._keep.name}.part")
+            part.write_text(json.dumps([asdict(each) for each in self.messages]), encoding="utf-8")
+            part.replace(self._keep)
+        note.status = 200
+        return web.json_response({"ok": True, "result": result})
+
+    def _send_message(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        html, text = _text(fields, "text", LONGEST, "message is too long")
+        return self._take(fields, html=html, text=text, photo=None)
+
+    def _send_photo(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        photo = str(fields.get("photo", ""))
+        if not _is_url(photo):
+            raise RefusedError(400, "Bad Request: wrong file identifier/HTTP URL specified")
+        html, text = _text(fields, "caption", LONGEST_CAPTION, "message caption is too long")
+        return self._take(fields, html=html, text=text, photo=photo)
+
+    def _take(self, fields: Mapping[str, Any], *, html: str, text: str, photo: str | None) -> dict[str, Any]:
+        chat_id = self._chat_of(fields)
+        buttons = _buttons(fields)
+        now = time.monotonic()
+        lately = self._taken_at[chat_id] = [at for at in self._taken_at[chat_id] if at > now - 60]
+        if self.flood is not None and len(lately) >= self.flood:
+            seconds = math.ceil(lately[0] + 60 - now)
+            raise RefusedError(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)
+        lately.append(now)
+        number = len(self.messages) + 1
+        message = Message(chat_id=chat_id, message_id=number, text=text, html=html, photo=photo, buttons=buttons)
+        self.messages.append(message)
+        return _shown(message)
+
+    def _edit_text(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return self._edit(fields, _text(fields, "text", LONGEST, "message is too long"), is_photo=False)
+
+    def _edit_caption(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        too_long = "message caption is too long"
+        return self._edit(fields, _text(fields, "caption", LONGEST_CAPTION, too_long), is_photo=True)
+
+    def _edit(self, fields: Mapping[str, Any], content: tuple[str, str], *, is_photo: bool) -> dict[str, Any]:
+        message = self._message_of(fields, "message to edit not found")
+        if is_photo != (message.photo is not None):
+            kind = "caption" if is_photo else "text"
+            raise RefusedError(400, f"Bad Request: there is no {kind} in the message to edit")
+        html, text = content
+        buttons = _buttons(fields)
+        if (html, buttons) == (message.html, message.buttons):
+            raise RefusedError(
+                400,
+                "Bad Request: message is not modified: specified new message content and reply markup are exactly the"
+                " same as a current content and reply markup of the message",
+            )
+        message.html, message.text, message.buttons = html, text, buttons
+        message.edits += 1
+        return _shown(message)
+
+    def _delete(self, fields: Mapping[str, Any]) -> bool:
+        self._message_of(fields, "message to delete not found").is_deleted = True
+        return True
+
+    def _chat_of(self, fields: Mapping[str, Any]) -> str:
+        chat_id = str(fields.get("chat_id", ""))
+        if chat_id in self.kicked:
+            raise RefusedError(403, "Forbidden: bot was kicked from the channel chat")
+        if not chat_id or (self.chats is not None and chat_id not in self.chats):
+            raise RefusedError(400, "Bad Request: chat not found")
+        return chat_id
+
+    def _message_of(self, fields: Mapping[str, Any], otherwise: str) -> Message:
+        chat_id = self._chat_of(fields)
+        for message in self.chat(chat_id):
+            if str(message.message_id) == str(fields.get("message_id")):
+                return message
+        raise RefusedError(400, f"Bad Request: {otherwise}")
+
+    async def _keep_quiet(self, request: web.Request, note: Request) -> web.StreamResponse:
+        note.status = 0
+        while note.fault == "no_answer" and not await self.pause(1):
+            pass  # until the client has gone, or the server
+        close(request, reset=True)
+        return web.StreamResponse()
+
+    async def _faulty(
+        self, request: web.Request, note: Request, name: str, options: Mapping[str, Any]
+    ) -> web.StreamResponse:
+        if name == "too_many_429":
+            seconds = options["retry_after"]
+            return _refuse(note, 429, f"Too Many Requests: retry after {seconds}", {"retry_after": seconds})
+        if name in ("bad_request_400", "forbidden_403"):
+            return _refuse(note, int(name[-3:]), options["description"], options.get("parameters"))
+        if name == "server_error_502":
+            note.status = 502
+            return web.Response(status=502, text="<html>Bad Gateway</html>", content_type="text/html")
+        if name == "redirect":
+            note.status = 307
+            return web.Response(status=307, headers={"Location": options["to"]})
+        response = web.StreamResponse()
+        if name == "drip":
+            await response.prepare(request)
+            while not await self.pause(options["seconds"]):
+                await response.write(b" ")
+        close(request, reset=name == "reset")
+        return response
+
+
+def _is_met(options: Mapping[str, Any], method: str, note: Request) -> bool:
+    """Tell whether a fault is meant for this call."""
+    return (
+        (options["methods"] is None or method in options["methods"])
+        and options["chat_id"] in (None, note.chat_id)
+        and options["text"] in (note.text or "")
+    )
+
+
+def _kept(path: Path) -> list[Message]:
+    """Return the messages that an earlier server kept."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [Message(**{**each, "buttons": [tuple(button) for button in each["buttons"]]}) for each in found]
+
+
+def _refuse(note: Request, status: int, description: str, parameters: Mapping[str, Any] | None = None) -> web.Response:
+    note.status = status
+    answer = {"ok": False, "error_code": status, "description": description}
+    return web.json_response(answer | ({"parameters": dict(parameters)} if parameters else {}), status=status)
+
+
+def _text(fields: Mapping[str, Any], name: str, longest: int, too_long: str) -> tuple[str, str]:
+    """Return the text as it was sent and as it is read."""
+    sent = str(fields.get(name, ""))
+    try:
+        text = plain(sent) if str(fields.get("parse_mode", "")).lower() == "html" else sent.strip()
+    except EntitiesError as error:
+        raise RefusedError(400, f"Bad Request: can't parse entities: {error}") from None
+    if not text and name == "text":
+        raise RefusedError(400, "Bad Request: message text is empty")
+    if units(text) > longest:
+        raise RefusedError(400, f"Bad Request: {too_long}")
+    return sent, text
+
+
+def _buttons(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
+    try:
+        markup = json.loads(fields.get("reply_markup") or "{}")
+        buttons = [
+            (str(button["text"]), str(button["url"])) for row in markup.get("inline_keyboard", []) for button in row
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise RefusedError(400, "Bad Request: can't parse reply keyboard markup JSON object") from None
+    for text, url in buttons:
+        if not text.strip():
+            raise RefusedError(400, "Bad Request: text buttons are not allowed to be empty")
+        if not _is_url(url):
+            message = f"Bad Request: inline keyboard button URL '{url}' is invalid: Wrong HTTP URL"
+            raise RefusedError(400, message)
+    return buttons
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+            and text.isprintable()
+            and " " not in text
+        )
+    except ValueError:
+        return False
+
+
+def _shown(message: Message) -> dict[str, Any]:
+    """Return a message as the API tells of it."""
+    told: dict[str, Any] = {
+        "message_id": message.message_id,
+        "date": int(time.time()),
+        "chat": {"id": message.chat_id, "type": "channel"},
+    }
+    if message.photo is None:
+        return told | {"text": message.text}
+    size = {"file_id": "photo", "file_unique_id": "photo", "width": 640, "height": 480}
+    return told | {"caption": message.text, "photo": [size]}
+
+
+async def _fields(request: web.Request) -> Mapping[str, Any]:
+    """The parameters of a call: in the query, as a form or as JSON, as the real one takes them."""
+    fields: dict[str, Any] = dict(request.query)
+    if request.content_type == "application/json":
+        try:
+            posted = json.loads(await request.text())
+        except ValueError:
+            posted = None
+        fields |= posted if isinstance(posted, dict) else {}
+    else:
+        fields |= dict(await request.post())
+    return fields

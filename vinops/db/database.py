@@ -1,0 +1,345 @@
+"""The database: connect, migrate, named queries. It is DATABASE_URL's, or an embedded PostgreSQL in the data folder.
+
+psycopg takes 0.14 s to import, so it is imported where it is used: a command that ends after a hash does not pay.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from vinops import config
+from vinops.db import embedded, session
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
+
+    import psycopg
+    from psycopg import AsyncConnection, Connection
+    from psycopg.rows import TupleRow
+    from psycopg_pool import AsyncConnectionPool
+
+    from vinops.config import Settings
+
+# sql/ lies beside the packages in a checkout, in an installation and in an egg alike; read it by `sql_folder`. Not
+# importlib.resources: any folder named sql on the path, as in the current directory, would be mixed into a package
+# without __init__.py.
+SQL = Path(__file__).resolve().parents[2] / "sql"
+
+CONNECT_SECONDS = 10
+READY_SECONDS = 30  # how long a server that is starting or recovering is waited for
+# Without these a peer behind a broken link is noticed after fifteen minutes of resending, or two hours of waiting, and
+# for so long the server keeps the locks of a crawl that is gone. With them it takes a minute, at both ends.
+DEAD_PEER = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+DEAD_CLIENT = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "tcp_keepalives_idle": 30,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }.items()
+)
+READER = "vinops_reader"
+MIGRATION_LOCK = 7_861_234_501  # an advisory lock; the number has no meaning beyond being ours
+
+
+class DatabaseError(Exception):
+    """The database cannot be reached or used. The message names what mends it and shows no password."""
+
+
+class NotMigrated(DatabaseError):  # noqa: N818 # a state to mend, not a fault
+    """The schema of the database is behind or ahead of this version of vinops."""
+
+
+def url(settings: Settings) -> str:
+    """Return a libpq connection string; starts the embedded server if DATABASE_URL is empty. Raises DatabaseError.
+
+    It may hold a password: hand it to a library, never to a log or a command line. From here on libpq, in this process
+    and in those that it starts, finds nothing in the environment that would change where it leads or what is answered.
+    """
+    config.forget_libpq_variables()
+    if settings.database_url is not None:
+        return settings.database_url.reveal()
+    try:
+        sockets = embedded.ensure_running(settings.data_dir, settings.embedded_linger)
+    except embedded.ServerError as error:
+        raise DatabaseError(str(error)) from None
+    from psycopg.conninfo import make_conninfo
+
+    # What is said of another server, as that it has to be encrypted, is not meant for this one.
+    defaults = session.libpq_defaults(config.LIBPQ_KEPT)
+    return make_conninfo(**defaults, host=sockets, port=5432, user="vinops", dbname="vinops")
+
+
+def connect(settings: Settings, *, application: str, autocommit: bool = False) -> Connection[TupleRow]:
+    """Return a connection to a database whose schema fits this version. The caller closes it.
+
+    `application` is the name that pg_stat_activity shows. Sessions are in UTC and UTF-8. The embedded database is
+    migrated on the way if need be; for DATABASE_URL NotMigrated is raised instead, because there an operator decides
+    when. Raises DatabaseError if there is no connection to be had.
+    """
+    connection, waiting, unknown = _open_compared(settings, application)
+    try:
+        if waiting and not unknown and settings.database_url is None:
+            connection.close()
+            migrate(settings)
+            connection, waiting, unknown = _open_compared(settings, application)
+        if unknown:
+            raise NotMigrated(
+                f"the database is ahead of this version of vinops (it has {', '.join(unknown)}): "
+                "update this checkout, or restore a backup that fits it"
+            )
+        if waiting:
+            raise NotMigrated(f"the database lacks {', '.join(waiting)}: run `vinops migrate`")
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(settings: Settings, *, application: str) -> Connection[TupleRow]:
+    """Return a connection as `connect` does, whose transactions may only read. Raises DatabaseError.
+
+    On the embedded server its role is READER, which is no superuser: what only a superuser may, as reading files of the
+    server and starting programs, is no change of the database, and a transaction that may only read allows it.
+    """
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    connection = connect(settings, application=application)
+    if settings.database_url is None:
+        with connection:
+            connection.execute(queries("roles")["make_reader"].encode())
+        try:
+            who = make_conninfo(address(settings, application), user=READER)
+            connection = psycopg.connect(who, context=session.adapters())
+        except psycopg.Error as error:
+            raise DatabaseError(f"no connection to the database as {READER}: {str(error).strip()}") from None
+    connection.read_only = True
+    return connection
+
+
+def async_pool(
+    settings: Settings, *, application: str, size: int = 4
+) -> AsyncConnectionPool[AsyncConnection[TupleRow]]:
+    """Return up to `size` connections for an event loop: `await pool.open()` before the first use, `await
+    pool.close()` after the last; opening it again in between does nothing.
+
+    Connections are in autocommit, in UTC and UTF-8. As `connect` does, and with its errors, this makes sure that the
+    schema fits; it blocks meanwhile, for seconds if the embedded server has to start. A connection that broke, as when
+    the server was restarted, is replaced when it is next asked for; the embedded server is started again for it. One
+    that cannot be had within READY_SECONDS, or the `timeout` asked for, raises DatabaseError.
+    """
+    import asyncio
+    import logging
+
+    from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
+    from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+    class Pool(AsyncConnectionPool[AsyncConnection[TupleRow]]):
+        async def getconn(self, timeout: float | None = None) -> AsyncConnection[TupleRow]:  # noqa: ASYNC109 # theirs
+            try:
+                return await super().getconn(timeout)
+            except PoolTimeout as error:
+                raise DatabaseError(
+                    f"no connection to the database: {error}; the log says why, or all {size} were in use\n"
+                    f"{_remedy(settings)}"
+                ) from None
+
+    async def current_address() -> str:
+        return await asyncio.to_thread(address, settings, application)
+
+    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)  # at INFO it tells of every statement
+    connect(settings, application=application).close()
+    return Pool(
+        current_address,
+        kwargs={"autocommit": True, "context": session.adapters()},
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=READY_SECONDS,
+        check=Pool.check_connection,
+        name=application,
+    )
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Apply the migrations that the database lacks and return their names in order. Raises DatabaseError.
+
+    Serialised over all processes by an advisory lock. Each migration and its mark are one transaction: if the process
+    dies, the ones done are done, and the one in work left no trace.
+    """
+    from vinops.db.migrations import MigrationError, apply  # yoyo takes long to import, and is needed here only
+
+    connection = _open(settings, "vinops migrate")
+    try:
+        connection.execute("select pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        waiting, unknown = _compare(connection)
+        if unknown:
+            raise NotMigrated(
+                f"the database is ahead of this version of vinops (it has {', '.join(unknown)}): update this checkout"
+            )
+        if waiting:
+            with _on_disk("migrations") as folder:
+                apply(connection, folder)
+        return waiting
+    except MigrationError as error:
+        raise DatabaseError(redact(str(error), settings)) from None
+    finally:
+        connection.close()
+
+
+def pending(connection: psycopg.Connection[TupleRow]) -> list[str]:
+    """Return the names of the migrations that the database lacks, in order. One query."""
+    return _compare(connection)[0]
+
+
+def _compare(connection: psycopg.Connection[TupleRow]) -> tuple[list[str], list[str]]:
+    """Return the migrations that the database lacks, and those that it has and this version does not know."""
+    from psycopg import errors
+
+    try:
+        with connection.transaction():
+            rows = connection.execute("select migration_id from public._yoyo_migration").fetchall()
+    except errors.UndefinedTable:
+        rows = []
+    applied = {str(row[0]) for row in rows}
+    known = _migrations(sql_folder("migrations"))
+    return [name for name in known if name not in applied], sorted(applied.difference(known))
+
+
+def _migrations(folder: Traversable) -> list[str]:
+    return sorted(path.name.removesuffix(".sql") for path in folder.iterdir() if path.name.endswith(".sql"))
+
+
+def sql_folder(name: str) -> Traversable:
+    """Return the folder `queries` or `migrations` of sql/. Inside an egg, from which scrapyd runs a crawl, it is no
+    folder of the disk: read it by the methods of a Traversable."""
+    folder = SQL / name
+    if folder.is_dir():
+        return folder
+    from zipfile import Path as PathInZip
+
+    return PathInZip(SQL.parent, f"sql/{name}/")
+
+
+@contextmanager
+def _on_disk(name: str) -> Iterator[Path]:
+    """Give a folder of sql/ as a folder of the disk; one from an egg is a copy that goes at the end."""
+    folder = sql_folder(name)
+    if isinstance(folder, Path):
+        yield folder
+        return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="vinops-sql-") as copy:
+        for path in folder.iterdir():
+            Path(copy, path.name).write_bytes(path.read_bytes())
+        yield Path(copy)
+
+
+def _open(settings: Settings, application: str) -> Connection[TupleRow]:
+    """Connect in autocommit. A server that is starting, recovering from a crash, or that died a moment ago is waited
+    for; anything else raises DatabaseError at once."""
+    import psycopg
+
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            return psycopg.connect(address(settings, application), autocommit=True, context=session.adapters())
+        except psycopg.Error as error:
+            text = redact(str(error), settings).strip()
+            if not _is_passing(text, settings) or time.monotonic() > deadline:
+                raise DatabaseError(f"no connection to the database: {text}\n{_remedy(settings)}") from None
+        time.sleep(0.1)
+
+
+def _open_compared(settings: Settings, application: str) -> tuple[Connection[TupleRow], list[str], list[str]]:
+    """Return a connection, and what `_compare` says. One that breaks meanwhile is replaced: a server whose backend was
+    killed goes on to accept others for some milliseconds, and drops them."""
+    import psycopg
+
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        connection = _open(settings, application)
+        try:
+            return connection, *_compare(connection)
+        except BaseException as error:
+            is_broken = isinstance(error, psycopg.OperationalError) and connection.broken
+            connection.close()
+            if not is_broken or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
+def address(settings: Settings, application: str) -> str:
+    """Return a connection string with what all our connections have in common, for one that `connect` cannot make, as
+    when the schema may be any. See `url`. What DATABASE_URL says of dead peers stands."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    own = conninfo_to_dict(url(settings))
+    ours = {
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": application,
+        "client_encoding": "UTF8",
+        "options": f"{DEAD_CLIENT} {own.get('options', '')} {session.OPTIONS}",
+    }
+    return make_conninfo(**{**DEAD_PEER, **own, **ours})  # type: ignore[arg-type] # its first one is no keyword
+
+
+def _is_passing(text: str, settings: Settings) -> bool:
+    """Tell whether waiting helps. libpq reports a failed connection as text only, without its SQLSTATE."""
+    signs = ["the database system is starting up", "recovery mode", "not yet accepting connections"]
+    if settings.database_url is None:  # the embedded server is started again by the next try
+        signs += [
+            "No such file or directory",
+            "Connection refused",
+            "server closed the connection unexpectedly",
+            "shutting down",
+        ]
+    return any(sign in text for sign in signs)
+
+
+def _remedy(settings: Settings) -> str:
+    if settings.database_url is None:
+        return f"Read {embedded.folder(settings.data_dir) / 'server.log'}, or set DATABASE_URL to use another server."
+    return "Check DATABASE_URL and that the server runs, or leave it empty to use the embedded database."
+
+
+@cache
+def queries(name: str) -> Mapping[str, str]:
+    """Return the statements of sql/queries/NAME.sql by their names.
+
+    A block begins with `-- name: merge_lots`, comment lines that tell its purpose follow, then the statement. Raises
+    ValueError for a name used twice, a block without a statement, and text that belongs to no block.
+    """
+    return MappingProxyType(parse_queries((sql_folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name))
+
+
+def parse_queries(text: str, name: str) -> dict[str, str]:
+    """Split the text of a query file into its blocks; `name` is for the messages. Raises ValueError."""
+    blocks: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("-- name:"):
+            title = line.removeprefix("-- name:").strip()
+            if not title.isidentifier() or title in blocks:
+                raise ValueError(f"{name}.sql line {number}: {title!r} is no new name of a query")
+            current = blocks[title] = []
+        elif current is not None:
+            current.append(line)
+        elif line.strip() and not line.startswith("--"):
+            raise ValueError(f"{name}.sql line {number}: a statement without `-- name:` above it")
+    for title, lines in blocks.items():
+        if all(not line.strip() or line.lstrip().startswith("--") for line in lines):
+            raise ValueError(f"{name}.sql: the query {title!r} has no statement")
+    return {title: "\n".join(lines).strip() for title, lines in blocks.items()}

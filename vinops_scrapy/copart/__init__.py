@@ -1,0 +1,1 @@
+"""Parts of the photo crawl: leases of lots, sessions, the browser."""

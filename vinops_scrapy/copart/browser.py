@@ -1,0 +1,194 @@
+"""Chromium: where it is, how it is started, and what it passes for. What is done on its pages is in browser_pages.py.
+
+Playwright is not imported here on purpose: settings.py imports this for every command, and few need a browser.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from vinops.config import LOOPBACK, ConfigError, playwright_browsers
+from vinops_scrapy.hosts import hosts_of
+from vinops_scrapy.proxy_list import proxy_hosts
+from vinops_scrapy.resolver import allowed, is_private_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from playwright.async_api import Request
+
+    from vinops.config import Settings
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OWN: Final = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/**/MacOS/*Chrom*")
+INSTALL: Final = "apt-get install chromium (Debian), or playwright install chromium, or set CHROMIUM_PATH"
+
+BLOCKED: Final = frozenset({"image", "font", "media"})
+"""Kinds of resources that a gallery can be read without: most of a page's bytes."""
+
+QUIET: Final = (
+    "--disable-background-networking",  # no calls of Chromium's own: updates, field trials, safe browsing
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-default-browser-check",
+    "--no-first-run",
+    "--no-pings",
+    "--disable-features=OptimizationHints,MediaRouter,Translate,InterestFeedContentSuggestions",
+)
+ORDINARY: Final = "--disable-blink-features=AutomationControlled"
+
+NOT_OPEN: Final = (
+    *("localhost", "*.localhost", "0.*.*.*", "10.*.*.*", "127.*.*.*", "169.254.*.*", "192.168.*.*"),
+    *(f"172.{second}.*.*" for second in range(16, 32)),
+    *(f"100.{second}.*.*" for second in range(64, 128)),
+    *(f"{bracket}{first}*" for bracket in ("", "[") for first in ("::", "64:ff9b:")),
+    *(f"{bracket}{first}*:*" for bracket in ("", "[") for first in ("fc", "fd", "fe8", "fe9", "fea", "feb")),
+)
+"""Hosts in this network, as Chromium matches them. It does not ask `abort` about the hops of a redirect."""
+
+WIDTH, HEIGHT = 1920, 1080
+LOCALE: Final = "en-US"
+TIMEZONE: Final = "America/New_York"
+NAVIGATION_SECONDS: Final = 45
+
+
+def find_chromium(settings: Settings) -> Path:
+    """Return the browser: CHROMIUM_PATH, else the first of its names on PATH, else Playwright's own.
+
+    Raises ConfigError, whose message says how to install it.
+    """
+    if settings.chromium_path is not None:
+        if os.access(settings.chromium_path, os.X_OK) and settings.chromium_path.is_file():
+            return settings.chromium_path
+        raise ConfigError(f"CHROMIUM_PATH is no program that can be run: {INSTALL}")
+    for name in NAMES:
+        if found := shutil.which(name):
+            return Path(found)
+    folder = playwright_browsers()
+    own = sorted(found for pattern in OWN for found in folder.glob(pattern) if os.access(found, os.X_OK))
+    if own:
+        return own[-1]
+    raise ConfigError(f"there is no Chromium, which lot pages need: {INSTALL}")
+
+
+@cache
+def version(executable: Path) -> str:
+    """Return the version of a browser, as `150.0.7871.100`. Asks once in a process. Raises ConfigError."""
+    try:
+        said = subprocess.run(
+            [executable, "--version"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"{executable} does not start ({type(error).__name__}): {INSTALL}") from None
+    found = re.search(r"\b\d+(?:\.\d+){3}\b", said)
+    if found is None:
+        raise ConfigError(f"{executable} --version names no version of Chromium: {INSTALL}")
+    return found[0]
+
+
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """Return how the browser is started. Raises ConfigError if there is none, or the list of proxies makes no sense."""
+    return {
+        "executable_path": str(find_chromium(settings)),
+        "headless": True,
+        "chromium_sandbox": _has_sandbox(),
+        "args": [*QUIET, _no_way_in(settings), *([ORDINARY] if settings.stealth else [])],
+    }
+
+
+def profile(settings: Settings, executable: Path) -> dict[str, Any]:
+    """Return the arguments of a browser context.
+
+    With stealth, one coherent, ordinary profile: this Chromium's own user agent without the mark of a headless one,
+    as desktop Chrome of that version has it, one screen, one language, one time zone. Nothing is faked beyond that.
+    Without, Chromium as it is. Raises ConfigError if the browser does not tell its version.
+    """
+    if not settings.stealth:
+        return {}
+    major = version(executable).partition(".")[0]
+    return {
+        "user_agent": f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        f"Chrome/{major}.0.0.0 Safari/537.36",
+        "viewport": {"width": WIDTH, "height": HEIGHT},
+        "screen": {"width": WIDTH, "height": HEIGHT},
+        "locale": LOCALE,  # Accept-Language and navigator.languages follow it
+        "timezone_id": TIMEZONE,
+    }
+
+
+def abort(request: Request, *, hosts: Collection[str] = frozenset()) -> bool:
+    """Tell whether the browser is not to load something: an image, a font, a film, or what is in this network.
+
+    A page may name any address; one that is not on the open internet is loaded only if `hosts` names it.
+    """
+    if request.resource_type in BLOCKED:
+        return True
+    parts = urlsplit(request.url)
+    is_remote = parts.scheme in ("http", "https", "ws", "wss")
+    return is_remote and is_private_literal(parts.hostname or "") and allowed(request.url, hosts) is not None
+
+
+def download_handlers(settings: Settings) -> dict[str, str]:
+    """Return Scrapy's DOWNLOAD_HANDLERS: the browser for the scheme of the site, and for no other.
+
+    Requests without meta `playwright` still go to Scrapy's own handler. One scheme, as each handler has a driver of
+    its own, of 140 MB; http is a stand-in's.
+    """
+    scheme = urlsplit(settings.copart_site_url).scheme
+    return {scheme: "vinops_scrapy.copart.browser_handler.BrowserOnDemand"}
+
+
+def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
+    """Return what the browser needs in Scrapy's settings: nothing without an account, or where there is no Chromium.
+
+    Holds no secret: Scrapy prints its settings.
+    """
+    if not (settings.copart_username and settings.copart_password):
+        return {}
+    try:
+        options = launch_options(settings)
+    except ConfigError:  # told when a lot needs the browser: the others do not
+        return {}
+    return {
+        "DOWNLOAD_HANDLERS": download_handlers(settings),
+        "PLAYWRIGHT_BROWSER_TYPE": "chromium",
+        "PLAYWRIGHT_LAUNCH_OPTIONS": options,
+        "PLAYWRIGHT_ABORT_REQUEST": partial(abort, hosts=hosts_of(settings)),
+        # Scrapy's headers would replace the browser's: another user agent, and a login without its Content-Type.
+        "PLAYWRIGHT_PROCESS_REQUEST_HEADERS": None,
+        # Milliseconds; below DOWNLOAD_TIMEOUT, which does not hold for the browser.
+        "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": NAVIGATION_SECONDS * 1000,
+        # Lots at once are fewer; by default CONCURRENT_REQUESTS. A page that waited for the end of another one would
+        # look like one that the browser does not open.
+        "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 64,
+    }
+
+
+def _no_way_in(settings: Settings) -> str:
+    """Return the argument with which Chromium finds no host of this network but the stand-ins and proxies that are
+    set. Raises ConfigError if the list of proxies makes no sense."""
+    trusted = ({host.rpartition(":")[0].strip("[]") for host in hosts_of(settings)} & LOOPBACK) | proxy_hosts(settings)
+    shown = sorted({*trusted, *(f"[{host}]" for host in trusted if ":" in host)})
+    rules = [*(f"MAP {host} ~NOTFOUND" for host in NOT_OPEN), *(f"EXCLUDE {host}" for host in shown)]
+    return f"--host-resolver-rules={','.join(rules)}"
+
+
+def _has_sandbox() -> bool:
+    """Tell whether Chromium can shut its pages in: not as root, and not where user namespaces are forbidden, as in
+    most containers. It does not start with a sandbox that it cannot have."""
+    if os.geteuid() == 0:
+        return False
+    try:
+        return (
+            subprocess.run(["unshare", "--user", "true"], capture_output=True, timeout=10, check=False).returncode == 0
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False

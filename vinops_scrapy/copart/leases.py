@@ -1,0 +1,195 @@
+"""Lots under lease: which a crawl works on, and what came of each.
+
+A lease is a row in lot_photos with an owner, an end and a token. Any number of crawls on any number of machines share
+the work: a row is locked while it is leased (`for update skip locked`), a killed crawl's leases run out, and only the
+newest token may settle a lot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vinops.db.database import queries
+from vinops.db.errors import is_collision, is_lost
+from vinops_scrapy.items import Lot
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    from psycopg_pool import AsyncConnectionPool
+
+    from vinops_scrapy.items import Photo, PhotoLink
+T = TypeVar("T")
+
+TRIES = 5  # a server that restarts breaks each of a crawl's four connections once
+LEASE_SECONDS = 600.0
+"""How long a lot is held without a sign of life, unless VINOPS_PHOTO_LEASE says otherwise."""
+
+
+class LeaseLost(Exception):  # noqa: N818 # another crawl has the lot: an end of this one's work, not a fault
+    """The lease ran out and somebody else took the lot: what this crawl found of it does not count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is stored of a lot: the numbers of its photos by address, and storage keys by content, of earlier lots of
+    the same vehicle too."""
+
+    seqs: Mapping[str, int] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What came of a lot: its state, why, and after how many seconds it is due again.
+
+    `listed` is the count of photos in the list, None if there was no list; `links` are all of them, for their numbers.
+    """
+
+    state: str
+    due_seconds: float
+    reason: str | None = None
+    listed: int | None = None
+    links: tuple[PhotoLink, ...] = ()
+    photos: tuple[Photo, ...] = ()
+
+    @property
+    def is_failure(self) -> bool:
+        """Tell whether the next try comes later each time."""
+        return self.state in {"partial", "failed"}
+
+
+async def tried(call: Callable[[], Awaitable[T]]) -> T:
+    """Return what a call brings, made again if the connection broke under it or another transaction was in the way.
+    Raises what the last try raises, and whatever would only fail again at once."""
+    for _ in range(TRIES - 1):
+        try:
+            return await call()
+        except Exception as error:
+            if not (is_lost(error) or is_collision(error)):
+                raise  # else the pool has another connection, or says that there is none
+    return await call()
+
+
+class Lots:
+    """The work of one crawl, in the database. What breaks is done again: a lease whose answer was lost runs out, and a
+    settlement whose answer was lost is LeaseLost the second time."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any], owner: str, *, lease: float = LEASE_SECONDS) -> None:
+        """`owner` names this crawl: machine, process and start. It holds a lot for `lease` seconds without a sign of
+        life; leases in work are to be renewed every third of it."""
+        self._pool = pool
+        self._owner = owner
+        self.lease = lease
+        self._queries = queries("photos")
+
+    async def enlist(self) -> int:
+        """Take note of lots that the feed brought; return how many are due."""
+        async with self._pool.connection() as connection:
+            await connection.execute(self._queries["enlist_lots"])
+            row = await (await connection.execute(self._queries["count_due_lots"])).fetchone()
+        return int(row[0]) if row else 0
+
+    async def lease_due(self, count: int) -> list[Lot]:
+        """Lease up to `count` lots that are due. If the process dies the leases run out by themselves."""
+        return await self._lease("lease_due_lots", {"count": count})
+
+    async def lease_named(self, lots: Collection[int], vins: Collection[str]) -> tuple[list[Lot], int]:
+        """Lease lots by number or VIN; return them, and how many go by these names at all."""
+        names = {"lots": list(lots), "vins": list(vins)}
+        async with self._pool.connection() as connection:
+            await connection.execute(self._queries["enlist_named_lots"], names)
+            row = await (await connection.execute(self._queries["count_named_lots"], names)).fetchone()
+        return await self._lease("lease_named_lots", names), int(row[0]) if row else 0
+
+    async def _lease(self, name: str, parameters: Mapping[str, Any]) -> list[Lot]:
+        rows = await tried(
+            lambda: self._rows(name, {**parameters, "owner": self._owner, "seconds": self.lease}),
+        )
+        return [Lot(id=row[0], lot_external_id=row[1], vin=row[2], image_url=row[3], token=row[4]) for row in rows]
+
+    async def renew(self, lots: Collection[Lot]) -> None:
+        """Keep the leases of lots that are still in work."""
+        held = {"owner": self._owner, "tokens": [lot.token for lot in lots], "seconds": self.lease}
+        await tried(lambda: self._done("renew_leases", held))
+
+    async def release(self, lots: Collection[Lot]) -> None:
+        """Give lots back untouched."""
+        held = {"owner": self._owner, "tokens": [lot.token for lot in lots]}
+        await tried(lambda: self._done("release_leases", held))
+
+    async def known(self, lot: Lot) -> Known:
+        """Return what is stored of a lot and of earlier lots of its vehicle."""
+        rows = await tried(lambda: self._rows("known_photos", {"lot_id": lot.id, "vin": lot.vin}))
+        return Known(
+            seqs={url: seq for url, seq, _, _, is_own in rows if is_own},
+            keys={content_hash: key for _, _, content_hash, key, _ in rows},
+        )
+
+    async def settle(self, lot: Lot, settlement: Settlement) -> None:
+        """Record the photos of a lot and what came of it, in one transaction. Raises LeaseLost.
+
+        If the process dies before the commit nothing is recorded: the objects are stored already and are stored again
+        under the same keys when the lease has run out.
+        """
+        await tried(lambda: self._settle(lot, settlement))
+
+    async def _rows(self, name: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        async with self._pool.connection() as connection:
+            rows: list[tuple[Any, ...]] = await (await connection.execute(self._queries[name], parameters)).fetchall()
+        return rows
+
+    async def _done(self, name: str, parameters: Mapping[str, Any]) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(self._queries[name], parameters)
+
+    async def _settle(self, lot: Lot, settlement: Settlement) -> None:
+        async with self._pool.connection() as connection, connection.transaction():
+            held = await connection.execute(
+                self._queries["hold_lease"], {"lot_id": lot.id, "token": lot.token, "owner": self._owner}
+            )
+            if await held.fetchone() is None:
+                raise LeaseLost(f"lot {lot.lot_external_id}")
+            if settlement.photos:
+                async with connection.cursor() as cursor:
+                    await cursor.executemany(
+                        self._queries["add_photo"], [_row(lot, photo) for photo in settlement.photos]
+                    )
+                await connection.execute(self._queries["drop_superseded"], {"lot_id": lot.id})
+            if settlement.links:
+                await connection.execute(
+                    self._queries["renumber_photos"],
+                    {
+                        "lot_id": lot.id,
+                        "urls": [link.url for link in settlement.links],
+                        "seqs": [link.seq for link in settlement.links],
+                    },
+                )
+            await connection.execute(
+                self._queries["settle_lot"],
+                {
+                    "lot_id": lot.id,
+                    "state": settlement.state,
+                    "reason": settlement.reason,
+                    "due_seconds": settlement.due_seconds,
+                    "listed": settlement.listed,
+                    "is_failure": settlement.is_failure,
+                },
+            )
+
+
+def _row(lot: Lot, photo: Photo) -> dict[str, object]:
+    return {
+        "lot_id": lot.id,
+        "vin": lot.vin,
+        "seq": photo.link.seq,
+        "variant": photo.link.variant,
+        "source_url": photo.link.url,
+        "storage_key": photo.storage_key,
+        "content_hash": photo.content_hash,
+        "content_type": photo.content_type,
+        "width": photo.width,
+        "height": photo.height,
+        "bytes": len(photo.body),
+    }

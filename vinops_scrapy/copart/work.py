@@ -1,0 +1,259 @@
+"""The lots that a crawl has in work: taken in order, a few at a time, each settled once its last photo has its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from vinops.db.database import DatabaseError
+from vinops.db.errors import is_passing
+from vinops.logs import pairs
+from vinops_scrapy.copart.leases import Known, LeaseLost, Settlement
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from scrapy.statscollectors import StatsCollector
+
+    from vinops_scrapy.copart.leases import Lots
+    from vinops_scrapy.items import Lot, Photo, PhotoList
+
+log = logging.getLogger("photos")
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+DUE_SECONDS = {
+    "none_yet": 6 * HOUR,  # the yard has yet to take them
+    "gone": DAY,  # left the inventory; the feed will say so too
+    "partial": HOUR,
+    "failed": HOUR,
+}
+"""When a lot is due again, by its state. After failures in a row twice as late each time."""
+
+DUE_BY_REASON = {
+    "empty_list": DAY,  # photos are announced and not listed, and there is no browser to look at the lot page
+    "not_photos": DAY,  # an answer of another shape: it waits for a new version of vinops
+    "no_gallery": DAY,
+    "no_address": DAY,
+    "not_recorded": DAY,
+}
+"""The same by reason, where that says more."""
+
+
+@dataclass(kw_only=True)
+class OpenLot:
+    """A lot in work: what its list said, and what came of its photos so far."""
+
+    lot: Lot
+    known: Known = field(default_factory=Known)
+    listing: PhotoList | None = None
+    waiting: int = 0
+    photos: list[Photo] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    end: tuple[str, str | None] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether nothing of it is under way."""
+        return self.waiting == 0 and (self.listing is not None or self.end is not None)
+
+
+class Work:
+    """Gives lots to the spider and settles them."""
+
+    def __init__(self, lots: Lots, stats: StatsCollector, *, at_once: int, recheck_seconds: float) -> None:
+        """`at_once` lots are open at the same time; a finished lot is looked at again after `recheck_seconds`."""
+        self._lots = lots
+        self._stats = stats
+        self._at_once = at_once
+        self._recheck_seconds = recheck_seconds
+        self._room = asyncio.Condition()
+        self._waiting: list[Lot] = []
+        self._renewed = 0.0
+        self.open: dict[int, OpenLot] = {}
+        self.total = 0
+        self.done = 0
+        self._stopping = asyncio.Event()
+        self.on_settled: Callable[[OpenLot, Settlement], None] = lambda _open, _settlement: None
+
+    async def due(self, batch: int) -> AsyncIterator[Lot]:
+        """Yield up to `batch` lots that are due, each when there is room for it."""
+        self.total = min(batch, await self._lots.enlist())
+        taken = 0
+        while taken < batch and not self._stopping.is_set():
+            # Few at a time: what one crawl holds no other can do.
+            leased = await self._lots.lease_due(min(2 * self._at_once, batch - taken))
+            if self._stopping.is_set():  # the crawl ended meanwhile, and gave back what it had
+                await self._lots.release(leased)
+                return
+            if not leased:
+                return
+            self._waiting = leased
+            taken += len(self._waiting)
+            async for lot in self._each():
+                yield lot
+
+    async def named(self, lots: list[int], vins: list[str]) -> AsyncIterator[Lot]:
+        """Yield the lots that go by these numbers and VINs, due or not."""
+        self._waiting, there = await self._lots.lease_named(lots, vins)
+        self.total = len(self._waiting)
+        if there < len(lots) + len(vins):
+            log.warning(
+                "not every lot that was named is in the database %s", pairs(named=len(lots) + len(vins), there=there)
+            )
+        if self.total < there:
+            log.warning("another crawl has lots that were named %s", pairs(leased=self.total, there=there))
+        async for lot in self._each():
+            yield lot
+
+    async def _each(self) -> AsyncIterator[Lot]:
+        while self._waiting and not self._stopping.is_set():
+            async with self._room:
+                await self._room.wait_for(lambda: len(self.open) < self._at_once or self._stopping.is_set())
+            if self._stopping.is_set():
+                return
+            lot = self._waiting.pop(0)
+            self.open[lot.id] = OpenLot(lot=lot)
+            yield lot
+
+    async def known(self, lot: Lot) -> Known:
+        """Return what is stored of a lot, and keep it for its photos."""
+        known = await self._lots.known(lot)
+        if lot.id in self.open:
+            self.open[lot.id].known = known
+        return known
+
+    def listed(self, lot: Lot, listing: PhotoList, wanted: int) -> None:
+        """Take down a lot's list, of which `wanted` photos are to come."""
+        entry = self.open[lot.id]
+        entry.listing = listing
+        entry.waiting = wanted
+
+    def ended(self, lot: Lot, state: str, reason: str | None = None) -> None:
+        """Take down the end of a lot that has no list."""
+        if lot.id in self.open:
+            self.open[lot.id].end = (state, reason)
+
+    async def stored(self, photo: Photo) -> None:
+        """Take down a photo that is stored; settle its lot if it was the last."""
+        if entry := self.open.get(photo.lot.id):
+            entry.photos.append(photo)
+            entry.waiting -= 1
+            await self.settle(entry)
+
+    async def failed(self, lot: Lot, reason: str) -> None:
+        """Take down a photo that did not come; settle its lot if it was the last."""
+        self._stats.inc_value(f"photo/failed/{reason}")
+        if entry := self.open.get(lot.id):
+            entry.failures.append(reason)
+            entry.waiting -= 1
+            await self.settle(entry)
+
+    async def settle(self, entry: OpenLot) -> None:
+        """Settle a lot if all of it is done, and make room for the next."""
+        if not entry.is_done or self.open.get(entry.lot.id) is not entry:
+            return
+        del self.open[entry.lot.id]
+        settlement = self._settlement(entry)
+        try:
+            settlement = await self._settled(entry, settlement)
+        except LeaseLost:
+            self._stats.inc_value("lot/lease_lost")
+            log.warning("the lease ran out and another crawl has the lot %s", pairs(lot=entry.lot.lot_external_id))
+        except (psycopg.Error, DatabaseError) as error:
+            self._stats.inc_value("lot/not_settled")
+            log.error(
+                "the lot cannot be settled: it is done again when its lease has run out %s",
+                pairs(lot=entry.lot.lot_external_id, error=" ".join(str(error).split())),
+            )
+        else:
+            self._stats.inc_value(f"lot/{settlement.state}")
+            if settlement.state == "failed":
+                self._stats.inc_value(f"lot/failed/{settlement.reason}")
+            self.done += 1
+            self.on_settled(entry, settlement)
+        finally:
+            async with self._room:
+                self._room.notify_all()
+
+    async def _settled(self, entry: OpenLot, settlement: Settlement) -> Settlement:
+        """Settle a lot and return with what. One whose photos the database refuses has failed: it is tried later each
+        time, and not whenever its lease runs out. Raises LeaseLost, DatabaseError and psycopg's errors."""
+        try:
+            await self._lots.settle(entry.lot, settlement)
+        except psycopg.Error as error:
+            if is_passing(error):
+                raise
+            log.error(
+                "the database refuses the photos of a lot %s",
+                pairs(lot=entry.lot.lot_external_id, error=" ".join(str(error).split())),
+            )
+            settlement = Settlement(state="failed", reason="not_recorded", due_seconds=_due("failed", "not_recorded"))
+            await self._lots.settle(entry.lot, settlement)
+        return settlement
+
+    def _settlement(self, entry: OpenLot) -> Settlement:
+        """Say what came of a lot."""
+        listing = entry.listing
+        if entry.end or listing is None:
+            state, reason = entry.end or ("failed", "no_list")
+            return Settlement(state=state, reason=reason, due_seconds=_due(state, reason))
+        links, photos = listing.photos, tuple(entry.photos)
+        if entry.failures:
+            reason = max(set(entry.failures), key=entry.failures.count)
+            state = "partial" if photos or entry.known.seqs else "failed"
+        elif links:
+            state, reason = "ok", None
+        else:
+            state, reason = ("failed", "empty_list") if listing.announced else ("none_yet", None)
+        due = self._recheck_seconds if state == "ok" else _due(state, reason)
+        return Settlement(state=state, reason=reason, due_seconds=due, listed=len(links), links=links, photos=photos)
+
+    async def renew(self) -> None:
+        """Keep the leases of all lots that are held. Called every few seconds; asks the database when it is due."""
+        now = asyncio.get_running_loop().time()
+        held = [*(entry.lot for entry in self.open.values()), *self._waiting]
+        if held and now - self._renewed > self._lots.lease / 3:
+            self._renewed = now
+            await self._lots.renew(held)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether no more lots are taken: the crawl is about to end."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Take no more lots."""
+        self._stopping.set()
+
+    async def give_back(self) -> None:
+        """At the end of a crawl: keep the photos of lots that are unfinished, and give all leases back."""
+        self._stopping.set()
+        entries, self.open = list(self.open.values()), {}
+        for entry in entries:
+            if entry.photos and entry.listing:
+                settlement = Settlement(
+                    state="partial",
+                    reason="interrupted",
+                    due_seconds=0,
+                    listed=len(entry.listing.photos),
+                    photos=tuple(entry.photos),
+                )
+                try:
+                    await self._settled(entry, settlement)
+                except LeaseLost:
+                    self._stats.inc_value("lot/lease_lost")
+        left = [*(entry.lot for entry in entries), *self._waiting]
+        self._waiting = []
+        if left:
+            await self._lots.release(left)
+            self._stats.inc_value("lot/released", len(left))
+
+
+def _due(state: str, reason: str | None) -> float:
+    return DUE_BY_REASON.get(reason or "", DUE_SECONDS[state])

@@ -1,0 +1,1 @@
+"""The downloader middlewares: hosts, budgets, refusals, proxies."""

@@ -1,0 +1,138 @@
+"""Proxies for plain requests: scrapy-rotating-proxies 0.6.2, made to fit Scrapy 2.19 and the rules of the house.
+
+What differs from the original: middlewares take no spider; a proxy is known by all of its URL, credentials too, and
+logged without them; a session keeps its proxy; `download_slot` stays with the host that is asked, so that its budget
+holds; and only a proxy that cannot be reached or does not let us in is left. What a site refuses, it refuses: no
+request goes out again through another proxy for that.
+
+The browser has its proxy from its context (see sessions.py): its requests pass here untouched.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+from rotating_proxies.middlewares import (  # type: ignore[import-untyped]
+    BanDetectionMiddleware,
+    RotatingProxyMiddleware,
+)
+from scrapy import signals
+from scrapy.core.downloader.handlers.http11 import TunnelError
+from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, NotConfigured
+from twisted.internet.error import ConnectError
+
+from vinops.logs import pairs
+from vinops_scrapy import closing as alerting
+from vinops_scrapy.middlewares.rules import Stopped
+from vinops_scrapy.proxy_list import ProxyRing, ring
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+log = logging.getLogger("proxies")
+
+PROXIES_A_REQUEST = 5
+STATES_SECONDS = 600.0  # how often the log counts good and dead proxies
+
+CANNOT_REACH = (DownloadConnectionRefusedError, CannotResolveHostError, ConnectError)
+
+
+class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc] # untyped
+    """Sends each request through the proxy of its session: meta `session_proxy`, a label."""
+
+    def __init__(self, crawler: Crawler, proxies: ProxyRing) -> None:
+        """Share the ring with the sessions."""
+        super().__init__([], STATES_SECONDS, True, PROXIES_A_REQUEST, None, None, crawler)
+        self.proxies = proxies.states
+        self._ring = proxies
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the middleware. Raises NotConfigured if there are no proxies, ConfigError if their list makes no
+        sense."""
+        proxies = ring(crawler)
+        if proxies is None:
+            raise NotConfigured
+        middleware = cls(crawler, proxies)
+        crawler.signals.connect(middleware.engine_started, signals.engine_started)
+        crawler.signals.connect(middleware.engine_stopped, signals.engine_stopped)
+        return middleware
+
+    def process_request(self, request: Request) -> None:
+        """Set the proxy. Raises Stopped, and ends the crawl, if all are dead: nothing is asked without one."""
+        if request.meta.get("playwright"):
+            return
+        proxy = self._ring.of(request.meta.get("session_proxy"))
+        if proxy is None:
+            log.error("not asked: no proxy is left %s", pairs(dead=len(self.proxies.dead)))
+            alerting.close(self._crawler, "no_proxies")
+            raise Stopped("no_proxies")
+        request.meta["proxy"] = proxy.url.reveal()  # HttpProxyMiddleware takes the credentials out again
+        request.meta["proxy_label"] = proxy.label
+        request.meta.pop("_ban", None)
+
+    def process_response(self, request: Request, response: Response) -> Request | Response:
+        """Return the answer, or the request again for another proxy."""
+        return self._settled(request) or response
+
+    def process_exception(self, request: Request, exception: Exception) -> Request | None:
+        """Return the request again for another proxy if it was the proxy that failed."""
+        return self._settled(request)
+
+    def _settled(self, request: Request) -> Request | None:
+        label, is_ban = request.meta.get("proxy_label"), request.meta.get("_ban")
+        if label is None or is_ban is None:
+            return None
+        if not is_ban:
+            self._ring.worked(label)
+            return None
+        if label not in self.proxies.dead:
+            log.warning("a proxy cannot be used %s", pairs(proxy=label))
+        self._ring.failed(label)
+        self.stats.set_value("proxies/dead", len(self.proxies.dead))
+        again: Request | None = self._retry(request, None)
+        return again
+
+
+class ProxiesAlone:
+    """What counts against a proxy: that it cannot be reached, or does not let us in."""
+
+    def response_is_ban(self, request: Request, response: Response) -> bool | None:
+        """Return True for 407, None for what may come from the proxy or from the site, else False."""
+        if response.status == 407:
+            return True
+        return None if response.status in {502, 503, 504} else False
+
+    def exception_is_ban(self, request: Request, exception: Exception) -> bool | None:
+        """Return True if there was no way to the proxy or into it. Timeouts may be the site's: None, as all else."""
+        if isinstance(exception, TunnelError):
+            return True if "'status': 407" in str(exception) else None
+        return True if isinstance(exception, CANNOT_REACH) else None
+
+
+class BanDetection(BanDetectionMiddleware):  # type: ignore[misc] # untyped
+    """Says of each answer what it tells of the proxy."""
+
+    def __init__(self, stats: Any) -> None:
+        """Judge by `ProxiesAlone`."""
+        super().__init__(stats, ProxiesAlone())
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the middleware. Raises NotConfigured if there are no proxies."""
+        if ring(crawler) is None:
+            raise NotConfigured
+        return cls(crawler.stats)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Return the answer, with what it tells in the request's meta."""
+        answered: Response = super().process_response(request, response, None)
+        return answered
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        """Put what the exception tells in the request's meta."""
+        super().process_exception(request, exception, None)

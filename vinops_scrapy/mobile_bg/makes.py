@@ -1,0 +1,121 @@
+"""The makes that are followed on mobile.bg: what makes.toml, or the file that VINOPS_MAKES_FILE names, says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from vinops.config import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+OURS: Final = (
+    files("vinops_scrapy.mobile_bg") / "makes.toml"
+)  # no path beside __file__: a crawl may run from inside an egg
+SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+WHOLE: Final = {"sort": (0, 99), "page_limit": (1, 10_000), "page_size": (1, 1000)}
+KEYS: Final = {"region", "worker", *WHOLE}
+OF_MAKE: Final = {"name", "expected"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Make:
+    """A make. `slug` is its word in addresses, `expected` about how many ads it has, 0 if that is not known."""
+
+    slug: str
+    name: str
+    expected: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Makes:
+    """The whole file: the makes of each worker, and how their lists are asked for."""
+
+    region: str | None
+    sort: int
+    page_limit: int
+    page_size: int
+    workers: Mapping[int, tuple[Make, ...]]
+
+    @property
+    def all(self) -> tuple[Make, ...]:
+        """All makes, in the order of the file."""
+        return tuple(make for makes in self.workers.values() for make in makes)
+
+    def of_worker(self, worker: int) -> tuple[Make, ...]:
+        """Return the makes of a worker. Raises ConfigError for one that the file does not name."""
+        if worker not in self.workers:
+            known = ", ".join(map(str, self.workers))
+            raise ConfigError(f"-a worker={worker} is none of {known}: name one of them, or add it to the makes file")
+        return self.workers[worker]
+
+    def named(self, slugs: list[str]) -> tuple[Make, ...]:
+        """Return the makes with these slugs; one that the file does not name is taken as it is. Raises ConfigError."""
+        known = {make.slug: make for make in self.all}
+        for slug in slugs:
+            if not SLUG.fullmatch(slug):
+                raise ConfigError(f"-a makes={slug} is no word of the site's addresses: write it as in bmw,alfa-romeo")
+        return tuple(known.get(slug, Make(slug=slug, name=slug)) for slug in dict.fromkeys(slugs))
+
+
+def read_makes(path: Path | None = None) -> Makes:
+    """Read the file. Raises ConfigError, which names the key that makes no sense."""
+    source: Traversable = path or OURS
+    try:
+        found = tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"VINOPS_MAKES_FILE cannot be read ({error.strerror}): {source}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{source} is no TOML ({error}): write it like {OURS.name}") from None
+    try:
+        return _checked(found)
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}: write it like {OURS.name}") from None
+
+
+def _checked(found: dict[str, Any]) -> Makes:
+    if unknown := sorted(set(found) - KEYS):
+        raise ValueError(f"{unknown[0]} is no key of it")
+    for key, (least, most) in WHOLE.items():
+        if type(found.get(key)) is not int or not least <= found[key] <= most:
+            raise ValueError(f"{key} is no whole number from {least} to {most}")
+    region = found.get("region", "")
+    if not isinstance(region, str) or (region and not SLUG.fullmatch(region)):
+        raise ValueError("region is no word of the site's addresses")
+    groups = found.get("worker")
+    if not isinstance(groups, dict) or not groups:
+        raise ValueError("it names no worker")
+    workers: dict[int, tuple[Make, ...]] = {}
+    seen: set[str] = set()
+    for number, makes in groups.items():
+        if not number.isdecimal() or not isinstance(makes, dict) or not makes:
+            raise ValueError(f"worker.{number} is no group of makes under a number")
+        for slug in makes:
+            if slug in seen:
+                raise ValueError(f"{slug} stands there twice")
+            seen.add(slug)
+        workers[int(number)] = tuple(_make(slug, about) for slug, about in makes.items())
+    return Makes(
+        region=region or None,
+        sort=found["sort"],
+        page_limit=found["page_limit"],
+        page_size=found["page_size"],
+        workers=workers,
+    )
+
+
+def _make(slug: str, about: Any) -> Make:
+    if not SLUG.fullmatch(slug):
+        raise ValueError(f"{slug} is no word of the site's addresses")
+    if not isinstance(about, dict) or set(about) - OF_MAKE or not isinstance(about.get("name"), str):
+        raise ValueError(f"{slug} wants a name, and may have an expected count of ads")
+    expected = about.get("expected", 0)
+    if type(expected) is not int or expected < 0:
+        raise ValueError(f"{slug}: expected is no count")
+    return Make(slug=slug, name=about["name"], expected=expected)
