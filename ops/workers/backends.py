@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ops.workers import registry
 from ops.workers.processes import Processes, Stopped
-from ops.workers.registry import names, run_folder, status_of, worker_program
+from ops.workers.registry import names, run_folder, status_of
 from ops.workers.systemd import SystemdBackend, has_units
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class ProcessBackend:
     def __init__(self, settings: Settings, program: Callable[[Settings, str], Program] | None = None) -> None:
         """`program` says what is run as a worker of a name."""
         self._settings = settings
-        self._program = program or worker_program
+        self._program = program or registry.worker_program
         self._processes = Processes(run_folder(settings))
 
     def start(self, name: str) -> WorkerStatus:

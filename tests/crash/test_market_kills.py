@@ -190,7 +190,7 @@ def killing(
 ) -> Iterator[Killing]:
     """Kills of crawls of an empty database; the outbox was last emptied at `drained`."""
     makes = tmp_path / "makes.toml"
-    ours = (ROOT / "vinops_scrapy" / "makes.toml").read_text()
+    ours = (ROOT / "vinops_scrapy/mobile_bg/makes.toml").read_text()
     makes.write_text(ours.replace('"namira-se-v-balgariya"', '""').replace("page_limit = 150", "page_limit = 2"))
     database.execute(
         "create table drained as select '-infinity'::timestamptz as at; create function drain() returns trigger"

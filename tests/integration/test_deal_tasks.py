@@ -13,7 +13,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from deals import alarms as watch, schedule, tasks
-from deals.channel import queue as notify
+from deals.channel import post as channel
 from deals.estimate import model as price_model
 from deals.queue import runner
 from deals.stages import score as scoring
@@ -63,7 +63,7 @@ def cut(database: Connection[Any]) -> None:
 # Each task, what it calls, and with what.
 WORK: dict[str, tuple[Any, str, tuple[Any, ...]]] = {
     "sweep": (runner, "bury", ()),
-    "notify": (notify, "post", ()),
+    "notify": (channel, "post", ()),
     "demand": (scoring, "refresh_demand", ()),
     "train": (price_model, "train", ()),
     "rescore": (runner, "queue_again", ()),

@@ -163,7 +163,7 @@ def test_a_make_of_more_ads_than_its_list_shows_is_walked_by_models(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     everywhere = tmp_path / "makes.toml"
-    ours = (ROOT / "vinops_scrapy" / "makes.toml").read_text()
+    ours = (ROOT / "vinops_scrapy/mobile_bg/makes.toml").read_text()
     everywhere.write_text(ours.replace('"namira-se-v-balgariya"', '""'))
     with MarketServer(seed=2, ads=0, make_ads={"bmw": 3001}) as server:
         more = {"VINOPS_MAKES_FILE": str(everywhere)}

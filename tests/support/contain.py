@@ -23,6 +23,7 @@ from typing import NoReturn
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 LAST_WORDS_SECONDS = 60
+PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 LIMIT_CODE = 124  # as timeout(1) has it
 CONTAINED = "VINOPS_TESTS_CONTAINED"
 """The variable that tells a contained process its container's id."""
@@ -96,6 +97,7 @@ def _become(command: list[str], container: int, libc: ctypes.CDLL) -> NoReturn:
     if os.getppid() != container:  # it died before the line above
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored by what a shell without a terminal has put in the background
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     os.environ[CONTAINED] = str(container)
     os.execvp(command[0], command)
 
@@ -116,9 +118,11 @@ def main(arguments: list[str]) -> NoReturn:
     seconds = float("inf")
     if arguments[0] == "--minutes":
         seconds, arguments = float(arguments[1]) * 60, arguments[2:]
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # until there is somebody to hand them to
     pid = _start(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal sends Ctrl-C to both; the command decides
+    for number in PASSED_ON:  # a terminal sends Ctrl-C to both; the command decides
         signal.signal(number, lambda number, _: os.kill(pid, number) if number == signal.SIGTERM else None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     status = _wait(pid, time.monotonic() + seconds)
     is_late = status is None
     if status is None:
