@@ -10,8 +10,9 @@ from typing import Any
 
 from psycopg import Connection
 
-from etl.ingest import Outcome, ingest
+from etl.outcome import Outcome
 from etl.read.columns import COLUMNS
+from etl.run import ingest
 from standin.feed.values import HEADER_2026
 from vinops.config import Settings
 

@@ -115,6 +115,11 @@ class Header:
         return tuple(column.headers[0] for column in COLUMNS if column.name not in self.names)
 
     @property
+    def layout(self) -> str:
+        """What the meaning of a row depends on besides its bytes."""
+        return "\n".join(name or f"+{title}" for name, title in zip(self.names, self.titles, strict=True))
+
+    @property
     def has_ordinal(self) -> bool:
         """Whether each row begins with its position in the file."""
         return self.names[0] == "ordinal"

@@ -876,10 +876,8 @@ select
     runs.file_id,
     runs.sha256,
     runs.rows_accepted,
-    runs.newest_update,
-    files.fetched_at
+    runs.newest_update
 from audit.etl_runs as runs
-inner join raw.csv_files as files on runs.file_id = files.id
 where runs.status = 'loaded'
 order by runs.id desc
 limit 1;
@@ -895,15 +893,10 @@ where status = 'active'
 order by id;
 
 -- name: file_by_sha256
--- The archived file of these bytes, if any.
+-- The id of the file of these bytes, and whether retention has removed it from the archive.
 select
     id,
-    sha256,
-    path,
-    bytes,
-    archive_bytes,
-    archive_sha256,
-    removed_at
+    removed_at is not null as is_missing
 from raw.csv_files
 where sha256 = %(sha256)s;
 

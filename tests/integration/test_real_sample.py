@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from etl.ingest import Outcome, ingest
+from etl.outcome import Outcome
 from etl.read.columns import COLUMNS, read_header
 from etl.read.file import FeedFile
+from etl.run import ingest
 from tests.feed_files import Database, Loader, row
 from vinops.config import Settings
 
