@@ -59,7 +59,7 @@ class Merge:
         self._feed = feed
         self._latest = latest
         self._step = step
-        self._queries = queries("feed")
+        self._queries = {**queries("feed_parse"), **queries("feed_merge")}
         self._file_id = file_id
         self._values: dict[str, Any] = {"file_id": file_id, "happened_at": happened_at, "latest": latest}
 

@@ -11,7 +11,6 @@ import signal
 import threading
 from collections import Counter
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -132,16 +131,19 @@ def use_small_blocks() -> None:
 def merge_without_transaction() -> None:
     """A broken loader: its merge commits before every statement."""
     # A table that is dropped by the commit would end this loader before it does any harm.
-    statements = dict(database.queries("feed"))
-    statements["read_rows"] = statements["read_rows"].replace("on commit drop", "on commit preserve rows")
-    run = etl.merge.upsert.Merge._run
+    create = database.queries("feed_parse")["read_rows"].replace("on commit drop", "on commit preserve rows")
+    init, run = etl.merge.upsert.Merge.__init__, etl.merge.upsert.Merge._run
+
+    def begin(merge: Any, *arguments: Any) -> None:
+        init(merge, *arguments)
+        merge._queries["read_rows"] = create
 
     def committing(merge: Any, name: str, **values: Any) -> Any:
         merge._connection.commit()
         return run(merge, name, **values)
 
     etl.merge.upsert.Merge._run = committing  # type: ignore[method-assign]
-    etl.merge.upsert.queries = lambda _: MappingProxyType(statements)
+    etl.merge.upsert.Merge.__init__ = begin  # type: ignore[method-assign]
 
 
 def place_before_commit() -> None:
