@@ -20,8 +20,8 @@ Database = Connection[tuple[Any, ...]]
 Row = dict[str, str]
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
-TITLE = dict(zip(NAMES, HEADER_2026, strict=True))
-"""The title of each column in the header of 2026."""
+TITLE = {c.name: next((title for title in c.headers if title in HEADER_2026), c.headers[0]) for c in COLUMNS}
+"""The title of each column, as in the header of 2026."""
 
 TABLES = (
     "raw.csv_files",
