@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from etl.audit import LastLoad
     from etl.fetch.incoming import Fetched
     from etl.merge.diff import Difference
-    from etl.merge.upsert import Merged
     from etl.read.file import FeedFile
     from etl.store.state import State
     from vinops.config import Settings
@@ -140,7 +139,9 @@ class FeedRun:
         try:
             last = audit.last_load(self._connection)
             if (self._settings.data_dir / NEXT).exists():
-                self._settle_archive()
+                from etl.store import files
+
+                files.settle(self._connection, self._settings.data_dir)
             if last is not None and last.sha256 == sha256:
                 self._note(file_id=last.file_id)
                 self._end("unchanged", None, "the same file as the last one")
@@ -207,22 +208,19 @@ class FeedRun:
             self.steps.reached("archive")
             written = archiver.finish()
             if written:
-                file_path = files.add(
-                    connection,
-                    settings.data_dir,
-                    written,
-                    file_id=file_id,
-                    sha256=sha256,
-                    size=feed.size,
-                    fetched_at=fetched_at,
-                    base_id=base_id,
-                )
+                values = {"id": file_id, "sha256": sha256, "bytes": feed.size, "base_id": base_id}
+                file_path = files.add(connection, settings.data_dir, written, fetched_at=fetched_at, **values)
                 self._note(path=file_path.as_posix(), archive_bytes=written.archive_bytes)
             writer.finish(found.newest, found.newest_lines)
             self.steps.reached("merge")
             merge.reject(found.rejected)
             merged = merge.run(len(found.missed), gone_lots(found, set(winners)))
-            self._note_lots(merged, found, accepted, merge.unread())
+            self._note(
+                **asdict(merged) | {"conflicts": merged.conflicts + found.duplicates},
+                lots_unchanged=accepted - merged.lots_new - merged.lots_changed,
+            )
+            if unread := merge.unread():
+                self._note(drift={**self.outcome.drift, "unread_values": unread})
             self.steps.reached("record")
             self._note(file_id=file_id)
             self._record("loaded", None, "")
@@ -283,24 +281,6 @@ class FeedRun:
                 f"the file has {accepted} lots, the last one had {last.rows_accepted}: more than "
                 f"{settings.feed_shrink_limit:.0%} would be marked gone. If that is right, load it with --allow-shrink",
             )
-
-    def _note_lots(self, merged: Merged, found: Difference, accepted: int, unread: dict[str, int]) -> None:
-        self._note(
-            lots_new=merged.lots_new,
-            lots_changed=merged.lots_changed,
-            lots_unchanged=accepted - merged.lots_new - merged.lots_changed,
-            lots_gone=merged.lots_gone,
-            lots_returned=merged.lots_returned,
-            lots_relisted=merged.lots_relisted,
-            conflicts=merged.conflicts + found.duplicates,
-            drift={**self.outcome.drift, **({"unread_values": unread} if unread else {})},
-        )
-
-    def _settle_archive(self) -> None:
-        """Finish or undo what a killed run left in the archive."""
-        from etl.store import files
-
-        files.settle(self._connection, self._settings.data_dir)
 
     def _remove_old_files(self, now: datetime) -> None:
         from etl.store import retention

@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 CHUNK_BYTES = 1 << 16
-INFLATED_BYTES = 1 << 20  # what one step of the decompression may give, whatever went in
+INFLATED_BYTES = 1 << 20  # the most that one step of the decompression returns
 MOST_REDIRECTS = 3
 IDLE_SECONDS = 60.0  # the longest silence within an attempt; a real download takes up to 90 s in all
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Besides the usual ones those with which the CDN in front says that it did not reach the source.
+# 520 to 524: the CDN in front did not reach the source.
 TRANSIENT = frozenset({408, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 AGAIN = "the next run tries again; if it stays, see the runbook"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the source said about the file that was loaded last, kept in state/fetch.json."""
+    """The validators of the file that was loaded last, kept in state/fetch.json."""
 
     source: str
     sha256: str
@@ -48,7 +48,7 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Job:
-    """One fetch: what it needs all along, and what its line in the log says at the end. Times are monotonic."""
+    """One fetch: its settings, its deadline (monotonic), and what its line in the log reports."""
 
     settings: Settings
     address: Address
@@ -60,7 +60,7 @@ class Job:
 
     @property
     def idle(self) -> float:
-        """The longest silence in seconds, so that another attempt still fits into the whole."""
+        """The longest silence in seconds that leaves time for all attempts."""
         return min(IDLE_SECONDS, self.settings.fetch_total_seconds / self.settings.fetch_attempts)
 
     def check_time(self) -> None:
@@ -74,7 +74,7 @@ class Job:
 
 
 def ask(job: Job, stack: ExitStack) -> HTTPResponse:
-    """Ask the source, and whom it redirects to on the same host. The connection lives as long as the stack."""
+    """Send the request, follow redirects on the same host, and return the response. The stack closes the connection."""
     address = job.address
     for _ in range(MOST_REDIRECTS + 1):
         response = _request(job, address, stack)
@@ -175,13 +175,13 @@ def _retry_after(response: HTTPResponse) -> float | None:
 
 
 def validator(job: Job, response: HTTPResponse, name: str) -> str | None:
-    """Return a header that can be sent back as it is and shows no secret."""
+    """Return a header of the response that can be sent back and holds no secret; else None."""
     text: str = response.headers.get(name, "").strip()
     return text if can_be_sent(text) and redact(text, job.settings) == text else None
 
 
 def can_be_sent(text: object) -> bool:
-    """Tell whether this is the value of a request header."""
+    """Tell whether this is a valid value of a request header."""
     return isinstance(text, str) and 0 < len(text) <= 200 and text.isascii() and text.isprintable()
 
 
@@ -270,7 +270,7 @@ def _network_error(host: str, error: Exception) -> NotLoaded:
 
 
 def _connected(job: Job, address: Address, stack: ExitStack) -> HTTPConnection:
-    """Connect within the limit and return a connection that is cut at the deadline, whatever is being waited for."""
+    """Connect within the limit and return a connection that is shut down at the deadline."""
     from http.client import HTTPConnection, HTTPSConnection
 
     limit = min(time.monotonic() + job.settings.fetch_connect_seconds, job.deadline)
@@ -316,7 +316,7 @@ def _socket(address: Address, limit: float) -> socket.socket:
 
 
 def _resolved(address: Address, limit: float) -> list[tuple[int, Any]]:
-    """Return the addresses of the host. In a thread: the resolver knows no time limit. Raises OSError."""
+    """Return the addresses of the host. In a thread, as the resolver has no time limit. Raises OSError."""
     found: list[tuple[int, Any]] = []
     failures: list[OSError] = []
 
@@ -344,7 +344,7 @@ def _resolved(address: Address, limit: float) -> list[tuple[int, Any]]:
 
 @contextmanager
 def _cut_at(sock: socket.socket, moment: float) -> Iterator[None]:
-    """Shut a socket down at a moment, so that no wait outlasts it: not for a drip, a handshake or a header."""
+    """Shut a socket down at a moment: slow drips, handshakes and headers keep no read waiting beyond it."""
 
     def cut() -> None:
         with suppress(OSError):

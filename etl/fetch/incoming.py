@@ -188,7 +188,7 @@ def _copy(job: Job, part: Part) -> Fetched:
             job.wire_bytes += len(data)
             job.progress(job.wire_bytes, whole)
             job.check_time()
-    return _accepted(job, part, Fetched(path=part.path, bytes=part.bytes, sha256=part.sha256, fetched_at=at))
+    return _accepted(job, part, at)
 
 
 def _download(job: Job, part: Part) -> Fetched | None:
@@ -203,13 +203,12 @@ def _download(job: Job, part: Part) -> Fetched | None:
         for data in content(job, response):
             part.write(data)
         etag, modified = (validator(job, response, name) for name in ("ETag", "Last-Modified"))
-    fetched = Fetched(
-        path=part.path, bytes=part.bytes, sha256=part.sha256, fetched_at=at, etag=etag, last_modified=modified
-    )
-    return _accepted(job, part, fetched)
+    return _accepted(job, part, at, etag=etag, last_modified=modified)
 
 
-def _accepted(job: Job, part: Part, fetched: Fetched) -> Fetched:
+def _accepted(
+    job: Job, part: Part, at: datetime, *, etag: str | None = None, last_modified: str | None = None
+) -> Fetched:
     """Give the file its name if it is a feed with enough rows. Raises FeedRefused."""
     part.flush()
     FeedFile(part.path)
@@ -222,7 +221,14 @@ def _accepted(job: Job, part: Part, fetched: Fetched) -> Fetched:
             "short",
             f"the file has {rows} rows, fewer than VINOPS_FEED_MIN_ROWS={least}: it is incomplete",
         )
-    return Fetched(**{**asdict(fetched), "path": part.keep()})
+    return Fetched(
+        path=part.keep(),
+        bytes=part.bytes,
+        sha256=part.sha256,
+        fetched_at=at,
+        etag=etag,
+        last_modified=last_modified,
+    )
 
 
 def _log(job: Job, result: Fetched | NotLoaded | None, seconds: float) -> None:

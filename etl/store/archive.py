@@ -16,17 +16,15 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from etl.errors import ArchiveDamaged, StateDamaged
 from etl.read.body import BodyPart, Stripper, restored
 from etl.read.file import FeedFile
-from etl.store.places import ARCHIVE, NEXT, TEMPORARY
+from etl.store.places import NEXT, TEMPORARY
 from etl.store.state import LastBody, State, StateWriter
 from etl.worker import Worker
 
@@ -83,22 +81,6 @@ class Written:
     archive_sha256: str
 
 
-def path_for(data_dir: Path, moment: datetime, is_taken: Callable[[str], bool]) -> Path:
-    """Return the path, below the data folder, for a file fetched at a moment: `HHMM.csv.zst` of its minute in UTC.
-
-    A second file of one minute, or of a minute that the clock went back to, gets `HHMM-2.csv.zst` and so on.
-    """
-    moment = moment.astimezone(UTC)
-    folder = ARCHIVE / f"{moment:%Y}" / f"{moment:%m}" / f"{moment:%d}"
-    number = 1
-    while True:
-        name = f"{moment:%H%M}.csv.zst" if number == 1 else f"{moment:%H%M}-{number}.csv.zst"
-        path = folder / name
-        if not is_taken(path.as_posix()) and not (data_dir / path).exists():
-            return path
-        number += 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Piece:
     """What the thread needs of a part of the body: not its lines."""
@@ -135,42 +117,6 @@ class _Output:
         self.path.unlink(missing_ok=True)
 
 
-class _Whole:
-    """Writes a file as it is."""
-
-    def __init__(self, output: _Output) -> None:
-        self.output = output
-        self._stream = zstd.ZstdCompressor(options=_WHOLE_OPTIONS)
-
-    def add(self, piece: _Piece) -> None:
-        self.output.write(self._stream.compress(piece.raw))
-
-    def end(self) -> None:
-        self.output.write(self._stream.flush())
-
-
-class _Delta:
-    """Writes a file as a delta against the one before."""
-
-    def __init__(self, output: _Output, base: LastBody) -> None:
-        self.output = output
-        self._base = base
-
-    def add(self, piece: _Piece) -> None:
-        start, length = piece.like
-        dictionary = self._base.read(start, length) if length else b""
-        frame = _compressor(dictionary)
-        data = frame.compress(piece.data, frame.FLUSH_FRAME)
-        # Checked before the commit: a frame that cannot be read back is no archive.
-        if _decompressor(dictionary).decompress(data) != piece.data:
-            raise StateDamaged("a frame does not give back what was put in")
-        self.output.write(_skippable(_PLACE.pack(start, len(dictionary))))
-        self.output.write(data)
-
-    def end(self) -> None:
-        """Do nothing: each part is a frame of its own."""
-
-
 class Archiver:
     """Writes the archive and the body of a file in a thread of its own, while the file is read.
 
@@ -178,20 +124,14 @@ class Archiver:
     """
 
     def __init__(
-        self,
-        data_dir: Path,
-        feed: FeedFile,
-        sha256: str,
-        state: StateWriter,
-        *,
-        base: State | None,
-        wanted: bool,
+        self, data_dir: Path, feed: FeedFile, sha256: str, state: StateWriter, *, base: State | None, wanted: bool
     ) -> None:
         """With a base the file becomes a delta against that one. Not `wanted`: the archive has the file already."""
         self._state = state
-        self._writer: _Whole | _Delta | None = None
-        if wanted:
-            output = _Output(data_dir / NEXT)
+        self._base = base.body if base else None
+        self._stream = zstd.ZstdCompressor(options=_WHOLE_OPTIONS)  # for a whole file
+        self._output = _Output(data_dir / NEXT) if wanted else None
+        if self._output:
             note = Note(
                 sha256=sha256,
                 bytes=feed.size,
@@ -199,33 +139,46 @@ class Archiver:
                 separator=feed.separator.decode(),
                 has_ordinal=feed.header.has_ordinal,
             )
-            output.write(_skippable(json.dumps(asdict(note)).encode()))
-            self._writer = _Delta(output, base.body) if base and base.body else _Whole(output)
+            self._output.write(_skippable(json.dumps(asdict(note)).encode()))
         self._worker: Worker[_Piece] = Worker("archive", self._take, waiting=4)
 
     def keep(self, part: BodyPart) -> None:
         """Add the next part. Raises what the thread failed with: OSError, StateDamaged."""
-        raw = part.raw if isinstance(self._writer, _Whole) else b""
+        raw = part.raw if self._base is None else b""
         self._worker.put(_Piece(raw=raw, data=part.data, like=part.like))
 
     def finish(self) -> Written | None:
         """Wait until everything is on disk and return size and sha256, or None if the archive has the file."""
         self._worker.finish()
-        if self._writer is None:
+        if self._output is None:
             return None
-        self._writer.end()
-        return self._writer.output.force_to_disk()
+        if self._base is None:
+            self._output.write(self._stream.flush())
+        return self._output.force_to_disk()
 
     def drop(self) -> None:
         """Stop and remove what was written."""
         self._worker.drop()
-        if self._writer is not None:
-            self._writer.output.drop()
+        if self._output:
+            self._output.drop()
 
     def _take(self, piece: _Piece) -> None:
         self._state.add_body(piece.data)
-        if self._writer is not None:
-            self._writer.add(piece)
+        if self._output and self._base is None:
+            self._output.write(self._stream.compress(piece.raw))
+        elif self._output and self._base:
+            self._output.write(_delta_frame(piece, self._base))
+
+
+def _delta_frame(piece: _Piece, base: LastBody) -> bytes:
+    """Return a part of the body as a frame of a delta. Raises StateDamaged if it cannot be read back."""
+    start, length = piece.like
+    dictionary = base.read(start, length) if length else b""
+    frame = _compressor(dictionary)
+    data = frame.compress(piece.data, frame.FLUSH_FRAME)
+    if _decompressor(dictionary).decompress(data) != piece.data:
+        raise StateDamaged("a frame does not give back what was put in")
+    return _skippable(_PLACE.pack(start, len(dictionary))) + data
 
 
 def place(data_dir: Path, path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from etl.errors import ArchiveDamaged
 from etl.store import archive
 from etl.store.archive import Link
-from etl.store.places import NEXT
+from etl.store.places import ARCHIVE, NEXT
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
@@ -54,35 +56,27 @@ def id_for(connection: Connection[Any], sha256: str) -> tuple[int, bool]:
     return file_id, True
 
 
-def add(
-    connection: Connection[Any],
-    data_dir: Path,
-    written: archive.Written,
-    *,
-    file_id: int,
-    sha256: str,
-    size: int,
-    fetched_at: datetime,
-    base_id: int | None,
-) -> Path:
-    """Record a file that was written to the archive, and return the path that it gets after the commit."""
+def add(connection: Connection[Any], data_dir: Path, written: archive.Written, **values: Any) -> Path:
+    """Record a file that was written to the archive, and return the path that it gets after the commit.
 
-    def is_taken(path: str) -> bool:
-        row = connection.execute(queries("feed")["is_path_taken"], {"path": path}).fetchone()
-        return bool(row and row[0])
+    `values` are id, sha256, bytes, fetched_at and base_id of raw.csv_files.
+    """
+    path = _free_path(connection, data_dir, values["fetched_at"])
+    connection.execute(queries("feed")["add_file"], {**values, **asdict(written), "path": path.as_posix()})
+    return path
 
-    path = archive.path_for(data_dir, fetched_at, is_taken)
-    values = {
-        "id": file_id,
-        "sha256": sha256,
-        "fetched_at": fetched_at,
-        "path": path.as_posix(),
-        "base_id": base_id,
-        "bytes": size,
-        "archive_bytes": written.archive_bytes,
-        "archive_sha256": written.archive_sha256,
-    }
-    connection.execute(queries("feed")["add_file"], values)
+
+def _free_path(connection: Connection[Any], data_dir: Path, moment: datetime) -> Path:
+    """Return the path for a file fetched at a moment: `HHMM.csv.zst` of its minute in UTC.
+
+    A second file of one minute, or of a minute that the clock went back to, gets `HHMM-2.csv.zst` and so on.
+    """
+    for number in itertools.count(1):
+        name = f"{moment.astimezone(UTC):%Y/%m/%d/%H%M}{'' if number == 1 else f'-{number}'}.csv.zst"
+        path = ARCHIVE / name
+        row = connection.execute(queries("feed")["is_path_taken"], {"path": path.as_posix()}).fetchone()
+        if row == (False,) and not (data_dir / path).exists():
+            break
     return path
 
 
