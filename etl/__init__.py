@@ -1,1 +1,1 @@
-"""The feed street: fetch → archive → read → diff → merge → audit. Standard library and psycopg only."""
+"""The feed pipeline: fetch → archive → read → diff → merge → audit. Standard library and psycopg only."""

@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etl.errors import ArchiveDamaged, FeedRefused, FetchFailed
+from etl.errors import FeedError
+from etl.progress import bar
 from vinops import config
 from vinops.output import for_reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etl.outcome import Outcome
     from vinops.config import Settings
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -33,32 +35,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = config.load()
         logs.configure("etl", settings, console=options.verbose)
     except config.ConfigError as error:
-        return say(str(error))
+        return fail(str(error))
     from vinops.db.database import DatabaseError
 
     try:
         return for_reader(lambda: int(options.command(settings, options)), enough=DONE)
-    except (FeedRefused, FetchFailed, ArchiveDamaged, DatabaseError) as error:
-        return say(str(error), log=True)
+    except (FeedError, DatabaseError) as error:
+        return fail(str(error), log=True)
     except FileNotFoundError as error:
-        return say(f"{error.filename}: no such file", log=True)
+        return fail(f"{error.filename}: no such file", log=True)
     except OSError as error:
-        return say(_disk_message(settings, error), log=True)
+        return fail(_disk_message(settings, error), log=True)
     except KeyboardInterrupt:
-        return say("interrupted: nothing was changed by the step in work")
+        return fail("interrupted: the tables are as before the run, or as after it")
 
 
 def _disk_message(settings: Settings, error: OSError) -> str:
-    """Return what is said of a file that could not be written. What the output still holds must not fail again at the
-    end of the process."""
+    """Return the message for a file that could not be written. What is buffered for the output is dropped: it must not
+    fail again at the end of the process."""
     from vinops import disk
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return disk.explain(error, settings.data_dir, is_sure=False)
 
 
-def say(message: str, *, log: bool = False) -> int:
-    """Tell on standard error what failed, and return the exit code for it."""
+def fail(message: str, *, log: bool = False) -> int:
+    """Print on standard error what failed, and return the exit code for it."""
     from vinops.logs import redact
 
     message = redact(message)
@@ -120,32 +122,28 @@ def fetch_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def ingest_command(settings: Settings, options: argparse.Namespace) -> int:
     """Load a file from disk; its time is now."""
-    from etl.ingest import Busy, ingest
-    from etl.merge.report import summary
+    from etl.run import ingest
 
-    try:
-        outcome = ingest(
-            settings,
-            options.file,
-            fetched_at=datetime.now(UTC),
-            allow_shrink=options.allow_shrink,
-            progress=bar("loading"),
-        )
-    except Busy as busy:
-        return say(f"{busy}; {options.file} was not loaded, run this again")
-    logging.getLogger("etl").log(logging.ERROR if outcome.exit_code else logging.INFO, "%s", summary(outcome))
+    outcome = ingest(
+        settings,
+        options.file,
+        fetched_at=datetime.now(UTC),
+        allow_shrink=options.allow_shrink,
+        progress=bar("loading"),
+    )
+    if outcome.status == "busy":
+        return fail(f"{outcome.message}; {options.file} was not loaded, run this again")
     return report(outcome, options)
 
 
 def cat_command(settings: Settings, options: argparse.Namespace) -> int:
     """Write an archived file to standard output."""
     from etl.connection import connected
-    from etl.load import chain_of
-    from etl.merge.report import find_file
+    from etl.store import files
     from etl.store.archive import extract
 
     with connected(settings, "vinops etl cat") as connection:
-        chain = chain_of(connection, find_file(connection, options.stamp))
+        chain = files.chain_of(connection, files.find(connection, options.stamp))
     if options.json:
         print(json.dumps([asdict(link) for link in chain], default=str))
         return DONE
@@ -154,9 +152,9 @@ def cat_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def status_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Show how the feed stands."""
+    """Show the status of the feed."""
     from etl.connection import connected
-    from etl.merge.report import status, status_text
+    from etl.status import status, status_text
 
     with connected(settings, "vinops etl status") as connection:
         found = status(connection)
@@ -164,33 +162,15 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     return DONE
 
 
-def report(outcome: Any, options: argparse.Namespace) -> int:
-    """Print what came of a run and return its exit code."""
-    from etl.merge.report import summary, table
-
-    values = {key: value for key, value in asdict(outcome).items() if value not in (None, {}, "")}
+def report(outcome: Outcome, options: argparse.Namespace) -> int:
+    """Print the outcome of a run and return its exit code."""
     if options.json:
+        values = {key: value for key, value in asdict(outcome).items() if value not in (None, {}, "")}
         print(json.dumps(values, default=str))
     elif not outcome.exit_code:
-        print(summary(outcome))
+        print(outcome.summary)
         if outcome.status == "loaded":
-            print(table(outcome))
+            print(outcome.table)
     if outcome.exit_code:
-        print(f"etl: {summary(outcome)}", file=sys.stderr)
-    return int(outcome.exit_code)
-
-
-def bar(label: str) -> Any:
-    """Return a progress bar on standard error if that is a terminal, else something that shows nothing."""
-    if not sys.stderr.isatty():
-        return lambda _done, _all: None
-    width = 40
-
-    def show(done: int, whole: int) -> None:
-        share = min(1.0, done / whole) if whole else 0.0
-        filled = int(width * share)
-        end = "\r\033[K" if share >= 1 else ""
-        sys.stderr.write(f"\r{label} [{'#' * filled}{'.' * (width - filled)}] {share:4.0%} {done >> 20} MB{end}")
-        sys.stderr.flush()
-
-    return show
+        print(f"etl: {outcome.summary}", file=sys.stderr)
+    return outcome.exit_code

@@ -1,25 +1,52 @@
-"""The ways in which a feed file can come to nothing."""
+"""The errors of the feed. The command line prints the message of any of them and exits with 1."""
+
+# ruff: noqa: N818 # the names say the state that the operator reads in audit.etl_runs
 
 from __future__ import annotations
 
+from typing import ClassVar
 
-class FeedRefused(Exception):  # noqa: N818 # the word the operators know from audit.etl_runs
-    """The file is not one to load; nothing was changed. `reason` is its name in audit.etl_runs and the runbook."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        """`message` says what failed, why, and what mends it."""
+class FeedError(Exception):
+    """Base of the errors below. The message says what failed, why, and what fixes it; it shows no key."""
+
+    status: ClassVar[str] = "failed"
+    """The status of a run that ends with it."""
+
+
+class FeedBusy(FeedError):
+    """Another run holds the lock of the feed. Raised by etl.connection."""
+
+    status = "busy"
+
+
+class ArchiveDamaged(FeedError):
+    """An archived file is unknown, removed, missing or damaged. Raised by etl.store when a file is extracted."""
+
+
+class StateDamaged(FeedError):
+    """The copy of the last file does not match its checksums. Raised by etl.store; the run loads without the copy."""
+
+
+class NotLoaded(FeedError):
+    """No file was loaded and the tables are unchanged. `reason` is its name in audit.etl_runs and the runbook."""
+
+    def __init__(
+        self, reason: str, message: str, *, is_transient: bool = False, retry_after: float | None = None
+    ) -> None:
+        """`is_transient`: another attempt may succeed, not before `retry_after` seconds if the source said so."""
         super().__init__(message)
         self.reason = reason
+        self.is_transient = is_transient
+        self.retry_after = retry_after
 
 
-class FetchFailed(Exception):  # noqa: N818 # as above
-    """The file could not be brought here. `reason` is its name in audit.etl_runs and the runbook."""
+class FeedRefused(NotLoaded):
+    """The file must not be loaded. Raised by etl.fetch (the source refuses, or sends no feed), etl.read (this is no
+    feed file), etl.merge (too many bad rows) and etl.run (the file is short, stale or shrunk)."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        """`message` says what failed, why, and what mends it, and shows no key."""
-        super().__init__(message)
-        self.reason = reason
+    status = "refused"
 
 
-class ArchiveDamaged(Exception):  # noqa: N818 # as above
-    """An archived file, or one that it is built on, does not give back the bytes that were put in."""
+class FetchFailed(NotLoaded):
+    """The file could not be fetched. Raised by etl.fetch."""

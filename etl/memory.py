@@ -1,7 +1,7 @@
-"""How this process uses memory: it frees and takes the same few megabytes thousands of times.
+"""Memory allocation of a load, which frees and allocates the same few megabytes thousands of times.
 
-glibc gives each large piece back to the system at once and takes it anew, page fault by page fault: measured
-2026-11-23 on a virtual machine, that was a third of the time of a delta load.
+glibc returns each large piece to the system at once and maps it again, page fault by page fault: measured 2026-11-23 on
+a virtual machine, that was a third of the time of a delta load.
 """
 
 from __future__ import annotations

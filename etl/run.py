@@ -1,126 +1,314 @@
-"""One run of the feed: fetch, then load, under one lock, so that a second run does not even download.
+"""One run of the feed: fetch, archive, read, diff, merge, audit, commit, place, under one lock.
 
-Whoever dies here, at any line: the tables are as before or as after; the next run carries on and removes what was left.
+Wherever the process dies, the tables are as before the run or as after it, and the next run finishes or removes what it
+left. A file that did not change costs one request, or its hash; the modules that load one are imported only for that.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etl import ingest
-from etl.connection import connected
-from etl.errors import FeedRefused, FetchFailed
-from etl.fetch.download import silent
-from etl.fetch.incoming import INCOMING, Fetched, fetch, remember, source
+from etl import audit
+from etl.connection import connected, locked
+from etl.errors import FeedBusy, FeedRefused, NotLoaded, StateDamaged
 from etl.memory import keep_freed
-from etl.merge.report import summary
+from etl.outcome import Outcome
+from etl.progress import Progress, silent
+from etl.sha256 import Sha256
 from etl.steps import Steps
+from etl.store.places import INCOMING, NEXT, STATES
+from vinops import disk
+from vinops.clock import ClockDoubted
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from etl.ingest import Outcome
+    from etl.audit import LastLoad
+    from etl.fetch.incoming import Fetched
+    from etl.merge.diff import Difference
+    from etl.read.file import FeedFile
+    from etl.store.state import State
     from vinops.config import Settings
 
 log = logging.getLogger("etl")
 
-NAME = "run"
-"""How the files of this module begin in the incoming folder: whoever holds the lock may remove them all."""
+CLOCK_TOLERANCE = timedelta(hours=1)
+"""A Last Updated Time farther ahead is a mistake of the source and counts as unknown: believed, it would refuse every
+file, and every change of its lot, until that time (docs/decisions/0004-stale-by-last-updated-time.md)."""
+
+FETCHED = "run"
+"""The prefix of this module's files in the incoming folder: the run that holds the lock may remove them all."""
 
 
 def run(
-    settings: Settings,
-    *,
-    allow_shrink: bool = False,
-    progress: Callable[[int, int], None] = silent,
-    fetching: Callable[[int, int], None] | None = None,
+    settings: Settings, *, allow_shrink: bool = False, progress: Progress = silent, fetching: Progress = silent
 ) -> Outcome:
-    """Fetch the feed and load what changed. What was refused or failed is an Outcome, recorded in audit.etl_runs.
+    """Fetch the feed and load what changed.
 
-    `progress` is told the bytes that are loaded and all of them, `fetching` (default: the same) those that came. The
-    outcome is `busy`, and not recorded, if another run holds the lock. Raises FetchFailed if COPART_CSV_URL is missing
-    or wrong, DatabaseError if there is no database.
+    A file that is refused, or a fetch that fails, is an Outcome too, recorded in audit.etl_runs; `busy`, if another run
+    holds the lock, is not recorded. `progress` gets the bytes that are loaded and the size, `fetching` those received.
+    Raises FetchFailed if COPART_CSV_URL is missing or wrong, DatabaseError if there is no database.
     """
-    source(settings)  # a wrong setting is no run: say so before anything else
-    keep_freed()
-    steps = Steps()
-    started_at = datetime.now(UTC)
-    steps.reached("connect")
-    with connected(settings) as connection:
-        try:
-            with ingest.locked(connection):
-                work = Work(settings, connection, steps, started_at)
-                outcome = work.run(allow_shrink=allow_shrink, progress=progress, fetching=fetching or progress)
-        except ingest.Busy as busy:
-            outcome = ingest.Outcome(status="busy", message=str(busy), seconds=steps.finish())
-    log.log(logging.ERROR if outcome.exit_code else logging.INFO, "%s", summary(outcome))
-    return outcome
+    from etl.fetch.incoming import source
+
+    source(settings)  # a wrong setting is no run: it is reported before anything else
+    feed_run = FeedRun(settings, allow_shrink=allow_shrink, progress=progress)
+    return feed_run.under_lock(lambda: feed_run.fetch_and_load(fetching))
 
 
-class Work:
-    """What a run does while it holds the lock."""
+def ingest(
+    settings: Settings, path: Path, *, fetched_at: datetime, allow_shrink: bool = False, progress: Progress = silent
+) -> Outcome:
+    """Load a file from disk, fetched at that time; otherwise as `run`. Raises OSError if it cannot be read."""
+    feed_run = FeedRun(settings, allow_shrink=allow_shrink, progress=progress)
+    sha256 = Sha256(path)
 
-    def __init__(self, settings: Settings, connection: Connection[Any], steps: Steps, started_at: datetime) -> None:
-        """The connection holds the lock and is in no transaction."""
+    def work() -> None:
+        feed_run.steps.reached("hash")
+        feed_run.load(path, sha256.result(), fetched_at)
+
+    return feed_run.under_lock(work)
+
+
+class FeedRun:
+    """One run of the feed. `outcome` is replaced by a new value as facts become known."""
+
+    def __init__(self, settings: Settings, *, allow_shrink: bool, progress: Progress) -> None:
+        """Begin the run; `allow_shrink` loads a file that lacks more lots than VINOPS_FEED_SHRINK_LIMIT allows."""
+        keep_freed()
+        self.outcome = Outcome()
+        self.steps = Steps()
         self._settings = settings
-        self._connection = connection
-        self._steps = steps
-        self._started_at = started_at
+        self._allow_shrink = allow_shrink
+        self._progress = progress
+        self._started_at = datetime.now(UTC)
+        self._connection: Connection[Any]
 
-    def run(
-        self, *, allow_shrink: bool, progress: Callable[[int, int], None], fetching: Callable[[int, int], None]
-    ) -> Outcome:
-        """Fetch and load; the fetched file is removed in every case: what counts of it is in the archive."""
-        self._sweep()
-        last = ingest.last_load(self._connection)
-        self._connection.rollback()  # nothing is open in the database while the network is waited for
-        self._steps.reached("fetch")
+    def under_lock(self, work: Callable[[], None]) -> Outcome:
+        """Do the work under the lock of the feed, log the outcome and return it."""
+        self.steps.reached("connect")
+        with connected(self._settings) as self._connection:
+            try:
+                with locked(self._connection):
+                    work()
+            except FeedBusy as busy:
+                self._note(status=busy.status, message=str(busy))
+        self._note(seconds=self.steps.finish())
+        log.log(logging.ERROR if self.outcome.exit_code else logging.INFO, "%s", self.outcome.summary)
+        return self.outcome
+
+    def fetch_and_load(self, fetching: Progress) -> None:
+        """Fetch the feed and load it. The fetched file is removed in every case: the archive has what was loaded."""
+        from etl.fetch.incoming import fetch
+
+        for path in (self._settings.data_dir / INCOMING).glob(f"{FETCHED}-*.csv"):
+            path.unlink(missing_ok=True)  # left by a run that was killed after its download
+        last = audit.last_load(self._connection)
+        self._connection.rollback()  # no transaction is open while the network is waited for
+        self.steps.reached("fetch")
+        fetched: Fetched | NotLoaded | None
         try:
-            fetched = fetch(self._settings, have=last.sha256 if last else None, name=NAME, progress=fetching)
-        except FeedRefused as refusal:
-            return self._ended("refused", refusal.reason, str(refusal))
-        except FetchFailed as failure:
-            return self._ended("failed", failure.reason, str(failure))
-        if fetched is None:
-            return self._unchanged(last)
+            fetched = fetch(self._settings, have=last.sha256 if last else None, name=FETCHED, progress=fetching)
+        except NotLoaded as error:
+            fetched = error
+        self.steps.reached("compare")
+        if isinstance(fetched, NotLoaded):
+            self._end(fetched.status, fetched.reason, str(fetched))
+        elif fetched is None:
+            if last is not None:
+                self._note(file_id=last.file_id, sha256=last.sha256)
+            self._end("unchanged", None, "the source says that nothing changed since the last load")
+        else:
+            try:
+                self.load(fetched.path, fetched.sha256, fetched.fetched_at)
+            finally:
+                fetched.path.unlink(missing_ok=True)
+            if not self.outcome.exit_code:
+                self._remember(fetched)
+
+    def load(self, path: Path, sha256: str, fetched_at: datetime) -> None:
+        """Load a file unless it is loaded already. A file that is refused or fails leaves the tables as before."""
+        self._note(sha256=sha256, bytes=path.stat().st_size)
         try:
-            outcome = self._load(fetched, allow_shrink=allow_shrink, progress=progress)
-        finally:
-            fetched.path.unlink(missing_ok=True)
-        if outcome.exit_code == 0:
-            self._remember(fetched)
-        return outcome
+            last = audit.last_load(self._connection)
+            if (self._settings.data_dir / NEXT).exists():
+                from etl.store import files
 
-    def _sweep(self) -> None:
-        """Remove the files of runs that were killed after their download: only this run holds the lock."""
-        for path in (self._settings.data_dir / INCOMING).glob(f"{NAME}-*.csv"):
-            path.unlink(missing_ok=True)
+                files.settle(self._connection, self._settings.data_dir)
+            if last is not None and last.sha256 == sha256:
+                self._note(file_id=last.file_id)
+                self._end("unchanged", None, "the same file as the last one")
+            else:
+                self._load_changed(path, fetched_at, last)
+        except NotLoaded as error:
+            self._end(error.status, error.reason, str(error))
+        except OSError as error:
+            more = f"VINOPS_ARCHIVE_DAYS says how long files are kept; {disk.GO}"
+            message = disk.explain(error, self._settings.data_dir, go=more)
+            self._end("failed", "disk", f"{message}; then run again: the tables are as before")
 
-    def _load(self, fetched: Fetched, *, allow_shrink: bool, progress: Callable[[int, int], None]) -> Outcome:
-        run = self._recorded(fetched.fetched_at)
-        return run.take(fetched.path, fetched.sha256, allow_shrink=allow_shrink, progress=progress)
+    def _load_changed(self, path: Path, fetched_at: datetime, last: LastLoad | None) -> None:
+        """Load a file that is not the last one, compared with the last one by its state on disk or in the tables."""
+        from etl.read.file import FeedFile
+        from etl.store import state
 
-    def _unchanged(self, last: ingest.LastLoad | None) -> Outcome:
-        run = self._recorded(self._started_at)
-        if last is not None:
-            run.outcome.file_id, run.outcome.sha256 = last.file_id, last.sha256
-        run.ended("unchanged", None, "the source says that nothing changed since the last load")
-        return run.outcome
+        feed, states = FeedFile(path), self._settings.data_dir / STATES
+        self._connection.rollback()
+        self.steps.reached("state")
+        known = state.of_last_load(self._connection, states, last, feed.header.layout)
+        try:
+            self._merge_and_commit(feed, fetched_at, last, known)
+        except StateDamaged as damage:
+            log.warning("%s: done without it; the archive gets a whole file instead of a delta", damage)
+            self.steps.reached("state")
+            known = state.rebuilt(self._connection, last, feed.header.layout)
+            self._merge_and_commit(feed, fetched_at, last, known)
 
-    def _ended(self, status: str, reason: str, message: str) -> Outcome:
-        run = self._recorded(self._started_at)
-        run.ended(status, reason, message)
-        return run.outcome
+    def _merge_and_commit(self, feed: FeedFile, fetched_at: datetime, last: LastLoad | None, known: State) -> None:
+        """Do everything from the diff to retention; one transaction up to the commit."""
+        from etl.merge.diff import Differ
+        from etl.merge.duplicates import settle_duplicates
+        from etl.merge.upsert import Merge, gone_lots
+        from etl.store import archive, files, state
 
-    def _recorded(self, fetched_at: datetime) -> ingest.Run:
-        self._steps.reached("compare")
-        return ingest.Run(self._settings, self._connection, self._steps, self._started_at, fetched_at)
+        settings, connection, sha256 = self._settings, self._connection, str(self.outcome.sha256)
+        file_id, is_missing = files.id_for(connection, sha256)
+        can_be_delta = last is not None and known.body and files.can_be_base(connection, settings, last.file_id)
+        base_id = last.file_id if last is not None and can_be_delta else None
+        latest = self._latest_update(last)
+        with ExitStack() as undo:
+            undo.callback(connection.rollback)
+            writer = state.StateWriter(settings.data_dir / STATES, sha256, feed.header.layout, feed.separator)
+            undo.callback(writer.drop)
+            archiver = archive.Archiver(
+                settings.data_dir, feed, sha256, writer, base=known if base_id else None, wanted=is_missing
+            )
+            undo.callback(archiver.drop)
+            merge = Merge(connection, feed, file_id, fetched_at, latest, self.steps.reached)
+            self.steps.reached("diff")
+            with merge.staging() as send:
+                differ = Differ(
+                    feed, known, send=send, keep=archiver.keep, state=writer, file_id=file_id, latest=latest
+                )
+                found = differ.run(lambda done: self._progress(done, feed.size))
+            self.steps.reached("duplicates")
+            unsettled, winners = settle_duplicates(feed, found, known, writer, file_id, latest)
+            if unsettled:
+                merge.replace_staged(unsettled, winners.values())
+            accepted = found.rows_known + len(found.missed) - len(writer.spares)
+            self._note_rows(feed, found, accepted, len(writer.spares))
+            self._refuse_implausible(found, known, last, accepted)
+            self.steps.reached("archive")
+            written = archiver.finish()
+            if written:
+                values = {"id": file_id, "sha256": sha256, "bytes": feed.size, "base_id": base_id}
+                file_path = files.add(connection, settings.data_dir, written, fetched_at=fetched_at, **values)
+                self._note(path=file_path.as_posix(), archive_bytes=written.archive_bytes)
+            writer.finish(found.newest, found.newest_lines)
+            self.steps.reached("merge")
+            merge.reject(found.rejected)
+            merged = merge.run(len(found.missed), gone_lots(found, set(winners)))
+            self._note(
+                **asdict(merged) | {"conflicts": merged.conflicts + found.duplicates},
+                lots_unchanged=accepted - merged.lots_new - merged.lots_changed,
+            )
+            if unread := merge.unread():
+                self._note(drift={**self.outcome.drift, "unread_values": unread})
+            self.steps.reached("record")
+            self._note(file_id=file_id)
+            self._record("loaded", None, "")
+            self.steps.reached("commit")
+            connection.commit()
+            undo.pop_all()
+        self.steps.reached("place")
+        if written:
+            archive.place(settings.data_dir, file_path)
+        state.remove_others(settings.data_dir / STATES, sha256)
+        if written and base_id is None:
+            self._remove_old_files(fetched_at)
+
+    def _latest_update(self, last: LastLoad | None) -> str:
+        """Return the latest Last Updated Time that is believed, as the feed writes it.
+
+        By the clock that is ahead, this machine's or the database's, and no earlier than what is loaded: a clock that
+        is behind would make every time unknown.
+        """
+        row = self._connection.execute(queries("feed")["clock"]).fetchone()
+        latest = max(datetime.now(UTC), *(row or ())) + CLOCK_TOLERANCE
+        if last is not None and last.newest_update is not None:
+            latest = max(latest, last.newest_update)
+        return f"{latest.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    def _note_rows(self, feed: FeedFile, found: Difference, accepted: int, spares: int) -> None:
+        header = feed.header
+        drift = {"unknown_columns": list(header.unknown), "missing_columns": list(header.missing)}
+        self._note(
+            rows_read=found.rows_read,
+            rows_accepted=accepted,
+            rows_rejected=len(found.rejected) - found.duplicates + spares,
+            rows_repaired=found.rows_repaired,
+            newest_update=found.newest or None,
+            drift={name: titles for name, titles in drift.items() if titles},
+        )
+
+    def _refuse_implausible(self, found: Difference, known: State, last: LastLoad | None, accepted: int) -> None:
+        """Raise FeedRefused for a file that is too short, older than the last one, or lacks too many of its lots."""
+        settings = self._settings
+        if accepted < settings.feed_min_rows:
+            raise FeedRefused(
+                "short",
+                f"the file has {accepted} rows, fewer than VINOPS_FEED_MIN_ROWS={settings.feed_min_rows}: it is "
+                "incomplete; fetch it again",
+            )
+        if last is None:
+            return
+        if found.newest < known.newest:
+            raise FeedRefused(
+                "stale",
+                f"the file is older than what is loaded (its newest update is {found.newest or 'unknown'}, that of "
+                f"the tables {known.newest}): a stale copy; wait for the next one",
+            )
+        if accepted < last.rows_accepted * (1 - settings.feed_shrink_limit) and not self._allow_shrink:
+            raise FeedRefused(
+                "shrunk",
+                f"the file has {accepted} lots, the last one had {last.rows_accepted}: more than "
+                f"{settings.feed_shrink_limit:.0%} would be marked gone. If that is right, load it with --allow-shrink",
+            )
+
+    def _remove_old_files(self, now: datetime) -> None:
+        from etl.store import retention
+
+        self.steps.reached("retention")
+        try:
+            retention.check_clock(self._connection)
+            retention.remove_old(self._connection, self._settings, now)
+        except ClockDoubted as doubt:
+            log.warning("archive: %s", doubt)
 
     def _remember(self, fetched: Fetched) -> None:
+        from etl.fetch.incoming import remember
+
         try:
             remember(self._settings, fetched)
-        except OSError as error:  # the next run downloads what it could have been spared, no more
+        except OSError as error:  # the next run downloads a file that the source could have called unchanged
             log.warning("the answer of the source could not be noted (%s)", error.strerror)
+
+    def _note(self, **facts: Any) -> None:
+        self.outcome = replace(self.outcome, **facts)
+
+    def _record(self, status: str, reason: str | None, message: str) -> None:
+        self._note(status=status, reason=reason, message=message, seconds=self.steps.so_far())
+        audit.record(self._connection, self.outcome, self._started_at)
+
+    def _end(self, status: str, reason: str | None, message: str) -> None:
+        """Record a run that changed nothing, and commit that."""
+        self._connection.rollback()
+        self._record(status, reason, message)
+        self._connection.commit()

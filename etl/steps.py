@@ -1,4 +1,4 @@
-"""The named points of a run: how long each step took, and where the crash tests put the knife."""
+"""The named steps of a run: how long each took. They are fault-injection points of the crash tests."""
 
 from __future__ import annotations
 

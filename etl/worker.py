@@ -1,4 +1,4 @@
-"""A thread that takes work in order, so that disk, database and compression go on while the file is being read."""
+"""A thread that processes items in order: disk, database and compression work while the file is read."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Dropped(Exception):  # noqa: N818 # raised in the thread that gives work to a worker that was dropped
-    """The work was given up."""
+class Dropped(Exception):  # noqa: N818 # a state, not a fault
+    """An item was put to a worker that was dropped."""
 
 
 class Worker(Generic[T]):
-    """Calls a function with each item in a thread of its own. What it raises is raised where the next item is put."""
+    """Calls a function with each item in a thread of its own. `put` raises what the function raised."""
 
     def __init__(self, name: str, function: Callable[[T], None], *, waiting: int) -> None:
-        """`waiting` items may wait before `put` does."""
+        """`put` waits while so many items are `waiting`."""
         self._function = function
         self._items: queue.Queue[T | None] = queue.Queue(waiting)
         self._failed: BaseException | None = None
@@ -26,19 +26,19 @@ class Worker(Generic[T]):
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Hand over an item. Raises what the function raised for an earlier one."""
+        """Add an item. Raises what the function raised for an earlier one."""
         if self._failed:
             raise self._failed
         self._items.put(item)
 
     def finish(self) -> None:
-        """Wait until all is done. Raises what the function raised."""
+        """Wait until all items are done. Raises what the function raised."""
         self._join()
         if self._failed:
             raise self._failed
 
     def drop(self) -> None:
-        """Give up what is waiting and wait for the end of the item in work. Never raises."""
+        """Discard what is waiting and wait for the current item. Never raises."""
         self._failed = self._failed or Dropped()
         self._join()
 
@@ -50,7 +50,7 @@ class Worker(Generic[T]):
     def _work(self) -> None:
         while (item := self._items.get()) is not None:
             if self._failed:
-                continue  # empty the queue, so that nobody waits for room in it
+                continue  # empty the queue, so that no `put` waits for room in it
             try:
                 self._function(item)
             except BaseException as error:  # noqa: BLE001 # raised again by put and finish

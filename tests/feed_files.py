@@ -10,8 +10,9 @@ from typing import Any
 
 from psycopg import Connection
 
-from etl.ingest import Outcome, ingest
+from etl.outcome import Outcome
 from etl.read.columns import COLUMNS
+from etl.run import ingest
 from standin.feed.values import HEADER_2026
 from vinops.config import Settings
 
@@ -19,8 +20,8 @@ Database = Connection[tuple[Any, ...]]
 Row = dict[str, str]
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
-TITLE = dict(zip(NAMES, HEADER_2026, strict=True))
-"""The title of each column in the header of 2026."""
+TITLE = {c.name: next((title for title in c.headers if title in HEADER_2026), c.headers[0]) for c in COLUMNS}
+"""The title of each column, as in the header of 2026."""
 
 TABLES = (
     "raw.csv_files",

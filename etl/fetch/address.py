@@ -1,4 +1,4 @@
-"""The address of the feed, taken apart so that the key in it stays out of sight."""
+"""The address of the feed, parsed so that its key is shown nowhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PORTS = {"https": 443, "http": 80, "file": 0}
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """An address taken apart. Everything in which a key may stand stays out of its repr."""
+    """A parsed address. Its repr leaves out every part that may hold a key."""
 
     scheme: str
     host: str = ""
@@ -21,7 +21,7 @@ class Address:
 
     @property
     def masked(self) -> str:
-        """The address for logs: the values of the query, and whatever else looks like a key, are masked."""
+        """The address for logs, with the values of the query and parts that look like a key masked."""
         names = [pair.partition("=")[0] if "=" in pair else "" for pair in self.query.split("&") if pair]
         query = "?" + "&".join(f"{name}=***" if name else "***" for name in names) if names else ""
         path = "/".join("***" if _looks_secret(part) else part for part in self.path.split("/"))
@@ -29,19 +29,19 @@ class Address:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port: all that may be named in a message."""
+        """Scheme, host and port, which messages may name."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port != _PORTS[self.scheme] else ""
         return f"{self.scheme}://{host}{port}"
 
     @property
     def source(self) -> str:
-        """What tells this feed from another one, without the key: validators belong to one of them only."""
+        """A digest that identifies the feed without the key: validators belong to one feed only."""
         return hashlib.sha256(f"{self.origin}{self.path}".encode()).hexdigest()[:16]
 
 
 def parse_address(url: str) -> Address | str:
-    """Take an address apart, or return what is wrong with it, without showing it."""
+    """Return the parsed address, or what is wrong with it, without showing it."""
     from urllib.parse import unquote, urlsplit
 
     if not url.isascii() or not url.isprintable() or " " in url:
@@ -65,7 +65,7 @@ def parse_address(url: str) -> Address | str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its name or its number, without asking anybody."""
+    """Tell whether a host is this machine by its name or number, without resolving it."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

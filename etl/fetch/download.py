@@ -1,7 +1,7 @@
-"""One request for the feed: what is sent, what is taken, and how long is waited for it.
+"""One request for the feed: its headers, redirects, content and time limits.
 
-An error of the network may quote what was sent, and that holds the key. Errors below are therefore turned into
-`Trouble`, a value, that the caller raises where no other exception is in work: none hangs on as context.
+An error of the network may quote the request, which holds the key, and stays attached as context to what is raised here
+in its place: the caller makes a new error of the same reason (`incoming._attempt`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from etl.errors import FeedRefused, FetchFailed
+from etl.errors import FeedRefused, FetchFailed, NotLoaded
 from etl.fetch.address import Address, is_loopback, parse_address
+from etl.progress import Progress
 from vinops.logs import redact
 
 if TYPE_CHECKING:
@@ -25,51 +26,19 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-Progress = Callable[[int, int], None]
-
 CHUNK_BYTES = 1 << 16
-INFLATED_BYTES = 1 << 20  # what one step of the decompression may give, whatever went in
+INFLATED_BYTES = 1 << 20  # the most that one step of the decompression returns
 MOST_REDIRECTS = 3
 IDLE_SECONDS = 60.0  # the longest silence within an attempt; a real download takes up to 90 s in all
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Besides the usual ones those with which the CDN in front says that it did not reach the source.
-PASSING = frozenset({408, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-AGAIN = "it is tried again at the next run; if it stays, see the runbook"
-
-
-def silent(_done: int, _whole: int) -> None:
-    """Show no progress."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """Why an attempt came to nothing. A refusal is about what the source gave, the rest about getting there."""
-
-    reason: str
-    message: str
-    is_refusal: bool = False
-    is_passing: bool = False
-    """Whether another attempt may help."""
-    wait: float | None = None
-    """The seconds that the source asked to wait before it."""
-
-    def error(self) -> FeedRefused | FetchFailed:
-        """Return the exception to raise."""
-        return (FeedRefused if self.is_refusal else FetchFailed)(self.reason, self.message)
-
-
-class Stop(Exception):  # noqa: N818 # ends an attempt; fetch.py answers it
-    """Carries a Trouble up to where the attempt began."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        """Stop with that."""
-        super().__init__(trouble.reason)
-        self.trouble = trouble
+# 520 to 524: the CDN in front did not reach the source.
+TRANSIENT = frozenset({408, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+AGAIN = "the next run tries again; if it stays, see the runbook"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the source said about the file that was loaded last, kept in state/fetch.json."""
+    """The validators of the file that was loaded last, kept in state/fetch.json."""
 
     source: str
     sha256: str
@@ -79,7 +48,7 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Job:
-    """One fetch: what it needs all along, and what its line in the log says at the end. Times are monotonic."""
+    """One fetch: its settings, its deadline (monotonic), and what its line in the log reports."""
 
     settings: Settings
     address: Address
@@ -91,26 +60,21 @@ class Job:
 
     @property
     def idle(self) -> float:
-        """The longest silence in seconds, so that another attempt still fits into the whole."""
+        """The longest silence in seconds that leaves time for all attempts."""
         return min(IDLE_SECONDS, self.settings.fetch_total_seconds / self.settings.fetch_attempts)
 
     def check_time(self) -> None:
-        """Raise Stop if the time is over."""
+        """Raise FetchFailed after the deadline."""
         if time.monotonic() >= self.deadline:
-            raise Stop(self.out_of_time())
-
-    def out_of_time(self) -> Trouble:
-        """Return the trouble of having no time left."""
-        limit = self.settings.fetch_total_seconds
-        return Trouble(
-            reason="timeout",
-            message=f"the feed did not arrive within {limit:g} s ({self.wire_bytes} bytes came): {AGAIN}; "
-            "VINOPS_FETCH_TOTAL_SECONDS sets the limit",
-        )
+            raise FetchFailed(
+                "timeout",
+                f"the feed did not arrive within {self.settings.fetch_total_seconds:g} s ({self.wire_bytes} bytes "
+                f"came): {AGAIN}; VINOPS_FETCH_TOTAL_SECONDS sets the limit",
+            )
 
 
 def ask(job: Job, stack: ExitStack) -> HTTPResponse:
-    """Ask the source, and whom it redirects to on the same host. The connection lives as long as the stack."""
+    """Send the request, follow redirects on the same host, and return the response. The stack closes the connection."""
     address = job.address
     for _ in range(MOST_REDIRECTS + 1):
         response = _request(job, address, stack)
@@ -119,7 +83,7 @@ def ask(job: Job, stack: ExitStack) -> HTTPResponse:
         job.status = response.status
         address = _redirected(job, address, response.headers.get("Location", ""))
     message = f"the source redirected more than {MOST_REDIRECTS} times: see the runbook"
-    raise Stop(Trouble(reason="redirect", message=message, is_refusal=True))
+    raise FeedRefused("redirect", message)
 
 
 def _request(job: Job, address: Address, stack: ExitStack) -> HTTPResponse:
@@ -151,7 +115,7 @@ def _headers(job: Job) -> dict[str, str]:
 
 
 def _redirected(job: Job, address: Address, location: str) -> Address:
-    """Return where to go on. Raises Stop unless that is the same host, by a path that is no login."""
+    """Return the target of a redirect. Raises FeedRefused for another host, and for a path to a login."""
     from urllib.parse import urljoin
 
     try:
@@ -167,8 +131,7 @@ def _redirected(job: Job, address: Address, location: str) -> Address:
         reason, message = "login", "the source redirected to a login page: the key is not accepted any more"
     else:
         return found
-    message += "; check COPART_CSV_URL and the account, see the runbook"
-    raise Stop(Trouble(reason=reason, message=message, is_refusal=True))
+    raise FeedRefused(reason, f"{message}; check COPART_CSV_URL and the account, see the runbook")
 
 
 def _is_same_host(one: Address, other: Address) -> bool:
@@ -177,27 +140,27 @@ def _is_same_host(one: Address, other: Address) -> bool:
     return (one.scheme, one.port) == (other.scheme, other.port) or (one.scheme, other.scheme) == ("http", "https")
 
 
-def status_trouble(response: HTTPResponse) -> Trouble:
-    """Return what an answer that is no file means."""
+def status_error(response: HTTPResponse) -> NotLoaded:
+    """Return the error that a status other than 200 means."""
     status, wait = response.status, _retry_after(response)
     asked = f" and asks to wait {wait:.0f} s" if wait else ""
     if status in (401, 403):
         message = f"the source refused the request (status {status}): check the account, then COPART_CSV_URL"
-        return Trouble(reason="denied", message=message, is_refusal=True)
+        return FeedRefused("denied", message)
     if status == 429:
-        message = f"the source says that it is asked too often (status 429){asked}: run less often"
-        return Trouble(reason="rate_limited", message=message, is_refusal=True, is_passing=True, wait=wait)
+        message = f"the source refused the request as one too many (status 429){asked}: run less often"
+        return FeedRefused("rate_limited", message, is_transient=True, retry_after=wait)
     if status in (404, 410):
         message = f"the source has no such file (status {status}): check the path in COPART_CSV_URL"
-        return Trouble(reason="not_found", message=message)
-    if status in PASSING:
+        return FetchFailed("not_found", message)
+    if status in TRANSIENT:
         message = f"the source is out of order (status {status}){asked}: {AGAIN}"
-        return Trouble(reason="server_error", message=message, is_passing=True, wait=wait)
-    return Trouble(reason="status", message=f"the source answered with status {status}: see the runbook")
+        return FetchFailed("server_error", message, is_transient=True, retry_after=wait)
+    return FetchFailed("status", f"the source answered with status {status}: see the runbook")
 
 
 def _retry_after(response: HTTPResponse) -> float | None:
-    """Return the seconds that the source asks to wait; None if it does not say, or a moment that is over."""
+    """Return the seconds that the source asks to wait; None without a Retry-After, or one in the past."""
     from email.utils import parsedate_to_datetime
 
     text = response.headers.get("Retry-After", "").strip()
@@ -212,23 +175,23 @@ def _retry_after(response: HTTPResponse) -> float | None:
 
 
 def validator(job: Job, response: HTTPResponse, name: str) -> str | None:
-    """Return a header that can be sent back as it is and shows no secret."""
+    """Return a header of the response that can be sent back and holds no secret; else None."""
     text: str = response.headers.get(name, "").strip()
     return text if can_be_sent(text) and redact(text, job.settings) == text else None
 
 
 def can_be_sent(text: object) -> bool:
-    """Tell whether this is the value of a request header."""
+    """Tell whether this is a valid value of a request header."""
     return isinstance(text, str) and 0 < len(text) <= 200 and text.isascii() and text.isprintable()
 
 
 def content(job: Job, response: HTTPResponse) -> Iterator[bytes]:
-    """Yield the file in pieces of limited size, decompressed if need be. Raises Stop unless all of it comes."""
+    """Yield the file in pieces of limited size, decompressed if need be. Raises NotLoaded unless it is complete."""
     return _decoded(_wire(job, response), response.headers.get("Content-Encoding", ""))
 
 
 def _wire(job: Job, response: HTTPResponse) -> Iterator[bytes]:
-    """Yield the body as it comes. Raises Stop if the end of it does not."""
+    """Yield the body as it comes. Raises NotLoaded unless it is complete."""
     whole = response.length or 0  # of the bytes sent, compressed or not; None in an answer in chunks
     while True:
         with _network(job):
@@ -240,18 +203,18 @@ def _wire(job: Job, response: HTTPResponse) -> Iterator[bytes]:
         job.progress(job.wire_bytes, whole)
         yield data
     if job.wire_bytes < whole:
-        raise Stop(_truncated(f"{job.wire_bytes} of {whole} bytes came"))
+        raise _truncated(f"{job.wire_bytes} of {whole} bytes came")
 
 
 def _decoded(wire: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the content in pieces of limited size. Raises Stop for what cannot be decoded."""
+    """Yield the content in pieces of limited size. Raises NotLoaded for what cannot be decompressed."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         yield from wire
     elif encoding in ("gzip", "x-gzip"):
         yield from _gunzipped(wire)
     else:
-        raise Stop(Trouble(reason="encoding", message="the source sent a compression that was not asked for"))
+        raise FetchFailed("encoding", "the source sent a compression that was not asked for: see the runbook")
 
 
 def _gunzipped(wire: Iterable[bytes]) -> Iterator[bytes]:
@@ -264,52 +227,50 @@ def _gunzipped(wire: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 out = inflater.decompress(data, INFLATED_BYTES)
             except zlib.error:
-                raise Stop(_truncated("the compressed data is damaged")) from None
+                raise _truncated("the compressed data is damaged") from None
             yield out
             data = inflater.unconsumed_tail or inflater.unused_data
     if not inflater.eof:
-        raise Stop(_truncated("the compressed data has no end"))
+        raise _truncated("the compressed data has no end")
 
 
-def _truncated(detail: str) -> Trouble:
-    message = f"the file was cut short on its way ({detail}): {AGAIN}"
-    return Trouble(reason="truncated", message=message, is_refusal=True, is_passing=True)
+def _truncated(detail: str) -> FeedRefused:
+    return FeedRefused("truncated", f"the file was cut short on its way ({detail}): {AGAIN}", is_transient=True)
 
 
 @contextmanager
 def _network(job: Job) -> Iterator[None]:
-    """Turn the errors of the network into a Stop, without quoting what they quote."""
+    """Turn errors of the network into NotLoaded, without quoting what they quote."""
     from http.client import HTTPException
 
     try:
         yield
     except (OSError, HTTPException) as error:
         job.check_time()  # a connection that was cut at the deadline looks like any other that broke
-        raise Stop(_network_trouble(job, error)) from None
+        raise _network_error(job.address.host, error) from None
 
 
-def _network_trouble(job: Job, error: Exception) -> Trouble:
+def _network_error(host: str, error: Exception) -> NotLoaded:
     from http.client import HTTPException, IncompleteRead
     from ssl import SSLCertVerificationError
 
-    host = job.address.host
     if isinstance(error, SSLCertVerificationError):
         message = f"the certificate of {host} is not to be trusted ({error.verify_message}): check host and clock"
-        return Trouble(reason="tls", message=message)
+        return FetchFailed("tls", message)
     if isinstance(error, IncompleteRead):
         return _truncated("the connection ended before the file did")
     if isinstance(error, TimeoutError):
-        message = f"{host} was silent for too long: {AGAIN}"
-        return Trouble(reason="timeout", message=message, is_passing=True)
+        return FetchFailed("timeout", f"{host} was silent for too long: {AGAIN}", is_transient=True)
     if isinstance(error, HTTPException) and not isinstance(error, OSError):
         message = f"the answer of {host} is no HTTP ({type(error).__name__}): {AGAIN}"
-        return Trouble(reason="network", message=message, is_passing=True)
-    what = getattr(error, "strerror", None) or type(error).__name__
-    return Trouble(reason="network", message=f"the connection to {host} failed ({what}): {AGAIN}", is_passing=True)
+    else:
+        what = getattr(error, "strerror", None) or type(error).__name__
+        message = f"the connection to {host} failed ({what}): {AGAIN}"
+    return FetchFailed("network", message, is_transient=True)
 
 
 def _connected(job: Job, address: Address, stack: ExitStack) -> HTTPConnection:
-    """Connect within the limit and return a connection that is cut at the deadline, whatever is being waited for."""
+    """Connect within the limit and return a connection that is shut down at the deadline."""
     from http.client import HTTPConnection, HTTPSConnection
 
     limit = min(time.monotonic() + job.settings.fetch_connect_seconds, job.deadline)
@@ -355,7 +316,7 @@ def _socket(address: Address, limit: float) -> socket.socket:
 
 
 def _resolved(address: Address, limit: float) -> list[tuple[int, Any]]:
-    """Return the addresses of the host. In a thread: the resolver knows no time limit. Raises OSError."""
+    """Return the addresses of the host. In a thread, as the resolver has no time limit. Raises OSError."""
     found: list[tuple[int, Any]] = []
     failures: list[OSError] = []
 
@@ -383,7 +344,7 @@ def _resolved(address: Address, limit: float) -> list[tuple[int, Any]]:
 
 @contextmanager
 def _cut_at(sock: socket.socket, moment: float) -> Iterator[None]:
-    """Shut a socket down at a moment, so that no wait outlasts it: not for a drip, a handshake or a header."""
+    """Shut a socket down at a moment: slow drips, handshakes and headers keep no read waiting beyond it."""
 
     def cut() -> None:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The feed file, from COPART_CSV_URL to the incoming folder: brought here whole and worth reading, or not at all."""
+"""The feed file from COPART_CSV_URL in the incoming folder: complete, with a header that fits, or not at all."""
 
 from __future__ import annotations
 
@@ -17,22 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from etl.errors import FeedRefused, FetchFailed
+from etl.errors import FeedRefused, FetchFailed, NotLoaded
 from etl.fetch.address import Address, parse_address
-from etl.fetch.download import (
-    Job,
-    Progress,
-    Seen,
-    Stop,
-    Trouble,
-    ask,
-    can_be_sent,
-    content,
-    silent,
-    status_trouble,
-    validator,
-)
+from etl.fetch.download import Job, Seen, ask, can_be_sent, content, status_error, validator
+from etl.progress import Progress, silent
 from etl.read.file import FeedFile
+from etl.store.places import INCOMING
 from vinops import disk
 from vinops.logs import pairs, redact
 
@@ -41,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("etl")
 
-INCOMING = "incoming"
 STATE = Path("state") / "fetch.json"
 MOST_BYTES = 2 << 30  # the feed has 90 MB; a source that never ends must not fill the disk
 LONGEST_BACKOFF = 30.0
@@ -51,7 +40,7 @@ KEPT_SECONDS = 86_400.0  # how long the files of `python -m etl fetch` stay
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """A file that was brought here: complete, with a header that fits and enough rows. `fetched_at` is in UTC."""
+    """A fetched file: complete, with a header that fits and enough rows. `fetched_at` is in UTC."""
 
     path: Path
     bytes: int
@@ -69,12 +58,12 @@ def fetch(
     progress: Progress = silent,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fetched | None:
-    """Bring the feed here, or return None if the source says that it is the file whose sha256 is `have`.
+    """Fetch the feed; return None if the source says that it is still the file whose sha256 is `have`.
 
-    The file lies at `incoming/NAME-….csv` in the data folder and is the caller's to remove. `progress` is told the
-    bytes that came and all of them (0: unknown). Raises FeedRefused for what is no feed, FetchFailed for what did not
-    come; neither shows the key nor leaves a file. If the process dies a locked `*.part` is left at most, which the
-    next call removes.
+    The file is `incoming/NAME-….csv` in the data folder; the caller removes it. `progress` gets the bytes received and
+    the size (0: unknown). Raises FeedRefused if that is no feed or the source refuses, FetchFailed if it cannot be
+    fetched; neither shows the key or leaves a file. A process that dies leaves at most a `*.part` without a lock, which
+    the next call removes.
     """
     address = source(settings)
     began = time.monotonic()
@@ -88,10 +77,10 @@ def fetch(
     try:
         result = _attempts(job, name, sleep)
     finally:
-        progress(1, 1)  # the end of the bar, also of one that stopped half-way
-    _tell(job, result, time.monotonic() - began)
-    if isinstance(result, Trouble):
-        raise result.error()
+        progress(1, 1)  # the bar ends, also of a fetch that failed half-way
+    _log(job, result, time.monotonic() - began)
+    if isinstance(result, NotLoaded):
+        raise result
     return result
 
 
@@ -108,9 +97,9 @@ def source(settings: Settings) -> Address:
 
 
 def remember(settings: Settings, fetched: Fetched) -> None:
-    """Keep what the source said about a file that the tables now hold. Call it under the lock of the feed.
+    """Keep the validators of a file that was loaded, for the next request. Call it under the lock of the feed.
 
-    Replaced as a whole: if the process dies in here the old notes stay. Raises OSError.
+    The file is replaced as a whole: if the process dies here the old one stays. Raises OSError.
     """
     seen = Seen(
         source=source(settings).source,
@@ -126,7 +115,7 @@ def remember(settings: Settings, fetched: Fetched) -> None:
 
 
 def _seen(settings: Settings, address: Address, have: str | None) -> Seen | None:
-    """Return what is known of the file `have`; None if that is another file, another feed, or cannot be read."""
+    """Return the validators of the file `have`; None if those kept are of another file or feed, or unreadable."""
     try:
         seen = Seen(**json.loads((settings.data_dir / STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -141,45 +130,45 @@ def _check_headers(settings: Settings) -> None:
         if not text.isascii() or not text.isprintable():
             raise FetchFailed(
                 "setting",
-                f"the request header {name} holds a sign that cannot be sent: mend COPART_CSV_HEADERS, "
+                f"the request header {name} holds a character that cannot be sent: correct COPART_CSV_HEADERS, "
                 "COPART_CSV_USER_AGENT or COPART_CSV_REFERER",
             )
 
 
-def _attempts(job: Job, name: str, sleep: Callable[[float], None]) -> Fetched | Trouble | None:
+def _attempts(job: Job, name: str, sleep: Callable[[float], None]) -> Fetched | NotLoaded | None:
     attempts = job.settings.fetch_attempts
     for attempt in range(1, attempts + 1):
         result = _attempt(job, name)
-        if not isinstance(result, Trouble) or not result.is_passing or attempt == attempts:
+        if not isinstance(result, NotLoaded) or not result.is_transient or attempt == attempts:
             break
-        wait = max(result.wait or 0.0, _backoff(attempt, job.settings.fetch_total_seconds))
+        wait = max(result.retry_after or 0.0, _backoff(attempt, job.settings.fetch_total_seconds))
         if time.monotonic() + wait >= job.deadline:
-            break  # the next attempt would not fit into the limit, or the source asked for more patience than that
+            break  # no time is left for another attempt, or the source asked for a longer wait than that
         log.warning("fetch: attempt %d of %d: %s", attempt, attempts, pairs(reason=result.reason, wait=f"{wait:.1f}"))
         sleep(wait)
     return result
 
 
 def _backoff(attempt: int, total: float) -> float:
-    """Return the seconds before the next attempt: doubled each time, and spread so that clients do not march."""
+    """Return the seconds before the next attempt: exponential, with jitter."""
     base = min(1.0, total / 100)
     return float(min(LONGEST_BACKOFF, base * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
 
 
-def _attempt(job: Job, name: str) -> Fetched | Trouble | None:
+def _attempt(job: Job, name: str) -> Fetched | NotLoaded | None:
+    """Fetch once. An error is returned as a new one, which has no context that may quote the key, and is redacted."""
     job.status = job.wire_bytes = 0
     folder = job.settings.data_dir / INCOMING
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        _remove_leftovers(folder)
         with Part(folder, name) as part:
             return _copy(job, part) if job.address.scheme == "file" else _download(job, part)
-    except Stop as stop:
-        return stop.trouble
-    except FeedRefused as refusal:
-        return Trouble(reason=refusal.reason, message=redact(str(refusal), job.settings), is_refusal=True)
-    except OSError as error:  # those of the network are a Stop: this is the disk
-        return Trouble(reason="disk", message=disk.explain(error, folder))
+    except NotLoaded as error:
+        message = redact(str(error), job.settings)
+        return type(error)(error.reason, message, is_transient=error.is_transient, retry_after=error.retry_after)
+    except OSError as error:  # those of the network are FetchFailed: this is the disk
+        return FetchFailed("disk", disk.explain(error, folder))
 
 
 def _copy(job: Job, part: Part) -> Fetched:
@@ -187,19 +176,19 @@ def _copy(job: Job, part: Part) -> Fetched:
     at = datetime.now(UTC)
     try:
         if not path.is_file():
-            raise Stop(Trouble(reason="not_found", message="the file that COPART_CSV_URL names is not there"))
+            raise FetchFailed("not_found", "the file that COPART_CSV_URL names is not there: check the path")
         whole = path.stat().st_size
         original = path.open("rb")
     except OSError as error:
-        message = f"the file that COPART_CSV_URL names cannot be read ({error.strerror})"
-        raise Stop(Trouble(reason="not_readable", message=message)) from None
+        message = f"the file that COPART_CSV_URL names cannot be read ({error.strerror}): give this user the right to"
+        raise FetchFailed("not_readable", message) from None
     with original:
         while data := original.read(COPIED_BYTES):
             part.write(data)
             job.wire_bytes += len(data)
             job.progress(job.wire_bytes, whole)
             job.check_time()
-    return _accepted(job, part, Fetched(path=part.path, bytes=part.bytes, sha256=part.sha256, fetched_at=at))
+    return _accepted(job, part, at)
 
 
 def _download(job: Job, part: Part) -> Fetched | None:
@@ -210,17 +199,16 @@ def _download(job: Job, part: Part) -> Fetched | None:
         if response.status == 304 and job.seen is not None:
             return None
         if response.status != 200:
-            raise Stop(status_trouble(response))
+            raise status_error(response)
         for data in content(job, response):
             part.write(data)
         etag, modified = (validator(job, response, name) for name in ("ETag", "Last-Modified"))
-    fetched = Fetched(
-        path=part.path, bytes=part.bytes, sha256=part.sha256, fetched_at=at, etag=etag, last_modified=modified
-    )
-    return _accepted(job, part, fetched)
+    return _accepted(job, part, at, etag=etag, last_modified=modified)
 
 
-def _accepted(job: Job, part: Part, fetched: Fetched) -> Fetched:
+def _accepted(
+    job: Job, part: Part, at: datetime, *, etag: str | None = None, last_modified: str | None = None
+) -> Fetched:
     """Give the file its name if it is a feed with enough rows. Raises FeedRefused."""
     part.flush()
     FeedFile(part.path)
@@ -233,34 +221,40 @@ def _accepted(job: Job, part: Part, fetched: Fetched) -> Fetched:
             "short",
             f"the file has {rows} rows, fewer than VINOPS_FEED_MIN_ROWS={least}: it is incomplete",
         )
-    return Fetched(**{**asdict(fetched), "path": part.keep()})
+    return Fetched(
+        path=part.keep(),
+        bytes=part.bytes,
+        sha256=part.sha256,
+        fetched_at=at,
+        etag=etag,
+        last_modified=last_modified,
+    )
 
 
-def _tell(job: Job, result: Fetched | Trouble | None, seconds: float) -> None:
-    """Write the one line of this fetch, whatever its end."""
+def _log(job: Job, result: Fetched | NotLoaded | None, seconds: float) -> None:
+    """Write the one line of a fetch, however it ended."""
     values: dict[str, Any] = {"status": job.status, "bytes": job.wire_bytes, "seconds": f"{seconds:.2f}"}
-    if isinstance(result, Trouble):
-        word, values["reason"] = "refused" if result.is_refusal else "failed", result.reason
-    else:
-        word = "unchanged" if result is None else "done"
-    level = logging.WARNING if isinstance(result, Trouble) else logging.INFO
+    word, level = "unchanged" if result is None else "done", logging.INFO
+    if isinstance(result, NotLoaded):
+        word, level = result.status, logging.WARNING
+        values["reason"] = result.reason
     log.log(level, "fetch %s: CSV_URL=%s %s", word, redact(job.address.masked, job.settings), pairs(**values))
 
 
 class Part:
-    """The file in work, removed at the end of the block unless it was kept.
+    """The file being written, removed at the end of the block unless it was kept.
 
-    Its lock tells every process whether its writer lives: one without is a leftover.
+    Its writer holds a lock on it: a file without one is a leftover of a process that died.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Make a file of its own in the folder. Raises OSError."""
+        """Create a new file in the folder. Raises OSError."""
         while True:
             descriptor, path = tempfile.mkstemp(prefix=f"{name}-", suffix=".part", dir=folder)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.fstat(descriptor).st_nlink:
                 break
-            os.close(descriptor)  # taken for a leftover in the moment before it was locked
+            os.close(descriptor)  # removed as a leftover before it was locked
         self.path = Path(path)
         self.bytes = self.lines = 0
         self._file = os.fdopen(descriptor, "wb")
@@ -284,29 +278,29 @@ class Part:
         return self._sum.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Add to the file. Raises OSError, and Stop for more than any feed has."""
+        """Add to the file. Raises OSError, and FeedRefused for more than any feed has."""
         self.bytes += len(data)
         if self.bytes > MOST_BYTES:
-            message = f"more than {MOST_BYTES >> 30} GB came, and no end: this is no feed"
-            raise Stop(Trouble(reason="too_large", message=message, is_refusal=True))
+            message = f"more than {MOST_BYTES >> 30} GB came, and no end: this is no feed; check COPART_CSV_URL"
+            raise FeedRefused("too_large", message)
         self._file.write(data)
         self._sum.update(data)
         self.lines += data.count(b"\n")
 
     def flush(self) -> None:
-        """Let readers see everything. Raises OSError."""
+        """Write out what is buffered. Raises OSError."""
         self._file.flush()
 
     def keep(self) -> Path:
-        """Give the file its final name and return that; `flush` came before. Raises OSError."""
+        """Give the flushed file its final name and return that. Raises OSError."""
         path = self.path.with_suffix(".csv")
-        self.path.replace(path)  # under the lock, so that nobody takes it for a leftover
+        self.path.replace(path)  # under the lock, so that no process removes it as a leftover
         self._is_kept = True
         return path
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed fetches left, and old files that nobody came for."""
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed fetches left, and files of `python -m etl fetch` after KEPT_SECONDS."""
     for path in folder.glob("*.part"):
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives

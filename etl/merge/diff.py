@@ -1,7 +1,7 @@
-"""What is new in a feed file: its rows against those of the last one, before anything is parsed or sent.
+"""The difference between a feed file and the last one, found before a row is parsed or sent to the database.
 
 Rows are compared without their `Id`, which is the row's position and shifts with every row that leaves; the digest
-that goes with each row to the database covers the same bytes.
+that goes to the database with each row covers the same bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hashlib import blake2b
 
 from etl.errors import FeedRefused
 from etl.merge.window import AHEAD, BEHIND, DIGEST_BYTES, Window, digest_of
-from etl.read.body import Body, tail_of
+from etl.read.body import BodyPart, tail_of
 from etl.read.file import Block, Broken, FeedFile, Record, decoded
 from etl.store.state import EMPTY, State, StateWriter
 
@@ -28,10 +28,10 @@ MOST_LOT_DIGITS = 18  # what a bigint holds
 MOST_NEWEST_LINES = 1000
 MOST_REJECTED_SHARE = 0.2
 MOST_REJECTED_FREE = 200
-"""So many rows may be rejected whatever their share; beyond both the file is refused."""
+"""A file is refused when more rows than this and more than that share are rejected."""
 
 RAW_TEXT_CHARACTERS = 20_000
-"""How much of a rejected row is kept in the database; all of it is in the archive."""
+"""How much of a rejected row is kept in the database; the archive has all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +47,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedRow:
-    """A row that is not taken, and why."""
+    """A row that is not loaded, as audit.rejected_rows keeps it."""
 
     line_number: int
     reason: str
     detail: str
     raw_text: str
-    digest: bytes
+    row_hash: bytes
 
 
 PLACEHOLDER = Broken(reason="placeholder", detail="the lot number is not a number")
@@ -67,21 +67,18 @@ class Difference:
     rows_known: int = 0
     rows_repaired: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
+    duplicates: int = 0
+    """How many of the rejected rows are older rows of a lot that has another one."""
     missed: array[int] = field(default_factory=lambda: array("Q"))
     vanished: array[int] = field(default_factory=lambda: array("Q"))
     doubled: set[int] = field(default_factory=set)
-    """Lots that the last file had twice in the very same row."""
+    """Lots that the last file has twice in the very same row."""
     newest: str = ""
     newest_lines: set[int] = field(default_factory=set)
 
 
-def layout_of(feed: FeedFile) -> str:
-    """Return what the meaning of a row depends on besides its bytes."""
-    return "\n".join(name or f"+{title}" for name, title in zip(feed.header.names, feed.header.titles, strict=True))
-
-
 class Differ:
-    """Goes once through a file and hands on every row that the last one did not have."""
+    """Reads a file once and sends every row that the last one does not have."""
 
     def __init__(
         self,
@@ -89,17 +86,17 @@ class Differ:
         last: State,
         *,
         send: Callable[[bytes], None],
-        keep: Callable[[Body], None],
+        keep: Callable[[BodyPart], None],
         state: StateWriter,
         file_id: int,
         latest: str,
     ) -> None:
         """`send` takes lines of CSV for COPY, `keep` the parts of the file for the archive.
 
-        A Last Updated Time after `latest` is a wrong clock and does not count as the newest.
+        A Last Updated Time after `latest` comes from a wrong clock and is never the newest.
         """
         self._feed = feed
-        self._is_comparable = last.layout == layout_of(feed)
+        self._is_comparable = last.layout == feed.header.layout
         self._last = last
         self._window = Window(last if self._is_comparable else EMPTY)
         self._send = send
@@ -114,14 +111,14 @@ class Differ:
         self.found = Difference()
 
     def run(self, progress: Callable[[int], None]) -> Difference:
-        """Read the file to its end; `progress` is told how many bytes are done.
+        """Read the file to its end; `progress` gets the bytes that are done.
 
-        Raises FeedRefused, BodyDamaged, OSError.
+        Raises FeedRefused, StateDamaged, OSError.
         """
         found = self.found
         stripper = self._feed.stripper()
         self._keep(stripper.head())
-        met = 0  # the farthest line of the last file that was met
+        met = 0  # the farthest line of the last file that this one has
         done = self._feed.start
         for block in self._feed.blocks():
             body = stripper.strip(block.raw, block.lines)
@@ -141,8 +138,8 @@ class Differ:
             found.vanished.extend(self._last.lots)
         return found
 
-    def _rows(self, block: Block, body: Body, places: list[int]) -> None:
-        """Count the rows of a block that are known and hand on the others."""
+    def _rows(self, block: Block, body: BodyPart, places: list[int]) -> None:
+        """Count the rows of a block that the last file has and send the others."""
         found, state, last = self.found, self._state, self._last
         missed = [index for index, place in enumerate(places) if place < 0]
         known = len(places) - len(missed)
@@ -161,8 +158,8 @@ class Differ:
             self._misses(block, body, missed, first)
             self._check_rejected()
 
-    def _misses(self, block: Block, body: Body, missed: list[int], first: int) -> None:
-        """Hand on the rows of a block that are not known; `first` is the number of its first line in the state."""
+    def _misses(self, block: Block, body: BodyPart, missed: list[int], first: int) -> None:
+        """Send the rows of a block that the last file does not have; its first line is number `first` of the state."""
         found, feed, lines, lots = self.found, self._feed, block.lines, self._state.lots
         is_plain = block.raw.isascii() and b"\0" not in block.raw and not self._has_unknown
         is_clean = feed.is_clean
@@ -204,7 +201,7 @@ class Differ:
             self._send(b"".join(out))
 
     def _take(self, row: Row, record: Record, line: int) -> bool:
-        """Take down a row that had to be parsed, and tell whether it is to be handed on."""
+        """Note a row that had to be parsed, and tell whether it is to be sent."""
         found = self.found
         self._note_newest(row.updated, {line})
         if record.lines == 1:
@@ -221,7 +218,7 @@ class Differ:
         return True
 
     def _is_plain(self, line: bytes) -> bool:
-        """Tell whether PostgreSQL takes the line as it is."""
+        """Tell whether PostgreSQL accepts the line unchanged."""
         return not self._has_unknown and not isinstance(decoded(line), Broken)
 
     def _note_newest(self, updated: str, lines: set[int]) -> None:
@@ -262,12 +259,12 @@ def rejected(line: bytes, number: int, why: Broken) -> RejectedRow:
         reason=why.reason,
         detail=why.detail,
         raw_text=text[:RAW_TEXT_CHARACTERS],
-        digest=digest_of(tail_of(line)),
+        row_hash=digest_of(tail_of(line)),
     )
 
 
 def _picker(feed: FeedFile) -> Callable[[bytes], tuple[bytes, bytes]]:
-    """Return what takes lot number and Last Updated Time out of a clean line, without splitting all of it."""
+    """Return a function that picks lot number and Last Updated Time from a clean line without splitting all of it."""
     lot = feed.header.index("lot_number") + 1
     updated = feed.width - feed.header.index("last_updated_at")
 
@@ -281,12 +278,12 @@ def _picker(feed: FeedFile) -> Callable[[bytes], tuple[bytes, bytes]]:
 
 
 def is_lot(text: bytes) -> bool:
-    """Tell whether a lot number is one; 0 stands for none."""
+    """Tell whether a lot number is valid; 0 stands for none."""
     return text.isdigit() and len(text) <= MOST_LOT_DIGITS and text.strip(b"0") != b""
 
 
 def known_time(text: str, latest: str) -> str:
-    """Return a Last Updated Time, or "" for what is none and for one after `latest`: as staging.to_instant has it."""
+    """Return a Last Updated Time, or "" for an invalid one and one after `latest`; the same as staging.to_instant."""
     if text > latest or not TIME.fullmatch(text):
         return ""
     try:
@@ -297,12 +294,12 @@ def known_time(text: str, latest: str) -> str:
 
 
 def row_of(feed: FeedFile, file_id: int, number: int, record: Record, digest: bytes) -> Row | None:
-    """Return a parsed record as a row, or None if its lot number is none.
+    """Return a parsed record as a row, or None if its lot number is invalid.
 
-    Values of unknown columns come as JSON behind the known ones, as merge.copy_statement has it.
+    Values of unknown columns follow the known ones as JSON: see upsert.copy_statement.
     """
     fields = record.fields
-    lot = fields[feed.header.index("lot_number")].strip(" \t\n\r\v\f")  # what PostgreSQL strips, no more
+    lot = fields[feed.header.index("lot_number")].strip(" \t\n\r\v\f")  # what PostgreSQL strips, not more
     if not (lot.isascii() and is_lot(lot.encode())):
         return None
     header = feed.header
@@ -326,8 +323,7 @@ def row_of(feed: FeedFile, file_id: int, number: int, record: Record, digest: by
 
 
 def rows_of(feed: FeedFile, file_id: int, lots: set[int]) -> Iterator[tuple[Row, bytes]]:
-    """Yield every readable row of some lots with its raw bytes: a second reading of the file, for lots that stand in
-    it more than once."""
+    """Read the file again and yield every readable row of some lots with its raw bytes."""
     stripper = feed.stripper()
     lot_at = feed.header.index("lot_number")
     for block in feed.blocks():

@@ -1,50 +1,48 @@
-"""Lots that stand in one file more than once: the newest row wins, the others are recorded.
+"""Lots that a file has more than once: the newest row wins, the others are rejected as `duplicate_lot`.
 
-Newest is by Last Updated Time, then by the later row. Rare, so the file is read a second time for just these lots.
+Newest is by Last Updated Time, then by the later row. Such lots are rare, so the file is read a second time for them.
 """
 
 from __future__ import annotations
 
 from etl.merge.diff import Difference, Row, known_time, rejected, rows_of
-from etl.merge.upsert import Merge
 from etl.read.file import Broken, FeedFile
 from etl.store.state import State, StateWriter
 
+Candidate = tuple[Row, bytes]
+"""A row, and its raw bytes."""
+
 
 def settle_duplicates(
-    feed: FeedFile, found: Difference, last: State, merge: Merge, writer: StateWriter, file_id: int, latest: str
-) -> set[int]:
-    """Stage the winners alone, reject the others, and return the lots that were looked at. A Last Updated Time that is
-    none, or after `latest`, is older than any other.
+    feed: FeedFile, found: Difference, last: State, writer: StateWriter, file_id: int, latest: str
+) -> tuple[set[int], dict[int, bytes]]:
+    """Reject the duplicates of a file. Return the lots that have any, and the row to stage of each that is readable.
 
-    Rows that lost and were known already are not looked at again as long as nothing about their lot changes.
+    A Last Updated Time that is invalid, or after `latest`, is older than any other. Rows that were rejected in the last
+    file already are not looked at again as long as nothing about their lot changes.
     """
     lots = _unsettled(found, last)
     writer.spares.extend(lot for lot in last.spares if lot not in lots)
-    if not lots:
-        return lots
-    staged = []
-    rows = _rows(feed, file_id, latest, lots)
-    for lot, (*spares, (winner, _)) in rows.items():
-        staged.append(winner.csv)
+    winners: dict[int, bytes] = {}
+    for lot, (*spares, (winner, _)) in _candidates(feed, file_id, latest, lots).items():
+        winners[lot] = winner.csv
         for spare, raw in spares:
             why = Broken(reason="duplicate_lot", detail=f"line {winner.line_number} holds a newer row of lot {lot}")
             found.rejected.append(rejected(raw, spare.line_number, why))
+            found.duplicates += 1
             writer.spares.append(lot)
-    merge.replace_staged(sorted(lots), feed, staged)
-    return set(rows)
+    return lots, winners
 
 
-def stage_again(feed: FeedFile, merge: Merge, file_id: int, latest: str, lots: set[int]) -> None:
-    """Stage the rows of some lots, also those that are known."""
-    staged = [candidates[-1][0].csv for candidates in _rows(feed, file_id, latest, lots).values()]
-    merge.replace_staged(sorted(lots), feed, staged)
+def newest_rows(feed: FeedFile, file_id: int, latest: str, lots: set[int]) -> list[bytes]:
+    """Return the row to stage of each of some lots, also of those that the last file had."""
+    return [candidates[-1][0].csv for candidates in _candidates(feed, file_id, latest, lots).values()]
 
 
-def _rows(feed: FeedFile, file_id: int, latest: str, lots: set[int]) -> dict[int, list[tuple[Row, bytes]]]:
-    """Return the rows of some lots with their raw bytes, the one that counts last."""
-    rows: dict[int, list[tuple[Row, bytes]]] = {}
-    for row, raw in rows_of(feed, file_id, lots):
+def _candidates(feed: FeedFile, file_id: int, latest: str, lots: set[int]) -> dict[int, list[Candidate]]:
+    """Return the rows of some lots, the newest last."""
+    rows: dict[int, list[Candidate]] = {}
+    for row, raw in rows_of(feed, file_id, lots) if lots else ():
         rows.setdefault(row.lot, []).append((row, raw))
     for candidates in rows.values():
         candidates.sort(key=lambda candidate: (known_time(candidate[0].updated, latest), candidate[0].line_number))

@@ -1,6 +1,6 @@
-"""Where in the last file a row of this one stands: the last file's lines, as far as they may be met.
+"""The lines of the last file around the current place, in which each row of the new file is searched.
 
-The order of the feed is stable, so a row is looked for near its place: memory does not grow with the file. A row that
+The order of the feed is stable, so a row is searched near its place, and memory does not grow with the file. A row that
 moved farther is sent again, and the merge finds it unchanged.
 """
 
@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import compress, count
 from operator import ne
 
-from etl.read.body import Body as BodyPart
+from etl.read.body import BodyPart
 from etl.store.state import State
 
 DIGEST_BYTES = 16
@@ -21,37 +21,37 @@ AHEAD = 6_000
 """Rows of the last file that are searched beyond the place where a row is expected."""
 
 BEHIND = 12_000
-"""Rows of the last file that are still searched when rows after them have been met."""
+"""Rows of the last file that are still searched after rows behind them were found."""
 
 RUN = 512
-"""Rows that are compared at a time, and searched for the place where both files go on alike."""
+"""Rows that are compared at a time, and searched for the place where both files are the same again."""
 
 NEAR = 5
-"""Rows that are tried before a search: of the places where a feed changes nearly all are a row or two."""
+"""Rows that are tried before a search: nearly all changes of a feed are a row or two."""
 
 SEARCHES = 64
-"""Searches that are made whatever the file, and rows of it that allow one more."""
+"""How many searches a file always gets, and after how many rows it gets one more."""
 
 MOST_ALIKE_PARTS = 3
-"""So much of the last body at the most is the dictionary of one frame of the archive."""
+"""How many parts of the last body may be the dictionary of one frame of the archive."""
 
 
 class Window:
-    """The rows of the last file that may still be met, by their bytes, or by their digest where there is no body.
+    """The rows of the last file that may still be found, by their bytes, or by their digest where there is no body.
 
     As long as both files have their rows in one order they are compared in step, run by run, and only the rows between
-    the runs are hashed. Once they fall out of step every row is looked up.
+    the runs are hashed. Once they are out of step every row is looked up.
     """
 
     def __init__(self, last: State) -> None:
         """Begin at the first row of the last file."""
         self._last = last
-        self.doubled: set[int] = set()  # lots that stand in the last file twice in the very same row
+        self.doubled: set[int] = set()  # lots that the last file has twice in the very same row
         self._spares = _lines_of(last, set(last.spares))
         self._texts: dict[int, set[bytes]] = {}  # the rows of lots with spares, as far as they were read
         self._is_in_step = last.body is not None
         self._searches = 0
-        self._loose = 0  # rows at the ends of parts since both files last went on alike
+        self._loose = 0  # rows at the ends of parts since both files were last the same
         self._ahead: list[bytes] = []  # in step: the lines that were read and not yet passed
         self._passed = 0  # in step: the number of the first of them
         self._known: dict[bytes, int] = {}
@@ -61,7 +61,7 @@ class Window:
         self._ends = [last.body.start if last.body else 0]  # and where it ends
 
     def take(self, body: BodyPart) -> list[int]:
-        """Return for each line of a part where in the last file it stood, or -1; what was met is not met again."""
+        """Return the number of each line of a part in the last file, or -1. A line of the last file is found once."""
         if not self._last.lots:
             return [-1] * len(body.lines)
         keys = body.lines if self._last.body else [digest_of(tail) for tail in body.tails]
@@ -71,7 +71,7 @@ class Window:
         return places
 
     def _step(self, keys: list[bytes]) -> list[int]:
-        """Return the places of the first lines of a part: of all, or of those before the files fell out of step."""
+        """Return the places of the first lines of a part: of all, or of those before the files are out of step."""
         places: list[int] = []
         ahead, at = self._ahead, 0
         while len(places) < len(keys):
@@ -100,9 +100,9 @@ class Window:
         return places
 
     def _searched(self, old: list[bytes], new: list[bytes]) -> tuple[int, int] | None:
-        """Return what `_search` does; None too when searching has begun to cost more than looking every row up.
+        """Return the result of `_search`; None too when searching has begun to cost more than looking every row up.
 
-        The last rows of a part may have nothing after them to go on with: they came, and what left shows in the next.
+        The last rows of a part may have no same row after them: they are taken as new, and the next part decides.
         """
         self._searches += 1
         found = _search(old, new) if self._searches < SEARCHES + self._read // SEARCHES else None
@@ -112,14 +112,14 @@ class Window:
         return found
 
     def _rows(self, first: int, end: int) -> Iterable[int]:
-        """Return the numbers of some lines; -1 for a line that is no row of its own."""
+        """Return the numbers of some lines, -1 for a line that is no row of its own."""
         lots = self._last.lots[first:end]
         if 0 not in lots:
             return range(first, end)
         return [number if lot else -1 for number, lot in enumerate(lots, first)]
 
     def read_to(self, line: int) -> None:
-        """Have the lines of the last file ready up to a number. Raises BodyDamaged."""
+        """Read the last file up to a line. Raises StateDamaged."""
         while self._read < line:
             part = next(self._coming, None)
             if part is None:
@@ -136,14 +136,14 @@ class Window:
                 self._learn(lines, first)
 
     def _learn(self, lines: list[bytes], first: int) -> None:
-        """Have some lines looked up from now on; `first` is the number of the first of them."""
+        """Add some lines to those that are looked up; `first` is the number of the first of them."""
         lots = self._last.lots
         for number, text in enumerate(lines, first):
             if lots[number]:
                 self._known[text] = number
 
     def _find_doubled(self, lines: list[bytes], first: int) -> None:
-        """Note the lots that stand in the last file twice in the very same row. One of the two is a spare."""
+        """Note the lots that the last file has twice in the very same row. One of the two is a spare."""
         while self._spares and self._spares[0] < first + len(lines):
             number = self._spares.popleft()
             lot, text = self._last.lots[number], lines[number - first]
@@ -152,7 +152,7 @@ class Window:
             self._texts[lot].add(text)
 
     def forget(self, line: int) -> list[int]:
-        """Give up the rows before a line, and return their lots: no row of this file was theirs."""
+        """Remove the rows before a line and return their lots: this file does not have these rows."""
         known, gone = self._known, []
         for key, index in known.items():
             if index >= line:
@@ -161,7 +161,7 @@ class Window:
         return [self._last.lots[known.pop(key)] for key in gone]
 
     def left(self) -> Iterator[int]:
-        """Yield the lots of all rows that were not met."""
+        """Yield the lots of all rows that were not found."""
         lots = self._last.lots
         yield from (lots[index] for index in self._known.values())
         yield from filter(None, lots[self._passed : self._passed + len(self._ahead)])
@@ -171,7 +171,7 @@ class Window:
             yield from filter(None, lots[first : self._read])
 
     def alike(self, places: list[int]) -> tuple[int, int]:
-        """Return the parts of the last body around some places in it: where they start, and their length in bytes."""
+        """Return the range of the last body around some lines of it: where it starts, and its length in bytes."""
         first = next((place for place in places if place >= 0), None)
         last = next((place for place in reversed(places) if place >= 0), None)
         if first is None or last is None or not self._last.body:
@@ -187,8 +187,8 @@ def digest_of(tail: bytes) -> bytes:
 
 
 def _nearby(old: list[bytes], new: list[bytes]) -> tuple[int, int] | None:
-    """Return how many lines of the last file left and how many of this one came, before both go on alike; None if
-    that takes more than a few. Both begin with lines that differ."""
+    """Return how many lines of the last file left and how many of this one are new before both are the same again;
+    None if these are more than a few. Both begin with lines that differ."""
     for far in range(1, NEAR):
         if far < len(old) and far < len(new) and old[far] == new[far]:
             return far, far
@@ -200,7 +200,7 @@ def _nearby(old: list[bytes], new: list[bytes]) -> tuple[int, int] | None:
 
 
 def _search(old: list[bytes], new: list[bytes]) -> tuple[int, int] | None:
-    """Return the same from everywhere in a run; None if the files are out of step."""
+    """Return the same as `_nearby`, searching a whole run; None if the files are out of step."""
     places = {text: number for number, text in reversed(list(enumerate(old)))}
     for number, text in enumerate(new):
         if text in places:

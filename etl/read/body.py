@@ -1,8 +1,8 @@
 """The body of a feed file: its bytes without the ordinals that lead each row.
 
 `Id` is the row's position in the file: one row that leaves changes every later line, and a delta against the file
-before would hold them all. Taken out here and put back exactly: a line in the body that begins with a comma had the
-next ordinal in front; any other line stands as it was (with a backslash before it if it began with one of the two).
+before would hold them all. It is removed here and restored exactly: a line of the body that begins with a comma had the
+next ordinal in front; any other line is unchanged (with a backslash before it if it began with one of the two).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _ORDINAL = re.compile(rb'"([1-9][0-9]{0,17})",')
 
 
 @dataclass(kw_only=True)
-class Body:
-    """A part of the body: the lines as they are stored, and their bytes with separators.
+class BodyPart:
+    """A part of the body: the lines as they are stored (`data` with separators) and as they came (`raw`).
 
-    `tails` are the rows without their first field: what the digests cover. `like` is the part of the last body that is
-    alike: where it starts, and its length.
+    `tails` are the rows without their first field, which the digests cover. `like` is the similar range of the last
+    body: where it starts, and its length in bytes.
     """
 
     raw: bytes
@@ -31,24 +31,24 @@ class Body:
 
 
 class Stripper:
-    """Turns one file, part by part in order, into its body. Where the parts are cut makes no difference."""
+    """Turns a file, part by part in order, into its body. The result does not depend on where the parts are cut."""
 
     def __init__(self, head: bytes, separator: bytes, *, has_ordinal: bool) -> None:
-        """`head` is the header line with its end; begins before the first row."""
+        """Begin before the first row; `head` is the header line with its end."""
         self._head = head
         self._separator = separator
         self._has_ordinal = has_ordinal
         self._next = 1
 
-    def head(self) -> Body:
+    def head(self) -> BodyPart:
         """Return the header as the first part of the body."""
         head = self._head
-        return Body(raw=head, data=head, lines=[], tails=[])
+        return BodyPart(raw=head, data=head, lines=[], tails=[])
 
-    def strip(self, raw: bytes, lines: list[bytes]) -> Body:
-        """Return the part of the body that these lines are; `raw` is the same with their separators."""
+    def strip(self, raw: bytes, lines: list[bytes]) -> BodyPart:
+        """Return the part of the body for some lines; `raw` is the same with their separators."""
         if not self._has_ordinal:
-            return Body(raw=raw, data=raw, lines=lines, tails=lines)
+            return BodyPart(raw=raw, data=raw, lines=lines, tails=lines)
         last = self._next + len(lines)
         width = len(str(self._next)) + 3
         # One comparison proves every ordinal of the part: `"41","42","43",` as their digits are equally many.
@@ -58,9 +58,9 @@ class Stripper:
                 self._next = last
                 width -= 1
                 tails = [line[width:] for line in lines]
-                return Body(raw=raw, data=self._joined(tails), lines=tails, tails=tails)
+                return BodyPart(raw=raw, data=self._joined(tails), lines=tails, tails=tails)
         stored = [self._strip_line(line) for line in lines]
-        return Body(raw=raw, data=self._joined(stored), lines=stored, tails=[tail_of(line) for line in lines])
+        return BodyPart(raw=raw, data=self._joined(stored), lines=stored, tails=[tail_of(line) for line in lines])
 
     def _joined(self, lines: list[bytes]) -> bytes:
         return self._separator.join([*lines, b""])
@@ -80,13 +80,13 @@ def tail_of(line: bytes) -> bytes:
 
 
 def following(line: bytes, expected: int) -> int:
-    """Return the ordinal that is expected after a line that stands as it was."""
+    """Return the ordinal that is expected after a line that is stored unchanged."""
     found = _ORDINAL.match(line)
     return int(found[1]) + 1 if found else expected
 
 
 def restored(body: BinaryIO, separator: bytes, *, has_ordinal: bool) -> Iterator[bytes]:
-    """Yield the bytes of the file of which this is the body."""
+    """Yield the bytes of the file that has this body."""
     size = 1 << 20
     if not has_ordinal:
         while chunk := body.read(size):

@@ -1,7 +1,8 @@
-"""The columns of the feed: what its header says, and where the value goes.
+"""The columns of the feed: their headers, and their names in staging.copart_raw.
 
-Source: member feeds of 2025 and 2026, 59 columns. Older files lack `Id` and the last ones; names that changed over
-time are aliases. A column is mapped, ignored by name, or reported as drift; there is no fourth way.
+Source: member feeds of 2025 and 2026, 59 columns. Older files lack `Id` and the last ones; headers that changed over
+time are aliases. A column is mapped, ignored by name, or reported as drift. The values are text up to staging;
+sql/queries/feed_parse.sql parses them (`sale_at`, the sale time of a lot, too).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from etl.errors import FeedRefused
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column: its headers (the current one first) and its name in staging.copart_raw."""
+    """A column: its headers, the current one first, and its name in staging.copart_raw."""
 
     name: str
     headers: tuple[str, ...]
@@ -106,13 +107,18 @@ class Header:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Titles that vinops does not know; their values are kept in staging.copart_raw.extra."""
+        """Titles of unknown columns; their values are kept in staging.copart_raw.extra."""
         return tuple(title for title, name in zip(self.titles, self.names, strict=True) if name is None)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Titles that vinops knows and this file does not have."""
+        """Titles of known columns that this file does not have."""
         return tuple(column.headers[0] for column in COLUMNS if column.name not in self.names)
+
+    @property
+    def layout(self) -> str:
+        """What the meaning of a row depends on besides its bytes."""
+        return "\n".join(name or f"+{title}" for name, title in zip(self.names, self.titles, strict=True))
 
     @property
     def has_ordinal(self) -> bool:
@@ -125,9 +131,9 @@ class Header:
 
 
 def read_header(titles: list[str]) -> Header:
-    """Map a header. Raises FeedRefused for another export, a column that stands twice, or one that must not miss.
+    """Map a header. Raises FeedRefused for another export, a column that is named twice, or a missing mandatory one.
 
-    The titles of unknown columns stand in every row, in logs and in messages: long ones are cut.
+    The titles of unknown columns go into every row, logs and messages: long ones are cut.
     """
     folded = [title.strip().casefold() for title in titles]
     if _SITE_EXPORT.issubset(folded):

@@ -1,9 +1,9 @@
-"""Reading a feed file: blocks of lines, and records out of lines that are not as they should be.
+"""The reader of feed files: blocks of lines, and records from irregular lines.
 
 The feed quotes every field and escapes nothing, so a row may hold quotes (`"125" SLEEPER CAB"`) that make a strict
 parser lose the rest of the file and a lenient one move the quote silently. Here one bad row costs one row: almost
-every line is `clean` and needs no parsing at all; what is left is read strictly, then joined with the lines after it
-(a line break in a field), then split at `","`; what still does not have the header's number of fields is rejected.
+every line is `clean` and needs no parsing at all; any other is parsed strictly, then joined with the lines after it
+(a line break in a field), then split at `","`; if it still lacks the header's number of fields, it is rejected.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from etl.read.body import Stripper
 from etl.read.columns import Header, read_header
 
 BLOCK_BYTES = 2 << 20
-"""How much is read and handled at a time. Also what one frame of the archive covers."""
+"""How much is read at a time. One frame of the archive covers as much."""
 
 MOST_BROKEN_BYTES = 16 << 20
-"""So much text without one complete row is no feed."""
+"""A file with more bytes in a row than this and no complete row among them is no feed."""
 
 MOST_JOINED_LINES = 20
 """How many lines a record with line breaks in its fields may span."""
@@ -49,17 +49,17 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A line that is no row: a reason from the runbook, and what was seen."""
+    """A line that is no row: its reason in the runbook, and the detail."""
 
     reason: str
     detail: str
 
 
 class FeedFile:
-    """A feed file on disk. Opening it reads the header and refuses what is no feed (FeedRefused)."""
+    """A feed file on disk."""
 
     def __init__(self, path: Path, *, block_bytes: int = BLOCK_BYTES) -> None:
-        """Read the header. Raises FeedRefused if this is not a whole feed file, OSError if it cannot be read."""
+        """Read the header. Raises FeedRefused if this is no complete feed file, OSError if it cannot be read."""
         self.path = path
         self.size = path.stat().st_size
         self._block_bytes = block_bytes
@@ -82,10 +82,9 @@ class FeedFile:
         self._commas = self.width - 1
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the lines after the header. A block ends behind a complete row, so that no record spans two.
+        """Yield the lines after the header. A block ends after a complete row, so that no record spans two.
 
-        Which rows come out does not depend on the size of the blocks. Raises FeedRefused if far too much text
-        holds no complete row.
+        The rows do not depend on the size of the blocks. Raises FeedRefused for MOST_BROKEN_BYTES without a row.
         """
         number = 2
         with self.path.open("rb") as file:
@@ -107,7 +106,7 @@ class FeedFile:
                 yield self._block(rest, number)
 
     def stripper(self) -> Stripper:
-        """Return what turns the blocks of this file into its body."""
+        """Return the stripper that turns the blocks of this file into its body."""
         return Stripper(self.head, self.separator, has_ordinal=self.header.has_ordinal)
 
     def _block(self, raw: bytes, number: int) -> Block:
@@ -116,7 +115,7 @@ class FeedFile:
         return Block(raw=raw, lines=lines, first_line=number)
 
     def _cut(self, text: bytes) -> int:
-        """Return the length of the longest part that ends behind a complete row."""
+        """Return the length of the longest part that ends after a complete row."""
         end = text.rfind(self.separator)
         while end > 0:
             start = text.rfind(self.separator, 0, end)
@@ -127,7 +126,7 @@ class FeedFile:
         return 0
 
     def is_clean(self, line: bytes) -> bool:
-        """Tell whether every quote of the line encloses a field: then it needs no parsing, here or in PostgreSQL."""
+        """Tell whether every quote of the line encloses a field; PostgreSQL then accepts it unchanged."""
         return (
             line.count(b'","') == self._commas
             and line.count(b'"') == self._quotes
@@ -142,11 +141,11 @@ class FeedFile:
         return self._reads_alone(line) or self._split(line) is not None
 
     def _reads_alone(self, line: bytes) -> bool:
-        """Tell whether the line is a row whatever follows: one with quotes in its last field may go on."""
+        """Tell whether the line is a row whatever follows: one with quotes in its last field may continue."""
         return self.is_clean(line) or isinstance(self._read(line), list)
 
     def record(self, lines: list[bytes], index: int) -> Record | Broken:
-        """Read the record that begins at a line; see the module for the order of the attempts."""
+        """Read the record that begins at a line, in the order of attempts above."""
         line = lines[index]
         if not line.strip():
             return Broken(reason="blank", detail="an empty line")
@@ -165,7 +164,7 @@ class FeedFile:
         return self._broken(line)
 
     def _joined(self, lines: list[bytes], index: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the line with one, two, … of the lines after it, as long as those are no rows of their own."""
+        """Yield the line joined with one, two, … of the lines after it, as long as those are no rows themselves."""
         text = lines[index]
         for count, line in enumerate(lines[index + 1 : index + MOST_JOINED_LINES], 2):
             if self.is_complete(line):
@@ -174,7 +173,7 @@ class FeedFile:
             yield count, text
 
     def _read(self, line: bytes) -> list[str] | Broken:
-        """Read a line by the rules of CSV, strictly."""
+        """Parse a line strictly as CSV."""
         text = decoded(line)
         if isinstance(text, Broken):
             return text
@@ -188,7 +187,7 @@ class FeedFile:
         return rows[0]
 
     def _split(self, line: bytes) -> list[str] | None:
-        """Read a line whose fields hold unescaped quotes: they stay as they are."""
+        """Split a line whose fields hold unescaped quotes, which are kept."""
         text = decoded(line.removesuffix(b"\r"))
         if isinstance(text, Broken) or len(text) < 2 or not (text.startswith('"') and text.endswith('"')):
             return None
@@ -206,7 +205,7 @@ class FeedFile:
 
 
 def decoded(line: bytes) -> str | Broken:
-    """Return a line as text that PostgreSQL can hold, or why it is none."""
+    """Return a line as text that PostgreSQL can store, or why it is none."""
     if b"\0" in line:
         return Broken(reason="nul", detail=f"a NUL byte at position {line.index(0) + 1}")
     try:

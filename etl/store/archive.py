@@ -1,11 +1,11 @@
-"""Every distinct feed file, byte for byte, in a fraction of its size.
+"""The file format of the archive, which keeps every distinct feed file byte for byte.
 
 A chain begins with a whole file (plain zstd behind a skippable note; the stock tool reads it) and goes on with deltas:
-each block of the body is a zstd frame whose dictionary is the part of the body before that is alike, named in a
-skippable frame ahead of it. Source of the frame formats: RFC 8878. At 1 % churn a delta takes 0.12 % of the raw bytes.
+each block of the body is a zstd frame whose dictionary is the similar part of the body before, named in a skippable
+frame ahead of it. Source of the frame formats: RFC 8878. At 1 % churn a delta takes 0.12 % of the raw bytes.
 
 A file is written as `next.csv.zst`, forced to disk, recorded by the commit that the caller makes, and only then moved
-to its name; `settle` finishes or undoes what a killed run left.
+to its name; `files.settle` finishes or undoes what a killed run left.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from etl.errors import ArchiveDamaged
-from etl.read.body import Body as BodyPart, Stripper, restored
+from etl.errors import ArchiveDamaged, StateDamaged
+from etl.read.body import BodyPart, Stripper, restored
 from etl.read.file import FeedFile
-from etl.store.places import ARCHIVE, NEXT, TEMPORARY
-from etl.store.state import Body as LastBody, BodyDamaged, State, StateWriter
+from etl.store.places import NEXT, TEMPORARY
+from etl.store.state import LastBody, State, StateWriter
 from etl.worker import Worker
 
 if sys.version_info >= (3, 14):
@@ -39,17 +37,16 @@ FORMAT = "vinops feed 1"
 
 _SKIPPABLE = struct.Struct("<II")  # magic number 0x184D2A50, length of what follows
 _SKIPPABLE_MAGIC = 0x184D2A50
-_PLACE = struct.Struct("<QI")  # where the dictionary starts in the body before, and how long it is
-_WHOLE_LEVEL = 3
+_PLACE = struct.Struct("<QI")  # where the dictionary starts in the body before, and its length
 _Parameter = zstd.CompressionParameter
-# Level 1 finds what is new fast; long-distance matching finds the rest in the dictionary. 8 MB cover both.
+# Level 1 compresses what is new; long-distance matching finds the rest in the dictionary. 8 MB cover both.
 _DELTA_OPTIONS: dict[int, int] = {
     _Parameter.compression_level: 1,
     _Parameter.window_log: 23,
     _Parameter.enable_long_distance_matching: 1,
     _Parameter.checksum_flag: 1,
 }
-_WHOLE_OPTIONS: dict[int, int] = {_Parameter.compression_level: _WHOLE_LEVEL, _Parameter.checksum_flag: 1}
+_WHOLE_OPTIONS: dict[int, int] = {_Parameter.compression_level: 3, _Parameter.checksum_flag: 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +63,7 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What the skippable frame at the head of an archived file says, as JSON: enough to read it without a database."""
+    """The JSON in the first skippable frame of an archived file: enough to read it without a database."""
 
     sha256: str
     bytes: int
@@ -78,31 +75,15 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written for one file."""
+    """The size and the sha256 of an archived file."""
 
     archive_bytes: int
     archive_sha256: str
 
 
-def path_for(data_dir: Path, moment: datetime, is_taken: Callable[[str], bool]) -> Path:
-    """Return the path, below the data folder, for a file fetched at a moment: `HHMM.csv.zst` of its minute in UTC.
-
-    A second file of one minute, or of a minute that the clock went back to, gets `HHMM-2.csv.zst` and so on.
-    """
-    moment = moment.astimezone(UTC)
-    folder = ARCHIVE / f"{moment:%Y}" / f"{moment:%m}" / f"{moment:%d}"
-    number = 1
-    while True:
-        name = f"{moment:%H%M}.csv.zst" if number == 1 else f"{moment:%H%M}-{number}.csv.zst"
-        path = folder / name
-        if not is_taken(path.as_posix()) and not (data_dir / path).exists():
-            return path
-        number += 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Piece:
-    """What of a part of the body waits for the thread: not its lines."""
+    """What the thread needs of a part of the body: not its lines."""
 
     raw: bytes
     data: bytes
@@ -110,7 +91,7 @@ class _Piece:
 
 
 class _Output:
-    """The file that is being written, with its size and sum."""
+    """The file being written, with its size and sha256."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,68 +112,26 @@ class _Output:
         return Written(archive_bytes=self._bytes, archive_sha256=self._sum.hexdigest())
 
     def drop(self) -> None:
-        with suppress(OSError):  # a full disk fails here a second time
+        with suppress(OSError):  # a full disk fails here again
             self._file.close()
         self.path.unlink(missing_ok=True)
-
-
-class _Whole:
-    """Writes a file as it is."""
-
-    def __init__(self, output: _Output) -> None:
-        self.output = output
-        self._stream = zstd.ZstdCompressor(options=_WHOLE_OPTIONS)
-
-    def add(self, piece: _Piece) -> None:
-        self.output.write(self._stream.compress(piece.raw))
-
-    def end(self) -> None:
-        self.output.write(self._stream.flush())
-
-
-class _Delta:
-    """Writes a file as what differs from the one before."""
-
-    def __init__(self, output: _Output, base: LastBody) -> None:
-        self.output = output
-        self._base = base
-
-    def add(self, piece: _Piece) -> None:
-        start, length = piece.like
-        dictionary = self._base.read(start, length) if length else b""
-        frame = _compressor(dictionary)
-        data = frame.compress(piece.data, frame.FLUSH_FRAME)
-        # Proved before it counts: what cannot be read back is not an archive.
-        if _decompressor(dictionary).decompress(data) != piece.data:
-            raise BodyDamaged("a frame does not give back what was put in")
-        self.output.write(_skippable(_PLACE.pack(start, len(dictionary))))
-        self.output.write(data)
-
-    def end(self) -> None:
-        """Nothing is held back: each part is a frame of its own."""
 
 
 class Archiver:
     """Writes the archive and the body of a file in a thread of its own, while the file is read.
 
-    `keep` takes the parts in order. Nothing counts before the caller commits; `drop` removes everything.
+    `keep` takes the parts in order. The file is part of the archive once the caller commits; `drop` removes it.
     """
 
     def __init__(
-        self,
-        data_dir: Path,
-        feed: FeedFile,
-        sha256: str,
-        state: StateWriter,
-        *,
-        base: State | None,
-        wanted: bool,
+        self, data_dir: Path, feed: FeedFile, sha256: str, state: StateWriter, *, base: State | None, wanted: bool
     ) -> None:
-        """With a base the file becomes a delta against that one. Not `wanted`: the file is in the archive already."""
+        """With a base the file becomes a delta against that one. Not `wanted`: the archive has the file already."""
         self._state = state
-        self._writer: _Whole | _Delta | None = None
-        if wanted:
-            output = _Output(data_dir / NEXT)
+        self._base = base.body if base else None
+        self._stream = zstd.ZstdCompressor(options=_WHOLE_OPTIONS)  # for a whole file
+        self._output = _Output(data_dir / NEXT) if wanted else None
+        if self._output:
             note = Note(
                 sha256=sha256,
                 bytes=feed.size,
@@ -200,55 +139,57 @@ class Archiver:
                 separator=feed.separator.decode(),
                 has_ordinal=feed.header.has_ordinal,
             )
-            output.write(_skippable(json.dumps(asdict(note)).encode()))
-            self._writer = _Delta(output, base.body) if base and base.body else _Whole(output)
+            self._output.write(_skippable(json.dumps(asdict(note)).encode()))
         self._worker: Worker[_Piece] = Worker("archive", self._take, waiting=4)
 
     def keep(self, part: BodyPart) -> None:
-        """Take the next part. Raises what the thread failed with: OSError, BodyDamaged."""
-        raw = part.raw if isinstance(self._writer, _Whole) else b""
+        """Add the next part. Raises what the thread failed with: OSError, StateDamaged."""
+        raw = part.raw if self._base is None else b""
         self._worker.put(_Piece(raw=raw, data=part.data, like=part.like))
 
     def finish(self) -> Written | None:
-        """Wait until everything is on disk and return what was written, or None if nothing was wanted."""
+        """Wait until everything is on disk and return size and sha256, or None if the archive has the file."""
         self._worker.finish()
-        if self._writer is None:
+        if self._output is None:
             return None
-        self._writer.end()
-        return self._writer.output.force_to_disk()
+        if self._base is None:
+            self._output.write(self._stream.flush())
+        return self._output.force_to_disk()
 
     def drop(self) -> None:
-        """Stop and leave nothing behind."""
+        """Stop and remove what was written."""
         self._worker.drop()
-        if self._writer is not None:
-            self._writer.output.drop()
+        if self._output:
+            self._output.drop()
 
     def _take(self, piece: _Piece) -> None:
         self._state.add_body(piece.data)
-        if self._writer is not None:
-            self._writer.add(piece)
+        if self._output and self._base is None:
+            self._output.write(self._stream.compress(piece.raw))
+        elif self._output and self._base:
+            self._output.write(_delta_frame(piece, self._base))
 
 
-def settle(data_dir: Path, path: Path | None) -> None:
-    """Finish or undo what a run left that was killed: `path` is where the database has the file, None if nowhere.
-
-    Run under the lock of the feed. If the process dies in here the next call ends it.
-    """
-    if path is not None and not (data_dir / path).exists():
-        place(data_dir, path)
-    else:
-        (data_dir / NEXT).unlink()
+def _delta_frame(piece: _Piece, base: LastBody) -> bytes:
+    """Return a part of the body as a frame of a delta. Raises StateDamaged if it cannot be read back."""
+    start, length = piece.like
+    dictionary = base.read(start, length) if length else b""
+    frame = _compressor(dictionary)
+    data = frame.compress(piece.data, frame.FLUSH_FRAME)
+    if _decompressor(dictionary).decompress(data) != piece.data:
+        raise StateDamaged("a frame does not give back what was put in")
+    return _skippable(_PLACE.pack(start, len(dictionary))) + data
 
 
 def place(data_dir: Path, path: Path) -> None:
-    """Move the file that was written last to its name, after the commit that recorded it."""
+    """Move `next.csv.zst` to its name, after the commit that recorded it."""
     target = data_dir / path
     target.parent.mkdir(parents=True, exist_ok=True)
     (data_dir / NEXT).replace(target)
 
 
 def is_intact(data_dir: Path, chain: list[Link]) -> bool:
-    """Tell whether a chain can be built on: every file there in its size, and the newest with its bytes."""
+    """Tell whether every file of a chain has its size, and the newest one its sha256."""
     for link in chain:
         try:
             if (data_dir / link.path).stat().st_size != link.archive_bytes:
@@ -265,9 +206,9 @@ def file_sha256(path: Path) -> str:
 
 
 def extract(data_dir: Path, chain: list[Link], target: BinaryIO) -> None:
-    """Write the file at the end of a chain (whole file first). Raises ArchiveDamaged, naming the file that is.
+    """Write the file at the end of a chain (whole file first). Raises ArchiveDamaged, naming the damaged file.
 
-    The bytes are put together in a temporary file and checked by their sha256 before the first one is written.
+    The bytes are assembled in a temporary file and checked by their sha256 before the first one is written.
     """
     wanted = chain[-1]
     temporary = data_dir / TEMPORARY
@@ -275,9 +216,9 @@ def extract(data_dir: Path, chain: list[Link], target: BinaryIO) -> None:
     with tempfile.TemporaryDirectory(prefix="cat-", dir=temporary) as folder:
         whole = Path(folder) / "whole.csv"
         if len(chain) == 1:
-            _unpack(_there(data_dir, wanted), wanted, whole)
+            _unpack(_intact(data_dir, wanted), wanted, whole)
         else:
-            _put_together(data_dir, chain, Path(folder), whole)
+            _assemble(data_dir, chain, Path(folder), whole)
         if file_sha256(whole) != wanted.sha256:
             raise ArchiveDamaged(f"{wanted.path} does not give back the bytes that were archived (sha256 differs)")
         with whole.open("rb") as file:
@@ -285,16 +226,16 @@ def extract(data_dir: Path, chain: list[Link], target: BinaryIO) -> None:
                 target.write(chunk)
 
 
-def _put_together(data_dir: Path, chain: list[Link], folder: Path, whole: Path) -> None:
+def _assemble(data_dir: Path, chain: list[Link], folder: Path, whole: Path) -> None:
     first = folder / "first.csv"
-    _unpack(_there(data_dir, chain[0]), chain[0], first)
+    _unpack(_intact(data_dir, chain[0]), chain[0], first)
     body = folder / "0.body"
-    note = _read_note(_there(data_dir, chain[0]))
+    note = _read_note(_intact(data_dir, chain[0]))
     _strip(first, body, note)
     first.unlink()
     for number, link in enumerate(chain[1:], 1):
         after = folder / f"{number}.body"
-        note = _apply(_there(data_dir, link), link, body, after)
+        note = _apply(_intact(data_dir, link), link, body, after)
         body.unlink()
         body = after
     with body.open("rb") as file, whole.open("wb") as out:
@@ -316,13 +257,15 @@ def _strip(whole: Path, body: Path, note: Note) -> None:
                 out.write(stripper.strip(raw, raw[: -len(separator)].split(separator)).data)
 
 
-def _there(data_dir: Path, link: Link) -> Path:
+def _intact(data_dir: Path, link: Link) -> Path:
     for path in (data_dir / link.path, data_dir / NEXT):
         if path.exists() and path.stat().st_size == link.archive_bytes:
             if file_sha256(path) == link.archive_sha256:
                 return path
             raise ArchiveDamaged(f"{link.path} is damaged: its bytes are not those that were written")
-    raise ArchiveDamaged(f"{link.path} is missing or has another size: what is built on it is lost; restore a backup")
+    raise ArchiveDamaged(
+        f"{link.path} is missing or has another size: later files of its chain are lost; restore a backup"
+    )
 
 
 def _unpack(path: Path, link: Link, target: Path) -> None:
@@ -335,7 +278,7 @@ def _unpack(path: Path, link: Link, target: Path) -> None:
 
 
 def _apply(path: Path, link: Link, body: Path, target: Path) -> Note:
-    """Write the body that a delta makes of the one before; return the delta's note."""
+    """Apply a delta to the body before it, write the result, and return the delta's note."""
     try:
         with path.open("rb") as file, body.open("rb") as base, target.open("wb") as out:
             data = file.read()

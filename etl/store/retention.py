@@ -1,4 +1,4 @@
-"""How long archived files are kept: whole chains at once, never a file that another one still needs."""
+"""Retention of archived files: whole chains at once, never a file that another one still needs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ log = logging.getLogger("etl")
 
 
 def remove_old(connection: Connection[Any], settings: Settings, now: datetime) -> list[Path]:
-    """Remove the chains whose newest file is older than VINOPS_ARCHIVE_DAYS as seen from the newest file, and return
-    their paths.
+    """Remove the chains whose newest file is VINOPS_ARCHIVE_DAYS older than the newest of all; return their paths.
 
-    The chain of the last load stays whatever its age. The rows are marked in one transaction, then the files go: if the
-    process dies in between, the next call removes what was left. Raises ClockDoubted, before anything is removed, if
-    the clock may be wrong.
+    The chain of the last load stays at any age. The rows are marked in one transaction, then the files are removed: if
+    the process dies in between, the next call removes the rest. Raises ClockDoubted, before anything is removed, if the
+    clock may be wrong.
     """
     limit = _newest(connection, now) - timedelta(days=settings.archive_days)
     marked = connection.execute(queries("feed")["mark_old_files"], {"older_than": limit}).fetchall()

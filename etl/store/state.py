@@ -1,37 +1,46 @@
-"""The last state of the feed as files: the last file's body and the lot of each of its lines.
+"""The state of the last file, which the next one is compared with: its body and the lot of each of its lines.
 
-The database holds the truth; this is its shadow beside it, named by the sha256 of the feed file, written before the
-commit that makes that file the last one, and trusted only when the database says that it is. When it is missing or
-damaged the digests of the rows come from the database instead, and the archive gets a whole file instead of a delta.
+The files are a cache beside the database. They are named by the sha256 of the feed file, written before the commit that
+makes that file the last one, and used only when the database says that it is. When they are missing or damaged, the
+digests of the rows come from the database instead, and the archive gets a whole file instead of a delta.
 
-`<sha256>.body` is the file as body.py stores it; `<sha256>.lots` has the lot of each of its lines (0 for a line that
-is no row of its own) and a closing note with the sums of both.
+`<sha256>.body` is the file as etl/read/body.py stores it; `<sha256>.lots` has the lot of each of its lines (0 for a
+line that is no row of its own) and ends with a note that has the checksums of both.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import struct
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-_END = struct.Struct("<8sQI")  # the mark of a complete file, where its note begins, the CRC-32 of all before this
+from etl.errors import StateDamaged
+from vinops.db.database import queries
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from etl.audit import LastLoad
+
+log = logging.getLogger("etl")
+
+_END = struct.Struct("<8sQI")  # mark of a complete file, offset of its note, CRC-32 of all before this
 _MARK = b"vinops2\n"
-"""A new one has the state made anew from the tables: after a migration that has rows of the last file read again, as
+"""Change it and the state is rebuilt from the tables: after a migration that has rows of the last file read again, as
 0011_feed_repairs."""
-
-
-class BodyDamaged(Exception):  # noqa: N818 # answered by working without it
-    """The copy of the last file does not match its sums."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What the last file held, by line."""
+    """What the last file holds, by line."""
 
     sha256: str
     layout: str
@@ -47,13 +56,13 @@ class State:
     newest: str = ""
     """The newest Last Updated Time of the file, as the feed writes it."""
     newest_lines: frozenset[int] = frozenset()
-    body: Body | None = None
+    body: LastBody | None = None
 
 
 EMPTY = State(sha256="", layout="")
 
 
-class Body:
+class LastBody:
     """The body of the last file, read in the parts in which it was written; each holds whole lines."""
 
     def __init__(self, path: Path, separator: bytes, parts: list[tuple[int, int]]) -> None:
@@ -70,14 +79,14 @@ class Body:
             return os.pread(file.fileno(), length, start)
 
     def parts(self) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield where each part of the rows ends, and its lines. Raises BodyDamaged."""
+        """Yield where each part of the rows ends, and its lines. Raises StateDamaged."""
         end = self.start
         with self.path.open("rb", buffering=0) as file:
             file.seek(end)
             for size, total in self._parts[1:]:
                 data = file.read(size)
                 if zlib.crc32(data) != total:
-                    raise BodyDamaged("the copy of the last file is damaged")
+                    raise StateDamaged("the copy of the last file is damaged")
                 lines = data.split(self._separator)
                 lines.pop()
                 end += size
@@ -85,10 +94,10 @@ class Body:
 
 
 class StateWriter:
-    """Writes the state of a file while it is read. It counts only once `finish` has named it."""
+    """Writes the state of a file while it is read. It is used only once `finish` has named it."""
 
     def __init__(self, folder: Path, sha256: str, layout: str, separator: bytes) -> None:
-        """Start the body in the folder, under a name that nobody trusts yet. Raises OSError."""
+        """Start the body in the folder under a temporary name. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._sha256 = sha256
@@ -106,7 +115,7 @@ class StateWriter:
         self._body.write(data)
 
     def finish(self, newest: str, newest_lines: Iterable[int]) -> None:
-        """Name the files. Not forced to disk: after a power cut they fail their sums and are done without."""
+        """Name the files. They are not forced to disk: after a power cut their checksums fail and they are rebuilt."""
         note = {
             "sha256": self._sha256,
             "layout": self._layout,
@@ -127,7 +136,7 @@ class StateWriter:
         self._folder.joinpath("lots.part").replace(self._folder / f"{self._sha256}.lots")
 
     def drop(self) -> None:
-        """Leave nothing behind of a file that was not taken."""
+        """Remove what was written for a file that was not loaded."""
         self._body.close()
         for name in ("body.part", "lots.part"):
             self._folder.joinpath(name).unlink(missing_ok=True)
@@ -145,7 +154,7 @@ def load(folder: Path, sha256: str) -> State | None:
         lots = array("Q")
         lots.frombytes(data[:where])
         parts = [(size, total) for size, total in note["parts"]]
-        body = Body(folder / f"{sha256}.body", note["separator"].encode(), parts)
+        body = LastBody(folder / f"{sha256}.body", note["separator"].encode(), parts)
         if note["sha256"] != sha256 or len(lots) != note["lines"] or body.path.stat().st_size != body.size:
             return None
         return State(
@@ -162,21 +171,32 @@ def load(folder: Path, sha256: str) -> State | None:
         return None
 
 
-def rebuilt(sha256: str, layout: str, newest: str, rows: Iterable[tuple[bytes, int, bool]]) -> State:
-    """Return a state made from what the database knows of its active lots: (digest, lot, whether it is the newest)."""
-    found = list(rows)
+def of_last_load(connection: Connection[Any], folder: Path, last: LastLoad | None, layout: str) -> State:
+    """Return the state of the last file: from disk, or rebuilt from the tables."""
+    known = load(folder, last.sha256) if last is not None else EMPTY
+    if known is None:
+        log.warning("the state of the last file is missing or damaged: rebuilt from the database")
+        return rebuilt(connection, last, layout)
+    return known
+
+
+def rebuilt(connection: Connection[Any], last: LastLoad | None, layout: str) -> State:
+    """Return the state of the last file from its lots in the tables; it has digests and no body."""
+    if last is None:
+        return EMPTY
+    rows = connection.execute(queries("feed")["active_rows"], {"newest": last.newest_update}).fetchall()
     return State(
-        sha256=sha256,
+        sha256=last.sha256,
         layout=layout,
-        lots=array("Q", (lot for _, lot, _ in found)),
-        digests=tuple(digest for digest, _, _ in found),
-        newest=newest,
-        newest_lines=frozenset(index for index, (_, _, is_newest) in enumerate(found) if is_newest),
+        lots=array("Q", (lot for _, lot, _ in rows)),
+        digests=tuple(digest for digest, _, _ in rows),
+        newest=f"{last.newest_update.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if last.newest_update else "",
+        newest_lines=frozenset(index for index, (_, _, is_newest) in enumerate(rows) if is_newest),
     )
 
 
-def sweep(folder: Path, keep: str) -> None:
-    """Remove the states of other files than `keep`; called when the database has named that one the last."""
+def remove_others(folder: Path, keep: str) -> None:
+    """Remove the states of other files than `keep`. Call it when the database has that one as the last."""
     for path in folder.glob("*"):
         if path.suffix in {".lots", ".body", ".part"} and path.stem != keep:
             path.unlink(missing_ok=True)

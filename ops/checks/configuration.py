@@ -392,9 +392,10 @@ def clock(_: Survey) -> Iterator[Finding]:
 
 def feed_online(survey: Survey) -> Iterator[Finding]:
     """Ask the source once, for the first line. Nothing is kept."""
-    from etl.errors import FeedRefused, FetchFailed
-    from etl.fetch.download import Job, Stop, ask, content, silent, status_trouble
+    from etl.errors import FeedError
+    from etl.fetch.download import Job, ask, content, status_error
     from etl.fetch.incoming import source
+    from etl.progress import silent
 
     settings = replace(survey.settings, fetch_total_seconds=ONLINE_SECONDS, fetch_attempts=1)
     if settings.copart_csv_url is None:
@@ -410,11 +411,9 @@ def feed_online(survey: Survey) -> Iterator[Finding]:
             with ExitStack() as stack:
                 response = ask(job, stack)
                 if response.status != 200:
-                    raise Stop(status_trouble(response))
+                    raise status_error(response)
                 head = next(content(job, response), b"")[:4096]
-    except Stop as stop:
-        yield fault("feed", stop.trouble.error())
-    except (FeedRefused, FetchFailed) as error:
+    except FeedError as error:
         yield fault("feed", error)
     except OSError as error:
         yield Finding(level="ERROR", subject="feed", text=f"not read ({error.strerror})", mend="correct COPART_CSV_URL")

@@ -1,4 +1,4 @@
-"""The stories that are told under the knife, what they lead to when nobody dies, and the count of the dead."""
+"""The stories of the crash tests, their results without a kill, and the count of kills."""
 
 from __future__ import annotations
 

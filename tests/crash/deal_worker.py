@@ -1,7 +1,7 @@
-"""A Celery worker of the deals with a knife in it: `python tests/crash/deal_worker.py KNIFE BROKEN QUEUES`.
+"""A Celery worker of the deals with fault-injection points: `python tests/crash/deal_worker.py PLAN BROKEN QUEUES`.
 
-The knife is a file that names an event. The process that comes to that event first, the worker's child, takes the file
-away, and so proves that it was there, and kills itself. An event is `name when`: `take after`, `write before`.
+The plan is a file that names an event. The first process to reach that event, a child of the worker, renames the file,
+which proves that it was there, and kills itself. An event is `name when`: `take after`, `write before`.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ POISON = "POISON"
 """An ad with this word in its title kills each process that reads it."""
 
 
-def strike(knife: Path, event: str) -> None:
-    """Kill this process if the knife names this event."""
+def kill_at(plan: Path, event: str) -> None:
+    """Kill this process if the plan names this event."""
     try:
-        if knife.read_text() != event:
+        if plan.read_text() != event:
             return
-        knife.rename(knife.with_suffix(".landed"))  # one process alone can: the others find no file
+        plan.rename(plan.with_suffix(".landed"))  # one process alone can: the others find no file
     except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def put_in(knife: Path) -> None:
-    """Have the knife look at everything a worker does to the outbox and the tables."""
+def install(plan: Path) -> None:
+    """Make every call of a worker to the outbox and the tables a fault-injection point."""
 
     def around(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def patched(*arguments: Any, **named: Any) -> Any:
-            strike(knife, f"{name} before")
+            kill_at(plan, f"{name} before")
             result = call(*arguments, **named)
-            strike(knife, f"{name} after")
+            kill_at(plan, f"{name} after")
             return result
 
         return patched
@@ -97,7 +97,7 @@ BROKEN = {finish_first.__name__: finish_first}
 if __name__ == "__main__":
     if sys.argv[2]:
         BROKEN[sys.argv[2]]()
-    put_in(Path(sys.argv[1]))
+    install(Path(sys.argv[1]))
     worker_init.disconnect(import_for_all)  # no model is used here
     app.worker_main(
         ["worker", "--beat", "--concurrency", "2", "--queues", ",".join(sys.argv[3].split(",")), "-l", "INFO"]

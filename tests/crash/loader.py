@@ -17,29 +17,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import knife  # beside this file
+import fault_injection  # beside this file
 
-from etl import ingest, run
+from etl import run
 from vinops import config
 
 
 def work(job: dict[str, Any]) -> int:
     """Do a job and return its exit code: that of the command, or 1 for an exception."""
     settings = config.load(job["environment"], folder=Path("/nonexistent"))
-    edge = knife.Knife(Path(job["trace"]), job["plan"], job["victim"], settings.data_dir)
-    knife.use_small_blocks()
+    injector = fault_injection.FaultInjector(Path(job["trace"]), job["plan"], job["victim"], settings.data_dir)
+    fault_injection.use_small_blocks()
     if job["broken"]:
-        knife.BROKEN[job["broken"]]()
-    edge.put_in()
-    try:
-        if job["file"] is None:
-            outcome = run.run(settings)
-        else:
-            outcome = ingest.ingest(settings, Path(job["file"]), fetched_at=datetime.fromisoformat(job["fetched_at"]))
-    except ingest.Busy:
-        edge.say("ended busy")
-        return 1
-    edge.say(f"ended {outcome.status} {outcome.reason or ''}".rstrip())
+        fault_injection.BROKEN[job["broken"]]()
+    injector.install()
+    if job["file"] is None:
+        outcome = run.run(settings)
+    else:
+        outcome = run.ingest(settings, Path(job["file"]), fetched_at=datetime.fromisoformat(job["fetched_at"]))
+    injector.write(f"ended {outcome.status} {outcome.reason or ''}".rstrip())
     return outcome.exit_code
 
 

@@ -1,7 +1,7 @@
 """Runs market crawls, each in a process of its own that may be killed: `python tests/crash/market_crawl.py`.
 
-The knife is that of crawl_knife.py. `robots`, `list`, `sitemap` and `detail` are parts of such an answer; a `commit`
-is also a `commit_page` or a `commit_end`, by what it makes true.
+The fault-injection points are those of crawl_fault_injection.py. `robots`, `list`, `sitemap` and `detail` are parts of
+such an answer; a `commit` is also a `commit_page` or a `commit_end`, by what it makes true.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import crawl_knife  # beside this file
+import crawl_fault_injection  # beside this file
 import psycopg
 from scrapy.core.downloader.handlers import http11
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMMITS = {"see_listings": "commit_page", "record_listings": "commit_page", "end_walk": "commit_end"}
 
 
-class Knife(crawl_knife.Knife):
+class FaultInjector(crawl_fault_injection.FaultInjector):
     """Strikes market crawls."""
 
     calls = (
@@ -58,9 +58,9 @@ class Knife(crawl_knife.Knife):
         super().__init__(*arguments)
         self._last: dict[int, str] = {}
 
-    def put_in(self) -> None:
+    def install(self) -> None:
         """Patch the calls and the statements of this process, and what reads answers."""
-        super().put_in()
+        super().install()
         received = http11._ResponseReader.dataReceived
 
         def in_parts(reader: Any, data: bytes) -> None:
@@ -206,7 +206,7 @@ def without_transaction() -> None:
 
 
 def _with_statement(name: str, text: str) -> None:
-    """Let crawls use another statement under that name; the knife knows it by its name too."""
+    """Let crawls use another statement under that name; its fault-injection points have that name too."""
     asked = listings.queries
 
     @wraps(asked)
@@ -214,7 +214,7 @@ def _with_statement(name: str, text: str) -> None:
         found = asked(file)
         return MappingProxyType({**found, name: text}) if file == "listings" else found
 
-    listings.queries = crawl_knife.queries = changed
+    listings.queries = crawl_fault_injection.queries = changed
 
 
 BROKEN: dict[str, Callable[[], None]] = {
@@ -231,4 +231,4 @@ BROKEN: dict[str, Callable[[], None]] = {
 
 
 if __name__ == "__main__":
-    crawl_knife.take_jobs("mobile_bg", Knife, BROKEN)
+    crawl_fault_injection.take_jobs("mobile_bg", FaultInjector, BROKEN)

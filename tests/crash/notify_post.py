@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import knife  # beside this file
+import fault_injection  # beside this file
 import psycopg
 
 from deals.channel import post as poster
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 FILES = ("notifications", "alerts")
 
 
-class Knife(knife.Knife):
+class FaultInjector(fault_injection.FaultInjector):
     """Strikes whoever posts."""
 
-    def put_in(self) -> None:
+    def install(self) -> None:
         """Patch the statements, the ends of transactions and the requests of this process."""
         names = {text: name for file in FILES for name, text in queries(file).items()}
         execute, leave, ask = psycopg.Connection.execute, psycopg.Transaction.__exit__, telegram._Request._ask
@@ -118,9 +118,9 @@ def _post(job: dict[str, Any]) -> None:
     settings = config.load(folder=Path("/nonexistent"))
     if job["broken"]:
         BROKEN[job["broken"]]()
-    struck = Knife(Path(job["trace"]), job["plan"], job["victim"], settings.data_dir)
+    struck = FaultInjector(Path(job["trace"]), job["plan"], job["victim"], settings.data_dir)
     with database.connect(settings, application="poster", autocommit=True) as connection:
-        struck.put_in()
+        struck.install()
         post(connection, settings, now=datetime.fromisoformat(job["arguments"][0]))
 
 

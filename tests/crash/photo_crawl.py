@@ -1,6 +1,6 @@
 """Runs photo crawls, each in a process of its own that may be killed: `python tests/crash/photo_crawl.py`.
 
-The knife is that of crawl_knife.py; `body` is a part of a photo of which more is to come.
+The fault-injection points are those of crawl_fault_injection.py; `body` is a part of a photo of which more is to come.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import crawl_knife  # beside this file
+import crawl_fault_injection  # beside this file
 import psycopg
 from scrapy.core.downloader.handlers import http11
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class Knife(crawl_knife.Knife):
+class FaultInjector(crawl_fault_injection.FaultInjector):
     """Strikes photo crawls."""
 
     calls = (
@@ -42,9 +42,9 @@ class Knife(crawl_knife.Knife):
     )
     query_files = ("photos", "politeness", "crawls")
 
-    def put_in(self) -> None:
+    def install(self) -> None:
         """Patch the calls and the statements of this process, and what reads answers."""
-        super().put_in()
+        super().install()
         received = http11._ResponseReader.dataReceived
 
         def in_parts(reader: Any, data: bytes) -> None:
@@ -100,4 +100,4 @@ BROKEN = {broken.__name__: broken for broken in (record_before_store, settle_wit
 
 
 if __name__ == "__main__":
-    crawl_knife.take_jobs("lot_photos", Knife, BROKEN)
+    crawl_fault_injection.take_jobs("lot_photos", FaultInjector, BROKEN)

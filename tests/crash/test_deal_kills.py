@@ -53,7 +53,7 @@ QUEUES = "normalize,price,score,upkeep"  # not notify: what is posted has tests 
 
 @dataclass(kw_only=True)
 class Deals:
-    """Workers on one database and one broker, a knife, and what is wrong in the end."""
+    """Workers on one database and one broker, the planned kill, and what is wrong in the end."""
 
     settings: Settings
     database: Connection[Any]
@@ -66,9 +66,9 @@ class Deals:
     broken: str = ""
 
     @property
-    def knife(self) -> Path:
+    def plan(self) -> Path:
         """The file that names the event to die at."""
-        return self.folder / "knife"
+        return self.folder / "plan"
 
     def start(self, *, queues: str = QUEUES) -> None:
         """Start a worker with two processes that work and one that beats."""
@@ -84,7 +84,7 @@ class Deals:
         }
         with (self.folder / "worker.out").open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(WORKER), str(self.knife), self.broken, queues],
+                [sys.executable, str(WORKER), str(self.plan), self.broken, queues],
                 env=environment,
                 cwd=self.folder,
                 stdout=output,
@@ -106,12 +106,12 @@ class Deals:
 
     def strike(self, event: str) -> None:
         """Queue every ad, have one process die at an event, prove it, and wait for the others to do the work."""
-        self.knife.with_suffix(".landed").unlink(missing_ok=True)
-        draft = self.knife.with_suffix(".draft")
+        self.plan.with_suffix(".landed").unlink(missing_ok=True)
+        draft = self.plan.with_suffix(".draft")
         draft.write_text(event)
-        draft.rename(self.knife)
+        draft.rename(self.plan)
         self.queue()
-        wait_until(lambda: self.knife.with_suffix(".landed").exists())
+        wait_until(lambda: self.plan.with_suffix(".landed").exists())
         self.kills.landed[event] += 1
         self.drain()
 

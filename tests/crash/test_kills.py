@@ -23,7 +23,7 @@ PARTS = ("block", "copy", "keep", "body", "download")
 STATEMENTS = ("execute", "executemany")
 
 
-def test_the_knife_knows_the_points_of_every_story(killing: Callable[..., Killing]) -> None:
+def test_every_step_of_every_story_is_a_fault_injection_point(killing: Callable[..., Killing]) -> None:
     points = {name: {event.split()[1] for event in named(killing(name).told, "point")} for name in STORIES}
     for name, found in points.items():
         print(f"{name}: {' '.join(dict.fromkeys(event.split()[1] for event in named(killing(name).told, 'point')))}")

@@ -204,7 +204,7 @@ def killing(
     shutil.rmtree(settings.data_dir, ignore_errors=True)
 
 
-def test_the_knife_knows_what_a_crawl_does(killing: Killing) -> None:
+def test_what_a_crawl_does_is_a_fault_injection_point(killing: Killing) -> None:
     events = set(killing.whole(*MAKES).events)
     assert {event.split()[0] for event in (*FIRST, *END, *MODELS)} <= {event.split()[0] for event in events}
     killing.finish()
@@ -270,7 +270,7 @@ def test_a_crawl_of_what_is_newest_that_was_killed_leaves_no_hole_for_the_next(k
 @pytest.mark.parametrize(
     ("broken", "event", "caught"),
     [
-        ("gone_without_an_end", "record 1 after", "gone"),  # its deed is part of it, and committed
+        ("gone_without_an_end", "record 1 after", "gone"),  # what it marks is part of it, and committed
         pytest.param(
             *("without_transaction", "mark_gone 1 after", "gone without a complete walk"), marks=pytest.mark.quick
         ),

@@ -214,7 +214,7 @@ def killing(
         yield killing
 
 
-def test_the_knife_knows_what_a_poster_does(killing: Killing) -> None:
+def test_what_a_post_does_is_a_fault_injection_point(killing: Killing) -> None:
     ended = killing.start().wait()
     assert ended.code == 0, ended
     assert {*BEFORE_IT_IS_SENT, *BEHIND_IT, *EDITS} <= set(ended.events)

@@ -242,7 +242,7 @@ def killing(
     return killing
 
 
-def test_the_knife_knows_what_a_crawl_does(killing: Killing) -> None:
+def test_what_a_crawl_does_is_a_fault_injection_point(killing: Killing) -> None:
     ended = killing.start().wait()
     assert ended.code == 0, ended
     names = {event.split()[0] for event in ended.events}

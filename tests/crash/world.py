@@ -21,8 +21,8 @@ import psycopg
 from psycopg import sql
 
 from etl.errors import ArchiveDamaged
-from etl.load import chain_of
 from etl.store.archive import extract
+from etl.store.files import chain_of
 from tests.connections import alone
 from vinops import config
 from vinops.db import database as db
@@ -115,7 +115,7 @@ class Ended:
 
     @property
     def killed_at(self) -> str | None:
-        """The event at which the knife struck."""
+        """The event at which the fault was injected."""
         return next((line.partition(" at ")[2] for line in self.trace if line.startswith("killed ")), None)
 
     @property
@@ -217,7 +217,7 @@ class Job:
         os.kill(self._pid, signal.SIGKILL)
 
     def stopped_at(self) -> None:
-        """Wait until the knife has stopped the load."""
+        """Wait until the load is stopped at its fault-injection point."""
         wait_until(lambda: "killed stop" in _read(self._trace))
 
     def go_on(self) -> None:
@@ -382,10 +382,10 @@ class SharedServer:
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """Files in their order, of which one is loaded under the knife.
+    """Files in their order; the load of one of them is killed.
 
-    `before` are loaded when the knife comes, `then` after it. `settings` are those of every load, `prepare` is done to
-    the data folder before the knife comes. `status` is what comes of the file under the knife.
+    `before` are loaded before it, `then` after it. `settings` are those of every load, `prepare` is called with the
+    data folder before the kill. `status` is the outcome of the killed file.
     """
 
     name: str
@@ -413,7 +413,7 @@ class Story:
 
 @dataclass(frozen=True, kw_only=True)
 class Uninterrupted:
-    """What a story leads to when nobody dies. `skipped` is its end without the file under the knife."""
+    """The result of a story without a kill. `skipped` is its end without the file whose load is killed."""
 
     story: Story
     template: World
@@ -429,7 +429,7 @@ class Uninterrupted:
 
 
 def told(story: Story, template: World, clone: Callable[[], World]) -> Uninterrupted:
-    """Tell the story to its end, in `template` up to the knife and in clones from there."""
+    """Run the story to its end, in `template` up to the killed file and in clones from there."""
     for load in story.before:
         ended = template.load(load)
         assert (ended.code, ended.status) == (0, "loaded"), ended
@@ -443,7 +443,7 @@ def told(story: Story, template: World, clone: Callable[[], World]) -> Uninterru
     assert ended.status.startswith(story.status), ended
     after, after_files = world.tables(without=story.without_midway), world.files(without=without)
     if story.status == "loaded":
-        assert difference(after, before), f"{story.name}: the file under the knife changes nothing"
+        assert difference(after, before), f"{story.name}: the killed file changes nothing"
     _go_on(world, story)
     end, end_files = world.tables(without=without), world.files(without=without)
     assert not world.archive_faults(story.contents())

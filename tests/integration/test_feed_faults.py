@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
-from etl.load import chain_of
 from etl.run import run
 from etl.store.archive import extract
+from etl.store.files import chain_of
 from standin.feed.command import QUIRKS, REFUSALS, Market, inject
 from standin.feed.server import FAULTS, FeedServer
 from tests import forks
@@ -331,7 +331,7 @@ def test_a_database_that_goes_away_during_the_download_is_named(
             (name,),
         )
 
-    with pytest.raises(DatabaseError, match="the database gave up the work"):
+    with pytest.raises(DatabaseError, match="the database ended the work"):
         run(settings, fetching=cut)
     assert state(database) == before
     assert files(settings.data_dir / "incoming") == {}

@@ -13,18 +13,17 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from etl import ingest as ingest_module, load
+from etl import run as run_module
 from etl.errors import ArchiveDamaged
-from etl.ingest import ingest
-from etl.load import CLOCK_TOLERANCE, chain_of
+from etl.run import CLOCK_TOLERANCE, ingest
 from etl.steps import Steps
 from etl.store import places, retention
 from etl.store.archive import extract
+from etl.store.files import chain_of
 from tests.feed_files import (
     EARLIER,
     LATER,
@@ -832,10 +831,8 @@ def test_a_clock_that_is_behind_makes_no_time_unknown(
     if is_loaded:
         feed.loaded([ANCHOR])
         clock = "select timestamptz '2020-01-01'"
-        monkeypatch.setattr(
-            ingest_module, "database", SimpleNamespace(queries=lambda name: {**queries(name), "clock": clock})
-        )
-    monkeypatch.setattr(load, "datetime", Behind)
+        monkeypatch.setattr(run_module, "queries", lambda name: {**queries(name), "clock": clock})
+    monkeypatch.setattr(run_module, "datetime", Behind)
     feed.loaded([ANCHOR, row(ONE), row(TWO, last_updated_at=ahead(-600))])
     assert feed.lot(ONE, "flags") == []
     assert feed.lot(TWO, "flags") == (["last_updated_at"] if is_loaded else [])

@@ -118,6 +118,6 @@ def test_every_column_of_the_feed_arrives_in_lots_or_vehicles_or_is_ignored_by_n
 
 
 def test_the_merge_names_every_column_that_is_not_ignored() -> None:
-    read = queries("feed")["read_rows"]
+    read = queries("feed_parse")["read_rows"]
     named = set(re.findall(r"\br\.(\w+)", read))
     assert named >= {column.name for column in COLUMNS if not column.ignored}

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from etl.ingest import Outcome, ingest
+from etl.outcome import Outcome
 from etl.read.columns import COLUMNS, read_header
 from etl.read.file import FeedFile
+from etl.run import ingest
 from tests.feed_files import Database, Loader, row
 from vinops.config import Settings
 
@@ -108,9 +109,9 @@ def test_no_column_is_unmapped(path: Path) -> None:
     header = FeedFile(path).header
     assert len(header.titles) == 59
     assert "Wholesale" in header.titles
-    assert (header.unknown, header.missing) == ((), ())
+    assert header.unknown == ()
     assert header == read_header(list(header.titles))
-    assert {column.name for column in COLUMNS} == set(header.names)
+    assert {column.name for column in COLUMNS} >= set(header.names)
 
 
 def test_a_scheduled_lot_has_its_sale_time_where_its_label_is_known(outcome: Outcome, database: Database) -> None:

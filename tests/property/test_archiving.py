@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from etl.errors import ArchiveDamaged
-from etl.merge.diff import Differ, layout_of
+from etl.merge.diff import Differ
 from etl.read.file import FeedFile
 from etl.store.archive import Archiver, Link, extract
 from etl.store.places import ARCHIVE, NEXT
@@ -65,7 +65,7 @@ def archived(data_dir: Path, files: list[bytes], *, block_bytes: int) -> list[Li
         feed = FeedFile(source, block_bytes=block_bytes)
         states = data_dir / "state" / str(number)
         with ExitStack() as cleanup:
-            writer = StateWriter(states, sha256, layout_of(feed), feed.separator)
+            writer = StateWriter(states, sha256, feed.header.layout, feed.separator)
             cleanup.callback(writer.drop)
             archiver = Archiver(data_dir, feed, sha256, writer, base=last if last.sha256 else None, wanted=True)
             cleanup.callback(archiver.drop)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CALLS = {"FeedRefused": 0, "FetchFailed": 0, "ended": 1}
+CALLS = {"FeedRefused": 0, "FetchFailed": 0, "_end": 1}
 """What is called with a reason, and the place of the reason among its arguments."""
 
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from hypothesis import given, strategies as st
 
-from etl.errors import FeedRefused, FetchFailed
+from etl.errors import FeedRefused, FetchFailed, NotLoaded
 from etl.fetch import download, incoming as fetch
 from etl.fetch.address import Address, parse_address
-from etl.fetch.download import Seen, Stop
+from etl.fetch.download import Seen
+from etl.progress import silent
 from etl.read.file import FeedFile
 from standin.feed.command import Market
 from vinops.config import Secret, Settings
@@ -218,15 +219,15 @@ class TestLeftovers:
         living.write_bytes(b"half")
         with living.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            fetch._sweep(tmp_path)
+            fetch._remove_leftovers(tmp_path)
             assert not dead.exists()
             assert living.exists()
-        fetch._sweep(tmp_path)
+        fetch._remove_leftovers(tmp_path)
         assert not living.exists()
 
-    def test_a_file_in_work_is_not_swept(self, tmp_path: Path) -> None:
+    def test_a_file_being_written_is_not_removed(self, tmp_path: Path) -> None:
         with fetch.Part(tmp_path, "run") as part:
-            fetch._sweep(tmp_path)
+            fetch._remove_leftovers(tmp_path)
             part.write(b"one\n")
             part.flush()
             assert part.keep().read_bytes() == b"one\n"
@@ -255,7 +256,7 @@ class TestLeftovers:
             path.write_bytes(b"")
         day_ago = datetime.now(UTC).timestamp() - fetch.KEPT_SECONDS - 60
         os.utime(old, (day_ago, day_ago))
-        fetch._sweep(tmp_path)
+        fetch._remove_leftovers(tmp_path)
         assert list(tmp_path.iterdir()) == [new]
 
 
@@ -369,14 +370,14 @@ class TestCompression:
     @given(data=st.binary(min_size=1, max_size=400), share=st.floats(0, 0.999))
     def test_what_is_cut_short_is_never_taken_for_whole(self, data: bytes, share: float) -> None:
         packed = gzip.compress(data)
-        with pytest.raises(Stop) as stop:
+        with pytest.raises(FeedRefused) as refusal:
             list(download._gunzipped([packed[: int(len(packed) * share)]]))
-        assert stop.value.trouble.reason == "truncated"
-        assert stop.value.trouble.is_passing
+        assert refusal.value.reason == "truncated"
+        assert refusal.value.is_transient
 
     @given(data=st.binary(max_size=200))
     def test_any_bytes_give_a_file_or_a_reason(self, data: bytes) -> None:
-        with suppress(Stop):
+        with suppress(NotLoaded):
             b"".join(download._gunzipped([data]))
 
     def test_what_swells_comes_in_pieces(self) -> None:
@@ -386,9 +387,9 @@ class TestCompression:
         assert sum(map(len, parts)) == size
 
     def test_another_compression_is_refused_by_name(self) -> None:
-        with pytest.raises(Stop) as stop:
+        with pytest.raises(FetchFailed) as failure:
             list(download._decoded([b"x"], "br"))
-        assert stop.value.trouble.reason == "encoding"
+        assert failure.value.reason == "encoding"
 
 
 class TestHeaders:
@@ -404,7 +405,7 @@ class TestHeaders:
             address=fetch.source(settings),
             seen=Seen(source="s", sha256="a", etag='"e"', last_modified="Wed"),
             deadline=0,
-            progress=download.silent,
+            progress=silent,
         )
         headers = download._headers(job)
         assert headers["X-Member"] == "17"

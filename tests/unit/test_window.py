@@ -11,8 +11,8 @@ import pytest
 
 from etl.merge import window
 from etl.merge.window import RUN, Window
-from etl.read.body import Body
-from etl.store.state import Body as LastBody, State
+from etl.read.body import BodyPart
+from etl.store.state import LastBody, State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def taken(state: State, lines: list[bytes], size: int) -> tuple[list[int], set[i
     for start in range(0, len(lines), size):
         part = lines[start : start + size]
         found.read_to(len(state.lots))
-        places += found.take(Body(raw=b"", data=b"", lines=part, tails=part))
+        places += found.take(BodyPart(raw=b"", data=b"", lines=part, tails=part))
     return places, set(found.left())
 
 

@@ -1,7 +1,7 @@
-"""The knife: everything a load does that could be its last deed, named and counted, and a SIGKILL at one of them.
+"""The fault-injection points of a load, named and counted, and a SIGKILL at one of them.
 
-An event is `name nth when`: `point merge 1 before`, `replace 2 after`, `execute 7 before`. The points are those of
-etl.steps; the others are the calls that change something outside the process, or hand on a part of the file.
+An event is `name nth when`: `point merge 1 before`, `replace 2 after`, `execute 7 before`. The points are the steps of
+etl.steps; the others are the calls that change something outside the process, or pass on a part of the file.
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ import signal
 import threading
 from collections import Counter
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 import etl.fetch.download
 import etl.fetch.incoming
-import etl.ingest
-import etl.load
 import etl.merge.upsert
 import etl.read.file
 import etl.steps
 import etl.store.archive
+import etl.store.files
 import etl.store.state
 from vinops.db import database
 
@@ -48,8 +46,8 @@ CALLS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-class Knife:
-    """Writes each event to the trace, and at the planned one kills the victim, having said so."""
+class FaultInjector:
+    """Writes each event to the trace; at the planned one it writes that too and kills the victim."""
 
     def __init__(self, trace: Path, plan: str | None, victim: str, data_dir: Path) -> None:
         """`victim` is loader, backend, server, both (server and loader), or stop: the loader waits for SIGCONT."""
@@ -61,12 +59,12 @@ class Knife:
         self._lock = threading.Lock()
         self._connection: Any = None
 
-    def say(self, text: str) -> None:
-        """Write a line that is there whatever happens next to this process."""
+    def write(self, text: str) -> None:
+        """Write a line to the trace, unbuffered."""
         os.write(self._trace, text.encode() + b"\n")
 
-    def put_in(self) -> None:
-        """Patch the points and the calls of this process."""
+    def install(self) -> None:
+        """Patch the steps and the calls of this process."""
         reached = etl.steps.Steps.reached
 
         def at_point(steps: etl.steps.Steps, name: str) -> None:
@@ -110,9 +108,9 @@ class Knife:
     def _event(self, name: str, number: int, when: str) -> None:
         event = f"{name} {number} {when}"
         if event != self._plan:
-            self.say(event)
+            self.write(event)
             return
-        self.say(f"killed {self._victim} at {event}")
+        self.write(f"killed {self._victim} at {event}")
         if self._victim == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
         if self._victim == "backend":
@@ -125,51 +123,49 @@ class Knife:
 
 
 def use_small_blocks() -> None:
-    """Have files of some kilobytes read, copied, archived and checked in many parts. For every load of a test."""
+    """Have files of some kilobytes read, copied, archived and checked in many parts."""
     etl.read.file.FeedFile.__init__.__kwdefaults__["block_bytes"] = BLOCK_BYTES  # type: ignore[index]
     etl.fetch.download.CHUNK_BYTES = BLOCK_BYTES
 
 
 def merge_without_transaction() -> None:
-    """A broken loader: its merge commits after every statement."""
+    """A broken loader: its merge commits before every statement."""
     # A table that is dropped by the commit would end this loader before it does any harm.
-    statements = dict(database.queries("feed"))
-    statements["read_rows"] = statements["read_rows"].replace("on commit drop", "on commit preserve rows")
-    run = etl.merge.upsert.Merge.run
+    create = database.queries("feed_parse")["read_rows"].replace("on commit drop", "on commit preserve rows")
+    init, run = etl.merge.upsert.Merge.__init__, etl.merge.upsert.Merge._run
 
-    def committing(merge: Any, *arguments: Any) -> Any:
-        *rest, step = arguments
+    def begin(merge: Any, *arguments: Any) -> None:
+        init(merge, *arguments)
+        merge._queries["read_rows"] = create
 
-        def commit_and_step(name: str) -> None:
-            merge._connection.commit()
-            step(name)
+    def committing(merge: Any, name: str, **values: Any) -> Any:
+        merge._connection.commit()
+        return run(merge, name, **values)
 
-        merge._queries = MappingProxyType(statements)
-        return run(merge, *rest, commit_and_step)
-
-    etl.merge.upsert.Merge.run = committing  # type: ignore[method-assign]
+    etl.merge.upsert.Merge._run = committing  # type: ignore[method-assign]
+    etl.merge.upsert.Merge.__init__ = begin  # type: ignore[method-assign]
 
 
 def place_before_commit() -> None:
     """A broken loader: an archived file has its name before the commit that records it."""
-    add_file = etl.load.Load._add_file
-    place = etl.store.archive.place
+    add, place = etl.store.files.add, etl.store.archive.place
 
-    def placing(load: Any, *arguments: Any) -> None:
-        add_file(load, *arguments)
-        place(load._run.settings.data_dir, Path(load._run.outcome.path))
+    def placing(connection: Any, data_dir: Path, written: Any, **values: Any) -> Path:
+        path = add(connection, data_dir, written, **values)
+        place(data_dir, path)
+        return path
 
-    etl.load.Load._add_file = placing  # type: ignore[method-assign]
+    etl.store.files.add = placing
     etl.store.archive.place = lambda *_: None
 
 
 def never_settle() -> None:
-    """A broken loader: it does not look for what a killed run left in the archive."""
-    etl.store.archive.settle = lambda *_: None
+    """A broken loader: it ignores what a killed run left in the archive."""
+    etl.store.files.settle = lambda *_: None
 
 
 def any_state_is_trusted() -> None:
-    """A broken loader: the newest state on the disk is taken for that of the last file."""
+    """A broken loader: it takes the newest state on disk for that of the last file."""
     load = etl.store.state.load
 
     def newest(folder: Path, sha256: str) -> Any:

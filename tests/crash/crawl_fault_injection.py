@@ -1,8 +1,7 @@
-"""The knife of crawls, and the process that forks them: what photo_crawl.py and market_crawl.py share.
+"""The fault-injection points of crawls, and the process that forks them: what photo_crawl.py and market_crawl.py share.
 
-It takes jobs as loader.py does. A job is `scrapy crawl SPIDER` with the knife in it: everything a crawl does that could
-be its last deed, named and counted. An event is `name nth when`: `put 3 after`, `settle_lot 1 before`. Statements have
-their names from sql/queries.
+It takes jobs as loader.py does. A job is `scrapy crawl SPIDER` whose calls and statements are named and counted. An
+event is `name nth when`: `put 3 after`, `settle_lot 1 before`. Statements have their names from sql/queries.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import knife  # beside this file
+import fault_injection  # beside this file
 import psycopg
 from scrapy import cmdline
 
@@ -32,19 +31,19 @@ Calls = tuple[tuple[str, Any, str], ...]
 STATEMENTS: tuple[tuple[Any, str], ...] = ((psycopg.AsyncConnection, "execute"), (psycopg.AsyncCursor, "executemany"))
 
 
-class Knife(knife.Knife):
-    """Strikes crawls. `asked_to_stop` is the event at which the crawl gets a SIGTERM, long before or without a kill."""
+class FaultInjector(fault_injection.FaultInjector):
+    """Kills crawls. `asked_to_stop` is the event at which the crawl gets a SIGTERM, long before or without a kill."""
 
     calls: Calls = ()
     awaited: Calls = ()
     query_files: tuple[str, ...] = ("politeness", "crawls")
 
     def __init__(self, trace: Path, plan: str | None, victim: str, asked_to_stop: str | None) -> None:
-        """`victim` is loader, which is the crawl here, or stop: it waits for SIGCONT."""
+        """`victim` is loader, which is the crawl here, or stop: the crawl waits for SIGCONT."""
         super().__init__(trace, plan, victim, Path())
         self._asked_to_stop = asked_to_stop
 
-    def put_in(self) -> None:
+    def install(self) -> None:
         """Patch the calls and the statements of this process."""
         for name, owner, attribute in self.calls:
             setattr(owner, attribute, self._around(name, getattr(owner, attribute)))
@@ -70,7 +69,7 @@ class Knife(knife.Knife):
         return patched
 
     def _name(self, owner: Any, name: str) -> str:
-        """The name of an event, by whose call it is."""
+        """Return the name of an event, by the object that is called."""
         return name
 
     def _event(self, name: str, number: int, when: str) -> None:
@@ -79,7 +78,7 @@ class Knife(knife.Knife):
         super()._event(name, number, when)
 
 
-def take_jobs(spider: str, knife: type[Knife], broken: Mapping[str, Callable[[], None]]) -> None:
+def take_jobs(spider: str, injector: type[FaultInjector], broken: Mapping[str, Callable[[], None]]) -> None:
     """Take jobs until the input ends."""
     import_scrapy()
     gc.freeze()  # or each child copies what its collector looks at
@@ -92,7 +91,7 @@ def take_jobs(spider: str, knife: type[Knife], broken: Mapping[str, Callable[[],
             os.dup2(errors, 1)
             os.dup2(errors, 2)
             try:
-                _crawl(spider, knife, broken, job)
+                _crawl(spider, injector, broken, job)
             except SystemExit as end:
                 code = int(end.code or 0)
             except BaseException:  # noqa: BLE001 # the process ends here, and must not go on as its parent
@@ -106,11 +105,13 @@ def take_jobs(spider: str, knife: type[Knife], broken: Mapping[str, Callable[[],
         os.waitpid(pid, 0)
 
 
-def _crawl(spider: str, knife: type[Knife], broken: Mapping[str, Callable[[], None]], job: dict[str, Any]) -> None:
+def _crawl(
+    spider: str, injector: type[FaultInjector], broken: Mapping[str, Callable[[], None]], job: dict[str, Any]
+) -> None:
     """Do a job. Ends with SystemExit, as Scrapy does."""
     os.environ.clear()
     os.environ.update(job["environment"])
     if job["broken"]:
         broken[job["broken"]]()
-    knife(Path(job["trace"]), job["plan"], job["victim"], job["asked_to_stop"]).put_in()
+    injector(Path(job["trace"]), job["plan"], job["victim"], job["asked_to_stop"]).install()
     cmdline.execute(["scrapy", "crawl", spider, *job["arguments"]])
