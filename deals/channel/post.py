@@ -101,9 +101,9 @@ class Poster:
             for listing_id, kind, attempts, is_failed in rows:
                 about = pairs(kind=kind, listing=listing_id, attempts=attempts)
                 if is_failed:
-                    self._give_up(listing_id, "whoever sent it died each time")
+                    self._give_up(listing_id, "the process that sent it died each time")
                 else:
-                    log.warning("tried again %s: whoever sent it died; it may be in the channel twice", about)
+                    log.warning("tried again %s: the process that sent it died; it may be in the channel twice", about)
 
     def step(self) -> bool:
         """Try a message, and tell whether to go on."""
@@ -324,7 +324,7 @@ class Poster:
                 seconds=seconds,
             )
             if settled is None:
-                log.warning("settled by somebody else %s: it may be in the channel twice", taken)
+                log.warning("settled by another process %s: it may be in the channel twice", taken)
                 return
             if then is not None:
                 then(taken, error or "")

@@ -168,7 +168,7 @@ set
         when kind = 'deal' and attempts >= %(most_attempts)s then coalesce(%(now)s::timestamptz, clock_timestamp())
     end,
     next_try_at = least(next_try_at, coalesce(%(now)s::timestamptz, clock_timestamp())),
-    error = 'whoever sent it died'
+    error = 'the process that sent it died'
 where
     state = 'trying'
     and tried_at < coalesce(%(now)s::timestamptz, clock_timestamp()) - make_interval(secs => %(seconds)s)
