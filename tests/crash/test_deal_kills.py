@@ -245,20 +245,20 @@ def test_lost_messages_are_sent_again(deals: Deals) -> None:
     for _ in range(3):
         deals.queue()
         time.sleep(0.2)
-        deals.broker.filesystem.lose()
+        deals.broker.lose()
         deals.drain_behind_the_broker()
     assert deals.faults() == []
 
 
 def test_a_broker_outage_delays_work_and_loses_none(deals: Deals) -> None:
-    if deals.broker.filesystem.kind == "embedded":
+    if deals.broker.kind == "embedded":
         pytest.skip("a folder does not go away")
     deals.start()
     deals.drain()
-    deals.broker.filesystem.stop()
+    deals.broker.stop()
     deals.queue()
     time.sleep(2)
-    deals.broker.filesystem.start()
+    deals.broker.start()
     deals.drain_behind_the_broker()
     assert deals.faults() == []
 
@@ -268,7 +268,7 @@ def test_a_task_that_is_delivered_twice_finds_nothing_to_do(deals: Deals) -> Non
 
     app = Celery("tests", set_as_current=False)
     assert deals.settings.data_dir.is_dir()
-    url = Secret(deals.broker.filesystem.url) if deals.broker.filesystem.url else None
+    url = Secret(deals.broker.url) if deals.broker.url else None
     own = Settings(database_url=None, data_dir=deals.settings.data_dir, celery_broker_url=url)
     app.conf.update(configuration(own))
     deals.start()
