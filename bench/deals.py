@@ -24,6 +24,7 @@ from bench.pairs import say
 from bench.server import BenchFailed, Place, Server
 from deals import evaluate
 from deals.queue import runner
+from deals.stages.registry import STAGES
 from standin.market.ads import Ad, AdDrawer
 from standin.market.values import MAKES
 from vinops.db import database
@@ -221,7 +222,7 @@ def among(server: Server, sizes: Sequence[int]) -> list[Among]:
     """Take some ads through the stages while so many others are in the database, in this process alone. The sizes take
     turns: what slows the machine down falls on all."""
     dice = random.Random(1)
-    rounds: dict[int, dict[str, list[float]]] = {size: {stage: [] for stage in runner.STAGES} for size in sizes}
+    rounds: dict[int, dict[str, list[float]]] = {size: {stage: [] for stage in STAGES} for size in sizes}
     with ExitStack() as cleanup:
         filled = {size: _filled(server, cleanup, size) for size in sizes}
         for _ in range(ROUNDS):
@@ -244,7 +245,7 @@ def _filled(server: Server, cleanup: ExitStack, size: int) -> tuple[psycopg.Conn
     ids = insert(connection, drawn(size))
     connection.execute("analyze listings")
     queue(connection, ids)
-    for stage in runner.STAGES:
+    for stage in STAGES:
         runner.drain(connection, settings, stage)
     connection.execute("vacuum analyze")
     connection.execute("checkpoint")

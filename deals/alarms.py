@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.estimate import model as price_model
+from deals.stages.registry import STAGES
 from vinops import alerts
 from vinops.db.database import queries
 
@@ -49,7 +50,9 @@ def watch(connection: Connection[Any], settings: Settings) -> list[Alarm]:
 def alarms(connection: Connection[Any]) -> Iterator[Alarm]:
     """Yield everything that is watched, whether there is something to say or not."""
     given_up = 0
-    for stage, waiting, _, dead, oldest in connection.execute(queries("deals")["backlog"]).fetchall():
+    for stage, waiting, _, dead, oldest in connection.execute(
+        queries("deals")["backlog"], {"stages": list(STAGES)}
+    ).fetchall():
         given_up += dead
         is_late = oldest is not None and datetime.now(UTC) - oldest > LONGEST_WAIT
         yield Alarm(kind="deals_backlog", subject=stage, message=_late(stage, waiting, oldest) if is_late else "")

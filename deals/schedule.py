@@ -1,7 +1,7 @@
-"""What is done by the clock. When it was last done stands in `ops.scheduled_tasks`, not in beat.
+"""The scheduled tasks. The time of their last completion is in `ops.scheduled_tasks`, not in Celery beat.
 
-The sweep rings for a task whose time has come since. So a night without a broker, a worker or a database costs the
-time until they are back, and not a day.
+The sweep sends a task that has become due since. So a night without a broker, a worker or a database costs the time
+until they are back, and not a day.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ TIMES: Final = {
 }
 """The tasks, and their times in UTC."""
 
-AGAIN: Final = 900.0  # seconds until another worker is told: longer than a task may take
+AGAIN: Final = 900.0  # seconds until a task is sent again: longer than one may take
 
 
 def is_due(task: str, *, done_at: datetime, now: datetime) -> bool:
-    """Tell whether the time of a task has come since it was last done."""
+    """Tell whether a task has become due since it was last completed."""
     since, rest, _ = TIMES[task].remaining_delta(done_at.astimezone(UTC), tz=UTC)
     return bool(since + rest <= now)
 
 
 def due(connection: Connection[Any]) -> list[str]:
-    """Return the tasks whose time has come and of which no worker was told lately; they count as told from now on.
+    """Return the tasks that are due and were not announced to workers lately; now they are. Commits.
 
-    Commits. If the process dies before it tells, or the worker before it is done, they are due again after AGAIN
+    If the process dies before it sends them, or the worker before it completes them, they are due again after AGAIN
     seconds.
     """
-    rows = connection.execute(queries("deals")["scheduled"]).fetchall()
-    found = [task for task, done_at, now in rows if task in TIMES and is_due(task, done_at=done_at, now=now)]
-    about = [{"task": task, "seconds": AGAIN} for task in found]
+    statements = queries("deals")
+    rows = connection.execute(statements["scheduled"]).fetchall()
     return [
-        each["task"]
-        for each in about
-        if connection.execute(queries("deals")["ring_scheduled"], each).fetchone() is not None
+        task
+        for task, done_at, now in rows
+        if task in TIMES
+        and is_due(task, done_at=done_at, now=now)
+        and connection.execute(statements["announce_scheduled"], {"task": task, "seconds": AGAIN}).fetchone()
     ]
 
 
 def finish(connection: Connection[Any], task: str) -> None:
-    """Note that a task was done to its end. Done twice, or not noted, it is only done once more."""
+    """Record that a task was completed. If that is lost the task only runs once more."""
     connection.execute(queries("deals")["finish_scheduled"], {"task": task})

@@ -1,7 +1,7 @@
-"""The tasks: thin, with ids only. Each may come late, twice, twice at once or never.
+"""The Celery tasks: thin, with ids only. Each may come late, twice, twice at once or never.
 
-A stage's task takes those of its ads that still wait and that nobody has in hand, so a second delivery finds nothing.
-What never came, the sweep finds. A task whose database goes away tries again with a new connection.
+A stage's task leases those of its ads that still wait, so a second delivery finds nothing. The sweep finds what was
+never delivered. A task whose database becomes unavailable tries again with a new connection.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import psycopg
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
-from deals import alarms as watch, schedule
-from deals.channel import queue as notifications
+from deals import alarms, schedule
+from deals.channel import queue as channel
 from deals.estimate import model as price_model
 from deals.queue import outbox, runner
 from deals.stages import score as scoring
+from deals.stages.registry import STAGES, next_stage
 from vinops import config
 from vinops.db import database
 from vinops.db.database import queries
@@ -31,19 +32,20 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from deals.stages.registry import Stage
+
 log = logging.getLogger("deals")
 
-BATCH: Final = 500  # ads in a message
-AT_ONCE: Final = 10_000  # ads that are rung for at once: what is beyond waits for the next sweep
+ANNOUNCED: Final = 10_000  # ads that are announced at once; the next sweep announces more
+CROWD: Final = 1_000  # ads that wait for a stage, more than which hold up a stage that waits for it
 EXPIRY: Final = 60.0  # seconds
-CROWD: Final = 1_000
-PAUSES: Final = (0.0, 1.0, 4.0, 10.0)  # seconds before each try at a database that goes away: it may be restarted
+PAUSES: Final = (0.0, 1.0, 4.0, 10.0)  # seconds before each try at an unavailable database: it may be restarting
 
 _open: list[Connection[Any]] = []  # the connection of this process, if there is one
 
 
 def connection() -> Connection[Any]:
-    """Return this process's connection, opened anew if it broke. Raises DatabaseError if there is none to be had."""
+    """Return this process's connection, opened again if it broke. Raises DatabaseError if it cannot be opened."""
     if _is_broken():
         _open.clear()
     if not _open:
@@ -51,15 +53,19 @@ def connection() -> Connection[Any]:
     return _open[0]
 
 
-class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
-    """A task on this process's connection. It may be done again from its beginning, and is, if the database goes away.
+def _is_broken() -> bool:
+    return bool(_open) and (_open[0].closed or _open[0].broken)
 
-    One that comes to its end is noted: that a worker of this machine works, and that what is done by the clock is done.
-    If the database stays away it ends without a word to Celery: what it was about stands there, and is rung for again.
+
+class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
+    """A task on this process's connection. It may run again from its beginning, and does if the database goes away.
+
+    A completed task is recorded: as progress of this machine's worker, and as the last run of a scheduled task. If the
+    database stays away the task ends without an error to Celery: its work is in the database, and is sent again.
     """
 
     def __call__(self, *arguments: Any, **named: Any) -> None:
-        """Do it."""
+        """Run the task."""
         name = (self.name or "").removeprefix("deals.")
         for pause in PAUSES:
             time.sleep(pause)
@@ -71,115 +77,95 @@ class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
             except (psycopg.Error, database.DatabaseError) as error:
                 if not is_passing(error) and not _is_broken():
                     raise
-                about = pairs(task=name, error=error)
-                log.warning("the database went away %s: the task is tried again", about)
+                log.warning("the database went away %s: the task is tried again", pairs(task=name, error=error))
             else:
                 return
-        log.warning("the database stays away %s: the sweep rings again", pairs(task=name))
+        log.warning("the database stays away %s: the sweep sends it again", pairs(task=name))
 
 
-def _is_broken() -> bool:
-    return bool(_open) and (_open[0].closed or _open[0].broken)
+def _stage_task(stage: Stage) -> Task[Any, Any]:
+    @shared_task(base=DatabaseTask, name=f"deals.{stage.name}", queue=stage.name)
+    def run_stage(listing_ids: Sequence[int]) -> None:
+        """Take those of these ads that wait for the stage through it."""
+        while runner.run(connection(), config.load(), stage.name, listing_ids) is not None:
+            wake(next_stage(stage.name) or "notify")
+
+    return run_stage
 
 
-@shared_task(base=DatabaseTask, name="deals.normalize", queue="normalize")
-def normalize(listing_ids: Sequence[int]) -> None:
-    """Normalize these ads, as far as they wait for it."""
-    _work("normalize", listing_ids)
-
-
-@shared_task(base=DatabaseTask, name="deals.price", queue="price")
-def price(listing_ids: Sequence[int]) -> None:
-    """Price these ads, as far as they wait for it."""
-    _work("price", listing_ids)
-
-
-@shared_task(base=DatabaseTask, name="deals.score", queue="score")
-def score(listing_ids: Sequence[int]) -> None:
-    """Score these ads, as far as they wait for it, and have deals told if there are some."""
-    _work("score", listing_ids)
+STAGE_TASKS: Final = {stage.name: _stage_task(stage) for stage in STAGES.values()}
 
 
 @shared_task(base=DatabaseTask, name="deals.notify", queue="notify")
 def notify() -> None:
-    """Post what waits, best first. Of two at once one posts; a message is recorded before it is tried."""
-    from deals.channel.post import (
-        post,  # with Telegram's client, which takes 0.4 s: only the worker of this queue needs it
-    )
+    """Post the queued messages, best first. Of two at once one posts; a message is recorded before it is tried."""
+    from deals.channel.post import post  # with Telegram's client 0.4 s, which only the worker of this queue needs
 
     post(connection(), config.load())
 
 
 @shared_task(base=DatabaseTask, name="deals.sweep", queue="upkeep")
 def sweep() -> None:
-    """Ring for all that waits and that no worker was told of lately, and for what is due by the clock; give up what no
-    worker survives."""
-    runner.bury(connection())
-    for stage in runner.STAGES:
-        ring(stage)
+    """Give up ads that repeatedly crashed workers; send wake-up messages for all other ads and for scheduled tasks."""
+    runner.give_up(connection())
+    for stage in STAGES:
+        wake(stage)
     for name in schedule.due(connection()):
-        _send(BY_THE_CLOCK[name], name)
+        _send(SCHEDULED_TASKS[name], name)
 
 
 @shared_task(base=DatabaseTask, name="deals.demand", queue="upkeep")
 def demand() -> None:
-    """Measure how fast cars go, and let ads that are long gone rest. Both replace what stood there."""
+    """Measure how fast cars of each model sell, and retire old comparables. Both replace what was there."""
     scoring.refresh_demand(connection())
-    runner.retire(connection())
+    runner.retire_comparables(connection())
 
 
 @shared_task(base=DatabaseTask, name="deals.train", queue="upkeep")
 def train() -> None:
-    """Train a price model and keep it with its measured error; of two at once one trains."""
+    """Train a price model and store it with its measured error; of two at once one trains."""
     log.info("trained %s", pairs(**price_model.train(connection(), config.load())))
 
 
 @shared_task(base=DatabaseTask, name="deals.rescore", queue="upkeep")
 def rescore() -> None:
-    """Have all ads priced and scored again: the market moved, and what was new is not any more."""
-    log.info("rescore %s", pairs(ads=runner.queue_again(connection())))
-    ring("price")
+    """Requeue all active ads for pricing: the market has moved, and new ads have aged."""
+    log.info("rescore %s", pairs(ads=runner.requeue_all(connection())))
+    wake("price")
 
 
 @shared_task(base=DatabaseTask, name="deals.watch", queue="upkeep")
 def watch_over() -> None:
-    """Raise the alarms of this street, or clear them."""
-    watch.watch(connection(), config.load())
+    """Raise the alerts of the deals pipeline, or clear them."""
+    alarms.watch(connection(), config.load())
 
 
-def _work(stage: str, listing_ids: Sequence[int]) -> None:
-    while runner.run(connection(), config.load(), stage, listing_ids) is not None:
-        ring(runner.NEXT[stage] or "notify")
+SCHEDULED_TASKS: Final = {"demand": demand, "train": train, "rescore": rescore}
 
 
-def ring(stage: str) -> None:
-    """Tell workers of the ads that wait for a stage, if none was told lately.
+def wake(name: str) -> None:
+    """Send wake-up messages for the ads that wait for a stage, or for `notify`, unless they were announced lately.
 
-    Prices wait while many ads are still to be normalized: those are the comparables. If the broker is away, or the
-    process dies before it told anybody, the sweep rings again half a lease later.
+    If the broker is unavailable, or the process dies before it sends, the sweep sends them half a lease later.
     """
-    open_connection = connection()
-    if stage == "price" and outbox.is_crowded(open_connection, "normalize", count=CROWD):
+    if name == "notify":
+        if channel.is_due(connection()):
+            _send(notify, name, expires=EXPIRY)
         return
-    if stage == "notify":
-        if notifications.is_due(open_connection):
-            _send(notify, stage, expires=EXPIRY)
+    stage = STAGES[name]
+    if stage.waits_for and outbox.is_crowded(connection(), stage.waits_for, count=CROWD):
         return
-    found = outbox.waiting(open_connection, stage, count=AT_ONCE, unheard=config.load().deals_lease / 2)
-    for start in range(0, len(found), BATCH):
-        if not _send(TASKS[stage], stage, [*found[start : start + BATCH]]):
+    found = outbox.announce(connection(), name, count=ANNOUNCED, seconds=config.load().deals_lease / 2)
+    for start in range(0, len(found), stage.batch):
+        if not _send(STAGE_TASKS[name], name, found[start : start + stage.batch]):
             return
 
 
 def _send(task: Task[Any, Any], name: str, *arguments: Any, **options: Any) -> bool:
-    """Tell workers of a task, and return whether the broker took it."""
+    """Send a task to the workers, and return whether the broker took it."""
     try:
         task.apply_async(arguments, **options)
     except OperationalError as error:
-        log.warning("the broker is away %s: the sweep rings again", pairs(stage=name, error=type(error).__name__))
+        log.warning("the broker is away %s: the sweep sends it again", pairs(stage=name, error=type(error).__name__))
         return False
     return True
-
-
-TASKS: Final = {"normalize": normalize, "price": price, "score": score}
-BY_THE_CLOCK: Final = {"demand": demand, "train": train, "rescore": rescore}

@@ -11,11 +11,11 @@ from demo import demo, serve as demo_serve
 
 def command(
     *,
-    # At least what a file must have (VINOPS_FEED_MIN_ROWS is 1,000) when some of its rows are broken.
+    # At least as many as a file must have (VINOPS_FEED_MIN_ROWS is 1,000) with some broken rows.
     lots: Annotated[int, typer.Option(min=1250, max=1_000_000, help="How many lots the first file has.")] = 150_000,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever an earlier demo left.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over with an empty folder.")] = False,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Start the stand-ins of the last demo, to work with until Ctrl-C.")
+        bool, typer.Option("--serve", help="Start the stand-ins of the last demo and keep them running until Ctrl-C.")
     ] = False,
 ) -> None:
     """Show the feed and the photos end to end on this machine: database, stand-ins, the operators' queries."""

@@ -1,4 +1,4 @@
-"""The folder of the demo: held against another demo, and what an earlier one left in it."""
+"""The folder of the demo: locked against another demo, with the note of an earlier one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LOCK = "demo.lock"
 
 
 def place() -> Path:
-    """Return the folder of the demo: below the data folder that is configured. Raises DemoFailed if that cannot be
-    told; what else is wrong with the settings is of no account."""
+    """Return the folder of the demo, below the configured data folder. Raises DemoFailed if that cannot be read; other
+    errors in the settings do not matter."""
     found = config.survey()
     for name in ("CREDENTIALS_DIRECTORY", ".env", "VINOPS_DATA_DIR"):
         if name in found.problems:
@@ -35,15 +35,15 @@ def place() -> Path:
 
 @contextmanager
 def held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Make the folder and hold it against another demo; yield what an earlier demo noted, if it is as `wanted`.
+    """Make the folder and lock it against another demo; yield the note of an earlier demo, if it agrees with `wanted`.
 
-    Otherwise the folder is emptied. Raises DemoFailed if it is in use or cannot be emptied. If the process dies in
-    here the next demo begins with an empty folder.
+    Otherwise empty the folder. Raises DemoFailed if it is in use or cannot be emptied. If the process dies in here the
+    next demo begins with an empty folder.
     """
     try:
         for each in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
             each.mkdir(exist_ok=True)
-            if os.geteuid() == 0:  # the server's account must get through, whatever the umask is
+            if os.geteuid() == 0:  # the server's account needs access, whatever the umask is
                 each.chmod(0o711)
         descriptor = locks.opened(folder / LOCK)
     except OSError as error:
@@ -54,7 +54,7 @@ def held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Ite
         _lock(descriptor, folder)
         try:
             found = noted(folder, wanted)
-            folder.joinpath(NOTE).unlink(missing_ok=True)  # a demo that is cut short is no base for the next
+            folder.joinpath(NOTE).unlink(missing_ok=True)  # a demo that was interrupted cannot be continued
             if not found:
                 embedded.remove(settings.data_dir, PATIENCE)
                 for path in folder.iterdir():
@@ -73,8 +73,7 @@ def held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Ite
 
 @contextmanager
 def kept(folder: Path) -> Iterator[dict[str, Any]]:
-    """Hold the folder of an earlier demo, and yield what that noted. Raises DemoFailed if there is none, or it is in
-    use."""
+    """Lock the folder of an earlier demo, and yield its note. Raises DemoFailed if there is none, or it is in use."""
     missing = DemoFailed(f"there is no demo of this version in {folder} to go on with: run `vinops demo` first")
     try:
         descriptor = locks.opened(folder / LOCK)
@@ -101,19 +100,19 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 def migrations() -> list[str]:
-    """Return the migrations of this version: a demo of another one is no base."""
+    """Return the migrations of this version: a demo of another version is not continued."""
     return sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))
 
 
 def note(folder: Path, what: dict[str, Any]) -> None:
-    """Leave word for the next demo of what is here, whole or not at all."""
+    """Write the note for the next demo, atomically."""
     part = folder / f"{NOTE}.part"
     part.write_text(json.dumps(what))
     part.replace(folder / NOTE)
 
 
 def noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return the note of an earlier demo, empty if there is none or it was of another kind."""
+    """Return the note of an earlier demo; empty if there is none or it does not agree with `wanted`."""
     try:
         found: dict[str, Any] = {"served": 0} | json.loads(folder.joinpath(NOTE).read_text())
     except (OSError, ValueError):
@@ -123,12 +122,12 @@ def noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Answer SIGTERM and a closed terminal like Ctrl-C, so that what was started is ended."""
+    """Handle SIGTERM and a closed terminal like Ctrl-C, so that the processes that were started are ended."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    # One that is ignored stays so: nohup means it.
+    # A signal that is ignored stays so, as under nohup.
     wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in wanted}
     try:

@@ -1,8 +1,7 @@
 """A picture of the monitor at work: `python -m demo.screenshot docs/monitor.svg`, which is what `make screenshot` runs.
 
-It makes a world of its own in a folder that goes when it ends: an embedded database, the stand-ins, a feed that was
-loaded, a market that was walked once and has moved on, the workers at their steady pace, Celery and its deals. What is
-on the picture is what one sees.
+It works in a temporary folder: an embedded database, the stand-ins, a feed that was loaded, a market that was crawled
+once and has changed, the workers at their steady pace, Celery and the deals. The picture shows the monitor as it is.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from demo import demo, market as demo_market, world as demo_world
+from demo import world as demo_world
 from demo.world import DemoFailed
 from ops.commands.monitor import REFRESH
 from ops.monitor.screen import Monitor
@@ -29,20 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOTS: Final = 3000
-ADS: Final = 7600
 SECONDS: Final = 75.0
 WORKERS: Final = ("1", "2", "3", "4", "photos")
-PATIENCE: Final = 20
+CRAWLED: Final = WORKERS[:2]  # the workers whose makes are crawled before
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the monitor; 0 done, 2 wrong usage. Whenever it ends, what it started has ended too."""
+    """Draw the monitor; 0 done, 2 wrong usage. However it ends, the processes that it started have ended too."""
     parser = argparse.ArgumentParser(prog="python -m demo.screenshot", description="Draw the monitor at work as SVG.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument(
         "--size", action="append", type=size, metavar="COLUMNSxROWS", help="of each file in turn (100x30)"
     )
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long it is watched before (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long it runs before (%(default)s)")
     parser.add_argument("--no-celery", action="store_true", help="leave the deals' processes out")
     options = parser.parse_args(arguments)
     if away := [path.parent for path in options.files if not path.parent.is_dir()]:
@@ -61,7 +58,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
-    """Make the world, start the workers in it, and return its settings. `cleanup` ends it."""
+    """Start the stand-ins and the workers, and return the settings. `cleanup` ends them."""
     folder = Path(tempfile.mkdtemp(prefix="vinops-screenshot-"))
     folder.chmod(0o711)  # the server's account passes through it
     cleanup.callback(_remove, folder)
@@ -73,16 +70,16 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
         "SCRAPY_SETTINGS_MODULE": "vinops_scrapy.settings",
     }
     _run(environment, folder, "-m", "ops.cli", "migrate")
-    hours_ago = f"{datetime.now(UTC) - demo.HOURS_LATER:%Y-%m-%dT%H:%M:%S+00:00}"
     try:
-        environment |= demo_world.start(environment, folder, lots=LOTS, ads=ADS, market_now=hours_ago, cleanup=cleanup)
+        world = demo_world.start(environment, folder, lots=LOTS, count=demo_world.MOST_ADS, cleanup=cleanup)
     except DemoFailed as failure:
         raise SystemExit(str(failure)) from None
+    environment |= world.settings
     _run(environment, folder, "-m", "etl", "run")
-    demo_world.advance(environment["COPART_CSV_URL"])
+    demo_world.advance(world.feed)
     _run(environment, folder, "-m", "etl", "run")
-    demo_market.crawl(environment, folder)
-    demo_world.advance(environment["MOBILE_BG_URL"])
+    demo_world.crawl(environment, folder, *(["mobile_bg", "-a", f"worker={worker}"] for worker in CRAWLED))
+    demo_world.advance(world.market)
     environment["VINOPS_PACE"] = "steady"
     _run(environment, folder, "-m", "ops.cli", "workers", "start", *WORKERS)
     cleanup.callback(_run, environment, folder, "-m", "ops.cli", "workers", "stop", *WORKERS)
@@ -104,7 +101,7 @@ def _remove(folder: Path) -> None:
 
 
 async def draw(settings: config.Settings, files: dict[Path, tuple[int, int]], seconds: float) -> None:
-    """Watch for so many seconds, then write the files."""
+    """Run the monitor for so many seconds, then write the files."""
     database.connect(settings, application="screenshot").close()  # the server stays up with this process
     app = Monitor(settings, refresh=REFRESH)
     async with app.run_test(size=next(iter(files.values()))) as pilot:
@@ -113,12 +110,11 @@ async def draw(settings: config.Settings, files: dict[Path, tuple[int, int]], se
             await pilot.resize_terminal(columns, rows)
             await asyncio.sleep(2 * REFRESH)
             await pilot.pause()
-            # Rich writes the name of a font on the net into it, which a picture in a repository does not ask for.
             path.write_text(without_fonts(app.export_screenshot(title="vinops monitor")), encoding="utf-8")
 
 
 def without_fonts(svg: str) -> str:
-    """Return the picture without its web fonts: the reader's own monospaced font does."""
+    """Return the picture without Rich's web fonts, which a picture in a repository does not load."""
     import re
 
     return re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL).replace("Fira Code, monospace", "monospace")

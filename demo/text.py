@@ -1,4 +1,4 @@
-"""What the demo prints: titles, lines folded to an ordinary terminal, commands as they would be typed."""
+"""Output of the demo: titles, lines folded to the width of a terminal, commands as they would be typed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def title(text: str) -> None:
 
 
 def say(text: str, *, indent: str = "") -> None:
-    """Print a line, folded to the width of an ordinary terminal; `indent` leads the lines after the first."""
+    """Print a line, folded to the width of a terminal; `indent` begins the lines after the first."""
     typer.echo(_folded(text, indent))
 
 

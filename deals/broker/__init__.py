@@ -1,1 +1,1 @@
-"""The brokers of Celery: Redis in production, a folder without it."""
+"""The brokers of Celery: Redis in production, a folder without it. Imports nothing of deals."""

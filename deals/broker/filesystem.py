@@ -1,7 +1,7 @@
-"""The embedded broker: kombu's filesystem transport, with messages that are there whole or not at all.
+"""The embedded broker: kombu's filesystem transport, with messages written atomically.
 
-kombu 5.7 writes a message into the file that a worker may be reading: one that reads too early, or a writer that is
-killed, leaves it half a message, and it ends with `Unrecoverable error: JSONDecodeError` (seen in the crash tests).
+kombu 5.7 writes a message into the file that a worker may be reading: a worker that reads too early, or whose writer
+was killed, gets half a message and ends with `Unrecoverable error: JSONDecodeError` (seen in the crash tests).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ log = logging.getLogger("deals")
 SCHEME: Final = "folder"
 DRAFT: Final = ".draft"
 TAKEN: Final = ".taken"
-LEFT_BEHIND: Final = 3600.0  # seconds: nobody writes or reads a message for so long
+LEFTOVER_AGE: Final = 3600.0  # seconds: longer than any process takes to write or read a message
 
 
 class Channel(filesystem.Channel):
-    """Puts each message into its file by one rename, and passes over what cannot be read: the sweep rings again."""
+    """Renames each message into place, and skips those that cannot be read: the sweep sends them again."""
 
     def _put(self, queue: str, payload: dict[str, Any], **_: Any) -> None:  # type: ignore[override] # kombu's two bases differ
         name = f"{time.time_ns():020d}_{uuid.uuid4()}.{queue}.msg"
@@ -39,7 +39,7 @@ class Channel(filesystem.Channel):
         for path in sorted(Path(self.data_folder_in).glob(f"*.{queue}.msg")):
             taken = path.with_name(path.name + TAKEN)
             try:
-                path.rename(taken)  # one reader alone can
+                path.rename(taken)  # only one reader can
                 text = taken.read_text(encoding="utf-8")
                 taken.unlink()
             except FileNotFoundError:
@@ -47,11 +47,11 @@ class Channel(filesystem.Channel):
             try:
                 return loads(text)
             except ValueError:
-                log.warning("a message cannot be read and is left out: the sweep rings again")
+                log.warning("a message cannot be read and is skipped: the sweep sends it again")
         raise Empty
 
     def get_table(self, exchange: str) -> list[Any]:
-        """Return which queues an exchange has; none if that cannot be read, until a worker binds them again."""
+        """Return the queues of an exchange; none if the file cannot be read, until a worker binds them again."""
         try:
             return list(super().get_table(exchange))
         except ValueError:
@@ -71,24 +71,24 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """kombu's, with our channel."""
+    """kombu's transport with our channel."""
 
     Channel = Channel
 
 
 def _write(path: Path, text: str) -> None:
-    """Give a file its content at once. If the process dies in it, a draft is left, which `tidy` removes."""
+    """Write a file atomically. If the process dies in it, a draft is left, which `remove_leftovers` deletes."""
     draft = path.with_name(f"{path.name}.{uuid.uuid4()}{DRAFT}")
     draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)  # noqa: PTH105 # Path.replace says the same and is slower
 
 
-def tidy(folder: Path) -> None:
-    """Remove what processes left behind that died over a message."""
+def remove_leftovers(folder: Path) -> None:
+    """Delete the files of processes that died while they wrote or read a message."""
     for path in folder.iterdir():
         if path.suffix in (DRAFT, TAKEN):
             try:
-                if time.time() - path.stat().st_mtime > LEFT_BEHIND:
+                if time.time() - path.stat().st_mtime > LEFTOVER_AGE:
                     path.unlink()
             except FileNotFoundError:
                 continue

@@ -1,15 +1,15 @@
-"""Redis as the broker: kombu's transport, with a worker that outlives a Redis that refuses or is gone.
+"""Redis as the broker: kombu's transport, with a worker that survives a Redis that refuses commands or is unavailable.
 
-kombu 5.7 loses a worker over one command that Redis does not take:
+kombu 5.7 loses a worker over one command that Redis refuses:
 
-- What was not acknowledged is given back when a connection is closed. An error there ends the worker (`Unrecoverable
+- Unacknowledged messages are returned when a connection is closed. An error there ends the worker (`Unrecoverable
   error`), though the connection is closed because it is broken.
-- A task that ends after its connection was closed is acknowledged on what is left of it, with the same end.
-- A message whose acknowledgement failed (`Couldn't ack`) counts as in hand for ever: after four of them the worker
-  takes no task again.
+- A task that ends after its connection was closed is acknowledged on that connection, with the same result.
+- A message whose acknowledgement failed (`Couldn't ack`) counts as unfinished for ever: after four of them the worker
+  takes no more tasks.
 
-In all three the message is safe: Redis delivers it again when the visibility timeout is over, and the sweep does not
-wait for that.
+In all three the message is safe: Redis delivers it again after the visibility timeout, and the sweep does not wait for
+that.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ log = logging.getLogger("deals")
 
 
 class QoS(redis.QoS):
-    """What a worker has in hand: kombu's, but what Redis does not hear of is let go of here all the same."""
+    """kombu's record of unacknowledged messages, which also forgets those that Redis could not be told about."""
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Give back what was not acknowledged; what Redis does not take is left to the visibility timeout."""
+        """Return unacknowledged messages; those that Redis refuses are left to the visibility timeout."""
         try:
             super().restore_unacked(client)
         except Exception as error:  # noqa: BLE001 # a closed channel fails in any way, by AttributeError too
-            in_hand: dict[str, Any] = self._delivered or {}
-            log.warning("Redis did not take back %s", pairs(messages=len(in_hand), error=error))
-            in_hand.clear()
+            unfinished: dict[str, Any] = self._delivered or {}
+            log.warning("Redis did not take back %s", pairs(messages=len(unfinished), error=error))
+            unfinished.clear()
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message. It is not in hand any more, whether or not Redis hears of it."""
+        """Acknowledge a message. It counts as finished even if Redis does not receive that."""
         try:
             super().ack(delivery_tag)
         except Exception as error:  # noqa: BLE001 # as above
@@ -45,7 +45,7 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Reject a message, as `ack` acknowledges it."""
+        """Reject a message. It counts as finished, as in `ack`."""
         try:
             super().reject(delivery_tag, requeue)
         except Exception as error:  # noqa: BLE001 # as above
@@ -54,12 +54,12 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """kombu's, with our QoS."""
+    """kombu's channel with our QoS."""
 
     QoS = QoS
 
 
 class Transport(redis.Transport):
-    """kombu's, with our channel."""
+    """kombu's transport with our channel."""
 
     Channel = Channel

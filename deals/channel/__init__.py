@@ -1,1 +1,1 @@
-"""The Telegram channel: the queue of messages, their text, and sending them."""
+"""The channel: queue.py queues messages, message.py makes their text, post.py sends them. Imports vinops alone."""

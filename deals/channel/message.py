@@ -1,30 +1,30 @@
-"""What the channel is told of a deal: pure functions from the facts to a message in Telegram's HTML.
+"""The text of a message to the channel: pure functions from the facts of a deal to Telegram's HTML.
 
-Whatever the facts hold, the message is well-formed and short enough for the caption of a photo: 1024 UTF-16 units of
-what a reader sees. Texts are cut before they are escaped, so that no cut falls into an entity or a tag. The reasons are
-cut first, from the last on, then the title; all else is short.
+Whatever the facts contain, the message is well-formed and short enough for the caption of a photo: 1024 UTF-16 units
+of visible text. Texts are cut before they are escaped, so that no cut falls into an entity or a tag. The reasons are
+cut first, from the last on, then the title; everything else is short.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from html import escape
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-LONGEST: Final = 1024  # UTF-16 units: a caption; a text might have 4096, but either may take the other's place
+LONGEST: Final = 1024  # UTF-16 units: a caption; a text may have 4096, but either may replace the other
 LONGEST_TITLE: Final = 300
 LONGEST_WORD: Final = 60  # a place, a fuel, a word of warning
 LONGEST_URL: Final = 2048
-FEWEST_PERCENT: Final = 1  # what is nearer to the market than that is at it
+FEWEST_PERCENT: Final = 1  # a price nearer to the market value is at the market
 OPEN: Final = "Open the ad"
 
-# They would turn the text around them, beyond their own field.
-_TURNING: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Controls of the writing direction, which would also affect the text around their field.
+_DIRECTION_MARKS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,42 +63,48 @@ class Message:
     link: tuple[str, str] | None
 
 
-@dataclass(kw_only=True)
-class _Line:
-    """Parts of a line: what is read, and the tag around it."""
+def deal_of(facts: Mapping[str, Any]) -> DealPost:
+    """Return the deal of a row of the query `facts`. Of the risks only those above low are in the message."""
+    risks = tuple(f"{each['flag']}: «{each['words']}»" for each in facts["risks"] if each.get("level") != "low")
+    return DealPost(**{each.name: facts[each.name] for each in fields(DealPost)} | {"risks": risks})
 
-    parts: list[tuple[str, str]] = field(default_factory=list)
+
+class _Line:
+    """A line of parts, each a visible text and the tag around it."""
+
+    def __init__(self, text: str = "", tag: str = "") -> None:
+        self._parts = [(text, tag)]
 
     def add(self, text: str, tag: str = "") -> _Line:
-        self.parts.append((text, tag))
+        self._parts.append((text, tag))
         return self
 
     @property
     def units(self) -> int:
-        return sum(units(text) for text, _ in self.parts)
+        return sum(units(text) for text, _ in self._parts)
 
     @property
     def html(self) -> str:
-        return "".join(f"<{tag}>{escape(text)}</{tag}>" if tag else escape(text) for text, tag in self.parts)
+        return "".join(f"<{tag}>{escape(text)}</{tag}>" if tag else escape(text) for text, tag in self._parts)
 
 
 def compose(deal: DealPost, *, is_gone: bool = False) -> Message:
-    """Return the message about a deal, or what becomes of it when the ad is gone. The link stays either way."""
+    """Return the message about a deal, or its change for an ad that is gone. The link stays either way."""
     title = clean(deal.title) or "A car"
-    below = [_Line().add(text) for text in (_car(deal), _where(deal)) if text]
-    above = [_Line().add("No longer advertised", "b")] if is_gone else []
+    below = [_Line(text) for text in (_car(deal), _where(deal)) if text]
+    above = [_Line("No longer advertised", "b")] if is_gone else []
     if deal.price_eur is not None:
         above += [_price(deal)]
     if compared := _compared(deal):
-        above.append(_Line().add(compared))
+        above.append(_Line(compared))
     if deal.risks:
-        below.append(_Line().add("Beware: ").add(", ".join(cut(clean(risk), LONGEST_WORD) for risk in deal.risks[:4])))
+        below.append(_Line("Beware: ").add(", ".join(cut(clean(risk), LONGEST_WORD) for risk in deal.risks[:4])))
     if deal.score is not None:
-        below.append(_Line().add(f"Score {deal.score}", "b"))
+        below.append(_Line(f"Score {deal.score}", "b"))
     when = f", {deal.month:02}/{deal.year}" if deal.year and deal.month else f", {deal.year}" if deal.year else ""
     used = sum(line.units + 1 for line in (*above, *below)) + units(when)
     title = cut(title, min(LONGEST_TITLE, LONGEST - used))
-    lines = [_Line().add(title, "s" if is_gone else "b").add(when), *above, *below]
+    lines = [_Line(title, "s" if is_gone else "b").add(when), *above, *below]
     if deal.score is not None:
         _add_reasons(lines[-1], deal.reasons, LONGEST - used - units(title))
     return Message(
@@ -116,7 +122,7 @@ def _price(deal: DealPost) -> _Line:
 
 
 def _compared(deal: DealPost) -> str:
-    """Return how the price stands to the market."""
+    """Return the price compared with the market value."""
     if deal.price_eur is None or not deal.p50:
         return ""
     percent = round((deal.p50 - deal.price_eur) / deal.p50 * 100)
@@ -146,7 +152,7 @@ def _joined(*texts: str | None) -> str:
 
 
 def _add_reasons(line: _Line, reasons: Iterable[str], room: int) -> None:
-    """Add as many reasons as there is room for; the last of them may be cut."""
+    """Add as many reasons as fit; the last of them may be cut."""
     separator = ": "
     for reason in filter(None, map(clean, reasons)):
         room -= len(separator)
@@ -159,17 +165,17 @@ def _add_reasons(line: _Line, reasons: Iterable[str], room: int) -> None:
 
 
 def clean(text: str) -> str:
-    """Return a text as one line that can be shown: without control characters and such as turn the text around."""
+    """Return a text as one line, without control characters and direction marks."""
     kept = (
         " " if sign.isspace() or unicodedata.category(sign) == "Cc" else sign
         for sign in text
-        if sign not in _TURNING and unicodedata.category(sign) != "Cs"
+        if sign not in _DIRECTION_MARKS and unicodedata.category(sign) != "Cs"
     )
     return " ".join("".join(kept).split())
 
 
 def cut(text: str, longest: int) -> str:
-    """Return a text of so many UTF-16 units at the most, the last of them an ellipsis if there was more."""
+    """Return a text cut to so many UTF-16 units, the last of them an ellipsis."""
     if units(text) <= longest:
         return text
     kept = ""
@@ -196,12 +202,12 @@ def _number(number: int) -> str:
 
 
 def _is_web(url: str) -> bool:
-    """Tell whether a button may lead there."""
+    """Tell whether a button may link to this address."""
     return _host(url, "http", "https") is not None
 
 
 def _is_photo(url: str | None) -> bool:
-    """Tell whether Telegram may be asked to fetch that: https, or a stand-in on loopback."""
+    """Tell whether Telegram may fetch a photo from this address: https, or a stand-in on loopback."""
     if url is None:
         return False
     if _host(url, "https") is not None:
@@ -218,7 +224,7 @@ def _host(url: str, *schemes: str) -> str | None:
         return None
     try:
         parts = urlsplit(url)
-        has_port = parts.port is None or parts.port > 0  # an odd one raises, as an odd host does
+        has_port = parts.port is None or parts.port > 0  # an invalid one raises, as an invalid host does
     except ValueError:
         return None
     return parts.hostname if has_port and parts.scheme in schemes else None

@@ -1,6 +1,7 @@
-"""Posts queued messages: takes the next one, tries it, settles it. See notify.py for what is promised of that.
+"""Sends queued notifications: takes the next one, tries it, settles it. queue.py says what is promised of that.
 
-Deals and changes of earlier messages are judged apart: a bot may have the right to one of them and not to the other.
+Deals and changes of earlier messages are judged separately: a bot may have the right to one of them and not to the
+other. The text of a message is made in message.py.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.rows import dict_row
 
-from deals.channel.message import DealPost, Message, compose
+from deals.channel.message import Message, compose, deal_of
 from deals.channel.queue import ABANDONED, MOST_TRIES, Posted, held, queue
 from vinops import telegram
 from vinops.alerts import clear_alert, deliver, raise_alert
@@ -37,42 +39,52 @@ log = logging.getLogger("deals")
 # https://core.telegram.org/bots/faq: a message a second in a chat, and twenty a minute in a group.
 GAP = 1.0  # seconds
 A_MINUTE = 20
-PAUSES: Final = (60.0, 300.0, 1800.0, 7200.0)  # seconds after a first, second … try that nobody answered
-UNHEARD_PAUSE: Final = 60.0  # seconds for all messages, after one that was not answered or did not get there
-REFUSED_PAUSE: Final = 900.0  # seconds for a message that was refused; for all, once it is not that message's fault
-MOST_SUSPECTS: Final = 2  # messages refused in a row, for different reasons, before it is no message's fault
-PROOFS: Final = 2  # times that the next message has to get through before the one that was refused is at fault
+PAUSES: Final = (60.0, 300.0, 1800.0, 7200.0)  # seconds after a first, second … try without an answer
+UNHEARD_PAUSE: Final = 60.0  # seconds for all messages, after one without an answer or a connection
+REFUSED_PAUSE: Final = 900.0  # seconds for a refused message; for all messages, if the message is not at fault
+MOST_SUSPECTS: Final = 2  # messages refused in a row, for different reasons, before no message is at fault
+PROOFS: Final = 2  # times that the next message must be accepted before the refused one is at fault
 AN_HOUR: Final = 3600.0
+UNCHANGED: Final[dict[str, Any]] = {
+    "error": None,
+    "message_id": None,
+    "is_photo": None,
+    "is_dry_run": False,
+    "uncounted": 0,  # 1: no message can have arrived
+    "refusals": 0,
+    "is_suspect": None,
+    "seconds": 0.0,
+}
+"""The values of `settle_try` unless a result changes them."""
+PASSED: Final = "it had passed before it was told"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Try:
-    """A message that is recorded as being tried."""
+    """A message that is recorded as being tried, with the facts of the ad at that moment."""
 
     id: int
     listing_id: int
     kind: str
     token: int
     attempts: int
+    is_suspect: bool
     message: Message
     chat_id: str | None
-    message_id: int | None
-    is_photo: bool
     price_eur: Any
-    score: Any
-    is_suspect: bool
+    facts: dict[str, Any]
 
     @property
     def is_edit(self) -> bool:
-        """Whether an earlier message is changed."""
+        """Whether it changes an earlier message."""
         return self.kind != "deal"
 
     def __str__(self) -> str:
-        return pairs(kind=self.kind, listing=self.listing_id, score=self.score)
+        return pairs(kind=self.kind, listing=self.listing_id, score=self.facts["score"])
 
 
 class Poster:
-    """Posts one message after the other, while it has the turn."""
+    """Sends queued notifications, while it holds the lock."""
 
     def __init__(self, connection: Connection[Any], settings: Settings, now: datetime | None) -> None:
         self.tried = 0
@@ -94,16 +106,16 @@ class Poster:
         return {"waiting": messages, "next_in_seconds": next_in}
 
     def recover(self) -> None:
-        """Let messages wait again that were being tried by whoever had the turn before, and did not end it."""
+        """Queue the messages again that an earlier process was trying when it died."""
         self._calls.extend(time.monotonic() - seconds for (seconds,) in self._rows("calls_lately"))
         with self._connection.transaction():
             rows = self._rows("recover_tries", seconds=ABANDONED, most_attempts=MOST_TRIES)
             for listing_id, kind, attempts, is_failed in rows:
                 about = pairs(kind=kind, listing=listing_id, attempts=attempts)
                 if is_failed:
-                    self._give_up(listing_id, "whoever sent it died each time")
+                    self._give_up(listing_id, "the process that sent it died each time")
                 else:
-                    log.warning("tried again %s: whoever sent it died; it may be in the channel twice", about)
+                    log.warning("tried again %s: the process that sent it died; it may be in the channel twice", about)
 
     def step(self) -> bool:
         """Try a message, and tell whether to go on."""
@@ -121,11 +133,11 @@ class Poster:
             return True
         goes_on = self._ended(taken, self._call(taken))
         if self._has_alerts:
-            self.deliver_alerts()  # before the next message makes it a thing of the past
+            self.deliver_alerts()  # before the next message clears them
         return goes_on
 
     def _is_free(self) -> bool:
-        """Tell whether Telegram may be asked now; waits for the gap between two calls, but for no more."""
+        """Tell whether Telegram may be called now. Waits for the gap between two calls, but not for a longer pause."""
         row = self._row("left_alone", host=self._host)
         now = time.monotonic()
         pause = 0.0 if row is None else row[0]
@@ -141,7 +153,7 @@ class Poster:
         return True
 
     def _take(self) -> _Try | None:
-        """Record the next message as being tried, with what is true at this moment; drop those that are not."""
+        """Record the next message as being tried, with the facts of this moment; drop those that are out of date."""
         while True:
             with self._connection.transaction():
                 picked = self._pick()
@@ -150,19 +162,19 @@ class Poster:
                 number, listing_id, kind = picked
                 self._rows("lock_messages", listing_ids=[listing_id])
                 facts = self._facts(listing_id)
-                if passed := _passed(kind, facts):
-                    self._run("drop_notification", id=number, error=passed)
+                if reason := _out_of_date(kind, facts):
+                    self._run("drop_notification", id=number, error=reason)
                     self.counts["dropped"] += 1
-                    log.info("dropped %s: %s", pairs(kind=kind, listing=listing_id), passed)
+                    log.info("dropped %s: %s", pairs(kind=kind, listing=listing_id), reason)
                     continue
-                message = compose(_deal(facts), is_gone=kind == "gone")
+                message = compose(deal_of(facts), is_gone=kind == "gone")
                 price_eur = None if kind == "gone" else facts["price_eur"]
                 chat_id = self._settings.telegram_channel_id if kind == "deal" else facts["chat_id"]
                 recorded = self._row(
                     "record_try", id=number, score=facts["score"], price_eur=price_eur, chat_id=chat_id
                 )
                 if recorded is None:
-                    continue  # `queue` was faster and has dropped it
+                    continue  # `queue` has dropped it meanwhile
                 token, attempts, is_suspect = recorded
             return _Try(
                 id=number,
@@ -170,13 +182,11 @@ class Poster:
                 kind=kind,
                 token=token,
                 attempts=attempts,
+                is_suspect=is_suspect,
                 message=message,
                 chat_id=chat_id,
-                message_id=facts["message_id"],
-                is_photo=facts["is_photo"],
                 price_eur=price_eur,
-                score=facts["score"],
-                is_suspect=is_suspect,
+                facts=facts,
             )
 
     def _pick(self) -> tuple[int, int, str] | None:
@@ -197,14 +207,8 @@ class Poster:
         chat_id = taken.chat_id or ""
         self._calls.append(time.monotonic())
         if taken.is_edit:
-            return telegram.edit(
-                self._settings,
-                chat_id,
-                taken.message_id or 0,
-                message.html,
-                is_photo=taken.is_photo,
-                link=message.link,
-            )
+            number, is_photo = taken.facts["message_id"] or 0, taken.facts["is_photo"]
+            return telegram.edit(self._settings, chat_id, number, message.html, is_photo=is_photo, link=message.link)
         if message.photo_url is not None:
             outcome = telegram.send_photo(self._settings, chat_id, message.photo_url, message.html, link=message.link)
             if not isinstance(outcome, telegram.Refused):
@@ -215,12 +219,14 @@ class Poster:
 
     def _ended(self, taken: _Try, outcome: telegram.Outcome) -> bool:
         """Settle a try, and tell whether to go on with the next."""
+        wait = partial(self._settle, taken, "waiting")
         match outcome:
             case telegram.Sent():
-                number, is_photo = outcome.message_id, outcome.is_photo
-                self._settle(taken, "sent", message_id=number, is_photo=is_photo, is_suspect=False, then=self._sent)
-                self.counts["edited" if taken.is_edit else "sent"] += 1
-                log.info("%s %s", "edited" if taken.is_edit else "sent", taken)
+                values = {"message_id": outcome.message_id, "is_photo": outcome.is_photo, "is_suspect": False}
+                self._settle(taken, "sent", then=self._sent, **values)
+                done = "edited" if taken.is_edit else "sent"
+                self.counts[done] += 1
+                log.info("%s %s", done, taken)
                 self._judge(taken)
                 return True
             case telegram.Refused() | telegram.Forbidden() if self._is_for_good(taken, outcome):
@@ -228,7 +234,7 @@ class Poster:
                 self.counts["failed"] += 1
                 return True
             case telegram.Refused() if not self._is_stopped_by(taken, outcome):
-                self._settle(taken, "waiting", error=outcome.reason, uncounted=1, refusals=1, is_suspect=True)
+                wait(error=outcome.reason, uncounted=1, refusals=1, is_suspect=True)
                 self._run("postpone_refused", is_edit=taken.is_edit, seconds=REFUSED_PAUSE)
                 log.warning(
                     "Telegram refused a message, the next one tells whether it is at fault %s: %s",
@@ -237,52 +243,46 @@ class Poster:
                 )
                 return True
             case telegram.Refused() | telegram.Forbidden():
-                self._settle(
-                    taken,
-                    "waiting",
-                    error=outcome.reason,
-                    uncounted=1,
-                    refusals=1,
-                    is_suspect=False,
-                    then=self._forbidden,
-                )
+                wait(error=outcome.reason, uncounted=1, refusals=1, is_suspect=False, then=self._forbidden)
                 self._run("clear_suspects", is_edit_only=taken.is_edit)
-                self._run("postpone_waiting", is_edit_only=taken.is_edit, seconds=REFUSED_PAUSE)
-            case telegram.Postponed(is_chat=True):
-                self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
-                self._run("postpone_waiting", is_edit_only=taken.is_edit, seconds=outcome.seconds)
+                self._postpone(REFUSED_PAUSE, is_edit_only=taken.is_edit)
             case telegram.Postponed():
-                self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
-                about = {"host": self._host, "seconds": outcome.seconds}
-                self._connection.execute(queries("politeness")["postpone_requests"], about)
-                self._held = outcome.seconds
+                wait(error=outcome.reason, uncounted=1)
+                if outcome.is_chat:
+                    self._postpone(outcome.seconds, is_edit_only=taken.is_edit)
+                else:
+                    host = {"host": self._host, "seconds": outcome.seconds}
+                    self._connection.execute(queries("politeness")["postpone_requests"], host)
+                    self._held = outcome.seconds
             case telegram.NotReached():
-                self._settle(taken, "waiting", error=outcome.reason, uncounted=1)
-                self._run("postpone_waiting", is_edit_only=False, seconds=UNHEARD_PAUSE)
+                wait(error=outcome.reason, uncounted=1)
+                self._postpone(UNHEARD_PAUSE)
             case telegram.Unanswered():
                 if taken.kind == "deal" and taken.attempts >= MOST_TRIES:
                     self._settle(taken, "failed", error=outcome.reason, then=self._unanswered)
                 else:
-                    pause = PAUSES[min(taken.attempts, len(PAUSES)) - 1]
-                    self._settle(taken, "waiting", error=outcome.reason, seconds=pause)
-                self._run("postpone_waiting", is_edit_only=False, seconds=UNHEARD_PAUSE)
+                    wait(error=outcome.reason, seconds=PAUSES[min(taken.attempts, len(PAUSES)) - 1])
+                self._postpone(UNHEARD_PAUSE)
         log.warning("Telegram did not take a message %s: %s", taken, outcome.reason)
         return False
 
+    def _postpone(self, seconds: float, *, is_edit_only: bool = False) -> None:
+        self._run("postpone_waiting", is_edit_only=is_edit_only, seconds=seconds)
+
     def _is_for_good(self, taken: _Try, refused: telegram.Refused | telegram.Forbidden) -> bool:
-        """Tell whether a message can never be changed: it is gone, or in a chat that was the channel once."""
+        """Tell whether a message can never be changed: it was deleted, or is in a chat that was the channel once."""
         is_elsewhere = taken.chat_id != self._settings.telegram_channel_id and refused.is_chat
         return taken.is_edit and (is_elsewhere or (isinstance(refused, telegram.Refused) and refused.is_gone))
 
     def _is_stopped_by(self, taken: _Try, refused: telegram.Refused) -> bool:
-        """Tell whether a refusal holds for any message: Telegram says so, or nothing gets through."""
+        """Tell whether a refusal applies to every message: Telegram says so, or none is accepted."""
         if refused.is_chat or taken.is_suspect:
             return True
         others = [error for (error,) in self._rows("suspects", is_edit=taken.is_edit, id=taken.id)]
         return len(others) >= MOST_SUSPECTS or _gist(refused.reason) in map(_gist, others)
 
     def _judge(self, passed: _Try) -> None:
-        """Note that a message got through after those that were refused; those that had it happen PROOFS times fail."""
+        """Record that a message was accepted after others were refused; those with PROOFS of this fail."""
         self._run("note_proofs", is_edit=passed.is_edit)
         for number, listing_id, kind, error in self._rows("at_fault", is_edit=passed.is_edit, proofs=PROOFS):
             with self._connection.transaction():
@@ -292,43 +292,18 @@ class Poster:
                     self.counts["failed"] += 1
 
     def _settle(
-        self,
-        taken: _Try,
-        state: str,
-        *,
-        error: str | None = None,
-        message_id: int | None = None,
-        is_photo: bool | None = None,
-        is_dry_run: bool = False,
-        uncounted: int = 0,
-        refusals: int = 0,
-        is_suspect: bool | None = None,
-        seconds: float = 0.0,
-        then: Callable[[_Try, str], None] | None = None,
+        self, taken: _Try, state: str, *, then: Callable[[_Try, str], None] | None = None, **values: Any
     ) -> None:
-        """Write down what came of a try, then what follows from it, given the error. All of it or nothing."""
+        """Write down the result of a try and its consequences (`then`, called with the error): all, or nothing."""
         with self._connection.transaction():
             self._rows("lock_messages", listing_ids=[taken.listing_id])
-            settled = self._row(
-                "settle_try",
-                id=taken.id,
-                token=taken.token,
-                state=state,
-                error=error,
-                message_id=message_id,
-                is_photo=is_photo,
-                is_dry_run=is_dry_run,
-                uncounted=uncounted,
-                refusals=refusals,
-                is_suspect=is_suspect,
-                seconds=seconds,
-            )
-            if settled is None:
-                log.warning("settled by somebody else %s: it may be in the channel twice", taken)
+            values = {**UNCHANGED, **values}
+            if self._row("settle_try", id=taken.id, token=taken.token, state=state, **values) is None:
+                log.warning("settled by another process %s: it may be in the channel twice", taken)
                 return
             if then is not None:
-                then(taken, error or "")
-            queue(self._connection, [taken.listing_id])  # what became of the ad meanwhile
+                then(taken, values["error"] or "")
+            queue(self._connection, [taken.listing_id])  # the ad may have changed meanwhile
 
     def _sent(self, taken: _Try, _: str) -> None:
         if taken.is_edit:
@@ -364,7 +339,7 @@ class Poster:
         self._has_alerts |= raise_alert(self._connection, self._settings, kind, subject, text)
 
     def deliver_alerts(self) -> None:
-        """Send the alerts that are open, if some were raised, or if Telegram was heard of again."""
+        """Send the open alerts, if some were raised, or if Telegram is available again."""
         if self._has_alerts or self.counts["sent"] or self.counts["edited"]:
             self._has_alerts = False
             deliver(self._connection, self._settings)
@@ -383,72 +358,46 @@ class Poster:
 
 
 def _subject(taken: _Try) -> str:
-    """Return what the alert is about when no message like this one gets through."""
+    """Return the subject of the alert that no message of this kind is accepted."""
     return "edits" if taken.is_edit else "channel"
 
 
 def _gist(reason: str) -> str:
-    """Return what two refusals for the same reason have in common: it may name offsets, times and parts of the text."""
+    """Return a reason without the offsets, times and quoted text that differ between two refusals for it."""
     return re.sub(r"\d+|\"[^\"]*\"|'[^']*'", "", reason).lower()
 
 
-def _passed(kind: str, facts: dict[str, Any]) -> str:
-    """Return why a message is not to be told any more, empty if it is."""
+def _out_of_date(kind: str, facts: dict[str, Any]) -> str:
+    """Return why a message is no longer true; empty if it is."""
     if not facts:
         return "nothing is known of the ad any more"
     if kind == "gone":
-        return "" if facts["is_removed"] and facts["message_id"] is not None else "it had passed before it was told"
+        return "" if facts["is_removed"] and facts["message_id"] is not None else PASSED
     if facts["is_removed"]:
         return "the ad is gone"
     if facts["price_eur"] is None:
         return "it names no price"
     if kind == "price":
-        return "" if facts["message_id"] is not None else "it had passed before it was told"
+        return "" if facts["message_id"] is not None else PASSED
     if not facts["is_approved"]:
         return "it is no deal any more"
     return f"listing {facts['same_car']} shows the same car" if facts["same_car"] else ""
 
 
-def _deal(facts: dict[str, Any]) -> DealPost:
-    """Return what a message says; of the risks, those that are more than a hint."""
-    same = (
-        "title",
-        "url",
-        "price_eur",
-        "price_before",
-        "p50",
-        "comparables",
-        "score",
-        "reasons",
-        "photo_url",
-        "year",
-        "month",
-        "mileage_km",
-        "fuel",
-        "gearbox",
-        "power_hp",
-        "place",
-        "seller_kind",
-    )
-    risks = tuple(f"{each['flag']}: «{each['words']}»" for each in facts["risks"] if each.get("level") != "low")
-    return DealPost(**{name: facts[name] for name in same}, risks=risks)
-
-
 def post(
     connection: Connection[Any], settings: Settings, *, limit: int | None = None, now: datetime | None = None
 ) -> Posted:
-    """Post what waits, best deals first, then changes of earlier messages, and return what was done.
+    """Post the queued messages, best deals first, then changes of earlier messages, and return what was done.
 
-    The connection is in autocommit. `limit` is the most messages to try; `now` stands for the clock of the database.
-    Of all that call this at once one posts and the others return at once: no more than `settings.deals_posts_an_hour`
-    deals in any hour, over all processes. Ends early when Telegram wants to be left alone, cannot be reached, does not
-    answer, lets the bot write no more or refuses one message after the other; what waits goes on waiting. A message
-    that is refused fails only when others get through. Without a token or a channel deals are written to
-    the log instead, and are sent for good.
+    The connection is in autocommit. `limit` is the most messages to try; `now` replaces the clock of the database.
+    Of several calls at once one posts and the others return at once: no more than `settings.deals_posts_an_hour` deals
+    in any hour, over all processes. Ends early when Telegram asks for a pause, cannot be reached, does not answer, lets
+    the bot write no more or refuses one message after the other; the rest stays queued. A refused message fails only
+    when others are accepted. Without a token or a channel deals are written to the log instead, and count as sent.
 
-    If the process dies before a try is recorded nothing has happened; behind that, the next call that comes ABANDONED
+    If the process dies before a try is recorded nothing has happened; after that, the first call that comes ABANDONED
     seconds later tries the message again, and it is in the channel twice if it had arrived. After MOST_TRIES tries
-    that may have arrived a deal is given up, and an alert says so. Raises psycopg's errors when the connection breaks.
+    that may have arrived a deal is given up, with an alert. Raises psycopg's errors when the connection breaks.
     """
     statements = queries("notifications")
     row = connection.execute(statements["take_turn"]).fetchone()
@@ -466,5 +415,5 @@ def post(
         done: dict[str, Any] = {**poster.counts, **poster.outlook()}
         return Posted(**done)
     finally:
-        with contextlib.suppress(psycopg.Error):  # a connection that broke has let the turn go
+        with contextlib.suppress(psycopg.Error):  # a broken connection has released the lock
             connection.execute(statements["end_turn"])

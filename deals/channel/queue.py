@@ -1,8 +1,8 @@
-"""Deals to the channel: what is to be told waits in `notifications`, and is posted best first, so many an hour.
+"""The queue of messages to the channel, `notifications`: posted best first, within an hourly limit.
 
-`queue` is called where ads are scored; it writes what is to be told. `post` tells it. A message is recorded before it
-is tried and settled after, each in a transaction of its own, so that one that nobody settled is known to have been
-tried: it is tried again, and may then be in the channel twice. See docs/decisions/0014-telegram.md.
+`queue` adds messages when ads are scored, `post` sends them. A message is recorded before it is tried and settled
+after, each in a transaction of its own: one that was never settled has been tried, is tried again, and may then be in
+the channel twice. See docs/decisions/0014-telegram.md.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("deals")
 
-POSTING: Final = "posting"  # what ops.holds holds
-MOST_TRIES: Final = 5  # of a deal, that may all have arrived
-ABANDONED: Final = 60.0  # seconds after which a try is nobody's: far more than a call takes
+POSTING: Final = "posting"  # the name in ops.holds
+MOST_TRIES: Final = 5  # of a deal, each of which may have arrived
+ABANDONED: Final = 60.0  # seconds after which a try has no process any more: far more than a call takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Posted:
-    """What `post` did, how many messages wait, and in how many seconds the next may go; None if none waits. `held` says
-    why nothing is posted until an operator releases it."""
+    """What `post` did, how many messages wait, and in how many seconds the next may be sent; None if none waits. `held`
+    is why nothing is posted until an operator releases it."""
 
     sent: int = 0
     edited: int = 0
@@ -41,11 +41,11 @@ class Posted:
 
 
 def queue(connection: Connection[Any], listing_ids: Sequence[int]) -> None:
-    """Write down what is to be told of these ads: new deals, other prices, ads that are gone or back.
+    """Queue messages about these ads: new deals, other prices, ads that are gone or back; drop those out of date.
 
-    What waits and is not true any more is dropped. To be called in the transaction that makes the ads what they are;
-    it depends on what stands there alone, so that twice is once. Two at once wait for each other where they touch the
-    same message, and so does `post`, which calls this again for each message that it settled.
+    Call it in the transaction that changes the ads. It depends only on what is stored, so a second call changes
+    nothing. Two calls at once wait for each other where they change the same message, and so does `post`, which calls
+    this again for each message that it settled.
     """
     if not listing_ids:
         return
@@ -55,20 +55,20 @@ def queue(connection: Connection[Any], listing_ids: Sequence[int]) -> None:
 
 
 def is_due(connection: Connection[Any]) -> bool:
-    """Tell whether a message waits that may be tried now; none may be while posting is held."""
+    """Tell whether a message may be sent now; none may while posting is held."""
     row = connection.execute(queries("notifications")["is_due"], {"seconds": ABANDONED}).fetchone()
     return bool(row and row[0])
 
 
 def held(connection: Connection[Any]) -> str | None:
-    """Return why nothing is posted until an operator releases it; None if it is not held."""
+    """Return why posting is held; None if it is not."""
     row = connection.execute(queries("holds")["held"], {"what": POSTING}).fetchone()
     return None if row is None else str(row[0])
 
 
 def release(connection: Connection[Any]) -> str | None:
-    """Let posting go on, and return why it was held; None if it was not. The connection is in autocommit; if the
-    process dies in it, all is done or nothing."""
+    """Release posting, and return why it was held; None if it was not. The connection is in autocommit; if the process
+    dies in it, all is done or nothing."""
     with connection.transaction():
         row = connection.execute(queries("holds")["release"], {"what": POSTING}).fetchone()
         clear_alert(connection, "posting_held", "channel")

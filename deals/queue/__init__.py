@@ -1,1 +1,1 @@
-"""The outbox between the stages, and the runner that takes batches from it."""
+"""The work queue of the deals in PostgreSQL: the outbox, and the runner that takes a batch of it through a stage."""

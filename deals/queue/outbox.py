@@ -1,7 +1,7 @@
-"""The outbox: which ads wait for which stage, and who has them in hand.
+"""The outbox: which ads wait for which stage, and which worker has leased them.
 
-A row in ops.deal_outbox is work of one stage on one ad. A worker takes rows under a lease with a token of its own; when
-it dies the lease ends, and another takes them. Whoever finishes late, after another took them over, finishes nothing.
+A row in ops.deal_outbox is work of one stage on one ad. A worker leases rows with a token of its own; when it dies the
+lease expires and another worker takes them. A worker that finishes after its lease was taken over finishes nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from deals.stages.registry import STAGES
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-TRIES: Final = ((0, 500), (1, 60), (2, 8), (3, 1), (4, 1), (5, 1))
-"""Failed tries of an ad, and how many of such ads are taken at once: of 500 ads the one that kills its worker is alone
-in hand at the fourth try, and the others are done by then."""
-MOST_TRIES: Final = len(TRIES)
+BATCHES: Final = (500, 60, 8, 1, 1, 1)
+"""How many ads are leased at once, by their failed tries, and no more than the stage's batch: the one of 500 ads that
+kills its worker is leased alone at the fourth try, and the others are done by then."""
+MOST_TRIES: Final = len(BATCHES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hand:
-    """Ads that one worker has in hand for one stage: their ids, and when each was queued."""
+class Lease:
+    """Ads that one worker has leased for one stage, and when each was queued."""
 
     stage: str
     token: int
@@ -33,89 +34,82 @@ class Hand:
 
     @property
     def listing_ids(self) -> list[int]:
-        """The ids, in no order."""
+        """The ads' ids, in no order."""
         return list(self.queued)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What a statement needs to find the rows."""
+        return {"stage": self.stage, "token": self.token, "listing_ids": self.listing_ids}
 
 
 def take(
-    connection: Connection[Any], stage: str, *, lease: float, listing_ids: Sequence[int] | None = None
-) -> Hand | None:
-    """Take ads in hand, of these or of all that wait; None if none is to be had. Few at once if they failed before.
+    connection: Connection[Any], stage: str, *, seconds: float, listing_ids: Sequence[int] | None = None
+) -> Lease | None:
+    """Lease ads that wait, only these if ids are given; None if none can be leased. Of ads that failed, few at once.
 
-    Commits. If the process dies behind this, the ads are free again when the lease, in seconds, is over.
+    Commits. If the process dies after it, the ads are free again after so many seconds.
     """
     ids = None if listing_ids is None else list(listing_ids)
-    for failed, count in TRIES:
-        about = {
+    for attempts, count in enumerate(BATCHES):
+        values = {
             "stage": stage,
-            "least_attempts": failed,
-            "most_attempts": failed,
+            "attempts": attempts,
             "listing_ids": ids,
-            "count": count,
-            "lease": lease,
+            "count": min(count, STAGES[stage].batch),
+            "seconds": seconds,
         }
         with connection.transaction():
-            rows = connection.execute(queries("deals")["take_work"], about).fetchall()
+            rows = connection.execute(queries("deals")["take_work"], values).fetchall()
         if rows:
-            return Hand(stage=stage, token=rows[0][2], queued={row[0]: row[1] for row in rows})
+            return Lease(stage=stage, token=rows[0][2], queued={row[0]: row[1] for row in rows})
     return None
 
 
-def held(connection: Connection[Any], hand: Hand) -> set[int]:
-    """Return the ads of a hand that nobody took over; nobody can, to the end of this transaction."""
-    about = {"stage": hand.stage, "token": hand.token, "listing_ids": hand.listing_ids}
-    return {row[0] for row in connection.execute(queries("deals")["hold_work"], about).fetchall()}
+def held(connection: Connection[Any], lease: Lease) -> set[int]:
+    """Return the ads of a lease that no other worker took over; none can until this transaction ends."""
+    return {row[0] for row in connection.execute(queries("deals")["hold_work"], lease.key).fetchall()}
 
 
-def finish(connection: Connection[Any], hand: Hand, next_stage: str | None) -> list[int]:
-    """Hand the ads on to the next stage and return them. What changed while it was in hand stays work of this stage.
+def finish(connection: Connection[Any], lease: Lease, next_stage: str | None) -> list[int]:
+    """Queue the ads for the next stage and return them. An ad that was queued again meanwhile stays work of this stage.
 
-    To be called in the transaction that writes the results: both become true together, or neither does.
+    Call it in the transaction that writes the results: both are committed, or neither is.
     """
-    about = {
-        "stage": hand.stage,
-        "token": hand.token,
-        "listing_ids": list(hand.queued),
-        "queued": list(hand.queued.values()),
-        "next_stage": next_stage,
-    }
-    return [row[0] for row in connection.execute(queries("deals")["finish_work"], about).fetchall()]
+    values = {**lease.key, "queued": list(lease.queued.values()), "next_stage": next_stage}
+    return [row[0] for row in connection.execute(queries("deals")["finish_work"], values).fetchall()]
 
 
-def fail(connection: Connection[Any], hand: Hand, error: str, *, pause: float) -> list[int]:
-    """Let the ads go after a failed try and return those that are given up with it: their reason is the last error.
+def fail(connection: Connection[Any], lease: Lease, error: str, *, pause: float) -> list[int]:
+    """Release the ads after a failed try, and return those that are given up with it, for this reason.
 
-    Ads that were many in a hand are tried again at once, in smaller parts; one that was alone waits `pause` seconds,
-    longer each time. Commits.
+    Ads of a lease of several are tried again at once, in smaller batches; one that was alone waits `pause` seconds.
+    Commits.
     """
-    about = {
-        "stage": hand.stage,
-        "token": hand.token,
-        "listing_ids": hand.listing_ids,
-        "error": error,
-        "seconds": pause if len(hand.queued) == 1 else 0,
-        "most_attempts": MOST_TRIES,
-    }
+    seconds = pause if len(lease.queued) == 1 else 0
+    values = {**lease.key, "error": error, "seconds": seconds, "most_attempts": MOST_TRIES}
     with connection.transaction():
-        rows = connection.execute(queries("deals")["fail_work"], about).fetchall()
+        rows = connection.execute(queries("deals")["fail_work"], values).fetchall()
     return [listing_id for listing_id, is_dead in rows if is_dead]
 
 
-def bury(connection: Connection[Any]) -> list[tuple[int, str, str]]:
-    """Give up the ads that killed each worker that had them in hand; return id, stage and reason of each. Commits."""
+def give_up(connection: Connection[Any]) -> list[tuple[int, str, str]]:
+    """Give up the ads that repeatedly crashed workers (dead letters); return id, stage and reason of each. Commits."""
     with connection.transaction():
-        return connection.execute(queries("deals")["bury_work"], {"most_attempts": MOST_TRIES}).fetchall()
+        return connection.execute(queries("deals")["give_up_work"], {"most_attempts": MOST_TRIES}).fetchall()
 
 
-def waiting(connection: Connection[Any], stage: str, *, count: int, unheard: float) -> list[int]:
-    """Return ads that wait for a stage and of which no worker was told in the last `unheard` seconds; they count as
-    told of from now on. Commits. If the process dies before it tells, the next call after that time returns them."""
-    about = {"stage": stage, "seconds": unheard, "count": count}
+def announce(connection: Connection[Any], stage: str, *, count: int, seconds: float) -> list[int]:
+    """Return ads that wait for a stage and were not announced to workers in the last `seconds`; now they are. Commits.
+
+    If the process dies before it sends the wake-up message, the first call after that time returns them again.
+    """
+    values = {"stage": stage, "seconds": seconds, "count": count}
     with connection.transaction():
-        return [row[0] for row in connection.execute(queries("deals")["ring_work"], about).fetchall()]
+        return [row[0] for row in connection.execute(queries("deals")["announce_work"], values).fetchall()]
 
 
 def is_crowded(connection: Connection[Any], stage: str, *, count: int) -> bool:
-    """Tell whether more than so many ads wait for a stage."""
+    """Tell whether more than `count` ads wait for a stage."""
     row = connection.execute(queries("deals")["is_crowded"], {"stage": stage, "count": count}).fetchone()
     return bool(row and row[0])

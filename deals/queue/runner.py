@@ -1,4 +1,4 @@
-"""A batch of one stage, from the outbox to its results: what the workers and the command line both call."""
+"""Takes a batch of ads through one stage, from the outbox to its results: for workers and the command line alike."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from deals.channel import queue as notify
+from deals.channel import queue as channel
 from deals.queue import outbox
-from deals.stages import normalize, price as pricing, score as scoring
-from deals.stages.registry import Stage
+from deals.stages.registry import STAGES, next_stage
 from vinops.db.database import queries
 from vinops.db.errors import is_collision, is_passing
 from vinops.logs import pairs
@@ -22,28 +21,19 @@ from vinops.redaction import redact
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from deals.queue.outbox import Hand
+    from deals.queue.outbox import Lease
     from vinops.config import Settings
 
 log = logging.getLogger("deals")
 
-STAGES: Final = {
-    stage.name: stage
-    for stage in (
-        Stage(name="normalize", read=normalize.read, work=normalize.work, write=normalize.write),
-        Stage(name="price", read=pricing.read, work=pricing.work, write=pricing.write),
-        Stage(name="score", read=scoring.read, work=scoring.work, write=scoring.write),
-    )
-}
-NEXT: Final = dict(zip(STAGES, [*list(STAGES)[1:], None], strict=True))
-COLLISIONS: Final = 3  # workers that write the same ads at once; the loser tries again
+MOST_COLLISIONS: Final = 3  # tries at a batch whose ads another worker writes at the same time
 LONGEST_ERROR: Final = 500  # characters
-KEPT_DAYS: Final = 45  # an ad that is gone says so long what such a car costs
+COMPARABLE_DAYS: Final = 45  # for so long an ad that is gone stays a comparable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a batch: the ads that are done, how many failed, those that were given up."""
+    """The result of a batch: the ads that are done, how many failed, and which of those were given up."""
 
     stage: str
     done: Sequence[int] = ()
@@ -54,75 +44,80 @@ class Outcome:
 def run(
     connection: Connection[Any], settings: Settings, stage: str, listing_ids: Sequence[int] | None = None
 ) -> Outcome | None:
-    """Take a batch of these ads, or of all that wait, through one stage; None if none is to be had.
+    """Take a batch of the ads that wait for a stage, only these if ids are given, through it; None if none waits.
 
-    It is safe to run twice, or twice at once: an ad is in one worker's hands at a time, what is written replaces what
-    stood there, and a worker whose lease was taken over writes nothing. If the process dies, results, the end of this
-    stage's work and the beginning of the next one's are all there or none is; the ads are free when the lease ends.
+    It is safe to run twice, or twice at once: one worker at a time has an ad leased, results replace what was there,
+    and a worker whose lease was taken over writes nothing. If the process dies, the results, the end of this stage's
+    work and the queue entries of the next stage are all committed or none is; the ads are free when the lease expires.
     Raises psycopg's errors when the connection breaks.
     """
-    hand = outbox.take(connection, stage, lease=settings.deals_lease, listing_ids=listing_ids)
-    if hand is None:
+    lease = outbox.take(connection, stage, seconds=settings.deals_lease, listing_ids=listing_ids)
+    if lease is None:
         return None
     began = time.monotonic()
     try:
-        done = _through(connection, settings, STAGES[stage], hand)
+        done = _work(connection, settings, lease)
     except Exception as error:
         if is_passing(error):
-            raise  # nothing is wrong with the ads
-        # Whatever an ad brings about must not hold up the others.
-        return _failed(connection, settings, hand, error)
+            raise  # the database is unavailable: the ads are not at fault
+        # Whatever an ad causes must not hold up the others.
+        return _failed(connection, settings, lease, error)
     log.info("%s %s", stage, pairs(ads=len(done), seconds=round(time.monotonic() - began, 3)))
     return Outcome(stage=stage, done=done)
 
 
-def _through(connection: Connection[Any], settings: Settings, stage: Stage, hand: Hand) -> list[int]:
-    for attempt in range(1, COLLISIONS + 1):
+def _work(connection: Connection[Any], settings: Settings, lease: Lease) -> list[int]:
+    stage, following = STAGES[lease.stage].module, next_stage(lease.stage)
+    for attempt in range(1, MOST_COLLISIONS + 1):
         try:
-            results = stage.work(stage.read(connection, hand.listing_ids, settings))
+            results = stage.work(stage.read(connection, lease.listing_ids, settings))
             with connection.transaction():
-                held = outbox.held(connection, hand)
+                held = outbox.held(connection, lease)
                 stage.write(connection, [result for result in results if result.listing_id in held])
-                if NEXT[stage.name] is None:
-                    notify.queue(connection, sorted(held))
-                return outbox.finish(connection, hand, NEXT[stage.name])
+                if following is None:
+                    channel.queue(connection, sorted(held))
+                return outbox.finish(connection, lease, following)
         except psycopg.Error as error:
-            if not is_collision(error) or attempt == COLLISIONS:
+            if not is_collision(error) or attempt == MOST_COLLISIONS:
                 raise
     raise AssertionError("unreachable")
 
 
-def _failed(connection: Connection[Any], settings: Settings, hand: Hand, error: Exception) -> Outcome:
+def _failed(connection: Connection[Any], settings: Settings, lease: Lease, error: Exception) -> Outcome:
     reason = redact(f"{type(error).__name__}: {' '.join(str(error).split())}", settings)[:LONGEST_ERROR]
-    dead = outbox.fail(connection, hand, reason, pause=settings.deals_lease / 4)
-    about = pairs(stage=hand.stage, ads=len(hand.queued), first=min(hand.queued))
-    log.warning("failed %s: %s", about, reason, exc_info=error if len(hand.queued) == 1 else None)
+    dead = outbox.fail(connection, lease, reason, pause=settings.deals_lease / 4)
+    batch = pairs(stage=lease.stage, ads=len(lease.queued), first=min(lease.queued))
+    log.warning("failed %s: %s", batch, reason, exc_info=error if len(lease.queued) == 1 else None)
     for listing_id in dead:
-        log.error("given up %s: %s; see `vinops deals dead`", pairs(stage=hand.stage, listing=listing_id), reason)
-    return Outcome(stage=hand.stage, failed=len(hand.queued), dead=dead)
+        _log_given_up(listing_id, lease.stage, reason)
+    return Outcome(stage=lease.stage, failed=len(lease.queued), dead=dead)
+
+
+def _log_given_up(listing_id: int, stage: str, reason: str) -> None:
+    log.error("given up %s: %s; see `vinops deals dead`", pairs(stage=stage, listing=listing_id), reason)
 
 
 def drain(connection: Connection[Any], settings: Settings, stage: str) -> list[Outcome]:
-    """Take all ads that wait through one stage, batch by batch, until none is to be had now."""
+    """Take all ads that wait through one stage, batch by batch, until no ad can be leased."""
     outcomes = []
     while (outcome := run(connection, settings, stage)) is not None:
         outcomes.append(outcome)
     return outcomes
 
 
-def bury(connection: Connection[Any]) -> int:
-    """Give up the ads that no worker survived, say so, and return how many."""
-    buried = outbox.bury(connection)
-    for listing_id, stage, reason in buried:
-        log.error("given up %s: %s; see `vinops deals dead`", pairs(stage=stage, listing=listing_id), reason)
-    return len(buried)
+def give_up(connection: Connection[Any]) -> int:
+    """Give up the ads that repeatedly crashed workers, log each, and return how many."""
+    dead = outbox.give_up(connection)
+    for each in dead:
+        _log_given_up(*each)
+    return len(dead)
 
 
-def queue_again(connection: Connection[Any]) -> int:
-    """Have all ads that are there priced and scored again, and return how many. One statement, all of it or nothing."""
-    return connection.execute(queries("deals")["queue_again"]).rowcount
+def requeue_all(connection: Connection[Any]) -> int:
+    """Requeue all active ads for pricing, in one statement, and return how many."""
+    return connection.execute(queries("deals")["requeue_all"]).rowcount
 
 
-def retire(connection: Connection[Any]) -> int:
-    """Let ads that are long gone say no more what cars cost, and return how many. One statement."""
-    return connection.execute(queries("deals")["retire_comparables"], {"days": KEPT_DAYS}).rowcount
+def retire_comparables(connection: Connection[Any]) -> int:
+    """Stop using ads that have been gone for long as comparables, in one statement, and return how many."""
+    return connection.execute(queries("deals")["retire_comparables"], {"days": COMPARABLE_DAYS}).rowcount

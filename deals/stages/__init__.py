@@ -1,1 +1,1 @@
-"""The stages of an ad, in order, and what each of them does."""
+"""The stages of an ad, a module each, and their registry. Imports deals.estimate and vinops."""

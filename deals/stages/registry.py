@@ -1,27 +1,63 @@
-"""The stages that an ad goes through, in order, and what each of them is to the runner."""
+"""The stages of an ad, in order: workers, tasks, queues, the command line and the monitor read them here.
+
+A stage is a module `deals.stages.NAME`, a Celery task `deals.NAME` and a queue NAME. CONTRIBUTING lists what a new one
+needs. Modules are imported when a stage runs: naming the stages costs nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg import Connection
 
     from vinops.config import Settings
 
 
+class StageModule(Protocol):
+    """The functions of a stage's module. Each may run twice, or twice at once: what is written depends on the ad alone
+    and replaces what was there."""
+
+    def read(self, connection: Connection[Any], listing_ids: Sequence[int], settings: Settings) -> Any:
+        """Return everything that `work` needs, with statements over the whole batch."""
+
+    def work(self, batch: Any) -> Sequence[Any]:
+        """Return a result for each ad, with the ad's `listing_id`. A pure function of what was read."""
+
+    def write(self, connection: Connection[Any], results: Sequence[Any]) -> None:
+        """Store the results, in the transaction that also ends the stage's work on these ads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What is done to a batch of ads: read what is needed, work it out, write it down.
-
-    `read` asks with statements over the whole batch, `work` is a pure function of what was read, and `write` is called
-    in the runner's transaction with those results alone whose ads are still in this worker's hands. All three may be
-    done twice, or twice at once: what is written depends on the ad alone, and replaces what stood there.
-    """
+    """A stage. No wake-up message is sent for it while many ads wait for the stage `waits_for`."""
 
     name: str
-    read: Callable[[Connection[Any], Sequence[int], Settings], Any]
-    work: Callable[[Any], Sequence[Any]]
-    write: Callable[[Connection[Any], Sequence[Any]], None]
+    waits_for: str | None = None
+    batch: int = 500  # ads in a lease, and in a wake-up message
+
+    @property
+    def module(self) -> StageModule:
+        """The stage's functions."""
+        return cast("StageModule", import_module(f"deals.stages.{self.name}"))
+
+
+STAGES: Final = {
+    stage.name: stage
+    for stage in (
+        Stage(name="normalize"),
+        Stage(name="price", waits_for="normalize"),  # ads that are not normalized yet are missing comparables
+        Stage(name="score"),
+    )
+}
+"""All stages by name, in order. What passes the last one is queued for the channel."""
+
+
+def next_stage(name: str) -> str | None:
+    """Return the stage after this one; None after the last."""
+    return dict(pairwise(STAGES)).get(name)

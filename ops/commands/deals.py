@@ -1,4 +1,4 @@
-"""`vinops deals …`: the deals street from the command line."""
+"""`vinops deals …`: the deals pipeline on the command line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from psycopg.rows import dict_row
 
 from ops.show import tables
 from vinops import config, logs
@@ -29,36 +30,37 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many.")]
 @app.command()
 def run(
     *,
-    post: Annotated[bool, typer.Option(help="Post what is worth it, as far as the hourly limit allows.")] = True,
-    again: Annotated[bool, typer.Option("--again", help="Price and score all ads once more.")] = False,
+    post: Annotated[bool, typer.Option(help="Post the best deals, up to the hourly limit.")] = True,
+    again: Annotated[bool, typer.Option("--again", help="Price and score all active ads again.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take all ads that wait through all stages, here and now, and exit. Workers may run at the same time."""
+    """Take all ads that wait through all stages and exit. Workers may run at the same time."""
     from deals.channel import post as channel
     from deals.queue import runner
+    from deals.stages.registry import STAGES
 
     settings = _settings()
     with _open(settings, "deals run") as connection:
         if again:
-            runner.queue_again(connection)
-        runner.bury(connection)
-        rows: list[dict[str, Any]] = []
-        for stage in runner.STAGES:
-            outcomes = runner.drain(connection, settings, stage)
-            rows.append(
-                {
-                    "stage": stage,
-                    "done": sum(len(outcome.done) for outcome in outcomes),
-                    "failed": sum(outcome.failed for outcome in outcomes),
-                    "given_up": sum(len(outcome.dead) for outcome in outcomes),
-                }
-            )
+            runner.requeue_all(connection)
+        runner.give_up(connection)
+        outcomes = {stage: runner.drain(connection, settings, stage) for stage in STAGES}
         posted = asdict(channel.post(connection, settings)) if post else {}
-        waiting = {row["stage"]: row["waiting"] for row in _rows(connection, "deals", "backlog")}
+        backlog = _rows(connection, "deals", "backlog", stages=list(STAGES))
+    rows = [
+        {
+            "stage": stage,
+            "done": sum(len(outcome.done) for outcome in each),
+            "failed": sum(outcome.failed for outcome in each),
+            "given_up": sum(len(outcome.dead) for outcome in each),
+        }
+        for stage, each in outcomes.items()
+    ]
+    waiting = {row["stage"]: row["waiting"] for row in backlog}
     if as_json:
         typer.echo(json.dumps({"stages": rows, "waiting": waiting, "notify": posted}))
     else:
-        _print([{**row, "waiting": waiting[row["stage"]]} for row in rows])
+        _table([{**row, "waiting": waiting[row["stage"]]} for row in rows])
         if posted:
             is_dry = not (settings.telegram_bot_token and settings.telegram_channel_id)
             counts = ", ".join(f"{posted[name]} {name}" for name in ("sent", "edited", "dropped", "failed", "waiting"))
@@ -72,14 +74,11 @@ def run(
 
 @app.command()
 def top(*, limit: Limit = 10, as_json: AsJson = False) -> None:
-    """Show the best deals: price, what the market asks, and why."""
+    """Show the best deals: price, market value, and why."""
     with _open(_settings(), "deals top") as connection:
         rows = _rows(connection, "scoring", "top_deals", limit=limit)
-    if as_json:
-        _json(rows)
-        return
-    if not rows:
-        typer.echo("no ad has been scored yet: `vinops deals run` does it", err=True)
+    if as_json or not rows:
+        _show(rows, as_json=as_json, nothing="no ad has been scored yet: `vinops deals run` does it")
         return
     for place, row in enumerate(rows, 1):
         for number, line in enumerate(_lines(row)):
@@ -87,7 +86,7 @@ def top(*, limit: Limit = 10, as_json: AsJson = False) -> None:
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
-    """Return a deal as people read it: what it is, what it costs beside what it is worth, why, and where."""
+    """Return the lines of a deal: the car, its price beside its value, the reasons, the address."""
     price = f"{row['price_eur']:,.0f} EUR" if row["price_eur"] is not None else "no price"
     worth = "not priced"
     if row["p50"] is not None:
@@ -106,7 +105,7 @@ def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of an ad: what it says, what it is worth, its score, what was posted."""
+    """Show an ad: its facts, its value, its score, and what was posted."""
     if not listing.isascii() or not listing.isdecimal():
         raise typer.BadParameter("an id is a number, as in the last column of `vinops deals top`")
     with _open(_settings(), "deals show") as connection:
@@ -114,15 +113,12 @@ def show(
     if not rows:
         typer.echo(f"vinops: there is no ad {listing}: `vinops deals top` shows ids", err=True)
         raise typer.Exit(1)
-    if as_json:
-        _json(rows[:1])
-    else:
-        tables.write_expanded(sys.stdout, list(rows[0]), [tuple(rows[0].values())])
+    _expanded(rows[0], as_json=as_json)
 
 
 @app.command()
 def unknowns(*, limit: Limit = 20, as_json: AsJson = False) -> None:
-    """List the words that the vocabulary does not know, the most frequent first."""
+    """List the words that are not in the vocabulary, the most frequent first."""
     with _open(_settings(), "deals unknowns") as connection:
         rows = _rows(connection, "normalize", "unknown_words", count=limit)
     _show(rows, as_json=as_json, nothing="every word is known")
@@ -132,25 +128,25 @@ def unknowns(*, limit: Limit = 20, as_json: AsJson = False) -> None:
 def dead(
     *,
     limit: Limit = 20,
-    retry: Annotated[bool, typer.Option("--retry", help="Have all of them tried again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Queue all of them again.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the ads that were given up, and why."""
     with _open(_settings(), "deals dead") as connection:
         rows = _rows(connection, "deals", "dead_work", count=limit)
         if retry:
-            revived = connection.execute(database.queries("deals")["revive_work"]).rowcount
-            typer.echo(f"{revived} are to be tried again: `vinops deals run`, or the workers, do it", err=True)
+            queued = connection.execute(database.queries("deals")["retry_dead_work"]).rowcount
+            typer.echo(f"{queued} are to be tried again: by the workers, or by `vinops deals run`", err=True)
     _show(rows, as_json=as_json, nothing="no ad was given up")
 
 
 @app.command()
 def release(*, as_json: AsJson = False) -> None:
-    """Let posting go on that is held, as after a restore: look at the channel first, the deals that wait are posted."""
-    from deals.channel import queue as notify
+    """Release posting that is held, as after a restore. Check the channel first: the deals that wait are posted."""
+    from deals.channel import queue as channel
 
     with _open(_settings(), "deals release") as connection:
-        reason = notify.release(connection)
+        reason = channel.release(connection)
     if as_json:
         typer.echo(json.dumps({"released": reason is not None, "reason": reason}))
     else:
@@ -159,7 +155,7 @@ def release(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def train(*, as_json: AsJson = False) -> None:
-    """Train the price model on the ads that are there, and use it where it measures better than comparables."""
+    """Train the price model on all priced ads, and use it where it measures better than comparables."""
     from deals.estimate import model as price_model
 
     settings = _settings()
@@ -168,16 +164,16 @@ def train(*, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(outcome, default=str))
     else:
-        tables.write_expanded(sys.stdout, list(outcome), [tuple(outcome.values())])
+        _expanded(outcome)
 
 
 @app.command()
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="A CSV of ads with prices; its columns stand in the README.")],
+    file: Annotated[Path, typer.Argument(help="A CSV of ads with prices; the README lists its columns.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the estimates on a file of ads: five parts, each estimated from the other four."""
+    """Measure the estimates on a file of ads by cross-validation in five folds."""
     from deals import evaluate as evaluation
 
     _settings()
@@ -197,14 +193,10 @@ def _settings() -> config.Settings:
     settings = config.load()
     logs.configure("deals", settings, console=False)
     if sys.stderr.isatty():
-        logging.getLogger().addHandler(_console(settings))
+        console = logs.Console()
+        console.setLevel(settings.log_level)
+        logging.getLogger().addHandler(console)
     return settings
-
-
-def _console(settings: config.Settings) -> logging.Handler:
-    console = logs.Console()
-    console.setLevel(settings.log_level)
-    return console
 
 
 def _open(settings: config.Settings, name: str) -> Connection[Any]:
@@ -212,23 +204,23 @@ def _open(settings: config.Settings, name: str) -> Connection[Any]:
 
 
 def _rows(connection: Connection[Any], file: str, name: str, **values: object) -> list[dict[str, Any]]:
-    cursor = connection.execute(database.queries(file)[name], values or None)
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _json(rows: Sequence[dict[str, Any]]) -> None:
-    tables.write_json(sys.stdout, list(rows[0]) if rows else [], [tuple(row.values()) for row in rows])
-
-
-def _print(rows: Sequence[dict[str, Any]]) -> None:
-    tables.write_plain(sys.stdout, list(rows[0]), [tuple(row.values()) for row in rows])
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(database.queries(file)[name], values or None).fetchall()
 
 
 def _show(rows: Sequence[dict[str, Any]], *, as_json: bool, nothing: str) -> None:
     if as_json:
-        _json(rows)
+        tables.write_json(sys.stdout, list(rows[0]) if rows else [], [tuple(row.values()) for row in rows])
     elif rows:
-        _print(rows)
+        _table(rows)
     else:
         typer.echo(nothing, err=True)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> None:
+    tables.write_plain(sys.stdout, list(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def _expanded(row: dict[str, Any], *, as_json: bool = False) -> None:
+    write = tables.write_json if as_json else tables.write_expanded
+    write(sys.stdout, list(row), [tuple(row.values())])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
+from deals.stages.registry import STAGES
 from ops.observe import machine
 from ops.observe.log_tails import LogTails
 from ops.observe.snapshot import Alert, Celery, Database, Deal, Deals, Feed, Host, Photos, Run, Snapshot, Stage, Worker
@@ -239,7 +240,7 @@ class Observer:
             Deal(score=float(row["score"]), title=row["title"], price=_number(row["price_eur"]), url=row["url"])
             for row in self._rows("best_deals", count=TOP_DEALS)
         ]
-        stages = tuple(Stage(**row) for row in self._rows("backlog", "deals"))
+        stages = tuple(Stage(**row) for row in self._rows("backlog", "deals", stages=list(STAGES)))
         (task, *_) = [*self._rows("last_task", machine=socket.gethostname()), {}]
         return Deals(stages=stages, top=tuple(top), **task, **self._rows("posts")[0])
 

@@ -1,8 +1,8 @@
--- The work of the deals: who has which ads in hand, what is done, what failed, what waits and for whom to ring.
+-- The outbox of the deals: ads that wait for a stage, leases on them, failures, and wake-up messages.
 
 -- name: take_work
--- Take ads in hand for one stage: those that wait longest, of as many failed tries as is said. Ads that another worker
--- has in hand, or takes at this moment, are passed over.
+-- Lease ads for one stage: those that have waited longest, of those with so many failed tries. Ads that another worker
+-- has leased, or leases at this moment, are skipped.
 with ticket as materialized (
     select nextval('ops.deal_tokens') as token
 ),
@@ -15,7 +15,7 @@ picked as (
     where
         stage = %(stage)s
         and dead_at is null
-        and attempts between %(least_attempts)s and %(most_attempts)s
+        and attempts = %(attempts)s
         and (leased_until is null or leased_until < clock_timestamp())
         and (retry_at is null or retry_at <= clock_timestamp())
         and (%(listing_ids)s::bigint[] is null or listing_id = any(%(listing_ids)s::bigint[]))
@@ -29,7 +29,7 @@ picked as (
 update ops.deal_outbox as work
 set
     token = ticket.token,
-    leased_until = clock_timestamp() + make_interval(secs => %(lease)s),
+    leased_until = clock_timestamp() + make_interval(secs => %(seconds)s),
     attempts = work.attempts + 1
 from picked, ticket
 where
@@ -38,7 +38,7 @@ where
 returning work.listing_id, work.queued_at, ticket.token;
 
 -- name: hold_work
--- Which of these ads this worker still has in hand; they stay so to the end of the transaction.
+-- The ads that are still under this worker's lease; they are locked until the transaction ends.
 select listing_id
 from ops.deal_outbox
 where
@@ -49,8 +49,8 @@ order by listing_id
 for update;
 
 -- name: finish_work
--- Work is done, and handed to the next stage if there is one; for that nobody has rung yet. An ad that was queued again
--- while it was in hand is let go instead: it has to be done once more. Returns those that are done.
+-- Delete finished work and queue it for the next stage, if there is one. An ad that was queued again during the lease
+-- is released instead: it has to be done once more. Returns the ads that are done.
 with done as (
     delete from ops.deal_outbox as work
     using unnest(%(listing_ids)s::bigint[], %(queued)s::timestamptz[]) as taken (listing_id, queued_at)
@@ -96,7 +96,7 @@ from done
 order by listing_id;
 
 -- name: fail_work
--- A try failed: the ads are let go with the reason, to be tried again later, or given up after the last try.
+-- Release the ads of a failed try with the reason: they are tried again later, or given up after the last try.
 update ops.deal_outbox
 set
     token = null,
@@ -110,20 +110,21 @@ where
     and listing_id = any(%(listing_ids)s::bigint[])
 returning listing_id, dead_at is not null as is_dead;
 
--- name: bury_work
--- Give up the ads that their workers died over each time, the last times with nothing else in hand.
+-- name: give_up_work
+-- Give up the ads that repeatedly crashed workers, the last times as the only ad of the lease (dead letters).
 update ops.deal_outbox
 set
     dead_at = clock_timestamp(),
-    error = coalesce(error, 'the worker died each time that it had this ad in hand')
+    error = coalesce(error, 'each worker that processed this ad died')
 where
     dead_at is null
     and attempts >= %(most_attempts)s
     and leased_until < clock_timestamp()
 returning listing_id, stage, error;
 
--- name: ring_work
--- Ads of a stage that wait and that no worker was told of lately: the message may be lost, or was never sent.
+-- name: announce_work
+-- Mark ads of a stage that wait as announced to workers, unless they were lately: a wake-up message may have been lost,
+-- or was never sent.
 with picked as (
     select
         listing_id,
@@ -151,20 +152,20 @@ where
 returning work.listing_id;
 
 -- name: backlog
--- How many ads wait for each stage, since when, and how many were given up.
+-- How many ads wait for each of these stages, since when, and how many were given up.
 select
     stages.stage,
     count(work.listing_id) filter (where work.dead_at is null) as waiting,
     count(work.listing_id) filter (where work.dead_at is null and work.leased_until >= clock_timestamp()) as in_hand,
     count(work.listing_id) filter (where work.dead_at is not null) as dead,
     min(work.queued_at) filter (where work.dead_at is null) as oldest
-from unnest(array['normalize', 'price', 'score']) with ordinality as stages (stage, place)
+from unnest(%(stages)s::text[]) with ordinality as stages (stage, place)
 left join ops.deal_outbox as work on stages.stage = work.stage
 group by stages.stage, stages.place
 order by stages.place;
 
 -- name: is_crowded
--- Whether more than so many ads wait for a stage, counted no further than that.
+-- Whether more than a number of ads wait for a stage; the count stops there.
 select count(*) > %(count)s as is_crowded
 from (
     select listing_id
@@ -191,15 +192,15 @@ where work.dead_at is not null
 order by work.dead_at desc
 limit %(count)s;
 
--- name: revive_work
--- What was given up is work again, as if it had just been queued.
+-- name: retry_dead_work
+-- Queue the ads that were given up again. The trigger on queued_at clears their tries.
 update ops.deal_outbox
 set queued_at = clock_timestamp()
 where dead_at is not null
 returning listing_id;
 
--- name: queue_again
--- All ads that are there are to be priced and scored again.
+-- name: requeue_all
+-- Requeue all active ads for pricing.
 insert into ops.deal_outbox (listing_id, stage, change)
 select
     ads.id,
@@ -212,7 +213,7 @@ order by ads.id
 on conflict (listing_id, stage) do nothing;
 
 -- name: retire_comparables
--- Ads that have been gone for long say no more what cars cost.
+-- Stop using ads that have been gone for long as comparables.
 update normalized_listings as normal
 set is_comparable = false
 from listings as ads
@@ -222,7 +223,7 @@ where
     and ads.removed_at < now() - make_interval(days => %(days)s);
 
 -- name: note_progress
--- A worker of this machine has done a task to its end. Written every ten seconds at the most.
+-- Record that a worker of this machine completed a task, at most every ten seconds.
 insert into ops.task_progress as known (machine, done_at, task)
 values (%(machine)s, clock_timestamp(), %(task)s)
 on conflict (machine) do update
@@ -232,7 +233,7 @@ on conflict (machine) do update
     where known.done_at < excluded.done_at - interval '10 seconds';
 
 -- name: scheduled
--- The tasks that are done by the clock: when each was last done, and what time it is.
+-- The scheduled tasks, when each was last completed, and the time now.
 select
     task,
     done_at,
@@ -240,8 +241,8 @@ select
 from ops.scheduled_tasks
 order by task;
 
--- name: ring_scheduled
--- A worker is about to be told of a task, unless one was told lately. Of two who ask at once one gets it.
+-- name: announce_scheduled
+-- Mark a scheduled task as announced to workers, unless it was lately. Of two calls at once one gets the row.
 update ops.scheduled_tasks
 set rung_at = clock_timestamp()
 where
@@ -250,7 +251,7 @@ where
 returning task;
 
 -- name: finish_scheduled
--- A task that is done by the clock was done to its end.
+-- Record that a scheduled task was completed.
 update ops.scheduled_tasks
 set
     done_at = clock_timestamp(),

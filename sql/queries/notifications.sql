@@ -1,10 +1,10 @@
--- What the channel is told, and what became of it. The row of a deal stands for its message: whoever changes anything
--- about an ad's message holds that row. Its price is the one that the message shows, null when it says that the ad is
+-- Messages to the channel and their results. The row of a deal stands for its message: a process that changes anything
+-- about an ad's message locks that row. Its price is the one that the message shows, null when it says that the ad is
 -- gone; its message_id is null when there is no message that could be changed.
 
 -- name: lock_messages
--- Nobody else changes what is known of the messages about these ads until the transaction ends, and the statements
--- that follow see what whoever had them before has made of them.
+-- Lock the messages about these ads until the transaction ends; the statements that follow see the changes of the
+-- process that had them locked before.
 select id
 from notifications
 where
@@ -14,7 +14,7 @@ order by id
 for update;
 
 -- name: drop_deals
--- Deals that wait and are none any more.
+-- Drop queued deals that are no longer deals.
 update notifications as told
 set
     state = 'dropped',
@@ -35,8 +35,8 @@ where
     and (ads.removed_at is not null or scores.is_approved is not true or normal.price_eur is null);
 
 -- name: queue_deals
--- Approved ads wait for their message: those that have none, and those whose message was dropped. Of one car, one ad
--- does: the best of these, unless another one has a message already.
+-- Queue messages about approved ads that have none, or whose message was dropped. Of one car, only one ad: the best of
+-- these, unless another one has a message already.
 with best as (
     select distinct on (coalesce(normal.duplicate_of, normal.listing_id))
         normal.listing_id,
@@ -95,7 +95,7 @@ on conflict (listing_id) where kind = 'deal' do update
         );
 
 -- name: drop_changes
--- Changes that wait and that the message does not need any more.
+-- Drop queued changes that the message does not need any more.
 update notifications as change
 set
     state = 'dropped',
@@ -118,8 +118,8 @@ where
     end;
 
 -- name: queue_changes
--- Messages that do not say any more how the ad stands: gone, back, or at another price. The ids are named twice because
--- the planner takes what follows from a join for a guess, and would read all that is known of any ad.
+-- Queue changes of messages that are out of date: the ad is gone, back, or at another price. The ids are given twice
+-- because the planner does not derive the second condition from the join, and would read all normalized ads.
 insert into notifications as change (listing_id, kind, score, price_eur)
 select
     told.listing_id,
@@ -151,16 +151,16 @@ on conflict (listing_id, kind) where state in ('waiting', 'trying') do update
         and change.price_eur is distinct from excluded.price_eur;
 
 -- name: take_turn
--- One posts at a time: the lock is the session's, and goes with it.
+-- Take the lock that lets one process post at a time. It belongs to the session, and ends with it.
 select pg_try_advisory_lock(hashtextextended('notifications', 0));
 
 -- name: end_turn
--- Let the next one post.
+-- Release the lock.
 select pg_advisory_unlock(hashtextextended('notifications', 0));
 
 -- name: recover_tries
--- Whoever holds the turn is alone: messages that another one was trying, and so long ago that its call has ended too,
--- are tried again. Deals that were tried too often are given up: each try may have arrived.
+-- The lock is held, so no other process posts: messages that one was trying, so long ago that its call has ended too,
+-- are queued again. Deals that were tried too often are given up: each try may have arrived.
 update notifications
 set
     state = case when kind = 'deal' and attempts >= %(most_attempts)s then 'failed' else 'waiting' end,
@@ -168,7 +168,7 @@ set
         when kind = 'deal' and attempts >= %(most_attempts)s then coalesce(%(now)s::timestamptz, clock_timestamp())
     end,
     next_try_at = least(next_try_at, coalesce(%(now)s::timestamptz, clock_timestamp())),
-    error = 'whoever sent it died'
+    error = 'the process that sent it died'
 where
     state = 'trying'
     and tried_at < coalesce(%(now)s::timestamptz, clock_timestamp()) - make_interval(secs => %(seconds)s)
@@ -176,7 +176,7 @@ returning listing_id, kind, attempts, state = 'failed' as is_failed;
 
 -- name: posted_lately
 -- How many deals may have reached the channel in the last hour, each try counted, and the seconds until the first of
--- them is an hour old. A try without an end counts from when its call had ended at the latest.
+-- them is an hour old. A try without a result counts from the latest time at which its call can have ended.
 select
     coalesce(sum(attempts), 0)::integer as tries,
     coalesce(
@@ -203,7 +203,7 @@ where tried_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - interval '1
 order by tried_at;
 
 -- name: left_alone
--- For how many seconds Telegram still wants to be left alone; no row if it does not.
+-- The seconds that remain of a pause that Telegram asked for; no row if there is none.
 select extract(epoch from next_at - clock_timestamp())::float8 as seconds
 from ops.host_budgets
 where
@@ -211,7 +211,7 @@ where
     and next_at > clock_timestamp();
 
 -- name: next_deal
--- The best deal that may be tried now; while Telegram takes none, the one that it has refused least.
+-- The best deal that may be tried now; while Telegram accepts none, the one that it has refused least.
 select
     id,
     listing_id,
@@ -255,8 +255,7 @@ order by
 limit 1;
 
 -- name: facts
--- What is known of an ad at this moment, and of its message. Its earlier price is put into the terms of the one that
--- is shown: with tax.
+-- The facts of an ad and its message at this moment. The earlier price is converted as the one that is shown: with tax.
 select
     ads.title,
     ads.url,
@@ -313,7 +312,7 @@ left join lateral (
 where ads.id = %(listing_id)s;
 
 -- name: record_try
--- A message is about to be tried, and will say this. No row if it does not wait any more.
+-- Record that a message is about to be tried, with this content. No row if it is no longer queued.
 update notifications
 set
     state = 'trying',
@@ -329,7 +328,7 @@ where
 returning token, attempts, is_suspect;
 
 -- name: settle_try
--- What came of a try. No row if somebody else has tried it since. `uncounted` is 1 for one that reached nobody.
+-- Record the result of a try. No row if another process has tried it since. `uncounted` is 1 if it cannot have arrived.
 update notifications
 set
     state = %(state)s,
@@ -349,7 +348,7 @@ where
 returning id;
 
 -- name: drop_notification
--- One that waits is not told any more.
+-- Drop a queued message.
 update notifications
 set
     state = 'dropped',
@@ -360,7 +359,7 @@ where
     and state = 'waiting';
 
 -- name: show_change
--- The message about an ad now shows this price, or that the ad is gone.
+-- Record that the message about an ad now shows this price, or, without one, that the ad is gone.
 update notifications
 set price_eur = %(price_eur)s
 where
@@ -368,7 +367,7 @@ where
     and kind = 'deal';
 
 -- name: forget_message
--- Telegram will not change the message about an ad, as when somebody deleted it: it is left alone.
+-- Record that the message about an ad cannot be changed, for example because it was deleted.
 update notifications
 set message_id = null
 where
@@ -376,7 +375,7 @@ where
     and kind = 'deal';
 
 -- name: suspects
--- Why Telegram refused the other messages that it has refused since it took one.
+-- The reasons for the other messages that Telegram has refused since it last accepted one.
 select error
 from notifications
 where
@@ -386,8 +385,8 @@ where
     and id <> %(id)s;
 
 -- name: clear_suspects
--- No message is at fault: none got through. Here and in the two that follow, a row that somebody changes at this moment
--- is left out instead of waited for: it says something else then, and the next message tells about it.
+-- No message is at fault: none was accepted. Here and in the two that follow, a row that is locked is skipped: its
+-- message is being changed, and has to be tried first.
 with suspects as (
     select id
     from notifications
@@ -404,8 +403,8 @@ from suspects
 where notifications.id = suspects.id;
 
 -- name: postpone_refused
--- Messages that Telegram refused are left alone for a while, so that others show whose fault it is: two that are at
--- fault, one tried after the other, would look like a fault of the chat.
+-- Postpone the messages that Telegram refused, so that others are tried first: two messages at fault, tried one after
+-- the other, would look like a fault of the chat.
 with refused as (
     select id
     from notifications
@@ -423,8 +422,8 @@ from refused
 where notifications.id = refused.id;
 
 -- name: note_proofs
--- A message got through. That speaks against those that were refused since the one before; others, which were refused
--- while none got through, may be tried at once.
+-- A message was accepted: count that against those that were refused since the last one. Others, which were refused
+-- while none was accepted, may be tried at once.
 with refused as (
     select id
     from notifications
@@ -451,7 +450,7 @@ from refused
 where notifications.id = refused.id;
 
 -- name: at_fault
--- Messages that were refused while others got through, so often that the message is at fault.
+-- Messages that were refused while others were accepted, so often that the message is at fault.
 select
     id,
     listing_id,
@@ -465,7 +464,7 @@ where
 order by id;
 
 -- name: fail_refused
--- Telegram will not take this message. No row if it does not wait any more, or says something else now.
+-- Give up a refused message. No row if it is no longer queued, or has other content now.
 update notifications
 set
     state = 'failed',
@@ -477,7 +476,7 @@ where
 returning id;
 
 -- name: postpone_waiting
--- Nothing is tried for a while, or no change. The rows are locked in order, as `lock_messages` does.
+-- Postpone all queued messages, or all changes. The rows are locked in order, as in `lock_messages`.
 with waiting as (
     select id
     from notifications

@@ -1,7 +1,7 @@
-"""A Celery worker of the deals with fault-injection points: `python tests/crash/deal_worker.py PLAN BROKEN QUEUES`.
+"""A Celery worker of the deals with fault-injection points: `python tests/crash/deal_worker.py POINT BROKEN QUEUES`.
 
-The plan is a file that names an event. The first process to reach that event, a child of the worker, renames the file,
-which proves that it was there, and kills itself. An event is `name when`: `take after`, `write before`.
+POINT is a file that names an event. The process that reaches that event first, a child of the worker, renames the file,
+which proves that it got there, and kills itself. An event is `name when`: `take after`, `write before`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from celery.signals import worker_init
 from deals import tasks
 from deals.app import app, import_for_all
 from deals.queue import outbox, runner
-from deals.stages.registry import Stage
+from deals.stages.registry import STAGES, next_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,44 +28,42 @@ POISON = "POISON"
 """An ad with this word in its title kills each process that reads it."""
 
 
-def kill_at(plan: Path, event: str) -> None:
-    """Kill this process if the plan names this event."""
+def kill_at(point: Path, event: str) -> None:
+    """Kill this process if the file names this event."""
     try:
-        if plan.read_text() != event:
+        if point.read_text() != event:
             return
-        plan.rename(plan.with_suffix(".landed"))  # one process alone can: the others find no file
+        point.rename(point.with_suffix(".landed"))  # only one process can: the others find no file
     except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def install(plan: Path) -> None:
-    """Make every call of a worker to the outbox and the tables a fault-injection point."""
+def inject(point: Path) -> None:
+    """Wrap everything that a worker does to the outbox and the tables."""
 
     def around(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def patched(*arguments: Any, **named: Any) -> Any:
-            kill_at(plan, f"{name} before")
+            kill_at(point, f"{name} before")
             result = call(*arguments, **named)
-            kill_at(plan, f"{name} after")
+            kill_at(point, f"{name} after")
             return result
 
         return patched
 
-    for name in ("take", "held", "finish", "waiting"):
+    for name in ("take", "held", "finish", "announce"):
         setattr(outbox, name, around(name, getattr(outbox, name)))
     runner.run = around("run", runner.run)  # after: all is committed, and the message is not acknowledged
-    tasks.ring = around("ring", tasks.ring)
-    for name, stage in runner.STAGES.items():
-        runner.STAGES[name] = Stage(
-            name=name,
-            read=around(f"{name}-read", deadly(stage.read)),
-            work=around(f"{name}-work", stage.work),
-            write=around(f"{name}-write", stage.write),
-        )
+    tasks.wake = around("wake", tasks.wake)
+    for name, stage in STAGES.items():
+        module: Any = stage.module
+        module.read = around(f"{name}-read", deadly(module.read))
+        module.work = around(f"{name}-work", module.work)
+        module.write = around(f"{name}-write", module.write)
 
 
 def deadly(read: Callable[..., Any]) -> Callable[..., Any]:
-    """A poison ad kills whoever reads it."""
+    """Have a poison ad kill each process that reads it."""
 
     def patched(connection: Connection[Any], listing_ids: Sequence[int], *others: Any) -> Any:
         found = connection.execute(
@@ -79,17 +77,18 @@ def deadly(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def finish_first() -> None:
-    """A broken worker: it says that ads are done, and then writes what came of them."""
+    """Break the worker: it finishes the work on ads in one transaction and writes the results in the next."""
 
-    def hasty(connection: Connection[Any], settings: Any, stage: Stage, hand: outbox.Hand) -> list[int]:
-        results = stage.work(stage.read(connection, hand.listing_ids, settings))
+    def broken(connection: Connection[Any], settings: Any, lease: outbox.Lease) -> list[int]:
+        stage = STAGES[lease.stage].module
+        results = stage.work(stage.read(connection, lease.listing_ids, settings))
         with connection.transaction():
-            done = outbox.finish(connection, hand, runner.NEXT[stage.name])
+            done = outbox.finish(connection, lease, next_stage(lease.stage))
         with connection.transaction():
-            runner.STAGES[stage.name].write(connection, results)
+            stage.write(connection, results)
         return done
 
-    runner._through = hasty
+    runner._work = broken
 
 
 BROKEN = {finish_first.__name__: finish_first}
@@ -97,7 +96,7 @@ BROKEN = {finish_first.__name__: finish_first}
 if __name__ == "__main__":
     if sys.argv[2]:
         BROKEN[sys.argv[2]]()
-    install(Path(sys.argv[1]))
+    inject(Path(sys.argv[1]))
     worker_init.disconnect(import_for_all)  # no model is used here
     app.worker_main(
         ["worker", "--beat", "--concurrency", "2", "--queues", ",".join(sys.argv[3].split(",")), "-l", "INFO"]

@@ -1,7 +1,7 @@
-"""Whoever dies on the way from an ad to its score, wherever it is: every ad ends scored, once, or given up with a
-reason. On the embedded broker and on Redis alike, for what there is to do stands in PostgreSQL.
+"""Workers killed anywhere between an ad and its score: every ad ends scored, once, or given up with a reason. On the
+embedded broker and on Redis alike, because the work is rows in PostgreSQL.
 
-Fifty kills are the least, over both brokers, and more are done at random with VINOPS_CRASH_KILLS=300.
+At least fifty kills, over both brokers; VINOPS_CRASH_KILLS=300 adds more at random.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deals.app import configuration
+from deals.stages.registry import STAGES
 from tests.brokers import KINDS, WITHOUT_REDIS, Broker, available, broker
 from tests.crash.killing import Kills
 from tests.crash.world import wait_until
@@ -35,7 +36,6 @@ pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 LEAST = 25  # on each broker
 ADS = 40
-STAGES = ("normalize", "price", "score")
 EVENTS = (
     "take before",
     "take after",
@@ -43,8 +43,8 @@ EVENTS = (
     "finish before",
     "finish after",
     "run after",
-    "ring before",
-    "ring after",
+    "wake before",
+    "wake after",
     *(f"{stage}-{what}" for stage in STAGES for what in ("read after", "work after", "write before", "write after")),
 )
 WORKER = Path(__file__).with_name("deal_worker.py")
@@ -53,7 +53,7 @@ QUEUES = "normalize,price,score,upkeep"  # not notify: what is posted has tests 
 
 @dataclass(kw_only=True)
 class Deals:
-    """Workers on one database and one broker, the planned kill, and what is wrong in the end."""
+    """Workers on one database and one broker, a fault-injection point, and the faults in the end."""
 
     settings: Settings
     database: Connection[Any]
@@ -66,12 +66,12 @@ class Deals:
     broken: str = ""
 
     @property
-    def plan(self) -> Path:
-        """The file that names the event to die at."""
-        return self.folder / "plan"
+    def point(self) -> Path:
+        """The file that names the event to be killed at."""
+        return self.folder / "point"
 
     def start(self, *, queues: str = QUEUES) -> None:
-        """Start a worker with two processes that work and one that beats."""
+        """Start a worker with two child processes and the beat."""
         assert self.settings.database_url is not None
         environment = {
             **os.environ,
@@ -84,7 +84,7 @@ class Deals:
         }
         with (self.folder / "worker.out").open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(WORKER), str(self.plan), self.broken, queues],
+                [sys.executable, str(WORKER), str(self.point), self.broken, queues],
                 env=environment,
                 cwd=self.folder,
                 stdout=output,
@@ -93,7 +93,7 @@ class Deals:
             )
 
     def kill(self) -> None:
-        """Kill the worker with all of its processes, as a machine that goes down does."""
+        """Kill the worker with all of its processes, as a power failure does."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -104,18 +104,18 @@ class Deals:
         requeue(self.database, self.listings, by=by)
         self.queued += 1
 
-    def strike(self, event: str) -> None:
-        """Queue every ad, have one process die at an event, prove it, and wait for the others to do the work."""
-        self.plan.with_suffix(".landed").unlink(missing_ok=True)
-        draft = self.plan.with_suffix(".draft")
+    def kill_at(self, event: str) -> None:
+        """Queue every ad, kill one process at an event, prove it, and wait for the others to do the work."""
+        self.point.with_suffix(".landed").unlink(missing_ok=True)
+        draft = self.point.with_suffix(".draft")
         draft.write_text(event)
-        draft.rename(self.plan)
+        draft.rename(self.point)
         self.queue()
-        wait_until(lambda: self.plan.with_suffix(".landed").exists())
+        wait_until(lambda: self.point.with_suffix(".landed").exists())
         self.kills.landed[event] += 1
         self.drain()
 
-    def strike_at_random(self, dice: random.Random) -> None:
+    def kill_at_random(self, dice: random.Random) -> None:
         """Queue every ad, kill the worker with all of its processes a moment later, and start another."""
         self.queue()
         time.sleep(dice.random() * 0.4)
@@ -147,7 +147,7 @@ class Deals:
         return int(row[0])
 
     def faults(self) -> list[str]:
-        """Return what must never be so, once nothing is left to do."""
+        """Return the promises that are broken, once nothing is left to do."""
         found = []
         for stage in STAGES:
             ends = self.database.execute(
@@ -232,43 +232,43 @@ def test_a_whole_worker_that_is_killed_leaves_its_work_to_the_next(deals: Deals)
     deals.start()
     deals.drain()
     wanted = Counter(dict.fromkeys(deals.listings, deals.queued))
-    # What was queued again before anybody took it is one piece of work.
+    # An ad that was queued twice before a worker leased it is done once.
     ends = Counter(row[0] for row in deals.database.execute("select listing_id from ends where stage = 'score'"))
     assert set(ends) == set(wanted)
     assert all(1 <= ends[each] <= wanted[each] for each in wanted)
     assert [fault for fault in deals.faults() if "number of ends" not in fault] == []
 
 
-def test_lost_messages_are_rung_for_again(deals: Deals) -> None:
+def test_lost_messages_are_sent_again(deals: Deals) -> None:
     deals.start()
     deals.drain()
     for _ in range(3):
         deals.queue()
         time.sleep(0.2)
-        deals.broker.filesystem.lose()
+        deals.broker.lose()
         deals.drain_behind_the_broker()
     assert deals.faults() == []
 
 
-def test_a_broker_that_is_away_for_a_while_holds_work_up_and_loses_none(deals: Deals) -> None:
-    if deals.broker.filesystem.kind == "embedded":
+def test_a_broker_outage_delays_work_and_loses_none(deals: Deals) -> None:
+    if deals.broker.kind == "embedded":
         pytest.skip("a folder does not go away")
     deals.start()
     deals.drain()
-    deals.broker.filesystem.stop()
+    deals.broker.stop()
     deals.queue()
     time.sleep(2)
-    deals.broker.filesystem.start()
+    deals.broker.start()
     deals.drain_behind_the_broker()
     assert deals.faults() == []
 
 
-def test_a_task_that_comes_twice_finds_nothing_to_do(deals: Deals) -> None:
+def test_a_task_that_is_delivered_twice_finds_nothing_to_do(deals: Deals) -> None:
     from celery import Celery
 
     app = Celery("tests", set_as_current=False)
     assert deals.settings.data_dir.is_dir()
-    url = Secret(deals.broker.filesystem.url) if deals.broker.filesystem.url else None
+    url = Secret(deals.broker.url) if deals.broker.url else None
     own = Settings(database_url=None, data_dir=deals.settings.data_dir, celery_broker_url=url)
     app.conf.update(configuration(own))
     deals.start()
@@ -286,7 +286,7 @@ def test_an_ad_that_kills_its_worker_is_given_up_and_holds_up_no_other(deals: De
     deals.drain()
     assert deals.faults() == []
     dead = deals.database.execute("select listing_id, error from ops.deal_outbox where dead_at is not null").fetchall()
-    assert dead == [(poison, "the worker died each time that it had this ad in hand")]
+    assert dead == [(poison, "each worker that processed this ad died")]
 
 
 @pytest.mark.parametrize(
@@ -301,12 +301,12 @@ def test_a_broken_worker_is_caught(deals: Deals, broken: str, event: str, caught
     deals.broken = broken
     deals.queued = 0
     deals.start()
-    deals.strike(event)
+    deals.kill_at(event)
     assert caught in "\n".join(deals.faults())
 
 
-def test_work_that_nobody_sweeps_is_lost_with_its_worker(deals: Deals) -> None:
-    """The control of the sweep: without it what a killed process had in hand stays where it is."""
+def test_without_the_sweep_work_is_lost_with_its_worker(deals: Deals) -> None:
+    """The control of the sweep: without it the work of a killed process stays undone."""
     deals.start(queues="normalize,price,score")
     time.sleep(4)
     assert deals.count("select count(*) from ops.deal_outbox where dead_at is null") == ADS
@@ -316,8 +316,8 @@ def test_work_that_nobody_sweeps_is_lost_with_its_worker(deals: Deals) -> None:
 def test_a_worker_killed_at_a_point_and_one_at_random_lose_nothing_and_do_nothing_twice(deals: Deals) -> None:
     deals.start()
     deals.drain()
-    deals.strike(EVENTS[0])
-    deals.strike_at_random(random.Random())
+    deals.kill_at(EVENTS[0])
+    deals.kill_at_random(random.Random())
     assert deals.faults() == []
 
 
@@ -329,9 +329,9 @@ def test_workers_killed_at_any_line_lose_nothing_and_do_nothing_twice(deals: Dea
         if number % 5 == 4:  # a pool that loses one process after the other is not what is tested here
             deals.kill()
             deals.start()
-        deals.strike(event)
+        deals.kill_at(event)
     dice = random.Random(1)
     while deals.kills.total < deals.kills.wanted:
-        deals.strike_at_random(dice)
+        deals.kill_at_random(dice)
     assert deals.faults() == []
     print(f"{deals.kills.total} kills landed: {dict(deals.kills.landed)}")

@@ -1,4 +1,4 @@
-"""Work on ads is handed from stage to stage: in one worker's hands at a time, done once, and never lost."""
+"""Ads pass from stage to stage: leased by one worker at a time, done once, and never lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from psycopg import errors
 
 from deals.queue import outbox, runner
-from deals.stages.registry import Stage
+from deals.stages import normalize
+from deals.stages.registry import STAGES
 from tests.deal_ads import insert_ads, requeue
 from vinops.db import database as db
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A result that says which ad it is of."""
+    """A result, of one ad."""
 
     listing_id: int
 
@@ -44,15 +45,16 @@ def other(settings: Settings) -> Iterator[Connection[Any]]:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Stages that write down which ads they had, and do nothing else."""
+    """Replace the stages by some that only record the ads that they process."""
     ids: list[int] = []
 
     def write(_: Connection[Any], results: Sequence[Seen]) -> None:
         ids.extend(each.listing_id for each in results)
 
-    for name in list(runner.STAGES):
-        stage = Stage(name=name, read=lambda _, ids, __: list(ids), work=_seen, write=write)
-        monkeypatch.setitem(runner.STAGES, name, stage)
+    for stage in STAGES.values():
+        monkeypatch.setattr(stage.module, "read", lambda _, ids, __: list(ids))
+        monkeypatch.setattr(stage.module, "work", _seen)
+        monkeypatch.setattr(stage.module, "write", write)
     return ids
 
 
@@ -61,30 +63,30 @@ def _seen(ids: Sequence[int]) -> list[Seen]:
 
 
 def waiting(database: Connection[Any], stage: str) -> set[int]:
-    """Return the ads that wait for a stage, in whoever's hands."""
+    """Return the ads that wait for a stage, leased or not."""
     rows = database.execute("select listing_id from ops.deal_outbox where stage = %s and dead_at is null", [stage])
     return {row[0] for row in rows.fetchall()}
 
 
-def test_an_ad_is_in_one_workers_hands(database: Connection[Any], other: Connection[Any], listings: list[int]) -> None:
-    mine = outbox.take(database, "normalize", lease=60, listing_ids=listings[:10])
-    theirs = outbox.take(other, "normalize", lease=60)
+def test_an_ad_is_leased_by_one_worker(database: Connection[Any], other: Connection[Any], listings: list[int]) -> None:
+    mine = outbox.take(database, "normalize", seconds=60, listing_ids=listings[:10])
+    theirs = outbox.take(other, "normalize", seconds=60)
     assert mine is not None
     assert theirs is not None
     assert set(mine.listing_ids) == set(listings[:10])
     assert set(theirs.listing_ids) == set(listings[10:])
-    assert outbox.take(other, "normalize", lease=60) is None
+    assert outbox.take(other, "normalize", seconds=60) is None
 
 
 def test_work_of_another_stage_is_left_alone(database: Connection[Any], listings: list[int]) -> None:
     assert listings
-    assert outbox.take(database, "score", lease=60) is None
+    assert outbox.take(database, "score", seconds=60) is None
 
 
-def test_a_batch_goes_through_and_is_handed_on(
+def test_a_batch_passes_all_stages_in_order(
     database: Connection[Any], settings: Settings, listings: list[int], written: list[int]
 ) -> None:
-    for stage in runner.STAGES:
+    for stage in STAGES:
         assert waiting(database, stage) == set(listings)
         outcome = runner.run(database, settings, stage)
         assert outcome is not None
@@ -100,14 +102,11 @@ def test_a_worker_whose_lease_was_taken_over_writes_nothing(
 ) -> None:  # fmt: skip
     def slow(ids: Sequence[int]) -> list[Seen]:
         database.execute("update ops.deal_outbox set leased_until = clock_timestamp() - interval '1 second'")
-        taken = outbox.take(other, "normalize", lease=60)
+        taken = outbox.take(other, "normalize", seconds=60)
         assert taken is not None
         return _seen(ids)
 
-    usual = runner.STAGES["normalize"]
-    monkeypatch.setitem(
-        runner.STAGES, "normalize", Stage(name="normalize", read=usual.read, work=slow, write=usual.write)
-    )
+    monkeypatch.setattr(normalize, "work", slow)
     outcome = runner.run(database, settings, "normalize")
     assert outcome is not None
     assert outcome.done == []
@@ -116,7 +115,7 @@ def test_a_worker_whose_lease_was_taken_over_writes_nothing(
     assert waiting(database, "price") == set()
 
 
-def test_an_ad_that_changed_while_it_was_in_hand_is_done_once_more(
+def test_an_ad_that_changed_during_its_lease_is_done_once_more(
     database: Connection[Any], other: Connection[Any], settings: Settings, listings: list[int], written: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -124,22 +123,19 @@ def test_an_ad_that_changed_while_it_was_in_hand_is_done_once_more(
         requeue(other, listings[:3])
         return _seen(ids)
 
-    usual = runner.STAGES["normalize"]
-    monkeypatch.setitem(
-        runner.STAGES, "normalize", Stage(name="normalize", read=usual.read, work=meanwhile, write=usual.write)
-    )
+    monkeypatch.setattr(normalize, "work", meanwhile)
     outcome = runner.run(database, settings, "normalize")
     assert outcome is not None
     assert set(outcome.done) == set(listings[3:])
     assert waiting(database, "normalize") == set(listings[:3])
-    monkeypatch.setitem(runner.STAGES, "normalize", usual)
+    monkeypatch.setattr(normalize, "work", _seen)
     outcome = runner.run(database, settings, "normalize")
     assert outcome is not None
     assert set(outcome.done) == set(listings[:3])
     assert len(written) == len(listings) + 3
 
 
-def test_results_and_the_end_of_the_work_are_one(
+def test_a_write_that_fails_leaves_the_work_and_no_results(
     database: Connection[Any], settings: Settings, listings: list[int], written: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -147,15 +143,34 @@ def test_results_and_the_end_of_the_work_are_one(
         connection.execute("create table half_done ()")
         raise psycopg.OperationalError("the connection is lost")
 
-    usual = runner.STAGES["normalize"]
-    monkeypatch.setitem(
-        runner.STAGES, "normalize", Stage(name="normalize", read=usual.read, work=usual.work, write=fails)
-    )
+    monkeypatch.setattr(normalize, "write", fails)
     with pytest.raises(psycopg.OperationalError):
         runner.run(database, settings, "normalize")
     assert written == []
     assert waiting(database, "normalize") == set(listings)
     assert database.execute("select to_regclass('half_done')").fetchone() == (None,)
+
+
+def test_results_are_rolled_back_when_the_work_cannot_be_finished(
+    database: Connection[Any], settings: Settings, listings: list[int], written: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """`outbox.finish` belongs to the transaction of the stage's `write`: results without it would be written twice."""
+
+    def write(connection: Connection[Any], results: Sequence[Seen]) -> None:
+        connection.execute("create table half_done ()")
+        written.extend(each.listing_id for each in results)
+
+    def fails(*_: object) -> list[int]:
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(normalize, "write", write)
+    monkeypatch.setattr(outbox, "finish", fails)
+    with pytest.raises(psycopg.OperationalError):
+        runner.run(database, settings, "normalize")
+    assert set(written) == set(listings), "it came as far as the end of the work"
+    assert database.execute("select to_regclass('half_done')").fetchone() == (None,)
+    assert waiting(database, "normalize") == set(listings)
 
 
 def test_an_ad_that_cannot_be_worked_on_is_given_up_and_holds_up_no_other(
@@ -169,10 +184,7 @@ def test_an_ad_that_cannot_be_worked_on_is_given_up_and_holds_up_no_other(
             raise ValueError(f"ad {poison} makes no sense")
         return _seen(ids)
 
-    usual = runner.STAGES["normalize"]
-    monkeypatch.setitem(
-        runner.STAGES, "normalize", Stage(name="normalize", read=usual.read, work=fails, write=usual.write)
-    )
+    monkeypatch.setattr(normalize, "work", fails)
     tries = 0
     while waiting(database, "normalize"):
         database.execute("update ops.deal_outbox set retry_at = null")  # its pauses are over
@@ -199,10 +211,7 @@ def test_an_ad_is_at_fault_for_what_the_database_says_of_its_values_alone(
     def fails(_: Connection[Any], __: Sequence[Seen]) -> None:
         raise error
 
-    usual = runner.STAGES["normalize"]
-    monkeypatch.setitem(
-        runner.STAGES, "normalize", Stage(name="normalize", read=usual.read, work=usual.work, write=fails)
-    )
+    monkeypatch.setattr(normalize, "write", fails)
     if is_the_ad:
         outcome = runner.run(database, settings, "normalize")
         assert outcome is not None
@@ -220,10 +229,7 @@ def test_an_ad_that_failed_alone_waits_before_it_is_tried_again(
     def fails(_: Sequence[int]) -> list[Seen]:
         raise ValueError("no")
 
-    usual = runner.STAGES["normalize"]
-    monkeypatch.setitem(
-        runner.STAGES, "normalize", Stage(name="normalize", read=usual.read, work=fails, write=usual.write)
-    )
+    monkeypatch.setattr(normalize, "work", fails)
     assert [outcome.failed for outcome in runner.drain(database, settings, "normalize")] == [1]
     assert waiting(database, "normalize") == {listing}
     assert written == []
@@ -240,50 +246,50 @@ def test_a_change_gives_an_ad_that_was_given_up_another_chance(
     assert set(outcome.done) == set(written) == set(listings[:2])
 
 
-def test_ads_that_no_worker_survived_are_given_up_with_a_reason(database: Connection[Any], listings: list[int]) -> None:
+def test_ads_that_repeatedly_crashed_workers_are_given_up_with_a_reason(
+    database: Connection[Any], listings: list[int]
+) -> None:
     database.execute(
         "update ops.deal_outbox set attempts = %s, token = 1, leased_until = clock_timestamp() - interval '1 second'"
         " where listing_id = %s",
         [outbox.MOST_TRIES, listings[0]],
     )
-    assert outbox.bury(database) == [
-        (listings[0], "normalize", "the worker died each time that it had this ad in hand")
-    ]
-    assert outbox.bury(database) == []
+    assert outbox.give_up(database) == [(listings[0], "normalize", "each worker that processed this ad died")]
+    assert outbox.give_up(database) == []
     assert listings[0] not in waiting(database, "normalize")
 
 
-def test_what_waits_is_rung_for_once_in_a_while(database: Connection[Any], listings: list[int]) -> None:
-    assert set(outbox.waiting(database, "normalize", count=100, unheard=60)) == set(listings)
-    assert outbox.waiting(database, "normalize", count=100, unheard=60) == []
-    assert set(outbox.waiting(database, "normalize", count=100, unheard=0)) == set(listings)
-    assert outbox.take(database, "normalize", lease=60) is not None
-    assert outbox.waiting(database, "normalize", count=100, unheard=0) == []
+def test_ads_that_wait_are_announced_once_in_a_while(database: Connection[Any], listings: list[int]) -> None:
+    assert set(outbox.announce(database, "normalize", count=100, seconds=60)) == set(listings)
+    assert outbox.announce(database, "normalize", count=100, seconds=60) == []
+    assert set(outbox.announce(database, "normalize", count=100, seconds=0)) == set(listings)
+    assert outbox.take(database, "normalize", seconds=60) is not None
+    assert outbox.announce(database, "normalize", count=100, seconds=0) == []
 
 
-def test_what_is_handed_on_is_rung_for_at_once(
+def test_ads_of_the_next_stage_are_announced_at_once(
     database: Connection[Any], settings: Settings, listings: list[int], written: list[int]
 ) -> None:
-    assert outbox.waiting(database, "normalize", count=100, unheard=60)
+    assert outbox.announce(database, "normalize", count=100, seconds=60)
     assert runner.run(database, settings, "normalize") is not None
-    assert set(outbox.waiting(database, "price", count=100, unheard=60)) == set(listings) == set(written)
+    assert set(outbox.announce(database, "price", count=100, seconds=60)) == set(listings) == set(written)
 
 
-def test_a_crowd_is_counted_no_further_than_need_be(database: Connection[Any], listings: list[int]) -> None:
+def test_more_ads_than_a_number_are_a_crowd(database: Connection[Any], listings: list[int]) -> None:
     assert outbox.is_crowded(database, "normalize", count=len(listings) - 1)
     assert not outbox.is_crowded(database, "normalize", count=len(listings))
 
 
-def test_all_ads_are_priced_again_when_that_is_asked_for(
+def test_all_active_ads_are_requeued_for_pricing(
     database: Connection[Any], settings: Settings, listings: list[int], written: list[int]
 ) -> None:
     runner.drain(database, settings, "normalize")
     database.execute("delete from ops.deal_outbox")
-    assert runner.queue_again(database) == 0  # nothing was normalized: these stages write nothing
+    assert runner.requeue_all(database) == 0  # nothing was normalized: these stages write nothing
     database.execute(
         "insert into normalized_listings (listing_id, risk, is_comparable) select id, 'low', true from listings"
     )
     database.execute("update listings set removed_at = now() where id = %s", [listings[0]])
-    assert runner.queue_again(database) == len(listings) - 1
+    assert runner.requeue_all(database) == len(listings) - 1
     assert waiting(database, "price") == set(listings[1:])
     assert written

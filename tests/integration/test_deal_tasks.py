@@ -1,5 +1,4 @@
-"""The tasks on a database that goes away, and what is done by the clock: nothing is lost with a connection, a message,
-or a night."""
+"""The Celery tasks when the database goes away, and the scheduled tasks: nothing is lost with a message."""
 
 from __future__ import annotations
 
@@ -12,11 +11,12 @@ import psycopg
 import pytest
 from kombu.exceptions import OperationalError
 
-from deals import alarms as watch, schedule, tasks
+from deals import alarms, schedule, tasks
 from deals.channel import post as channel
 from deals.estimate import model as price_model
 from deals.queue import runner
 from deals.stages import score as scoring
+from deals.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ NIGHT = datetime(2026, 11, 29, 3, 0, tzinfo=UTC)
 def _this_process(
     database: Connection[Any], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """This process is a worker's, with the settings of the test. What is done by the clock is due at no time of day."""
+    """Make this process a worker with the settings of the test; no scheduled task is due at any time of day."""
     database.execute("update ops.scheduled_tasks set done_at = clock_timestamp() + interval '30 minutes'")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -48,29 +48,27 @@ def _this_process(
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What workers are told of."""
+    """The tasks that are sent to workers."""
     found: list[str] = []
-    for each in (tasks.notify, *tasks.TASKS.values(), *tasks.BY_THE_CLOCK.values()):
+    for each in (tasks.notify, *tasks.STAGE_TASKS.values(), *tasks.SCHEDULED_TASKS.values()):
         monkeypatch.setattr(each, "apply_async", lambda *_, name=each.name, **__: found.append(name))
     return found
 
 
 def cut(database: Connection[Any]) -> None:
-    """End the connections of the workers, as a restart of PostgreSQL does."""
+    """Close the connections of the workers, as a restart of PostgreSQL does."""
     database.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'celery deals'")
 
 
-# Each task, what it calls, and with what.
+# Each task: the function that it calls, and the task's arguments.
 WORK: dict[str, tuple[Any, str, tuple[Any, ...]]] = {
-    "sweep": (runner, "bury", ()),
+    "sweep": (runner, "give_up", ()),
     "notify": (channel, "post", ()),
     "demand": (scoring, "refresh_demand", ()),
     "train": (price_model, "train", ()),
-    "rescore": (runner, "queue_again", ()),
-    "watch_over": (watch, "watch", ()),
-    "normalize": (runner, "run", ([1],)),
-    "price": (runner, "run", ([1],)),
-    "score": (runner, "run", ([1],)),
+    "rescore": (runner, "requeue_all", ()),
+    "watch_over": (alarms, "watch", ()),
+    **dict.fromkeys(STAGES, (runner, "run", ([1],))),
 }
 
 
@@ -99,7 +97,7 @@ def test_each_task_tries_again_when_its_connection_is_cut(
         tasks.connection()
         cut(database)
     with caplog.at_level(logging.WARNING, "deals"):
-        getattr(tasks, name)(*arguments)
+        (tasks.STAGE_TASKS.get(name) or getattr(tasks, name))(*arguments)
     assert len(calls) == 2, "it was tried again, and came to its end"
     (said,) = [each for each in caplog.records if each.name == "deals"]
     assert said.getMessage().startswith("the database went away task=")
@@ -108,7 +106,7 @@ def test_each_task_tries_again_when_its_connection_is_cut(
     assert row == (socket.gethostname(), True)
 
 
-def test_a_task_whose_database_stays_away_ends_and_is_rung_for_again(
+def test_a_task_whose_database_stays_away_ends_and_is_sent_again(
     database: Connection[Any], sent: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def never(connection: Connection[Any], _: object) -> None:
@@ -120,7 +118,7 @@ def test_a_task_whose_database_stays_away_ends_and_is_rung_for_again(
     tasks.sweep()
     assert sent == ["deals.train"]
     tasks.train()
-    assert "the database stays away task=train: the sweep rings again" in caplog.text
+    assert "the database stays away task=train: the sweep sends it again" in caplog.text
     tasks.sweep()
     assert sent == ["deals.train"], "not again at once"
     database.execute("update ops.scheduled_tasks set rung_at = rung_at - interval '16 minutes'")
@@ -128,15 +126,13 @@ def test_a_task_whose_database_stays_away_ends_and_is_rung_for_again(
     assert sent == ["deals.train"] * 2
 
 
-def test_what_is_wrong_with_a_task_itself_is_said_as_ever(
-    database: Connection[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "bury", lambda connection: connection.execute("select 1 / 0"))
+def test_an_error_of_the_task_itself_is_raised(database: Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "give_up", lambda connection: connection.execute("select 1 / 0"))
     with pytest.raises(psycopg.errors.DivisionByZero):
         tasks.sweep()
 
 
-# By the clock.
+# Scheduled tasks.
 
 
 @pytest.mark.parametrize(
@@ -158,7 +154,7 @@ def test_a_task_is_due_when_its_time_has_come_since_it_was_done(
     assert schedule.is_due(task, done_at=NIGHT + done, now=NIGHT + now) is is_due
 
 
-def test_a_night_without_a_worker_is_made_up_for_once(database: Connection[Any], sent: list[str]) -> None:
+def test_after_a_night_without_a_worker_each_task_is_sent_once(database: Connection[Any], sent: list[str]) -> None:
     tasks.sweep()
     assert sent == [], "a new database has missed nothing"
     database.execute("update ops.scheduled_tasks set done_at = done_at - interval '25 hours'")
@@ -172,9 +168,9 @@ def test_a_night_without_a_worker_is_made_up_for_once(database: Connection[Any],
     assert len(sent) == 3
 
 
-def test_every_task_that_is_done_by_the_clock_has_a_time_and_a_row(database: Connection[Any]) -> None:
+def test_every_scheduled_task_has_a_time_and_a_row(database: Connection[Any]) -> None:
     rows = database.execute("select task from ops.scheduled_tasks").fetchall()
-    assert {task for (task,) in rows} == set(schedule.TIMES) == set(tasks.BY_THE_CLOCK)
+    assert {task for (task,) in rows} == set(schedule.TIMES) == set(tasks.SCHEDULED_TASKS)
 
 
 def test_a_broker_that_is_away_does_not_end_a_sweep(
@@ -184,7 +180,7 @@ def test_a_broker_that_is_away_does_not_end_a_sweep(
         raise OperationalError("OOM")
 
     database.execute("update ops.scheduled_tasks set done_at = done_at - interval '25 hours'")
-    for each in tasks.BY_THE_CLOCK.values():
+    for each in tasks.SCHEDULED_TASKS.values():
         monkeypatch.setattr(each, "apply_async", refuse)
     tasks.sweep()
     assert caplog.text.count("the broker is away") == 3

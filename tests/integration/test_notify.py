@@ -850,7 +850,7 @@ def test_whoever_comes_back_late_does_not_settle_what_another_one_has_tried_sinc
         database.execute("update notifications set token = nextval('ops.deal_tokens')")
         thread.join()
     assert states(database) == ["trying"]
-    assert "settled by somebody else" in caplog.text
+    assert "settled by another process" in caplog.text
 
 
 # Without Telegram

@@ -1,4 +1,4 @@
-"""Where the demo lives, and that two of them do not meet."""
+"""The folder of the demo, its lock, and its end by a signal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo import demo, folder as demo_folder, serve as demo_serve
-from demo.world import DemoFailed
+from demo import demo, folder as demo_folder, serve as demo_serve, steps, world as demo_world
+from demo.steps import Step
+from demo.world import DemoFailed, World
 from vinops import locks
 from vinops.config import Settings
 
@@ -46,13 +47,12 @@ def test_the_demo_and_what_is_served_are_there(
     monkeypatch.setenv("VINOPS_DATA_DIR", str(tmp_path / "trial"))
     shown = []
 
-    def show(self: demo.Demo) -> None:
-        shown.append(self._folder)
-        self._begin()
+    def show(state: demo.Demo) -> None:
+        shown.append(state.folder)
         raise DemoFailed("enough")
 
-    monkeypatch.setattr(demo.Demo, "run", show)
-    monkeypatch.setattr(demo.database, "migrate", lambda _: [])
+    monkeypatch.setattr(demo, "STEPS", (demo.STEPS[0], Step(title="The last one", run=show)))
+    monkeypatch.setattr(steps.database, "migrate", lambda _: [])
     assert demo.run(fresh=True) == 1
     assert shown == [tmp_path / "trial" / "demo"]
     assert str(shown[0]) in capsys.readouterr().out.replace("\n", " ")
@@ -119,7 +119,7 @@ def test_cut_short_by_a_signal_what_it_started_is_ended(
             signal.raise_signal(number)
         raise AssertionError("it goes on")
 
-    monkeypatch.setattr(demo.Demo, "run", lambda self: work(self._cleanup))
+    monkeypatch.setattr(demo, "_go_through", lambda state: work(state.cleanup))
     monkeypatch.setattr(demo_serve, "_serve", work)
     assert (show(), ended) == (code, ["the stand-in"])
     assert signal.getsignal(number) is signal.SIG_DFL
@@ -144,16 +144,17 @@ def test_while_it_is_served_the_world_moves_on_and_at_the_end_all_is_stopped(
         if len(shown) == 2:
             raise KeyboardInterrupt
 
-    world = dict.fromkeys(demo_serve.MORE, "http://127.0.0.1:1/")
-    monkeypatch.setattr(demo_serve, "_world", lambda *_: world)
+    world = World(settings=dict.fromkeys(("COPART_CSV_URL", "MOBILE_BG_URL"), "http://127.0.0.1:1/"), noted={})
+    monkeypatch.setattr(demo_serve.demo_world, "start", lambda *_, **__: world)
     monkeypatch.setattr(demo_serve.database, "migrate", lambda _: [])
     monkeypatch.setattr(demo_serve, "_run", lambda _environment, _folder, *words: ran.append(words[1:]))
-    monkeypatch.setattr(demo_serve.demo_world, "advance", lambda address, _how: moved.append(address))
+    monkeypatch.setattr(demo_serve.demo_world, "advance", lambda *address_and_how: moved.append(address_and_how))
     monkeypatch.setattr(demo_serve, "time", SimpleNamespace(sleep=wait))
     assert demo_serve.serve() == 0
     assert {"VINOPS_WORKERS_BACKEND=processes", "COPART_CSV_URL=http://127.0.0.1:1/"} <= set(shown[0])
     assert not (folder / demo_serve.PLACE / ".env").exists()
     assert demo_folder.noted(folder, {"lots": 3_000})["served"] == 2
-    assert len(moved) == 2 * len(world)
+    more = [(world.feed, demo_world.MORE_LOTS), (world.market, demo_world.MORE_ADS)]
+    assert moved == [(world.feed,), (world.market,), *more, *more], "as the demo left it, then on, twice"
     stops = [("ops.cli", "workers", "stop", *demo_serve.WORKERS), ("ops.cli", "celery", "stop")]
     assert ran == [("etl", "run"), ("etl", "run"), *stops]

@@ -1,0 +1,80 @@
+"""The operators' questions: what they want to know, and the query that they run for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and its query; `is_wide` if a row is too wide for a line."""
+
+    why: str
+    statement: str
+    is_wide: bool = False
+
+
+FEED: Final = (
+    Question(
+        "Which files came, and what did they bring?",
+        "SELECT * FROM audit.v_ingest_count ORDER BY last_ingest DESC LIMIT 10",
+        is_wide=True,
+    ),
+    Question("How much is not known? The worst ten of all columns:", "SELECT * FROM audit.v_unknown_rate LIMIT 10"),
+    Question(
+        "What could not be read? Broken rows, and values without a meaning:",
+        "SELECT kind, name, errors, left(example, 28) AS example FROM audit.v_parse_errors",
+    ),
+    Question(
+        "How much is staged? The rows that were new or changed, as they came:",
+        "SELECT MAX(ingested_at), COUNT(*) FROM staging.copart_raw",
+    ),
+    Question(
+        "What happened to one lot? The one that most happened to:",
+        "SELECT lot_external_id AS lot, event, old_value, new_value "
+        "FROM audit.lot_events AS e JOIN lots ON lots.id = e.lot_id "
+        "WHERE e.lot_id = (SELECT lot_id FROM audit.lot_events GROUP BY lot_id ORDER BY COUNT(*) DESC, lot_id LIMIT 1) "
+        "ORDER BY e.id",
+    ),
+    Question(
+        "Which lots left the feed? That is not to say that they were sold:",
+        "SELECT lot_external_id AS lot, vin, sale_date, gone_at FROM lots WHERE status='gone' ORDER BY id LIMIT 5",
+    ),
+)
+PHOTOS: Final = (
+    Question(
+        "How far are the photos of the active lots?",
+        "SELECT state, lots, share, listed, stored FROM audit.v_photo_coverage",
+    ),
+    Question(
+        "How many lots have photos, and which came last?",
+        "SELECT COUNT(DISTINCT lot_id) FROM images WHERE lot_id IS NOT NULL",
+    ),
+    Question("", "SELECT vin, lot_id, seq, bytes, created_at FROM images ORDER BY created_at DESC LIMIT 5"),
+    Question(
+        "How many active lots have none yet?",
+        "SELECT COUNT(*) FROM lots WHERE status='active' "
+        "AND id NOT IN (SELECT DISTINCT lot_id FROM images WHERE lot_id IS NOT NULL)",
+    ),
+    Question(
+        "What did the crawls do?",
+        "SELECT spider, done, total, items AS photos, bytes, refusals, reason FROM ops.crawl_runs ORDER BY id",
+    ),
+)
+MARKET: Final = (
+    Question(
+        "What is advertised, and what came and went?",
+        "SELECT make_slug, active, without_price, mean_eur, new_in_a_day, gone_in_a_day FROM audit.v_market",
+    ),
+    Question(
+        "Which price changed last, and how?",
+        "SELECT left(title, 36) AS title, array_agg(p.price_eur ORDER BY seen_at) AS prices FROM listings AS l "
+        "JOIN listing_prices AS p ON l.id = p.listing_id GROUP BY l.id HAVING count(*) > 1 "
+        "ORDER BY max(seen_at) DESC, l.id LIMIT 3",
+    ),
+    Question(
+        "What is handed on to the deals?",
+        "SELECT change, count(*) FROM ops.deal_outbox GROUP BY change ORDER BY change",
+    ),
+)

@@ -1,0 +1,263 @@
+"""The steps of the demo: a table of titles, and of functions that run a step and print it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC
+from typing import IO, TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
+
+import typer
+
+from demo import questions, world
+from demo.folder import held, migrations
+from demo.text import say, typed
+from demo.world import DemoFailed
+from ops.commands import sql
+from standin.photos.lots import PhotoLots
+from vinops.db import database, embedded
+from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from demo.demo import Demo
+    from demo.questions import Question
+
+BROKEN_ROWS = 3
+PHOTO_LOTS = 24
+WORKERS = (1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step: its title, and the function that runs it and prints what it did. `in_demo` is the demo that has it: the
+    first one of a folder, a later one, or any."""
+
+    title: str
+    run: Callable[[Demo], None]
+    in_demo: str = "any"
+
+
+def start_database(demo: Demo) -> None:
+    """Make or start the embedded server; read what an earlier demo noted."""
+    began = time.monotonic()
+    wanted = {} if demo.is_fresh else {"lots": demo.lots, "migrations": migrations()}
+    demo.earlier = demo.cleanup.enter_context(held(demo.folder, demo.settings, wanted))
+    demo.cleanup.callback(embedded.release, demo.settings.data_dir)
+    typed("vinops migrate")
+    applied = database.migrate(demo.settings)
+    seconds = time.monotonic() - began
+    link = demo.folder / "postgres"  # root's own folders are closed to the account of its server
+    where = f"{link} (a link to {link.readlink()})" if link.is_symlink() else str(link)
+    if demo.earlier:
+        say(
+            f"The embedded PostgreSQL {embedded.MAJOR} of an earlier demo in {where}, started in {seconds:.1f} s. It "
+            "knows the feed and the photos: see what is not done twice. To begin anew, add --fresh."
+        )
+    else:
+        say(
+            f"An embedded PostgreSQL {embedded.MAJOR} in {where}, made and started, and {len(applied)} migrations "
+            f"applied, in {seconds:.1f} s."
+        )
+
+
+def start_feed(demo: Demo) -> None:
+    """Start the stand-ins; in a later demo advance them to where the earlier one left them."""
+    say(
+        f"A stand-in for the member feed, on this machine only: {demo.lots:,} lots, written from a seed. "
+        f"{BROKEN_ROWS} rows of its first file end too early, as they do in real ones."
+    )
+    typed("python -m standin.feed serve", rows=demo.lots)
+    demo.world = world.start(
+        demo.environment,
+        demo.folder,
+        lots=demo.lots,
+        count=world.ads(demo.lots),
+        cleanup=demo.cleanup,
+        earlier=demo.earlier,
+        with_page=world.has_browser(),
+    )
+    demo.environment |= demo.world.settings
+    say(redact(demo.world.feed))
+    if demo.earlier:
+        demo.sha256 = str(demo.earlier["sha256"])
+        demo.world.catch_up(demo.earlier["served"])
+
+
+def load_first_file(demo: Demo) -> None:
+    """Load a file with broken rows, and remember the sha256 of what the stand-in served."""
+    world.control(demo.world.feed, "POST", "fault", {"name": "too_few_fields", "options": {"count": BROKEN_ROWS}})
+    demo.sha256 = hashlib.sha256(world.ask("GET", demo.world.feed)).hexdigest()
+    load(demo)
+
+
+def load_next_file(demo: Demo) -> None:
+    """Load the file after it."""
+    typed("curl -X POST", f"http://{urlsplit(demo.world.feed).netloc}/control/advance")
+    world.control(demo.world.feed, "DELETE", "fault")
+    moved = world.advance(demo.world.feed)
+    counts = ", ".join(f"{moved[name]:,} lots {name}" for name in ("changed", "new", "gone"))
+    say(f"The market moved on: {counts}. The {BROKEN_ROWS} broken rows are whole now: their lots are new as well.")
+    load(demo)
+
+
+def load(demo: Demo) -> None:
+    """Run `python -m etl run` and print its output. Raises DemoFailed unless it exits with 0."""
+    typer.echo(f"$ VINOPS_DATA_DIR={demo.folder} \\")
+    typer.echo(f"  COPART_CSV_URL='{redact(demo.world.feed)}' \\")
+    typer.echo("  python -m etl run")
+    demo.show("etl", "run", log="etl.log", indent="    ")
+
+
+def asks(*asked: Question) -> Callable[[Demo], None]:
+    """Return a step that runs the operators' queries."""
+
+    def run(demo: Demo) -> None:
+        for number, question in enumerate(asked):
+            if number:
+                typer.echo()
+            if question.why:
+                say(question.why)
+            typed(f"vinops sql{' -x' if question.is_wide else ''}", question.statement)
+            form = sql.Format.EXPANDED if question.is_wide else sql.Format.TABLE
+            sql.run(demo.settings, question.statement, form, write=False)
+
+    return run
+
+
+def read_archive(demo: Demo) -> None:
+    """Compare the sha256 of the archived first file with that of what was served."""
+    with database.connect(demo.settings, application="vinops demo") as connection:
+        rows = connection.execute("select fetched_at, bytes, archive_bytes from raw.csv_files order by id").fetchall()
+    stamp = f"{rows[0][0].astimezone(UTC):%Y-%m-%dT%H:%M}"
+    typed(f"python -m etl cat {stamp} | sha256sum")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etl", "cat", stamp], stdout=subprocess.PIPE, cwd=demo.folder, env=demo.environment
+    )
+    demo.cleanup.callback(world.end, process)
+    found = hashlib.file_digest(cast("IO[bytes]", process.stdout), "sha256").hexdigest()  # type: ignore[arg-type]
+    if process.wait():
+        raise DemoFailed(f"`python -m etl cat` ended with {process.returncode}")
+    say(found)
+    if found != demo.sha256:
+        raise DemoFailed(f"that is not what the stand-in served ({demo.sha256}): python -m etl cat gave other bytes")
+    say("The very bytes that the stand-in served as its first file.")
+    for name, (_, size, kept) in zip(("first file", "next file"), rows, strict=False):
+        say(f"{name + ':':<12}{size:>12,} bytes, kept in {kept:>11,} ({kept / size:.2%})")
+
+
+def fetch_photos(demo: Demo) -> None:
+    """Fetch the photos of the lots that are sold first, and of one whose photos are only on its page."""
+    with_page = world.has_browser()
+    with database.connect(demo.settings, application="vinops demo") as connection:
+        rows = connection.execute(
+            "select lot_external_id from lots where status = 'active' and image_url is not null"
+            " order by coalesce(sale_at, sale_date) asc nulls last, id desc limit 1000"
+        ).fetchall()
+    drawn = PhotoLots(seed=world.SEED)
+    numbers = [int(number) for (number,) in rows]
+    empty = [number for number in numbers if drawn.state(number) == "empty_list"]
+    listed = [number for number in numbers if number not in empty][: PHOTO_LOTS - with_page]
+    on_page = empty[:1] if with_page else []
+    say(
+        f"The {len(listed)} lots that are sold first. The feed names for each an address that lists all its "
+        f"photos. After {world.SESSION_LOTS} lots a session ends and the next begins."
+    )
+    if on_page:
+        say(f"The list of lot {on_page[0]} is empty, as some are: its page is read in Chromium, logged in.")
+    elif not with_page:
+        say("No Chromium is installed (apt-get install chromium): no lot is looked at in the browser.")
+    lots = [*listed, *on_page]
+    typed(f"scrapy crawl lot_photos -a lot={lots[0]},…")
+    (crawled,) = demo.crawl(["lot_photos", "-a", f"lot={','.join(map(str, lots))}"])
+    scraped = crawled.marked("Scraped: lot")
+    for line in [*scraped[:3], *crawled.marked(" session "), *scraped[-2:]]:
+        say(line, indent="    ")
+    if crawled.exit_code or len(scraped) < len(lots):
+        raise DemoFailed(
+            f"`scrapy crawl lot_photos` ended with {crawled.exit_code}: read {demo.folder}/logs/photo-scraper.log"
+        )
+    new = sum(int(line.partition("new=")[2].split()[0]) for line in scraped)
+    known = "" if new else " All were here already: none was asked for."
+    say(f"{len(scraped)} lots, {new} photos fetched.{known}")
+
+
+def follow_market(demo: Demo) -> None:
+    """Crawl the market with two workers: twice, with hours between, in a first demo."""
+    say(
+        f"A stand-in for mobile.bg, on this machine only: {world.ads(demo.lots):,} ads of twenty makes, twenty on a "
+        "page. Two of four workers walk the lists of their makes, at once."
+    )
+    if demo.earlier:
+        typer.echo("It stands where the earlier demo left it.")
+    else:
+        _crawl_market(demo)
+        moved = world.advance(demo.world.market)
+        counts = ", ".join(f"{len(moved[name]):,} {name}" for name in ("new", "changed", "gone"))
+        typer.echo(f"Hours later, of all twenty makes: {counts}.")
+    _crawl_market(demo)
+
+
+def _crawl_market(demo: Demo) -> None:
+    crawls = [["mobile_bg", "-a", f"worker={worker}"] for worker in WORKERS]
+    typed(" & ".join(f"scrapy crawl {' '.join(each)}" for each in crawls))
+    for worker, crawled in zip(WORKERS, demo.crawl(*crawls), strict=True):
+        lines = crawled.marked("Scraped: ", " walked ")
+        if crawled.exit_code or not lines:
+            raise DemoFailed(f"worker {worker} ended with {crawled.exit_code}: read {demo.folder}/logs")
+        for line in [*lines[:2], *crawled.marked(" walked ")]:
+            say(line, indent="    ")
+
+
+def find_deals(demo: Demo) -> None:
+    """Take the ads through all stages, and show the messages to the channel."""
+    say("A stand-in for Telegram, on this machine only, and the ads above through all stages.")
+    _deals(demo, "run")
+    if demo.earlier:
+        say("The channel of the earlier demo has its messages: none is posted twice.")
+    else:
+        _show_messages(demo)
+    _deals(demo, "top")
+
+
+def _deals(demo: Demo, command: str) -> None:
+    typed(f"vinops deals {command}")
+    demo.show("ops.cli", "deals", command, log="deals.log", indent=" " * 10)
+
+
+def _show_messages(demo: Demo) -> None:
+    messages = world.control(demo.world.settings["TELEGRAM_API_URL"], "GET", "messages")
+    ads = world.control(demo.world.market, "GET", "ads")
+    # The site's id of an ad is in its address: /obiava-ID-title.
+    ids = [urlsplit(each["buttons"][0][1]).path.partition("-")[2].partition("-")[0] for each in messages]
+    posted = [ads[ad_id] for ad_id in ids if ad_id in ads]
+    bargains = sum(bool(ad["is_bargain"]) for ad in posted)
+    traps = sum(bool(ad["is_damaged"]) or ad["oddity"] in ("placeholder", "lease_balance") for ad in posted)
+    say(
+        f"The channel has {len(messages)} messages. The stand-in planted bargains and traps among its ads: "
+        f"{bargains} of these are bargains, {traps} are traps. The best of them:"
+    )
+    for line in messages[0]["text"].splitlines() if messages else ():
+        say(f"    | {line}", indent="    | ")
+
+
+STEPS: Final = (
+    Step(title="A database", run=start_database),
+    Step(title="A feed", run=start_feed),
+    Step(title="The first file: every lot is new, each broken row costs one row", run=load_first_file, in_demo="first"),
+    Step(title="A quarter of an hour later: only what changed is read and sent", run=load_next_file, in_demo="first"),
+    Step(title="Once more: nothing new costs one request", run=load, in_demo="first"),
+    Step(title="The feed: nothing new costs one request", run=load, in_demo="later"),
+    Step(title="What the operators ask", run=asks(*questions.FEED)),
+    Step(title="The archive gives back every byte", run=read_archive),
+    Step(title="The photos: every lot, before it disappears", run=fetch_photos),
+    Step(title="What the operators ask of the photos", run=asks(*questions.PHOTOS)),
+    Step(title="The market: what is advertised, list by list", run=follow_market),
+    Step(title="What the operators ask of the market", run=asks(*questions.MARKET)),
+    Step(title="The deals: what is each ad worth, and which of them is worth telling?", run=find_deals),
+)
+"""All steps, in order."""
