@@ -1,4 +1,4 @@
-"""What is said when a file cannot be written: which disk is full, and what may go from it."""
+"""Syncs folders to disk, and explains why a file cannot be written: which disk is full, and what to remove from it."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ def explain(error: OSError, place: Path, *, go: str = GO, is_sure: bool = True) 
     if named or is_sure:
         return f"the disk of {named or place} is full ({reason}): free some space: {go}"
     return f"a disk is full ({reason}), that of {place} or the one that the output goes to: free some space: {go}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the entries of a folder to disk, so that new names in it survive a loss of power. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

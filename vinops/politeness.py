@@ -6,7 +6,6 @@ Nothing is held while a process waits: one that dies leaves at most a place in t
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 import re
 import time
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from vinops.config import PACES
 from vinops.db.database import queries
@@ -89,17 +87,6 @@ def pace(name: str, *, speed: float = 1.0) -> Pace:
         raise ValueError(f"no pace {name!r} at speed {speed}: use one of {', '.join(PACES)}, and a speed above 0")
     found = _PACES[name]
     return Pace(lot_gap=found.lot_gap / speed, page_gap=found.page_gap / speed, image_gap=found.image_gap / speed)
-
-
-def is_loopback(host_port: str) -> bool:
-    """Tell whether `host` or `host:port` is this machine, by the name alone: what would have to be resolved is not."""
-    try:
-        parts = urlsplit(f"//{host_port}")
-        is_plain = parts.netloc == host_port and "@" not in host_port
-        name = parts.hostname if is_plain and parts.hostname else host_port  # urlsplit finds no host in a bare ::1
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

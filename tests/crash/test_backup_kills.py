@@ -106,14 +106,14 @@ def test_a_killed_backup_is_none_and_the_next_one_cleans_up(
         if killed_after(seconds * (number + 1) / (MOMENTS + 1), environment, "backup"):
             landed += 1
             kills.landed["backup"] += 1
-        found, wrong = backup_files.verified(folder)
+        found, wrong = backup_files.verified(backup_files.in_folder(folder))
         assert wrong == []
         assert found
         for each in found:
             assert backup_files.checked(folder / each.name) == each
     assert landed >= MOMENTS // 2
     whole_one(environment, "backup", "--keep", "3")
-    found, _ = backup_files.verified(folder)
+    found, _ = backup_files.verified(backup_files.in_folder(folder))
     assert names(folder) == {"last.json", *(each.name for each in found), *(f"{each.name}.json" for each in found)}
     swept(environment, admin)
 
@@ -134,7 +134,7 @@ def test_a_killed_swap_is_all_done_or_not_begun(
             assert own in after
             assert len(after - before) <= 1
             whole_one(environment, "backup", "--keep", "1")  # and so it can be read, all of it
-            found, _ = backup_files.verified(backup_files.folder_of(settings))
+            found, _ = backup_files.verified(backup_files.in_folder(backup_files.folder_of(settings)))
             assert found[0].tables["public.many"][0] == 60_000
         swept(environment, admin)
     finally:
