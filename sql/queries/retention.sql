@@ -1,7 +1,7 @@
--- What is older than its days goes, a bounded count of rows at a time.
+-- Retention: rows past their retention period are removed, a bounded number at a time.
 
 -- name: run_days
--- The database's clock, and for each day with runs of the feed or of crawls when the last one was at work.
+-- The time by the database's clock, and for each day with runs of the feed or of crawls the time of the last one.
 select
     0 as place,
     clock_timestamp() as at
@@ -22,7 +22,7 @@ order by
     at desc;
 
 -- name: newest_staging
--- When the newest file was fetched that raw rows are of; not one that is dated in the future, here and below.
+-- When the newest file with raw rows was fetched. Here and below times in the future do not count.
 select max(fetched_at) as at
 from raw.csv_files
 where fetched_at <= %(latest)s;
@@ -34,19 +34,19 @@ from audit.etl_runs
 where finished_at <= %(latest)s;
 
 -- name: newest_crawl_runs
--- When a crawl was last at work.
+-- The last heartbeat of a crawl.
 select max(heartbeat_at) as at
 from ops.crawl_runs
 where heartbeat_at <= %(latest)s;
 
 -- name: newest_alerts
--- When the newest alert was raised or passed.
+-- When the newest alert was raised or closed.
 select max(greatest(raised_at, cleared_at)) as at
 from ops.alerts
 where greatest(raised_at, cleared_at) <= %(latest)s;
 
 -- name: remove_staging
--- Raw rows of the feed. The rows of a lot that is still active go too: what they said stands in lots and vehicles.
+-- Remove raw rows of the feed, also those of active lots: their values are in lots and vehicles.
 delete from staging.copart_raw
 where ctid = any(array(
     select rows.ctid
@@ -62,7 +62,7 @@ where ctid = any(array(
 ));
 
 -- name: remove_etl_runs
--- Runs of the feed; the newest one that loaded a file stays: the next file is compared with it.
+-- Remove runs of the feed, but not the newest one that loaded a file: the next file is compared with it.
 delete from audit.etl_runs
 where id in (
     select runs.id
@@ -81,7 +81,7 @@ where id in (
 );
 
 -- name: remove_crawl_runs
--- Runs of crawls whose heart has not beaten since: one that works has not, however long ago it began.
+-- Remove runs of crawls without a later heartbeat: one that is running stays, however long ago it began.
 delete from ops.crawl_runs
 where id in (
     select runs.id
@@ -91,7 +91,7 @@ where id in (
 );
 
 -- name: remove_alerts
--- Alerts that have passed.
+-- Remove closed alerts.
 delete from ops.alerts
 where id in (
     select alerts.id

@@ -612,8 +612,7 @@ def test_a_wrong_clock_costs_no_backup_in_r2(
             f"backups/{each.name}" for each in (last, wrong)
         }
         with ExitStack() as stack:
-            store = replace(s3.settings(), data_dir=settings.data_dir)
-            fetched = restore.dump_in_bucket(bucket, "latest", store, Progress(), stack)
+            fetched = restore.dump_in_bucket(bucket, "latest", settings, Progress(), stack)
             assert fetched.name == last.name
 
 

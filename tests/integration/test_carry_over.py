@@ -203,7 +203,7 @@ def test_where_nothing_is_left_to_read_posting_is_held_until_it_is_released(
     admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
     assert f"there was no database {name}" in restored(at_work, kept)["carried_over"]["held"]
     (told,) = telegram.chat(OWNER)
-    assert "`vinops deals release` " in told.text
+    assert "resume with `vinops deals release`" in told.text
     posted = run_deals(at_work)
     assert (posted.sent, posted.waiting) == (0, 2)
     assert posted.held is not None
@@ -269,6 +269,6 @@ def test_a_copy_beside_the_database_in_use_is_as_it_was_backed_up(at_work: Setti
     assert run_deals(at_work).sent == 1
     dumped = backup_files.folder_of(at_work) / kept.name
     result = restore.restore(at_work, None, dumped, kept, yes=False, drill=False, progress=Progress())
-    assert "carried_over" not in result
+    assert result.carried_over is None
     with psycopg.connect(dumps.named(db.url(at_work), result.database)) as copy:
         assert copy.execute("select state from notifications").fetchall() == [("waiting",)]

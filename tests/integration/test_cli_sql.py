@@ -16,7 +16,8 @@ import psycopg
 import pytest
 import typer
 
-from ops.commands.maintenance import restore, sql
+from ops.commands import sql
+from ops.commands.maintenance import restore
 from tests import forks
 from vinops.config import Settings
 from vinops.db.database import DatabaseError

@@ -51,7 +51,7 @@ def test_nobody_who_listens_is_a_warning(
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     with caplog.at_level(logging.WARNING):
         notify_socket.alive()
-    assert "systemd was not told" in caplog.text
+    assert "systemd was not notified" in caplog.text
 
 
 def test_a_full_queue_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
