@@ -1,4 +1,4 @@
-"""Backups: what does not come back whole is no backup, and what is damaged is not restored."""
+"""Backups: a dump that cannot be restored completely is no backup, and a damaged one is not restored."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def vinops(environment: dict[str, str]) -> Run:
 
 @pytest.fixture
 def new_name(admin: Database) -> Iterator[str]:
-    """A name for a database, which is dropped afterwards, as are those that begin with it."""
+    """A name for a database. Databases whose names begin with it are dropped afterwards."""
     name = f"restored_{uuid4().hex[:8]}"
     yield name
     drop_like(admin, name)
@@ -119,7 +119,7 @@ def held(settings: Settings, name: str | None = None) -> dumps.Contents:
 
 
 def drill(settings: Settings, dumped: Path, kept: Backup) -> None:
-    """Restore without looking at the file first."""
+    """Restore without checking the file first."""
     with closing(dumps.maintenance(address(settings), "tests")) as admin, ExitStack() as stack:
         restore.into_scratch(admin, address(settings), dumped, kept, Progress(), stack)
 
@@ -161,7 +161,7 @@ def test_a_restored_database_is_the_same_to_the_last_row(
 
 
 def test_writers_at_work_do_not_matter(filled: Database, settings: Settings, folder: Path) -> None:
-    """Without one snapshot for the dump and the figures, they differ within three tries."""
+    """Without one snapshot for the dump and the figures, they differ within three attempts."""
     over = threading.Event()
 
     def write() -> None:
@@ -216,7 +216,7 @@ def test_a_flipped_bit_is_refused_wherever_it_is(filled: Database, settings: Set
 def test_a_dump_that_was_bad_before_it_was_hashed_is_refused_too(
     filled: Database, settings: Settings, folder: Path, admin: Database
 ) -> None:
-    """A sidecar that fits a damaged dump: then what pg_restore says and the comparison have to tell."""
+    """With a sidecar that matches a damaged dump, pg_restore or the comparison has to fail."""
     kept = take(settings, folder)
     dumped = folder / kept.name
     whole = dumped.read_bytes()
@@ -348,7 +348,7 @@ def test_none_goes_when_the_clock_is_implausibly_far_beyond_the_newest() -> None
 
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Put the clock of this machine, and the database's, ahead by days."""
+    """Set the clocks of this machine and of the database ahead by days."""
     real = clock.now
 
     def put(days: int) -> None:

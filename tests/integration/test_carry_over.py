@@ -1,4 +1,4 @@
-"""What the outside has seen survives a restore: no deal is posted twice, no host is asked more than it may be."""
+"""External effects survive a restore: no deal is posted twice, no request budget is exceeded."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def telegram(monkeypatch: pytest.MonkeyPatch) -> Iterator[TelegramServer]:
 
 @pytest.fixture
 def at_work(server: str, admin: Database, settings: Settings, telegram: TelegramServer) -> Iterator[Settings]:
-    """Settings with a channel and a database that nobody is connected to."""
+    """Settings with a channel and a database without connections."""
     name = f"carried_{uuid4().hex[:8]}"
     admin.execute(sql.SQL("create database {} template vinops").format(sql.Identifier(name)))
     host = quote(str(conninfo_to_dict(server)["host"]), safe="")
@@ -69,7 +69,7 @@ def backed_up(settings: Settings) -> Backup:
 
 
 def restored(settings: Settings, kept: Backup) -> dict[str, Any]:
-    """Put a backup in the place of the database in use."""
+    """Replace the database in use by a backup."""
     dumped = backup_files.folder_of(settings) / kept.name
     return asdict(restore.restore(settings, None, dumped, kept, yes=True, drill=False, progress=Progress()))
 

@@ -1,4 +1,4 @@
-"""Where the embedded server lies when root's own folders are closed to the account that it runs as."""
+"""The places of the embedded server when root's folders are closed to the account that it runs as."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def place(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def home(open_folder: Path) -> Path:
-    """A folder as root's home is on nearly every server."""
+    """A folder that is closed to other accounts, as root's home."""
     folder = open_folder / "home"
     folder.mkdir(mode=0o700)
     return folder
@@ -44,7 +44,7 @@ def clusters(place: Path) -> list[Path]:
 
 
 def a_database(data_dir: Path) -> Path:
-    """Stands for a database that was made for a data folder: returns where."""
+    """Create the folder of a database of a data folder, without a server, and return it."""
     base = places.prepare(data_dir)
     (base / "data").mkdir()
     (base / "data" / "rows").write_text("mine")

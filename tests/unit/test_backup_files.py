@@ -1,4 +1,4 @@
-"""Backups on the disk, whenever the process dies: what counts is whole, and the rest is found and removed."""
+"""Backups in a folder, whenever the process dies: those that count are whole, the rest is found and removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DUMP = b"a dump"
 
 
 class Died(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the death of the process."""
 
 
 def a_backup(day: int) -> Backup:
@@ -48,7 +48,7 @@ def place(folder: Path, day: int) -> Backup:
 
 
 def dies(number: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> bool:
-    """Do some work, and die before its so many-th change of a name. Return whether it died."""
+    """Run `work`, and die before it renames or removes file number `number`. Return whether it died."""
     changes = iter([None] * number)
 
     def before(call: Callable[..., object]) -> Callable[..., object]:
@@ -72,7 +72,7 @@ def dies(number: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object
 
 
 def clean(folder: Path) -> None:
-    """Remove what the next backup does."""
+    """Remove the leftovers as the next backup does."""
     for path in backup_files.leftovers(folder):
         path.unlink()
 
