@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 
 from vinops.parsers import (
     LOG_LEVELS,
+    Number,
+    Whole,
     headers,
     hosts,
     level,
     lines,
     nodes,
-    number,
     one_line,
     one_of,
     path,
@@ -28,7 +29,6 @@ from vinops.parsers import (
     site,
     switch,
     url,
-    whole,
 )
 from vinops.secrets import Secret as Secret, secrets_in
 
@@ -41,8 +41,10 @@ class ConfigError(Exception):
     """A setting is missing or wrong. The message names the variable and what fixes it, never a secret's value."""
 
 
-def _setting(name: str, parse: Callable[[str], T], default: T, fix: str) -> T:
+def _setting(name: str, parse: Callable[[str], T], default: T, fix: str = "") -> T:
     """Declare a field of Settings: its variable, its parser, its default, and what to do when the value is wrong."""
+    if isinstance(parse, Number | Whole):
+        fix = f"give {parse.what}, for example {str(default).removesuffix('.0')}"
     return field(default=default, metadata={"variable": name, "parse": parse, "fix": fix})
 
 
@@ -58,9 +60,9 @@ class Settings:
     )
     data_dir: Path = _setting("VINOPS_DATA_DIR", path, Path("var"), "name a folder")
     log_dir: Path = _setting("VINOPS_LOG_DIR", path, Path(), "name a folder")
-    log_days: float = _setting("VINOPS_LOG_DAYS", number(0.01, 3650), 14.0, "give days, for example 14")
+    log_days: float = _setting("VINOPS_LOG_DAYS", Number("days", 0.01, 3650), 14.0)
     log_level: str = _setting("VINOPS_LOG_LEVEL", level, "INFO", f"use one of {', '.join(LOG_LEVELS)}")
-    embedded_linger: float = _setting("VINOPS_EMBEDDED_LINGER", number(0, 86_400), 15.0, "give seconds, for example 15")
+    embedded_linger: float = _setting("VINOPS_EMBEDDED_LINGER", Number("seconds", 0, 86_400), 15.0)
     copart_csv_url: Secret | None = _setting(
         "COPART_CSV_URL", url("https", "http", "file"), None, "use the https:// address of the member feed"
     )
@@ -78,23 +80,17 @@ class Settings:
             "fix": "write `Name: value`, several separated by | or a line break",
         },
     )
-    fetch_connect_seconds: float = _setting(
-        "VINOPS_FETCH_CONNECT_SECONDS", number(0.1, 3600), 10.0, "give seconds, for example 10"
-    )
-    fetch_total_seconds: float = _setting(
-        "VINOPS_FETCH_TOTAL_SECONDS", number(0.1, 86_400), 300.0, "give seconds, for example 300"
-    )
-    fetch_attempts: int = _setting("VINOPS_FETCH_ATTEMPTS", whole(1), 4, "give a count of at least 1")
-    feed_min_rows: int = _setting("VINOPS_FEED_MIN_ROWS", whole(0), 1000, "give a count of rows, for example 1000")
-    feed_shrink_limit: float = _setting(
-        "VINOPS_FEED_SHRINK_LIMIT", number(0, 1), 0.2, "give a share between 0 and 1, for example 0.2"
-    )
-    archive_days: int = _setting("VINOPS_ARCHIVE_DAYS", whole(1), 30, "give a count of days, at least 1")
-    archive_chain: int = _setting("VINOPS_ARCHIVE_CHAIN", whole(1), 96, "give a count of files, at least 1")
-    staging_days: float = _setting("VINOPS_STAGING_DAYS", number(1, 3650), 30.0, "give days, for example 30")
-    runs_days: float = _setting("VINOPS_RUNS_DAYS", number(1, 3650), 90.0, "give days, for example 90")
-    backup_keep: int = _setting("VINOPS_BACKUP_KEEP", whole(1), 7, "give a count of backups, at least 1")
-    backup_days: float = _setting("VINOPS_BACKUP_DAYS", number(0, 3650), 30.0, "give days, for example 30")
+    fetch_connect_seconds: float = _setting("VINOPS_FETCH_CONNECT_SECONDS", Number("seconds", 0.1, 3600), 10.0)
+    fetch_total_seconds: float = _setting("VINOPS_FETCH_TOTAL_SECONDS", Number("seconds", 0.1, 86_400), 300.0)
+    fetch_attempts: int = _setting("VINOPS_FETCH_ATTEMPTS", Whole("a count", 1), 4)
+    feed_min_rows: int = _setting("VINOPS_FEED_MIN_ROWS", Whole("a count of rows", 0), 1000)
+    feed_shrink_limit: float = _setting("VINOPS_FEED_SHRINK_LIMIT", Number("a share", 0, 1), 0.2)
+    archive_days: int = _setting("VINOPS_ARCHIVE_DAYS", Whole("a count of days", 1), 30)
+    archive_chain: int = _setting("VINOPS_ARCHIVE_CHAIN", Whole("a count of files", 1), 96)
+    staging_days: float = _setting("VINOPS_STAGING_DAYS", Number("days", 1, 3650), 30.0)
+    runs_days: float = _setting("VINOPS_RUNS_DAYS", Number("days", 1, 3650), 90.0)
+    backup_keep: int = _setting("VINOPS_BACKUP_KEEP", Whole("a count of backups", 1), 7)
+    backup_days: float = _setting("VINOPS_BACKUP_DAYS", Number("days", 0, 3650), 30.0)
     copart_site_url: str = _setting(
         "COPART_SITE_URL", site, "https://www.copart.com", "use the site's address, as in https://www.copart.com"
     )
@@ -118,9 +114,7 @@ class Settings:
     makes_file: Path | None = _setting(
         "VINOPS_MAKES_FILE", path, None, "name a file like vinops_scrapy/mobile_bg/makes.toml"
     )
-    market_shrink_limit: float = _setting(
-        "VINOPS_MARKET_SHRINK_LIMIT", number(0, 1), 0.2, "give a share between 0 and 1, for example 0.2"
-    )
+    market_shrink_limit: float = _setting("VINOPS_MARKET_SHRINK_LIMIT", Number("a share", 0, 1), 0.2)
     user_agent: str = _setting(
         "VINOPS_USER_AGENT", one_line, "vinops/0.1", "give one line, as in `vinops/0.1 (ops@example.com)`"
     )
@@ -145,52 +139,32 @@ class Settings:
         None,
         "use redis://host:6379/0 or amqp://user:password@host, or leave it empty for the embedded broker",
     )
-    deals_lease: float = _setting("VINOPS_DEALS_LEASE", number(0.1, 3600), 120.0, "give seconds, for example 120")
-    deals_min_score: float = _setting("VINOPS_DEALS_MIN_SCORE", number(1, 10), 7.5, "give a score, for example 7.5")
-    deals_min_comparables: int = _setting(
-        "VINOPS_DEALS_MIN_COMPARABLES", whole(1), 8, "give a count of comparable cars, for example 8"
-    )
-    deals_min_confidence: float = _setting(
-        "VINOPS_DEALS_MIN_CONFIDENCE", number(0, 1), 0.5, "give a number between 0 and 1, for example 0.5"
-    )
-    deals_posts_an_hour: int = _setting("VINOPS_DEALS_POSTS_AN_HOUR", whole(0), 20, "give a count, for example 20")
+    deals_lease: float = _setting("VINOPS_DEALS_LEASE", Number("seconds", 0.1, 3600), 120.0)
+    deals_min_score: float = _setting("VINOPS_DEALS_MIN_SCORE", Number("a score", 1, 10), 7.5)
+    deals_min_comparables: int = _setting("VINOPS_DEALS_MIN_COMPARABLES", Whole("a count of comparable cars", 1), 8)
+    deals_min_confidence: float = _setting("VINOPS_DEALS_MIN_CONFIDENCE", Number("a number", 0, 1), 0.5)
+    deals_posts_an_hour: int = _setting("VINOPS_DEALS_POSTS_AN_HOUR", Whole("a count", 0), 20)
     pace: str = _setting("VINOPS_PACE", one_of(*PACES), "careful", f"use one of {', '.join(PACES)}")
-    daily_requests: int = _setting("VINOPS_DAILY_REQUESTS", whole(1), 60_000, "give a count of requests a day")
-    session_lots: int = _setting("VINOPS_SESSION_LOTS", whole(1), 25, "give a count of lots, for example 25")
-    session_pause: float = _setting("VINOPS_SESSION_PAUSE", number(0, 3600), 5.0, "give seconds, for example 5")
-    breaker_refusals: int = _setting(
-        "VINOPS_BREAKER_REFUSALS", whole(1), 5, "give a count of refusals in a row, for example 5"
-    )
-    breaker_seconds: float = _setting(
-        "VINOPS_BREAKER_SECONDS", number(1, 86_400), 1800.0, "give seconds, for example 1800"
-    )
+    daily_requests: int = _setting("VINOPS_DAILY_REQUESTS", Whole("a count of requests", 1), 60_000)
+    session_lots: int = _setting("VINOPS_SESSION_LOTS", Whole("a count of lots", 1), 25)
+    session_pause: float = _setting("VINOPS_SESSION_PAUSE", Number("seconds", 0, 3600), 5.0)
+    breaker_refusals: int = _setting("VINOPS_BREAKER_REFUSALS", Whole("a count of refusals in a row", 1), 5)
+    breaker_seconds: float = _setting("VINOPS_BREAKER_SECONDS", Number("seconds", 1, 86_400), 1800.0)
     stealth: bool = _setting("VINOPS_STEALTH", switch, True, "use on or off")
     thumbnails: bool = _setting("VINOPS_THUMBNAILS", switch, False, "use on or off")
-    photo_recheck_days: float = _setting(
-        "VINOPS_PHOTO_RECHECK_DAYS", number(0.01, 365), 3.0, "give days, for example 3"
-    )
-    photo_lease: float = _setting("VINOPS_PHOTO_LEASE", number(1, 86_400), 600.0, "give seconds, for example 600")
+    photo_recheck_days: float = _setting("VINOPS_PHOTO_RECHECK_DAYS", Number("days", 0.01, 365), 3.0)
+    photo_lease: float = _setting("VINOPS_PHOTO_LEASE", Number("seconds", 1, 86_400), 600.0)
     workers_backend: str = _setting(
         "VINOPS_WORKERS_BACKEND", one_of("auto", "processes", "systemd"), "auto", "use auto, processes or systemd"
     )
-    stop_grace: float = _setting("VINOPS_STOP_GRACE", number(0, 86_400), 120.0, "give seconds, for example 120")
-    supervise_every: float = _setting(
-        "VINOPS_SUPERVISE_EVERY", number(0.05, 3600), 60.0, "give seconds, for example 60"
-    )
-    supervise_report: float = _setting(
-        "VINOPS_SUPERVISE_REPORT", number(0.05, 86_400), 600.0, "give seconds, for example 600"
-    )
-    worker_silence: float = _setting(
-        "VINOPS_WORKER_SILENCE", number(0.5, 86_400), 300.0, "give seconds, for example 300"
-    )
-    restart_cooldown: float = _setting(
-        "VINOPS_RESTART_COOLDOWN", number(0, 86_400), 300.0, "give seconds, for example 300"
-    )
-    restart_limit: int = _setting("VINOPS_RESTART_LIMIT", whole(0), 10, "give a count of restarts, for example 10")
-    restart_window: float = _setting(
-        "VINOPS_RESTART_WINDOW", number(1, 2_592_000), 21_600.0, "give seconds, for example 21600"
-    )
-    cycle_pause: float = _setting("VINOPS_CYCLE_PAUSE", number(0, 86_400), 60.0, "give seconds, for example 60")
+    stop_grace: float = _setting("VINOPS_STOP_GRACE", Number("seconds", 0, 86_400), 120.0)
+    supervise_every: float = _setting("VINOPS_SUPERVISE_EVERY", Number("seconds", 0.05, 3600), 60.0)
+    supervise_report: float = _setting("VINOPS_SUPERVISE_REPORT", Number("seconds", 0.05, 86_400), 600.0)
+    worker_silence: float = _setting("VINOPS_WORKER_SILENCE", Number("seconds", 0.5, 86_400), 300.0)
+    restart_cooldown: float = _setting("VINOPS_RESTART_COOLDOWN", Number("seconds", 0, 86_400), 300.0)
+    restart_limit: int = _setting("VINOPS_RESTART_LIMIT", Whole("a count of restarts", 0), 10)
+    restart_window: float = _setting("VINOPS_RESTART_WINDOW", Number("seconds", 1, 2_592_000), 21_600.0)
+    cycle_pause: float = _setting("VINOPS_CYCLE_PAUSE", Number("seconds", 0, 86_400), 60.0)
     scrapyd_nodes: Mapping[str, str] = field(
         default_factory=dict,
         metadata={

@@ -150,7 +150,6 @@ class LogFile(Quiet):
         self._rotate(only_old=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the event."""
         try:
             data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
             self._follow()
@@ -161,7 +160,6 @@ class LogFile(Quiet):
             self.handleError(record)
 
     def close(self) -> None:
-        """Close the file."""
         with self.lock or threading.RLock():
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -243,12 +241,10 @@ class Console(Quiet):
     """Writes to the current standard error."""
 
     def __init__(self) -> None:
-        """Set the same format as in the file."""
         super().__init__()
         self.setFormatter(Line())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the event."""
         stream: TextIO = sys.stderr
         try:
             stream.write(self.format(record) + "\n")

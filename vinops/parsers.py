@@ -6,6 +6,7 @@ The messages never show the value, which may be a secret that was pasted behind 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from vinops.network import LOOPBACK
@@ -20,30 +21,39 @@ def path(raw: str) -> Path:
     return Path(raw).expanduser()
 
 
-def whole(least: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
+@dataclass(frozen=True)
+class Whole:
+    """Parses a whole number of at least `least`. `what` names it in messages."""
+
+    what: str
+    least: int
+
+    def __call__(self, raw: str) -> int:
         try:
             value = int(raw)
         except ValueError:
             raise ValueError("is not a whole number") from None
-        if value < least:
-            raise ValueError(f"is less than {least}")
+        if value < self.least:
+            raise ValueError(f"is less than {self.least}")
         return value
 
-    return parse
 
+@dataclass(frozen=True)
+class Number:
+    """Parses a number from `least` to `most`. `what` names it, or its unit, in messages."""
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    def parse(raw: str) -> float:
+    what: str
+    least: float
+    most: float
+
+    def __call__(self, raw: str) -> float:
         try:
             value = float(raw)
         except ValueError:
             raise ValueError("is not a number") from None
-        if not least <= value <= most:  # also refuses nan
-            raise ValueError(f"is not between {least:g} and {most:g}")
+        if not self.least <= value <= self.most:  # also refuses nan
+            raise ValueError(f"is not between {self.least:g} and {self.most:g}")
         return value
-
-    return parse
 
 
 def level(raw: str) -> str:

@@ -30,7 +30,6 @@ class BreakerOpen(Exception):  # noqa: N818 # a state, not a fault
     """The host refused requests, most recently with `kind`: none is sent before `until`. Raised by Budgets."""
 
     def __init__(self, host: str, until: datetime, kind: str) -> None:
-        """Name the host and the end of the pause."""
         super().__init__(f"{host} refused ({kind}): not asked until {until:%Y-%m-%d %H:%M} UTC")
         self.host, self.until, self.kind = host, until, kind
 
@@ -39,7 +38,6 @@ class DailyCapReached(Exception):  # noqa: N818 # a state, not a fault
     """The host got `cap` requests on this day (UTC), which is the limit. Raised by Budgets."""
 
     def __init__(self, host: str, cap: int) -> None:
-        """Name the host and the limit."""
         super().__init__(f"{host} was asked {cap} times today, as often as VINOPS_DAILY_REQUESTS allows")
         self.host, self.cap = host, cap
 

@@ -12,7 +12,6 @@ class Secret:
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
-        """Wrap the value."""
         self._value = value
 
     def reveal(self) -> str:
@@ -20,31 +19,24 @@ class Secret:
         return self._value
 
     def __repr__(self) -> str:
-        """Return a mask."""
         return "Secret('***')"
 
     def __str__(self) -> str:
-        """Return a mask."""
         return "***"
 
     def __format__(self, spec: str) -> str:
-        """Return a mask, whatever the format asks for."""
         return "***"
 
     def __bool__(self) -> bool:
-        """Tell whether there is a value."""
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        """Compare two secrets; a secret never equals a plain string."""
         return isinstance(other, Secret) and self._value == other._value
 
     def __hash__(self) -> int:
-        """Hash the value, so that equal secrets hash alike."""
         return hash((Secret, self._value))
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        """Refuse to be pickled or copied into a message. Raises TypeError."""
         raise TypeError("a Secret cannot be pickled: pass the name of the setting, not its value")
 
 

@@ -230,7 +230,6 @@ class _Request(BaseRequest):
         """Nothing to do."""
 
     async def shutdown(self) -> None:
-        """Close the connection."""
         await self._client.aclose()
 
     async def do_request(

@@ -19,7 +19,6 @@ class Progress:
     """Writes a line for each step, and on a terminal how far the step is."""
 
     def __init__(self) -> None:
-        """Write nothing yet."""
         self._shown = 0.0
         self._clear = "\r\033[K" if sys.stderr.isatty() else ""
 

@@ -169,11 +169,9 @@ class Bucket:
                     raise
 
     def get(self, key: str) -> bytes:
-        """Return the bytes of an object. Raises ObjectMissing."""
         return b"".join(self.blocks(key))
 
     def blocks(self, key: str) -> Iterator[bytes]:
-        """Yield the bytes of an object. Raises ObjectMissing."""
         with self._explained(f"{self._namespace.checked(key)} was not read from"):
             try:
                 body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
@@ -227,11 +225,9 @@ class Bucket:
             return len(old)
 
     def describe(self, key: str | None = None) -> str:
-        """Return the bucket and its host, and the key."""
         return self._where if key is None else f"{self._where}, {key}"
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
         self._puts.close()
 

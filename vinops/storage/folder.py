@@ -63,11 +63,9 @@ class Folder:
         progress(size)
 
     def get(self, key: str) -> bytes:
-        """Return the bytes of an object. Raises ObjectMissing."""
         return b"".join(self.blocks(key))
 
     def blocks(self, key: str) -> Iterator[bytes]:
-        """Yield the bytes of an object. Raises ObjectMissing."""
         path = self._path(key)
         with self._explained(f"{key} was not read from"):
             try:
@@ -79,7 +77,6 @@ class Folder:
                     yield block
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such an object."""
         with self._explained(f"{key} was not looked up in"):
             return self._path(key).is_file()
 
@@ -120,7 +117,6 @@ class Folder:
         return removed
 
     def describe(self, key: str | None = None) -> str:
-        """Return the path of the folder, or of an object in it."""
         return f"folder {self._folder}" if key is None else str(self._path(key))
 
     def close(self) -> None:
