@@ -646,9 +646,10 @@ def test_backups_go_to_r2_and_come_back(filled: Database, settings: Settings, vi
     short.write_bytes(b"PGDMP")
     with closing(open_bucket(s3.settings(), BACKUPS)) as bucket:
         bucket.put_file(f"backups/{listed[0]['name']}", short)
-    wrong = vinops("restore", listed[0]["name"], "--from-r2", "--drill", **r2)
-    assert wrong.returncode == 1
-    assert "bytes instead of" in wrong.stderr
+    for name in (listed[0]["name"], "latest"):
+        wrong = vinops("restore", name, "--from-r2", "--drill", **r2)
+        assert wrong.returncode == 1
+        assert f"{listed[0]['name']} has 5 bytes instead of" in wrong.stderr
     refused = vinops("backup", "--to-r2")
     assert refused.returncode == 1
     assert "R2_ENDPOINT" in refused.stderr

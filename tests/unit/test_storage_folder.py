@@ -16,7 +16,7 @@ import pytest
 from vinops.config import Secret, Settings
 from vinops.storage.folder import LEFTOVER_SECONDS, Folder
 from vinops.storage.opening import open_photos
-from vinops.storage.store import PHOTOS, StoreError
+from vinops.storage.store import BACKUPS, PHOTOS, StoreError
 
 if TYPE_CHECKING:
     from vinops.storage.store import Store
@@ -181,6 +181,17 @@ def test_a_new_folder_is_on_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "fsync", noted)
     Folder(tmp_path / "photos", PHOTOS).put(KEY, b"x", content_type=JPEG)
     assert {tmp_path, tmp_path / "photos", (tmp_path / KEY).parent} <= set(forced)
+
+
+def test_a_file_is_moved_with_its_folder_synced_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent of a folder that was named with --to may be closed to this account."""
+    (folder := tmp_path / "backups").mkdir()
+    (part := folder / "a.part").write_bytes(b"{}")
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    Folder(folder, BACKUPS).put_file("backups/a.json", part)
+    assert synced == [part, folder]
+    assert files(folder) == ["a.json"]
 
 
 def test_a_folder_that_somebody_removed_is_made_again(store: Store, tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ class Folder:
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
         with self._explained(f"{key} was not stored in"):
-            self._make(target.parent)
+            if not target.parent.is_dir():  # its parent may be closed to this account, as that of --to
+                self._make(target.parent)
             path.replace(target)
             disk.sync_folder(target.parent)
         progress(size)
