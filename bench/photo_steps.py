@@ -19,8 +19,9 @@ from standin.photos.pictures import jpeg
 from vinops import config
 from vinops.db import database
 from vinops.politeness import Budgets
-from vinops.storage import photos as objects
 from vinops.storage.folder import Folder
+from vinops.storage.opening import open_photos
+from vinops.storage.store import PHOTOS, Store
 from vinops_scrapy.copart.leases import Lots, Settlement
 from vinops_scrapy.items import Photo, PhotoLink
 from vinops_scrapy.pipelines.photo_store import key_of
@@ -52,7 +53,7 @@ def main(count: int) -> dict[str, float]:
     whole = cpu_ms(validated, photos)
     hashing = cpu_ms(lambda photo: hashlib.sha256(photo.body).hexdigest(), photos)
     checked = [validated(photo) for photo in photos]
-    folder, bucket = Folder(settings.data_dir), objects.open_store(settings)
+    folder, bucket = Folder(settings.data_dir / "photos", PHOTOS), open_photos(settings)
     stores = {"store, folder": folder, "store, bucket": bucket}
     return {
         "decode": whole - hashing,
@@ -65,7 +66,7 @@ def main(count: int) -> dict[str, float]:
     }
 
 
-def put(store: objects.ObjectStore, photo: Photo) -> None:
+def put(store: Store, photo: Photo) -> None:
     """Store a photo as the pipeline does."""
     store.put(key_of(photo), photo.body, content_type=photo.content_type)
 

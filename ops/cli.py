@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "status": "ops.commands.status:command",
     "health": "ops.commands.health:command",
     "doctor": "ops.commands.doctor:command",
-    "logs": "ops.log_files:command",
+    "logs": "ops.commands.logs:command",
     "metrics": "ops.commands.metrics:command",
     "workers": "ops.commands.workers:app",
     "supervise": "ops.workers.supervisor:supervise",
@@ -37,10 +37,10 @@ COMMANDS: Final = {
     "deals": "ops.commands.deals:app",
     "nodes": "ops.nodes.nodes:app",
     "forecast": "ops.commands.forecast:command",
-    "backup": "ops.backup.backup:command",
-    "restore": "ops.backup.restore:command",
-    "retention": "ops.retention:command",
-    "credentials": "ops.credentials:app",
+    "backup": "ops.commands.maintenance.backup:command",
+    "restore": "ops.commands.maintenance.restore:command",
+    "retention": "ops.commands.maintenance.retention:command",
+    "credentials": "ops.commands.maintenance.credentials:app",
     "alert": "ops.commands.alert:command",
 }
 

@@ -1,31 +1,21 @@
-"""`vinops logs`: the log files by the operators' names, merged by time, followed over rotation, pruned."""
+"""Log files: their events from the end, followed over rotation, and pruned."""
 
 from __future__ import annotations
 
 import fcntl
-import heapq
-import json
 import math
 import os
 import re
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from vinops import clock, config, locks, logs
-from vinops.clock import ClockDoubted
-from vinops.redaction import redact, remember
+from vinops import clock, locks, logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from vinops.config import Settings
+    from collections.abc import Iterable
 
 NAMES = {
     "1": ("worker_1",),
@@ -39,21 +29,20 @@ NAMES = {
     "deals": ("deals",),
     "backup": ("backup",),
 }
-"""What the operators say, and the files that are meant."""
+"""The operators' names of the workers and programs, and the logs of each."""
 
 EVENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ([A-Z]+) ([^:\s]+): (.*)")
 LOG = re.compile(r".+\.log(\.\d+)?")
 NUMBERED = re.compile(r"(.+\.log)\.\d+")
 ERRORS = frozenset({"WARNING", "ERROR", "CRITICAL"})
 BLOCK = 64 << 10
-LOOK_SECONDS = 0.25
 AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One event: its line, and the lines below it that belong to it, as those of a traceback."""
+    """An event: its line, and the lines that belong to it, such as a traceback."""
 
     log: str
     time: str
@@ -66,7 +55,7 @@ class Event:
         return self.level in ERRORS
 
     def data(self) -> dict[str, Any]:
-        """Return it as an object."""
+        """Return the event as a JSON object."""
         found = EVENT.fullmatch(self.lines[0])
         logger, message = (found[3], found[4]) if found else ("", self.lines[0])
         about = {"log": self.log, "time": self.time, "level": self.level, "logger": logger, "message": message}
@@ -74,7 +63,7 @@ class Event:
 
 
 def grouped(log: str, lines: Iterable[str]) -> Iterator[Event]:
-    """Yield the events of a file's lines. Lines before the first event, as of a program that prints, have no time."""
+    """Yield the events of a file's lines. Lines before the first event, such as a program's output, have no time."""
     current: list[str] = []
     for line in lines:
         if current and EVENT.match(line):
@@ -91,7 +80,7 @@ def _event(log: str, lines: list[str]) -> Event:
 
 
 def backwards(path: Path) -> Iterator[str]:
-    """Yield the lines of a file, the last first, without reading more of it than is asked for. Raises OSError."""
+    """Yield the lines of a file, the last first. Reads only as much as is consumed. Raises OSError."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         rest = b""
@@ -108,7 +97,7 @@ def backwards(path: Path) -> Iterator[str]:
 
 
 def last_events(folder: Path, log: str, count: int, *, only_errors: bool) -> list[Event]:
-    """Return the last events of a log, in their order, from its rotated files too as far as it takes."""
+    """Return the last events of a log, in their order, from as many of its rotated files as it takes."""
     found: list[Event] = []
     for path in (folder / f"{log}.log", *rotated(folder, log)):
         below: list[str] = []
@@ -142,7 +131,7 @@ def present(folder: Path) -> list[str]:
 
 @dataclass(kw_only=True)
 class Follower:
-    """Reads what is appended to a log, over rotations."""
+    """Reads the events appended to a log, across rotations."""
 
     folder: Path
     log: str
@@ -182,7 +171,7 @@ class Follower:
             if _inode(path) == self._inode:
                 return newer[::-1]
             newer.append(path)
-        return []  # it was removed: whatever there is was there before
+        return []  # it was removed: the others are older
 
     def _open(self, path: Path) -> None:
         if self._file is not None:
@@ -208,12 +197,12 @@ def _inode(path: Path) -> int:
 
 
 def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
-    """Remove the rotated files whose last event is older than that, and return them with their bytes. The files in use
-    stay. Raises ClockDoubted, before anything is removed, if the clock may be wrong by what the log files say, and
-    OSError; if the process dies in it, some are removed."""
+    """Remove the rotated files whose last event is older than `seconds`, and return them with their bytes. The files in
+    use stay. Raises ClockDoubted, before anything is removed, if the clock may be wrong according to the log files, and
+    OSError. If the process dies in it, the next call does the rest."""
     if not folder.is_dir():
         return []
-    lock = locks.locked(folder / logs.LOCK, fcntl.LOCK_EX, seconds=math.inf)  # as who rotates has
+    lock = locks.locked(folder / logs.LOCK, fcntl.LOCK_EX, seconds=math.inf)  # the lock of rotation
     removed = []
     try:
         found = {path: path.stat() for path in sorted(folder.iterdir()) if LOG.fullmatch(path.name) and path.is_file()}
@@ -234,104 +223,3 @@ def parse_age(text: str) -> float:
     if found is None:
         raise ValueError(f"{text!r} is no age: write 7d, 12h, 30m or 90s")
     return float(found[1]) * UNITS[found[2]]
-
-
-def command(
-    worker: Annotated[
-        str | None, typer.Argument(metavar="[WORKER]", help=f"{', '.join(NAMES)}, or another log; all of them.")
-    ] = None,
-    *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written.")] = False,
-    errors: Annotated[bool, typer.Option("--errors", help="Warnings and worse only, with their tracebacks.")] = False,
-    count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many events from the end.")] = 20,
-    older: Annotated[
-        str | None, typer.Option("--prune", metavar="AGE", help="Remove rotated files older than this, as in 7d.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each event.")] = False,
-) -> None:
-    """Show the end of the log files: of one worker or program, or of all, merged by time. Tracebacks stay whole."""
-    settings = config.load()
-    remember(settings)
-    try:
-        if older is not None:
-            _prune(settings, older, as_json=as_json)
-            return
-        logs = _chosen(settings.log_dir, worker)
-        show = _Show(as_json=as_json, named=len(logs) > 1 or worker is None)
-        followers = [Follower(folder=settings.log_dir, log=log, at_end=True) for log in logs] if follow else []
-        ends = [last_events(settings.log_dir, log, count, only_errors=errors) for log in logs]
-        merged = list(heapq.merge(*ends, key=lambda event: event.time))
-        show.events(merged[max(0, len(merged) - count) :])
-        if follow:
-            _follow(settings, worker, followers, show, only_errors=errors)
-        elif not merged:
-            typer.echo("no error in the logs" if errors else "the logs are empty", err=True)
-    except KeyboardInterrupt:
-        return  # how following ends
-
-
-def _chosen(folder: Path, worker: str | None) -> list[str]:
-    there = present(folder)
-    if worker is None:
-        return there
-    logs = [log for log in NAMES.get(worker, (worker,)) if log in there]
-    if not logs and worker in NAMES:
-        typer.echo(f"vinops: {folder} has no {NAMES[worker][0]}.log yet: it has not run on this machine", err=True)
-        raise typer.Exit(1)
-    if not logs:
-        known = ", ".join([*NAMES, *(log for log in there if not any(log in logs for logs in NAMES.values()))])
-        raise typer.BadParameter(f"there is no log {worker}: name one of {known}")
-    return logs
-
-
-def _prune(settings: Settings, older: str, *, as_json: bool) -> None:
-    try:
-        seconds = parse_age(older)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    try:
-        removed = prune(settings.log_dir, seconds)
-    except ClockDoubted as doubt:
-        typer.echo(f"vinops: {settings.log_dir} was not pruned: {redact(str(doubt))}", err=True)
-        raise typer.Exit(1) from None
-    except OSError as error:
-        typer.echo(f"vinops: {settings.log_dir} was not pruned ({error.strerror}): run as the owner of it", err=True)
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps([{"file": path.name, "bytes": size} for path, size in removed]))
-        return
-    for path, size in removed:
-        typer.echo(f"removed {path.name}  {size:,} bytes")
-    typer.echo(f"{len(removed)} files, {sum(size for _, size in removed):,} bytes removed", err=True)
-
-
-def _follow(
-    settings: Settings, worker: str | None, followers: Sequence[Follower], show: _Show, *, only_errors: bool
-) -> None:
-    known = {each.log: each for each in followers}
-    while True:
-        for log in present(settings.log_dir) if worker is None else ():
-            if log not in known:
-                known[log] = Follower(folder=settings.log_dir, log=log, at_end=False)
-        found = [[event for event in each.new() if event.is_error or not only_errors] for each in known.values()]
-        show.events(list(heapq.merge(*found, key=lambda event: event.time)))
-        time.sleep(LOOK_SECONDS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Show:
-    """Prints events: as they stand in the files, behind the name of the log where there are several."""
-
-    as_json: bool
-    named: bool
-
-    def events(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if self.as_json:
-                sys.stdout.write(redact(json.dumps(event.data(), ensure_ascii=False)) + "\n")
-                continue
-            for line in event.lines:
-                text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in redact(line))
-                sys.stdout.write(f"{event.log:<13} {text}\n" if self.named else f"{text}\n")
-        if events:
-            sys.stdout.flush()

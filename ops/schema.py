@@ -1,4 +1,4 @@
-"""sql/schema.sql, the schema as the migrations make it: `python -m ops.schema` writes it, a test compares it."""
+"""`python -m ops.schema`: writes sql/schema.sql, the result of the migrations; a test compares the two."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ HEADER = "-- The schema as the migrations make it. Written by `make schema`; cha
 
 
 def dump(conninfo: str) -> str:
-    """Return the schema of a database, without what differs between servers. Raises DatabaseError.
+    """Return the schema of a database, without the parts that differ between servers. Raises DatabaseError.
 
-    `conninfo` reaches pg_dump by its environment, not its command line, which every account of the machine can read.
+    `conninfo` is passed in the environment of pg_dump, not on its command line, which every account can read.
     """
     from psycopg.conninfo import conninfo_to_dict
 
@@ -40,9 +40,9 @@ def dump(conninfo: str) -> str:
 
 
 def normalised(text: str) -> str:
-    """Drop comments, settings and psql's commands between statements, and the empty lines that they leave.
+    """Remove comments, settings and psql's commands between statements, and the empty lines that they leave.
 
-    Lines inside a `$$ … $$` body stay as they are.
+    Lines inside a `$$ … $$` body are not changed.
     """
     lines: list[str] = []
     inside = False
@@ -58,17 +58,17 @@ def normalised(text: str) -> str:
 
 
 def current() -> str:
-    """Return the schema that the migrations make, from an embedded database that is made for it and thrown away."""
+    """Return the schema that the migrations make, from a temporary embedded database."""
     folder = Path(tempfile.mkdtemp(prefix="vinops-schema-"))
     try:
-        folder.chmod(0o711)  # the server's account must get through
+        folder.chmod(0o711)  # the server's account must be able to traverse it
         settings = Settings(data_dir=folder, embedded_linger=0)
         database.migrate(settings)
         return dump(database.url(settings))
     finally:
         embedded.stop(embedded.folder(folder))
         shutil.rmtree(folder, ignore_errors=True)
-        embedded.release(folder)  # last: the keeper that this sets free finds nothing left to do
+        embedded.release(folder)  # last: the keeper, which now continues, finds nothing left to do
 
 
 if __name__ == "__main__":

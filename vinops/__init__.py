@@ -1,1 +1,1 @@
-"""The ground floor: configuration, database and logs. Every other package stands on it; it imports none of them."""
+"""The shared kernel: settings, database, storage, logs, alerts, vocabulary. It imports none of the other packages."""

@@ -1,7 +1,7 @@
 """Alerts to the owner: an ERROR in the log, a row in ops.alerts, and a message by Telegram if that is set up.
 
-One alert is open for each kind and subject: a fault that goes on is told once. Everything here blocks, and may be
-called from any thread that brings a connection of its own, in autocommit.
+One alert is open for each kind and subject: a fault that continues is reported once. Everything here blocks, and may
+be called from any thread with a connection of its own, in autocommit.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ LONGEST_TEXT = 2000  # characters: Telegram takes 4096, and counts some of them 
 
 
 def raise_alert(connection: Connection[Any], settings: Settings, kind: str, subject: str, message: str) -> bool:
-    """Raise an alert and return whether it is new; one that is open already is counted, and keeps its first message.
+    """Raise an alert and return whether it is new; one that is already open is counted, and keeps its first message.
 
-    Logs one ERROR either way. If the process dies behind this the alert stands, and the next `deliver` sends it.
+    Logs one ERROR either way. If the process dies after this, the next `deliver` sends the alert.
     """
     subject, text = redact(subject, settings), redact(message, settings)
     log.error("alert %s %s: %s", kind, subject, text)
@@ -37,21 +37,21 @@ def raise_alert(connection: Connection[Any], settings: Settings, kind: str, subj
 
 
 def clear_alert(connection: Connection[Any], kind: str, subject: str, *, once_delivered: bool = False) -> None:
-    """Note that what an alert told of has passed, if there is one: the next one of its kind and subject is new.
+    """Close the alert of this kind and subject, if one is open: the next one is new.
 
-    One that was not delivered by then is not delivered any more, or stays open if it is to be `once_delivered`.
+    One that was not delivered yet is never delivered; with `once_delivered` it stays open until it is.
     """
     about = {"kind": kind, "subject": subject, "once_delivered": once_delivered}
     connection.execute(queries("alerts")["clear_alert"], about)
 
 
 def tell(settings: Settings, chat_id: str, kind: str, subject: str, message: str) -> telegram.Outcome:
-    """Send an alert, and return what came of it.
+    """Send an alert, and return the outcome.
 
-    One that Telegram refuses is told in words that it cannot refuse, and a chat that has moved is followed. If the
-    process dies here it may have arrived.
+    If Telegram refuses the text, a standard text is sent instead; a chat that has moved is followed. If the process
+    dies here, the alert may have arrived.
     """
-    from vinops import telegram  # takes 0.4 s, and few processes ever have something to tell
+    from vinops import telegram  # takes 0.4 s to import, and few processes ever send an alert
 
     def send(text: str) -> telegram.Outcome:
         outcome = telegram.send_text(settings, chat_id, text)
@@ -70,10 +70,10 @@ def tell(settings: Settings, chat_id: str, kind: str, subject: str, message: str
 def deliver(connection: Connection[Any], settings: Settings) -> int:
     """Send the open alerts that were not delivered to TELEGRAM_ALERT_CHAT_ID, and return how many were.
 
-    Without a token or a chat nothing is sent: the ERROR in the log is the alert. What Telegram does not take stays for
-    the next call, which asks nothing while Telegram wants to be left alone; that is logged as a WARNING, not raised.
-    Each alert is locked while it is sent, so that of two processes one sends it. If the process dies between Telegram's
-    answer and the commit, or the answer is lost, it is sent again.
+    Without a token or a chat nothing is sent: the ERROR in the log is the alert. An alert that Telegram does not take
+    is left for the next call, which waits as long as Telegram asks for; that is logged as a WARNING, not raised. Each
+    alert is locked while it is sent, so that only one process sends it. If the process dies between Telegram's answer
+    and the commit, or the answer is lost, it is sent again.
     """
     chat_id = settings.telegram_alert_chat_id
     if settings.telegram_bot_token is None or chat_id is None:

@@ -1,8 +1,8 @@
-"""The clock, and whether it can be believed before something is removed because of its age.
+"""The clock, and checks that it is right before anything is removed for its age.
 
-A clock that is wrong for a night makes everything old. What is removed for its age is therefore measured against the
-newest thing of its kind, never against the clock alone, and nothing is removed after a jump of the clock until it has
-kept to the new time for a while (docs/decisions/0018-backups.md).
+A clock that is wrong for a night makes everything look old. Ages are therefore measured against the newest thing of the
+same kind, never against the clock alone, and after a jump of the clock nothing is removed until it has kept to the new
+time for a while (docs/decisions/0018-backups.md).
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 AHEAD: Final = timedelta(hours=1)
-"""By how much two clocks, or what one clock has dated and what it says later, may differ."""
+"""The largest plausible difference between two clocks, or between a timestamp and an earlier reading of the clock."""
 PAUSE: Final = timedelta(days=21)
-"""Nothing happens for longer than this only where that is usual, or where the clock is wrong."""
+"""A longer pause without events means that the clock is wrong, unless such pauses are usual."""
 USUAL: Final = 3
 """A pause of up to so many times the usual one (the median of those before it) is no jump of the clock."""
 TRUST: Final = timedelta(days=7)
-"""How long things have to be dated after a jump before the clock is believed again."""
+"""How long events must have been dated after a jump before the clock is trusted again."""
 
-FIX: Final = "look at `date`; `timedatectl set-ntp true` sets it"
+FIX: Final = "check `date`; `timedatectl set-ntp true` sets it"
 
 
 class ClockDoubted(Exception):  # noqa: N818 # a state, not a fault
-    """The clock may be wrong, so that nothing is removed by it. The message says why, and what to do."""
+    """The clock may be wrong, so nothing may be removed. The message says why, and what to do."""
 
 
 class ClocksDiffer(ClockDoubted):
-    """Two clocks that should say the same do not."""
+    """Two clocks that should agree do not."""
 
 
 def now() -> datetime:
-    """Return what this machine's clock says, in UTC."""
+    """Return the time by this machine's clock, in UTC."""
     return datetime.now(UTC)
 
 
 def is_ahead(moment: datetime, at: datetime) -> bool:
-    """Tell whether something is dated in the future: a clock was wrong when it was made, or is wrong now."""
+    """Tell whether a timestamp is in the future: a clock was wrong when it was made, or is wrong now."""
     return moment - at > AHEAD
 
 
@@ -50,13 +50,13 @@ def newest(moments: Iterable[datetime], at: datetime) -> datetime | None:
 
 
 def agreed(ours: datetime, theirs: datetime) -> datetime:
-    """Return the time by two clocks: ours, and the earlier one if they differ, since what is dated in the future does
-    not count."""
+    """Return the time by two clocks: ours or, if it is ahead, the other one, as timestamps in the future do not
+    count."""
     return theirs if is_ahead(ours, theirs) else ours
 
 
 def compare(ours: datetime, theirs: datetime, whose: str) -> None:
-    """Raise ClocksDiffer if a second clock says something else."""
+    """Raise ClocksDiffer if two clocks do not agree. `whose` names the second one."""
     if abs(ours - theirs) > AHEAD:
         raise ClocksDiffer(
             f"the clock of this machine says {_text(ours)} and that of {whose} {_text(theirs)}: nothing is removed "
@@ -65,8 +65,8 @@ def compare(ours: datetime, theirs: datetime, whose: str) -> None:
 
 
 def check(history: Iterable[datetime], at: datetime, *, pause: timedelta = PAUSE) -> None:
-    """Raise ClockDoubted if the clock may have jumped: by the history, nothing happened for longer than `pause`, and
-    not for TRUST since. Moments in the future do not count."""
+    """Raise ClockDoubted if the clock may have jumped: the history has a gap longer than `pause`, and events for
+    less than TRUST since. Moments in the future do not count."""
     moments = sorted({min(moment, at) for moment in history if not is_ahead(moment, at)} | {at})
     gaps = [later - earlier for earlier, later in pairwise(moments)]
     for place in range(len(gaps) - 1, -1, -1):

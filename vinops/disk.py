@@ -1,4 +1,4 @@
-"""What is said when a file cannot be written: which disk is full, and what may go from it."""
+"""Syncs folders to disk, and explains why a file cannot be written: which disk is full, and what to remove from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 PHRASE: Final = os.strerror(errno.ENOSPC)
-"""How a server says that its own disk is full, in a message that is all there is of the error."""
+"""The words for a full disk in the message of a server, which is all that is known of such an error."""
 GO: Final = "`vinops logs --prune 1d` removes rotated logs; docs/runbook.md, The disk is full, says what else may go"
 
 
@@ -19,10 +19,10 @@ def is_full(error: BaseException) -> bool:
 
 
 def explain(error: OSError, place: Path, *, go: str = GO, is_sure: bool = True) -> str:
-    """Return in words what became of a file below `place`: what is full, and with `go` what frees some space; for
-    other errors the file, the reason, and that its owner has to do it.
+    """Return in words why a file below `place` was not written: which disk is full, and with `go` how to free space;
+    for other errors the file, the reason, and that its owner has to run the command.
 
-    Without `is_sure` it may as well be the output of the program that could not be written.
+    Without `is_sure` it may be the output of the program that was not written.
     """
     reason = error.strerror or type(error).__name__
     named = error.filename and Path(os.fsdecode(error.filename))
@@ -31,3 +31,12 @@ def explain(error: OSError, place: Path, *, go: str = GO, is_sure: bool = True) 
     if named or is_sure:
         return f"the disk of {named or place} is full ({reason}): free some space: {go}"
     return f"a disk is full ({reason}), that of {place} or the one that the output goes to: free some space: {go}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the entries of a folder to disk, so that new names in it survive a loss of power. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,7 @@
-"""Lock files: `flock` on files that only their owner can open, and deadlines that name who holds one.
+"""Lock files: `flock` on files that only their owner can open, and timeouts that name the holder.
 
-The kernel releases these locks whatever happens to a process. Whoever may open a lock file may hold it, so it is for
-its owner alone (mode 0600). Standard library only: the keeper of the embedded server uses this module.
+The kernel releases these locks when a process ends, however it ends. Any account that may open a lock file may hold it,
+so its mode is 0600. Standard library only: the keeper of the embedded server uses this module.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import os
 import time
 from pathlib import Path
 
-NOTICE_SECONDS = 10.0  # after so long a wait is told of
+NOTICE_SECONDS = 10.0  # a longer wait is logged
 PAUSE = 0.02
 COMMAND_LENGTH = 80
 
 
 class LockTimeoutError(Exception):
-    """A lock was not to be had within its time. The message names the file and who holds it."""
+    """A lock was not acquired in time. The message names the file and the process that holds it."""
 
 
 def opened(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Open a lock file, made if it is missing, and return the descriptor. It is for its owner alone afterwards, one of
-    an earlier version too. Made by root, it belongs to the owner of its folder. Raises OSError."""
+    """Open a lock file, creating it if it is missing, and return the descriptor. Its mode is 0600 afterwards, also if
+    an earlier version created it. Created by root, it belongs to the owner of its folder. Raises OSError."""
     descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         found = os.fstat(descriptor)
@@ -37,10 +37,10 @@ def opened(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def locked(path: Path, how: int, *, seconds: float | None = None) -> int:
-    """Open a lock file and lock it; closing the descriptor releases it.
+    """Open a lock file, lock it, and return the descriptor; closing that releases the lock.
 
-    With LOCK_NB raises BlockingIOError if another process has it. Otherwise waits, with `seconds` for so long, and then
-    raises LockTimeoutError. Raises OSError if the file cannot be opened.
+    With LOCK_NB raises BlockingIOError if another process holds it. Otherwise waits, at most `seconds` if given, and
+    then raises LockTimeoutError. Raises OSError if the file cannot be opened.
     """
     descriptor = opened(path)
     try:
@@ -55,9 +55,9 @@ def locked(path: Path, how: int, *, seconds: float | None = None) -> int:
 
 
 def wait(descriptor: int, path: Path, how: int, seconds: float) -> None:
-    """Lock an open file within its time; `path` is for the messages. Raises LockTimeoutError."""
+    """Lock an open file within `seconds`; `path` is for the messages. Raises LockTimeoutError."""
     began = time.monotonic()
-    told = False
+    is_logged = False
     while True:
         try:
             fcntl.flock(descriptor, how | fcntl.LOCK_NB)
@@ -65,11 +65,11 @@ def wait(descriptor: int, path: Path, how: int, seconds: float) -> None:
         except BlockingIOError:
             waited = time.monotonic() - began
         if waited > seconds:
-            raise LockTimeoutError(f"{path} is held by {holders(descriptor)}, and was waited for {seconds:.0f} s")
-        if waited > NOTICE_SECONDS and not told:
-            import logging  # imported on demand: the keeper does without
+            raise LockTimeoutError(f"{path} is held by {holders(descriptor)}: gave up after {seconds:.0f} s")
+        if waited > NOTICE_SECONDS and not is_logged:
+            import logging  # imported on demand: the keeper does not need it
 
-            told = True
+            is_logged = True
             logging.getLogger(__name__).warning("waiting for %s: it is held by %s", path, holders(descriptor))
         time.sleep(PAUSE)
 
@@ -78,7 +78,7 @@ def holders(descriptor: int) -> str:
     """Name the processes that hold a lock on an open file, for a message: process id, command and account."""
     pids = sorted(_pids(os.fstat(descriptor)))
     if not pids:
-        return "a process that cannot be seen from here, as one in another container or on another machine"
+        return "a process that cannot be seen from here, such as one in another container or on another machine"
     return ", ".join(map(_described, pids[:5])) + (f" and {len(pids) - 5} more" if len(pids) > 5 else "")
 
 
@@ -96,7 +96,7 @@ def _pids(found: os.stat_result) -> set[int]:
             pids.setdefault(words[5], set()).add(int(words[4]))
     if exact in pids:
         return pids[exact]
-    # Some file systems show another device there than stat does.
+    # Some file systems show a device there that differs from that of stat.
     same = [each for name, each in pids.items() if name.rpartition(":")[2] == str(found.st_ino)]
     return set().union(*same)
 

@@ -1,8 +1,8 @@
 """Logs: one event a line, for people and for grep, with every secret masked.
 
 A line reads `2026-11-23T07:10:00Z INFO etl: message key=value`; the lines of a traceback follow, indented. Any number
-of processes may write one file: a line is one append, and whoever finds the file too large, or its first line too old,
-rotates it for all. Rotated files that are too old go then.
+of processes may write one file: a line is one append, and the process that finds the file too large, or its first line
+too old, rotates it for all, and removes rotated files that are too old.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ __all__ = ["also", "configure", "pairs", "redact"]
 
 FILE_BYTES = 10_000_000
 OLD_FILES = 5
-OLD_DAYS = 14.0  # VINOPS_LOG_DAYS says otherwise
+OLD_DAYS = 14.0  # the default of VINOPS_LOG_DAYS
 DAY = 86_400.0
 LOCK = ".rotation.lock"
-LOCK_SECONDS = 5.0  # less than after which a wait is logged, which would come back here
+LOCK_SECONDS = 5.0  # less than locks.NOTICE_SECONDS: logging the wait would call this again
 POSTPONED_SECONDS = 60.0
 
 
 def configure(name: str, settings: Settings, *, console: bool) -> logging.Logger:
     """Send all logs of this process to NAME.log in the log folder, and to standard error too if `console`.
 
-    Returns the logger NAME. From here on uncaught exceptions are logged as well, redacted wherever they are shown.
-    Calling it again replaces the handlers. Raises ConfigError if the log folder cannot be written.
+    Returns the logger NAME. Uncaught exceptions are logged from here on, redacted wherever they are shown. Calling it
+    again replaces the handlers. Raises ConfigError if the log folder cannot be written.
     """
     remember(settings)
     try:
         settings.log_dir.mkdir(parents=True, exist_ok=True)
         file = LogFile(settings.log_dir / f"{name}.log", days=settings.log_days)
     except OSError as error:
-        mend = f"free some space ({disk.GO}), or " * disk.is_full(error) + "set it to a folder of yours"
-        raise ConfigError(f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): {mend}") from None
+        fix = f"free some space ({disk.GO}), or " * disk.is_full(error) + "set it to a folder of yours"
+        raise ConfigError(f"VINOPS_LOG_DIR {settings.log_dir} cannot be written ({error.strerror}): {fix}") from None
     root = logging.getLogger()
     for handler in [each for each in root.handlers if isinstance(each, (LogFile, Console))]:
         root.removeHandler(handler)
         handler.close()
     for handler in (file, Console()) if console else (file,):
-        handler.setLevel(settings.log_level)  # a library, as Scrapy, may lower the level of the root
+        handler.setLevel(settings.log_level)  # a library such as Scrapy may lower the level of the root
         root.addHandler(handler)
     root.setLevel(settings.log_level)
     logger = logging.getLogger(name)
@@ -76,8 +76,8 @@ def also(path: Path) -> None:
 
 
 def check_log_clock(written: Iterable[float], now: datetime, oldest: float) -> None:
-    """Raise ClockDoubted if the clock may be wrong, by when log files were last written, in seconds since 1970. A file
-    that is rotated for its age was last written up to `oldest` seconds ago: that long a pause is usual."""
+    """Raise ClockDoubted if the clock may be wrong according to the times of log files, in seconds since 1970. A file
+    that is rotated for its age was last written up to `oldest` seconds ago: such a pause is usual."""
     moments = [datetime.fromtimestamp(each, UTC) for each in written]
     clock.check(moments, now, pause=max(clock.PAUSE, 1.5 * timedelta(seconds=oldest)))
 
@@ -111,12 +111,12 @@ _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 class Quiet(logging.Handler):
     """A handler whose own failure shows neither the message nor its arguments, which may hold a secret. `folder` is
-    where it writes to, if that is a file."""
+    the folder of its file, if it has one."""
 
     folder: Path | None = None
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 # the name that logging calls
-        """Say on standard error that an event was lost, and where it came from."""
+        """Report on standard error that an event was lost, and the line that logged it."""
         error = sys.exc_info()[1]
         reason = type(error).__name__ if error else "unknown"
         if isinstance(error, OSError) and self.folder is not None:
@@ -124,14 +124,14 @@ class Quiet(logging.Handler):
         try:
             sys.stderr.write(f"an event of {record.name} ({record.filename}:{record.lineno}) was lost: {reason}\n")
         except (OSError, ValueError):
-            return  # no standard error either: nowhere left to say it
+            return  # no standard error either
 
 
 class LogFile(Quiet):
     """Appends to a file that other processes append to and rotate at the same time.
 
-    An event is one write in append mode, so lines stay whole. If the process dies in the rotation a numbered file may
-    be missing from the row; no line is lost.
+    An event is one write in append mode, so lines stay whole. If the process dies in the rotation, a number may be
+    missing between the rotated files; no line is lost.
     """
 
     def __init__(self, path: Path, *, most: int = FILE_BYTES, days: float = OLD_DAYS) -> None:
@@ -150,18 +150,16 @@ class LogFile(Quiet):
         self._rotate(only_old=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the event."""
         try:
             data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
             self._follow()
             if os.fstat(self._descriptor).st_size + len(data) > self.most or self._is_old():
                 self._rotate()
             os.write(self._descriptor, data)
-        except Exception:  # noqa: BLE001 # logging must never end the work that it tells about
+        except Exception:  # noqa: BLE001 # logging must never end the work that it reports
             self.handleError(record)
 
     def close(self) -> None:
-        """Close the file."""
         with self.lock or threading.RLock():
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -177,7 +175,7 @@ class LogFile(Quiet):
         return time.time() - self._begun > self.oldest
 
     def _follow(self) -> None:
-        """Open the file anew if it was rotated or removed by somebody else."""
+        """Reopen the file if another process rotated or removed it."""
         if not self._is_current():
             os.close(self._descriptor)
             self._descriptor = -1
@@ -192,13 +190,13 @@ class LogFile(Quiet):
         return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
     def _rotate(self, *, only_old: bool = False) -> None:
-        """Rotate, unless another process was quicker or, with `only_old`, the file is not old; remove what is."""
+        """Rotate, unless another process did or, with `only_old`, the file is not old; remove old rotated files."""
         if time.monotonic() < self._postponed:
             return
         try:
             lock = locks.locked(self.path.parent / LOCK, fcntl.LOCK_EX, seconds=LOCK_SECONDS)
         except (OSError, locks.LockTimeoutError):
-            self._postponed = time.monotonic() + POSTPONED_SECONDS  # a file that grows is better than lost events
+            self._postponed = time.monotonic() + POSTPONED_SECONDS  # a large file is better than lost events
             return
         try:
             is_due = self._is_old() or not only_old
@@ -232,7 +230,7 @@ class LogFile(Quiet):
 
 
 def _first_event(descriptor: int) -> float:
-    """Return when the first event of a file was, in seconds since 1970; now, if there is none."""
+    """Return the time of the first event of a file, in seconds since 1970; now, if there is none."""
     try:
         return datetime.fromisoformat(os.pread(descriptor, 20, 0).decode("ascii")).timestamp()
     except ValueError:
@@ -240,15 +238,13 @@ def _first_event(descriptor: int) -> float:
 
 
 class Console(Quiet):
-    """Writes to standard error, whatever that is at the moment."""
+    """Writes to the current standard error."""
 
     def __init__(self) -> None:
-        """Set the same format as in the file."""
         super().__init__()
         self.setFormatter(Line())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the event."""
         stream: TextIO = sys.stderr
         try:
             stream.write(self.format(record) + "\n")

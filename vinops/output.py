@@ -1,4 +1,4 @@
-"""Standard output whose reader may leave early, as in `… | head`: the command ends there, without a word."""
+"""Standard output whose reader may close it early, as in `… | head`: the command then ends silently."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 def for_reader(command: Callable[[], T], *, enough: T) -> T:
-    """Return what a command returns that writes to standard output, or `enough` if its reader left before its end.
+    """Run a command that writes to standard output, and return its result, or `enough` if the reader closed the pipe.
 
-    Whatever is buffered is written, however the command ends; an exit code that it asks for stands. A BrokenPipeError
-    of another pipe is raised.
+    Buffered output is written however the command ends; its exit code stands. A BrokenPipeError of another pipe is
+    raised.
     """
     try:
         return command()
     except BrokenPipeError:
-        if not _has_left():
+        if not _is_closed():
             raise
         return enough
     finally:
@@ -30,16 +30,16 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
             try:
                 stream.flush()
             except BrokenPipeError:
-                # What is still buffered must not fail again at exit.
+                # The rest of the buffer must not fail again at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _has_left() -> bool:
-    """Tell whether nobody reads standard output or standard error any more."""
+def _is_closed() -> bool:
+    """Tell whether the reader of standard output or standard error has closed it."""
     poll = select.poll()
     try:
         for stream in (sys.stdout, sys.stderr):
-            poll.register(stream.fileno(), 0)  # errors are reported unasked
-    except (OSError, ValueError):  # a stream of a test is no file
+            poll.register(stream.fileno(), 0)  # errors are always reported
+    except (OSError, ValueError):  # in tests a stream may be no file
         return False
     return any(event & select.POLLERR for _, event in poll.poll(0))

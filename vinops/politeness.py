@@ -1,12 +1,11 @@
-"""How often a host is asked: a budget and a breaker for each, in the database, shared by all crawls on all machines.
+"""Request budgets and circuit breakers of hosts, in the database, shared by all crawls on all machines.
 
-Nothing is held while a process waits: one that dies leaves at most a place in the budget unused.
+No lock is held while a process waits: one that dies leaves at most a place in the budget unused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 import re
 import time
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from vinops.config import PACES
 from vinops.db.database import queries
@@ -25,23 +23,21 @@ if TYPE_CHECKING:
 
     from psycopg_pool import AsyncConnectionPool
 
-DAY = 86_400.0  # seconds: the longest that a host is left alone for its Retry-After
+DAY = 86_400.0  # seconds: the longest honoured Retry-After
 
 
 class BreakerOpen(Exception):  # noqa: N818 # a state, not a fault
-    """The host refused before, lastly in the way `kind`: nobody asks it before `until`. Raised by Budgets."""
+    """The host refused requests, most recently with `kind`: none is sent before `until`. Raised by Budgets."""
 
     def __init__(self, host: str, until: datetime, kind: str) -> None:
-        """Say which host, and until when."""
         super().__init__(f"{host} refused ({kind}): not asked until {until:%Y-%m-%d %H:%M} UTC")
         self.host, self.until, self.kind = host, until, kind
 
 
 class DailyCapReached(Exception):  # noqa: N818 # a state, not a fault
-    """The host was asked `cap` times on this day (UTC): as often as it may be. Raised by Budgets."""
+    """The host got `cap` requests on this day (UTC), which is the limit. Raised by Budgets."""
 
     def __init__(self, host: str, cap: int) -> None:
-        """Say which host, and what sets the cap."""
         super().__init__(f"{host} was asked {cap} times today, as often as VINOPS_DAILY_REQUESTS allows")
         self.host, self.cap = host, cap
 
@@ -65,7 +61,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenBreaker:
-    """A host that is not asked before `until`, because it refused, lastly in the way `kind`."""
+    """A host that gets no request before `until`, because it refused, most recently with `kind`."""
 
     host: str
     until: datetime
@@ -82,8 +78,8 @@ _PACES = {
 def pace(name: str, *, speed: float = 1.0) -> Pace:
     """Return a pace by its name, its gaps divided by `speed`, as for a clock that runs so much faster.
 
-    `none` is for hosts that `is_loopback` knows; that is the caller's to check. Raises ValueError for a name that is
-    not in config.PACES and for a speed that is not above 0.
+    `none` is for loopback hosts only; the caller must check that. Raises ValueError for a name that is not in
+    config.PACES and for a speed that is not above 0.
     """
     if name not in _PACES or not speed > 0:
         raise ValueError(f"no pace {name!r} at speed {speed}: use one of {', '.join(PACES)}, and a speed above 0")
@@ -91,21 +87,10 @@ def pace(name: str, *, speed: float = 1.0) -> Pace:
     return Pace(lot_gap=found.lot_gap / speed, page_gap=found.page_gap / speed, image_gap=found.image_gap / speed)
 
 
-def is_loopback(host_port: str) -> bool:
-    """Tell whether `host` or `host:port` is this machine, by the name alone: what would have to be resolved is not."""
-    try:
-        parts = urlsplit(f"//{host_port}")
-        is_plain = parts.netloc == host_port and "@" not in host_port
-        name = parts.hostname if is_plain and parts.hostname else host_port  # urlsplit finds no host in a bare ::1
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds that a Retry-After header asks for, from 0 to a day; None for nothing and for nonsense.
+    """Return the seconds in a Retry-After header, from 0 to a day; None if it is missing or malformed.
 
-    It holds seconds or a date (RFC 9110, section 10.2.3); a time that is over is 0. `now` has a time zone.
+    It is a number of seconds or a date (RFC 9110, section 10.2.3); a date in the past is 0. `now` has a time zone.
     """
     text = (value or "").strip()
     if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", text):
@@ -120,8 +105,8 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 class Departures:
-    """When requests of this process really went out. Places are a gap apart exactly, but who waits for one wakes late
-    when the loop or the machine is busy, by 20 ms at times (2026-11-25): the next, on time, would come too early."""
+    """The actual times of the requests of this process. Places are exactly a gap apart, but on a busy loop or machine a
+    waiting request leaves late, by up to 20 ms (2026-11-25): the next one, on time, would be too early."""
 
     def __init__(
         self,
@@ -129,15 +114,15 @@ class Departures:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         rest: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
-        """Know of none yet. `rest` is told of each wait before it begins."""
+        """Begin without any. `rest` is called with the seconds of each wait before it begins."""
         self._clock = clock
         self._sleep = sleep
         self._rest = rest
         self._last: dict[str, float] = {}
 
     async def leave(self, host: str, seconds: float, gap: float) -> float:
-        """Return in `seconds`, when the place begins, or `gap` seconds after the last request that left, whichever is
-        later; return how long that took. Of several who wait, each leaves a gap after the one before."""
+        """Wait for `seconds`, until the place begins, or until `gap` seconds after the last request, whichever is
+        later, and return how long that took. Several waiting requests leave one gap apart."""
         began = self._clock()
         while (left := max(began + seconds, self._last.get(host, -math.inf) + gap) - self._clock()) > 0:
             self._rest(left)
@@ -147,22 +132,22 @@ class Departures:
 
 
 class Budgets:
-    """The budgets as one crawl asks for them. Methods raise DatabaseError without a connection, and psycopg's errors
-    if it breaks under them.
+    """The budgets of the hosts of one crawl. Methods raise DatabaseError without a connection, and psycopg's errors if
+    it breaks.
 
-    Each is one transaction, decided by the database and its clock: a process that dies in one has done all of it or
-    nothing. A broken connection may hide that it was done; what is then done again costs a place unused, or counts a
-    refusal twice.
+    Each is one transaction, decided by the database and its clock. If the connection breaks, it may have been committed
+    all the same; repeating it leaves a place unused, or counts a refusal twice.
     """
 
     def __init__(self, pool: AsyncConnectionPool[Any], *, daily: int, refusals: int, open_seconds: float) -> None:
-        """`daily` requests a host and day (UTC); `refusals` in a row open its breaker, first for `open_seconds`."""
+        """Allow `daily` requests for each host and day (UTC); open its breaker after `refusals` in a row, first for
+        `open_seconds`."""
         self._pool = pool
         self._daily = daily
         self._refusals = refusals
         self._open_seconds = open_seconds
         self._queries = queries("politeness")
-        self._refusing: set[str] = set()  # hosts with refusals to clear, as far as this crawl knows
+        self._refusing: set[str] = set()  # hosts known to this crawl to have refusals to clear
         self._waiting: defaultdict[tuple[str, float], list[asyncio.Future[Place]]] = defaultdict(list)
         self._asking: dict[tuple[str, float], asyncio.Task[None]] = {}
 
@@ -171,10 +156,10 @@ class Budgets:
         return (await self.place(host, gap)).seconds
 
     async def place(self, host: str, gap: float) -> Place:
-        """Reserve the host's next request and count it; the one after it starts `gap` seconds later at the soonest.
+        """Reserve the host's next request and count it; the one after it starts at least `gap` seconds later.
 
-        Raises BreakerOpen and DailyCapReached; nothing is reserved or counted then. Raises ValueError for a gap below
-        0. Who has reserved may go ahead even if the host is postponed or its breaker opens meanwhile.
+        Raises BreakerOpen and DailyCapReached; nothing is reserved or counted then. Raises ValueError for a negative
+        gap. A reserved request may be sent even if the host is postponed or its breaker opens meanwhile.
         """
         if not gap >= 0:
             raise ValueError(f"a gap is 0 seconds or more, not {gap}")
@@ -186,8 +171,8 @@ class Budgets:
         return await place
 
     async def _ask(self, host: str, gap: float) -> None:
-        """Reserve until nobody waits. Those who come while a statement is under way share the next one: theirs would
-        lock the same row one after the other, and with 16 at a time each took 2.6 ms instead of 0.5 (2026-11-25)."""
+        """Reserve places until no request waits. Requests that arrive during a statement share the next one: separate
+        statements lock the same row in turn, and with 16 at once each took 2.6 ms instead of 0.5 (2026-11-25)."""
         key = host, gap
         try:
             while waiting := self._waiting.pop(key, []):
@@ -198,12 +183,12 @@ class Budgets:
             del self._asking[key]
 
     async def _hand_out(self, host: str, gap: float, waiting: list[asyncio.Future[Place]]) -> None:
-        """Give each who waits a place, in turn, or the reason why there is none."""
+        """Give each waiting request a place, in turn, or the exception why there is none."""
         try:
             first = await self._reserve(host, gap, len(waiting))
-        except Exception as error:  # noqa: BLE001 # raised where the place is waited for
+        except Exception as error:  # noqa: BLE001 # raised in the waiting task
             if isinstance(error, DailyCapReached) and len(waiting) > 1:
-                for one in waiting:  # a statement reserves all of its places or none, and a few may be left
+                for one in waiting:  # a statement reserves all places or none, and a few may be left
                     await self._hand_out(host, gap, [one])
                 return
             for one in waiting:
@@ -211,13 +196,13 @@ class Budgets:
                     one.set_exception(error)
             return
         for number, one in enumerate(waiting):
-            if not one.done():  # it is, if whoever waited was cancelled: the place stays unused
+            if not one.done():  # done if the task was cancelled: the place stays unused
                 later = number * gap
                 starts_at = first.starts_at + timedelta(seconds=later)
                 one.set_result(Place(starts_at=starts_at, seconds=max(first.seconds + later, 0.0)))
 
     async def _reserve(self, host: str, gap: float, count: int) -> Place:
-        """Reserve so many places, a gap apart, and return the first; its seconds are below 0 if it has begun."""
+        """Reserve so many places, a gap apart, and return the first; its seconds are negative if it has begun."""
         asked = {"host": host, "gap": gap, "count": count, "daily": self._daily}
         async with self._pool.connection() as connection:
             while True:
@@ -238,21 +223,18 @@ class Budgets:
         return Place(starts_at=starts_at, seconds=float(seconds))
 
     async def postpone(self, host: str, seconds: float) -> None:
-        """Have nobody reserve a request to the host that starts within so many seconds, a day at the most.
-
-        A shorter time never takes back a longer one.
-        """
+        """Let no request to the host start within so many seconds, at most a day. A shorter time never replaces a
+        longer one."""
         async with self._pool.connection() as connection:
             await connection.execute(
                 self._queries["postpone_requests"], {"host": host, "seconds": min(max(float(seconds), 0.0), DAY)}
             )
 
     async def refused(self, host: str, kind: str, *, at_once: bool = False) -> datetime | None:
-        """Count a refusal; return until when the breaker is open, opened by this refusal or before, None if it is not.
+        """Count a refusal, and return until when the breaker is open, None if it is not.
 
-        It opens after as many refusals in a row as __init__ was given, or at once; and at the first refusal after it
-        has closed, unless there was a success in between. Each time in a row it is open twice as long, a day at the
-        most, until it was not open for a day.
+        It opens after `refusals` in a row, or `at_once`; and at the first refusal after it has closed, unless there was
+        a success in between. Each time it stays open twice as long, at most a day, until it has been closed for a day.
         """
         about = {
             "host": host,
@@ -265,14 +247,14 @@ class Budgets:
             await connection.execute(self._queries["count_refusal"], about)
             await connection.execute(self._queries["open_breaker"], about)
             row = await (await connection.execute(self._queries["open_until"], about)).fetchone()
-        self._refusing.add(host)  # now, not before: a success that came meanwhile was before it
+        self._refusing.add(host)  # only now: a success that arrived meanwhile preceded it
         return row[0] if row else None
 
     async def succeeded(self, host: str) -> bool:
-        """End the host's row of refusals, unless its breaker is open; that takes a statement only if this crawl knows
-        of refusals, by `refused` or by what its last `place` found.
+        """Reset the host's count of refusals, unless its breaker is open. Runs a statement only if this crawl knows of
+        refusals, from `refused` or from its last `place`.
 
-        Return whether the breaker had been open before: what the owner was told has passed.
+        Return whether the breaker had been open before: its alert has then passed.
         """
         if host not in self._refusing:
             return False
@@ -282,7 +264,7 @@ class Budgets:
         return bool(row and row[0])
 
     async def open_breakers(self, hosts: Collection[str]) -> list[OpenBreaker]:
-        """Return those of the hosts whose breaker is open, by name."""
+        """Return the hosts whose breaker is open, by name."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(self._queries["open_breakers"], {"hosts": list(hosts)})
             rows = await cursor.fetchall()

@@ -1,7 +1,7 @@
 """Masks secrets in text: in log lines, error messages and tracebacks.
 
-Two nets: the values of the secrets in Settings, in every spelling in which they reach a text, and what looks like a
-secret by its place, as `authKey=…`, whatever its value.
+Masked are the values of the secrets in Settings, in every encoding in which they may appear, and anything in the place
+of a secret, as in `authKey=…`, whatever its value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vinops.config import Secret, Settings
 
 MASK = "***"
-SHORTEST = 4  # a shorter value is masked by its place only: as a value it would be found in ordinary words
+SHORTEST = 4  # a shorter value is masked by its place only: it would match parts of ordinary words
 
 _known: frozenset[str] = frozenset()
 
@@ -27,7 +27,7 @@ def remember(settings: Settings) -> None:
 
 
 def remember_secrets(*secrets: Secret) -> None:
-    """Mask these too: secrets that the settings name without holding them, as the proxies in PROXY_LIST_FILE."""
+    """Mask these too: secrets that are not in the settings themselves, such as the proxies in PROXY_LIST_FILE."""
     global _known
     _known |= _spellings(secrets)
 
@@ -43,7 +43,7 @@ def redact(text: str, settings: Settings | None = None) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text redacted and on one line, as an error is printed."""
+    """Return the text redacted and on one line, for printing an error."""
     return " ".join(redact(text).split())
 
 
@@ -60,7 +60,7 @@ def _any_of(values: frozenset[str]) -> Pattern[str]:
 
 
 def _spellings(secrets: Iterable[Secret]) -> frozenset[str]:
-    """Return every text under which these secrets may turn up."""
+    """Return every text in which these secrets may appear."""
     from urllib.parse import quote, quote_plus, unquote
 
     found: set[str] = set()
@@ -74,7 +74,7 @@ def _spellings(secrets: Iterable[Secret]) -> frozenset[str]:
 
 
 def _parts(value: str) -> set[str]:
-    """Return what is secret in a value. Of an address that is not the host, so that a log still tells where to."""
+    """Return the secret parts of a value: of an address not the host, so that a log still shows it."""
     if "://" not in value:
         scheme, _, credentials = value.partition(" ")  # as in `Bearer abc`
         return {value, credentials} if scheme.lower() in ("basic", "bearer", "token") else {value}
@@ -90,9 +90,9 @@ def _parts(value: str) -> set[str]:
     values |= {plain for name, plain in parse_qsl(address.query) if named.search(f"{name}=x") or _looks_random(plain)}
     credentials = address.netloc.rpartition("@")[0]
     password = credentials.partition(":")[2]
-    # With an @ in it the password, or what others take for the host, may be shown from any of them on.
+    # Of a password with an @ in it, others may show any part after an @: they take that for the host.
     pieces = credentials.split("@")[1:] + password.split("@")[:1] if "@" in credentials else []
-    pieces += [f"{piece}@" for piece in pieces]  # not too short for an ordinary word, with its @
+    pieces += [f"{piece}@" for piece in pieces]  # with its @ a short piece matches no ordinary word
     return {part for part in (*values, password, *pieces) if part}
 
 
@@ -102,8 +102,8 @@ def _looks_random(value: str) -> bool:
 
 @cache
 def _patterns() -> tuple[tuple[Pattern[str], str], ...]:
-    """Compile the patterns on first use: that costs more than many commands take. All are bounded, so that a text of
-    megabytes costs its length and no more."""
+    """Compile the patterns on first use, as that takes longer than many commands. All are bounded, so that their time
+    is linear in the length of the text."""
     import re
 
     name = r"(?:[\w.-]{0,40}(?:key|token|secret|passw(?:or)?d|pwd|signature|credential)|sig|pass)"

@@ -1,4 +1,4 @@
-"""Spelling: one key for all the ways in which people write a name, in two alphabets, and what is a misspelling of it.
+"""Spelling: one key for all the ways in which people write a name, in two alphabets, and detection of misspellings.
 
 Case, accents, blanks and punctuation make no difference, nor do Latin letters in Cyrillic words, or Cyrillic ones in
 Latin words.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 CACHED: Final = 4096  # texts; a market has some 3,000 pairs of make and model
-SHORT: Final = 5  # letters below which nothing is guessed: «Tatra» is near to «Tata»
+SHORT: Final = 5  # a shorter name is not guessed: «Tatra» is close to «Tata»
 LONG: Final = 10  # letters from which two may be wrong, instead of one
 
 _TOKEN: Final = re.compile(r"\d[.,]\d(?!\d)[a-z]*|[a-z0-9]+")
@@ -36,12 +36,13 @@ _ALIKE: Final = (
     ("dzh", "j"), ("zh", "j"), ("sch", "sh"), ("ph", "f"), ("ck", "k"), ("ch", "ч"), ("ou", "u"), ("oo", "u"),
     ("ee", "i"), ("ie", "i"), ("y", "i"), ("qu", "k"), ("q", "k"), ("c", "k"), ("x", "ks"), ("w", "v"), ("ч", "ch"),
 )  # fmt: skip
-"""What sounds the same, in this order: «Октавия» is Octavia, «Пасат» is Passat, «Туарег» is Touareg."""
+"""Replacements of spellings that sound the same, in this order: «Октавия» is Octavia, «Пасат» is Passat."""
 _TWICE: Final = re.compile(r"([a-z])\1+")
 
 
 def read(text: str) -> tuple[tuple[str, ...], ...]:
-    """Return the words of a text in small Latin letters and digits; twice if a Cyrillic word could be a Latin one.
+    """Return the words of a text in lower-case Latin letters and digits; two readings if a Cyrillic word may be
+    a Latin one.
 
     «СХ-3» is CX-3 by its looks, «РАВ4» is RAV4 by its sound: looks come first.
     """
@@ -78,7 +79,7 @@ def _plain(text: str) -> str:
 
 
 def key_of(words: Iterable[str]) -> str:
-    """Return words as one, with a mark between numbers: «3 2.3» is not 323."""
+    """Return words joined to one key, with a mark between numbers: «3 2.3» is not 323."""
     key = ""
     for word in words:
         key += f"_{word}" if key and key[-1].isdigit() and word[0].isdigit() else word
@@ -86,12 +87,12 @@ def key_of(words: Iterable[str]) -> str:
 
 
 def name_key(name: str) -> str:
-    """Return the key of a name of ours, by its sound."""
+    """Return the key of a name of the vocabulary, by its sound."""
     return key_of(readings(name)[-1])
 
 
 def sound(key: str) -> str:
-    """Return what a key sounds like: the same for a Latin name and for how it is written in Cyrillic."""
+    """Return the sound of a key, which is the same for a Latin name and for its Cyrillic spelling."""
     for spelling, sound in _ALIKE:
         key = key.replace(spelling, sound)
     return _TWICE.sub(r"\1", key)
@@ -102,15 +103,15 @@ def _letters(key: str) -> int:
 
 
 def misspelled(key: str, values: Mapping[str, str]) -> tuple[str, float] | None:
-    """Return which of the values, by their keys, a key is a misspelling of, and the share of it that is right.
+    """Return the value, of those by their keys, that a key is a misspelling of, and the share of correct letters.
 
-    A letter or two may be wrong, missing, too much or in each other's place. Never a digit, nor the first
-    letter; nothing that is short; nothing that is as near to two of our words.
+    One or two letters may be wrong, missing, extra or swapped, but no digit and not the first letter. Short keys are
+    not guessed, nor keys that are equally close to two values.
     """
     letters = _letters(key)
     if letters < SHORT:
         return None
-    from rapidfuzz.distance import OSA  # 10 ms that who guesses nothing does not pay
+    from rapidfuzz.distance import OSA  # 10 ms to import, needed for guesses only
 
     allowed = 2 if letters >= LONG else 1
     digits = _DIGITS.findall(key)

@@ -1,10 +1,10 @@
-"""Telegram's Bot API through python-telegram-bot: what deals and alerts are posted with.
+"""Posts deals and alerts with Telegram's Bot API, through python-telegram-bot.
 
-Each function makes one call and returns what came of it; it raises nothing that Telegram or the network brings about,
-tries nothing again and follows no redirect. All block, for SECONDS at the most, and may be called from any thread that
-runs no event loop. A connection is not kept: twenty messages an hour do not pay for one.
+Each function makes one call and returns its outcome; errors of Telegram and the network are outcomes, not exceptions.
+Nothing is retried, and no redirect followed. All block, for at most SECONDS, and may be called from any thread without
+a running event loop. Connections are not kept: for twenty messages an hour that is not worth it.
 
-Importing this costs about 0.4 s: import it where it is used.
+Importing this takes about 0.4 s: import it where it is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx  # what python-telegram-bot talks through
+import httpx  # the HTTP client of python-telegram-bot
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
@@ -31,21 +31,21 @@ from vinops.redaction import redact
 if TYPE_CHECKING:
     from vinops.config import Settings
 
-SECONDS = 10.0  # for a call, from the first sign to the last
-PAUSE = 60.0  # seconds that Telegram is left alone for if it does not say how long
+SECONDS = 10.0  # for a whole call
+PAUSE = 60.0  # seconds to pause if Telegram does not say how long
 LONGEST_PAUSE = 86_400.0
 LONGEST_ANSWER = 65_536  # bytes
 LONGEST_REASON = 200  # characters
 LARGEST_ID = 2**63 - 1  # of a message or a chat: what PostgreSQL's bigint holds
 
-# Their lines name the address of a call, and the token is part of it.
+# Their log lines contain the address of a call, and the token is part of it.
 for _name in ("httpx", "httpcore", "telegram"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """Telegram has the message, or has changed it."""
+    """Telegram has accepted the message, or the change of it."""
 
     message_id: int
     is_photo: bool
@@ -53,9 +53,9 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Postponed:
-    """Telegram wants to be left alone for some seconds, a day at the most; it took nothing.
+    """Telegram accepted nothing, and asks for a pause of some seconds, at most a day.
 
-    `is_chat`: only this chat, which has a slow mode, is to be left alone.
+    `is_chat`: the pause is for this chat only, which has a slow mode.
     """
 
     seconds: float
@@ -65,11 +65,11 @@ class Postponed:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """Telegram did not take this message and says why, in words that are no interface of its own: a 400.
+    """Telegram refused this message with status 400. Its reason is a text that is not part of the API.
 
-    `is_chat`: for a reason that holds for every message to this chat; `moved_to` is the chat's new id, if it has one.
-    `is_gone`: the message that was to be changed does not exist. With neither, the message may be at fault, or the
-    chat: only another message tells.
+    `is_chat`: the reason holds for every message to this chat; `moved_to` is the chat's new id, if it has one.
+    `is_gone`: the message to change does not exist. With neither, the cause may be the message or the chat: only
+    another message shows which.
     """
 
     reason: str
@@ -80,7 +80,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Forbidden:
-    """The bot may not write: because this chat does not let it, `is_chat`, or because of its token."""
+    """The bot may not write: because of this chat's permissions, `is_chat`, or because of its token."""
 
     reason: str
     is_chat: bool = False
@@ -88,14 +88,14 @@ class Forbidden:
 
 @dataclass(frozen=True, kw_only=True)
 class Unanswered:
-    """The call was made, and nobody knows whether it arrived."""
+    """The call was sent, and it is unknown whether it arrived."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class NotReached:
-    """There was no connection: nothing arrived."""
+    """No connection could be made: nothing arrived."""
 
     reason: str
 
@@ -106,9 +106,9 @@ Link = tuple[str, str]
 
 _TOKEN: Final = re.compile(r"[0-9A-Za-z:_-]+")
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
-# How descriptions begin, in lower case: further on they may repeat what an ad says. The Bot API documents none of them;
-# these are known of its server (https://github.com/tdlib/telegram-bot-api) and of TDLib behind it.
-# Whatever is missing here is found out by the next message: a list that is too short costs a call, and no message.
+# The beginnings of descriptions, in lower case: after that they may repeat the text of an ad. The Bot API documents
+# none of them; these are from its server (https://github.com/tdlib/telegram-bot-api) and from TDLib behind it.
+# Without an entry here the next message shows that the chat is at fault: that costs a call, and no message.
 _CHAT_FAULTS: Final = re.compile(
     r"""(?:bad\ request:\ )?(?:
     chat\ not\ found | chat_id\ is\ empty | chat_(?:id_)?invalid | peer_id_invalid | channel_(?:invalid|private)
@@ -128,7 +128,7 @@ _UNCHANGED: Final = ("message is not modified", "message_not_modified")
 
 
 def send_text(settings: Settings, chat_id: str, text: str, *, html: bool = False, link: Link | None = None) -> Outcome:
-    """Send a message of text alone, as it is or as Telegram's HTML. If the process dies here it may have arrived."""
+    """Send a text message, plain or as Telegram's HTML. If the process dies here, it may have arrived."""
     return _call(
         settings,
         lambda bot: bot.send_message(
@@ -142,7 +142,7 @@ def send_text(settings: Settings, chat_id: str, text: str, *, html: bool = False
 
 
 def send_photo(settings: Settings, chat_id: str, photo_url: str, html: str, *, link: Link | None = None) -> Outcome:
-    """Send a photo that Telegram fetches, with a caption. If the process dies here it may have arrived."""
+    """Send a photo that Telegram fetches, with a caption. If the process dies here, it may have arrived."""
     return _call(
         settings,
         lambda bot: bot.send_photo(
@@ -154,7 +154,7 @@ def send_photo(settings: Settings, chat_id: str, photo_url: str, html: str, *, l
 def edit(
     settings: Settings, chat_id: str, message_id: int, html: str, *, is_photo: bool, link: Link | None = None
 ) -> Outcome:
-    """Replace the text of a message, or its caption if it is a photo; to do it twice is to do it once."""
+    """Replace the text of a message, or its caption if it is a photo. Repeating it changes nothing."""
     if is_photo:
         outcome = _call(
             settings,
@@ -186,51 +186,50 @@ def _keyboard(link: Link | None) -> InlineKeyboardMarkup | None:
 def _call(settings: Settings, ask: Callable[[Bot], Awaitable[object]]) -> Outcome:
     token = "" if settings.telegram_bot_token is None else settings.telegram_bot_token.reveal()
     if not _TOKEN.fullmatch(token):
-        return Forbidden(reason="TELEGRAM_BOT_TOKEN is empty or holds a sign that no token has")
+        return Forbidden(reason="TELEGRAM_BOT_TOKEN is empty or has a character that no token has")
     outcome = asyncio.run(_talk(token, f"{settings.telegram_api_url}/bot", ask))
     return outcome if isinstance(outcome, Sent) else replace(outcome, reason=redact(outcome.reason, settings))
 
 
 async def _talk(token: str, address: str, ask: Callable[[Bot], Awaitable[object]]) -> Outcome:
     async with _Request() as request:
-        # Both kinds of request are this one: the usual one for updates would be made and never closed.
+        # For updates too: the default request for them would be created and never closed.
         bot = Bot(token, base_url=address, request=request, get_updates_request=request)
-        fault: BaseException = RuntimeError("python-telegram-bot asked nothing")
+        fault: BaseException = RuntimeError("python-telegram-bot sent nothing")
         try:
             await ask(bot)
         except TelegramError as error:
             fault = error.__cause__ or error
         if request.outcome is None:
-            raise fault from None  # one of ours, which the library takes for one of the network
-        return request.outcome  # it says more than the library's error, and holds no address
+            raise fault from None  # an error of ours, which the library takes for a network error
+        return request.outcome  # more detailed than the library's error, and without the address
 
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """Return what servers are verified with. To read it takes 30 ms, six times what the rest of a call does."""
+    """Return the trusted certificates. Reading them takes 30 ms, six times as long as the rest of a call."""
     return httpx.create_ssl_context(trust_env=False)
 
 
 class _Request(BaseRequest):
-    """One request as python-telegram-bot wants it made, within limits of ours; `outcome` is what came of it."""
+    """The HTTP layer of python-telegram-bot for one request, with our limits; `outcome` is its outcome."""
 
     def __init__(self) -> None:
-        """Neither a proxy nor anything else of the environment is used."""
+        """Use no proxy and nothing else of the environment."""
         self.outcome: Outcome | None = None
-        # A quarter is for the connection: when the time is up it is certain that there was one.
+        # A quarter for the connection: a timeout of the whole call then means that there was one.
         limits = httpx.Timeout(SECONDS, connect=SECONDS / 4)
         self._client = httpx.AsyncClient(trust_env=False, timeout=limits, verify=_certificates())
 
     @property
     def read_timeout(self) -> float | None:
-        """Seconds until the next sign."""
+        """Seconds until the next byte."""
         return SECONDS
 
     async def initialize(self) -> None:
         """Nothing to do."""
 
     async def shutdown(self) -> None:
-        """Close the connection."""
         await self._client.aclose()
 
     async def do_request(
@@ -243,7 +242,7 @@ class _Request(BaseRequest):
         connect_timeout: Any = None,
         pool_timeout: Any = None,
     ) -> tuple[int, bytes]:
-        """Ask, and keep what came of it. Raises TelegramError unless Telegram did as asked."""
+        """Send the request and set `outcome`. Raises TelegramError unless that is Sent."""
         try:
             async with asyncio.timeout(SECONDS):
                 status, answer = await self._ask(url, method, request_data)
@@ -255,7 +254,7 @@ class _Request(BaseRequest):
             self.outcome = read_answer(status, answer)
         if not isinstance(self.outcome, Sent):
             raise TelegramError(self.outcome.reason)
-        # The message was read already; one with a part that the library cannot read was sent all the same.
+        # The answer was read already: a message with a part that the library cannot parse was sent all the same.
         return http.HTTPStatus.OK, b'{"ok": true, "result": true}'
 
     async def _ask(self, url: str, method: str, request_data: RequestData | None) -> tuple[int, bytes]:
@@ -270,33 +269,33 @@ class _Request(BaseRequest):
 
 
 def read_answer(status: int, answer: bytes) -> Outcome:
-    """Return what an answer of Telegram says. What is neither a yes nor a no of its own says nothing: Unanswered."""
+    """Return the outcome in an answer of Telegram; Unanswered if that is neither a success nor an error of its API."""
     try:
-        said = json.loads(answer)
+        parsed = json.loads(answer)
     except (ValueError, RecursionError):
-        said = None
-    said = said if isinstance(said, dict) else {}
-    result = said.get("result")
-    if status == http.HTTPStatus.OK and said.get("ok") is True and isinstance(result, dict):
+        parsed = None
+    fields = parsed if isinstance(parsed, dict) else {}
+    result = fields.get("result")
+    if status == http.HTTPStatus.OK and fields.get("ok") is True and isinstance(result, dict):
         number = result.get("message_id")
         if type(number) is int and 0 <= number <= LARGEST_ID:
             return Sent(message_id=number, is_photo="photo" in result)
-    parameters = said.get("parameters")
+    parameters = fields.get("parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
     # Descriptions are stored: PostgreSQL takes neither NUL nor half a pair of surrogates.
-    said_why = str(said.get("description", "no reason given"))[:LONGEST_REASON]
-    description = "".join(sign if sign.isprintable() else " " for sign in said_why)
+    given = str(fields.get("description", "no reason given"))[:LONGEST_REASON]
+    description = "".join(sign if sign.isprintable() else " " for sign in given)
     reason = f"status {status}, {description}"
     match status:
         case http.HTTPStatus.TOO_MANY_REQUESTS:
             return Postponed(seconds=_seconds(parameters.get("retry_after")), reason=reason)
         case http.HTTPStatus.UNAUTHORIZED | http.HTTPStatus.NOT_FOUND:
-            return Forbidden(reason=reason)  # 404 is for a token that is none
+            return Forbidden(reason=reason)  # 404 stands for an invalid token
         case http.HTTPStatus.FORBIDDEN:
-            return Forbidden(reason=reason, is_chat=said.get("ok") is False)
-        case http.HTTPStatus.BAD_REQUEST if said:
+            return Forbidden(reason=reason, is_chat=fields.get("ok") is False)
+        case http.HTTPStatus.BAD_REQUEST if fields:
             return _read_refusal(reason, description.lower(), parameters)
-        case _ if 400 <= status < 500 and said.get("ok") is False:
+        case _ if 400 <= status < 500 and fields.get("ok") is False:
             return _read_refusal(reason, description.lower(), parameters)
     return Unanswered(reason=reason)
 
@@ -313,5 +312,5 @@ def _read_refusal(reason: str, description: str, parameters: dict[str, Any]) -> 
 
 
 def _seconds(asked: object) -> float:
-    """Return how long to wait when Telegram asks for so many seconds, which may be anything."""
+    """Return how long to wait, from a value of Telegram that may be anything."""
     return float(min(asked, LONGEST_PAUSE)) if isinstance(asked, int | float) and asked > 0 else PAUSE

@@ -1,9 +1,9 @@
-"""One vocabulary for both ends of the market: makes, models, fuels, gearboxes, bodies, colours and regions.
+"""The vocabulary of both ends of the market: makes, models, fuels, gearboxes, bodies, colours and regions.
 
-The words stand in vehicles.toml and vehicles_*.toml beside this module, read in 15 ms when they are first needed. A
-text is looked up by its key (vinops/spelling.py): as a name, as another name, as a pattern of letters and numbers, by
-its sound if it is in Cyrillic, as a name that the auction cut to ten characters, by the words that it begins with, and
-last by a careful guess, which says that it is one. What is not known is None.
+The words are in vehicles.toml and vehicles_*.toml beside this module, which are read in 15 ms on first use. A text is
+looked up by its key (vinops/spelling.py): as a name, as another name, as a pattern of letters and numbers, by its sound
+if it is Cyrillic, as a name that the auction cut to ten characters, by the words that it begins with, and last by a
+careful guess, which is marked as one. Unknown texts give None.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 How: TypeAlias = Literal["exact", "alias", "fuzzy"]
 Field: TypeAlias = Literal["fuel", "gearbox", "body", "colour", "region"]
 Table: TypeAlias = "Mapping[str, tuple[str, bool]]"
-"""Our words by key, and whether the key is their own name."""
+"""Values by key, and whether the key is the value's own name."""
 
 HERE: Final = files("vinops")
-CUT: Final = 10  # characters that the auction leaves of a name, less one if the last is a blank
+CUT: Final = 10  # length that the auction cuts names to, less one if the last character is a blank
 LONGEST_NAME: Final = 5  # words
-LONGEST_TITLE: Final = 80  # characters of it that are looked at
+LONGEST_TITLE: Final = 80  # characters of it that are read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """What a text stands for in our words. `score` is 1.0, but for a guess: the share of it that is right."""
+    """The value that a text stands for. `score` is 1.0, or for a guess the share of correct letters."""
 
     value: str
     how: How
@@ -42,10 +42,8 @@ class Match:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelMatch(Match):
-    """A model: `value` is make and model, `family` make and family or the model again, `make` the make that builds it.
-
-    The make is not always the one that was asked for: a Dodge RAM 1500 is a RAM.
-    """
+    """A model: `value` is make and model, `family` make and family or the model again, `make` the make that builds it,
+    which may differ from the given one: a Dodge RAM 1500 is a RAM."""
 
     make: str
     family: str
@@ -66,7 +64,7 @@ class _Model:
 
 @dataclass(frozen=True, kw_only=True)
 class _Make:
-    """A make with its models by folded name; `exact` are those whose own name that is."""
+    """A make with its models by folded name; `exact` are the keys that are a model's own name."""
 
     name: str
     keys: tuple[str, ...]
@@ -79,12 +77,12 @@ class _Make:
 
 
 def make(text: str) -> Match | None:
-    """Return the make that a text names, or that it begins with: «CHEVROLET TRUCK/VAN» is a Chevrolet."""
+    """Return the make that a text names or begins with: «CHEVROLET TRUCK/VAN» is a Chevrolet."""
     return _make(text)
 
 
 def make_in(title: str) -> Match | None:
-    """Return the make that a title begins with, none of them guessed."""
+    """Return the make that a title begins with, without guesses."""
     for words in read(title[:LONGEST_TITLE]):
         for end in range(min(len(words), LONGEST_NAME), 0, -1):
             if found := _named(_makes()[0], key_of(words[:end])):
@@ -95,8 +93,8 @@ def make_in(title: str) -> Match | None:
 def model(make: str, text: str, *, title: str = "") -> ModelMatch | None:
     """Return the model of a make (in our spelling) that a text names.
 
-    A title begins with make and model. It helps where the text is not the whole name, as when the list took one word
-    for it: «Land» of a «Land Cruiser 120», «ML» of an «ML 320»; and it says what a text does not.
+    `title` begins with make and model. It is used where the text is only a part of the name, such as «Land» of a «Land
+    Cruiser 120», or names no model.
     """
     about = _about(make)
     if about is None:
@@ -110,7 +108,7 @@ def model(make: str, text: str, *, title: str = "") -> ModelMatch | None:
 
 
 def fuel(text: str) -> Match | None:
-    """Return what an engine runs on: gasoline, diesel, hybrid, plug-in hybrid, electric, lpg, cng or hydrogen."""
+    """Return the fuel: gasoline, diesel, hybrid, plug-in hybrid, electric, lpg, cng or hydrogen."""
     return _word("fuel", text)
 
 
@@ -130,16 +128,16 @@ def colour(text: str) -> Match | None:
 
 
 def region(text: str) -> Match | None:
-    """Return a district of Bulgaria as people call it, without «обл.»: «София»; or «Извън страната»."""
+    """Return the common name of a district of Bulgaria, without «обл.»: «София»; or «Извън страната»."""
     return _word("region", re.sub(r"^\W*(?:обл|общ)(?:аст|ина|\.)\s*", "", text.strip(), flags=re.IGNORECASE))
 
 
-# What stands in the files
+# The contents of the files
 
 
 @cache
 def _words() -> Mapping[str, Table]:
-    """Return our words by field."""
+    """Return the vocabulary of each field."""
     tables: dict[str, dict[str, tuple[str, bool]]] = {}
     for name, table in _read("vehicles.toml").items():
         tables[name] = {}
@@ -152,15 +150,15 @@ def _words() -> Mapping[str, Table]:
 
 @cache
 def _makes() -> tuple[Table, Mapping[str, Any]]:
-    """Return the makes, and what the files say of each."""
-    told: dict[str, Any] = {}
+    """Return the keys of the makes, and the entry of each in the files."""
+    entries: dict[str, Any] = {}
     for name in sorted(each.name for each in HERE.iterdir() if each.name.startswith("vehicles_")):
-        told |= _read(name)
+        entries |= _read(name)
     keys: dict[str, tuple[str, bool]] = {}
-    for name, about in told.items():
+    for name, about in entries.items():
         for other in about.get("names", ()):
             keys.setdefault(name_key(other), (name, False))
-    return keys | {name_key(name): (name, True) for name in told}, told
+    return keys | {name_key(name): (name, True) for name in entries}, entries
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -169,29 +167,29 @@ def _read(name: str) -> dict[str, Any]:
 
 @cache
 def _about(make: str) -> _Make | None:
-    """Return a make with its models, put together when it is first asked for."""
-    keys, told = _makes()
-    if make not in told:
+    """Return a make with its models, built on first use."""
+    keys, entries = _makes()
+    if make not in entries:
         return None
-    said = told[make]
-    families = {model: family for family, models in said.get("families", {}).items() for model in models}
-    names = [" ".join(name.split()) for name in said["models"].split(",")]
+    entry = entries[make]
+    families = {model: family for family, models in entry.get("families", {}).items() for model in models}
+    names = [" ".join(name.split()) for name in entry["models"].split(",")]
     about = _Make(
         name=make,
         keys=tuple(sorted((key for key, (name, _) in keys.items() if name == make), key=len, reverse=True)),
-        careful=frozenset(said.get("careful", ())),
+        careful=frozenset(entry.get("careful", ())),
         numbers=tuple(
             (re.compile(pattern["is"]), pattern["model"], pattern.get("family", ""))
-            for pattern in said.get("numbers", ())
+            for pattern in entry.get("numbers", ())
         ),
     )
     spelled: list[tuple[str, _Model]] = []
     for name in names:
         spelled.append((name, _Model(make=make, name=name, family=families.get(name, ""))))
         about.exact.add(name_key(name))
-    for name, others in said.get("also", {}).items():
+    for name, others in entry.get("also", {}).items():
         spelled += [(other, _Model(make=make, name=name, family=families.get(name, ""))) for other in others]
-    for other_make, others in said.get("elsewhere", {}).items():
+    for other_make, others in entry.get("elsewhere", {}).items():
         for other in others:
             if (found := _model(other_make, other)[0]) is None:
                 raise ValueError(f"{make}: {other} is no model of {other_make}")
@@ -207,9 +205,9 @@ def _about(make: str) -> _Make | None:
 
 
 def _index(about: _Make, spelled: Sequence[tuple[str, _Model]]) -> None:
-    """Note names by what the auction leaves of them and by their sound, unless two models share it.
+    """Index names by their cut form and by their sound, unless two models share it.
 
-    A name that the others only go on from has it: «CONTINENTA» is a Continental, not one of its kinds.
+    A name that the others merely extend keeps it: «CONTINENTA» is a Continental, not one of its variants.
     """
     shared: set[tuple[int, str]] = set()
     first: dict[str, str] = {}
@@ -267,7 +265,7 @@ def _guessed(table: Table, key: str) -> Match | None:
 
 @lru_cache(maxsize=CACHED)
 def _model(make: str, text: str) -> tuple[ModelMatch | None, str]:
-    """Return the model that a text names or begins with, none guessed, and the key that was found or looked for."""
+    """Return the model that a text names or begins with, without guesses, and the key that was found or tried."""
     about = _about(make)
     if about is None:
         return None, ""
@@ -289,7 +287,7 @@ def _model(make: str, text: str) -> tuple[ModelMatch | None, str]:
 
 
 def _model_in(about: _Make, title: str) -> tuple[ModelMatch | None, str]:
-    """Return the model that a title names behind its make, or at its beginning: «Range Rover Sport» names both."""
+    """Return the model that a title names after its make, or at its beginning: «Range Rover Sport» names both."""
     words: Sequence[str] = ()
     behind = 0
     for words in read(title[:LONGEST_TITLE]):
@@ -303,7 +301,7 @@ def _model_in(about: _Make, title: str) -> tuple[ModelMatch | None, str]:
 
 
 def _beginning(about: _Make, words: Sequence[str], *, in_title: bool = False) -> tuple[ModelMatch | None, str]:
-    """Return the longest name of a model that words begin with."""
+    """Return the model with the longest name that words begin with, and its key."""
     for end in range(min(len(words), LONGEST_NAME), 0, -1):
         key = key_of(words[:end])
         found = _exactly(about, key)
@@ -313,7 +311,7 @@ def _beginning(about: _Make, words: Sequence[str], *, in_title: bool = False) ->
 
 
 def _sounding(about: _Make, words: Sequence[str]) -> tuple[ModelMatch | None, str]:
-    """Return the longest name of a model that words begin with by their sound."""
+    """Return the model with the longest name that words begin with by their sound, and its key."""
     for end in range(min(len(words), LONGEST_NAME), 0, -1):
         if each := about.sounds.get(sound(key := key_of(words[:end]))):
             return each.match("alias"), key
@@ -321,7 +319,7 @@ def _sounding(about: _Make, words: Sequence[str]) -> tuple[ModelMatch | None, st
 
 
 def _exactly(about: _Make, key: str) -> ModelMatch | None:
-    """Return the model that a key is a name of, with or without its make, or whose pattern it fits."""
+    """Return the model that a key names, with or without its make, or whose pattern it matches."""
     found = about.models.get(key)
     if found:
         return found.match("exact" if key in about.exact and found.make == about.name else "alias")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from vinops import config, politeness
+from vinops.network import is_loopback
 from vinops_scrapy.hosts import hosts_of_crawl
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class PaceAddon:
         if name not in config.PACES:
             raise config.ConfigError(f"VINOPS_PACE is none of {', '.join(config.PACES)}: use careful or steady")
         hosts = hosts_of_crawl(self._crawler)
-        far = sorted(host for host in hosts if not politeness.is_loopback(host))
+        far = sorted(host for host in hosts if not is_loopback(host))
         if (name == "none" or speed != 1.0) and far:
             raise config.ConfigError(
                 f"VINOPS_PACE=none and VINOPS_CLOCK_SPEED are for stand-ins on loopback, not for {', '.join(far)}: "

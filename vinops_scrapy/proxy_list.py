@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from rotating_proxies.expire import Proxies, exp_backoff_full_jitter  # type: ignore[import-untyped]
 
-from vinops import config
+from vinops import config, parsers
 from vinops.config import ConfigError, Secret
 from vinops.redaction import remember_secrets
 
@@ -154,7 +154,7 @@ def _parsed(secret: Secret, *, number: int) -> Proxy:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("holds a blank or another sign that no address has")
     text = text if "://" in text else f"http://{text}"
-    if reason := config.unescaped(text):
+    if reason := parsers.unescaped(text):
         raise ValueError(reason)
     try:
         parts = urlsplit(text)

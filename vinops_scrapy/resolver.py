@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from scrapy.resolver import CachingThreadedResolver
 from twisted.internet.error import DNSLookupError
 
-from vinops import config
+from vinops import config, network
 from vinops.logs import pairs
 from vinops_scrapy.hosts import every_host
 from vinops_scrapy.proxy_list import proxy_hosts
@@ -108,7 +108,7 @@ def allowed(url: str, hosts: Collection[str]) -> Reason | None:
         return "scheme" if scheme == "http" else "host"
     host, port = parts[1].strip("[]"), parts[2]
     listed = {_canonical(each) for each in hosts}
-    if host in config.LOOPBACK and port:
+    if host in network.LOOPBACK and port:
         return None if f"{host}:{port}" in listed else "host"
     if scheme != "https":
         return "scheme"
@@ -155,7 +155,7 @@ class OpenInternetResolver(CachingThreadedResolver):
         """Make the resolver for a crawl."""
         resolver = super().from_crawler(crawler, reactor)
         settings = config.load()
-        standins = {_canonical(each).rpartition(":")[0] for each in every_host(settings)} & config.LOOPBACK
+        standins = {_canonical(each).rpartition(":")[0] for each in every_host(settings)} & network.LOOPBACK
         try:
             proxies = proxy_hosts(settings)
         except config.ConfigError:  # the middlewares say it, and the crawl does not begin; here it would be a traceback

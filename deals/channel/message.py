@@ -7,7 +7,6 @@ cut first, from the last on, then the title; everything else is short.
 
 from __future__ import annotations
 
-import ipaddress
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +14,8 @@ from decimal import Decimal
 from html import escape
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from vinops.network import is_loopback
 
 LONGEST: Final = 1024  # UTF-16 units: a caption; a text may have 4096, but either may replace the other
 LONGEST_TITLE: Final = 300
@@ -213,10 +214,7 @@ def _is_photo(url: str | None) -> bool:
     if _host(url, "https") is not None:
         return True
     host = _host(url, "http")
-    try:
-        return host is not None and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False
+    return host is not None and is_loopback(host)
 
 
 def _host(url: str, *schemes: str) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from dataclasses import dataclass, field
+
+from vinops.network import is_loopback
 
 _PORTS = {"https": 443, "http": 80, "file": 0}
 
@@ -62,14 +63,6 @@ def parse_address(url: str) -> Address | str:
     if scheme == "http" and not is_loopback(host):
         return f"would send the key unencrypted to {host}: use https (http is for this machine only)"
     return Address(scheme=scheme, host=host, port=port or _PORTS[scheme], path=parts.path or "/", query=parts.query)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its name or number, without resolving it."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _looks_secret(part: str) -> bool:

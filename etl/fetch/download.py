@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from etl.errors import FeedRefused, FetchFailed, NotLoaded
-from etl.fetch.address import Address, is_loopback, parse_address
+from etl.fetch.address import Address, parse_address
 from etl.progress import Progress
 from vinops.logs import redact
+from vinops.network import is_loopback
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse

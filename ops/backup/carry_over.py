@@ -1,7 +1,7 @@
-"""What the outside has seen since a backup was taken, carried over when that backup takes the place of a database.
+"""Carries over the external effects since a backup was taken, when that backup replaces a database.
 
-Messages in the channel, requests to hosts and alerts cannot be taken back: a database that does not know of them posts
-deals twice, asks more than it may, and asks a host that has refused. Where that cannot be read, posting is held until
+Messages in the channel, requests to hosts and alerts cannot be undone: without their records a database would post
+deals twice, exceed its request budgets, and ask a host that has refused. If they cannot be read, posting is held until
 an operator releases it (`vinops deals release`).
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("backup")
 
-TOKENS: Final = "ops.deal_tokens"  # the sequence that each try of a message takes a number of
+TOKENS: Final = "ops.deal_tokens"  # the sequence that numbers the attempts to send a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Carried:
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What a database knows of the outside: rows as JSON, and how far its sequences are."""
+    """The external effects that a database has recorded: rows as JSON, and the last values of its sequences."""
 
     messages: str
     hosts: str
@@ -56,10 +56,11 @@ class _Seen:
 def carry_over(
     settings: Settings, replaced: str | None, restored: str, sequences: Mapping[str, int], *, name: str
 ) -> Carried:
-    """Carry over from the database at the address `replaced` (None: there is none) into the one at `restored`, which
-    nobody uses yet. `sequences` are those of the backup, `name` is what the database will be called.
+    """Carry over from the database at the address `replaced` (None: there is none) into the one at `restored`, which is
+    not in use yet. `sequences` are those of the backup, `name` is the name that the database will get.
 
-    One transaction: all of it, or posting is held. Raises BackupError if neither can be written.
+    In one transaction: either everything is carried over, or posting is held. Raises BackupError if neither can be
+    written.
     """
     import psycopg
 
@@ -67,7 +68,7 @@ def carry_over(
         connection.execute(queries("carry_over")["settle_path"])
         tables = _tables(connection)
         if not tables["has_messages"]:
-            return Carried()  # nothing in it is ever posted
+            return Carried()  # a database without messages posts none
         try:
             row = connection.execute(queries("carry_over")["tried_here"]).fetchone()
             seen = _read(replaced, sequences, name, tried=str(row[0]) if row else "[]")
@@ -89,15 +90,13 @@ def carry_over(
 
 
 def _tables(connection: Connection[Any]) -> dict[str, bool]:
-    cursor = connection.execute(queries("carry_over")["has_tables"])
-    names = [column.name for column in cursor.description or ()]
-    return dict(zip(names, cursor.fetchone() or (), strict=True))
+    return dumps.named_row(connection.execute(queries("carry_over")["has_tables"]))
 
 
 def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, tried: str) -> _Seen:
-    """Read what a database knows of the outside that the backup does not; `tried` are the ads whose messages were being
-    tried when that was taken. Raises BackupError, psycopg.Error; also if it has not gone on from
-    where the backup was taken: then it does not know what was posted since."""
+    """Read the external effects that are not in the backup; `tried` are the ads whose messages were being sent when it
+    was taken. Raises psycopg.Error, and BackupError also if the database did not continue from the state of the backup:
+    then it has no record of what was posted since."""
     if replaced is None:
         raise BackupError(f"there was no database {name} to carry over from")
     statements = queries("carry_over")
@@ -106,7 +105,7 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
         behind = sorted(each for each, value in sequences.items() if known.get(each, 0) < value)
         if behind:
             raise BackupError(
-                f"the database {name} has not gone on from where this backup was taken ({behind[0]} is behind): it is "
+                f"the database {name} did not continue from the state of this backup ({behind[0]} is behind): it is "
                 "another one, or a new one"
             )
 
@@ -124,7 +123,7 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
 
 
 def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool]) -> Carried:
-    """Write what another database knows of the outside. Raises psycopg.Error."""
+    """Write the external effects that another database has recorded. Raises psycopg.Error."""
     statements = queries("carry_over")
 
     def run(statement: str, **values: Any) -> Any:
@@ -168,10 +167,10 @@ def _hold(connection: Connection[Any], settings: Settings, reason: str, tables: 
 
 
 def held_text(reason: str) -> str:
-    """Return what an operator is told when posting is held."""
+    """Return the message to an operator when posting is held."""
     return (
-        f"after a restore it is not known what was posted since the backup ({reason}): no deal is posted. Look at the "
-        "channel; `vinops deals release` lets posting go on"
+        f"after a restore it is not known what was posted since the backup ({reason}): no deal is posted. Check the "
+        "channel, then resume with `vinops deals release`"
     )
 
 

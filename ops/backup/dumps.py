@@ -1,7 +1,7 @@
-"""pg_dump and pg_restore: which of them fit the server, how they are run, and the scratch databases they are tried in.
+"""pg_dump and pg_restore: which of them fit the server, how they are run, and the scratch databases to verify dumps in.
 
-A password reaches them by their environment, which only its owner can read, never by their command line. Both are fed
-and read through pipes: if this process dies, they end with it.
+A password is passed in their environment, which only its owner can read, never on their command line. Their input and
+output are pipes: if this process dies, they end with it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from psycopg import Connection
+    from psycopg import Connection, Cursor
 
     Progress = Callable[[int], None]
 
@@ -38,7 +38,7 @@ DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
 
 
 class BackupError(Exception):
-    """A backup was not taken, or not restored. The message says what failed, why, and what mends it."""
+    """A backup was not taken, or not restored. The message says what failed, why, and what fixes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,8 @@ class Programs:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What a database holds: for each table its rows and the sum of their hashes, and how far each sequence is."""
+    """The contents of a database: for each table the count of its rows and the sum of their hashes, and the last value
+    of each sequence."""
 
     tables: Mapping[str, tuple[int, str]]
     sequences: Mapping[str, int]
@@ -63,19 +64,19 @@ class Contents:
         return sum(rows for rows, _ in self.tables.values())
 
     def differences(self, restored: Contents) -> list[str]:
-        """Return what is not in `restored` as it is here; nothing if that is a whole copy of this."""
+        """Return in words how `restored` differs from this; nothing if it is a complete copy."""
         found = []
         for name in sorted({*self.tables, *restored.tables}):
             mine, theirs = self.tables.get(name), restored.tables.get(name)
             if mine is None or theirs is None:
-                found.append(f"{name} is {'not there' if theirs is None else 'there, and should not be'}")
+                found.append(f"{name} is {'missing' if theirs is None else 'there, and should not be'}")
             elif mine[0] != theirs[0]:
                 found.append(f"{name} has {theirs[0]:,} rows instead of {mine[0]:,}")
             elif mine != theirs:
                 found.append(f"{name} has other rows")
-        # A sequence may have gone on between this and the dump, never back.
+        # A sequence may advance between this snapshot and the dump, but never goes back.
         found += [
-            f"the sequence {name} stands before {value}"
+            f"the sequence {name} is behind {value}"
             for name, value in self.sequences.items()
             if restored.sequences.get(name, 0) < value
         ]
@@ -83,7 +84,8 @@ class Contents:
 
 
 def connect(address: str, application: str, *, autocommit: bool = True) -> Connection[Any]:
-    """Return a connection whatever the schema is like, its session settled. Raises BackupError."""
+    """Return a connection to a database of any schema, with the settings of the session that a dump needs. Raises
+    BackupError."""
     import psycopg
     from psycopg.conninfo import make_conninfo
 
@@ -109,8 +111,8 @@ def named(address: str, database: str) -> str:
 
 
 def maintenance(address: str, application: str) -> Connection[Any]:
-    """Return a connection from which databases are made and renamed: to `postgres`, else to `template1`, which may be
-    closed to this role, else to the database itself, which then cannot be renamed. Raises BackupError."""
+    """Return a connection for creating and renaming databases: to `postgres`, else to `template1`, else, as these may
+    be closed to this role, to the database itself, which then cannot be renamed. Raises BackupError."""
     for database in ("postgres", "template1"):
         with suppress(BackupError):
             return connect(named(address, database), application)
@@ -118,7 +120,7 @@ def maintenance(address: str, application: str) -> Connection[Any]:
 
 
 def clock_of(connection: Connection[Any]) -> datetime:
-    """Return what the database's clock says. Raises psycopg.Error."""
+    """Return the time by the database's clock. Raises psycopg.Error."""
     row = connection.execute(queries("backup")["clock"]).fetchone()
     assert row is not None  # noqa: S101 # a select without a table has one row
     when: datetime = row[0]
@@ -126,9 +128,9 @@ def clock_of(connection: Connection[Any]) -> datetime:
 
 
 def programs(connection: Connection[Any]) -> Programs:
-    """Return the programs that fit the server: of its major version, else of the next newer one that is here.
+    """Return the programs that fit the server: of its major version, else of the next newer one that is installed.
 
-    Looks where Debian keeps them, on PATH, and at the embedded server's own. Raises BackupError, which names the
+    Looks where Debian installs them, on PATH, and at those of the embedded server. Raises BackupError, which names the
     package to install.
     """
     wanted = connection.info.server_version // 10_000
@@ -157,12 +159,18 @@ def _installed() -> Iterator[Programs]:
 
 
 def sequences(connection: Connection[Any]) -> dict[str, int]:
-    """Return how far each sequence is. Raises psycopg.Error."""
+    """Return the last value of each sequence. Raises psycopg.Error."""
     return {name: int(value) for value, name in connection.execute(queries("backup")["sequences"]).fetchall()}
 
 
+def named_row(cursor: Cursor[Any]) -> dict[str, Any]:
+    """Return the one row of a result by the names of its columns."""
+    return dict(zip([column.name for column in cursor.description or ()], cursor.fetchone() or (), strict=True))
+
+
 def contents(connection: Connection[Any], progress: Callable[[str], None] = lambda _table: None) -> Contents:
-    """Count and hash all rows of all tables, as the connection's transaction sees them. `progress` is told each table.
+    """Count and hash all rows of all tables, as the connection's transaction sees them. `progress` is called with the
+    name of each table.
 
     Raises psycopg.Error, for example for a table that this role may not read.
     """
@@ -179,86 +187,83 @@ def contents(connection: Connection[Any], progress: Callable[[str], None] = lamb
 def dump(
     which: Programs, address: str, *, snapshot: str, write: Callable[[bytes], object], progress: Progress
 ) -> tuple[int, str]:
-    """Dump the database as the snapshot shows it, and return its bytes and their sha256. Raises BackupError; OSError
-    where `write` does. If the process dies, pg_dump finds nobody who reads, and ends."""
-    command = [str(which.dump), "--format=custom", f"--compress={COMPRESSION}", "--no-password"]
+    """Dump the database as the snapshot shows it, and return its bytes and their sha256. Raises BackupError, and
+    OSError where `write` does."""
     digest, size = hashlib.sha256(), 0
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [*command, f"--snapshot={snapshot}"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=_environment(address),
-            cwd="/",
-        )
+    arguments = ["--format=custom", f"--compress={COMPRESSION}", f"--snapshot={snapshot}"]
+    with _running(which.dump, *arguments, address=address, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 # it is a pipe
-        try:
-            while block := process.stdout.read(BLOCK):
-                write(block)
-                digest.update(block)
-                size += len(block)
-                progress(size)
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            process.stdout.close()
-            code = process.wait()
-        if code:
-            raise BackupError(f"pg_dump failed: {_said(errors)}")
+        while block := process.stdout.read(BLOCK):
+            write(block)
+            digest.update(block)
+            size += len(block)
+            progress(size)
     return size, digest.hexdigest()
 
 
 def restore(which: Programs, address: str, dumped: Path, *, progress: Progress) -> str:
     """Restore a dump into an empty database, in one transaction, and return the sha256 of what was read.
 
-    Owners and rights are those of the role that restores. Raises BackupError; the database is as empty as before then.
-    If the process dies, pg_restore sees the end of its input, and nothing is restored.
+    The restoring role owns everything. Raises BackupError; the database is as empty as before then. If the process
+    dies, pg_restore reads the end of its input, and nothing is restored.
     """
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     database = make_conninfo(dbname=conninfo_to_dict(address).get("dbname"))
-    command = [str(which.restore), "--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
     digest, size = hashlib.sha256(), 0
-    with tempfile.TemporaryFile() as errors, dumped.open("rb") as file:
+    arguments = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={database}"]
+    with (
+        dumped.open("rb") as file,
+        _running(which.restore, *arguments, address=address, stdin=subprocess.PIPE) as process,
+    ):
+        assert process.stdin is not None  # noqa: S101 # it is a pipe
+        while block := file.read(BLOCK):
+            digest.update(block)
+            size += len(block)
+            with suppress(BrokenPipeError):  # it failed, and its exit code says so, or it has read all that it needs
+                process.stdin.write(block)
+            progress(size)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _running(
+    program: Path, *arguments: str, address: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run pg_dump or pg_restore during a block, and kill it if the block fails. Raises BackupError if it fails."""
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [*command, "--no-password", f"--dbname={database}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            [program, *arguments, "--no-password"],
+            stdin=stdin,
+            stdout=stdout,
             stderr=errors,
             env=_environment(address),
             cwd="/",
         )
-        assert process.stdin is not None  # noqa: S101 # it is a pipe
         try:
-            while block := file.read(BLOCK):
-                digest.update(block)
-                size += len(block)
-                with suppress(BrokenPipeError):  # it gave up, and says why, or has all that it wants
-                    process.stdin.write(block)
-                progress(size)
+            yield process
         except BaseException:
             process.kill()
             raise
         finally:
-            with suppress(BrokenPipeError):
-                process.stdin.close()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(BrokenPipeError):
+                    if pipe is not None:
+                        pipe.close()
             code = process.wait()
         if code:
-            raise BackupError(f"pg_restore failed: {_said(errors)}")
-    return digest.hexdigest()
+            raise BackupError(f"{program.name} failed: {_said(errors)}")
 
 
 def _environment(address: str) -> dict[str, str]:
-    """Return the environment of pg_dump and pg_restore. It holds the password: show it to nobody."""
+    """Return the environment of pg_dump and pg_restore. It holds the password: never print or log it."""
     from psycopg import pq
     from psycopg.conninfo import conninfo_to_dict
 
     given = conninfo_to_dict(address)
     variables = {each.keyword.decode(): each.envvar.decode() for each in pq.Conninfo.get_defaults() if each.envvar}
     ours = {variables[name]: str(value) for name, value in given.items() if name in variables and value is not None}
-    # Said in full: a client encoding of the role or the database would have pg_dump translate, or fail to.
+    # With another client encoding, set for the role or the database, pg_dump would convert texts, or fail to.
     return {**config.without_settings(), **ours, "PGAPPNAME": "vinops backup", "PGCLIENTENCODING": "UTF8"}
 
 
@@ -266,7 +271,7 @@ def _said(errors: Any) -> str:
     errors.seek(0)
     lines = redact(errors.read().decode("utf-8", "replace")).splitlines()
     told = [line.strip() for line in lines if "error" in line.lower() or "detail" in line.lower()] or lines[-2:]
-    return " ".join(told[:3]).strip() or "it does not say why"
+    return " ".join(told[:3]).strip() or "it printed no reason"
 
 
 def require_create(connection: Connection[Any]) -> None:
@@ -275,13 +280,13 @@ def require_create(connection: Connection[Any]) -> None:
     if row is None or not row[1]:
         role = row[0] if row else "this role"
         raise BackupError(
-            f"{role} may not create databases, and a backup is tried in one of its own: as the server's "
-            f"administrator run `alter role {role} createdb`"
+            f"{role} may not create databases, and a backup is verified in a database of its own: as the "
+            f"server's administrator run `alter role {role} createdb`"
         )
 
 
 def run_statement(connection: Connection[Any], name: str, **values: str) -> None:
-    """Run a statement on databases, which takes names and no parameters: the server writes it. Raises psycopg.Error."""
+    """Run a statement on databases. It takes no parameters, so the server formats it. Raises psycopg.Error."""
     row = connection.execute(queries("backup")[name], values).fetchone()
     assert row is not None  # noqa: S101 # a select without a table has one row
     connection.execute(str(row[0]).encode())
@@ -289,7 +294,8 @@ def run_statement(connection: Connection[Any], name: str, **values: str) -> None
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch:
-    """A database that is tried in. While `holder` is connected to it, no other process takes it for a leftover."""
+    """A database to restore into for a while. As long as `holder` is connected to it, no other process drops it as a
+    leftover."""
 
     name: str
     address: str
@@ -308,7 +314,7 @@ def scratch(connection: Connection[Any], address: str, *, encoding: str) -> Iter
     require_create(connection)
     name = f"vinops_scratch_{time.strftime('%Y%m%d%H%M%S', time.gmtime())}_{uuid4().hex[:8]}"
     try:
-        with _alone(connection):
+        with _scratch_lock(connection):
             run_statement(connection, "create_statement", database=name, encoding=encoding)
             holder = connect(named(address, name), "vinops scratch")
     except psycopg.Error as error:
@@ -317,7 +323,7 @@ def scratch(connection: Connection[Any], address: str, *, encoding: str) -> Iter
         yield Scratch(name=name, address=named(address, name), holder=holder)
     finally:
         holder.close()
-        with suppress(psycopg.Error):  # the connection may be gone; then the next run sweeps
+        with suppress(psycopg.Error):  # the connection may have broken; then the next run sweeps
             run_statement(connection, "force_drop_statement", database=name)
 
 
@@ -326,7 +332,7 @@ def sweep(connection: Connection[Any]) -> list[str]:
     import psycopg
 
     dropped = []
-    with _alone(connection):
+    with _scratch_lock(connection):
         for (name,) in connection.execute(queries("backup")["scratch_databases"]).fetchall():
             with suppress(psycopg.errors.ObjectInUse, psycopg.errors.InsufficientPrivilege):
                 run_statement(connection, "drop_statement", database=name)
@@ -335,7 +341,7 @@ def sweep(connection: Connection[Any]) -> list[str]:
 
 
 @contextmanager
-def _alone(connection: Connection[Any]) -> Iterator[None]:
+def _scratch_lock(connection: Connection[Any]) -> Iterator[None]:
     connection.execute(queries("backup")["lock_scratch"], {"lock": SCRATCH_LOCK})
     try:
         yield

@@ -1,7 +1,7 @@
-"""Backups as files: a dump, and beside it what is known of it.
+"""Backups in a store: a dump, and beside it a sidecar (`….dump.json`) that describes it.
 
-The sidecar (`….dump.json`) gets its name last, after the dump was restored and compared: a dump without one was never
-verified, and counts for nothing.
+The sidecar is stored last, after the dump was restored and compared: a dump without one was never verified, and does
+not count.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from ops.backup.dumps import BLOCK, BackupError, Contents
 from vinops import clock, disk
+from vinops.storage.folder import Folder
+from vinops.storage.store import BACKUPS, ObjectMissing, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ops.backup.progress import Progress
     from vinops.config import Settings
+    from vinops.storage.store import Store
 
 NAME = re.compile(r"vinops-\d{8}T\d{6}Z\.dump")
 SIDECAR = ".json"
@@ -34,7 +38,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """A verified dump: what its sidecar says. `bytes` is the size of the dump, `seconds` what it took in all."""
+    """A verified dump, as its sidecar describes it. `bytes` is the size of the dump, `seconds` the time it took."""
 
     name: str
     taken_at: str
@@ -56,11 +60,11 @@ class Backup:
 
     @property
     def contents(self) -> Contents:
-        """What it holds."""
+        """The rows and sequences in it."""
         return Contents(tables=self.tables, sequences=self.sequences)
 
     def text(self) -> str:
-        """Return the sidecar. It carries a seal over all of itself."""
+        """Return the sidecar, with a checksum over all of it."""
         fields = {"format": FORMAT, **asdict(self)}
         sealed = {**fields, "seal": hashlib.sha256(_json(fields).encode()).hexdigest()}
         return _json(sealed)
@@ -71,10 +75,10 @@ def _json(fields: dict[str, Any]) -> str:
 
 
 def parse_sidecar(text: str) -> Backup:
-    """Read a sidecar. Raises ValueError for one that is not, to the letter, as it was written."""
+    """Read a sidecar. Raises ValueError if a single character of it was changed."""
     fields = json.loads(text)
     if not isinstance(fields, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not a JSON object")
     if fields.pop("format", None) != FORMAT:
         raise ValueError("it is of another version of vinops")
     fields.pop("seal", None)
@@ -87,7 +91,7 @@ def parse_sidecar(text: str) -> Backup:
             }
         )
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"it lacks something ({type(error).__name__})") from None
+        raise ValueError(f"a field is missing or wrong ({type(error).__name__})") from None
     if found.text() != text:
         raise ValueError("it was changed after it was written")
     return found
@@ -99,19 +103,29 @@ def sidecar(dumped: Path) -> Path:
 
 
 def folder_of(settings: Settings) -> Path:
-    """Return where backups lie unless told otherwise."""
+    """Return the default folder of backups."""
     return settings.data_dir / "backups"
+
+
+def in_folder(folder: Path) -> Store:
+    """Return the store of backups in a folder."""
+    return Folder(folder, BACKUPS)
+
+
+def key(name: str) -> str:
+    """Return the key of a dump or a sidecar."""
+    return BACKUPS.prefix + name
 
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Be the only one who writes backups into this folder. Raises BackupError if another process is. The lock goes
-    with the process."""
+    """Hold the lock of writing backups into this folder, which ends with the process. Raises BackupError if another
+    process has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = locked(folder)
     except BlockingIOError:
-        raise BackupError(f"another backup into {folder} is under way: wait for its end") from None
+        raise BackupError(f"another backup into {folder} is under way: wait until it has ended") from None
     except OSError as error:
         raise BackupError(
             f"{folder} cannot be used ({error.strerror}): {'free some space, or ' * disk.is_full(error)}"
@@ -127,20 +141,22 @@ def only_one(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def verified(folder: Path) -> tuple[list[Backup], list[str]]:
-    """Return the backups in a folder, the newest first, and what is wrong with those that do not count: a sidecar that
-    cannot be read, a dump that is gone or has another size."""
+def verified(store: Store) -> tuple[list[Backup], list[str]]:
+    """Return the backups in a store, the newest first, and what is wrong with those that do not count: a sidecar that
+    cannot be read, a dump that is missing or has another size. Raises StoreError if the store cannot be listed."""
+    sizes = _sizes(store)
     found, wrong = [], []
-    for path in sorted(folder.glob(f"vinops-*.dump{SIDECAR}"), reverse=True):
+    for name in (name + SIDECAR for name in _dumps_of(sizes)):
         try:
-            backup = parse_sidecar(path.read_text(encoding="utf-8"))
-            size = path.with_name(backup.name).stat().st_size
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            wrong.append(f"{path.name}: {reason}")
+            backup = parse_sidecar(store.get(key(name)).decode())
+        except (StoreError, ObjectMissing, ValueError) as error:
+            wrong.append(f"{name}: {error}")
             continue
-        if path.name != backup.name + SIDECAR:
-            wrong.append(f"{path.name}: it is the sidecar of {backup.name}")
+        size = sizes.get(backup.name)
+        if name != backup.name + SIDECAR:
+            wrong.append(f"{name}: it is the sidecar of {backup.name}")
+        elif size is None:
+            wrong.append(f"{name}: {backup.name} is missing")
         elif size != backup.bytes:
             wrong.append(f"{backup.name} has {size:,} bytes instead of {backup.bytes:,}")
         else:
@@ -148,9 +164,19 @@ def verified(folder: Path) -> tuple[list[Backup], list[str]]:
     return sorted(found, key=lambda each: each.time, reverse=True), wrong
 
 
+def _sizes(store: Store) -> dict[str, int]:
+    return {found.removeprefix(BACKUPS.prefix): size for found, size in store.sizes()}
+
+
+def _dumps_of(sizes: dict[str, int]) -> list[str]:
+    """Return the names of the dumps that have a sidecar, the newest first."""
+    names = (name.removesuffix(SIDECAR) for name in sizes if name.endswith(SIDECAR))
+    return sorted((name for name in names if NAME.fullmatch(name)), reverse=True)
+
+
 def checked(dumped: Path) -> Backup:
-    """Return what is known of a dump after every byte of it was compared with that. Raises BackupError if there is
-    any doubt: the dump is then not to be restored."""
+    """Read every byte of a dump, and return its sidecar. Raises BackupError if they differ in anything: the dump must
+    not be restored then."""
     if not dumped.is_file():
         raise BackupError(f"there is no file {dumped}: `vinops backup --list` names what there is")
     try:
@@ -176,59 +202,63 @@ def checked(dumped: Path) -> Backup:
     if size != backup.bytes:
         raise BackupError(f"{dumped} has {size:,} bytes instead of {backup.bytes:,}: restore another backup")
     if digest.hexdigest() != backup.sha256:
-        raise BackupError(f"{dumped} is damaged, its sha256 is another one: restore another backup")
+        raise BackupError(f"{dumped} is damaged: its sha256 differs from that in its sidecar: restore another backup")
     return backup
 
 
-def place(part: Path, backup: Backup) -> Path:
-    """Give a verified dump its name, then its sidecar, and return its path.
+def place(store: Store, part: Path, backup: Backup, progress: Progress) -> None:
+    """Store a verified dump, then its sidecar.
 
-    If the process dies in between, there is a dump without a sidecar, which counts for nothing; `leftovers` has it.
-    Raises OSError.
+    If the process dies in between, there is a dump without a sidecar, which does not count. Raises StoreError, OSError.
     """
-    dumped = part.with_name(backup.name)
-    part.replace(dumped)
-    force(dumped.parent)
-    write_whole(sidecar(dumped), backup.text())
-    return dumped
+    store.sweep()
+    store.put_file(key(backup.name), part, progress.counter("stored"))
+    if (stored := _sizes(store).get(backup.name)) != backup.bytes:
+        raise StoreError(f"{store.describe(key(backup.name))} has {stored} bytes instead of {backup.bytes}: try again")
+    text = part.with_name(backup.name + SIDECAR + PART)
+    try:
+        with open(text, "w", encoding="utf-8", opener=private) as file:  # Path.open takes no opener
+            file.write(backup.text())
+        store.put_file(key(backup.name + SIDECAR), text)
+    except Exception:
+        text.unlink(missing_ok=True)
+        raise
+
+
+def remove(store: Store, name: str) -> None:
+    """Remove a backup. If the process dies in it, a dump without its sidecar is left. Raises StoreError."""
+    store.delete(key(name + SIDECAR))
+    store.delete(key(name))
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole and on disk, or as it was before, whenever the process dies. Raises OSError."""
+    """Write a file. If the process dies in it, the file is as it was before, or whole. Raises OSError."""
     part = path.with_name(path.name + PART)
-    with open(part, "w", encoding="utf-8", opener=private) as file:  # Path.open takes no opener
+    with open(part, "w", encoding="utf-8", opener=private) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    force(path.parent)
+    disk.sync_folder(path.parent)
 
 
 def private(path: str, flags: int) -> int:
     """Open a file for its owner alone: an opener for `open`. Raises OSError."""
     descriptor = os.open(path, flags, 0o600)
-    os.fchmod(descriptor, 0o600)  # one that was left by a process that was killed, too
+    os.fchmod(descriptor, 0o600)  # also of a file that a killed process left
     return descriptor
 
 
-def force(folder: Path) -> None:
-    """Force the entries of a folder to disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def leftovers(folder: Path) -> list[Path]:
-    """Return what killed backups left in a folder that nobody else writes to: parts, and dumps without a sidecar."""
+    """Return what killed backups left in a folder: parts, and dumps without a sidecar. Call it with the folder's
+    lock."""
     parts = [*folder.glob(f"vinops-*.dump{PART}"), *folder.glob(f"vinops-*.dump{SIDECAR}{PART}")]
     dumps = [path for path in folder.glob("vinops-*.dump") if not sidecar(path).exists()]
     return [path for path in (*parts, *dumps) if NAME.match(path.name)]
 
 
 def abandoned_fetches(folder: Path) -> list[Path]:
-    """Return the folders into which killed restores fetched a backup: those that nobody has locked."""
+    """Return the folders into which killed restores fetched a backup: those that no process has locked."""
     found = []
     for path in folder.glob(f"restore-*{PART}"):
         try:
@@ -252,42 +282,41 @@ def locked(folder: Path) -> int:
 
 
 def dated(name: str) -> datetime | None:
-    """Return when a backup was taken, by its name; None if that is no name of a backup."""
+    """Return when a backup was taken, according to its name; None for the name of something else."""
     try:
         return datetime.strptime(name, "vinops-%Y%m%dT%H%M%SZ.dump").replace(tzinfo=UTC)
     except ValueError:
         return None
 
 
-def candidates(folder: Path, at: datetime) -> tuple[list[Path], list[Path]]:
-    """Return the dumps in a folder that have a sidecar, the newest first, and apart from them those that are dated in
-    the future: these are never the latest. Costs a list of the folder: no file is opened."""
-    dumps = [path.with_suffix("") for path in folder.glob(f"vinops-*.dump{SIDECAR}")]
-    found = sorted(((when, path) for path in dumps if (when := dated(path.name))), reverse=True)
-    ahead = [path for when, path in found if clock.is_ahead(when, at)]
-    return [path for _, path in found[len(ahead) :]], ahead
+def candidates(store: Store, at: datetime) -> tuple[list[str], list[str]]:
+    """Return the names of the dumps that have a sidecar, the newest first, and apart from them those that are dated in
+    the future, which are never the latest. Reads no object. Raises StoreError if the store cannot be listed."""
+    found = [(when, name) for name in _dumps_of(_sizes(store)) if (when := dated(name))]
+    ahead = [name for when, name in found if clock.is_ahead(when, at)]
+    return [name for _, name in found[len(ahead) :]], ahead
 
 
 def counted(backups: Sequence[Backup], at: datetime) -> tuple[list[Backup], list[str]]:
-    """Return those of the backups that count, in their order, and what is said of the others: a backup that is dated
-    in the future is never the latest, never one of those kept, and stays for a person to look at."""
+    """Return the backups that count, in their order, and a message for each of the others: a backup that is dated in
+    the future is never the latest, never one of those kept, and stays for a person to look at."""
     wrong = [ahead_text(each.name, each.time) for each in backups if clock.is_ahead(each.time, at)]
     return [each for each in backups if not clock.is_ahead(each.time, at)], wrong
 
 
 def ahead_text(name: str, when: datetime) -> str:
-    """Return what is said of a backup that is dated in the future."""
+    """Return the message for a backup that is dated in the future."""
     return f"{name} is dated in the future ({when:%Y-%m-%d %H:%M} UTC): a clock was wrong when it was taken, or is now"
 
 
 def outdated(
     backups: Sequence[Backup], *, keep: int, days: float, now: datetime, taken: Backup | None = None
 ) -> list[Backup]:
-    """Return those that are to go: beyond the newest `keep`, or older than `days` as seen from the newest.
+    """Return the backups to remove: beyond the newest `keep`, or more than `days` older than the newest.
 
-    `taken`, which was taken a moment ago, is the first of those kept and never goes, whatever it is dated; ages are
+    `taken`, which was taken a moment ago, is the first of those kept and never removed, whatever its date; ages are
     measured without it, because the same clock dated it. The newest of the others stays too unless `keep` has no room
-    for it. Raises ClockDoubted if the clock may be wrong: nothing is to go then.
+    for it. Raises ClockDoubted if the clock may be wrong: nothing may be removed then.
     """
     others, _ = counted([each for each in backups if taken is None or each.name != taken.name], now)
     clock.check((each.time for each in others), now)
@@ -301,8 +330,8 @@ def outdated(
 
 
 def last_backup(settings: Settings) -> Backup | None:
-    """Return the backup that was last taken on this machine, wherever it went and whatever it is dated; None if there
-    is none, or its note cannot be read. Costs a small file: for health and the monitor."""
+    """Return the backup that was last taken on this machine, whatever its place and date; None if there is none, or
+    its note cannot be read. Reads one small file: for health and the monitor."""
     try:
         return parse_sidecar((folder_of(settings) / LAST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

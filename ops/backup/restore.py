@@ -1,54 +1,62 @@
-"""`vinops restore`: a backup, checked byte by byte, into a new database; compared, and only then given a name.
+"""Restores backups: checked byte by byte, restored into a scratch database, compared, and only then renamed.
 
-Until then it is a scratch database: whoever dies leaves one of those, which the next backup or restore drops.
+If the process dies before that, it leaves the scratch database, which the next backup or restore drops.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from ops.backup import backup, carry_over, dumps, files as backup_files
-from ops.backup.backup import Say, failed, started
 from ops.backup.dumps import BackupError
 from ops.backup.files import PART, SIDECAR, Backup
-from vinops import alerts, clock, config
+from vinops import alerts, clock
 from vinops.db import database
 from vinops.db.database import queries
 from vinops.logs import pairs
 from vinops.redaction import redact
-from vinops.storage.objects import ObjectMissing
+from vinops.storage.store import ObjectMissing
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from ops.backup.carry_over import Carried
     from ops.backup.dumps import Programs, Scratch
+    from ops.backup.progress import Progress
     from vinops.config import Settings
+    from vinops.storage.store import Store
 
 log = logging.getLogger("backup")
 
-LEAVING = 10.0  # seconds; an alert of a unit that has just been stopped is connected for one or two
+LEAVING: Final = 10.0  # seconds; an alert of a unit that has just been stopped is connected for one or two
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """The result of a restore: the database restored into (None after a drill), the name that a replaced database was
+    given, and what was carried over from it."""
+
+    database: str | None = None
+    replaced: str | None = None
+    carried_over: Carried | None = None
 
 
 def into_scratch(
-    admin: Connection[Any], address: str, dumped: Path, kept: Backup, say: Say, stack: ExitStack
+    admin: Connection[Any], address: str, dumped: Path, kept: Backup, progress: Progress, stack: ExitStack
 ) -> Scratch:
-    """Restore into a scratch database and compare it. It is dropped when the stack is closed, unless it was renamed.
-    Raises BackupError."""
+    """Restore into a scratch database and compare it. It is dropped when the stack is closed, unless it was renamed
+    by then. Raises BackupError."""
     which = _programs(admin, kept)
     scratch = stack.enter_context(dumps.scratch(admin, address, encoding=kept.encoding))
-    say.step(f"restoring {kept.bytes / 1e6:,.1f} MB, {kept.contents.rows:,} rows to compare")
-    backup.compare(which, scratch.address, dumped, kept.sha256, kept.contents, say)
+    progress.step(f"restoring {kept.bytes / 1e6:,.1f} MB, {kept.contents.rows:,} rows to compare")
+    backup.compare(which, scratch.address, dumped, kept.sha256, kept.contents, progress)
     return scratch
 
 
@@ -70,14 +78,14 @@ def into_new(
     *,
     name: str,
     replace: Settings | None = None,
-    say: Say,
+    progress: Progress,
 ) -> tuple[str | None, Carried | None]:
-    """Restore into a new database, and give it the name; with `replace` also if there is one of that name, which then
-    becomes NAME_before_TIME, and what the outside has seen since the backup is carried over from there. Returns the
-    name of what was replaced, and what was carried over.
+    """Restore into a new database of this name; with `replace` even if there is one, which is renamed to
+    NAME_before_TIME, and whose external effects since the backup are carried over. Returns the name of the replaced
+    database, and what was carried over.
 
-    Raises BackupError; what was there is as before then. If the process dies, what was there is as before, and a
-    scratch database is left, or all is done: both renamings are one transaction.
+    Raises BackupError; the databases that were there are as before then. So are they if the process dies, and a scratch
+    database is left, or all is done: both renamings are one transaction.
     """
     import psycopg
 
@@ -89,7 +97,7 @@ def into_new(
         if admin.info.dbname == name:
             raise BackupError("a database cannot be renamed from within: this role needs to reach `postgres` as well")
     with ExitStack() as stack:
-        scratch = into_scratch(admin, address, dumped, kept, say, stack)
+        scratch = into_scratch(admin, address, dumped, kept, progress, stack)
         carried = None
         if replace is not None:
             source = dumps.named(address, name) if is_there else None
@@ -110,16 +118,16 @@ def into_new(
     return before, carried
 
 
-def into_empty(address: str, dumped: Path, kept: Backup, say: Say) -> None:
-    """Restore into a database that is there and empty. Raises BackupError; it is as empty as before then, unless the
-    message says otherwise. If the process dies, it is empty, or all is there and was not compared."""
+def into_empty(address: str, dumped: Path, kept: Backup, progress: Progress) -> None:
+    """Restore into an existing, empty database. Raises BackupError; it is as empty as before then, unless the message
+    says otherwise. If the process dies, it is empty, or complete and not compared."""
     with closing(dumps.connect(address, "vinops restore")) as connection:
         if dumps.contents(connection).tables:
             raise BackupError(f"the database {connection.info.dbname} is not empty: name an empty one, or a new one")
         which = _programs(connection, kept)
-    say.step(f"restoring {kept.bytes / 1e6:,.1f} MB, {kept.contents.rows:,} rows to compare")
+    progress.step(f"restoring {kept.bytes / 1e6:,.1f} MB, {kept.contents.rows:,} rows to compare")
     try:
-        backup.compare(which, address, dumped, kept.sha256, kept.contents, say)
+        backup.compare(which, address, dumped, kept.sha256, kept.contents, progress)
     except BackupError as error:
         with closing(dumps.connect(address, "vinops restore")) as connection:
             left = "; drop it, do not use it" if dumps.contents(connection).tables else ""
@@ -138,7 +146,7 @@ def _has(admin: Connection[Any], name: str) -> bool:
 
 
 def _refuse_users(admin: Connection[Any], name: str, *, patience: float = 0) -> None:
-    """Raise BackupError if somebody is connected, and still is after so many seconds."""
+    """Raise BackupError if a program is still connected after so many seconds."""
     until = time.monotonic() + patience
     while users := [str(row[0]) for row in admin.execute(queries("backup")["connected"], {"database": name})]:
         if time.monotonic() < until:
@@ -150,56 +158,56 @@ def _refuse_users(admin: Connection[Any], name: str, *, patience: float = 0) -> 
         )
 
 
-def _from_bucket(settings: Settings, file: str, at: datetime, say: Say, stack: ExitStack) -> Path:
-    """Bring a backup here from R2; `latest` is the newest that is not dated after `at`. It lies in a part that
-    goes when the stack is closed; or, if the process dies, with the next backup. Raises BackupError, StoreError,
-    OSError."""
-    from vinops.storage.backups import open_backups
-
-    bucket = stack.enter_context(closing(open_backups(settings)))
-    folder = backup_files.folder_of(settings)
+def dump_in_folder(folder: Path, file: str, settings: Settings, progress: Progress) -> Path:
+    """Return the path of a backup: FILE, the one of this name in the folder, or `latest`. Raises BackupError,
+    StoreError."""
     if file == "latest":
-        found, ahead = backup_files.counted(backup.stored(bucket, folder)[0], at)
-        for text in ahead:
-            say.warn(f"not the latest: {text}")
-        if not found:
-            raise BackupError(f"there is no backup in {bucket.describe()}: `vinops backup --to-r2` takes one")
-        file = found[0].name
+        store = backup_files.in_folder(folder)
+        return folder / _latest(store, settings, progress, "`vinops backup` takes one, --from names another folder")
+    path = Path(file)
+    return path if path.exists() or path.parent != Path() else folder / file
+
+
+def dump_in_bucket(store: Store, file: str, settings: Settings, progress: Progress, stack: ExitStack) -> Path:
+    """Fetch a backup, or the `latest`, and return its path. It is removed when the stack is closed or, if the process
+    dies, by the next backup. Raises BackupError, StoreError, OSError."""
+    if file == "latest":
+        file = _latest(store, settings, progress, "`vinops backup --to-r2` takes one")
     if not backup_files.NAME.fullmatch(file):
         raise BackupError(f"{file} is no name of a backup: `vinops backup --to-r2 --list` names what there is")
-    staging = folder / f"restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{PART}"
+    staging = backup_files.folder_of(settings) / f"restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{PART}"
     staging.mkdir(parents=True, mode=0o700)
     stack.callback(os.close, backup_files.locked(staging))
-    say.step(f"fetching {file} from {bucket.describe()}")
-    dumped = staging / file
     stack.callback(staging.rmdir)
+    progress.step(f"fetching {file} from {store.describe()}")
     for name in (file, file + SIDECAR):
         stack.callback((staging / name).unlink, missing_ok=True)
+        count, done = progress.counter("fetched"), 0
         try:
-            bucket.get_file(name, staging / name, say.bytes("fetched"))
+            with open(staging / name, "wb", opener=backup_files.private) as target:
+                for block in store.blocks(backup_files.key(name)):
+                    target.write(block)
+                    done += len(block)
+                    count(done)
         except ObjectMissing:
-            raise BackupError(f"{name} is not in {bucket.describe()}: `vinops backup --to-r2 --list`") from None
-    return dumped
+            raise BackupError(f"{name} is not in {store.describe()}: `vinops backup --to-r2 --list`") from None
+    return staging / file
 
 
-def _local(folder: Path, file: str, at: datetime, say: Say) -> Path:
-    """Return the path of a backup; `latest` is the newest that is not dated after `at`. Raises BackupError."""
-    if file != "latest":
-        path = Path(file)
-        return path if path.exists() or path.parent != Path() else folder / file
-    found, ahead = backup_files.candidates(folder, at)
-    for path in ahead:
-        say.warn(f"not the latest: {backup_files.ahead_text(path.name, backup_files.dated(path.name) or at)}")
+def _latest(store: Store, settings: Settings, progress: Progress, fix: str) -> str:
+    """Return the name of the newest backup that is not dated in the future. Raises BackupError, StoreError."""
+    at = _time(settings)
+    found, ahead = backup_files.candidates(store, at)
+    for name in ahead:
+        progress.warn(f"not the latest: {backup_files.ahead_text(name, backup_files.dated(name) or at)}")
     if not found:
-        name = f", or name one: `vinops restore {ahead[0].name}`" if ahead else ""
-        raise BackupError(
-            f"there is no backup in {folder}: `vinops backup` takes one, --from names another folder{name}"
-        )
+        name = f", or name one: `vinops restore {ahead[0]}`" if ahead else ""
+        raise BackupError(f"there is no backup in {store.describe()}: {fix}{name}")
     return found[0]
 
 
-def _clock(settings: Settings) -> datetime:
-    """Return the time: of this machine's clock and the server's, where that answers, the earlier one."""
+def _time(settings: Settings) -> datetime:
+    """Return the earlier of the times of this machine and of the database's server, where that answers."""
     import psycopg
 
     now = clock.now()
@@ -211,89 +219,17 @@ def _clock(settings: Settings) -> datetime:
     return now
 
 
-def command(
-    file: Annotated[str, typer.Argument(metavar="FILE|latest", help="A backup, or the newest.", show_default=False)],
-    *,
-    into: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|URL", help="A database to restore into: a new name, or one that is empty."),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Put it in the place of the database in use, which is kept beside it.")
-    ] = False,
-    drill: Annotated[bool, typer.Option("--drill", help="Restore into a scratch database, compare, drop it.")] = False,
-    source: Annotated[
-        Path | None, typer.Option("--from", metavar="FOLDER", help="Where `latest` is looked for.")
-    ] = None,
-    from_r2: Annotated[
-        bool, typer.Option("--from-r2", help="From the bucket, where `backup --to-r2` left it.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Bring the database back from a backup. What is damaged, cut short or without its .json is refused.
+def restore(
+    settings: Settings, into: str | None, dumped: Path, kept: Backup, *, yes: bool, drill: bool, progress: Progress
+) -> Restored:
+    """Restore a dump whose sidecar is `kept`: into the database `into` (a name or an address), with `yes` in place of
+    the database in use, with `drill` into a scratch database only, else beside the database in use.
 
-    It is restored into a new database, every table is compared with what was in it, and without --into and --yes that
-    is NAME_restored_TIME, beside the database in use, which nothing happens to. With --yes the two change places when
-    all is compared; nobody may be connected then. What the outside has seen since the backup is carried over: messages,
-    host budgets, breakers and alerts; where that cannot be read, posting is held until `vinops deals release`. Photos
-    and raw feed files are not part of a backup.
+    Raises BackupError; the databases that were there are as before then.
     """
-    if (into is not None) + yes + drill > 1:
-        raise typer.BadParameter("--into, --yes and --drill exclude each other")
-    if source is not None and from_r2:
-        raise typer.BadParameter("--from and --from-r2 exclude each other")
-    target = _target(into)
-    settings = started()
-    say, began = Say(), time.monotonic()
-    try:
-        with ExitStack() as stack:
-            folder = source or backup_files.folder_of(settings)
-            at = _clock(settings) if file == "latest" else clock.now()
-            dumped = _from_bucket(settings, file, at, say, stack) if from_r2 else _local(folder, file, at, say)
-            say.step(f"checking {dumped.name}")
-            kept = backup_files.checked(dumped)
-            result = _restore(settings, target, dumped, kept, yes=yes, drill=drill, say=say)
-    except backup.FAILURES as error:
-        failed(error, backup_files.folder_of(settings))
-    say.end()
-    seconds = round(time.monotonic() - began, 1)
-    log.info("restored %s", pairs(file=kept.name, into=result["database"] or "a drill", seconds=seconds))
-    if as_json:
-        about = {"tables": len(kept.tables), "rows": kept.contents.rows, "equal": True, "seconds": seconds}
-        typer.echo(json.dumps({"backup": kept.name, "taken_at": kept.taken_at, **result, **about}))
-        return
-    typer.echo(
-        f"{kept.name}: {len(kept.tables)} tables, {kept.contents.rows:,} rows, all checksums equal, {seconds:.1f} s"
-    )
-    typer.echo(_told(result, file, is_drill=drill))
-
-
-def _target(into: str | None) -> str | None:
-    """Return --into. Raises BadParameter for an address with a password: other accounts can read a command line."""
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    if into is None or "://" not in into:
-        return into
-    if reason := config.unescaped(into):
-        raise typer.BadParameter(f"--into {reason}")
-    try:
-        holds_password = bool(conninfo_to_dict(into).get("password"))
-    except ProgrammingError:
-        raise typer.BadParameter("--into is no address of a database") from None
-    if holds_password:
-        raise typer.BadParameter(
-            "--into holds a password, which every account here can read: leave it out, and keep it in ~/.pgpass"
-        )
-    return into
-
-
-def _restore(
-    settings: Settings, into: str | None, dumped: Path, kept: Backup, *, yes: bool, drill: bool, say: Say
-) -> dict[str, Any]:
     if into is not None and "://" in into:
-        into_empty(into, dumped, kept, say)
-        return {"database": _name(into), "replaced": None}
+        into_empty(into, dumped, kept, progress)
+        return Restored(database=_name(into))
     address = database.url(settings)
     own = _name(address)
     with closing(dumps.maintenance(address, "vinops restore")) as admin:
@@ -301,20 +237,22 @@ def _restore(
             log.warning("a killed backup or restore left a database; it was dropped %s", pairs(database=left))
         if drill:
             with ExitStack() as stack:
-                into_scratch(admin, address, dumped, kept, say, stack)
-            return {"database": None, "replaced": None}
+                into_scratch(admin, address, dumped, kept, progress, stack)
+            return Restored()
         if into is not None and _has(admin, into):
-            into_empty(dumps.named(address, into), dumped, kept, say)
-            return {"database": into, "replaced": None}
+            into_empty(dumps.named(address, into), dumped, kept, progress)
+            return Restored(database=into)
         name = own if yes else into or f"{own}_restored_{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        before, carried = into_new(admin, address, dumped, kept, name=name, replace=settings if yes else None, say=say)
+        before, carried = into_new(
+            admin, address, dumped, kept, name=name, replace=settings if yes else None, progress=progress
+        )
     if carried is not None and carried.held:
         _tell_owner(settings)
-    return {"database": name, "replaced": before, **({} if carried is None else {"carried_over": asdict(carried)})}
+    return Restored(database=name, replaced=before, carried_over=carried)
 
 
 def _tell_owner(settings: Settings) -> None:
-    """Send the alert that posting is held, if Telegram takes it: else whoever sends the next alert sends it."""
+    """Send the alert that posting is held. If Telegram does not take it, the next delivery of alerts sends it."""
     import psycopg
 
     with (
@@ -325,28 +263,11 @@ def _tell_owner(settings: Settings) -> None:
 
 
 def _name(address: str) -> str:
-    """Return the name of the database at an address, which may not be there: what it says, else what libpq makes of
-    it. Raises BackupError."""
+    """Return the name of the database at an address, which may not exist: the one in the address, else the one that
+    libpq connects to. Raises BackupError."""
     from psycopg.conninfo import conninfo_to_dict
 
     if said := conninfo_to_dict(address).get("dbname"):
         return str(said)
     with closing(dumps.connect(address, "vinops restore")) as connection:
         return connection.info.dbname
-
-
-def _carried(*, messages: int, hosts: int, alerts: int, held: str | None) -> str:
-    if held:
-        return f"posting is held: {carry_over.held_text(held)}"
-    return f"carried over from there: {messages} messages, the budgets of {hosts} hosts, {alerts} alerts"
-
-
-def _told(result: dict[str, Any], file: str, *, is_drill: bool) -> str:
-    if is_drill:
-        return "a drill: nothing was changed"
-    if "carried_over" in result:
-        there = f"; what was there is kept as {result['replaced']}: drop it when you are sure"
-        return f"the database in use is {result['database']} again{there * bool(result['replaced'])}\n" + _carried(
-            **result["carried_over"]
-        )
-    return f"restored into {result['database']}; the database in use is as before (`vinops restore {file} --yes` swaps)"

@@ -282,8 +282,8 @@ def _of_one_role(connection: Any, role: str) -> Iterator[Finding]:
 
 def store(survey: Survey) -> Iterator[Finding]:
     """Write a trial object where photos go, and remove it."""
-    from vinops.storage.objects import StoreError
-    from vinops.storage.photos import open_store
+    from vinops.storage.opening import open_photos
+    from vinops.storage.store import StoreError
 
     if any(variable.startswith("R2") for variable in survey.problems):
         return
@@ -292,7 +292,7 @@ def store(survey: Survey) -> Iterator[Finding]:
         yield Finding(level="OK", subject="photos", text="kept in a folder of the data folder, made on first use")
         return
     try:
-        with closing(open_store(settings)) as opened:
+        with closing(open_photos(settings)) as opened:
             opened.check()
             yield Finding(level="OK", subject="photos", text=f"can be stored in {opened.describe()}")
     except StoreError as error:
@@ -330,7 +330,7 @@ def member(survey: Survey) -> Iterator[Finding]:
 
 def crawls(survey: Survey) -> Iterator[Finding]:
     """Look at what crawls are told: makes, proxies, pace."""
-    from vinops.politeness import is_loopback
+    from vinops.network import is_loopback
     from vinops_scrapy.hosts import every_host
     from vinops_scrapy.mobile_bg.makes import read_makes
     from vinops_scrapy.proxy_list import read_proxies

@@ -14,7 +14,7 @@ import typer
 from ops.checks.lines import Level
 from ops.checks.rules import judge
 from ops.commands import health
-from vinops import config, systemd as notify_socket
+from vinops import config, network, systemd as notify_socket
 from vinops.redaction import remember
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ops.observe.snapshot import Snapshot
 
 PORT: Final = 9477
-LOOPBACK: Final = config.LOOPBACK
+LOOPBACK: Final = network.LOOPBACK
 FRESH: Final = 1.0  # seconds that a snapshot answers all who ask
 STATES: Final = ("running", "finished", "failed", "stopped", "dead")
 

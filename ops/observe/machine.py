@@ -13,6 +13,7 @@ from ops.backup import files as backup_files
 from ops.observe.snapshot import Backup, Celery, Disk, Machine, Secrets
 from vinops import clock
 from vinops.db import embedded
+from vinops.storage.store import StoreError
 
 if TYPE_CHECKING:
     from vinops.config import Settings
@@ -105,11 +106,15 @@ def backup(settings: Settings) -> Backup:
     """Return the last verified backup of this machine, wherever it went; if that is dated in the future, the newest in
     the folder that is not."""
     folder, now = backup_files.folder_of(settings), clock.now()
-    ahead = [path.name for path in backup_files.candidates(folder, now)[1]]
+    store = backup_files.in_folder(folder)
+    try:
+        ahead = backup_files.candidates(store, now)[1]
+    except StoreError:
+        ahead = []
     last = backup_files.last_backup(settings)
     if last is not None and clock.is_ahead(last.time, now):
         ahead = [last.name, *(name for name in ahead if name != last.name)]
-        found, _ = backup_files.counted(backup_files.verified(folder)[0], now)
+        found, _ = backup_files.counted(backup_files.verified(store)[0], now)
         last = found[0] if found else None
     if last is None:
         return Backup(folder=folder, newest=None, at=None, bytes=None, ahead=tuple(ahead))

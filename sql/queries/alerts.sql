@@ -1,4 +1,4 @@
--- What the owner is told.
+-- Alerts to the owner.
 
 -- name: raise_alert
 -- Open an alert, or count that it was raised again: one is open for each kind and subject.
@@ -9,7 +9,7 @@ on conflict (kind, subject) where cleared_at is null do update
 returning alerts.times;
 
 -- name: clear_alert
--- What an alert told of has passed; one that is to be delivered first stays open until it was.
+-- Close an alert; one that is to be delivered first stays open until it was.
 update ops.alerts
 set cleared_at = clock_timestamp()
 where
@@ -19,8 +19,8 @@ where
     and (delivered_at is not null or not %(once_delivered)s);
 
 -- name: next_alert
--- The next alert that was not delivered, locked: of two processes that deliver, one gets it. None while the host that
--- delivers wants to be left alone.
+-- The next alert that was not delivered, locked, so that only one process gets it. None while the delivering host asks
+-- for a pause.
 select
     id,
     kind,
@@ -42,7 +42,7 @@ limit 1
 for update of alerts skip locked;
 
 -- name: mark_delivered
--- An alert has reached the owner.
+-- Mark an alert as delivered.
 update ops.alerts
 set delivered_at = clock_timestamp()
 where id = %(id)s;

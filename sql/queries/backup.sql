@@ -1,8 +1,8 @@
--- Backups: what a database holds, and the databases that backups are tried in.
+-- Backups: the contents of a database, and the scratch databases in which backups are verified.
 
 -- name: settle_session
--- Nothing ends the session early, rows of all owners are seen, and a value has one text whatever the role's settings
--- are. Names that this version of the server does not know are left out.
+-- Turn off all time limits, make the rows of all owners visible, and fix the text form of values whatever the settings
+-- of the role. Settings that this version of the server does not have are left out.
 select set_config(settled.name, settled.value, false)
 from (
     values
@@ -22,16 +22,16 @@ from (
 inner join pg_settings on settled.name = lower(pg_settings.name);
 
 -- name: clock
--- What the database's clock says.
+-- The time by the database's clock.
 select clock_timestamp() as at;
 
 -- name: export_snapshot
--- What this transaction sees, for pg_dump to see the same.
+-- Export the snapshot of this transaction, for pg_dump to use.
 select pg_export_snapshot();
 
 -- name: content_statements
--- A statement for each table that counts its rows and adds up a hash of each, in whatever order they lie. The hash is
--- that of hash-partitioned tables, which stays the same from version to version.
+-- A statement for each table that counts its rows and sums a hash of each, independent of their order. The hash is that
+-- of hash-partitioned tables, which is the same in all versions.
 select
     format('%I.%I', pg_namespace.nspname, pg_class.relname) as table_name,
     format(
@@ -57,7 +57,7 @@ where
 order by table_name;
 
 -- name: sequences
--- How far the sequences are. They count outside of transactions: a dump has them as far as this, or further.
+-- The last values of the sequences. They advance outside of transactions: in a dump they are these, or later ones.
 select
     last_value,
     format('%I.%I', schemaname, sequencename) as sequence_name
@@ -69,7 +69,7 @@ where
 order by sequence_name;
 
 -- name: database_facts
--- What a backup says of the database that it was taken from.
+-- Facts of the database for the sidecar of a backup.
 select
     pg_database.datname as database_name,
     pg_encoding_to_char(pg_database.encoding) as encoding,
@@ -93,7 +93,7 @@ from pg_roles
 where rolname = current_user;
 
 -- name: scratch_databases
--- The databases that backups and restores are, or were, tried in.
+-- The scratch databases of backups and restores.
 select datname
 from pg_database
 where datname like 'vinops\_scratch\_%'
@@ -106,7 +106,7 @@ from pg_database
 where datname = %(database)s;
 
 -- name: connected
--- Who is connected to a database, by the name that the program gives itself; not this session.
+-- The programs connected to a database, by their application names, without this session.
 select coalesce(nullif(application_name, ''), 'a program without a name') as program
 from pg_stat_activity
 where
@@ -116,29 +116,29 @@ where
 order by program;
 
 -- name: create_statement
--- The statement that creates a database: empty, in this encoding.
+-- The statement that creates an empty database in this encoding.
 select format('create database %%I template template0 encoding %%L', %(database)s::text, %(encoding)s::text);
 
 -- name: drop_statement
--- The statement that drops a database that nobody is connected to.
+-- The statement that drops a database without connections.
 select format('drop database if exists %%I', %(database)s::text);
 
 -- name: force_drop_statement
--- The statement that drops a database whoever is connected to it.
+-- The statement that drops a database, ending its connections.
 select format('drop database if exists %%I with (force)', %(database)s::text);
 
 -- name: rename_statement
--- The statement that gives a database another name.
+-- The statement that renames a database.
 select format('alter database %%I rename to %%I', %(database)s::text, %(new_name)s::text);
 
 -- name: lock_scratch
--- Only one process at a time creates a scratch database or sweeps those that were left.
+-- Lock the scratch databases: one process at a time creates one or drops those that were left.
 select pg_advisory_lock(%(lock)s);
 
 -- name: unlock_scratch
--- The next one may.
+-- Release the lock of the scratch databases.
 select pg_advisory_unlock(%(lock)s);
 
 -- name: analyze
--- The planner's statistics, which a dump has not.
+-- Collect the planner's statistics, which are not in a dump.
 analyze;

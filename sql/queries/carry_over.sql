@@ -1,12 +1,12 @@
--- What the outside has seen, from a database that is replaced into the one that a backup was restored into. Rows travel
--- as JSON, by the names of their columns: of two versions of vinops, what both know is carried over.
+-- External effects, carried over from a replaced database into the one that a backup was restored into. Rows are passed
+-- as JSON, by the names of their columns: between two versions of vinops, the columns that both have are carried over.
 
 -- name: settle_path
--- Names of tables and what triggers call are found as in any other session.
+-- Use the search path of other sessions, for the names of tables and what triggers call.
 select set_config('search_path', 'public', false);
 
 -- name: has_tables
--- Whether there are messages, budgets, alerts and holds in this database.
+-- Whether this database has tables of messages, budgets, alerts and holds.
 select
     to_regclass('public.notifications') is not null as has_messages,
     to_regclass('ops.host_budgets') is not null as has_hosts,
@@ -14,7 +14,7 @@ select
     to_regclass('ops.holds') is not null as has_holds;
 
 -- name: tried_here
--- The ads whose messages were being tried when the backup was taken.
+-- The ads whose messages were being sent when the backup was taken.
 select coalesce(jsonb_agg(jsonb_build_object('source', ads.source, 'ad_id', ads.ad_id)), '[]')::text as carried
 from public.notifications as told
 inner join public.listings as ads on told.listing_id = ads.id
@@ -23,8 +23,8 @@ where
     and told.state = 'trying';
 
 -- name: read_messages
--- The messages that were tried, or changed in the channel, since the backup was taken, each with its ad. Each try takes
--- a token, so that no clock is asked; those that were being tried then may have had their end since.
+-- The messages that were attempted, or changed in the channel, since the backup was taken, each with its ad. Each
+-- attempt takes a token, so no clock is needed; those that were being sent then may have been settled since.
 select coalesce(jsonb_agg(to_jsonb(told) || jsonb_build_object('ad', to_jsonb(ads))), '[]')::text as carried
 from public.notifications as told
 inner join public.listings as ads on told.listing_id = ads.id
@@ -50,18 +50,18 @@ select coalesce(jsonb_agg(to_jsonb(budgets)), '[]')::text as carried
 from ops.host_budgets as budgets;
 
 -- name: read_alerts
--- What the owner was told, or is to be told.
+-- Alerts, delivered and not.
 select coalesce(jsonb_agg(to_jsonb(alerts) order by alerts.id), '[]')::text as carried
 from ops.alerts as alerts;
 
 -- name: read_holds
--- What is held.
+-- The holds.
 select coalesce(jsonb_agg(to_jsonb(holds)), '[]')::text as carried
 from ops.holds as holds;
 
 -- name: insert_statement
--- The statement that inserts rows into a table, given as JSON, by the columns that both know; the id is the table's
--- own. Rows that are there already stay as they are.
+-- The statement that inserts rows given as JSON into a table, by the columns that both have; the table assigns the id.
+-- Existing rows stay as they are.
 select
     format(
         'insert into %%1$s (%%2$s) select %%2$s from jsonb_populate_recordset(null::%%1$s, %%3$L::jsonb) '
@@ -93,7 +93,7 @@ left join public.listings as ads
 where ads.id is null;
 
 -- name: queue_ads
--- The ads of the messages that no stage has looked at are work for the first one.
+-- Queue the ads of the messages that no stage has processed for the first stage.
 insert into ops.deal_outbox (listing_id, change)
 select
     ads.id,
@@ -108,7 +108,7 @@ where normal.listing_id is null
 on conflict do nothing;
 
 -- name: forget_messages
--- What the backup says of these ads' messages, and of changes of them that waited, was true when it was taken.
+-- Delete the messages of these ads that came with the backup, and pending changes of them: they are out of date.
 delete from public.notifications
 where
     (kind = 'deal' or state in ('waiting', 'trying'))
@@ -131,8 +131,8 @@ inner join public.listings as ads
         and told.value -> 'ad' ->> 'ad_id' = ads.ad_id;
 
 -- name: carry_hosts
--- Of a host that both know, what asks less of it: the later next request, the later day and the requests of that day,
--- the longer row of refusals, the breaker that is open longer.
+-- For a host in both databases keep the stricter values: the later next request, the later day and the requests of that
+-- day, the more refusals, the breaker that is open longer.
 insert into ops.host_budgets as budgets (
     host, next_at, day, requests, refusals_in_row, last_refusal, times_opened, open_until, updated_at
 )
@@ -163,7 +163,7 @@ on conflict (host) do update
         updated_at = greatest(budgets.updated_at, excluded.updated_at);
 
 -- name: carry_alerts
--- Alerts of the backup stand as they stood later: delivered, counted, passed.
+-- Update the alerts of the backup to their later state: delivered, counted, closed.
 update ops.alerts as alerts
 set
     times = later.times,
@@ -190,6 +190,6 @@ where
     );
 
 -- name: advance_sequence
--- A sequence goes on from where the later database was: no id and no token is given out twice.
+-- Advance a sequence to its later value, so that no id and no token is given out twice.
 select setval(%(name)s::text::regclass, %(value)s::bigint)
 where to_regclass(%(name)s::text) is not null;

@@ -1,7 +1,7 @@
--- What is held until an operator releases it.
+-- Holds: what stays stopped until an operator releases it.
 
 -- name: create_holds
--- The table of holds, in a database of a version that had none (sql/migrations/0013_posting_holds.sql).
+-- Create the table of holds, in a database of a version without it (sql/migrations/0013_posting_holds.sql).
 create table if not exists ops.holds (
     what text primary key,
     reason text not null,
@@ -16,7 +16,7 @@ on conflict (what) do update
     set reason = excluded.reason;
 
 -- name: held
--- Why and since when something is held; no row if it is not.
+-- The reason and the beginning of a hold; no row if there is none.
 select
     reason,
     held_at
@@ -24,7 +24,7 @@ from ops.holds
 where what = %(what)s;
 
 -- name: release
--- It goes on.
+-- Release a hold.
 delete from ops.holds
 where what = %(what)s
 returning reason;

@@ -62,7 +62,7 @@ where ctid = any(array(
 ));
 
 -- name: remove_etl_runs
--- Runs of the feed; the newest one that loaded a file stays: the next file is compared with it.
+-- Remove runs of the feed, but not the newest one that loaded a file: the next file is compared with it.
 delete from audit.etl_runs
 where id in (
     select runs.id

@@ -1,8 +1,8 @@
--- The roles of the embedded server. Those of a server of one's own are in deploy/sql.
+-- The roles of the embedded server. Those of other servers are in deploy/sql.
 
 -- name: make_reader
--- The role that `vinops sql` reads with: every table and what the server tells of itself, and nothing that is for a
--- superuser. Two that make it at once make it once.
+-- Create the role that `vinops sql` reads with: it may read every table and the statistics of the server, and do
+-- nothing that needs a superuser. Two processes may run this at once.
 do $$
 begin
     if not exists (select 1 from pg_roles where rolname = 'vinops_reader') then

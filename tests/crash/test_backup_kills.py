@@ -1,4 +1,4 @@
-"""`kill -9` of backups and restores: what was there counts and is whole, and the next run leaves nothing behind."""
+"""`kill -9` of backups and restores: existing backups and databases stay whole, and the next run cleans up."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def names(folder: Path) -> set[str]:
 
 
 def killed_after(seconds: float, environment: dict[str, str], *arguments: str) -> bool:
-    """Kill a command so long after its start. Return whether it was still there."""
+    """Kill a command so many seconds after its start. Return whether it was still running."""
     process = subprocess.Popen(
         [*VINOPS, *arguments], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -57,21 +57,21 @@ def killed_after(seconds: float, environment: dict[str, str], *arguments: str) -
     return process.wait() == SIGKILLED
 
 
-def kill_at_sight(look: Callable[[], set[str]], environment: dict[str, str], *arguments: str) -> None:
-    """Kill a command as soon as something of it is there that it would leave behind."""
-    before = look()
+def kill_when_left(list_files: Callable[[], set[str]], environment: dict[str, str], *arguments: str) -> None:
+    """Kill a command as soon as there is something that it would leave behind."""
+    before = list_files()
     process = subprocess.Popen(
         [*VINOPS, *arguments], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
-    while process.poll() is None and not look() - before:
+    while process.poll() is None and not list_files() - before:
         time.sleep(0.002)
     process.kill()
     assert process.wait() == SIGKILLED
-    assert look() - before  # else nothing of the cleaning is put to the test
+    assert list_files() - before  # else the cleaning up is not tested
 
 
 def seconds_of(environment: dict[str, str], *arguments: str) -> float:
-    """Run a command to its end as those that are killed, and return the seconds that it took."""
+    """Run a command to its end, in the same way as those that are killed, and return its seconds."""
     began = time.monotonic()
     subprocess.run([*VINOPS, *arguments], env=environment, capture_output=True, check=True)
     return time.monotonic() - began
@@ -84,7 +84,7 @@ def whole_one(environment: dict[str, str], *arguments: str) -> None:
 
 
 def swept(environment: dict[str, str], admin: Database) -> None:
-    """Run a drill until what was killed is gone: its sessions end a moment after it."""
+    """Run drills until no scratch database is left: the sessions of a killed process end a moment after it."""
     for _ in range(30):
         whole_one(environment, "restore", "latest", "--drill")
         if not scratches(admin):
@@ -98,22 +98,22 @@ def test_a_killed_backup_is_none_and_the_next_one_cleans_up(
 ) -> None:
     seconds = seconds_of(environment, "backup")
     folder = backup_files.folder_of(settings)
-    kill_at_sight(lambda: {name for name in names(folder) if name.endswith(".part")}, environment, "backup")
-    kill_at_sight(lambda: set(scratches(admin)), environment, "backup")
+    kill_when_left(lambda: {name for name in names(folder) if name.endswith(".part")}, environment, "backup")
+    kill_when_left(lambda: set(scratches(admin)), environment, "backup")
     kills.landed["backup"] += 2
     landed = 0
     for number in range(MOMENTS):
         if killed_after(seconds * (number + 1) / (MOMENTS + 1), environment, "backup"):
             landed += 1
             kills.landed["backup"] += 1
-        found, wrong = backup_files.verified(folder)
+        found, wrong = backup_files.verified(backup_files.in_folder(folder))
         assert wrong == []
         assert found
         for each in found:
             assert backup_files.checked(folder / each.name) == each
     assert landed >= MOMENTS // 2
     whole_one(environment, "backup", "--keep", "3")
-    found, _ = backup_files.verified(folder)
+    found, _ = backup_files.verified(backup_files.in_folder(folder))
     assert names(folder) == {"last.json", *(each.name for each in found), *(f"{each.name}.json" for each in found)}
     swept(environment, admin)
 
@@ -134,7 +134,7 @@ def test_a_killed_swap_is_all_done_or_not_begun(
             assert own in after
             assert len(after - before) <= 1
             whole_one(environment, "backup", "--keep", "1")  # and so it can be read, all of it
-            found, _ = backup_files.verified(backup_files.folder_of(settings))
+            found, _ = backup_files.verified(backup_files.in_folder(backup_files.folder_of(settings)))
             assert found[0].tables["public.many"][0] == 60_000
         swept(environment, admin)
     finally:

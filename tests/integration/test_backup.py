@@ -1,4 +1,4 @@
-"""Backups: what does not come back whole is no backup, and what is damaged is not restored."""
+"""Backups: a dump that cannot be restored completely is no backup, and a damaged one is not restored."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from ops.backup import backup, dumps, files as backup_files, restore
-from ops.backup.backup import Say
 from ops.backup.dumps import BackupError, Programs
+from ops.backup.progress import Progress
 from ops.checks.rules import judge
 from ops.observe import machine
 from tests import forks, snapshots
@@ -32,8 +32,8 @@ from vinops import clock
 from vinops.clock import ClockDoubted
 from vinops.config import Secret, Settings
 from vinops.db import embedded
-from vinops.storage.backups import open_backups
-from vinops.storage.objects import ObjectMissing
+from vinops.storage.opening import open_bucket
+from vinops.storage.store import BACKUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ def vinops(environment: dict[str, str]) -> Run:
 
 @pytest.fixture
 def new_name(admin: Database) -> Iterator[str]:
-    """A name for a database, which is dropped afterwards, as are those that begin with it."""
+    """A name for a database. Databases whose names begin with it are dropped afterwards."""
     name = f"restored_{uuid4().hex[:8]}"
     yield name
     drop_like(admin, name)
@@ -104,7 +104,7 @@ def scratches(admin: Database) -> list[str]:
 
 
 def take(settings: Settings, folder: Path, *, keep: int = 7, days: float = 30) -> Backup:
-    return backup.take(settings, folder, keep=keep, days=days, say=Say())[0]
+    return backup.take(settings, folder, keep=keep, days=days, progress=Progress())[0]
 
 
 def address(settings: Settings) -> str:
@@ -119,9 +119,9 @@ def held(settings: Settings, name: str | None = None) -> dumps.Contents:
 
 
 def drill(settings: Settings, dumped: Path, kept: Backup) -> None:
-    """Restore without looking at the file first."""
+    """Restore without checking the file first."""
     with closing(dumps.maintenance(address(settings), "tests")) as admin, ExitStack() as stack:
-        restore.into_scratch(admin, address(settings), dumped, kept, Say(), stack)
+        restore.into_scratch(admin, address(settings), dumped, kept, Progress(), stack)
 
 
 def test_a_drill_brings_everything_back_with_equal_checksums(
@@ -152,7 +152,7 @@ def test_a_restored_database_is_the_same_to_the_last_row(
     done = vinops("restore", "latest", "--into", new_name)
     assert done.returncode == 0, done.stderr
     found = held(settings, new_name)
-    kept = backup_files.verified(backup_files.folder_of(settings))[0][0]
+    kept = backup_files.verified(backup_files.in_folder(backup_files.folder_of(settings)))[0][0]
     assert kept.contents.tables == found.tables
     assert found.tables["public.partition_0"][0] + found.tables["public.partition_1"][0] == 500
     with psycopg.connect(dumps.named(address(settings), new_name)) as connection:
@@ -161,7 +161,7 @@ def test_a_restored_database_is_the_same_to_the_last_row(
 
 
 def test_writers_at_work_do_not_matter(filled: Database, settings: Settings, folder: Path) -> None:
-    """Without one snapshot for the dump and the figures, they differ within three tries."""
+    """Without one snapshot for the dump and the figures, they differ within three attempts."""
     over = threading.Event()
 
     def write() -> None:
@@ -216,7 +216,7 @@ def test_a_flipped_bit_is_refused_wherever_it_is(filled: Database, settings: Set
 def test_a_dump_that_was_bad_before_it_was_hashed_is_refused_too(
     filled: Database, settings: Settings, folder: Path, admin: Database
 ) -> None:
-    """A sidecar that fits a damaged dump: then what pg_restore says and the comparison have to tell."""
+    """With a sidecar that matches a damaged dump, pg_restore or the comparison has to fail."""
     kept = take(settings, folder)
     dumped = folder / kept.name
     whole = dumped.read_bytes()
@@ -297,7 +297,7 @@ def test_a_bad_dump_is_no_backup_and_pushes_no_good_one_out(
     monkeypatch.setattr(dumps, "programs", lambda _connection: bad)
     with pytest.raises(BackupError):
         take(settings, folder, keep=1, days=0)
-    assert [each.name for each in backup_files.verified(folder)[0]] == [good.name]
+    assert [each.name for each in backup_files.verified(backup_files.in_folder(folder))[0]] == [good.name]
     assert sorted(path.name for path in folder.iterdir()) == sorted([good.name, good.name + ".json"])
     assert scratches(admin) == []
     assert backup_files.checked(folder / good.name) == good
@@ -348,7 +348,7 @@ def test_none_goes_when_the_clock_is_implausibly_far_beyond_the_newest() -> None
 
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Put the clock of this machine, and the database's, ahead by days."""
+    """Set the clocks of this machine and of the database ahead by days."""
     real = clock.now
 
     def put(days: int) -> None:
@@ -368,10 +368,10 @@ def test_a_clock_that_is_wrong_for_a_run_costs_no_backup(
     folder = backup_files.folder_of(settings)
     first, second = (take(settings, folder) for _ in range(2))
     ahead(60)
-    wrong, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+    wrong, removed = backup.take(settings, folder, keep=1, days=30, progress=Progress())
     assert removed == []
     assert "old backups stay: it is" in capsys.readouterr().err
-    again, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+    again, removed = backup.take(settings, folder, keep=1, days=30, progress=Progress())
     assert removed == []
     ahead(0)
     health = machine.backup(settings)
@@ -387,7 +387,7 @@ def test_a_clock_that_is_wrong_for_a_run_costs_no_backup(
     assert f"not the latest: {wrong.name} is dated in the future" in restored.stderr
     listed = vinops("backup", "--list", "--json")
     assert [each["name"] for each in json.loads(listed.stdout)] == [second.name, first.name]
-    third, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+    third, removed = backup.take(settings, folder, keep=1, days=30, progress=Progress())
     assert removed == [second.name, first.name]
     assert f"a backup does not count: {wrong.name}" in capsys.readouterr().err
     assert {path.name for path in folder.glob("*.dump")} == {third.name, wrong.name, again.name}
@@ -402,7 +402,7 @@ def test_the_databases_clock_is_a_second_witness(
     take(settings, folder)
     for days in (5, -60):  # 5 days are plausible; only the second clock tells
         monkeypatch.setattr(clock, "now", lambda days=days: real() + timedelta(days=days))
-        taken, removed = backup.take(settings, folder, keep=1, days=30, say=Say())
+        taken, removed = backup.take(settings, folder, keep=1, days=30, progress=Progress())
         assert removed == []
         assert "and that of the database" in capsys.readouterr().err
         assert abs((taken.time - real()).total_seconds()) < 3600 or days < 0
@@ -414,9 +414,9 @@ def test_old_ones_go_after_a_new_one_is_verified_and_damaged_ones_do_not_count(
     names = [take(settings, folder, keep=9).name for _ in range(3)]
     assert len(set(names)) == 3
     (folder / names[2]).write_bytes(b"")
-    newest, removed = backup.take(settings, folder, keep=2, days=30, say=Say())
+    newest, removed = backup.take(settings, folder, keep=2, days=30, progress=Progress())
     assert removed == [names[0]]
-    assert [each.name for each in backup_files.verified(folder)[0]] == [newest.name, names[1]]
+    assert [each.name for each in backup_files.verified(backup_files.in_folder(folder))[0]] == [newest.name, names[1]]
     assert (folder / names[2]).exists()  # for a person to look at
 
 
@@ -515,7 +515,7 @@ def test_a_swap_that_breaks_between_its_renamings_is_none(
 
     monkeypatch.setattr(dumps, "run_statement", breaking)
     with closing(dumps.maintenance(url, "tests")) as connection, pytest.raises(BackupError, match="not put in place"):
-        restore.into_new(connection, url, folder / kept.name, kept, name=new_name, replace=own, say=Say())
+        restore.into_new(connection, url, folder / kept.name, kept, name=new_name, replace=own, progress=Progress())
     assert renamed == [new_name]
     found = admin.execute("select datname from pg_database where starts_with(datname, %s)", [new_name]).fetchall()
     assert found == [(new_name,)]
@@ -595,40 +595,24 @@ def test_a_full_disk_leaves_no_backup_and_no_part(
     assert list(folder.iterdir()) == []
 
 
-def test_an_upload_is_abandoned_by_the_clock_of_the_store(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By that of this machine both are months old."""
-    begun = {"young": datetime(2026, 6, 30, 13, tzinfo=UTC), "old": datetime(2026, 6, 30, 11, tzinfo=UTC)}
-    answer = {
-        "ResponseMetadata": {"HTTPHeaders": {"date": "Wed, 01 Jul 2026 12:00:00 GMT"}},
-        "Uploads": [{"Key": key, "UploadId": key, "Initiated": moment} for key, moment in begun.items()],
-    }
-    with closing(open_backups(s3.settings())) as bucket:
-        aborted: list[str] = []
-        monkeypatch.setattr(bucket._client, "list_multipart_uploads", lambda **_: answer)
-        monkeypatch.setattr(bucket._client, "abort_multipart_upload", lambda **about: aborted.append(about["Key"]))
-        assert bucket.abort_abandoned() == 1
-        assert aborted == ["old"]
-        answer["ResponseMetadata"] = {"HTTPHeaders": {}}
-        assert bucket.abort_abandoned() == 0
-
-
 def test_a_wrong_clock_costs_no_backup_in_r2(
     filled: Database, settings: Settings, ahead: Callable[[int], None], s3: S3Server
 ) -> None:
     folder = backup_files.folder_of(settings)
-    with closing(open_backups(s3.settings())) as bucket:
-        kept = backup.take(settings, folder, keep=1, days=30, say=Say(), bucket=bucket)[0]
+    with closing(open_bucket(s3.settings(), BACKUPS)) as bucket:
+        kept = backup.take(settings, folder, keep=1, days=30, progress=Progress(), store=bucket)[0]
         ahead(60)
-        wrong, removed = backup.take(settings, folder, keep=1, days=30, say=Say(), bucket=bucket)
+        wrong, removed = backup.take(settings, folder, keep=1, days=30, progress=Progress(), store=bucket)
         assert removed == []
         ahead(0)
-        assert backup_files.counted(backup.stored(bucket, folder)[0], clock.now())[0] == [kept]
-        last, removed = backup.take(settings, folder, keep=1, days=30, say=Say(), bucket=bucket)
+        assert backup_files.counted(backup_files.verified(bucket)[0], clock.now())[0] == [kept]
+        last, removed = backup.take(settings, folder, keep=1, days=30, progress=Progress(), store=bucket)
         assert removed == [kept.name]
-        assert {name for name in bucket.sizes() if name.endswith(".dump")} == {last.name, wrong.name}
+        assert {key for key, _ in bucket.sizes() if key.endswith(".dump")} == {
+            f"backups/{each.name}" for each in (last, wrong)
+        }
         with ExitStack() as stack:
-            store = replace(s3.settings(), data_dir=settings.data_dir)
-            fetched = restore._from_bucket(store, "latest", clock.now(), Say(), stack)
+            fetched = restore.dump_in_bucket(bucket, "latest", settings, Progress(), stack)
             assert fetched.name == last.name
 
 
@@ -660,35 +644,12 @@ def test_backups_go_to_r2_and_come_back(filled: Database, settings: Settings, vi
     assert [path.name for path in folder.iterdir()] == ["last.json"]
     short = folder.parent / "short"
     short.write_bytes(b"PGDMP")
-    with closing(open_backups(s3.settings())) as bucket:
-        bucket.put_file(listed[0]["name"], short)
-    wrong = vinops("restore", listed[0]["name"], "--from-r2", "--drill", **r2)
-    assert wrong.returncode == 1
-    assert "bytes instead of" in wrong.stderr
+    with closing(open_bucket(s3.settings(), BACKUPS)) as bucket:
+        bucket.put_file(f"backups/{listed[0]['name']}", short)
+    for name in (listed[0]["name"], "latest"):
+        wrong = vinops("restore", name, "--from-r2", "--drill", **r2)
+        assert wrong.returncode == 1
+        assert f"{listed[0]['name']} has 5 bytes instead of" in wrong.stderr
     refused = vinops("backup", "--to-r2")
     assert refused.returncode == 1
     assert "R2_ENDPOINT" in refused.stderr
-
-
-def test_a_large_file_goes_to_r2_in_parts_or_not_at_all(s3: S3Server, tmp_path: Path) -> None:
-    whole, back = tmp_path / "whole", tmp_path / "back"
-    whole.write_bytes(os.urandom(12 << 20))
-    with closing(open_backups(s3.settings(), part_bytes=5 << 20)) as bucket:
-        bucket.put_file("large.dump", whole)
-        assert bucket.sizes() == {"large.dump": 12 << 20}
-        bucket.get_file("large.dump", back)
-        assert back.read_bytes() == whole.read_bytes()
-
-        def burn(_done: int) -> None:
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            bucket.put_file("other.dump", whole, burn)
-        assert set(bucket.sizes()) == {"large.dump"}
-        client = s3.client()
-        assert not client.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
-        client.close()
-        with pytest.raises(ObjectMissing):
-            bucket.get_file("other.dump", back)
-        bucket.remove_file("large.dump")
-        assert bucket.sizes() == {}

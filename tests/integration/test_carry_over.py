@@ -1,9 +1,9 @@
-"""What the outside has seen survives a restore: no deal is posted twice, no host is asked more than it may be."""
+"""External effects survive a restore: no deal is posted twice, no request budget is exceeded."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -17,7 +17,7 @@ from deals.channel import post as poster, queue as notify
 from deals.channel.post import post
 from deals.channel.queue import Posted, queue
 from ops.backup import backup, dumps, files as backup_files, restore
-from ops.backup.backup import Say
+from ops.backup.progress import Progress
 from standin.telegram.server import TelegramServer
 from tests import forks
 from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
@@ -44,7 +44,7 @@ def telegram(monkeypatch: pytest.MonkeyPatch) -> Iterator[TelegramServer]:
 
 @pytest.fixture
 def at_work(server: str, admin: Database, settings: Settings, telegram: TelegramServer) -> Iterator[Settings]:
-    """Settings with a channel and a database that nobody is connected to."""
+    """Settings with a channel and a database without connections."""
     name = f"carried_{uuid4().hex[:8]}"
     admin.execute(sql.SQL("create database {} template vinops").format(sql.Identifier(name)))
     host = quote(str(conninfo_to_dict(server)["host"]), safe="")
@@ -65,13 +65,13 @@ def deals(database: Database, *scores: float) -> list[int]:
 
 
 def backed_up(settings: Settings) -> Backup:
-    return backup.take(settings, backup_files.folder_of(settings), keep=7, days=30, say=Say())[0]
+    return backup.take(settings, backup_files.folder_of(settings), keep=7, days=30, progress=Progress())[0]
 
 
 def restored(settings: Settings, kept: Backup) -> dict[str, Any]:
-    """Put a backup in the place of the database in use."""
+    """Replace the database in use by a backup."""
     dumped = backup_files.folder_of(settings) / kept.name
-    return restore._restore(settings, None, dumped, kept, yes=True, drill=False, say=Say())
+    return asdict(restore.restore(settings, None, dumped, kept, yes=True, drill=False, progress=Progress()))
 
 
 def run_deals(settings: Settings) -> Posted:
@@ -203,7 +203,7 @@ def test_where_nothing_is_left_to_read_posting_is_held_until_it_is_released(
     admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
     assert f"there was no database {name}" in restored(at_work, kept)["carried_over"]["held"]
     (told,) = telegram.chat(OWNER)
-    assert "`vinops deals release` lets posting go on" in told.text
+    assert "resume with `vinops deals release`" in told.text
     posted = run_deals(at_work)
     assert (posted.sent, posted.waiting) == (0, 2)
     assert posted.held is not None
@@ -243,7 +243,7 @@ def test_a_database_that_does_not_know_what_was_posted_is_not_believed(
         with opened(at_work) as database:
             database.execute("drop table notifications")
     held = restored(at_work, kept)["carried_over"]["held"]
-    assert ("has not gone on from where this backup was taken" if how == "made anew" else "notifications") in held
+    assert ("did not continue from the state of this backup" if how == "made anew" else "notifications") in held
     assert run_deals(at_work).held is not None
 
 
@@ -268,7 +268,7 @@ def test_a_copy_beside_the_database_in_use_is_as_it_was_backed_up(at_work: Setti
     kept = backed_up(at_work)
     assert run_deals(at_work).sent == 1
     dumped = backup_files.folder_of(at_work) / kept.name
-    result = restore._restore(at_work, None, dumped, kept, yes=False, drill=False, say=Say())
-    assert "carried_over" not in result
-    with psycopg.connect(dumps.named(db.url(at_work), result["database"])) as copy:
+    result = restore.restore(at_work, None, dumped, kept, yes=False, drill=False, progress=Progress())
+    assert result.carried_over is None
+    with psycopg.connect(dumps.named(db.url(at_work), result.database)) as copy:
         assert copy.execute("select state from notifications").fetchall() == [("waiting",)]

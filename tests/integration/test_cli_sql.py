@@ -16,8 +16,8 @@ import psycopg
 import pytest
 import typer
 
-from ops.backup import restore
 from ops.commands import sql
+from ops.commands.maintenance import restore
 from tests import forks
 from vinops.config import Settings
 from vinops.db.database import DatabaseError
@@ -240,7 +240,7 @@ def test_a_wrong_setting_and_a_dead_server_are_exit_1_and_name_the_variable(vino
 
 def test_a_target_of_a_restore_with_an_unescaped_at_is_refused_and_not_shown() -> None:
     with pytest.raises(typer.BadParameter, match="%40") as caught:
-        restore._target("postgresql://me@canary-5f2c9@127.0.0.1/d")
+        restore.checked_target("postgresql://me@canary-5f2c9@127.0.0.1/d")
     assert "5f2c9" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""`vinops credentials`: secrets go in by a pipe, lie encrypted or for root only, and come out in services alone."""
+"""`vinops credentials`: secrets are read from a pipe, stored encrypted or for root only, passed to services only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SetCredential=COPART_PASSWORD:\\n
 
 
 class Secrets:
-    """A folder of credentials and one of units, and the command."""
+    """The command, with folders of credentials and units of its own."""
 
     def __init__(self, folder: Path, *, can_encrypt: bool) -> None:
         self.folder = folder / "credentials"
@@ -72,13 +72,13 @@ needs_systemd_creds = pytest.mark.skipif(_can_encrypt() is not None, reason=_can
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Secrets:
-    """Where there is no systemd-creds."""
+    """Without systemd-creds."""
     return Secrets(tmp_path, can_encrypt=False)
 
 
 @pytest.fixture
 def sealed() -> Iterator[Secrets]:
-    """Where there is systemd-creds: on a disk, because it encrypts with no key that would be lost with memory."""
+    """With systemd-creds, on a disk: it does not encrypt with a key that lies in memory."""
     with tempfile.TemporaryDirectory(prefix="vinops-test-", dir="/var/tmp") as folder:
         yield Secrets(Path(folder), can_encrypt=True)
 

@@ -1,4 +1,4 @@
-"""The embedded server: shared, restarted, stopped, whoever is killed."""
+"""The embedded server: shared, restarted, stopped, whichever process is killed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def processes(folder: Path, program: str) -> list[int]:
-    """The processes of a program that work for this folder, the children of the server not counted."""
+    """The processes of a program for this folder, without the children of the server."""
     base = os.fsencode(embedded.folder(folder))
     found = []
     for entry in Path("/proc").iterdir():
@@ -330,7 +330,7 @@ NOBODY = 65534
 
 
 def as_nobody(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code as an ordinary user, with an interpreter that this user reaches."""
+    """Run Python code as an ordinary user, with an interpreter that this user can reach."""
     for name in (os.path.realpath(sys.executable), "/usr/bin/python3"):
         version = "import sys; print(*sys.version_info[:2])"
         try:

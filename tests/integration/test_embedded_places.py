@@ -1,4 +1,4 @@
-"""Where the embedded server lies when root's own folders are closed to the account that it runs as."""
+"""The places of the embedded server when root's folders are closed to the account that it runs as."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def place(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def home(open_folder: Path) -> Path:
-    """A folder as root's home is on nearly every server."""
+    """A folder that is closed to other accounts, as root's home."""
     folder = open_folder / "home"
     folder.mkdir(mode=0o700)
     return folder
@@ -44,7 +44,7 @@ def clusters(place: Path) -> list[Path]:
 
 
 def a_database(data_dir: Path) -> Path:
-    """Stands for a database that was made for a data folder: returns where."""
+    """Create the folder of a database of a data folder, without a server, and return it."""
     base = places.prepare(data_dir)
     (base / "data").mkdir()
     (base / "data" / "rows").write_text("mine")
@@ -148,7 +148,7 @@ def test_another_file_system_that_is_not_mounted_is_not_a_deleted_folder(
 def test_what_is_in_use_stays_and_who_uses_it_is_named(place: Path, home: Path) -> None:
     base = a_database(home / "var")
     user = locks.locked(base / "users.lock", fcntl.LOCK_SH)
-    with pytest.raises(embedded.ServerError, match=f"somebody uses the database in .*process {os.getpid()} "):
+    with pytest.raises(embedded.ServerError, match=f"the database in .* is in use: .*process {os.getpid()} "):
         embedded.remove(home / "var", 0.05)
     shutil.rmtree(home / "var")
     assert places.sweep() == []
@@ -167,7 +167,7 @@ def test_what_a_killed_start_left_goes(place: Path, home: Path) -> None:
 def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(place: Path, home: Path) -> None:
     base = a_database(home / "var")
     shutil.rmtree(base)
-    with pytest.raises(embedded.ServerError, match=f"leads to {base}, which is not there"):
+    with pytest.raises(embedded.ServerError, match=f"leads to {base}, which is missing"):
         places.prepare(home / "var")
     assert clusters(place) == []
 

@@ -14,13 +14,14 @@ import pytest
 import typer
 
 from ops.backup import backup, files as backup_files
-from ops.backup.backup import Say
 from ops.backup.dumps import BackupError
+from ops.backup.progress import Progress
+from ops.commands.maintenance.backup import failed
 from tests.feed_files import Loader, row
 from vinops import disk, logs
 from vinops.config import ConfigError
 from vinops.storage.folder import Folder
-from vinops.storage.objects import StoreError
+from vinops.storage.store import PHOTOS, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +67,9 @@ def test_a_backup_names_the_disk_and_what_may_go(
     database: Database, settings: Settings, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(OSError, match="No space left") as raised:
-        backup.take(settings, small / "backups", keep=7, days=30, say=Say())
+        backup.take(settings, small / "backups", keep=7, days=30, progress=Progress())
     with pytest.raises(typer.Exit):
-        backup.failed(raised.value, small / "backups")
+        failed(raised.value, small / "backups")
     text = said(capsys)
     assert f"the disk of {small / 'backups'} is full (No space left on device)" in text
     assert "VINOPS_BACKUP_KEEP" in text
@@ -84,17 +85,29 @@ def test_old_backups_that_could_not_be_removed_name_the_disk_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     error = full(small / "x")
-    monkeypatch.setattr(backup, "retain", lambda *_, **__: (_ for _ in ()).throw(error))
-    with pytest.raises(BackupError, match=r"was taken and verified, but old backups.*the disk of .* is full"):
-        backup.take(settings, settings.data_dir / "backups", keep=7, days=30, say=Say())
+    folder = settings.data_dir / "backups"
+    backup.take(settings, folder, keep=7, days=30, progress=Progress())
+    unlink = Path.unlink
+
+    def fails(path: Path, missing_ok: bool = False) -> None:
+        if path.name.endswith(".dump.json"):
+            raise error
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fails)
+    with pytest.raises(
+        StoreError, match=rf"was taken and verified, but old backups.* {folder} \(No space left"
+    ) as raised:
+        backup.take(settings, folder, keep=1, days=30, progress=Progress())
+    assert backup.explain(raised.value, folder) == str(raised.value)  # and not the disk of the database's server
 
 
 def test_a_full_disk_of_the_databases_server_is_told_apart() -> None:
     """pg_restore's words, PostgreSQL 18, on a full tablespace (2026-11-29)."""
     words = "pg_restore failed: error: could not extend file: No space left on device HINT: Check free disk space."
-    text = backup.said(BackupError(words), Path("/backups"))
+    text = backup.explain(BackupError(words), Path("/backups"))
     assert text == words + backup.DATABASE_FULL
-    assert backup.said(BackupError("pg_dump failed"), Path("/backups")) == "pg_dump failed"
+    assert backup.explain(BackupError("pg_dump failed"), Path("/backups")) == "pg_dump failed"
 
 
 def test_an_event_that_is_lost_says_that_the_disk_is_full(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +134,7 @@ def test_a_log_folder_on_a_full_disk_is_not_taken_for_a_wrong_setting(
 
 
 def test_photos_in_a_folder_name_it_and_what_may_go(small: Path) -> None:
-    store = Folder(small)
+    store = Folder(small / "photos", PHOTOS)
     with pytest.raises(StoreError, match=rf"{small}/photos \(No space left on device\): free space on its disk \(`vin"):
         store.put("photos/1/" + "a" * 64 + ".jpg", bytes(200_000), content_type="image/jpeg")
     assert [path for path in small.rglob("*") if path.is_file()] == []

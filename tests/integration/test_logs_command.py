@@ -1,4 +1,4 @@
-"""`vinops logs`: the ends of the logs by the operators' names, followed over rotation, pruned."""
+"""`vinops logs`: the last events by the operators' names, followed across rotation, pruned."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_file_is_read_from_its_end_in_blocks_of_any_size(folder: Path, monkeyp
 
 @pytest.fixture
 def following(environment_of_logs: dict[str, str]) -> Iterator[Callable[..., list[str]]]:
-    """Starts `vinops logs -f …`; the list that it returns grows with what it prints."""
+    """Starts `vinops logs -f …`; its output is appended to the returned list."""
     processes = []
 
     def start(*arguments: str) -> list[str]:

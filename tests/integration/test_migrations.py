@@ -71,7 +71,7 @@ def test_they_are_applied_in_order_and_once(bare: Settings) -> None:
     assert db.migrate(bare) == []
 
 
-def test_a_database_that_lacks_migrations_is_refused_with_the_command_that_mends_it(bare: Settings) -> None:
+def test_a_database_that_lacks_migrations_is_refused_with_the_command_that_fixes_it(bare: Settings) -> None:
     with pytest.raises(db.NotMigrated, match=rf"lacks {NAMES[0]}.*`vinops migrate`"):
         db.connect(bare, application="t")
     with plainly(bare) as connection:

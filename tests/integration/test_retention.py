@@ -1,4 +1,4 @@
-"""`vinops retention`: what is too old goes, a batch at a time, and what is still needed stays at any age."""
+"""`vinops retention`: old rows and files are removed in batches, those still needed stay at any age."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """A feed file may be small."""
+    """Settings that allow a small feed file."""
     return replace(settings, feed_min_rows=1)
 
 
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[Database]:
-    """A connection with transactions, as the command has it."""
+    """A connection with transactions, as that of the command."""
     with db.connect(settings, application="tests") as connection:
         yield connection
 
@@ -59,7 +59,7 @@ def crawl_run(database: Database, *, beat: datetime, started: datetime) -> None:
 
 
 def worked(database: Database, now: datetime, *days: float) -> None:
-    """A machine that was at work on these days, so that its clock is believed."""
+    """Runs on these days, so that the clock is trusted."""
     for each in days:
         crawl_run(database, started=now - each * DAY, beat=now - each * DAY)
 
@@ -86,7 +86,7 @@ def test_batches_remove_all_of_it(connection: Database, database: Database, sett
 def test_what_died_in_between_has_done_what_it_had_done(
     connection: Database, database: Database, settings: Settings
 ) -> None:
-    """Each batch is committed: seen from another connection while the next one has not begun."""
+    """Each batch is committed: another connection sees it before the next one begins."""
     for _ in range(25):
         crawl_run(database, started=NOW - 200 * DAY, beat=NOW - 200 * DAY)
     worked(database, NOW, 8, 1)
@@ -175,7 +175,7 @@ def test_the_command_says_what_went(database: Database, environment: dict[str, s
 
 
 def everything(database: Database, settings: Settings) -> dict[str, Any]:
-    """How much there is of each thing that retention removes."""
+    """Return the count of each kind of data that retention removes."""
     tables = ("staging.copart_raw", "audit.etl_runs", "ops.crawl_runs", "ops.alerts")
     counts: dict[str, Any] = {table: database.execute(f"select count(*) from {table}").fetchone() for table in tables}
     files = sorted(path.name for path in (settings.data_dir / "raw").rglob("*.zst"))
@@ -184,7 +184,7 @@ def everything(database: Database, settings: Settings) -> dict[str, Any]:
 
 @pytest.fixture
 def history(database: Database, settings: Settings) -> dict[str, Any]:
-    """Two loads in two chains, a week of crawls, an alert that has passed, and rotated logs, all of this week."""
+    """Two loads in two chains, a week of crawls, a closed alert, and rotated logs, all of this week."""
     chained = replace(settings, archive_chain=1)
     loader = Loader(settings=chained, database=database, folder=settings.data_dir / "files", now=datetime.now(UTC))
     loader.now -= 2 * DAY
@@ -227,7 +227,7 @@ def test_a_machine_whose_clock_jumped_removes_nothing(
     history: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Everything is 100 days old then. The second time the feed and a crawl have run by the wrong clock before."""
+    """Everything then looks 100 days old. The second time the feed and a crawl have already run by the wrong clock."""
     now = datetime.now(UTC) + 100 * DAY
     monkeypatch.setattr(clock, "now", lambda: now)
     monkeypatch.setattr(clock, "compare", lambda *_: None)  # the database's clock is ahead too
@@ -249,7 +249,7 @@ def test_a_clock_that_is_ahead_within_reason_makes_nothing_older(
     history: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Eighteen days, which a machine may have been off: ages are measured against the newest of a kind."""
+    """After eighteen days off, ages are measured against the newest thing of a kind."""
     now = datetime.now(UTC) + 18 * DAY
     monkeypatch.setattr(clock, "now", lambda: now)
     monkeypatch.setattr(clock, "compare", lambda *_: None)

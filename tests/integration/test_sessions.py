@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ops import schema
 from ops.backup import backup, dumps, restore
-from ops.backup.backup import Say
+from ops.backup.progress import Progress
 from ops.checks.configuration import the_database
 from tests import forks
 from vinops import config
@@ -240,11 +240,11 @@ def test_pg_dump_and_pg_restore_are_not_led_astray_either(
             monkeypatch.setenv(name, values[0])
         monkeypatch.setenv("PGSERVICE", "nonsense")
         folder = tmp_path / "backups"
-        kept, *_ = backup.take(settings, folder, keep=7, days=30, say=Say())
+        kept, *_ = backup.take(settings, folder, keep=7, days=30, progress=Progress())
         address = db.url(settings)
         assert not config.LIBPQ_IGNORED & os.environ.keys(), "children would see them"
         with closing(dumps.maintenance(address, "tests")) as maintenance, ExitStack() as stack:
-            restore.into_scratch(maintenance, address, folder / kept.name, kept, Say(), stack)
+            restore.into_scratch(maintenance, address, folder / kept.name, kept, Progress(), stack)
 
 
 def test_migrations_are_the_same_on_a_database_with_settings_of_its_own(

@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from standin.bucket import BucketServer
 from vinops.config import Secret
-from vinops.storage.objects import StoreError
-from vinops.storage.r2 import Bucket
+from vinops.storage.bucket import Bucket
+from vinops.storage.store import PHOTOS, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ def client(server: BucketServer) -> Iterator[Any]:
 
 
 def ours(server: BucketServer, name: str = NAME) -> Bucket:
-    return Bucket(server.endpoint, name, key_id=Secret("id"), secret=Secret("secret"))
+    return Bucket(server.endpoint, name, PHOTOS, key_id=Secret("id"), secret=Secret("secret"))
 
 
 def test_what_is_put_is_there(server: BucketServer, client: Any) -> None:
@@ -100,7 +100,7 @@ def test_the_command_serves_and_counts() -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     endpoint = json.loads(process.stdout.readline())["endpoint"]
-    store = Bucket(endpoint, NAME, key_id=Secret("id"), secret=Secret("secret"))
+    store = Bucket(endpoint, NAME, PHOTOS, key_id=Secret("id"), secret=Secret("secret"))
     store.put(KEY, b"photo", content_type="image/jpeg")
     store.close()
 

@@ -1,4 +1,4 @@
-"""Backups on the disk, whenever the process dies: what counts is whole, and the rest is found and removed."""
+"""Backups in a folder, whenever the process dies: those that count are whole, the rest is found and removed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops.backup import backup, files as backup_files
-from ops.backup.backup import Say
 from ops.backup.files import PART, Backup
+from ops.backup.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ DUMP = b"a dump"
 
 
 class Died(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the death of the process."""
 
 
 def a_backup(day: int) -> Backup:
@@ -43,12 +43,12 @@ def place(folder: Path, day: int) -> Backup:
     made = a_backup(day)
     part = folder / (made.name + PART)
     part.write_bytes(DUMP)
-    backup_files.place(part, made)
+    backup_files.place(backup_files.in_folder(folder), part, made, Progress())
     return made
 
 
 def dies(number: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> bool:
-    """Do some work, and die before its so many-th change of a name. Return whether it died."""
+    """Run `work`, and die before it renames or removes file number `number`. Return whether it died."""
     changes = iter([None] * number)
 
     def before(call: Callable[..., object]) -> Callable[..., object]:
@@ -72,7 +72,7 @@ def dies(number: int, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object
 
 
 def clean(folder: Path) -> None:
-    """Remove what the next backup does."""
+    """Remove the leftovers as the next backup does."""
     for path in backup_files.leftovers(folder):
         path.unlink()
 
@@ -86,7 +86,7 @@ def test_a_dump_counts_once_all_of_it_is_there(number: int, tmp_path: Path, monk
     old = place(tmp_path, 1)
     assert dies(number, monkeypatch, lambda: place(tmp_path, 2)) is (number < 2)
     counted = [old] if number < 2 else [a_backup(2), old]
-    assert backup_files.verified(tmp_path) == (counted, [])
+    assert backup_files.verified(backup_files.in_folder(tmp_path)) == (counted, [])
     clean(tmp_path)
     assert names(tmp_path) == {name for each in counted for name in (each.name, f"{each.name}.json")}
     assert [backup_files.checked(tmp_path / each.name) for each in counted] == counted
@@ -98,9 +98,11 @@ def test_an_old_one_that_goes_counts_no_more_before_its_dump_goes(
 ) -> None:
     old, new = place(tmp_path, 1), place(tmp_path, 2)
     assert dies(
-        number, monkeypatch, lambda: backup.retain(tmp_path, Say(), keep=1, days=30, now=new.time, taken=new)
+        number,
+        monkeypatch,
+        lambda: backup.retain(backup_files.in_folder(tmp_path), Progress(), keep=1, days=30, now=new.time, taken=new),
     ) is (number < 2)
     counted = [new, old] if number < 1 else [new]
-    assert backup_files.verified(tmp_path) == (counted, [])
+    assert backup_files.verified(backup_files.in_folder(tmp_path)) == (counted, [])
     clean(tmp_path)
     assert names(tmp_path) == {name for each in counted for name in (each.name, f"{each.name}.json")}

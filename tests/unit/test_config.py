@@ -1,4 +1,4 @@
-"""Settings: where values come from, what is refused, and that secrets do not show."""
+"""Settings: the sources of values, refused values, and secrets that are never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who starts, keeps and stops the embedded server: what they agree on, without a server."""
+"""How processes and the keeper coordinate the start and stop of the embedded server, without a server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def used(base: Path) -> int:
 
 class Keeper:
     """The keeper of a folder, in a thread. `stopped` is set when it stops the server; `lingering` is called while it
-    waits whether somebody comes back."""
+    waits for another user."""
 
     def __init__(self, base: Path, monkeypatch: pytest.MonkeyPatch, lingering: Callable[[], None]) -> None:
         self.stopped = threading.Event()

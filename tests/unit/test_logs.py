@@ -27,7 +27,7 @@ URL = f"https://feeds.example.com/sales.csv?authKey={quote(CANARY, safe='')}&typ
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave no handler, hook or remembered secret behind."""
+    """Remove handlers, hooks and remembered secrets."""
     import threading
 
     monkeypatch.setattr(redaction, "_known", frozenset())

@@ -1,1 +1,1 @@
-"""The database: connections, named queries, migrations, and the embedded server for when there is no other."""
+"""The database: connections, named queries, migrations, and the embedded server if DATABASE_URL is empty."""

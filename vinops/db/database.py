@@ -1,6 +1,6 @@
-"""The database: connect, migrate, named queries. It is DATABASE_URL's, or an embedded PostgreSQL in the data folder.
+"""The database: connections, migrations, named queries. The server is DATABASE_URL's, or embedded in the data folder.
 
-psycopg takes 0.14 s to import, so it is imported where it is used: a command that ends after a hash does not pay.
+psycopg takes 0.14 s to import, so functions import it: commands that end after a hash do not need it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-# sql/ lies beside the packages in a checkout, in an installation and in an egg alike; read it by `sql_folder`. Not
-# importlib.resources: any folder named sql on the path, as in the current directory, would be mixed into a package
+# sql/ lies beside the packages in a checkout, in an installation and in an egg; `sql_folder` reads it.
+# importlib.resources would merge any folder named sql on the path, such as one in the current directory, into a package
 # without __init__.py.
 SQL = Path(__file__).resolve().parents[2] / "sql"
 
 CONNECT_SECONDS = 10
-READY_SECONDS = 30  # how long a server that is starting or recovering is waited for
-# Without these a peer behind a broken link is noticed after fifteen minutes of resending, or two hours of waiting, and
-# for so long the server keeps the locks of a crawl that is gone. With them it takes a minute, at both ends.
+READY_SECONDS = 30  # the longest wait for a server that is starting or recovering
+# Without these a broken network link is detected after fifteen minutes of resending, or two hours of waiting, and until
+# then the server keeps the locks of a crawl that is gone. With them it takes a minute, at both ends.
 DEAD_PEER = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
 DEAD_CLIENT = " ".join(
     f"-c {name}={value}"
@@ -51,18 +51,18 @@ MIGRATION_LOCK = 7_861_234_501  # an advisory lock; the number has no meaning be
 
 
 class DatabaseError(Exception):
-    """The database cannot be reached or used. The message names what mends it and shows no password."""
+    """The database cannot be reached or used. The message names what fixes it and shows no password."""
 
 
-class NotMigrated(DatabaseError):  # noqa: N818 # a state to mend, not a fault
+class NotMigrated(DatabaseError):  # noqa: N818 # a state, not a fault
     """The schema of the database is behind or ahead of this version of vinops."""
 
 
 def url(settings: Settings) -> str:
     """Return a libpq connection string; starts the embedded server if DATABASE_URL is empty. Raises DatabaseError.
 
-    It may hold a password: hand it to a library, never to a log or a command line. From here on libpq, in this process
-    and in those that it starts, finds nothing in the environment that would change where it leads or what is answered.
+    It may hold a password: pass it to a library, never to a log or a command line. Environment variables that would
+    change the server or its answers are removed from this process, and so from its children.
     """
     config.forget_libpq_variables()
     if settings.database_url is not None:
@@ -73,7 +73,7 @@ def url(settings: Settings) -> str:
         raise DatabaseError(str(error)) from None
     from psycopg.conninfo import make_conninfo
 
-    # What is said of another server, as that it has to be encrypted, is not meant for this one.
+    # Variables for another server, such as those for encryption, must not apply to this one.
     defaults = session.libpq_defaults(config.LIBPQ_KEPT)
     return make_conninfo(**defaults, host=sockets, port=5432, user="vinops", dbname="vinops")
 
@@ -81,9 +81,9 @@ def url(settings: Settings) -> str:
 def connect(settings: Settings, *, application: str, autocommit: bool = False) -> Connection[TupleRow]:
     """Return a connection to a database whose schema fits this version. The caller closes it.
 
-    `application` is the name that pg_stat_activity shows. Sessions are in UTC and UTF-8. The embedded database is
-    migrated on the way if need be; for DATABASE_URL NotMigrated is raised instead, because there an operator decides
-    when. Raises DatabaseError if there is no connection to be had.
+    `application` is the name in pg_stat_activity. Sessions are in UTC and UTF-8. The embedded database is migrated if
+    necessary; for DATABASE_URL NotMigrated is raised instead, because an operator decides when to migrate it. Raises
+    DatabaseError if no connection can be made.
     """
     connection, waiting, unknown = _open_compared(settings, application)
     try:
@@ -108,8 +108,8 @@ def connect(settings: Settings, *, application: str, autocommit: bool = False) -
 def connect_to_read(settings: Settings, *, application: str) -> Connection[TupleRow]:
     """Return a connection as `connect` does, whose transactions may only read. Raises DatabaseError.
 
-    On the embedded server its role is READER, which is no superuser: what only a superuser may, as reading files of the
-    server and starting programs, is no change of the database, and a transaction that may only read allows it.
+    On the embedded server its role is READER, which is no superuser: reading files of the server and starting programs
+    is no change of the database, so a read-only transaction allows a superuser to do it.
     """
     import psycopg
     from psycopg.conninfo import make_conninfo
@@ -130,13 +130,13 @@ def connect_to_read(settings: Settings, *, application: str) -> Connection[Tuple
 def async_pool(
     settings: Settings, *, application: str, size: int = 4
 ) -> AsyncConnectionPool[AsyncConnection[TupleRow]]:
-    """Return up to `size` connections for an event loop: `await pool.open()` before the first use, `await
-    pool.close()` after the last; opening it again in between does nothing.
+    """Return a pool of up to `size` connections for an event loop: `await pool.open()` before the first use, `await
+    pool.close()` after the last; opening it twice does nothing.
 
-    Connections are in autocommit, in UTC and UTF-8. As `connect` does, and with its errors, this makes sure that the
-    schema fits; it blocks meanwhile, for seconds if the embedded server has to start. A connection that broke, as when
-    the server was restarted, is replaced when it is next asked for; the embedded server is started again for it. One
-    that cannot be had within READY_SECONDS, or the `timeout` asked for, raises DatabaseError.
+    Connections are in autocommit, in UTC and UTF-8. As in `connect`, and with its errors, the schema is checked; that
+    blocks, for seconds if the embedded server has to start. A connection that broke, as by a restart of the server, is
+    replaced when it is next requested, and the embedded server started again if need be. A request that takes longer
+    than READY_SECONDS, or its `timeout`, raises DatabaseError.
     """
     import asyncio
     import logging
@@ -158,7 +158,7 @@ def async_pool(
     async def current_address() -> str:
         return await asyncio.to_thread(address, settings, application)
 
-    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)  # at INFO it tells of every statement
+    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)  # at INFO it logs every statement
     connect(settings, application=application).close()
     return Pool(
         current_address,
@@ -175,10 +175,10 @@ def async_pool(
 def migrate(settings: Settings) -> list[str]:
     """Apply the migrations that the database lacks and return their names in order. Raises DatabaseError.
 
-    Serialised over all processes by an advisory lock. Each migration and its mark are one transaction: if the process
-    dies, the ones done are done, and the one in work left no trace.
+    An advisory lock serialises it over all processes. Each migration and its mark are one transaction: if the process
+    dies, finished migrations are kept, and the unfinished one leaves no trace.
     """
-    from vinops.db.migrations import MigrationError, apply  # yoyo takes long to import, and is needed here only
+    from vinops.db.migrations import MigrationError, apply  # yoyo is slow to import
 
     connection = _open(settings, "vinops migrate")
     try:
@@ -204,7 +204,7 @@ def pending(connection: psycopg.Connection[TupleRow]) -> list[str]:
 
 
 def _compare(connection: psycopg.Connection[TupleRow]) -> tuple[list[str], list[str]]:
-    """Return the migrations that the database lacks, and those that it has and this version does not know."""
+    """Return the migrations that the database lacks, and those in it that are unknown to this version."""
     from psycopg import errors
 
     try:
@@ -222,8 +222,8 @@ def _migrations(folder: Traversable) -> list[str]:
 
 
 def sql_folder(name: str) -> Traversable:
-    """Return the folder `queries` or `migrations` of sql/. Inside an egg, from which scrapyd runs a crawl, it is no
-    folder of the disk: read it by the methods of a Traversable."""
+    """Return the folder `queries` or `migrations` of sql/. In an egg, from which scrapyd runs a crawl, it is no folder
+    on disk: read it with the methods of Traversable."""
     folder = SQL / name
     if folder.is_dir():
         return folder
@@ -234,7 +234,7 @@ def sql_folder(name: str) -> Traversable:
 
 @contextmanager
 def _on_disk(name: str) -> Iterator[Path]:
-    """Give a folder of sql/ as a folder of the disk; one from an egg is a copy that goes at the end."""
+    """Provide a folder of sql/ on disk during a block; for one in an egg that is a temporary copy."""
     folder = sql_folder(name)
     if isinstance(folder, Path):
         yield folder
@@ -248,8 +248,8 @@ def _on_disk(name: str) -> Iterator[Path]:
 
 
 def _open(settings: Settings, application: str) -> Connection[TupleRow]:
-    """Connect in autocommit. A server that is starting, recovering from a crash, or that died a moment ago is waited
-    for; anything else raises DatabaseError at once."""
+    """Connect in autocommit. Wait for a server that is starting or recovering from a crash, and for an embedded one
+    that died a moment ago; raise DatabaseError at once for anything else."""
     import psycopg
 
     deadline = time.monotonic() + READY_SECONDS
@@ -264,8 +264,8 @@ def _open(settings: Settings, application: str) -> Connection[TupleRow]:
 
 
 def _open_compared(settings: Settings, application: str) -> tuple[Connection[TupleRow], list[str], list[str]]:
-    """Return a connection, and what `_compare` says. One that breaks meanwhile is replaced: a server whose backend was
-    killed goes on to accept others for some milliseconds, and drops them."""
+    """Return a connection, and the result of `_compare`. A connection that breaks meanwhile is replaced: for some
+    milliseconds after a backend was killed, a server accepts connections that it then drops."""
     import psycopg
 
     deadline = time.monotonic() + READY_SECONDS
@@ -282,8 +282,8 @@ def _open_compared(settings: Settings, application: str) -> tuple[Connection[Tup
 
 
 def address(settings: Settings, application: str) -> str:
-    """Return a connection string with what all our connections have in common, for one that `connect` cannot make, as
-    when the schema may be any. See `url`. What DATABASE_URL says of dead peers stands."""
+    """Return a connection string with the parameters that all our connections share, for a caller that cannot use
+    `connect`, as it accepts any schema. See `url`. DATABASE_URL wins for the detection of dead peers."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     own = conninfo_to_dict(url(settings))
@@ -299,7 +299,7 @@ def address(settings: Settings, application: str) -> str:
 def _is_passing(text: str, settings: Settings) -> bool:
     """Tell whether waiting helps. libpq reports a failed connection as text only, without its SQLSTATE."""
     signs = ["the database system is starting up", "recovery mode", "not yet accepting connections"]
-    if settings.database_url is None:  # the embedded server is started again by the next try
+    if settings.database_url is None:  # the next attempt starts the embedded server again
         signs += [
             "No such file or directory",
             "Connection refused",
@@ -311,7 +311,7 @@ def _is_passing(text: str, settings: Settings) -> bool:
 
 def _remedy(settings: Settings) -> str:
     if settings.database_url is None:
-        return f"Read {embedded.folder(settings.data_dir) / 'server.log'}, or set DATABASE_URL to use another server."
+        return f"See {embedded.folder(settings.data_dir) / 'server.log'}, or set DATABASE_URL to use another server."
     return "Check DATABASE_URL and that the server runs, or leave it empty to use the embedded database."
 
 
@@ -319,8 +319,8 @@ def _remedy(settings: Settings) -> str:
 def queries(name: str) -> Mapping[str, str]:
     """Return the statements of sql/queries/NAME.sql by their names.
 
-    A block begins with `-- name: merge_lots`, comment lines that tell its purpose follow, then the statement. Raises
-    ValueError for a name used twice, a block without a statement, and text that belongs to no block.
+    A block is `-- name: merge_lots`, comment lines with its purpose, then the statement. Raises ValueError for a name
+    used twice, a block without a statement, and text that belongs to no block.
     """
     return MappingProxyType(parse_queries((sql_folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name))
 

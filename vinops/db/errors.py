@@ -1,8 +1,8 @@
-"""What an error of psycopg means: the connection is lost, the server is in trouble, or the statement is at fault.
+"""Classes of psycopg's errors: a lost connection, a collision of transactions, a failing server.
 
-Told by class and SQLSTATE (https://www.postgresql.org/docs/18/errcodes-appendix.html). psycopg's OperationalError is
-none of the three: it is also an index row that is too large (54000), a full disk (53100) and a deadlock (40P01). Only a
-lost connection and a collision are cured by doing the same again.
+They are told apart by SQLSTATE (https://www.postgresql.org/docs/18/errcodes-appendix.html). psycopg's OperationalError
+stands for none of them: it is also an index row that is too large (54000), a full disk (53100) and a deadlock (40P01).
+Only after a lost connection and a collision is it worth trying the same again.
 """
 
 from __future__ import annotations
@@ -20,29 +20,28 @@ COLLISIONS: Final = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
 
 TROUBLES: Final = frozenset({"53", "57", "58"})
-"""Classes: insufficient resources, operator intervention, system error. Whatever the statement was, it would fail."""
+"""Classes: insufficient resources, operator intervention, system error. Any statement would fail."""
 
 
 def is_lost(error: BaseException) -> bool:
     """Tell whether the connection broke: the same on another connection may succeed."""
-    import psycopg  # as vinops.db.database has it
+    import psycopg  # slow to import, as vinops.db.database explains
 
     if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate:
         return error.sqlstate.startswith(CONNECTION) or error.sqlstate in SESSION_ENDED
-    return isinstance(error, psycopg.OperationalError)  # libpq's own word, or the pool's
+    return isinstance(error, psycopg.OperationalError)  # raised by libpq or by the pool
 
 
 def is_collision(error: BaseException) -> bool:
-    """Tell whether another transaction was in the way: the same once more may succeed."""
+    """Tell whether another transaction was in the way: the same may succeed when repeated."""
     return getattr(error, "sqlstate", None) in COLLISIONS
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether it is no fault of the statement and its values, and may pass by itself: the connection broke, none
-    is to be had (DatabaseError), another transaction was in the way, or the server stops, fails or lacks space or
-    memory."""
+    """Tell whether an error is not caused by the statement and may pass: the connection broke, none can be made
+    (DatabaseError), another transaction was in the way, or the server stops, fails or lacks space or memory."""
     if isinstance(error, DatabaseError) or is_lost(error) or is_collision(error):
         return True
     return (getattr(error, "sqlstate", None) or "")[:2] in TROUBLES

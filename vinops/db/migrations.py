@@ -1,4 +1,4 @@
-"""yoyo's bookkeeping of migrations, made safe against a kill. Imported by `vinops.db.database.migrate` only."""
+"""Migrations by yoyo, made safe against a kill. Imported by `vinops.db.database.migrate` only."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class MigrationError(Exception):
-    """A migration failed and left no trace. The message names it and has PostgreSQL's own words."""
+    """A migration failed and left no trace. The message names it and quotes PostgreSQL's error."""
 
 
 class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no types
     """yoyo's backend on a connection that holds our advisory lock.
 
-    yoyo 9.0.0 applies a migration on one connection and marks it on another: a process killed in between left a
-    database that could not be migrated any more. It also leaves the row of its lock behind. Here a migration and its
-    mark are one transaction, and the lock is the connection's.
+    yoyo 9.0.0 applies a migration on one connection and marks it on another: a process killed in between leaves a
+    database that cannot be migrated any more, and the row of its lock. Here a migration and its mark are one
+    transaction, and the lock ends with the connection.
     """
 
     def __init__(self, connection: Connection[TupleRow]) -> None:
@@ -46,9 +46,9 @@ class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no t
         yield
 
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
-        """Apply a migration and mark it in one transaction. All or nothing is there when the process dies.
+        """Apply a migration and mark it in one transaction.
 
-        The file is sent as it is: PostgreSQL finds the ends of its statements, not yoyo's parser.
+        The whole file is sent at once: PostgreSQL, not yoyo's parser, splits it into statements.
         """
         migration.load()
         if not migration.use_transactions:
@@ -64,6 +64,6 @@ class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no t
 
 
 def apply(connection: Connection[TupleRow], folder: Path) -> None:
-    """Apply what the database lacks of the migrations in `folder`. The connection must hold the advisory lock."""
+    """Apply the migrations in `folder` that the database lacks. The connection must hold the advisory lock."""
     backend = Backend(connection)
     backend.apply_migrations(backend.to_apply(read_migrations(str(folder))))

@@ -1,8 +1,9 @@
-"""What all connections have in common, whatever the database, its roles and the environment say.
+"""Session settings that all connections share, whatever the database, its roles and the environment set.
 
-Statements and the code that reads their rows rely on how PostgreSQL writes a date and where it looks for a table. All
-of it is said when a session begins, which wins over `alter database … set`, `alter role … set`, DATABASE_URL and the
-server's configuration. Limits (statement_timeout, default_transaction_read_only and the like) are the operator's.
+Statements and the code that reads their rows rely on how PostgreSQL formats a date and where it looks for a table. The
+settings are sent when a session begins, so they win over `alter database … set`, `alter role … set`, DATABASE_URL and
+the server's configuration. Limits (statement_timeout, default_transaction_read_only and the like) are left to the
+operator.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SETTLED = {
     "transform_null_equals": "off",
 }
 OPTIONS = " ".join(f"-c {name}={value}" for name, value in SETTLED.items())
-"""The same as libpq's parameter `options`."""
+"""The settings as libpq's parameter `options`."""
 
 TIMES: Mapping[str, Kind] = {
     "date": (dt.date, None),
@@ -50,8 +51,8 @@ NO_EMPTY_DEFAULT = {"sslcertmode": "allow", "min_protocol_version": "3.0", "max_
 
 
 def libpq_defaults(variables: frozenset[str]) -> dict[str, str]:
-    """Return libpq's own default for each of its parameters that one of these environment variables sets: said in a
-    connection string it takes the variable's place."""
+    """Return libpq's own default for each parameter that one of these environment variables sets: in a connection
+    string it overrides the variable."""
     from psycopg import pq
 
     return {
@@ -62,15 +63,15 @@ def libpq_defaults(variables: frozenset[str]) -> dict[str, str]:
 
 
 def nearest(value: str | bytes, kind: type[Any], zone: dt.tzinfo | None) -> object:
-    """Return the first or the last that Python knows for a time beyond: it compares with others as PostgreSQL's does.
-    `value` is how PostgreSQL gave it, as text or in its binary form."""
+    """Return the earliest or latest value of Python for a time outside its range, so that it compares with others as in
+    PostgreSQL. `value` is the time as PostgreSQL sent it, as text or in binary form."""
     is_early = value[0] >= 0x80 if isinstance(value, bytes) else value.startswith("-") or value.endswith("BC")
     found = kind.min if is_early else kind.max
     return found.replace(tzinfo=zone) if isinstance(found, dt.datetime) else found
 
 
 def written(value: str | bytes, kind: type[Any], zone: dt.tzinfo | None) -> object:
-    """Return a time beyond as PostgreSQL writes it, in the form in which other times are printed."""
+    """Return a time outside of Python's range as text, in the format of other times."""
     text = value.decode() if isinstance(value, bytes) else value
     if not issubclass(kind, dt.datetime):
         return text
@@ -82,8 +83,8 @@ def written(value: str | bytes, kind: type[Any], zone: dt.tzinfo | None) -> obje
 
 @cache
 def adapters() -> AdaptersMap:
-    """Return how values are read: as psycopg reads them, but for times that Python has no value for (infinite, after
-    the year 9999, before Christ), which are its first or last.
+    """Return the loaders of values: psycopg's, except that times outside of Python's range (infinite, after the year
+    9999, before Christ) become its earliest or latest value.
 
     Columns of ours hold -infinity for "at once" and infinity for "never again by itself".
     """
@@ -97,8 +98,8 @@ def adapters() -> AdaptersMap:
 
 
 def read_for_printing(connection: Connection[Any]) -> None:
-    """Have the connection read values that are only printed: what Python has no value for is text, as PostgreSQL
-    writes it. That goes for intervals and for 24:00, too."""
+    """Load the values of a connection for printing only: times, intervals and 24:00 that Python cannot represent become
+    text."""
     from psycopg.pq import Format
 
     _register(connection.adapters, written, {**TIMES, **LENGTHS}, Format.TEXT)
@@ -110,7 +111,7 @@ def _register(found: AdaptersMap, beyond: Beyond, kinds: Mapping[str, Kind], *fo
 
     def reader(inner: Any, form: Format, kind: type[Any], zone: dt.tzinfo | None) -> type[Loader]:
         class Reader(Loader):
-            """Reads by psycopg's own loader, which is compiled and cannot be subclassed."""
+            """Wraps psycopg's own loader, which is compiled and cannot be subclassed."""
 
             format = form
 

@@ -1,1 +1,1 @@
-"""The object store of photos and backups: a folder, or a bucket of R2 or anything else that speaks S3."""
+"""Storage of photos and backups: one interface (`store`), kept in a folder or in an S3 bucket (`opening` chooses)."""

@@ -80,7 +80,6 @@ class Puts:
             self._sleep(random.random() * min(scale * 2 ** (attempt - 1), LONGEST_PAUSE))  # to be apart
 
     def close(self) -> None:
-        """Close the connections."""
         self._session.close()
 
     def _send(self, key: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, Mapping[str, str]]:

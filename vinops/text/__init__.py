@@ -1,1 +1,1 @@
-"""What the words of an ad say: phrases, denials, and words of risk, in Bulgarian."""
+"""Analysis of the texts of ads in Bulgarian: phrases, denials, and words of risk."""

@@ -1,6 +1,6 @@
-"""Whether an ad denies what it names: «не е ударен», «без удари и течове», «удари - няма».
+"""Detection of denied phrases: «не е ударен», «без удари и течове», «удари - няма».
 
-A denial reaches to the end of its clause, over words that carry nothing, and along a list: «не е бита, удряна».
+A denial extends to the end of its clause, across filler words, and along a list: «не е бита, удряна».
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FILLERS: Final = frozenset({
     "каквото", "друг", "други", "участвал", "участвала", "участвало", "участие", "нея", "него", "продава",
     "продавам", "нуждае", "нужда", "драскотина", "драскотини", "внасян", "внасяна", "купувана", "купуван",
 })  # fmt: skip
-"""Words between a denial and what it denies."""
+"""Words that may stand between a denial and the denied phrase."""
 AND: Final = frozenset({"и", "или", "нито"})
 CERTAIN: Final = frozenset({"не", "е", "са", "съм", "бил", "била", "било", "били"})
 LONGEST_LIST: Final = 6
@@ -34,13 +34,13 @@ OTHERS: Final = frozenset({
     "купувам", "купуваме", "закупуваме", "приемам", "приемаме", "вземам", "вземаме", "търся", "търсим", "ако",
     "независимо",
 })  # fmt: skip
-"""Words that say it is not this car that is spoken of; and «изкупуваме» with its relatives."""
+"""Words which show that the sentence is about other cars, besides the forms of «изкупуваме»."""
 
 
 def is_denied(
     words: Sequence[Word], start: int, end: int, phrase: Phrase, denied: Mapping[int, tuple[str, bool]]
 ) -> bool:
-    """Look for a denial before a phrase, in its clause or in the list that it is part of."""
+    """Tell whether there is a denial before a phrase, in its clause or in the list that it is part of."""
     if phrase.denies:
         return start > 0 and _is_twice(words, start)
     place = start - 1
@@ -62,7 +62,7 @@ def is_denied(
 
 
 def _goes_on(words: Sequence[Word], place: int, end: int, phrase: Phrase, before: tuple[str, bool] | None) -> bool:
-    """Tell whether a phrase behind a comma or an «и» is denied with what stands before it."""
+    """Tell whether a phrase after a comma or an «и» is denied together with the one before it."""
     if before is not None and before[0] == phrase.topic:
         return True
     if not phrase.is_thing or (words[place].border == "comma" and not _ends_clause(words, end)):
@@ -71,7 +71,7 @@ def _goes_on(words: Sequence[Word], place: int, end: int, phrase: Phrase, before
 
 
 def _is_twice(words: Sequence[Word], place: int) -> bool:
-    """Tell whether the denial at a place is denied itself: «не е без …»."""
+    """Tell whether the denial at a place is itself denied: «не е без …»."""
     place -= 1
     while place >= 0 and words[place].text in CERTAIN:
         if words[place].text == "не":
@@ -81,7 +81,7 @@ def _is_twice(words: Sequence[Word], place: int) -> bool:
 
 
 def _is_listed(words: Sequence[Word], place: int) -> bool:
-    """Tell whether the list that goes on behind a place, of items of up to three words, began with «без» or «няма»."""
+    """Tell whether the list that continues after a place, of items of up to three words, began with «без» or «няма»."""
     length = 0
     for word in reversed(words[max(place - 12, 0) : place]):
         if word.text in ("без", "няма", "никакви"):
@@ -100,7 +100,7 @@ def _ends_clause(words: Sequence[Word], end: int) -> bool:
 
 
 def is_denied_behind(words: Sequence[Word], end: int, starts: Mapping[int, int]) -> bool:
-    """Tell whether a phrase, or the list that it begins, is denied behind it: «удари и катастрофи - няма»."""
+    """Tell whether a phrase, or the list that it begins, is denied after it: «удари и катастрофи - няма»."""
     for _ in range(LONGEST_LIST):
         is_between = end < len(words) and (words[end].border in ("comma", "join") or words[end].text in AND)
         if not is_between or end + 1 not in starts:
@@ -112,7 +112,7 @@ def is_denied_behind(words: Sequence[Word], end: int, starts: Mapping[int, int])
 
 
 def is_of_others(words: Sequence[Word], start: int, end: int) -> bool:
-    """Tell whether the sentence speaks of cars that are wanted, or of what would be if."""
+    """Tell whether the sentence is about wanted cars, or is conditional."""
     for word in reversed(words[max(start - 8, 0) : start]):
         if word.border == "stop":
             break

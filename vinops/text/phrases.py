@@ -1,8 +1,8 @@
-"""Phrases in the text of ads: found whatever their letters and endings, and told apart when they are denied.
+"""Phrases in the texts of ads: found in any alphabet and with any ending, and marked if they are denied.
 
-A chunk of text between blanks is looked into once and remembered, so that an ad costs a look-up a word. A phrase is
-words divided by blanks: `катастрофирал~` stands for all its endings, `удар*` for whatever begins so, `спешно|бързо` for
-one or the other, `…` for up to three words, `!total` for a word in Latin letters that is no Bulgarian word in disguise.
+A chunk of text between blanks is analysed once and cached, so that an ad costs one lookup a word. A phrase is words
+separated by blanks: `катастрофирал~` stands for all its endings, `удар*` for all words that begin so, `спешно|бързо`
+for either, `…` for up to three words, `!total` for a word in Latin letters that is not transliterated Bulgarian.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TOKEN: Final = re.compile(r"\w+|[^\w\s]+")
 LINE_END: Final = "¶"
 SPACED: Final = re.compile(r"(?<!\S)\w(?: \w)+(?!\S)")
 SPACED_SIGNS: Final = (" а с т ", " а р е н", " и с т р ", " о т а л")
-"""What spaced words that matter have in them: looking for the words themselves in each ad costs more than the rest."""
+"""Parts of relevant spaced-out words: a search for the words themselves in each ad takes longer than all the rest."""
 GAP: Final = -1
 LONGEST_GAP: Final = 3
 REMEMBERED: Final = 200_000  # chunks, about 60 MB
@@ -35,7 +35,7 @@ _ALIKE: Final = {ord(latin): cyrillic for latin, cyrillic in zip("aeopcyxkmtbh04
     ord("ё"): "е",
     ord("ѝ"): "и",
 }
-"""Signs that look like Cyrillic letters, in words that have both; dealers write «Автокьща»."""
+"""Characters that look like Cyrillic letters, in words that mix both; dealers write «Автокьща»."""
 _SOUNDS: Final = {
     "sht": "щ", "zh": "ж", "ch": "ч", "sh": "ш", "ts": "ц", "yu": "ю", "iu": "ю", "ya": "я", "ja": "я", "ia": "ия",
     "a": "а", "b": "б", "c": "ц", "d": "д", "e": "е", "f": "ф", "g": "г", "h": "х", "i": "и", "j": "ж", "k": "к",
@@ -45,17 +45,17 @@ _SOUNDS: Final = {
 _SOUND: Final = re.compile("|".join(_SOUNDS))
 _SHORT: Final = {"ne": "не", "he": "не", "bez": "без", "na": "на", "ha": "на", "za": "за", "ot": "от", "e": "е",
                  "i": "и", "v": "в", "po": "по", "nov": "нов", "vnos": "внос", "udar": "удар"}  # fmt: skip
-"""The short words of Bulgarian in Latin letters; other words of less than five letters are left alone."""
+"""Short Bulgarian words in Latin letters; other words of less than five letters are left unchanged."""
 
 OUT_OF_REACH: Final = frozenset({"не", "без", "няма", "нито", "но"})
-"""What a phrase with a gap does not reach over."""
+"""Words that the gap of a phrase does not span."""
 Border = Literal["", "stop", "comma", "dash", "join"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Phrase:
-    """A phrase of a list: its words as numbers of terms, or GAP; the one by which it is found; whether it is a thing
-    that can be listed («без удари, течове»)."""
+    """A phrase of a list: its words as numbers of terms, or GAP; the index of the word by which it is found (`anchor`);
+    whether it is a thing that can be listed («без удари, течове»)."""
 
     topic: str
     kind: str
@@ -69,7 +69,7 @@ class Phrase:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Word:
-    """A word or a row of signs: as it is compared, the terms that it is, the phrases that may be found by it."""
+    """A word or a run of punctuation: its folded text, the terms that match it, the phrases that it may be part of."""
 
     text: str
     border: Border
@@ -79,7 +79,7 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A phrase in a text, from word to word, and whether it is denied; `of_others`: said of other cars."""
+    """A phrase in a text, from word `start` to `end`, and whether it is denied; `of_others`: it is about other cars."""
 
     topic: str
     start: int
@@ -90,21 +90,21 @@ class Found:
 
 @dataclass(kw_only=True, eq=False)
 class Reading:
-    """A text in words, and the phrases in it in their order."""
+    """The words of a text, and the phrases in it in their order."""
 
     text: str
     words: Sequence[Word]
     found: Sequence[Found] = ()
 
     def place(self, found: Found) -> int:
-        """Return where in the text a phrase begins."""
+        """Return the position in the text at which a phrase begins."""
         return self._places(found)[0][0]
 
     def _places(self, found: Found) -> list[tuple[int, int]]:
         return [match.span() for match in islice(TOKEN.finditer(self.text), found.start, found.end)]
 
     def quote(self, found: Found, most: int = 60) -> str:
-        """Return the words of the text where a phrase was found, as they stand there, cut to `most` characters."""
+        """Return the words of the text that a phrase matched, unchanged, cut to `most` characters."""
         places = self._places(found)
         words = self.text[places[0][0] : places[-1][1]]
         return words if len(words) <= most else words[: most - 1].rsplit(" ", 1)[0] + "…"
@@ -112,7 +112,7 @@ class Reading:
 
 @dataclass(kw_only=True, eq=False)
 class Phrases:
-    """All phrases of all topics. Topics are found apart; what a topic excepts is not found."""
+    """All phrases of all topics. Topics are found independently, except where a phrase of kind "but" matches."""
 
     _exact: dict[str, set[int]] = field(default_factory=dict)
     _sounds: dict[str, set[int]] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Phrases:
     _known: dict[str, tuple[Word, ...]] = field(default_factory=dict)
 
     def add(self, topic: str, phrases: Iterable[str], *, kind: str = "", is_thing: bool = False) -> None:
-        """Add phrases of a topic; `kind` "but" are those that it is not, though they look so."""
+        """Add phrases of a topic; those of the `kind` "but" are exceptions that do not count for it."""
         for phrase in phrases:
             parts = phrase.split()
             terms = tuple(GAP if part == "…" else self._term(part) for part in parts)
@@ -157,7 +157,7 @@ class Phrases:
         return number
 
     def read(self, text: str) -> Reading:
-        """Return a text in words with the phrases in it."""
+        """Return the words of a text and the phrases in it."""
         text = text.replace("İ", "I").replace("_", " ").replace("\n", f" {LINE_END} ")
         lower = text.lower()
         if any(sign in lower for sign in SPACED_SIGNS):
@@ -196,7 +196,7 @@ class Phrases:
 
 @lru_cache(maxsize=4096)
 def folded(word: str) -> str:
-    """Return a lower-case word in the letters in which words are compared: Cyrillic, without soft signs."""
+    """Return a lower-case word in the letters used for comparison: Cyrillic, without soft signs."""
     if word.isascii():
         if word in _SHORT:
             return _SHORT[word]
@@ -213,7 +213,7 @@ def _border(token: str) -> Border:
 
 
 def _found(words: Sequence[Word], places: Sequence[int]) -> list[Found]:
-    """Return the phrases that stand at these places; of two of one topic, one in the other, the longer."""
+    """Return the phrases at these places; of two of one topic, one inside the other, the longer."""
     spans: dict[tuple[str, int, int], Phrase] = {}
     buts: dict[str, list[tuple[int, int]]] = {}
     there: frozenset[int] = frozenset().union(*{word.terms for word in words})
@@ -237,7 +237,7 @@ def _found(words: Sequence[Word], places: Sequence[int]) -> list[Found]:
 
 
 def _span(words: Sequence[Word], place: int, phrase: Phrase) -> tuple[int, int] | None:
-    """Return from where to where a phrase stands around the word by which it was found."""
+    """Return the start and end of a phrase around the word by which it was found."""
     before = phrase.anchor
     if before == 0:
         end = _end(words, place, phrase.terms)
@@ -252,7 +252,7 @@ def _span(words: Sequence[Word], place: int, phrase: Phrase) -> tuple[int, int] 
 
 
 def _end(words: Sequence[Word], place: int, terms: Sequence[int]) -> int | None:
-    """Return where a phrase that begins at a place ends."""
+    """Return the end of a phrase that begins at a place."""
     if not terms:
         return place
     if terms[0] == GAP:
@@ -273,17 +273,17 @@ def _end(words: Sequence[Word], place: int, terms: Sequence[int]) -> int | None:
 
 
 def _judged(words: Sequence[Word], spans: Mapping[tuple[str, int, int], Phrase]) -> list[Found]:
-    """Tell which of the phrases, in their order, are denied, and which are said of other cars."""
+    """Return the phrases, in their order, marked if they are denied, or about other cars."""
     denied: dict[int, tuple[str, bool]] = {}  # where a denied one ends: its topic, and whether it is a thing
     starts = {start: end for _, start, end in spans}
     judged = []
     for (topic, start, end), phrase in spans.items():
-        said_not = is_denied(words, start, end, phrase, denied) or (
+        is_negative = is_denied(words, start, end, phrase, denied) or (
             not phrase.denies and is_denied_behind(words, end, starts)
         )
-        if said_not:
+        if is_negative:
             denied[end] = (topic, phrase.is_thing)
         judged.append(
-            Found(topic=topic, start=start, end=end, is_denied=said_not, of_others=is_of_others(words, start, end))
+            Found(topic=topic, start=start, end=end, is_denied=is_negative, of_others=is_of_others(words, start, end))
         )
     return judged

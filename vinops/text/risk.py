@@ -1,7 +1,6 @@
-"""What to beware of in an ad, and when the number that stands for its price is none: read from its words.
+"""Risks in the text of an ad, and prices that are no prices.
 
-Words, their levels and what they must not be taken for are data, in risk_words.toml. All functions are pure; an ad that
-says the same is told the same.
+The words, their levels and their exceptions are data, in risk_words.toml. All functions are pure.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ LONGEST_QUOTE: Final = 60  # characters
 LEAST_PRICE: Final = 100  # EUR
 MOST_PRICE: Final = 3_000_000  # EUR
 BGN: Final = Decimal("1.95583")  # to the euro
-SAME: Final = Decimal("0.02")  # of a price: what an ad rounds when it says an amount in both currencies
+SAME: Final = Decimal("0.02")  # of a price: rounding in ads that give an amount in both currencies
 _SAME_DIGIT: Final = re.compile(r"(\d)\1{5,}|1234567?8?9?")
 
 _AMOUNT: Final = re.compile(
     r"(\d{1,3}(?:[ \u00a0.,]\d{3})+|\d+)(?:[.,] ?\d{1,2})?\s*(лв|лева|bgn|€|eur|евро|ев)?", re.IGNORECASE
 )
-_NEAR: Final = 60  # characters behind «вноска» within which its amount stands
+_NEAR: Final = 60  # characters after «вноска» within which its amount is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """Something to beware of: its name, how bad it is, and the words of the ad that say so (up to 60 characters)."""
+    """A risk: its name, its level, and the words of the ad that name it (up to 60 characters)."""
 
     name: str
     level: Level
@@ -62,17 +61,17 @@ class _Vocabulary:
 
 
 def flags(title: str, description: str | None, equipment: Sequence[str]) -> tuple[Flag, ...]:
-    """Return what to beware of, each flag once, at its highest level, the worst first."""
+    """Return the risks in an ad, each flag once, at its highest level, the worst first."""
     worst: dict[str, Flag] = {}
     for name, its_level, words in sorted(
-        _statements(title, description, equipment, LEVELS), key=lambda said: -LEVELS.index(said[1])
+        _statements(title, description, equipment, LEVELS), key=lambda statement: -LEVELS.index(statement[1])
     ):
         worst.setdefault(name, Flag(name=name, level=its_level, words=words))
     return tuple(worst.values())
 
 
 def praises(title: str, description: str | None, equipment: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the good things that an ad says: first_owner, service_history, guarantee, true_mileage."""
+    """Return the names of good statements in an ad: first_owner, service_history, guarantee, true_mileage."""
     return tuple(dict.fromkeys(name for name, _, _ in _statements(title, description, equipment, ("good",))))
 
 
@@ -82,32 +81,32 @@ def level(flags: Iterable[Flag]) -> Level:
 
 
 def price_problem(title: str, description: str | None, price_eur: Decimal | None) -> str | None:
-    """Return why the number in the price's place is no price, or None if it is one or there is none.
+    """Return why the given price is no price, or None if it is one or there is none.
 
-    "placeholder", "lease_balance" (a lease has to be taken over), "deposit" (only a first payment), "instalment" (of a
-    month, or a rent) or "exchange_only". An ad that merely offers a lease or a barter has a price.
+    "placeholder", "lease_balance" (a lease has to be taken over), "deposit" (only a first payment), "instalment" (a
+    monthly payment, or a rent) or "exchange_only". An ad that merely offers a lease or an exchange has a price.
     """
     if price_eur is None:
         return None
     if not LEAST_PRICE <= price_eur <= MOST_PRICE or _SAME_DIGIT.fullmatch(f"{price_eur:.0f}"):
         return "placeholder"
     reading = _read(title, description)
-    said = {
+    stated = {
         found.topic: found for found in reading.found if found.topic in _vocabulary().prices and not found.is_denied
     }
-    if not said:
+    if not stated:
         return None
     for problem in ("lease_balance", "deposit", "instalment", "exchange_only"):
-        if problem in said and not (problem == "lease_balance" and "offer" in said):
+        if problem in stated and not (problem == "lease_balance" and "offer" in stated):
             return problem
     for topic, problem in (("down_payment", "deposit"), ("monthly", "instalment")):
-        if topic in said and _is_amount_of(reading, topic, price_eur):
+        if topic in stated and _is_amount_of(reading, topic, price_eur):
             return problem
     return None
 
 
 def _is_amount_of(reading: Reading, topic: str, price_eur: Decimal) -> bool:
-    """Tell whether one of the amounts named near these words is the price."""
+    """Tell whether one of the amounts near these words is the price."""
     for found in reading.found:
         if found.topic == topic:
             place = reading.place(found)
@@ -123,9 +122,9 @@ def _is_amount_of(reading: Reading, topic: str, price_eur: Decimal) -> bool:
 def _statements(
     title: str, description: str | None, equipment: Sequence[str], levels: Sequence[str]
 ) -> list[tuple[str, Level, str]]:
-    """Return name, level and words of what an ad states at these levels, in its order, where it first says so."""
+    """Return name, level and words of the first statement of each topic at these levels, in the order of the ad."""
     vocabulary = _vocabulary()
-    said: list[tuple[str, Any, str]] = []
+    statements: list[tuple[str, Any, str]] = []
     topics = set()
     reading = _read(title, description)
     for found in reading.found:
@@ -134,12 +133,12 @@ def _statements(
             continue
         if found.topic not in topics:
             topics.add(found.topic)
-            said.append((meaning.flag, meaning.level, reading.quote(found, LONGEST_QUOTE)))
+            statements.append((meaning.flag, meaning.level, reading.quote(found, LONGEST_QUOTE)))
     for name in equipment:
         stated = vocabulary.equipment.get(name)
         if stated is not None and stated.level in levels:
-            said.append((stated.flag, stated.level, name))
-    return said
+            statements.append((stated.flag, stated.level, name))
+    return statements
 
 
 @lru_cache(maxsize=16)

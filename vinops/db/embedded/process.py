@@ -1,4 +1,4 @@
-"""The server's process: found by postmaster.pid, and stopped. Standard library only, as the keeper runs it."""
+"""Finds the server's process by postmaster.pid, and stops it. Standard library only, as the keeper runs it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class ServerError(Exception):
 
 
 def server_pid(base: Path) -> int | None:
-    """Return the process id in postmaster.pid if that process is this folder's server, not a later owner of the id."""
+    """Return the id of this folder's server from postmaster.pid, unless another process has the id by now."""
     lines = pid_file(base)
     pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
     return pid if pid and is_server(pid, base) else None
 
 
 def socket_folder(base: Path) -> str | None:
-    """Return the folder of the socket if a server is ready to be connected to."""
+    """Return the folder of the socket if a server accepts connections."""
     lines = pid_file(base)
     if len(lines) < 8 or lines[7].strip() != "ready" or server_pid(base) is None:
         return None
@@ -31,7 +31,7 @@ def socket_folder(base: Path) -> str | None:
 
 
 def pid_file(base: Path) -> list[str]:
-    """Return the lines of postmaster.pid; none where there is no such file. Raises ServerError."""
+    """Return the lines of postmaster.pid; none without the file. Raises ServerError."""
     try:
         return (base / "data" / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -41,7 +41,8 @@ def pid_file(base: Path) -> list[str]:
 
 
 def is_server(pid: int, base: Path) -> bool:
-    """Tell by its command line: it can be read across accounts, and a zombie's is empty."""
+    """Tell whether a process is this folder's server, by its command line: other accounts can read that, and a zombie's
+    is empty."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -49,15 +50,16 @@ def is_server(pid: int, base: Path) -> bool:
     data = os.fsencode(base / "data")
     if data in arguments:
         return True
-    # Started under another spelling, as by a version that did not follow a link in the data folder.
+    # Started with another spelling of the path, by a version that did not follow a link in the data folder.
     given = arguments[arguments.index(b"-D") + 1 :][:1] if b"-D" in arguments else []
     return [os.path.realpath(each) for each in given] == [data]
 
 
 def stop(base: Path) -> bool:
-    """Stop the server of this folder and wait for its end. Return whether one ran. Raises ServerError on a time-out.
+    """Stop the server of this folder, wait for its end, and return whether one was running. Raises ServerError on a
+    timeout.
 
-    Open transactions are rolled back; what was committed stays. If this process dies the server still stops.
+    Open transactions are rolled back. If this process dies, the server still stops.
     """
     pid, lines = server_pid(base), pid_file(base)
     if pid is None:
@@ -66,9 +68,9 @@ def stop(base: Path) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
     while is_server(pid, base):
         if time.monotonic() > deadline:
-            raise ServerError(f"PostgreSQL (process {pid}) does not stop: read {base / 'server.log'}")
+            raise ServerError(f"PostgreSQL (process {pid}) does not stop: see {base / 'server.log'}")
         time.sleep(0.02)
-    if len(lines) > 4 and Path(lines[4]) != base / "run":  # the one that was made in the folder for temporary files
+    if len(lines) > 4 and Path(lines[4]) != base / "run":  # it was created in the folder for temporary files
         with contextlib.suppress(OSError):
             Path(lines[4]).rmdir()
     return True

@@ -1,4 +1,4 @@
-"""What is said to systemd, word by word, and that saying it never hurts."""
+"""Messages to systemd, word by word, and that sending them never fails or blocks."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from pathlib import Path
 import pytest
 
 from tests.notify_listener import Systemd
-from vinops import systemd as notify_socket
+from vinops import systemd
 
 
 def test_outside_of_a_unit_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    notify_socket.ready()
-    notify_socket.alive("x")
-    assert notify_socket.watchdog_seconds() is None
+    systemd.ready()
+    systemd.alive("x")
+    assert systemd.watchdog_seconds() is None
 
 
 def test_the_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    systemd = Systemd(tmp_path / "notify")
+    listener = Systemd(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    notify_socket.ready("up")
-    notify_socket.alive("two\nlines\tand more")
-    notify_socket.more_time(1.5)
-    notify_socket.says("x" * 999)
-    notify_socket.stopping()
-    assert systemd.hear() == [
+    systemd.ready("up")
+    systemd.alive("two\nlines\tand more")
+    systemd.more_time(1.5)
+    systemd.says("x" * 999)
+    systemd.stopping()
+    assert listener.hear() == [
         "READY=1\nSTATUS=up",
         "WATCHDOG=1\nSTATUS=two lines and more",
         "EXTEND_TIMEOUT_USEC=1500000",
         f"STATUS={'x' * 200}",
         "STOPPING=1",
     ]
-    systemd.close()
+    listener.close()
 
 
 def test_a_status_cannot_forge_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    systemd = Systemd(tmp_path / "notify")
+    listener = Systemd(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-    notify_socket.says("fine\nMAINPID=1")
-    assert systemd.hear() == ["STATUS=fine MAINPID=1"]
-    systemd.close()
+    systemd.says("fine\nMAINPID=1")
+    assert listener.hear() == ["STATUS=fine MAINPID=1"]
+    listener.close()
 
 
 def test_nobody_who_listens_is_a_warning(
@@ -50,17 +50,17 @@ def test_nobody_who_listens_is_a_warning(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     with caplog.at_level(logging.WARNING):
-        notify_socket.alive()
-    assert "systemd was not told" in caplog.text
+        systemd.alive()
+    assert "systemd was not notified" in caplog.text
 
 
 def test_a_full_queue_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    systemd = Systemd(tmp_path / "notify")
+    listener = Systemd(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     for _ in range(1000):
-        notify_socket.alive()
-    assert systemd.count("WATCHDOG=1") < 1000
-    systemd.close()
+        systemd.alive()
+    assert listener.count("WATCHDOG=1") < 1000
+    listener.close()
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_the_watchdog_is_for_the_process_that_it_names(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", wanted)
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if process == "this one" else process)
-    assert notify_socket.watchdog_seconds() == seconds
+    assert systemd.watchdog_seconds() == seconds

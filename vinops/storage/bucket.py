@@ -1,7 +1,6 @@
-"""The object store in a bucket of Cloudflare R2, or of anything else that speaks S3, through boto3; PUTs are sent by
-objects_put.py.
+"""A store in a bucket of Cloudflare R2, or of anything else that speaks S3, through boto3; PUTs are sent by put.py.
 
-What the settings below are for, and what they were measured against: docs/decisions/0008-object-store.md.
+The reasons and measurements behind the settings of the client: docs/decisions/0008-object-store.md.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ import logging
 import os
 import re
 from base64 import b64encode
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import boto3  # type: ignore[import-untyped]
@@ -29,19 +30,21 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 )
 from botocore.session import Session  # type: ignore[import-untyped]
 
-from vinops.storage.objects import PREFIX, ObjectMissing, StoreError, checked_key, checked_prefix, checked_type
 from vinops.storage.put import Puts
+from vinops.storage.store import BLOCK, ObjectMissing, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vinops.config import Secret
+    from vinops.storage.store import Namespace
 
-CACHE_CONTROL = "public, max-age=31536000, immutable"  # a year; the bytes of a key never change
-REGION = "auto"
-USER_AGENT = "vinops"
-TRIAL_KEY = "check/trial"  # outside of photos/, so that no list of photos shows it
+REGION: Final = "auto"
+USER_AGENT: Final = "vinops"
+TRIAL_KEY: Final = "check/trial"  # outside of every namespace, so that no list shows it
+PART_BYTES: Final = 64 << 20  # 10,000 parts are the most: 640 GB
+ABANDONED: Final = timedelta(days=1)  # an upload takes minutes: an older one has no sender any more
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -62,12 +65,14 @@ _BY_STATUS = {401: "Unauthorized", 403: "AccessDenied"}
 
 
 class Bucket:
-    """Keeps objects in a bucket, through one client for all threads; see ObjectStore for what the methods promise."""
+    """Keeps the objects of a namespace in a bucket, through one client for all threads; see Store for what the methods
+    promise."""
 
     def __init__(
         self,
         endpoint: str,
         bucket: str,
+        namespace: Namespace,
         *,
         key_id: Secret,
         secret: Secret,
@@ -76,8 +81,9 @@ class Bucket:
         connect_seconds: float = 5,
         read_seconds: float = 30,
         attempts: int = 3,
+        part_bytes: int = PART_BYTES,
     ) -> None:
-        """Make the client; nothing is asked yet. The seconds are for each attempt. Raises StoreError if the endpoint
+        """Make the client; no request is sent yet. The seconds are for each attempt. Raises StoreError if the endpoint
         or the bucket cannot be right."""
         address = urlsplit(endpoint)
         if address.path.strip("/"):
@@ -86,10 +92,12 @@ class Bucket:
         if not _BUCKET.fullmatch(bucket):
             raise StoreError("R2_BUCKET_NAME is no name of a bucket: it has 3 to 63 of a-z, 0-9 and -")
         self._bucket = bucket
+        self._namespace = namespace
+        self._part_bytes = part_bytes
         self._where = f"bucket {bucket} at {address.netloc}"
         _silence()
         verify = str(ca_file) if ca_file else True
-        self._client = boto3.session.Session(botocore_session=_deaf_session()).client(
+        self._client = boto3.session.Session(botocore_session=_isolated_session()).client(
             "s3",
             endpoint_url=endpoint,
             region_name=REGION,
@@ -110,6 +118,7 @@ class Bucket:
                 user_agent=USER_AGENT,  # else put together anew for each request, 5 % of its time
             ),
         )
+        self._client.meta.events.register_first("before-call.s3.UploadPart", _send_as_bytes)
         self._puts = Puts(
             f"{endpoint.rstrip('/')}/{bucket}",
             region=REGION,
@@ -124,43 +133,78 @@ class Bucket:
 
     def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store an object with one request. If the process dies in it, the old or the whole new object is there: the
-        server keeps nothing of a body that is not complete or not as its MD5 says."""
-        self._put(checked_key(key), body, checked_type(key, content_type))
+        server keeps nothing of a body that is incomplete or does not match its MD5."""
+        self._put(key, body, self._namespace.checked_type(key, content_type))
+
+    def put_file(self, key: str, path: Path, progress: Callable[[int], None] = lambda _bytes: None) -> None:
+        """Store a file, a large one in parts, each with its MD5. If the process dies in it, the object is as before,
+        and there are perhaps parts that `sweep` removes a day later."""
+        content_type = self._namespace.type_of(key)
+        with path.open("rb") as file:
+            first = file.read(self._part_bytes)
+            if len(first) < self._part_bytes:
+                self._put(key, first, content_type)
+                progress(len(first))
+                return
+            upload: dict[str, Any] = {"Bucket": self._bucket, "Key": key}
+            with self._explained(f"{key} was not stored in"):
+                created = self._client.create_multipart_upload(**upload, ContentType=content_type)
+                upload["UploadId"] = created["UploadId"]
+                try:
+                    parts: list[dict[str, Any]] = []
+                    sent, block = 0, first
+                    while block:
+                        number = len(parts) + 1
+                        answer = self._client.upload_part(
+                            **upload, PartNumber=number, Body=block, ContentMD5=_md5(block)
+                        )
+                        parts.append({"PartNumber": number, "ETag": str(answer["ETag"])})
+                        sent += len(block)
+                        progress(sent)
+                        block = file.read(self._part_bytes)
+                    self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+                except BaseException:
+                    with suppress(BotoCoreError, ClientError):
+                        self._client.abort_multipart_upload(**upload)
+                    raise
 
     def get(self, key: str) -> bytes:
-        """Return the bytes of an object. Raises ObjectMissing."""
-        with self._explained(f"{checked_key(key)} was not read from"):
+        return b"".join(self.blocks(key))
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        with self._explained(f"{self._namespace.checked(key)} was not read from"):
             try:
-                body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
             except self._client.exceptions.NoSuchKey:
                 raise ObjectMissing(key) from None
-            return body
+            yield from body.iter_chunks(BLOCK)
 
     def exists(self, key: str) -> bool:
         """Tell whether there is such an object. `False` costs a second request: only that one tells a missing object
         from a missing bucket."""
-        with self._explained(f"{checked_key(key)} was not looked up in"):
+        with self._explained(f"{self._namespace.checked(key)} was not looked up in"):
             try:
                 self._client.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
                 if _status(error) != 404:
                     raise
-                self._client.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX, MaxKeys=1)
+                self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._namespace.prefix, MaxKeys=1)
                 return False
             return True
 
     def delete(self, key: str) -> None:
         """Remove an object with one request, which the server carries out whole or not at all."""
-        with self._explained(f"{checked_key(key)} was not removed from"):
+        with self._explained(f"{self._namespace.checked(key)} was not removed from"):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
-    def keys(self, prefix: str = PREFIX) -> Iterator[str]:
-        """Yield the keys that begin with `prefix`, sorted; a request for each thousand."""
+    def sizes(self, prefix: str | None = None) -> Iterator[tuple[str, int]]:
+        """Yield keys and bytes; one request for each thousand."""
+        prefix = self._namespace.checked_prefix(prefix)
         pages = self._client.get_paginator("list_objects_v2")
         with self._explained("the objects were not listed in"):
-            for page in pages.paginate(Bucket=self._bucket, Prefix=checked_prefix(prefix)):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
                 for found in page.get("Contents", ()):
-                    yield found["Key"]
+                    yield found["Key"], int(found["Size"])
 
     def check(self) -> None:
         """Write a trial object and remove it. If the process dies in it, that object is left, one for all checks."""
@@ -168,28 +212,31 @@ class Bucket:
         with self._explained("the trial object was not removed from"):
             self._client.delete_object(Bucket=self._bucket, Key=TRIAL_KEY)
 
-    def describe(self) -> str:
-        """Return the bucket and its host."""
-        return self._where
+    def sweep(self) -> int:
+        """Remove the parts of uploads that were begun more than ABANDONED ago, and return of how many uploads. Ages
+        are by the store's clock; without it none is removed, as another machine may be sending them."""
+        with self._explained("unfinished uploads were not listed in"):
+            answer = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=self._namespace.prefix)
+            now = _clock(answer)
+            found = answer.get("Uploads", ())
+            old = [each for each in found if now is not None and now - each["Initiated"] > ABANDONED]
+            for each in old:
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=each["Key"], UploadId=each["UploadId"])
+            return len(old)
+
+    def describe(self, key: str | None = None) -> str:
+        return self._where if key is None else f"{self._where}, {key}"
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
         self._puts.close()
 
     def _put(self, key: str, body: bytes, content_type: str) -> None:
-        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
+        headers = {"Content-MD5": _md5(body), "Content-Type": content_type, "User-Agent": USER_AGENT}
+        if self._namespace.cache_control:
+            headers["Cache-Control"] = self._namespace.cache_control
         with self._explained(f"{key} was not stored in"):
-            self._puts.put(
-                key,
-                body,
-                {
-                    "Content-MD5": md5,
-                    "Content-Type": content_type,
-                    "Cache-Control": CACHE_CONTROL,
-                    "User-Agent": USER_AGENT,
-                },
-            )
+            self._puts.put(key, body, headers)
 
     @contextmanager
     def _explained(self, failed: str) -> Iterator[None]:
@@ -199,8 +246,8 @@ class Bucket:
             raise StoreError(f"{failed} {self._where}: {_reason(error)}") from error
 
 
-def _deaf_session() -> Session:
-    """Return a session that hears neither the AWS_… variables nor the files in ~/.aws: what it is to do is all said."""
+def _isolated_session() -> Session:
+    """Return a session that reads neither the AWS_… variables nor the files in ~/.aws: everything is set explicitly."""
     variables = {
         name: (None, None, default, convert)
         for name, (_, _, default, convert) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()
@@ -232,6 +279,25 @@ def _reason(error: Exception) -> str:
     if isinstance(error, (EndpointConnectionError, HTTPClientError)):
         return "it cannot be reached, or hung up: try again later, or correct R2_ENDPOINT"
     return f"it answered what S3 does not ({type(error).__name__}): correct R2_ENDPOINT"
+
+
+def _md5(body: bytes) -> str:
+    return b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
+
+
+def _clock(answer: dict[str, Any]) -> datetime | None:
+    """Return the time at which the store answered, by its own clock."""
+    try:
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _send_as_bytes(params: dict[str, Any], **_: object) -> None:
+    """Send a part as bytes: before a file, into which botocore wraps them, it would ask with `Expect: 100-continue`."""
+    body = params["body"]
+    if hasattr(body, "getvalue"):
+        params["body"] = body.getvalue()
 
 
 def _status(error: ClientError) -> int:

@@ -1,0 +1,1 @@
+"""The commands of maintenance: backups, retention, credentials. Thin: parse, call, print."""
