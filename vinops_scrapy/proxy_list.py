@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
-from weakref import WeakKeyDictionary
 
 from rotating_proxies.expire import Proxies, exp_backoff_full_jitter  # type: ignore[import-untyped]
 
 from vinops import config
 from vinops.config import ConfigError, Secret
 from vinops.redaction import remember_secrets
+from vinops_scrapy.shared import per_crawl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,15 +121,11 @@ class ProxyRing:
         self.states.mark_good(label)
 
 
-_rings: WeakKeyDictionary[Crawler, ProxyRing | None] = WeakKeyDictionary()
-
-
+@per_crawl
 def ring(crawler: Crawler) -> ProxyRing | None:
-    """Return the proxies of a crawl, shared by all its parts; None if none are set. Raises ConfigError."""
-    if crawler not in _rings:
-        proxies = read_proxies(config.load())
-        _rings[crawler] = ProxyRing(proxies) if proxies else None
-    return _rings[crawler]
+    """Return the proxies of a crawl; None if none are set. Raises ConfigError."""
+    proxies = read_proxies(config.load())
+    return ProxyRing(proxies) if proxies else None
 
 
 def _entries(settings: Settings) -> Iterator[tuple[str, Secret]]:

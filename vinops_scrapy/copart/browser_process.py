@@ -13,12 +13,12 @@ import os
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
-from weakref import WeakKeyDictionary
 
 import psutil
 from playwright.async_api import Error as PlaywrightError, TimeoutError as PlaywrightTimeout
 
 from vinops.logs import pairs
+from vinops_scrapy.shared import per_crawl
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -162,11 +162,7 @@ async def _sign_of_life(browser: Browser) -> None:
     await session.detach()
 
 
-_browsers: WeakKeyDictionary[Crawler, Chromium] = WeakKeyDictionary()
-
-
+@per_crawl
 def chromium(crawler: Crawler) -> Chromium:
     """Return the browser of a crawl."""
-    if crawler not in _browsers:
-        _browsers[crawler] = Chromium(crawler)
-    return _browsers[crawler]
+    return Chromium(crawler)

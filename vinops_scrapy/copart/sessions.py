@@ -18,7 +18,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from vinops.config import ConfigError
 from vinops.logs import pairs
-from vinops_scrapy import closing as alerting
+from vinops_scrapy import closing
 from vinops_scrapy.copart import browser, browser_process
 from vinops_scrapy.copart.browser_pages import (
     SHOT_SECONDS,
@@ -33,8 +33,8 @@ from vinops_scrapy.copart.browser_pages import (
     sign_in,
 )
 from vinops_scrapy.copart.browser_process import BrowserGone, chromium
+from vinops_scrapy.failures import HostNotAllowed, Ignored, Refused, Stopped
 from vinops_scrapy.hosts import hosts_of, netloc
-from vinops_scrapy.middlewares.rules import HostNotAllowed, Ignored, Refused, Stopped
 from vinops_scrapy.pages.refusals import refusal
 from vinops_scrapy.proxy_list import proxy_for_playwright, ring
 from vinops_scrapy.resolver import allowed
@@ -216,7 +216,7 @@ class Sessions:
             raise NoBrowser("no_browser", f"it crashed or hung {self._losses} times")
         proxy = self._ring.current if self._ring is not None else None
         if self._ring is not None and proxy is None:
-            alerting.close(self._crawler, "no_proxies")
+            closing.close(self._crawler, "no_proxies")
             raise Stopped("no_proxies")
         self._proxy = proxy
         self._contexts += 1
