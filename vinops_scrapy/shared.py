@@ -1,10 +1,8 @@
-"""What the parts of one crawl share: database connections, host budgets, threads, and whether the crawl progresses."""
+"""What the parts of one crawl share: database connections, host budgets, and whether the crawl progresses."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakKeyDictionary
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECTIONS: Final = 4
-THREADS: Final = 8
 
 
 class Component:
@@ -85,27 +82,3 @@ def departures(crawler: Crawler) -> Departures:
 def motion(crawler: Crawler) -> Motion:
     """Return the progress check of this crawl."""
     return Motion(still_seconds=crawler.settings.getfloat("VINOPS_STILL_SECONDS"))
-
-
-class Threads:
-    """Runs blocking functions, such as decoding and uploading, in threads that end with the engine."""
-
-    def __init__(self) -> None:
-        """Start no thread before there is work."""
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="crawl")
-
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what the function returns; raise what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
-
-    def close(self) -> None:
-        """Wait for running functions."""
-        self._executor.shutdown(wait=True)
-
-
-@per_crawl
-def threads(crawler: Crawler) -> Threads:
-    """Return the threads of a crawl."""
-    found = Threads()
-    crawler.signals.connect(found.close, signals.engine_stopped, weak=False)
-    return found

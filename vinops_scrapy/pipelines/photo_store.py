@@ -6,7 +6,9 @@ ms of the work itself (2026-11-25).
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from vinops_scrapy.items import Photo
 from vinops_scrapy.pipelines import validate
 from vinops_scrapy.pipelines.decoding import Decoder
 from vinops_scrapy.pipelines.photo_record import work_of
-from vinops_scrapy.shared import THREADS, Component, threads
+from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,7 @@ log = logging.getLogger("photos")
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 TYPES = frozenset({*SUFFIXES, "image/gif", "text/html", "text/plain", "application/json"})
 """Content types that count as wrong where the photo is of another one; others, as image/*, mean any picture."""
+THREADS = 8
 MOST_FAILURES = 3
 """So many failures of the store in a row end the crawl: it will take no other photo either."""
 
@@ -48,7 +51,7 @@ class PhotoStore(Component):
         """Open the store that the environment names."""
         super().__init__(crawler)
         self._store = photos.open_store(config.load(), threads=THREADS)
-        self._threads = threads(crawler)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="photos")
         self._decoder = Decoder(is_stopping=self._is_stopping)
         self._failures = 0
 
@@ -63,7 +66,7 @@ class PhotoStore(Component):
         entry = work_of(self._crawler).open.get(item.lot.id)
         keys = entry.known.keys if entry else {}
         try:
-            photo = await self._threads.run(self._kept, item, keys)
+            photo = await asyncio.get_running_loop().run_in_executor(self._threads, self._kept, item, keys)
         except objects.StoreError as error:
             self._failures += 1
             stats.inc_value("photo/not_stored")
@@ -93,7 +96,8 @@ class PhotoStore(Component):
         return not self._crawler.crawling or work_of(self._crawler).is_stopping
 
     def close_spider(self) -> None:
-        """Close the connections to the store."""
+        """Wait for the threads, and close the connections to the store."""
+        self._threads.shutdown()
         self._store.close()
 
 
