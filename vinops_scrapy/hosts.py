@@ -48,3 +48,9 @@ def hosts_of_crawl(crawler: Crawler) -> frozenset[str]:
         return frozenset({host})
     hosts: Callable[[Settings], frozenset[str]] = getattr(crawler.spidercls, "hosts", hosts_of)
     return hosts(config.load())
+
+
+def image_hosts_of_crawl(crawler: Crawler) -> frozenset[str]:
+    """Return those hosts of a crawl for which the pace of images applies: the `image_hosts` of the spider."""
+    hosts: Callable[[Settings], frozenset[str]] = getattr(crawler.spidercls, "image_hosts", lambda _: frozenset())
+    return hosts(config.load())

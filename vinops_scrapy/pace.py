@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vinops import config, politeness
-from vinops_scrapy.hosts import hosts_of_crawl
+from vinops_scrapy.hosts import hosts_of_crawl, image_hosts_of_crawl
 from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
@@ -17,12 +17,11 @@ class PaceAddon(Component):
 
     def update_settings(self, settings: Settings) -> None:
         """Set them. Raises ConfigError for an unknown pace, and for one for stand-ins only where a host is none."""
-        environment = config.load()
         name = str(settings["VINOPS_PACE"])
         speed = settings.getfloat("VINOPS_CLOCK_SPEED")
         if name not in config.PACES:
             raise config.ConfigError(f"VINOPS_PACE is none of {', '.join(config.PACES)}: use careful or steady")
-        hosts = hosts_of_crawl(self._crawler)
+        hosts, image_hosts = hosts_of_crawl(self._crawler), image_hosts_of_crawl(self._crawler)
         far = sorted(host for host in hosts if not politeness.is_loopback(host))
         if (name == "none" or speed != 1.0) and far:
             raise config.ConfigError(
@@ -34,7 +33,7 @@ class PaceAddon(Component):
         slots: dict[str, Any] = {
             host: {
                 "concurrency": 16 if is_free else 1,  # one request at a time to a host
-                "delay": pace.image_gap if host in environment.copart_image_hosts else pace.page_gap,
+                "delay": pace.image_gap if host in image_hosts else pace.page_gap,
                 "jitter": 0,
             }
             for host in hosts

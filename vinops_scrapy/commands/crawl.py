@@ -46,7 +46,7 @@ class Command(crawl.Command):
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Run a spider."""
         if len(args) != 1:
-            raise UsageError("name one spider, as in: scrapy crawl lot_photos")
+            raise UsageError("name one spider: `scrapy list` shows them")
         process: Any = self.crawler_process
         crawler: Crawler = process.create_crawler(args[0])
         try:

@@ -136,15 +136,6 @@ def abort(request: Request, *, hosts: Collection[str] = frozenset()) -> bool:
     return is_remote and is_private_literal(parts.hostname or "") and allowed(request.url, hosts) is not None
 
 
-def download_handlers(settings: Settings) -> dict[str, str]:
-    """Return Scrapy's DOWNLOAD_HANDLERS: the browser for the scheme of the site only, http for a stand-in.
-
-    Requests without meta `playwright` still go to Scrapy's own handler. Each handler has a driver of 140 MB.
-    """
-    scheme = urlsplit(settings.copart_site_url).scheme
-    return {scheme: "vinops_scrapy.copart.browser_handler.BrowserOnDemand"}
-
-
 def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
     """Return the settings of scrapy-playwright, without secrets; none without an account or without Chromium."""
     if not (settings.copart_username and settings.copart_password):
@@ -154,7 +145,11 @@ def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
     except ConfigError:  # reported when a lot needs the browser
         return {}
     return {
-        "DOWNLOAD_HANDLERS": download_handlers(settings),
+        # Only for the scheme of the site, as each handler has a driver of 140 MB; http is that of a stand-in. Requests
+        # without meta `playwright` still go to Scrapy's own handler.
+        "DOWNLOAD_HANDLERS": {
+            urlsplit(settings.copart_site_url).scheme: "vinops_scrapy.copart.browser_handler.BrowserOnDemand"
+        },
         "PLAYWRIGHT_BROWSER_TYPE": "chromium",
         "PLAYWRIGHT_LAUNCH_OPTIONS": options,
         "PLAYWRIGHT_ABORT_REQUEST": partial(abort, hosts=hosts_of(settings)),

@@ -131,16 +131,32 @@ def smaller(link: PhotoLink) -> PhotoLink | None:
     return replace(link, variant="ful", url=url) if link.variant == "hrs" and url != link.url else None
 
 
-def list_address(image_url: str) -> str:
-    """Return the feed's Image URL, which may lack a scheme, as an address to request. Raises ValueError for none."""
-    return _address(image_url)
+def https_address(text: str) -> str:
+    """Return an address with the scheme https, or http for a stand-in at a loopback host:port. Raises ValueError.
+
+    The text may lack the scheme, and the slashes before the host too.
+    """
+    text = text.strip()
+    if BARE.match(text):
+        text = f"{'http' if LOOPBACK.match(text) else 'https'}://{text.removeprefix('//')}"
+    if len(text) > LONGEST_ADDRESS:
+        raise ValueError(f"an address has no more than {LONGEST_ADDRESS} characters")
+    parts = urlsplit(text)
+    host, port = parts.hostname, parts.port
+    if not PLAIN.fullmatch(text) or parts.scheme not in PORTS or not host or "@" in parts.netloc:
+        raise ValueError("an http address on a host is due")
+    if parts.scheme == "http" and port and _is_loopback(host):
+        return urlunsplit(parts._replace(fragment=""))
+    name = f"[{host}]" if ":" in host else host
+    netloc = name if port in {None, PORTS[parts.scheme]} else f"{name}:{port}"
+    return urlunsplit(parts._replace(scheme="https", netloc=netloc, fragment=""))
 
 
 def lot_address(site_url: str, lot_external_id: int) -> str:
     """Return the address of a lot's page. Raises ValueError for an invalid address or lot number."""
     if lot_external_id < 1:
         raise ValueError(f"{lot_external_id} is no lot number")
-    return f"{_address(site_url).rstrip('/')}/lot/{lot_external_id}"
+    return f"{https_address(site_url).rstrip('/')}/lot/{lot_external_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +218,7 @@ def _shown(page: TextResponse, node: Selector, place: int) -> _Link | None:
     other = None
     for name in ADDRESSES:
         try:
-            url = _address(page.urljoin(node.attrib[name].strip()))
+            url = https_address(page.urljoin(node.attrib[name].strip()))
         except (KeyError, ValueError):
             continue
         path = urlsplit(url).path
@@ -240,7 +256,7 @@ def _sorted_out(links: Iterable[_Link | None], *, thumbnails: bool = False) -> P
 def _photo(link: _Link) -> PhotoLink | str:
     """Return the photo that a link leads to, or the kind of anything else."""
     try:
-        url = _address(link.url)
+        url = https_address(link.url)
     except ValueError:
         return "unreadable"
     path = urlsplit(url).path
@@ -294,27 +310,6 @@ def _number(value: object) -> int | None:
 def _is(value: object) -> bool:
     """Tell whether a flag that is given as boolean, number or text is set."""
     return value.strip().lower() in {"true", "1"} if isinstance(value, str) else value in (True, 1)
-
-
-def _address(text: str) -> str:
-    """Return an address with the scheme https, or http for a stand-in at a loopback host:port. Raises ValueError.
-
-    The text may lack the scheme, and the slashes before the host too.
-    """
-    text = text.strip()
-    if BARE.match(text):
-        text = f"{'http' if LOOPBACK.match(text) else 'https'}://{text.removeprefix('//')}"
-    if len(text) > LONGEST_ADDRESS:
-        raise ValueError(f"an address has no more than {LONGEST_ADDRESS} characters")
-    parts = urlsplit(text)
-    host, port = parts.hostname, parts.port
-    if not PLAIN.fullmatch(text) or parts.scheme not in PORTS or not host or "@" in parts.netloc:
-        raise ValueError("an http address on a host is due")
-    if parts.scheme == "http" and port and _is_loopback(host):
-        return urlunsplit(parts._replace(fragment=""))
-    name = f"[{host}]" if ":" in host else host
-    netloc = name if port in {None, PORTS[parts.scheme]} else f"{name}:{port}"
-    return urlunsplit(parts._replace(scheme="https", netloc=netloc, fragment=""))
 
 
 def _is_loopback(host: str) -> bool:

@@ -224,9 +224,7 @@ def make_and_model(title: str, *, make: str = "", model: str = "") -> dict[str, 
         if models == 1 and fields["make_text"].startswith("Mercedes") and _CLASS.fullmatch(" ".join(rest[:2])):
             models = 2
         fields["model_text"] = " ".join(rest[:models])
-    return {
-        name: text for name, text in fields.items() if text and not text.startswith("[")
-    }  # no placeholder
+    return {name: text for name, text in fields.items() if text and not text.startswith("[")}  # no placeholder
 
 
 def slug(text: str) -> str:

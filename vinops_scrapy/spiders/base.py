@@ -106,6 +106,11 @@ class CrawlSpider(scrapy.Spider):
         raise NotImplementedError
 
     @classmethod
+    def image_hosts(cls, settings: Settings) -> frozenset[str]:
+        """Return those of the hosts for which the pace of images applies."""
+        return frozenset()
+
+    @classmethod
     def log_name(cls, arguments: Mapping[str, str]) -> str:
         """Return the name of the log that a crawl with these arguments writes."""
         return str(cls.name)

@@ -93,6 +93,11 @@ class LotPhotos(CrawlSpider):
         """Return the hosts of the site and of its photos."""
         return hosts_of(settings)
 
+    @classmethod
+    def image_hosts(cls, settings: Settings) -> frozenset[str]:
+        """Return the hosts of photos."""
+        return frozenset(settings.copart_image_hosts)
+
     async def opened(self) -> None:
         """Prepare work and sessions, and begin to renew leases."""
         settings = self.crawler.settings
@@ -149,7 +154,7 @@ class LotPhotos(CrawlSpider):
     async def list_request(self, lot: Lot) -> Request | None:
         """Return the request for a lot's list; None, with the lot settled, if the feed names no address of it."""
         try:
-            address = copart.list_address(lot.image_url or "")
+            address = copart.https_address(lot.image_url or "")
         except ValueError:
             await self.work.end(lot, "failed", "no_address")
             return None
