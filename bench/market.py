@@ -25,7 +25,7 @@ from bench.processes import run
 from bench.server import BenchFailed, Place, Server
 from vinops.db import database
 from vinops.db.database import queries
-from vinops_scrapy.mobile_bg.listings import Listings
+from vinops_scrapy.listings.records import Listings
 from vinops_scrapy.pages import mobile_bg
 
 SEED = 1
@@ -160,7 +160,7 @@ async def unchanged_pages(place: Place) -> tuple[float, float]:
     of all of it as the crawl sees it."""
     statements, whole = [], []
     async with database.async_pool(place.settings, application="bench") as pool:
-        listings = Listings(pool, mobile_bg.SOURCE, shrink_limit=0.2)
+        listings = Listings(pool, mobile_bg.SOURCE)
         number, _ = await listings.begin_walk("bmw")
         async with pool.connection() as connection:
             rows = await (

@@ -25,7 +25,7 @@ from scrapy.utils.project import get_project_settings
 from vinops import config, logs
 from vinops_scrapy.copart import browser_pages, browser_process
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
-from vinops_scrapy.middlewares.rules import Ignored
+from vinops_scrapy.failures import Ignored
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
 
@@ -107,7 +107,7 @@ def main() -> None:
         (module,) = (each for each in (browser_pages, browser_process) if hasattr(each, name))
         setattr(module, name, value)
     settings = get_project_settings()
-    off = {"vinops_scrapy.middlewares.rules.Refusals": None, "vinops_scrapy.middlewares.rules.Budget": None}
+    off = {"vinops_scrapy.middlewares.refusals.Refusals": None, "vinops_scrapy.middlewares.budget.Budget": None}
     # Both need a database.
     settings.set("DOWNLOADER_MIDDLEWARES", {**settings.getdict("DOWNLOADER_MIDDLEWARES"), **off})
     settings.set("ITEM_PIPELINES", {})

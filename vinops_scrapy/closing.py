@@ -1,4 +1,4 @@
-"""Ending a crawl for a reason that the owner is told: once, in the log and by Telegram if that is set up."""
+"""Ending a crawl early, and telling the owner why: in the log, and by Telegram if that is set up."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import logging
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+import psycopg
+
 from vinops import alerts, config
 from vinops.db import database
+from vinops.db.database import DatabaseError
+from vinops.db.errors import is_passing
 from vinops.logs import pairs
 from vinops_scrapy.shared import pool
 
@@ -19,23 +23,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("crawl")
 
-SOON = 1.0  # seconds: how long the end of a crawl waits for each connection to a database that was lost
+SOON = 1.0  # seconds that the end of a crawl waits for each connection to a database that was lost
 
 _ended: WeakSet[Crawler] = WeakSet()
-_ends: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it has run
+_ends: set[asyncio.Task[None]] = set()  # a task without a reference may be collected before it has run
 
 
 async def end(crawler: Crawler, reason: str, subject: str, message: str) -> None:
-    """Raise an alert and close the spider with that reason; once, however many answers ask for it."""
-    if crawler in _ended:
-        return
-    _ended.add(crawler)
-    await asyncio.to_thread(_raise, reason, subject, message)
-    close(crawler, reason)
+    """Raise an alert of kind `reason` and close the spider with that reason; only the first call of a crawl counts."""
+    if crawler not in _ended:
+        _ended.add(crawler)
+        await tell(reason, {subject: message})
+        close(crawler, reason)
 
 
 def close(crawler: Crawler, reason: str) -> None:
-    """Close the spider. Returns at once: closing waits for what is under way, and so for whoever calls this."""
+    """Close the spider. Returns at once: closing waits for whatever is in progress, the caller included."""
     engine = crawler.engine
     if engine.spider is not None:
         # start() goes on while the engine closes: it must not take more work.
@@ -47,30 +50,42 @@ def close(crawler: Crawler, reason: str) -> None:
 
 
 def lost(crawler: Crawler, error: Exception) -> None:
-    """Close the spider because there is no connection to the database any more; once. Only the log is told: alerts
-    stand in the database. Leases that cannot be given back run out by themselves."""
+    """Close the spider because the database is unavailable; only the first call of a crawl counts.
+
+    Written to the log only: alerts are rows in the database. Leases that cannot be released expire.
+    """
     if crawler in _ended:
         return
     _ended.add(crawler)
     crawler.stats.inc_value("database/lost")
-    log.error("the database is lost: the run ends %s", pairs(error=" ".join(str(error).split())))
+    log.error("the database is lost: the run ends %s", pairs(error=one_line(error)))
     pool(crawler).timeout = SOON
     close(crawler, "no_database")
 
 
-async def over(subject: str, kind: str = "blocked") -> None:
-    """Note that what an alert told of has passed."""
+class IfDatabaseIsLost:
+    """Context manager: closes the spider, instead of raising, when the database becomes unavailable in its block."""
 
-    def clear() -> None:
-        with database.connect(config.load(), application="scrapy alerts", autocommit=True) as connection:
-            alerts.clear_alert(connection, kind, subject)
+    def __init__(self, crawler: Crawler) -> None:
+        """Keep the crawler."""
+        self._crawler = crawler
 
-    await asyncio.to_thread(clear)
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        """Suppress the errors of a database that is unavailable."""
+        if not isinstance(error, (psycopg.Error, DatabaseError)) or not is_passing(error):
+            return False
+        lost(self._crawler, error)
+        return True
 
 
-async def tell(kind: str, messages: Mapping[str, str], *, over: Collection[str]) -> None:
-    """Raise an alert of that kind for each subject that has a message, and clear those that are `over`. Raises
-    DatabaseError, and psycopg's errors if the connection breaks."""
+async def tell(kind: str, messages: Mapping[str, str], *, over: Collection[str] = ()) -> None:
+    """Raise an alert of that kind for each subject with a message, and clear those of the subjects in `over`.
+
+    Raises DatabaseError, and psycopg's errors if the connection breaks.
+    """
 
     def write() -> None:
         settings = config.load()
@@ -85,8 +100,6 @@ async def tell(kind: str, messages: Mapping[str, str], *, over: Collection[str])
         await asyncio.to_thread(write)
 
 
-def _raise(kind: str, subject: str, message: str) -> None:
-    settings = config.load()
-    with database.connect(settings, application="scrapy alerts", autocommit=True) as connection:
-        if alerts.raise_alert(connection, settings, kind, subject, message):
-            alerts.deliver(connection, settings)
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on one line."""
+    return " ".join(str(error).split())

@@ -47,7 +47,8 @@ class Lot:
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """A photo that came: the bytes as they were sent, and after validation what they are."""
+    """A downloaded photo. `content_type` is as the server sent it; validation corrects it and adds hash and size, the
+    object store the key."""
 
     lot: Lot
     link: PhotoLink
@@ -59,22 +60,6 @@ class Photo:
     storage_key: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PhotoFailure:
-    """A photo that did not come, and why: a name listed in docs/runbook.md."""
-
-    lot: Lot
-    link: PhotoLink
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LotEnd:
-    """A lot of which no photo is to come: its list is empty, known already, or could not be had."""
-
-    lot: Lot
-
-
 Currency = Literal["EUR", "BGN", "USD"]
 Vat = Literal["included", "excluded", "exempt"]
 """Whether a price holds value added tax: exempt is «Не се начислява ДДС», no tax is charged."""
@@ -84,7 +69,7 @@ Promotion = Literal["best", "top", "vip"]
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """An ad as a list or its own page shows it, in the words of the site. None is what does not stand there.
+    """An ad as a list or its own page shows it, in the words of the site. None means that the page does not say.
 
     `dropped` names the fields whose value made no sense, such as 1896 hp: those are None, too. `description` is
     without phone numbers, mail addresses and names. `posted_at` comes from the ad's id. `price_eur` is `price` in euro:
@@ -140,7 +125,19 @@ class ListPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListedAds:
+    """The ads of a list page as they are recorded, in one transaction: each with the slug of its make.
+
+    `title` names the page in the log, `walk` is the row in ops.listing_walks that the page belongs to.
+    """
+
+    ads: tuple[tuple[str, Listing], ...]
+    title: str
+    walk: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListingDetail:
-    """An ad as its own page shows it: what a list may lack."""
+    """An ad as its own page shows it, which may say what a list leaves out."""
 
     listing: Listing

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from vinops import config, politeness
 from vinops.network import is_loopback
-from vinops_scrapy.hosts import hosts_of_crawl
+from vinops_scrapy.hosts import hosts_of_crawl, image_hosts_of_crawl
+from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
     from scrapy.settings import Settings
 
 
-class PaceAddon:
-    """Sets delays and concurrency, once -s and the spider have had their say."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        """Know whose hosts are asked."""
-        self._crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the add-on for a crawl."""
-        return cls(crawler)
+class PaceAddon(Component):
+    """Sets delays and concurrency, after the settings of the command line and of the spider are known."""
 
     def update_settings(self, settings: Settings) -> None:
-        """Set them. Raises ConfigError for a pace that is unknown, or is for stand-ins only and a host is none."""
-        environment = config.load()
+        """Set them. Raises ConfigError for an unknown pace, and for one for stand-ins only where a host is none."""
         name = str(settings["VINOPS_PACE"])
         speed = settings.getfloat("VINOPS_CLOCK_SPEED")
         if name not in config.PACES:
             raise config.ConfigError(f"VINOPS_PACE is none of {', '.join(config.PACES)}: use careful or steady")
-        hosts = hosts_of_crawl(self._crawler)
+        hosts, image_hosts = hosts_of_crawl(self._crawler), image_hosts_of_crawl(self._crawler)
         far = sorted(host for host in hosts if not is_loopback(host))
         if (name == "none" or speed != 1.0) and far:
             raise config.ConfigError(
@@ -44,7 +34,7 @@ class PaceAddon:
         slots: dict[str, Any] = {
             host: {
                 "concurrency": 16 if is_free else 1,  # one request at a time to a host
-                "delay": pace.image_gap if host in environment.copart_image_hosts else pace.page_gap,
+                "delay": pace.image_gap if host in image_hosts else pace.page_gap,
                 "jitter": 0,
             }
             for host in hosts
@@ -52,7 +42,7 @@ class PaceAddon:
         for setting, value in {
             "DOWNLOAD_SLOTS": slots,
             "DOWNLOAD_DELAY": pace.image_gap,
-            "CONCURRENT_REQUESTS": 16 if is_free else 4,  # a breaker cannot call back what is under way
+            "CONCURRENT_REQUESTS": 16 if is_free else 4,  # requests in progress go on when a breaker opens
             "CONCURRENT_REQUESTS_PER_DOMAIN": 16 if is_free else 1,
             "AUTOTHROTTLE_ENABLED": not is_free,
             "AUTOTHROTTLE_START_DELAY": pace.image_gap,

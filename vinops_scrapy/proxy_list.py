@@ -1,6 +1,6 @@
 """The proxies that PROXY_LIST and PROXY_LIST_FILE name, and which of them a session uses.
 
-A proxy is known by its label, `host:port#2`: what logs and statistics say, without its user name and password.
+A proxy is identified by its label, `host:port#2`, in logs and statistics: without its user name and password.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
-from weakref import WeakKeyDictionary
 
 from rotating_proxies.expire import Proxies, exp_backoff_full_jitter  # type: ignore[import-untyped]
 
 from vinops import config, parsers
 from vinops.config import ConfigError, Secret
 from vinops.redaction import remember_secrets
+from vinops_scrapy.shared import per_crawl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+")
-LONG: Final = 8  # characters: a shorter user name may be an ordinary word, and stays out of logs without a mask
+LONG: Final = 8  # characters: a shorter user name may be an ordinary word, which must not be masked everywhere
 
 BACKOFF_BASE: Final = 300.0  # seconds until a dead proxy is tried again, doubling
 BACKOFF_CAP: Final = 3600.0
@@ -49,7 +49,7 @@ def read_proxies(settings: Settings) -> tuple[Proxy, ...]:
     """Return the proxies of PROXY_LIST, then those of PROXY_LIST_FILE: one a line, without blank lines and comments.
 
     Their credentials are masked in all logs from here on. Raises ConfigError if the file cannot be read or an entry is
-    no proxy; the message names its place, never what stands there.
+    no proxy; the message names its position, never its text.
     """
     found: dict[str, Proxy] = {}
     for place, secret in _entries(settings):
@@ -72,7 +72,7 @@ def proxy_hosts(settings: Settings) -> frozenset[str]:
 
 
 def proxy_for_playwright(proxy: Proxy) -> dict[str, str]:
-    """Return the proxy as a browser context wants it: server, username, password. Holds the password: never log it."""
+    """Return the proxy as an option of a browser context, with the password: never log it."""
     found = {"server": proxy.server}
     if proxy.username is not None:
         found["username"] = proxy.username.reveal()
@@ -81,14 +81,14 @@ def proxy_for_playwright(proxy: Proxy) -> dict[str, str]:
 
 
 class ProxyRing:
-    """The proxies in order. One is current; the next takes its place when a session ends or when it is dead."""
+    """The proxies in order. One is current, until the session ends or it is dead."""
 
     def __init__(self, proxies: Sequence[Proxy]) -> None:
-        """Begin with the first. Dead ones come back after a while: see `states.reanimate`."""
+        """Begin with the first. Dead proxies are tried again after a while: see `states.reanimate`."""
         self._proxies = {proxy.label: proxy for proxy in proxies}
         self._order = list(self._proxies)
         self._place = 0
-        # Keyed by label: what rotating_proxies logs of a proxy is its key.
+        # Keyed by label, as rotating_proxies logs the key of a proxy.
         self.states = Proxies(self._order, backoff=partial(exp_backoff_full_jitter, base=BACKOFF_BASE, cap=BACKOFF_CAP))
 
     @property
@@ -113,27 +113,23 @@ class ProxyRing:
         return self.current
 
     def failed(self, label: str) -> None:
-        """Take a proxy for dead, for a while that grows each time."""
+        """Mark a proxy as dead, for a time that grows with each failure."""
         self.states.mark_dead(label)
 
     def worked(self, label: str) -> None:
-        """Take a proxy for good."""
+        """Mark a proxy as good."""
         self.states.mark_good(label)
 
 
-_rings: WeakKeyDictionary[Crawler, ProxyRing | None] = WeakKeyDictionary()
-
-
+@per_crawl
 def ring(crawler: Crawler) -> ProxyRing | None:
-    """Return the proxies of a crawl, shared by all its parts; None if none are set. Raises ConfigError."""
-    if crawler not in _rings:
-        proxies = read_proxies(config.load())
-        _rings[crawler] = ProxyRing(proxies) if proxies else None
-    return _rings[crawler]
+    """Return the proxies of a crawl; None if none are set. Raises ConfigError."""
+    proxies = read_proxies(config.load())
+    return ProxyRing(proxies) if proxies else None
 
 
 def _entries(settings: Settings) -> Iterator[tuple[str, Secret]]:
-    """Yield what is listed, each with its place for an error message."""
+    """Yield the entries, each with its position for an error message."""
     for number, secret in enumerate(settings.proxy_list, 1):
         yield f"PROXY_LIST: entry {number}", secret
     if settings.proxy_list_file is None:
@@ -149,10 +145,10 @@ def _entries(settings: Settings) -> Iterator[tuple[str, Secret]]:
 
 
 def _parsed(secret: Secret, *, number: int) -> Proxy:
-    """Read an entry. Raises ValueError, whose text says what is wrong and not with what."""
+    """Read an entry. Raises ValueError, whose text does not contain the entry."""
     text = secret.reveal()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("holds a blank or another sign that no address has")
+        raise ValueError("holds a blank or another character that no address has")
     text = text if "://" in text else f"http://{text}"
     if reason := parsers.unescaped(text):
         raise ValueError(reason)
@@ -181,7 +177,7 @@ def _parsed(secret: Secret, *, number: int) -> Proxy:
 
 
 def _basic(proxy: Proxy) -> Secret | None:
-    """Return the credentials as Proxy-Authorization has them."""
+    """Return the credentials as in Proxy-Authorization."""
     if proxy.username is None:
         return None
     pair = f"{proxy.username.reveal()}:{proxy.password.reveal() if proxy.password else ''}"

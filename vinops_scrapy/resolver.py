@@ -1,8 +1,8 @@
-"""Which addresses may be asked: the host by its name before, and the address that the name stands for when connecting.
+"""Which addresses may be requested: the URL is checked first, and the IP address of its host when connecting.
 
-The two belong together. A listed name may be made to stand for an address in this network, for a moment or for good
-(DNS rebinding, as 127.0.0.1.nip.io shows): the resolver looks at the very answer that the connection is made to.
-Behind a proxy it is the proxy that looks the name up, in its own network.
+Both checks are needed: a listed name may resolve to an address in this network, for a moment or for good (DNS
+rebinding, as 127.0.0.1.nip.io shows), so the resolver checks the very address that the connection uses. Behind a proxy
+it is the proxy that resolves the name, in its own network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.internet.error import DNSLookupError
 
 from vinops import config, network
 from vinops.logs import pairs
-from vinops_scrapy.hosts import every_host
+from vinops_scrapy.hosts import every_host, netloc
 from vinops_scrapy.proxy_list import proxy_hosts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ log = logging.getLogger("resolver")
 
 Reason = Literal["scheme", "userinfo", "host", "port", "private"]
 
-# Stricter than RFC 3986 on purpose: no escapes, no user, no sign that two parsers read differently.
+# Stricter than RFC 3986 on purpose: no escapes, no user, no character that two parsers read differently.
 ADDRESS: Final = re.compile(r"(?i:(https?))://([^/?#]*)(?:[/?#].*)?", re.DOTALL)
 NETLOC: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::([0-9]*))?")
 ODD: Final = re.compile(r"[\x00-\x20\x7f\\]")
@@ -64,10 +64,10 @@ SPECIAL_IPV4: Final = tuple(
         ),
     )
 )
-"""All blocks of https://www.iana.org/assignments/iana-ipv4-special-registry/ (as of RFC 9637, 2024), those that may be
-reached from anywhere too: no site and no photo is there. And multicast."""
+"""Multicast, and all blocks of https://www.iana.org/assignments/iana-ipv4-special-registry/ (as of RFC 9637, 2024),
+also those that are globally reachable: no site and no photo is there."""
 
-GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that IANA has given out for it
+GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that IANA has allocated
 SPECIAL_IPV6: Final = tuple(
     map(
         ipaddress.IPv6Network,
@@ -87,15 +87,15 @@ NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # how a machine without IP
 
 
 class PrivateAddress(DNSLookupError):  # noqa: N818 # the name says it all
-    """Raised by the resolver: the name stands for an address that is not on the open internet."""
+    """A name resolves to an address that is not on the open internet. Raised by the resolver."""
 
 
 def allowed(url: str, hosts: Collection[str]) -> Reason | None:
-    """Return None if the address may be asked, else why not.
+    """Return None if the URL may be requested, else why not.
 
     `scheme`: not https. `userinfo`: a user name or a password in it. `host`: not on the list, or not plainly written.
     `port`: not the default one. `private`: an address that is not on the open internet. `hosts` are names, as
-    `cs.copart.com`; `host:port` of loopback names a stand-in, which is asked at that port only, over http too.
+    `cs.copart.com`; `host:port` of loopback names a stand-in, which is allowed at that port only, over http too.
     """
     found = ADDRESS.fullmatch(url)
     if found is None:
@@ -120,10 +120,10 @@ def allowed(url: str, hosts: Collection[str]) -> Reason | None:
 
 
 def is_open(address: str) -> bool:
-    """Tell whether an IP address is on the open internet: unicast, and of no block that IANA gave a special purpose.
+    """Tell whether an IP address is on the open internet: unicast, and in no block that IANA reserves for a purpose.
 
-    An IPv4 address within an IPv6 one (mapped, or behind NAT64) is judged by itself. Not ipaddress.is_global, which
-    changes with Python's releases and takes some of these blocks for global.
+    An IPv4 address within an IPv6 one (mapped, or behind NAT64) is judged by itself. ipaddress.is_global is not used:
+    it changes with Python's releases and takes some of these blocks for global.
     """
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
@@ -137,16 +137,16 @@ def is_open(address: str) -> bool:
 
 
 class OpenInternetResolver(CachingThreadedResolver):
-    """Scrapy's resolver, which refuses names of addresses that are not on the open internet.
+    """Scrapy's resolver, which refuses names that resolve to an address that is not on the open internet.
 
-    A literal address is looked up like a name. Let through are stand-ins on loopback that the settings name, and the
-    proxies: whose hosts they are is the operator's word.
+    Literal addresses are resolved like names. Exceptions are the stand-ins on loopback that the settings name, and the
+    proxies, which the operator chose.
     """
 
     def __init__(
         self, reactor: ReactorBase, cache_size: int, timeout: float, *, trusted: Collection[str] = frozenset()
     ) -> None:
-        """`trusted` are hosts without port that may stand for any address."""
+        """`trusted` hosts, without port, may have any address."""
         super().__init__(reactor, cache_size, timeout)
         self.trusted = frozenset(trusted)
 
@@ -155,16 +155,17 @@ class OpenInternetResolver(CachingThreadedResolver):
         """Make the resolver for a crawl."""
         resolver = super().from_crawler(crawler, reactor)
         settings = config.load()
-        standins = {_canonical(each).rpartition(":")[0] for each in every_host(settings)} & network.LOOPBACK
+        hosts = every_host(settings) | {netloc(crawler.settings.get("VINOPS_STANDIN") or "")}
+        standins = {_canonical(each).rpartition(":")[0] for each in hosts} & network.LOOPBACK
         try:
             proxies = proxy_hosts(settings)
-        except config.ConfigError:  # the middlewares say it, and the crawl does not begin; here it would be a traceback
+        except config.ConfigError:  # the middlewares raise it, too, and the crawl does not begin
             proxies = frozenset()
         resolver.trusted = proxies | standins
         return resolver
 
     def getHostByName(self, name: str, timeout: Sequence[int] = ()) -> Deferred[str]:  # noqa: N802 # Twisted's name
-        """Return the address of a name. Fails with PrivateAddress, also for one that is in the cache."""
+        """Return the address of a name, cached or not. Fails with PrivateAddress."""
         found: Deferred[str] = super().getHostByName(name, timeout)
         return found.addCallback(self._checked, name)
 
@@ -176,12 +177,12 @@ class OpenInternetResolver(CachingThreadedResolver):
 
 
 def _canonical(entry: str) -> str:
-    """Return an entry of a list of hosts as it is compared: lower case, an IPv6 address without its brackets."""
+    """Return an entry of a list of hosts for comparison: lower case, an IPv6 address without its brackets."""
     return entry.lower().replace("[", "").replace("]", "")
 
 
 def is_private_literal(host: str) -> bool:
-    """Tell whether a host is an address, in any notation that a resolver takes, and not on the open internet."""
+    """Tell whether a host is an IP address, in any notation that resolvers accept, and not on the open internet."""
     if host in ("localhost", "localhost.") or host.endswith((".localhost", ".localhost.")):
         return True
     if ":" in host:

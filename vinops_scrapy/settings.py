@@ -1,6 +1,6 @@
-"""Scrapy's settings: only what differs from the default, each with its reason. What the pace decides is in pace.py.
+"""Scrapy's settings: only those that differ from the default, each with its reason. Those of the pace are in pace.py.
 
-Nothing secret stands here: Scrapy prints its settings. Components read secrets from `vinops.config` themselves.
+No secret is among them, as Scrapy prints its settings. Components read secrets from `vinops.config` themselves.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ SPIDER_MODULES = ["vinops_scrapy.spiders"]
 NEWSPIDER_MODULE = "vinops_scrapy.spiders"
 COMMANDS_MODULE = "vinops_scrapy.commands"  # a crawl that was blocked must not exit 0
 
-# Ours, to be given with -s NAME=value; their defaults come from the environment.
+# Our own, to be given with -s NAME=value; their defaults come from the environment.
 VINOPS_PACE = _settings.pace
 VINOPS_CLOCK_SPEED = 1.0  # gaps are divided by it: for stand-ins only, as pace none
 VINOPS_DAILY_REQUESTS = _settings.daily_requests
 VINOPS_SESSION_LOTS = _settings.session_lots
 VINOPS_SESSION_PAUSE = _settings.session_pause
 VINOPS_BREAKER_REFUSALS = _settings.breaker_refusals
+VINOPS_STANDIN = ""  # a stand-in of the site on loopback, for spiders that have no setting of their own
 VINOPS_STILL_SECONDS = 300.0  # a request that times out three times takes 180: without anything for longer, it hangs
 
 ADDONS = {"vinops_scrapy.pace.PaceAddon": 0}
@@ -42,7 +43,7 @@ TWISTED_DNS_RESOLVER = "vinops_scrapy.resolver.OpenInternetResolver"  # no name 
 ROBOTSTXT_OBEY = True  # pages of the site; lists and photos are addresses that the feed hands to members
 COOKIES_ENABLED = True  # a session is a cookie jar
 
-CONCURRENT_ITEMS = 8  # of 100 by default: each is a task, and so many nearly halve the rate of requests
+CONCURRENT_ITEMS = 8  # each is a task: the default of 100 nearly halves the rate of requests
 DOWNLOAD_TIMEOUT = 60  # seconds, the whole answer: a tarpit sends a byte now and then for ever
 DOWNLOAD_MAXSIZE = 20_000_000  # bytes; ten times the largest photo seen
 DOWNLOAD_WARNSIZE = 0
@@ -51,7 +52,7 @@ REDIRECT_MAX_TIMES = 5
 RETRY_TIMES = 2
 RETRY_HTTP_CODES = [500, 502, 503, 504, 522, 524, 408]  # without 429: a refusal is not asked again
 
-# Left out is what nothing here needs: each costs every request its share.
+# Middlewares that nothing here needs: each costs time for every request.
 SPIDER_MIDDLEWARES = {
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
@@ -61,14 +62,14 @@ SPIDER_MIDDLEWARES = {
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-    # A request passes from the low numbers to the high, an answer from the high to the low.
-    "vinops_scrapy.middlewares.rules.AllowedHosts": 50,  # first: also the hops of a redirect, which start anew here
+    # Requests pass from the low numbers to the high, responses from the high to the low.
+    "vinops_scrapy.middlewares.allowed_hosts.AllowedHosts": 50,  # first: the hops of a redirect start anew here
     "vinops_scrapy.middlewares.proxies.RotatingProxies": 580,
     "vinops_scrapy.middlewares.proxies.BanDetection": 585,
     # Between unpacking and redirects: it reads bodies, and sees the redirect to the login before it is followed.
-    "vinops_scrapy.middlewares.rules.Refusals": 610,
+    "vinops_scrapy.middlewares.refusals.Refusals": 610,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 620,
-    "vinops_scrapy.middlewares.rules.Budget": 900,  # last: nothing may hold a request up behind its place in the budget
+    "vinops_scrapy.middlewares.budget.Budget": 900,  # last: nothing may delay a request after its place in the budget
 }
 
 EXTENSIONS = {
@@ -78,7 +79,11 @@ EXTENSIONS = {
     "scrapy.extensions.logstats.LogStats": None,  # the heartbeat says more
     "vinops_scrapy.extensions.progress.Progress": 0,
     "vinops_scrapy.extensions.watchdog.Watchdog": 0,
-    "vinops_scrapy.extensions.outcome.Outcome": 0,
+    "vinops_scrapy.extensions.shortfall_alert.ShortfallAlert": 0,
+    "scrapy.extensions.corestats.CoreStats": None,
+    "vinops_scrapy.extensions.single_ads.AdStats": 0,  # a list page is one item
+    "scrapy.extensions.feedexport.FeedExporter": None,
+    "vinops_scrapy.extensions.single_ads.AdExporter": 0,
 }
 
 

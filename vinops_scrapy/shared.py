@@ -1,9 +1,10 @@
-"""What the parts of one crawl share: its connections to the database, the budgets of the hosts, when each was last
-asked, and whether anything moves."""
+"""What the parts of one crawl share: database connections, host budgets, and whether the crawl progresses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from scrapy import signals
@@ -17,47 +18,67 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
     from scrapy.crawler import Crawler
 
-CONNECTIONS = 4
+T = TypeVar("T")
+
+CONNECTIONS: Final = 4
 
 
-_pools: WeakKeyDictionary[Crawler, AsyncConnectionPool[Any]] = WeakKeyDictionary()
-_departures: WeakKeyDictionary[Crawler, Departures] = WeakKeyDictionary()
-_budgets: WeakKeyDictionary[Crawler, Budgets] = WeakKeyDictionary()
-_motions: WeakKeyDictionary[Crawler, Motion] = WeakKeyDictionary()
+class Component:
+    """Base of middlewares, pipelines and extensions that need nothing but their crawler."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        """Keep the crawler."""
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make the component for a crawl."""
+        return cls(crawler)
 
 
+def per_crawl(make: Callable[[Crawler], T]) -> Callable[[Crawler], T]:
+    """Decorate a function so that it makes its result once for each crawl, for all parts of the crawl."""
+    made: WeakKeyDictionary[Crawler, T] = WeakKeyDictionary()
+
+    @wraps(make)
+    def shared(crawler: Crawler) -> T:
+        if crawler not in made:
+            made[crawler] = make(crawler)
+        return made[crawler]
+
+    return shared
+
+
+@per_crawl
 def pool(crawler: Crawler) -> AsyncConnectionPool[Any]:
-    """Return the connections of a crawl, to be opened by whoever hears of the spider first; closed when the engine
-    has stopped. Raises DatabaseError if there is no database to be had."""
-    if crawler not in _pools:
-        name = crawler.spidercls.name or "spider"
-        found = _pools[crawler] = database.async_pool(config.load(), application=f"scrapy {name}", size=CONNECTIONS)
-        crawler.signals.connect(found.close, signals.engine_stopped, weak=False)
-    return _pools[crawler]
+    """Return the database connections of a crawl, not opened yet; they close when the engine stops.
+
+    Raises DatabaseError if there is no database.
+    """
+    name = crawler.spidercls.name or "spider"
+    found = database.async_pool(config.load(), application=f"scrapy {name}", size=CONNECTIONS)
+    crawler.signals.connect(found.close, signals.engine_stopped, weak=False)
+    return found
 
 
+@per_crawl
 def budgets(crawler: Crawler) -> Budgets:
-    """Return the budgets of the hosts, as this crawl asks for them."""
-    if crawler not in _budgets:
-        settings = config.load()
-        _budgets[crawler] = Budgets(
-            pool(crawler),
-            daily=crawler.settings.getint("VINOPS_DAILY_REQUESTS"),
-            refusals=crawler.settings.getint("VINOPS_BREAKER_REFUSALS"),
-            open_seconds=settings.breaker_seconds,
-        )
-    return _budgets[crawler]
+    """Return the request budgets of the hosts, with the limits of this crawl."""
+    return Budgets(
+        pool(crawler),
+        daily=crawler.settings.getint("VINOPS_DAILY_REQUESTS"),
+        refusals=crawler.settings.getint("VINOPS_BREAKER_REFUSALS"),
+        open_seconds=config.load().breaker_seconds,
+    )
 
 
+@per_crawl
 def departures(crawler: Crawler) -> Departures:
-    """Return when this crawl last asked each host."""
-    if crawler not in _departures:
-        _departures[crawler] = Departures(rest=motion(crawler).rest)
-    return _departures[crawler]
+    """Return when this crawl last sent a request to each host."""
+    return Departures(rest=motion(crawler).rest)
 
 
+@per_crawl
 def motion(crawler: Crawler) -> Motion:
-    """Return whether anything moves in this crawl."""
-    if crawler not in _motions:
-        _motions[crawler] = Motion(still_seconds=crawler.settings.getfloat("VINOPS_STILL_SECONDS"))
-    return _motions[crawler]
+    """Return the progress check of this crawl."""
+    return Motion(still_seconds=crawler.settings.getfloat("VINOPS_STILL_SECONDS"))

@@ -1,4 +1,4 @@
-"""What most of a run's work came to nothing for: one cause that fails everything is no run that went well."""
+"""Kinds of work most of which failed in a run: a run in which one cause fails everything did not go well."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MOST_FAILED: Final = 0.5
-"""The share of photos, lots, pages or ads that may come to nothing. A bad hour of a host costs a few in a hundred."""
+"""The share of photos, lots, pages or ads that may fail. A bad hour of a host costs a few in a hundred."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A kind of work: the statistics of what went well, those of what did not (by what they begin with), those among
-    these that say something else, and how many of both there have to be to speak of a share."""
+    """A kind of work: the statistics of success, the prefixes of those of failure, `other` statistics with such a
+    prefix that count neither, and the least number of results for a judgement."""
 
     good: frozenset[str]
     failed: tuple[str, ...]
@@ -40,12 +40,12 @@ WORK: Final[Mapping[str, Work]] = {
         good=frozenset({"detail/read"}), failed=("detail/",), other=frozenset({"detail/deleted"}), least=10
     ),
 }
-"""`walk/failed/pages` is what `-a pages=` asked for, `detail/deleted` an ad that was sold meanwhile."""
+"""`walk/failed/pages` was requested by `-a pages=`, `detail/deleted` is an ad that was sold meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shortfall:
-    """Work of which more failed than may: how many of how many, and why, the most frequent reason first."""
+    """Work of which too much failed: how many of how many, and the reasons, the most frequent first."""
 
     work: str
     failed: int
@@ -53,18 +53,18 @@ class Shortfall:
     reasons: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
-        """Return it as people read it: `36 of 36 photos failed (damaged 36)`."""
+        """Return a text such as `36 of 36 photos failed (damaged 36)`."""
         why = ", ".join(f"{reason} {count}" for reason, count in self.reasons[:3])
         return f"{self.failed} of {self.of} {self.work} failed ({why})"
 
 
 def shortfalls(stats: Mapping[str, Any]) -> list[Shortfall]:
-    """Return what most of a run's work came to nothing for, by the statistics of the run."""
+    """Return the kinds of work most of which failed, judging by the statistics of a run."""
     return [found for found, is_short in _judged(stats) if is_short]
 
 
 def in_order(stats: Mapping[str, Any]) -> list[str]:
-    """Return the kinds of work of which a run did enough to say that they go well."""
+    """Return the kinds of work of which a run did enough, most of it well."""
     return [found.work for found, is_short in _judged(stats) if not is_short]
 
 

@@ -1,13 +1,13 @@
--- The runs of the crawls.
+-- The runs of crawls.
 
 -- name: begin_run
--- A run begins.
+-- Begin a run.
 insert into ops.crawl_runs (spider, worker, machine, pid, arguments, unit)
 values (%(spider)s, %(worker)s, %(machine)s, %(pid)s, %(arguments)s, %(unit)s)
 returning id;
 
 -- name: beat
--- How far a run is; at its end also why it ended. The heart beats while something moves.
+-- Record how far a run is, and at its end the reason. The heartbeat is updated only while the crawl progresses.
 update ops.crawl_runs
 set
     heartbeat_at = case when %(is_moving)s then clock_timestamp() else heartbeat_at end,

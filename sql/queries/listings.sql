@@ -1,14 +1,14 @@
--- The ads of the market side, page by page, and the walks that look for them.
+-- Ads, recorded page by page, and the walks through the lists of a make.
 
 -- name: begin_walk
--- A walk of a make begins: what is not seen after this is gone if the walk comes to its end.
+-- Begin a walk of a make: active ads that are not seen from now on are gone if the walk is complete.
 insert into ops.listing_walks (source, make_slug)
 values (%(source)s, %(make)s)
 returning id, started_at;
 
 -- name: see_listings
--- Ads that are as they were cost a timestamp, all of a page in this statement; so does the page in its walk. Returns
--- those ads: the others are new, changed or back. Locked in one order, as two crawls may see the same ads.
+-- Update the timestamp of the unchanged ads of a page, and count the page in its walk. Returns the unchanged ads: the
+-- others are new, changed or back. Rows are locked in one order, as two crawls may see the same ads.
 with seen as (
     select
         ads.id,
@@ -38,8 +38,8 @@ where ads.id = seen.id
 returning ads.ad_id;
 
 -- name: record_listings
--- Ads that are new, changed or back, as the list shows them; their prices are noted by a trigger. What a list lacks and
--- the ad's own page had said stays, save for the price: a list without one means that there is none.
+-- Record ads that are new, changed or back, as the list shows them; a trigger records their prices. Values from the
+-- ad's own page that the list lacks are kept, except the price: a list without one means that there is none.
 with page as (
     select ad.*
     from
@@ -160,7 +160,7 @@ queued as (
         change
     from outcome
     order by id
-    on conflict (listing_id, stage) do update -- an ad that nobody has taken yet is still new
+    on conflict (listing_id, stage) do update -- an ad that no stage has taken yet is still new
         set
             change = case
                 when deal_outbox.change = 'new' then 'new'
@@ -176,7 +176,7 @@ select
 from outcome;
 
 -- name: known_listings
--- Which of these ads are in the database and not gone, and whether their own page was read since they changed.
+-- Which of these ads are active, and whether their own page was read since they changed.
 select
     ad_id,
     coalesce(detailed_at >= changed_at, false) as is_detailed
@@ -187,7 +187,7 @@ where
     and removed_at is null;
 
 -- name: record_detail
--- What an ad's own page says and the list does not. What the list said stays.
+-- Record values of an ad's own page that the list lacks. Values of the list are kept.
 with changed as (
     update listings
     set
@@ -228,7 +228,7 @@ on conflict (listing_id, stage) do update
     set queued_at = now();
 
 -- name: count_unseen
--- How many ads of a make there are, and how many of them this walk did not see.
+-- Count the active ads of a make, and those that this walk did not see.
 select
     count(*) as active,
     count(*) filter (where last_seen < %(started_at)s) as unseen
@@ -239,7 +239,7 @@ where
     and removed_at is null;
 
 -- name: last_complete_walk
--- When the complete walk before this one began.
+-- The start of the complete walk before this one.
 select max(started_at)
 from ops.listing_walks
 where
@@ -249,7 +249,7 @@ where
     and id <> %(walk)s;
 
 -- name: mark_gone
--- The ads of a make that nobody saw since then are gone.
+-- Mark the ads of a make gone that were not seen since then.
 with gone as (
     update listings
     set removed_at = now()
@@ -272,7 +272,7 @@ on conflict (listing_id, stage) do update
         queued_at = now();
 
 -- name: end_walk
--- A walk has its end.
+-- End a walk.
 update ops.listing_walks
 set
     finished_at = clock_timestamp(),
@@ -284,7 +284,7 @@ set
 where id = %(walk)s;
 
 -- name: walks_by_age
--- When the last complete walk of each make ended.
+-- The end of the last complete walk, by make.
 select
     make_slug,
     max(finished_at) as finished_at
@@ -295,19 +295,19 @@ where
 group by make_slug;
 
 -- name: claim_make
--- Hold a make against other crawls, as long as this connection lives.
+-- Lock a make against other crawls, until release_make or the end of this connection.
 select pg_try_advisory_lock(hashtextextended(%(source)s || '/' || %(make)s, 0));
 
 -- name: release_make
--- Let it go.
+-- Unlock a make.
 select pg_advisory_unlock(hashtextextended(%(source)s || '/' || %(make)s, 0));
 
 -- name: release_makes
--- Let all of them go.
+-- Unlock all makes of this connection.
 select pg_advisory_unlock_all();
 
 -- name: fill_rates
--- How often each field of an ad had a value lately: what a page is measured by.
+-- The share of the ads of the last week in which a field has a value, for comparison with a page.
 select
     count(*) as ads,
     count(price_eur)::float8 / nullif(count(*), 0) as price_eur,

@@ -1,7 +1,7 @@
--- The work of the photo crawl: which lots, who has them, and what came of them.
+-- The work of the photo crawl: lots that are due, their leases, and their photos.
 
 -- name: enlist_lots
--- Give every active lot that the feed brought since the last run its row here.
+-- Add a row for every active lot that the feed brought since the last run.
 insert into lot_photos (lot_id)
 select lots.id
 from lots
@@ -12,8 +12,8 @@ where
 on conflict (lot_id) do nothing;
 
 -- name: lease_due_lots
--- Lease the next lots that are due, the first to disappear first: the soonest sale, then the newest lot. Lots under
--- another lease are skipped; an expired lease is free. The token makes this lease newer than all before it.
+-- Lease the next lots that are due, in the order in which they disappear: the soonest sale, then the newest lot. Lots
+-- with a lease that has not expired are skipped. The token orders this lease after all earlier ones.
 with free as (
     select lot_photos.lot_id
     from lot_photos
@@ -50,7 +50,7 @@ inner join lots on leased.lot_id = lots.id
 order by coalesce(lots.sale_at, lots.sale_date) asc nulls last, lots.id desc;
 
 -- name: lease_named_lots
--- Lease lots by their number or VIN, due or not, unless another crawl has them.
+-- Lease lots by number or VIN, due or not, unless another crawl has them.
 with free as (
     select lot_photos.lot_id
     from lot_photos
@@ -84,7 +84,7 @@ inner join lots on leased.lot_id = lots.id
 order by lots.id;
 
 -- name: enlist_named_lots
--- Give lots that are named by number or VIN their row here, whatever their status.
+-- Add rows for lots by number or VIN, with any status.
 insert into lot_photos (lot_id)
 select lots.id
 from lots
@@ -94,7 +94,7 @@ where
 on conflict (lot_id) do nothing;
 
 -- name: count_named_lots
--- How many lots go by these numbers and VINs.
+-- Count the lots with these numbers and VINs.
 select count(*)
 from lots
 where
@@ -102,7 +102,7 @@ where
     or lots.vin = any(%(vins)s::text[]);
 
 -- name: count_due_lots
--- How many lots are due and free.
+-- Count the lots that are due and not leased.
 select count(*)
 from lot_photos
 inner join lots on lot_photos.lot_id = lots.id
@@ -113,7 +113,7 @@ where
     and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now());
 
 -- name: renew_leases
--- Keep the leases of the lots that are still in work.
+-- Extend the leases of lots that are still in work.
 update lot_photos
 set lease_expires_at = now() + make_interval(secs => %(seconds)s)
 where
@@ -121,7 +121,7 @@ where
     and lease_token = any(%(tokens)s::bigint[]);
 
 -- name: release_leases
--- Give lots back untouched: they are free at once.
+-- Release leases: these lots can be leased at once.
 update lot_photos
 set
     lease_owner = null,
@@ -131,7 +131,7 @@ where
     and lease_token = any(%(tokens)s::bigint[]);
 
 -- name: known_photos
--- The photos that are stored of a lot, by address, and those of earlier lots of the same vehicle, by content.
+-- The stored photos of a lot, and those of other lots of the same vehicle.
 select
     images.source_url,
     images.seq,
@@ -144,7 +144,7 @@ where
     or images.vin = %(vin)s;
 
 -- name: hold_lease
--- Lock the lot's row for the transaction that settles it; no row if the lease is another's by now.
+-- Lock the lot's row for the transaction that settles it; no row if another crawl has the lease.
 select lot_id
 from lot_photos
 where
@@ -154,7 +154,7 @@ where
 for update;
 
 -- name: add_photo
--- Record a stored photo. One that is known by its address keeps its row.
+-- Record a stored photo; an address that is recorded already keeps its row.
 insert into images (
     lot_id, vin, seq, variant, source_url, storage_key, content_hash, content_type, width, height, bytes
 )
@@ -174,7 +174,7 @@ values (
 on conflict (lot_id, source_url) do nothing;
 
 -- name: renumber_photos
--- A photo that was added shifts the numbers of the others: only the numbers change.
+-- Update the numbers of photos, which shift when a photo is added to the list.
 update images
 set seq = listed.seq
 from unnest(%(urls)s::text[], %(seqs)s::integer[]) as listed (source_url, seq)
@@ -184,7 +184,7 @@ where
     and images.seq <> listed.seq;
 
 -- name: drop_superseded
--- A photo that is there in its best size has its smaller size no more.
+-- Delete the smaller size of photos that are stored in their best size.
 delete from images
 using images as better
 where
@@ -195,8 +195,8 @@ where
     and better.source_url = replace(images.source_url, '_ful.', '_hrs.');
 
 -- name: settle_lot
--- End a lot's lease with what came of it and when it is due again: after each failure in a row twice as late, up to
--- 32 times.
+-- Record the result of a lot, when it is due again, and the end of its lease. After each failure in a row the delay
+-- doubles, up to 32 times.
 update lot_photos
 set
     state = %(state)s,

@@ -1,9 +1,10 @@
--- The budget and the breaker of a host, for all crawls on all machines. Times are the database's: machines differ.
+-- The request budget and the circuit breaker of a host, for all crawls on all machines. Times are those of the
+-- database, as the clocks of machines differ.
 
 -- name: reserve_requests
--- Take the next places in a host's budget, a gap apart: the first not before the one before it is a gap old. All of
--- them or, with no row, none: the breaker is open, or so many are not left of the requests of the day (UTC). The clock
--- is read behind the row's lock; a day that was read before it never sets the row back.
+-- Reserve the next places in a host's budget, a gap apart, the first a gap after the last place before. Returns no row,
+-- and reserves none, if the breaker is open, or if too few of the day's requests (UTC) are left. The clock is read
+-- after the row is locked; a day that was read before never sets the row back.
 insert into ops.host_budgets as budgets (host, next_at, day, requests)
 values (
     %(host)s,
@@ -28,7 +29,7 @@ returning
     budgets.refusals_in_row > 0 as is_refusing;
 
 -- name: blocked_by
--- Why there was no place. Nothing holds a request back any more if both are false.
+-- Why there was no place. If both are false, requests may be sent again.
 select
     open_until,
     coalesce(last_refusal, 'unknown') as kind,
@@ -38,7 +39,7 @@ from ops.host_budgets
 where host = %(host)s;
 
 -- name: postpone_requests
--- The host asked to be left alone for a while.
+-- Postpone the next request, as a Retry-After header asks.
 insert into ops.host_budgets as budgets (host, next_at)
 values (%(host)s, clock_timestamp() + make_interval(secs => %(seconds)s))
 on conflict (host) do update
@@ -47,7 +48,7 @@ on conflict (host) do update
         updated_at = clock_timestamp();
 
 -- name: count_refusal
--- One more refusal in a row. Locks the host's row for the statement that follows in the same transaction.
+-- Count a refusal in a row. Locks the host's row for the next statement of the transaction.
 insert into ops.host_budgets as budgets (host, refusals_in_row, last_refusal)
 values (%(host)s, 1, %(kind)s)
 on conflict (host) do update
@@ -57,9 +58,9 @@ on conflict (host) do update
         updated_at = clock_timestamp();
 
 -- name: open_breaker
--- Open the breaker if that was one refusal too many: each time in a row for twice as long, up to a day; a day after it
--- was last open the count begins anew. The row of refusals is left one short of the limit or beyond it, so that the
--- first refusal after the breaker has closed opens it again.
+-- Open the breaker if the limit of refusals is reached: each time in a row for twice as long, up to a day; a day after
+-- it was last open the count starts again. The count of refusals stays at least one below the limit, so that the first
+-- refusal after the breaker has closed opens it again.
 update ops.host_budgets
 set
     times_opened = case when open_until > clock_timestamp() - interval '1 day' then times_opened + 1 else 1 end,
@@ -77,7 +78,7 @@ where
     and (open_until is null or open_until <= clock_timestamp());
 
 -- name: open_until
--- Until when the breaker is open; no row if it is not.
+-- Until when the breaker is open; no row if it is closed.
 select open_until
 from ops.host_budgets
 where
@@ -85,7 +86,7 @@ where
     and open_until > clock_timestamp();
 
 -- name: clear_refusals
--- The host answered: the row of refusals ends. An answer to what was asked before the breaker opened does not count.
+-- Reset the count of refusals after a response. One to a request from before the breaker opened does not count.
 update ops.host_budgets
 set
     refusals_in_row = 0,
@@ -97,7 +98,7 @@ where
 returning times_opened > 0 as was_open;
 
 -- name: open_breakers
--- Those of the hosts whose breaker is open now.
+-- The hosts, of those given, whose breaker is open.
 select
     host,
     open_until,

@@ -16,7 +16,8 @@ import crawl_fault_injection  # beside this file
 import psycopg
 from scrapy.core.downloader.handlers import http11
 
-from vinops_scrapy.mobile_bg import batches, listings, walks
+from vinops_scrapy.listings import records as listings
+from vinops_scrapy.mobile_bg import schedule, walks
 from vinops_scrapy.pages import mobile_bg as pages
 from vinops_scrapy.pipelines import listing_record
 from vinops_scrapy.spiders import mobile_bg  # noqa: F401 # before the fork, for it takes time
@@ -37,16 +38,15 @@ class FaultInjector(crawl_fault_injection.FaultInjector):
         ("read_list", pages, "list_page"),
         ("read_models", pages, "models"),
         ("read_detail", pages, "listing"),
-        ("arrive", batches.Batches, "arrive"),
     )
     awaited = (
-        ("claim", listings.Listings, "claim"),
-        ("begin", listings.Listings, "begin_walk"),
+        ("claim", schedule.Schedule, "claim"),
+        ("begin", schedule.Schedule, "begin_walk"),
         ("record", listings.Listings, "record"),
         ("detail_page", listings.Listings, "record_detail"),
-        ("end", listings.Listings, "end_walk"),
-        ("release", listings.Listings, "release"),
-        ("close", listings.Listings, "close"),
+        ("end", schedule.Schedule, "end_walk"),
+        ("release", schedule.Schedule, "release"),
+        ("close", schedule.Schedule, "close"),
         ("process", listing_record.RecordListings, "process_item"),
         ("commit_of", psycopg.AsyncTransaction, "__aexit__"),
         ("commit", psycopg.AsyncTransaction, "__aexit__"),
@@ -106,7 +106,7 @@ def gone_without_an_end() -> None:
                 about = {"source": self._source, "make": row[0], "seen_before": row[1]}
                 await connection.execute(self._queries["mark_gone"], about)
 
-            await self._in_transaction(mark)  # the next page may have the same ads in hand
+            await listings.in_transaction(self._pool, mark)  # the next page may have the same ads in hand
         return recorded
 
     listings.Listings.record = hasty  # type: ignore[method-assign]
@@ -114,7 +114,7 @@ def gone_without_an_end() -> None:
 
 def gone_after_any_walk() -> None:
     """A broken crawl: what a walk did not see is gone, however it ended."""
-    end_walk = listings.Listings.end_walk
+    end_walk = schedule.Schedule.end_walk
 
     async def careless(self: Any, walk: Any) -> Any:
         about = {"source": self._source, "make": walk.make.slug, "seen_before": walk.started_at}
@@ -122,7 +122,7 @@ def gone_after_any_walk() -> None:
             await connection.execute(self._queries["mark_gone"], about)
         return await end_walk(self, walk)
 
-    listings.Listings.end_walk = careless  # type: ignore[method-assign]
+    schedule.Schedule.end_walk = careless  # type: ignore[method-assign]
 
 
 def handed_on_later() -> None:

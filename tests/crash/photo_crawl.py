@@ -27,13 +27,13 @@ class FaultInjector(crawl_fault_injection.FaultInjector):
     """Strikes photo crawls."""
 
     calls = (
-        ("listed", work.Work, "listed"),
         ("decode", validate, "validated"),
         ("put", objects_folder.Folder, "put"),
         ("write", objects_folder, "_write"),
         ("rename", Path, "replace"),
     )
     awaited = (
+        ("listed", work.Work, "listed"),
         ("enlist", lots.Lots, "enlist"),
         ("lease", lots.Lots, "lease_due"),
         ("settle", lots.Lots, "settle"),

@@ -21,7 +21,7 @@ from tests import reservations
 from tests.photo_crawls import Crawls, Database
 from tests.scrapyd_nodes import Nodes, plain_environment
 from vinops import politeness
-from vinops_scrapy.middlewares.rules import SPARE
+from vinops_scrapy.middlewares.budget import SPARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

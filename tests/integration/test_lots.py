@@ -94,7 +94,7 @@ def settled(settings: Settings, url: str) -> tuple[Work, StatsCollector]:
         work = Work(lots, stats, at_once=1, recheck_seconds=DAY)
         async for lot in work.due(1):
             of_lot = photo(lot, url)
-            work.listed(lot, PhotoList(announced=1, photos=(of_lot.link,)), 1)
+            await work.listed(lot, PhotoList(announced=1, photos=(of_lot.link,)), 1)
             await work.stored(of_lot)
         return work
 
@@ -130,7 +130,7 @@ def test_lots_left_over_are_given_back_whatever_one_of_them_brings(crawls: Crawl
         for url in (f"https://cs.copart.com/{NOISE}_hrs.jpg", "https://cs.copart.com/b_hrs.jpg"):
             lot = await anext(taken)
             of_lot = photo(lot, url)
-            work.listed(lot, PhotoList(announced=2, photos=(of_lot.link,)), 2)
+            await work.listed(lot, PhotoList(announced=2, photos=(of_lot.link,)), 2)
             await work.stored(of_lot)
         await work.give_back()
 

@@ -14,7 +14,7 @@ import pytest
 from standin.market.server import MarketServer
 from tests import reservations
 from tests.market_crawls import ROOT, Database, MarketCrawls
-from vinops_scrapy.middlewares.rules import SPARE
+from vinops_scrapy.middlewares.budget import SPARE
 from vinops_scrapy.mobile_bg.makes import read_makes
 
 if TYPE_CHECKING:

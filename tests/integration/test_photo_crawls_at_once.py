@@ -14,7 +14,7 @@ from standin.photos.server import PhotoServer
 from tests import reservations
 from tests.photo_crawls import Crawled, Crawls, Database
 from vinops import politeness
-from vinops_scrapy.middlewares.rules import SPARE
+from vinops_scrapy.middlewares.budget import SPARE
 from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET
 
 if TYPE_CHECKING:

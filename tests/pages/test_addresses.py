@@ -41,7 +41,7 @@ QUERY = "country=us&brand=cprt&yardNumber=17"
     ],
 )
 def test_a_list_is_asked_over_https_save_at_a_stand_in(given: str, asked: str) -> None:
-    assert copart.list_address(given) == asked
+    assert copart.https_address(given) == asked
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_a_list_is_asked_over_https_save_at_a_stand_in(given: str, asked: str) -
 )  # fmt: skip
 def test_nonsense_is_no_address(nonsense: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        copart.list_address(nonsense)
+        copart.https_address(nonsense)
 
 
 def test_an_address_is_as_long_as_an_index_takes_and_no_longer() -> None:
     longest = "https://cs.copart.com/v1/" + "a" * (copart.LONGEST_ADDRESS - 25)
-    assert copart.list_address(longest) == longest
+    assert copart.https_address(longest) == longest
     with pytest.raises(ValueError, match="no more than"):
-        copart.list_address(f"{longest}a")
+        copart.https_address(f"{longest}a")
 
 
 def test_a_photo_of_a_longer_address_is_left_out_and_counted() -> None:

@@ -25,8 +25,9 @@ from vinops_scrapy.copart.browser_handler import BrowserOnDemand
 from vinops_scrapy.copart.browser_pages import Bounced, screenshot, sign_in
 from vinops_scrapy.copart.browser_process import BrowserGone, Chromium
 from vinops_scrapy.copart.sessions import BrowserLost, LoginFailed, NoBrowser, PageFailed, Sessions
-from vinops_scrapy.middlewares import rules as middlewares
-from vinops_scrapy.middlewares.rules import Refusals, Refused
+from vinops_scrapy.failures import Refused
+from vinops_scrapy.middlewares import refusals as middlewares
+from vinops_scrapy.middlewares.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

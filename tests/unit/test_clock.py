@@ -11,7 +11,7 @@ from scrapy.http import TextResponse
 
 from vinops import clock, logs
 from vinops.clock import ClockDoubted, ClocksDiffer
-from vinops_scrapy.mobile_bg import saved_pages
+from vinops_scrapy.listings import saved_pages
 
 if TYPE_CHECKING:
     from pathlib import Path

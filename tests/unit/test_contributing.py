@@ -1,4 +1,4 @@
-"""The site that CONTRIBUTING.md adds: it is whole by the contract, and its page function reads its recorded page."""
+"""The site that CONTRIBUTING.md adds: it is complete by the contract, and its page function reads its recorded page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from scrapy.http import HtmlResponse
@@ -21,34 +21,29 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 URL = "https://kola.example/ads"
+BLOCK = re.compile(r"^```\w+\n(?:#|//|<!--) (\S+\.\w+)(?: -->)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def blocks() -> list[tuple[str, str]]:
-    """The code blocks of the section, by their language."""
+def example_site() -> dict[str, str]:
+    """Return the files of the section, by the path in the first line of each code block."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = text.split("### A new site")[1].split("\n## ")[0]
-    return re.findall(r"```(\w+)\n(.*?)```", section, re.DOTALL)
+    return dict(BLOCK.findall(re.split("^##+ ", text.split("### A site\n")[1], maxsplit=1, flags=re.MULTILINE)[0]))
+
+
+def write_site(folder: Path) -> None:
+    """Write the files of the example where they belong, below a folder."""
+    for name, text in example_site().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
-def package(tmp_path: Path, blocks: list[tuple[str, str]]) -> Path:
-    """The files of the example, where it says that they belong."""
-    spider, page = (text for language, text in blocks if language == "python")
-    case = next(text for language, text in blocks if language == "json")
-    html = next(text for language, text in blocks if language == "html")
-    files = {
-        "vinops_scrapy/spiders/kola.py": spider,
-        "vinops_scrapy/pages/kola.py": page,
-        "tests/pages/kola/two_ads/case.json": case,
-        "tests/pages/kola/two_ads/response.html": html,
-        "tests/pages/kola/two_ads/expected.json": "{}",
-        "tests/pages/kola/empty/error.json": "{}",
-    }
-    for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+def package(tmp_path: Path) -> Path:
+    """The example in a package of its own, with results as `rewrite` makes them."""
+    write_site(tmp_path)
+    (tmp_path / "tests/pages/kola/two_ads/expected.json").write_text("{}")
+    (tmp_path / "tests/pages/kola/empty/error.json").write_text("{}")
     return tmp_path / "vinops_scrapy"
 
 
@@ -57,7 +52,7 @@ def missing(package: Path) -> list[str]:
 
 
 def imported(path: Path) -> ModuleType:
-    """Import a file as if it stood in the package."""
+    """Import a file as if it were in the package."""
     name = f"vinops_scrapy.{path.parent.name}.{path.stem}"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None
@@ -72,7 +67,7 @@ def response(body: str) -> HtmlResponse:
     return HtmlResponse(URL, body=body.encode(), encoding="utf-8")
 
 
-def test_it_is_whole(package: Path) -> None:
+def test_it_is_complete(package: Path) -> None:
     assert missing(package) == []
 
 
@@ -93,21 +88,22 @@ def test_what_is_missing_is_named(package: Path, path: str, says: str) -> None:
     assert missing(package) == [says]
 
 
-def test_its_page_is_read_and_its_spider_goes_on(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_page_is_read(package: Path) -> None:
     pages = imported(package / "pages" / "kola.py")
-    monkeypatch.setattr("vinops_scrapy.pages.kola", pages, raising=False)
-    spider: Any = imported(package / "spiders" / "kola.py").Kola()
     recorded = package.parent / "tests" / "pages" / "kola" / "two_ads"
     assert json.loads((recorded / "case.json").read_text())["url"] == URL
-    first, second, following = spider.parse(response((recorded / "response.html").read_text()))
+    page = pages.list_page(response((recorded / "response.html").read_text()))
+    first, second = page.listings
     assert (first.title, first.price_eur, first.url) == ("Opel Astra", Decimal(4500), "https://kola.example/ad/1")
     assert (second.ad_id, second.posted_at.year) == ("2", 2026)
-    assert following.url == "https://kola.example/ads?page=2"
+    assert page.next_url == "https://kola.example/ads?page=2"
     with pytest.raises(PageError, match="no_cards"):
         pages.list_page(response("<p>nothing</p>"))
 
 
-def test_its_code_is_as_ours(blocks: list[tuple[str, str]]) -> None:
-    for language, text in blocks:
-        if language == "python":
-            assert all(ast.get_docstring(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef))
+def test_its_code_is_documented() -> None:
+    for path, text in example_site().items():
+        if path.endswith(".py"):
+            tree = ast.parse(text)
+            assert ast.get_docstring(tree)
+            assert all(ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef))

@@ -13,7 +13,7 @@ from psycopg import errors
 
 from vinops.db.database import DatabaseError
 from vinops.politeness import Departures
-from vinops_scrapy.middlewares import rules as middlewares
+from vinops_scrapy.middlewares import budget as middlewares
 
 HOST = "cs.copart.com"
 GAP = 0.5

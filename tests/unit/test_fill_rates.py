@@ -6,9 +6,12 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 from vinops_scrapy.items import Listing
-from vinops_scrapy.mobile_bg.fill_rates import ENOUGH, FillRates
+from vinops_scrapy.listings import fill_rates
+from vinops_scrapy.listings.fill_rates import ENOUGH
+from vinops_scrapy.spiders.mobile_bg import MobileBg
 
 FULL = Listing(
     source="a",
@@ -26,6 +29,7 @@ FULL = Listing(
     description="d",
     photo_urls=("e",),
 )
+FillRates = partial(fill_rates.FillRates, ordinary=MobileBg.ordinary)
 LATELY = {"price_eur": 0.97, "year": 0.99, "gearbox": 0.5, "power_hp": 0.95, "description": 0.02}
 
 

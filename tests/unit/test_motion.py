@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from scrapy.utils.test import get_crawler
 
 from vinops_scrapy import shared
 from vinops_scrapy.motion import Motion
-from vinops_scrapy.runs import Standing
+from vinops_scrapy.spiders import lot_photos
+from vinops_scrapy.spiders.base import CrawlProgress
 
 
 @dataclass
@@ -19,7 +21,7 @@ class Crawl:
     """A crawl with a clock of its own."""
 
     now: float = 0.0
-    standing: Standing = field(default_factory=Standing)
+    progress: CrawlProgress = field(default_factory=CrawlProgress)
     stats: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -27,7 +29,7 @@ class Crawl:
 
     def still(self, at: float) -> float:
         self.now = at
-        return self.motion.still(self.standing, self.stats)
+        return self.motion.still(self.progress, self.stats)
 
 
 def test_nothing_for_five_minutes_is_standing_still() -> None:
@@ -70,7 +72,7 @@ def test_requests_answers_and_pages_that_open_are_none(name: str) -> None:
 def test_a_page_that_is_read_is_motion() -> None:
     crawl = Crawl()
     assert crawl.still(400) > 0
-    crawl.standing = Standing(done=1)
+    crawl.progress = CrawlProgress(done=1)
     assert crawl.still(403) == 0
 
 
@@ -88,3 +90,27 @@ def test_a_wait_for_a_place_in_a_budget_is_on_purpose(monkeypatch: pytest.Monkey
     crawler = get_crawler(settings_dict={"VINOPS_STILL_SECONDS": 300.0})
     asyncio.run(shared.departures(crawler).leave("cs.copart.com", 0.01, 0))
     assert rested
+
+
+def test_leases_are_renewed_by_the_crawl_that_holds_them_and_only_while_it_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lot_photos, "RENEW_SECONDS", 0.001)
+    renewed: list[bool] = []
+    spider = object.__new__(lot_photos.LotPhotos)
+    spider.is_moving = lambda: len(renewed) < 2  # type: ignore[method-assign]
+
+    async def renew() -> None:
+        renewed.append(True)
+
+    async def live() -> None:
+        spider.work = SimpleNamespace(renew=renew)  # type: ignore[assignment]
+        keeping = asyncio.ensure_future(spider._keep_leases())
+        while len(renewed) < 2:  # noqa: ASYNC110 # what is waited for has no event
+            await asyncio.sleep(0.001)
+        for _ in range(5):
+            await asyncio.sleep(0.002)
+        keeping.cancel()
+
+    asyncio.run(live())
+    assert len(renewed) == 2

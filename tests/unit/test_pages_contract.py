@@ -34,7 +34,7 @@ PURE: Final = {
 
 
 def what_is_missing(package: Path, recorded: Path) -> list[str]:
-    """Return what keeps the spiders and pages of a package from being whole, each with the file to mend."""
+    """Return what keeps the spiders and pages of a package from being complete, each with the file to fix."""
     faults = []
     sites = set()
     for module in _modules(package / "spiders"):
@@ -74,7 +74,7 @@ def _of_site(site: str, spider: str, package: Path, recorded: Path) -> list[str]
 
 
 def _modules(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.py") if path.stem != "__init__")
+    return sorted(path for path in folder.glob("*.py") if path.stem not in ("__init__", "base"))
 
 
 def _value(spider: ast.ClassDef, name: str) -> str | None:

@@ -23,9 +23,9 @@ from scrapy.utils.test import get_crawler
 from vinops import logs
 from vinops.config import ConfigError, Secret, Settings
 from vinops.redaction import redact
-from vinops_scrapy import closing as alerting
+from vinops_scrapy import closing
+from vinops_scrapy.failures import Stopped
 from vinops_scrapy.middlewares.proxies import BanDetection, ProxiesAlone, RotatingProxies
-from vinops_scrapy.middlewares.rules import Stopped
 from vinops_scrapy.proxy_list import ProxyRing, proxy_for_playwright, proxy_hosts, read_proxies
 
 ONE = "http://member-one:canary-one@proxy.example:3128"
@@ -225,7 +225,7 @@ def test_without_a_proxy_left_nothing_is_asked(
 ) -> None:
     rotating, detection, _ = middlewares
     closed: list[str] = []
-    monkeypatch.setattr(alerting, "close", lambda _crawler, reason: closed.append(reason))
+    monkeypatch.setattr(closing, "close", lambda _crawler, reason: closed.append(reason))
     for _ in range(2):
         request = asked(rotating)
         response = detection.process_response(request, Response(request.url, status=407))

@@ -230,7 +230,7 @@ def test_what_failed_is_not_complete() -> None:
 @given(new=st.integers(0, 60))
 def test_what_is_newest_is_read_down_to_a_page_without_anything_new(new: int) -> None:
     site = Site(ads=list(range(200)))
-    newest, known = NewestFirst(pages=50), {str(ad) for ad in range(new, 200)}
+    newest, known = NewestFirst(None, pages=50), {str(ad) for ad in range(new, 200)}
     step: Step | None = Step(page=1)
     seen: set[str] = set()
     while step:
@@ -238,14 +238,14 @@ def test_what_is_newest_is_read_down_to_a_page_without_anything_new(new: int) ->
         seen |= {each.ad_id for each in page.listings}
         step = newest.take(step, page, known)
     assert {str(ad) for ad in range(new)} <= seen
-    assert newest.steps == ceil(new / SIZE) + 1
+    assert len(newest.pages) == ceil(new / SIZE) + 1
 
 
 def test_a_page_of_promoted_ads_says_nothing_about_what_is_new() -> None:
     promoted = ListPage(listings=tuple(listing(ad, promotion="vip") for ad in range(5)), next_url="next")
-    assert NewestFirst(pages=9).take(Step(page=1), promoted, {"0", "1", "2", "3", "4"}) == Step(page=2)
+    assert NewestFirst(None, pages=9).take(Step(page=1), promoted, {"0", "1", "2", "3", "4"}) == Step(page=2)
 
 
 def test_it_ends_at_its_last_page() -> None:
     site = Site(ads=list(range(200)))
-    assert NewestFirst(pages=3).take(Step(page=3), site.page(Step(page=3)), set()) is None
+    assert NewestFirst(None, pages=3).take(Step(page=3), site.page(Step(page=3)), set()) is None

@@ -1,1 +1,1 @@
-"""The commands of `scrapy` that are ours."""
+"""Our replacements of commands of `scrapy`."""

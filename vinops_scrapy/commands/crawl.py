@@ -1,8 +1,8 @@
-"""`scrapy crawl`, with logs of ours and an exit code that tells how the run ended.
+"""`scrapy crawl`, with the logs of vinops and an exit code for the end of the run.
 
-0: finished, or stopped where it may go on later (the day's requests used up, told to stop). 1: blocked, login failed,
-an error on the way, no browser for a lot page, most photos, lots, pages or ads failed, or a setting that makes no
-sense. 2: wrong usage, as Scrapy has it.
+0: finished, or stopped and to be continued later (the day's requests used up, SIGTERM). 1: blocked, login failed, an
+unexpected error, no browser for a lot page, most photos, lots, pages or ads failed, or an invalid setting. 2: wrong
+usage, as in Scrapy.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("crawl")
 
 SWITCH_SECONDS = 0.0005
-"""Of 0.005 by default: for so long a thread that has decoded or sent a photo would wait for the reactor to let go."""
+"""The default is 0.005: so long a thread that has decoded or sent a photo would wait for the reactor."""
 
 GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
 
 FAULTS = ("spider_exceptions/count", "photo/failed/fault", "listing/not_recorded", "page/no_browser")
-"""Statistics of what nobody foresaw, and of what an operator has to mend before the next run does better."""
+"""Statistics of unexpected errors, and of failures that recur until an operator fixes their cause."""
 
 
 class Command(crawl.Command):
-    """Runs a spider and tells how it ended."""
+    """Runs a spider and sets the exit code."""
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Run the spider that is named."""
+        """Run a spider."""
         if len(args) != 1:
-            raise UsageError("name one spider, as in: scrapy crawl lot_photos")
+            raise UsageError("name one spider: `scrapy list` shows them")
         process: Any = self.crawler_process
         crawler: Crawler = process.create_crawler(args[0])
         try:
@@ -62,7 +62,7 @@ class Command(crawl.Command):
         task.add_done_callback(
             lambda done: faults.extend(filter(None, [None if done.cancelled() else done.exception()]))
         )
-        gc.freeze()  # modules are no garbage: looking through them again and again cost 0.4 ms a photo
+        gc.freeze()  # collecting among the imported modules cost 0.4 ms a photo
         sys.setswitchinterval(SWITCH_SECONDS)
         process.start()
         if faults:
@@ -70,7 +70,7 @@ class Command(crawl.Command):
             return
         reason = crawler.stats.get_value("finish_reason")
         errors = sum(crawler.stats.get_value(name, 0) for name in FAULTS)
-        short = shortfalls(crawler.stats.get_stats())  # also of a run that was told to stop
+        short = shortfalls(crawler.stats.get_stats())  # also after SIGTERM
         if process.bootstrap_failed or reason not in GOOD_ENDS or errors or short:
             said = {"reason": reason or "not_started", "errors": errors}
             if short:
@@ -79,7 +79,7 @@ class Command(crawl.Command):
             self.exitcode = 1
 
     def _fail(self, error: BaseException) -> None:
-        """Say why there was no run. What nobody foresaw comes with its traceback, redacted, in the log."""
+        """Report why there was no run. An unexpected error is logged with its traceback, redacted."""
         if not isinstance(error, (config.ConfigError, DatabaseError)):
             log.critical("the run did not begin", exc_info=error)
         sys.stderr.write(f"scrapy crawl: {' '.join(redact(str(error)).split())}\n")
@@ -87,6 +87,6 @@ class Command(crawl.Command):
 
 
 def _log_name(crawler: Crawler, arguments: dict[str, str]) -> str:
-    """Return the name of the log that a spider writes with these arguments."""
+    """Return the name of the log of a spider with these arguments."""
     name: Callable[[Mapping[str, str]], str] | None = getattr(crawler.spidercls, "log_name", None)
     return name(arguments) if name else str(crawler.spidercls.name)

@@ -1,1 +1,1 @@
-"""Parts of the photo crawl: leases of lots, sessions, the browser."""
+"""Parts of the photo crawl: leases and work, sessions, the browser."""

@@ -1,6 +1,6 @@
-"""Chromium: where it is, how it is started, and what it passes for. What is done on its pages is in browser_pages.py.
+"""Chromium: its path, its command line, and its profile. Actions on its pages are in browser_pages.py.
 
-Playwright is not imported here on purpose: settings.py imports this for every command, and few need a browser.
+Playwright is not imported here: settings.py imports this module for every command, and few need a browser.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ OWN: Final = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/**/MacO
 INSTALL: Final = "apt-get install chromium (Debian), or playwright install chromium, or set CHROMIUM_PATH"
 
 BLOCKED: Final = frozenset({"image", "font", "media"})
-"""Kinds of resources that a gallery can be read without: most of a page's bytes."""
+"""Kinds of resources that are not needed to read a gallery: most of a page's bytes."""
 
 QUIET: Final = (
-    "--disable-background-networking",  # no calls of Chromium's own: updates, field trials, safe browsing
+    "--disable-background-networking",  # no requests of Chromium's own: updates, field trials, safe browsing
     "--disable-component-update",
     "--disable-domain-reliability",
     "--disable-sync",
@@ -53,7 +53,7 @@ NOT_OPEN: Final = (
     *(f"{bracket}{first}*" for bracket in ("", "[") for first in ("::", "64:ff9b:")),
     *(f"{bracket}{first}*:*" for bracket in ("", "[") for first in ("fc", "fd", "fe8", "fe9", "fea", "feb")),
 )
-"""Hosts in this network, as Chromium matches them. It does not ask `abort` about the hops of a redirect."""
+"""Hosts in this network, as patterns of Chromium, which does not call `abort` for the hops of a redirect."""
 
 WIDTH, HEIGHT = 1920, 1080
 LOCALE: Final = "en-US"
@@ -62,14 +62,14 @@ NAVIGATION_SECONDS: Final = 45
 
 
 def find_chromium(settings: Settings) -> Path:
-    """Return the browser: CHROMIUM_PATH, else the first of its names on PATH, else Playwright's own.
+    """Return the path of the browser: CHROMIUM_PATH, else the first on PATH, else Playwright's own.
 
     Raises ConfigError, whose message says how to install it.
     """
     if settings.chromium_path is not None:
         if os.access(settings.chromium_path, os.X_OK) and settings.chromium_path.is_file():
             return settings.chromium_path
-        raise ConfigError(f"CHROMIUM_PATH is no program that can be run: {INSTALL}")
+        raise ConfigError(f"CHROMIUM_PATH is no executable file: {INSTALL}")
     for name in NAMES:
         if found := shutil.which(name):
             return Path(found)
@@ -82,7 +82,7 @@ def find_chromium(settings: Settings) -> Path:
 
 @cache
 def version(executable: Path) -> str:
-    """Return the version of a browser, as `150.0.7871.100`. Asks once in a process. Raises ConfigError."""
+    """Return the version of a browser, as `150.0.7871.100`; cached. Raises ConfigError."""
     try:
         said = subprocess.run(
             [executable, "--version"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
@@ -96,7 +96,7 @@ def version(executable: Path) -> str:
 
 
 def launch_options(settings: Settings) -> dict[str, Any]:
-    """Return how the browser is started. Raises ConfigError if there is none, or the list of proxies makes no sense."""
+    """Return the launch options for Playwright. Raises ConfigError without a browser, and for invalid proxies."""
     return {
         "executable_path": str(find_chromium(settings)),
         "headless": True,
@@ -108,9 +108,9 @@ def launch_options(settings: Settings) -> dict[str, Any]:
 def profile(settings: Settings, executable: Path) -> dict[str, Any]:
     """Return the arguments of a browser context.
 
-    With stealth, one coherent, ordinary profile: this Chromium's own user agent without the mark of a headless one,
-    as desktop Chrome of that version has it, one screen, one language, one time zone. Nothing is faked beyond that.
-    Without, Chromium as it is. Raises ConfigError if the browser does not tell its version.
+    With VINOPS_STEALTH, one coherent, ordinary profile: the user agent of desktop Chrome of the same version, without
+    the mark of a headless browser, one screen, one language, one time zone. Nothing else is changed. Without it,
+    Chromium's defaults. Raises ConfigError if the browser does not report its version.
     """
     if not settings.stealth:
         return {}
@@ -126,9 +126,9 @@ def profile(settings: Settings, executable: Path) -> dict[str, Any]:
 
 
 def abort(request: Request, *, hosts: Collection[str] = frozenset()) -> bool:
-    """Tell whether the browser is not to load something: an image, a font, a film, or what is in this network.
+    """Tell whether the browser must not load a resource: an image, a font, a video, or one in this network.
 
-    A page may name any address; one that is not on the open internet is loaded only if `hosts` names it.
+    Resources that are not on the open internet are loaded only from `hosts`.
     """
     if request.resource_type in BLOCKED:
         return True
@@ -137,29 +137,20 @@ def abort(request: Request, *, hosts: Collection[str] = frozenset()) -> bool:
     return is_remote and is_private_literal(parts.hostname or "") and allowed(request.url, hosts) is not None
 
 
-def download_handlers(settings: Settings) -> dict[str, str]:
-    """Return Scrapy's DOWNLOAD_HANDLERS: the browser for the scheme of the site, and for no other.
-
-    Requests without meta `playwright` still go to Scrapy's own handler. One scheme, as each handler has a driver of
-    its own, of 140 MB; http is a stand-in's.
-    """
-    scheme = urlsplit(settings.copart_site_url).scheme
-    return {scheme: "vinops_scrapy.copart.browser_handler.BrowserOnDemand"}
-
-
 def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
-    """Return what the browser needs in Scrapy's settings: nothing without an account, or where there is no Chromium.
-
-    Holds no secret: Scrapy prints its settings.
-    """
+    """Return the settings of scrapy-playwright, without secrets; none without an account or without Chromium."""
     if not (settings.copart_username and settings.copart_password):
         return {}
     try:
         options = launch_options(settings)
-    except ConfigError:  # told when a lot needs the browser: the others do not
+    except ConfigError:  # reported when a lot needs the browser
         return {}
     return {
-        "DOWNLOAD_HANDLERS": download_handlers(settings),
+        # Only for the scheme of the site, as each handler has a driver of 140 MB; http is that of a stand-in. Requests
+        # without meta `playwright` still go to Scrapy's own handler.
+        "DOWNLOAD_HANDLERS": {
+            urlsplit(settings.copart_site_url).scheme: "vinops_scrapy.copart.browser_handler.BrowserOnDemand"
+        },
         "PLAYWRIGHT_BROWSER_TYPE": "chromium",
         "PLAYWRIGHT_LAUNCH_OPTIONS": options,
         "PLAYWRIGHT_ABORT_REQUEST": partial(abort, hosts=hosts_of(settings)),
@@ -167,15 +158,15 @@ def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
         "PLAYWRIGHT_PROCESS_REQUEST_HEADERS": None,
         # Milliseconds; below DOWNLOAD_TIMEOUT, which does not hold for the browser.
         "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": NAVIGATION_SECONDS * 1000,
-        # Lots at once are fewer; by default CONCURRENT_REQUESTS. A page that waited for the end of another one would
-        # look like one that the browser does not open.
+        # More than lots at once; the default is CONCURRENT_REQUESTS. A page that waited for the end of another one
+        # would be taken for one that the browser does not open.
         "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 64,
     }
 
 
 def _no_way_in(settings: Settings) -> str:
-    """Return the argument with which Chromium finds no host of this network but the stand-ins and proxies that are
-    set. Raises ConfigError if the list of proxies makes no sense."""
+    """Return the argument by which Chromium resolves no host of this network except stand-ins and proxies in the
+    settings. Raises ConfigError for invalid proxies."""
     trusted = ({host.rpartition(":")[0].strip("[]") for host in hosts_of(settings)} & LOOPBACK) | proxy_hosts(settings)
     shown = sorted({*trusted, *(f"[{host}]" for host in trusted if ":" in host)})
     rules = [*(f"MAP {host} ~NOTFOUND" for host in NOT_OPEN), *(f"EXCLUDE {host}" for host in shown)]
@@ -183,8 +174,8 @@ def _no_way_in(settings: Settings) -> str:
 
 
 def _has_sandbox() -> bool:
-    """Tell whether Chromium can shut its pages in: not as root, and not where user namespaces are forbidden, as in
-    most containers. It does not start with a sandbox that it cannot have."""
+    """Tell whether Chromium can use its sandbox: not as root, and not without user namespaces, as in most containers.
+    It does not start with a sandbox that it cannot have."""
     if os.geteuid() == 0:
         return False
     try:

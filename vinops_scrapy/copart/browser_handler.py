@@ -1,4 +1,4 @@
-"""Scrapy's download handler with a browser behind it, which is started when the first page is asked for."""
+"""The download handler of scrapy-playwright, which starts the browser with the first page."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ log = logging.getLogger("browser")
 class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # untyped
     """Downloads requests with meta `playwright` in the browser, the others as Scrapy does.
 
-    scrapy-playwright 0.0.48 starts its driver, a process of 140 MB, with the engine; most crawls never need it. It
-    waits for the browser without a limit, and where the browser was lost it opens another one, and in it a context of
-    the same name: without the cookies, so that the site asks for a login.
+    scrapy-playwright 0.0.48 starts its driver, a process of 140 MB, with the engine, though most crawls do not need it.
+    It waits for the browser without a time limit. After a loss of the browser it opens another one, with a context of
+    the same name but without the cookies, so that the site asks for a login.
     """
 
     browser: Browser
@@ -44,10 +44,10 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
         self._seconds = browser_process.OPEN_SECONDS + (NAVIGATION_SECONDS if navigation is None else navigation / 1000)
 
     async def _maybe_launch_in_thread(self) -> None:
-        """Do nothing when the engine starts: this is what its signal calls."""
+        """Do nothing: the signal of the engine's start calls this."""
 
     async def download_request(self, request: Request) -> Response:
-        """Return the answer. Raises BrowserGone, and kills the browser, if it does not come in time."""
+        """Return the response. Raises BrowserGone, and kills the browser, if it does not come in time."""
         if request.meta.get("playwright"):
             return await self._chromium.within(
                 self._seconds, self._opened(request), page=lambda: request.meta.get("playwright_page")
@@ -59,7 +59,7 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
         async with self._start:
             if self._chromium.needs_driver:
                 if hasattr(self, "browser"):
-                    del self.browser  # Playwright takes it for connected still
+                    del self.browser  # Playwright still takes it for connected
                 self.context_wrappers.clear()
                 await self._launch()
                 self._chromium.needs_driver = False
@@ -67,7 +67,7 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
         return response
 
     async def _close(self) -> None:
-        """End the browser, for good: one that does not end in time is killed, and the driver is ended after it."""
+        """End the browser for good: kill it if it does not end in time, then end the driver."""
         self._is_over = True
         for _ in range(2):
             try:
@@ -78,7 +78,7 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
                 return
 
     async def _maybe_launch_browser(self) -> None:
-        """Launch a browser if there is none, or the one that was there is gone."""
+        """Launch a browser if there is none any more."""
         async with self.browser_launch_lock:
             if not hasattr(self, "browser") or not self.browser.is_connected():
                 self.browser = await self.browser_provider.launch_browser()
@@ -88,8 +88,8 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
     async def _create_page(self, request: Request, spider: Spider) -> Page:
         """Return a new page.
 
-        Raises PlaywrightError once the crawl is over: a page that is closed under a request has scrapy-playwright open
-        another one, and launch another browser for it. Raises BrowserGone where the page's context was lost.
+        Raises PlaywrightError once the crawl is over: when a page is closed during a request, scrapy-playwright opens
+        another one, and launches another browser for it. Raises BrowserGone if the page's context was lost.
         """
         name = request.meta["playwright_context"]
         if self._is_over:

@@ -1,6 +1,6 @@
-"""What is done on a page of the browser: signing in, waiting for a gallery, a picture for the operator.
+"""Actions on a page of the browser: signing in, waiting for a gallery, taking a screenshot.
 
-The site's own names, as of 2026: the form at /login is `input#username`, `input#password` and
+Names of the site, as of 2026: the form at /login is `input#username`, `input#password` and
 `button[data-uname="loginSigninmemberbutton"]`; a popup that asks for consent may cover any page at any moment.
 """
 
@@ -39,13 +39,13 @@ COMPLAINT: Final = '.alert-danger, .alert-error, [role="alert"], .error-message'
 WRONG: Final = re.compile(
     r"incorrect|invalid|(?<!went )wrong|not recogni[sz]ed|do(?:es)? not match|unknown user", re.IGNORECASE
 )
-"""What a site says of credentials; that something went wrong it says of itself."""
+"""Messages about credentials; 'something went wrong' is an error of the site."""
 
 CONSENT: Final = (
     '#onetrust-accept-btn-handler, [role="dialog"] button, [aria-modal="true"] button, '
     '[id*="consent" i] button, [class*="consent" i] button, [id*="cookie" i] button, [class*="cookie" i] button'
 )
-"""Buttons that may belong to a consent popup; `CONSENTS` tells the one that makes it go."""
+"""Buttons that may belong to a consent popup; `CONSENTS` matches the one that closes it."""
 
 CONSENTS: Final = re.compile(
     r"^\s*(?:(?:yes,? )?i (?:agree|accept|consent)|(?:accept|allow|agree)(?: (?:to )?all)?(?: cookies)?"
@@ -57,7 +57,7 @@ FORM_SECONDS: Final = 15.0
 ANSWER_SECONDS: Final = 20.0
 GALLERY_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.2
-SETTLED_SECONDS: Final = 0.3  # a gallery that does not grow for so long is whole
+SETTLED_SECONDS: Final = 0.3  # a gallery that does not grow for so long is complete
 CONSENT_SECONDS: Final = 5.0
 SHOT_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 5.0
@@ -67,14 +67,14 @@ MOST_SHOTS: Final = 200
 class LoginFailed(Exception):  # noqa: N818 # what the log says: Login failed
     """Raised by `sign_in` and by Sessions. `reason` is a name from docs/runbook.md.
 
-    `wrong_credentials` and `site_error` are what the site says; `captcha`, `challenge`, `forbidden` and the like are
-    refusals (pages/refusals.py); `no_form`, `timeout` and `no_connection` are what the browser saw.
+    `wrong_credentials` and `site_error` come from messages of the site; `captcha`, `challenge`, `forbidden` and the
+    like are refusals (pages/refusals.py); `no_form`, `timeout` and `no_connection` come from the browser.
     """
 
     def __init__(self, reason: str) -> None:
-        """Say why, and what to do."""
-        mend = "check COPART_USERNAME and COPART_PASSWORD" if reason == "wrong_credentials" else "sign in by hand once"
-        super().__init__(f"the login failed ({reason}): see screenshots/login-*.png in the log folder, and {mend}")
+        """Make a message that says why, and how to fix it."""
+        fix = "check COPART_USERNAME and COPART_PASSWORD" if reason == "wrong_credentials" else "sign in by hand once"
+        super().__init__(f"the login failed ({reason}): see screenshots/login-*.png in the log folder, and {fix}")
         self.reason = reason
 
 
@@ -83,12 +83,12 @@ class Bounced(Exception):  # noqa: N818 # a state, not a fault
 
 
 def is_login(url: str) -> bool:
-    """Tell whether an address is that of a login."""
+    """Tell whether an address is that of the login."""
     return LOGIN_PATH.search(urlsplit(url).path) is not None
 
 
 async def keep_clear(page: Page) -> None:
-    """Have the consent popup clicked away whenever it is in the way of something done on the page."""
+    """Close the consent popup whenever it covers an element that is used."""
 
     async def agree(button: Locator) -> None:
         await button.click(timeout=CONSENT_SECONDS * 1000)
@@ -99,8 +99,8 @@ async def keep_clear(page: Page) -> None:
 async def leave(page: Page) -> None:
     """Close a page. Never raises.
 
-    What it is still asking for is given up before: closing lets go of the requests that wait for `abort`, and of 25
-    pages that were closed right after the login one got its picture.
+    Its requests in progress are given up first: otherwise closing releases those that wait for `abort`, and of 25 pages
+    that were closed right after the login one got its picture.
     """
     with suppress(PlaywrightError):
         await page.goto("about:blank", timeout=LEAVE_SECONDS * 1000)
@@ -109,18 +109,18 @@ async def leave(page: Page) -> None:
 
 
 async def sign_in(page: Page, settings: Settings) -> None:
-    """Sign in as the member. Raises LoginFailed, which never holds what was typed."""
+    """Sign in as the member. Raises LoginFailed, which never contains the credentials."""
     failure: LoginFailed | None = None
     try:
         if not is_login(page.url):
             await page.goto(f"{settings.copart_site_url}/login", wait_until="domcontentloaded")
-        if is_login(page.url):  # else the site knows the member still
+        if is_login(page.url):  # else the member is still signed in
             before = await _complaints(page)
             await _send_form(page, settings)
             await _answered(page, before)
     except PlaywrightError as error:
         failure = LoginFailed(_name_of(error))
-    if failure is not None:  # raised out here: Playwright's error, which quotes the password, must not be its context
+    if failure is not None:  # not in the except block: its context would be Playwright's error, with the password
         raise failure
 
 
@@ -142,7 +142,7 @@ async def _send_form(page: Page, settings: Settings) -> None:
 
 
 async def _answered(page: Page, before: frozenset[str]) -> None:
-    """Wait until the site has taken the form, or says something that it did not say `before`."""
+    """Wait until the site accepts the form, or shows a message that is not in `before`."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline:
         await asyncio.sleep(POLL_SECONDS)
@@ -150,7 +150,7 @@ async def _answered(page: Page, before: frozenset[str]) -> None:
             return
         try:
             kind, said = await _refusal(page), await _complaints(page) - before
-        except PlaywrightError:  # the page went elsewhere while it was looked at
+        except PlaywrightError:  # the page navigated meanwhile
             continue
         if kind:
             raise LoginFailed(kind)
@@ -165,12 +165,12 @@ async def _complaints(page: Page) -> frozenset[str]:
 
 
 async def _refusal(page: Page) -> str | None:
-    """Return the kind of refusal that the page shows, None if it is none."""
+    """Return the kind of refusal that the page is, None if it is none."""
     return refusal(await response_of(page), expects="page")
 
 
 async def response_of(page: Page, *, status: int = 200, asked: str | None = None) -> HtmlResponse:
-    """Return what the page shows now as a response; `asked` is the address that was asked for."""
+    """Return the current content of the page as a response; `asked` is the address that was requested."""
     request = Request(asked or page.url)
     return HtmlResponse(
         page.url, status=status, body=(await page.content()).encode(), encoding="utf-8", request=request
@@ -178,9 +178,9 @@ async def response_of(page: Page, *, status: int = 200, asked: str | None = None
 
 
 async def gallery(page: Page) -> bool:
-    """Wait until the gallery of a lot stands on the page, and tell whether it does.
+    """Wait for the gallery of a lot, and tell whether it is there, after little more than GALLERY_SECONDS.
 
-    Returns within GALLERY_SECONDS and a little more. Raises Bounced if the site shows its login instead.
+    Raises Bounced if the site shows its login instead.
     """
     photos = page.locator(", ".join(GALLERY))
     deadline = time.monotonic() + GALLERY_SECONDS
@@ -193,7 +193,7 @@ async def gallery(page: Page) -> bool:
         await asyncio.sleep(SETTLED_SECONDS)
         try:
             count = await photos.count()
-        except PlaywrightError:  # the page went elsewhere while it was asked
+        except PlaywrightError:  # the page navigated meanwhile
             count = 0
     if is_login(page.url):
         raise Bounced
@@ -201,9 +201,9 @@ async def gallery(page: Page) -> bool:
 
 
 async def screenshot(page: Page, settings: Settings, kind: Literal["login", "lot"], name: str) -> Path | None:
-    """Keep a picture of the page in the log folder, `screenshots/KIND-TIME-NAME.png`, with all fields emptied before.
+    """Save a picture of the page, after emptying all fields, as `screenshots/KIND-TIME-NAME.png` in the log folder.
 
-    Returns its path, None if there is none: never raises. The newest 200 are kept.
+    Returns its path, None if that failed: never raises. The newest 200 are kept.
     """
     folder = settings.log_dir / "screenshots"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
@@ -228,11 +228,11 @@ def _keep(path: Path, data: bytes) -> None:
 
 
 async def _agree(page: Page) -> None:
-    """Click the consent popup away if it is there."""
+    """Close the consent popup if it is there."""
     button = _consent(page)
     try:
         if await button.count():
-            # Not the button: what `keep_clear` set up clicks it before anything is done, and then it is gone.
+            # Not the button itself: the handler of `keep_clear` clicks it before any action, and then it is gone.
             await page.locator("html").click(trial=True, timeout=CONSENT_SECONDS * 1000)
     except PlaywrightError as error:
         log.debug("the popup stays %s", pairs(error=type(error).__name__))

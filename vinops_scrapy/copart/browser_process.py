@@ -1,8 +1,8 @@
-"""The browser of a crawl as a process: how long it may take to answer, and its end when it takes longer.
+"""The browser process of a crawl: time limits for its answers, and its end when it exceeds them.
 
 Playwright waits for ever for a browser that does not answer: `new_page`, `content`, `count`, `close` and the end of the
-browser itself know no time limit, and those that do (`goto`, `click`) leave the browser as it is (Playwright 1.65,
-Chromium stopped by SIGSTOP). So every call to it goes through `Chromium.within`.
+browser have no time limit, and calls that have one (`goto`, `click`) leave the browser as it is (Playwright 1.65,
+Chromium stopped by SIGSTOP). So every call goes through `Chromium.within`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import os
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
-from weakref import WeakKeyDictionary
 
 import psutil
 from playwright.async_api import Error as PlaywrightError, TimeoutError as PlaywrightTimeout
 
 from vinops.logs import pairs
+from vinops_scrapy.shared import per_crawl
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,20 +31,20 @@ log = logging.getLogger("browser")
 T = TypeVar("T")
 Loss = Literal["browser_crashed", "browser_hung"]
 
-OPEN_SECONDS: Final = 60.0  # to start driver, browser, context and page, and to read it; its way there comes on top
-SIGN_IN_SECONDS: Final = 180.0  # a login on a slow site takes 145: its way, four steps of the form, the answer
+OPEN_SECONDS: Final = 60.0  # to start driver, browser, context and page, and to read the page; navigation comes on top
+SIGN_IN_SECONDS: Final = 180.0  # a login on a slow site takes 145: navigation, four steps of the form, the answer
 LOT_SECONDS: Final = 60.0  # a gallery takes 25 at the most
 CLOSE_SECONDS: Final = 15.0
 """How long a call may take before the browser, or its page, counts as hung."""
 STOP_SECONDS: Final = 5.0
-"""What a call has left once the crawl is told to stop."""
-LOOK_SECONDS: Final = 0.5
+"""How long a call may still take once the crawl is told to stop."""
+POLL_SECONDS: Final = 0.5
 KILL_SECONDS: Final = 5.0
 
 
 class BrowserGone(PlaywrightError):  # noqa: N818 # a state, as Bounced
-    """The browser is not there any more, and everything in it is lost: raised for a call that it did not answer in
-    time, and instead of a context that would have the name of the lost one and none of its cookies."""
+    """The browser is gone with all its contexts. Raised for a call that it did not answer in time, and instead of
+    opening a context with the name of a lost one, which would have none of its cookies."""
 
     def __init__(self, reason: Loss) -> None:
         """`reason` is a name from docs/runbook.md."""
@@ -53,10 +53,10 @@ class BrowserGone(PlaywrightError):  # noqa: N818 # a state, as Bounced
 
 
 class Chromium:
-    """The browser that a crawl has now: one at a time."""
+    """The current browser of a crawl, one at a time."""
 
     def __init__(self, crawler: Crawler) -> None:
-        """Have none yet."""
+        """Begin without a browser."""
         self._crawler = crawler
         self.needs_driver = True
         self._browser: Browser | None = None
@@ -65,7 +65,7 @@ class Chromium:
         self._is_gone = asyncio.Event()
 
     async def launched(self, browser: Browser) -> None:
-        """Take a browser that was launched, in the place of the one before."""
+        """Replace the browser by one that was launched."""
         self._browser, self._process, self._is_killed = browser, None, False
         self._is_gone = gone = asyncio.Event()
         browser.once("disconnected", lambda _: gone.set())
@@ -75,14 +75,14 @@ class Chromium:
         await session.detach()
 
     async def within(self, seconds: float, call: Awaitable[T], *, page: Callable[[], Page | None] = lambda: None) -> T:
-        """Return what a call to the browser brings.
+        """Return the result of a call to the browser.
 
-        If it takes longer, what is `page` by then is closed and PlaywrightTimeout raised, where the browser can do
-        that: a page whose scripts never rest costs itself alone. Without a page, or if it cannot, the browser is killed
-        with all of its processes and BrowserGone raised; other calls to it then end as those to one that crashed.
+        If the call takes longer, close what is `page` by then, if the browser can do that, and raise PlaywrightTimeout:
+        a page whose scripts never end fails alone. Without a page, or if it cannot be closed, kill the browser with all
+        of its processes and raise BrowserGone; other calls to it then fail as after a crash.
         """
         asked = asyncio.ensure_future(call)
-        asked.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever gave it up need not ask
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())  # no warning if nobody awaits it
         try:
             if await self._has_answered(asked, seconds):
                 return asked.result()
@@ -99,24 +99,24 @@ class Chromium:
             asked.cancel()  # nothing, if it is done
 
     async def _has_answered(self, asked: asyncio.Future[T], seconds: float) -> bool:
-        """Wait for an answer. Told to stop, the crawl does not wait for long."""
+        """Wait for an answer, not for long once the crawl is told to stop."""
         clock = asyncio.get_running_loop().time
         end, is_stopping = clock() + seconds, False
         while not asked.done() and (left := end - clock()) > 0:
             if not (is_stopping or self._crawler.crawling):
                 is_stopping, end = True, min(end, clock() + STOP_SECONDS)
             else:
-                await asyncio.wait({asked}, timeout=min(left, LOOK_SECONDS))
+                await asyncio.wait({asked}, timeout=min(left, POLL_SECONDS))
         return asked.done()
 
     async def kill(self) -> None:
-        """Kill the browser's process group, if the browser is still there, and wait until Playwright knows it. Stopped
-        processes die of it, too."""
+        """Kill the browser's process group, if the browser is still there, and wait until Playwright notices. Stopped
+        processes die, too."""
         if self._browser is None or self._process is None or not self._browser.is_connected():
             return
         self._is_killed = True
         with suppress(ProcessLookupError):
-            # Playwright starts it as the leader of a group of its own; our own group is never meant.
+            # Playwright starts it as a group leader; never kill our own group.
             if os.getpgid(self._process) == self._process:
                 os.killpg(self._process, signal.SIGKILL)
             else:
@@ -129,20 +129,20 @@ class Chromium:
 
     @property
     def loss(self) -> Loss:
-        """How the browser came to its end, where it did."""
+        """How the browser was lost."""
         return "browser_hung" if self._is_killed else "browser_crashed"
 
     async def lost(self, context: BrowserContext | None) -> Loss | None:
-        """Return how the browser of a context was lost, None if it is there: it is asked for a sign of life."""
+        """Return how the browser of a context was lost; None if it still answers."""
         browser = context.browser if context is not None else None
         if browser is None:
             return None
         if browser.is_connected():
             try:
-                await self.within(CLOSE_SECONDS, _sign_of_life(browser))
+                await self.within(CLOSE_SECONDS, _ping(browser))
             except BrowserGone:
                 pass
-            except PlaywrightError:  # the driver is gone, and Playwright does not tell its browsers so
+            except PlaywrightError:  # the driver is gone, which Playwright does not notice
                 self.needs_driver |= browser is self._browser and browser.is_connected()
             else:
                 return None
@@ -150,23 +150,19 @@ class Chromium:
 
 
 def _kill_drivers() -> None:
-    """Kill the drivers of Playwright that this process has started."""
+    """Kill the Playwright drivers that this process has started."""
     for child in psutil.Process().children():
         with suppress(psutil.Error):
             if "run-driver" in child.cmdline():
                 child.kill()
 
 
-async def _sign_of_life(browser: Browser) -> None:
+async def _ping(browser: Browser) -> None:
     session = await browser.new_browser_cdp_session()
     await session.detach()
 
 
-_browsers: WeakKeyDictionary[Crawler, Chromium] = WeakKeyDictionary()
-
-
+@per_crawl
 def chromium(crawler: Crawler) -> Chromium:
     """Return the browser of a crawl."""
-    if crawler not in _browsers:
-        _browsers[crawler] = Chromium(crawler)
-    return _browsers[crawler]
+    return Chromium(crawler)

@@ -1,13 +1,17 @@
-"""Lots under lease: which a crawl works on, and what came of each.
+"""The lots that a crawl leases in the database, and what it records of them.
 
-A lease is a row in lot_photos with an owner, an end and a token. Any number of crawls on any number of machines share
-the work: a row is locked while it is leased (`for update skip locked`), a killed crawl's leases run out, and only the
-newest token may settle a lot.
+A lease is an owner, an expiry and a token in a row of lot_photos. Any number of crawls on any number of machines share
+the work: leasing skips rows that another crawl locks (`for update skip locked`), the leases of a killed crawl expire,
+and only the newest token may settle a lot.
 """
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vinops.db.database import queries
@@ -24,17 +28,17 @@ T = TypeVar("T")
 
 TRIES = 5  # a server that restarts breaks each of a crawl's four connections once
 LEASE_SECONDS = 600.0
-"""How long a lot is held without a sign of life, unless VINOPS_PHOTO_LEASE says otherwise."""
+"""How long a lease lasts that is not renewed, unless VINOPS_PHOTO_LEASE says otherwise."""
 
 
-class LeaseLost(Exception):  # noqa: N818 # another crawl has the lot: an end of this one's work, not a fault
-    """The lease ran out and somebody else took the lot: what this crawl found of it does not count."""
+class LeaseLost(Exception):  # noqa: N818 # a state, not a fault
+    """The lease expired and another crawl took the lot: the result of this crawl does not count. Raised by Lots."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What is stored of a lot: the numbers of its photos by address, and storage keys by content, of earlier lots of
-    the same vehicle too."""
+    """The stored photos of a lot: their numbers by address, and the storage keys by content of all photos of its
+    vehicle."""
 
     seqs: Mapping[str, int] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -42,9 +46,9 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """What came of a lot: its state, why, and after how many seconds it is due again.
+    """The result of a lot: its state, the reason, and after how many seconds it is due again.
 
-    `listed` is the count of photos in the list, None if there was no list; `links` are all of them, for their numbers.
+    `listed` is the count of photos in the list, None if there was no list; `links` are these, for their numbers.
     """
 
     state: str
@@ -56,47 +60,54 @@ class Settlement:
 
     @property
     def is_failure(self) -> bool:
-        """Tell whether the next try comes later each time."""
+        """Tell whether the lot is tried again, later each time."""
         return self.state in {"partial", "failed"}
 
 
 async def tried(call: Callable[[], Awaitable[T]]) -> T:
-    """Return what a call brings, made again if the connection broke under it or another transaction was in the way.
-    Raises what the last try raises, and whatever would only fail again at once."""
+    """Return the result of a call, repeated if the connection broke or another transaction was in the way.
+
+    Raises the error of the last try, and at once any error that would only occur again.
+    """
     for _ in range(TRIES - 1):
         try:
             return await call()
         except Exception as error:
             if not (is_lost(error) or is_collision(error)):
-                raise  # else the pool has another connection, or says that there is none
+                raise
     return await call()
 
 
+@cache
+def owner() -> str:
+    """Return the name under which this process holds leases, unlike that of any other: machine, process and start."""
+    return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+
+
 class Lots:
-    """The work of one crawl, in the database. What breaks is done again: a lease whose answer was lost runs out, and a
-    settlement whose answer was lost is LeaseLost the second time."""
+    """The lots of one crawl. Statements are repeated when the connection breaks: a lease whose confirmation was lost
+    expires, and a settlement whose confirmation was lost raises LeaseLost the second time."""
 
     def __init__(self, pool: AsyncConnectionPool[Any], owner: str, *, lease: float = LEASE_SECONDS) -> None:
-        """`owner` names this crawl: machine, process and start. It holds a lot for `lease` seconds without a sign of
-        life; leases in work are to be renewed every third of it."""
+        """`owner` names this crawl. A lease lasts `lease` seconds, and is to be renewed every third of it."""
         self._pool = pool
         self._owner = owner
         self.lease = lease
         self._queries = queries("photos")
 
     async def enlist(self) -> int:
-        """Take note of lots that the feed brought; return how many are due."""
+        """Add the lots that the feed brought since; return how many are due."""
         async with self._pool.connection() as connection:
             await connection.execute(self._queries["enlist_lots"])
             row = await (await connection.execute(self._queries["count_due_lots"])).fetchone()
         return int(row[0]) if row else 0
 
     async def lease_due(self, count: int) -> list[Lot]:
-        """Lease up to `count` lots that are due. If the process dies the leases run out by themselves."""
+        """Lease up to `count` lots that are due. If the process dies the leases expire."""
         return await self._lease("lease_due_lots", {"count": count})
 
     async def lease_named(self, lots: Collection[int], vins: Collection[str]) -> tuple[list[Lot], int]:
-        """Lease lots by number or VIN; return them, and how many go by these names at all."""
+        """Lease lots by number or VIN; return them, and how many lots have these numbers and VINs at all."""
         names = {"lots": list(lots), "vins": list(vins)}
         async with self._pool.connection() as connection:
             await connection.execute(self._queries["enlist_named_lots"], names)
@@ -110,17 +121,17 @@ class Lots:
         return [Lot(id=row[0], lot_external_id=row[1], vin=row[2], image_url=row[3], token=row[4]) for row in rows]
 
     async def renew(self, lots: Collection[Lot]) -> None:
-        """Keep the leases of lots that are still in work."""
+        """Extend the leases of lots that are still in work."""
         held = {"owner": self._owner, "tokens": [lot.token for lot in lots], "seconds": self.lease}
         await tried(lambda: self._done("renew_leases", held))
 
     async def release(self, lots: Collection[Lot]) -> None:
-        """Give lots back untouched."""
+        """Release the leases of lots whose state stays as it is."""
         held = {"owner": self._owner, "tokens": [lot.token for lot in lots]}
         await tried(lambda: self._done("release_leases", held))
 
     async def known(self, lot: Lot) -> Known:
-        """Return what is stored of a lot and of earlier lots of its vehicle."""
+        """Return the stored photos of a lot and of other lots of its vehicle."""
         rows = await tried(lambda: self._rows("known_photos", {"lot_id": lot.id, "vin": lot.vin}))
         return Known(
             seqs={url: seq for url, seq, _, _, is_own in rows if is_own},
@@ -128,10 +139,10 @@ class Lots:
         )
 
     async def settle(self, lot: Lot, settlement: Settlement) -> None:
-        """Record the photos of a lot and what came of it, in one transaction. Raises LeaseLost.
+        """Record the photos and the result of a lot in one transaction. Raises LeaseLost.
 
-        If the process dies before the commit nothing is recorded: the objects are stored already and are stored again
-        under the same keys when the lease has run out.
+        If the process dies before the commit nothing is recorded: the photos are stored already, and are stored again
+        under the same keys after the lease has expired.
         """
         await tried(lambda: self._settle(lot, settlement))
 

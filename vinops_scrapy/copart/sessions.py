@@ -1,7 +1,7 @@
-"""Sessions: after so many lots new cookies, a new login in a new browser context, the next proxy, and a pause.
+"""Sessions: after a number of lots a pause, new cookies, the next proxy, and a new login in a new browser context.
 
-A session is a number: of its cookie jar, of its browser context, and in the log. Nothing of it is kept on disk: a
-process that dies leaves nothing behind, and the next begins with a session of its own.
+A session is identified by a number, in its cookie jar, its browser context and the log. Nothing of it is stored: if the
+process dies, the next one begins a session of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scrapy.exceptions import IgnoreRequest
 
 from vinops.config import ConfigError
 from vinops.logs import pairs
-from vinops_scrapy import closing as alerting
+from vinops_scrapy import closing
 from vinops_scrapy.copart import browser, browser_process
 from vinops_scrapy.copart.browser_pages import (
     SHOT_SECONDS,
@@ -33,8 +33,8 @@ from vinops_scrapy.copart.browser_pages import (
     sign_in,
 )
 from vinops_scrapy.copart.browser_process import BrowserGone, chromium
+from vinops_scrapy.failures import HostNotAllowed, Ignored, Refused, Stopped
 from vinops_scrapy.hosts import hosts_of, netloc
-from vinops_scrapy.middlewares.rules import HostNotAllowed, Ignored, Refused, Stopped
 from vinops_scrapy.pages.refusals import refusal
 from vinops_scrapy.proxy_list import proxy_for_playwright, ring
 from vinops_scrapy.resolver import allowed
@@ -56,11 +56,11 @@ log = logging.getLogger("sessions")
 
 ATTEMPTS: Final = 2  # a login that fails is tried once more
 AGAIN: Final = frozenset({"wrong_credentials", "site_error", "no_form", "timeout", "no_connection", "browser"})
-"""Reasons for which a login is tried once more: none of them is a refusal."""
+"""Reasons after which a login is tried once more: none of them is a refusal."""
 MOST_LOSSES: Final = 3
-"""So many browsers that crashed or hung in one crawl are enough: each costs a login, and the machine has a reason."""
+"""How many browsers may crash or hang in one crawl: each costs a login, and the cause lies in the machine."""
 PAUSE_STEP: Final = 60.0  # seconds
-NOT_LET_IN: Final = 407  # only a proxy answers so
+NOT_LET_IN: Final = 407  # the status of a proxy only
 PROXY_ERRORS: Final = ("ERR_PROXY", "ERR_TUNNEL", "ERR_NO_SUPPORTED_PROXIES")
 
 
@@ -69,7 +69,7 @@ class NoBrowser(Ignored):
 
 
 class PageFailed(Ignored):
-    """A page did not come: reason `timeout`, `no_connection` or `browser`."""
+    """A page could not be loaded: reason `timeout`, `no_connection` or `browser`."""
 
 
 class BrowserLost(PageFailed):
@@ -78,7 +78,7 @@ class BrowserLost(PageFailed):
 
 @dataclass(kw_only=True, eq=False)
 class _Context:
-    """A browser context: how many of its pages are open, and whether it is to be closed after the last."""
+    """A browser context. `pages` of it are open; if it `is_over`, it is closed with the last one."""
 
     name: str
     proxy: Proxy | None
@@ -88,10 +88,10 @@ class _Context:
 
 
 class Sessions:
-    """The sessions of a crawl, one after the other. Of a session that is over, what is under way is finished."""
+    """The sessions of a crawl, one after the other. Requests of a session that is over are completed."""
 
     def __init__(self, crawler: Crawler, settings: Settings) -> None:
-        """Begin none yet. Raises ConfigError if the list of proxies makes no sense."""
+        """Begin no session yet. Raises ConfigError for an invalid list of proxies."""
         self._crawler = crawler
         self._settings = settings
         self._most = crawler.settings.getint("VINOPS_SESSION_LOTS", settings.session_lots)
@@ -109,7 +109,7 @@ class Sessions:
         crawler.signals.connect(self.stop, signals.spider_closed)
 
     async def before_lot(self) -> None:
-        """Count a lot; begin a new session if the one before is used up, or its proxy is dead."""
+        """Count a lot; begin a new session if the current one is used up, or its proxy is dead."""
         is_lost = self._ring is not None and self._ring.current is not self._proxy
         if self.number == 0 or self.lots >= self._most or is_lost:
             await self._begin(is_lost=is_lost)
@@ -125,11 +125,11 @@ class Sessions:
         self._stopped.set()
 
     async def lot_page(self, url: str) -> HtmlResponse:
-        """Return a lot's page as a member sees it, after its scripts ran; signs in first where that is due.
+        """Return a lot's page as a member sees it, after its scripts have run; sign in first if necessary.
 
-        If the site has ended the session meanwhile, it signs in once more. Raises LoginFailed; Refused, also if the
-        login comes up again; NoBrowser, PageFailed, HostNotAllowed, all of which cost this lot alone; Stopped if the
-        crawl is about to end. Whatever is raised, the page is closed; after BrowserLost the next lot signs in anew.
+        If the site has ended the session meanwhile, sign in once more. Raises LoginFailed; Refused, also if the login
+        appears again; NoBrowser, PageFailed or HostNotAllowed, which concern this lot alone; Stopped if the crawl is
+        about to end. The page is closed in any case; after BrowserLost the next lot signs in anew.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -140,7 +140,7 @@ class Sessions:
                 log.warning("the site has ended the session %s", pairs(context=context.name))
                 await self._end(context)
             except PageFailed:
-                self._go_on()  # a page that does not come while the crawl ends says nothing of the lot
+                self._go_on()  # a page that fails while the crawl ends says nothing about the lot
                 raise
         raise Refused("login_wall", netloc(url))
 
@@ -164,18 +164,18 @@ class Sessions:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), step)
             left -= step
-            # Changes while the pause goes on: it is no standstill.
+            # Updated during the pause, so that the crawl does not count as hanging.
             stats.set_value("session/paused_seconds", stats.get_value("session/paused_seconds", 0.0) + step)
 
     async def _signed_in(self) -> _Context:
-        """Return the context of this session, in which a member is signed in. Raises LoginFailed, Stopped."""
+        """Return the context of this session, signed in. Raises LoginFailed, Stopped."""
         async with self._signing_in:
             number = self.number
             if self._context is not None and (loss := await self._chromium.lost(self._context.browser)):
-                self._lost_browser(self._context, loss)  # between two pages: it costs none
+                self._lost_browser(self._context, loss)  # between two pages, so that no page fails
             if self._context is None:
                 found = await self._sign_in()
-                if number != self.number:  # the session ended meanwhile: good for this lot, not for the next
+                if number != self.number:  # the session ended meanwhile: use it for this lot only
                     found.is_over = True
                     return found
                 self._context = found
@@ -192,7 +192,7 @@ class Sessions:
                 stats.inc_value("session/login_failed")
                 log.warning("sign-in failed %s", pairs(context=context.name, reason=error.reason, attempt=attempt))
                 await self._end(context)
-                self._go_on()  # a page that is slow while the crawl ends says nothing of the account
+                self._go_on()  # a login that fails while the crawl ends says nothing about the account
                 if attempt == ATTEMPTS or error.reason not in AGAIN:
                     raise
             except BaseException:
@@ -210,13 +210,13 @@ class Sessions:
             raise Stopped("shutdown")
 
     def _new_context(self) -> _Context:
-        """Return a context that no other had the name of. Raises Stopped if all proxies are dead, and NoBrowser if
-        the browser was lost so often that another one would be no better."""
+        """Return a context with a new name. Raises Stopped if all proxies are dead, and NoBrowser if too many browsers
+        were lost."""
         if self._losses >= MOST_LOSSES:
             raise NoBrowser("no_browser", f"it crashed or hung {self._losses} times")
         proxy = self._ring.current if self._ring is not None else None
         if self._ring is not None and proxy is None:
-            alerting.close(self._crawler, "no_proxies")
+            closing.close(self._crawler, "no_proxies")
             raise Stopped("no_proxies")
         self._proxy = proxy
         self._contexts += 1
@@ -232,7 +232,7 @@ class Sessions:
                         browser_process.SIGN_IN_SECONDS, sign_in(page, self._settings), page=lambda: page
                     )
                 except LoginFailed:
-                    if loss := await self._chromium.lost(context.browser):  # which is no fault of the account
+                    if loss := await self._chromium.lost(context.browser):  # not a problem of the account
                         raise BrowserGone(loss) from None
                     await self._shot(page, "login", context.name)
                     raise
@@ -260,9 +260,9 @@ class Sessions:
     async def _page(
         self, context: _Context, url: str, *, may_have_ended: bool = False
     ) -> AsyncIterator[tuple[Page, Response]]:
-        """Open a page through all of Scrapy's middlewares, and close it whatever comes.
+        """Open a page through all of Scrapy's middlewares, and close it in any case.
 
-        Where the session may have ended, a way to the login is no refusal: it is after a login that did not help.
+        If the session `may_have_ended`, a redirect to the login is no refusal; after a new login it is one.
         """
         opened: list[Page] = []
         context.pages += 1
@@ -279,7 +279,7 @@ class Sessions:
         except PlaywrightError as error:
             failure = await self._failure(error, context)
         except IgnoreRequest as error:
-            # What Scrapy itself raises has no name of ours: robots.txt.
+            # Scrapy's own IgnoreRequest has no reason: it comes from robots.txt.
             failure = error if isinstance(error, Ignored) else Ignored("robots", netloc(url))
         else:
             return
@@ -300,7 +300,7 @@ class Sessions:
             page.on("response", answered)
             await keep_clear(page)
 
-        def answered(answer: Answer) -> None:  # heard also where Chromium shows no page for it, as without a body
+        def answered(answer: Answer) -> None:  # also for responses without a page, as those without a body
             if answer.status == NOT_LET_IN:
                 self._lost(context)
 
@@ -310,7 +310,7 @@ class Sessions:
         except ConfigError as error:
             log.error("there is no Chromium %s", pairs(error=error))
             raise NoBrowser("no_browser", str(error)) from None
-        if context.proxy is not None:  # scrapy-playwright does not look at meta proxy
+        if context.proxy is not None:  # scrapy-playwright ignores meta proxy
             options["proxy"] = proxy_for_playwright(context.proxy)
         return Request(
             url,
@@ -328,7 +328,7 @@ class Sessions:
         )
 
     async def _failure(self, error: PlaywrightError, context: _Context) -> Ignored:
-        """Name what went wrong in the browser."""
+        """Return the exception to raise for an error of the browser."""
         loss = error.reason if isinstance(error, BrowserGone) else await self._chromium.lost(context.browser)
         if loss is not None:
             return self._lost_browser(context, loss)
@@ -343,10 +343,10 @@ class Sessions:
         return PageFailed("no_connection" if "net::" in text else "browser")
 
     def _lost_browser(self, context: _Context, loss: Loss) -> BrowserLost:
-        """Use a context no more whose browser is gone; count the browser with the first page that shows it."""
+        """Give up a context whose browser is gone; count the browser once."""
         self._context = None if self._context is context else self._context
         was_over, context.is_over = context.is_over, True
-        if not was_over and self._crawler.crawling:  # one that is slow while the crawl ends is killed, and is no loss
+        if not was_over and self._crawler.crawling:  # not one that is killed because the crawl ends
             self._losses += 1
             self._crawler.stats.inc_value(f"browser/{loss.removeprefix('browser_')}")
             log.error("the browser is lost %s", pairs(reason=loss, context=context.name, times=self._losses))
@@ -355,7 +355,7 @@ class Sessions:
         return BrowserLost(loss)
 
     def _lost(self, context: _Context) -> None:
-        """Take the proxy of a context for dead."""
+        """Mark the proxy of a context as dead."""
         if context.proxy is None or self._ring is None or context.proxy.label in self._ring.states.dead:
             return
         log.warning("a proxy cannot be used %s", pairs(proxy=context.proxy.label))
@@ -363,13 +363,13 @@ class Sessions:
         self._crawler.stats.set_value("proxies/dead", len(self._ring.states.dead))
 
     def _check(self, url: str) -> None:
-        """Raise HostNotAllowed if the browser was led to a host that is not on the list."""
+        """Raise HostNotAllowed if the browser was redirected to a host that is not on the list."""
         if (reason := allowed(url, hosts_of(self._settings))) is not None:
             self._crawler.stats.inc_value(f"host/not_allowed/{reason}")
             raise HostNotAllowed(f"host_{reason}", netloc(url))
 
     async def _end(self, context: _Context) -> None:
-        """Use a context no more, and close it once its last page is closed."""
+        """Give up a context, and close it with its last page."""
         context.is_over = True
         if self._context is context:
             self._context = None
@@ -377,6 +377,6 @@ class Sessions:
 
     async def _close(self, context: _Context) -> None:
         if context.is_over and context.pages == 0 and context.browser is not None:
-            with suppress(PlaywrightError):  # closed already, as when the browser is gone
+            with suppress(PlaywrightError):  # already closed, as when the browser is gone
                 await self._chromium.within(browser_process.CLOSE_SECONDS, context.browser.close())
             context.browser = None

@@ -1,9 +1,10 @@
-"""The lots that a crawl has in work: taken in order, a few at a time, each settled once its last photo has its end."""
+"""The lots that a crawl works on: leased in order, a few at a time, each settled once its last photo is done."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from vinops.logs import pairs
 from vinops_scrapy.copart.leases import Known, LeaseLost, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from scrapy.statscollectors import StatsCollector
 
@@ -28,26 +29,27 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 
 DUE_SECONDS = {
-    "none_yet": 6 * HOUR,  # the yard has yet to take them
-    "gone": DAY,  # left the inventory; the feed will say so too
+    "none_yet": 6 * HOUR,  # the yard has not taken them yet
+    "gone": DAY,  # left the inventory, as the feed will say too
     "partial": HOUR,
     "failed": HOUR,
 }
-"""When a lot is due again, by its state. After failures in a row twice as late each time."""
+"""Seconds until a lot is due again, by its state; doubled after each further failure in a row."""
 
 DUE_BY_REASON = {
-    "empty_list": DAY,  # photos are announced and not listed, and there is no browser to look at the lot page
-    "not_photos": DAY,  # an answer of another shape: it waits for a new version of vinops
+    "empty_list": DAY,  # photos are announced and not listed, and there is no browser to open the lot page
+    "not_photos": DAY,  # a response of another shape: it waits for a new version of vinops
     "no_gallery": DAY,
     "no_address": DAY,
     "not_recorded": DAY,
 }
-"""The same by reason, where that says more."""
+"""The same by reason, which takes precedence."""
+LAST_LOTS = 5
 
 
 @dataclass(kw_only=True)
 class OpenLot:
-    """A lot in work: what its list said, and what came of its photos so far."""
+    """A lot in work: its list, and the results of its photos so far. `waiting` photos are still to come."""
 
     lot: Lot
     known: Known = field(default_factory=Known)
@@ -59,15 +61,15 @@ class OpenLot:
 
     @property
     def is_done(self) -> bool:
-        """Tell whether nothing of it is under way."""
+        """Tell whether no photo is still to come."""
         return self.waiting == 0 and (self.listing is not None or self.end is not None)
 
 
 class Work:
-    """Gives lots to the spider and settles them."""
+    """Hands lots to the spider and settles them."""
 
     def __init__(self, lots: Lots, stats: StatsCollector, *, at_once: int, recheck_seconds: float) -> None:
-        """`at_once` lots are open at the same time; a finished lot is looked at again after `recheck_seconds`."""
+        """Keep `at_once` lots open at the same time; a finished lot is due again after `recheck_seconds`."""
         self._lots = lots
         self._stats = stats
         self._at_once = at_once
@@ -78,8 +80,8 @@ class Work:
         self.open: dict[int, OpenLot] = {}
         self.total = 0
         self.done = 0
+        self.last: deque[str] = deque(maxlen=LAST_LOTS)
         self._stopping = asyncio.Event()
-        self.on_settled: Callable[[OpenLot, Settlement], None] = lambda _open, _settlement: None
 
     async def due(self, batch: int) -> AsyncIterator[Lot]:
         """Yield up to `batch` lots that are due, each when there is room for it."""
@@ -128,26 +130,28 @@ class Work:
             self.open[lot.id].known = known
         return known
 
-    def listed(self, lot: Lot, listing: PhotoList, wanted: int) -> None:
-        """Take down a lot's list, of which `wanted` photos are to come."""
+    async def listed(self, lot: Lot, listing: PhotoList, wanted: int) -> None:
+        """Note the list of a lot, of which `wanted` photos are to come; settle the lot if there are none."""
         entry = self.open[lot.id]
         entry.listing = listing
         entry.waiting = wanted
+        await self.settle(entry)
 
-    def ended(self, lot: Lot, state: str, reason: str | None = None) -> None:
-        """Take down the end of a lot that has no list."""
-        if lot.id in self.open:
-            self.open[lot.id].end = (state, reason)
+    async def end(self, lot: Lot, state: str, reason: str | None = None) -> None:
+        """Settle a lot that has no list."""
+        if entry := self.open.get(lot.id):
+            entry.end = (state, reason)
+            await self.settle(entry)
 
     async def stored(self, photo: Photo) -> None:
-        """Take down a photo that is stored; settle its lot if it was the last."""
+        """Note a photo that is stored; settle its lot if it was the last."""
         if entry := self.open.get(photo.lot.id):
             entry.photos.append(photo)
             entry.waiting -= 1
             await self.settle(entry)
 
     async def failed(self, lot: Lot, reason: str) -> None:
-        """Take down a photo that did not come; settle its lot if it was the last."""
+        """Note a photo that failed; settle its lot if it was the last."""
         self._stats.inc_value(f"photo/failed/{reason}")
         if entry := self.open.get(lot.id):
             entry.failures.append(reason)
@@ -155,7 +159,7 @@ class Work:
             await self.settle(entry)
 
     async def settle(self, entry: OpenLot) -> None:
-        """Settle a lot if all of it is done, and make room for the next."""
+        """Settle a lot if it is done, and make room for the next."""
         if not entry.is_done or self.open.get(entry.lot.id) is not entry:
             return
         del self.open[entry.lot.id]
@@ -176,14 +180,28 @@ class Work:
             if settlement.state == "failed":
                 self._stats.inc_value(f"lot/failed/{settlement.reason}")
             self.done += 1
-            self.on_settled(entry, settlement)
+            self._log(entry.lot, settlement)
         finally:
             async with self._room:
                 self._room.notify_all()
 
+    def _log(self, lot: Lot, settlement: Settlement) -> None:
+        photos = f"{len(settlement.photos)} of {settlement.listed or 0} photos"
+        self.last.append(f"{lot.lot_external_id} {settlement.state} {photos}")
+        log.info(
+            "Scraped: lot %s %s",
+            lot.lot_external_id,
+            pairs(
+                state=settlement.state,
+                photos=settlement.listed or 0,
+                new=len(settlement.photos),
+                **({"reason": settlement.reason} if settlement.reason else {}),
+            ),
+        )
+
     async def _settled(self, entry: OpenLot, settlement: Settlement) -> Settlement:
-        """Settle a lot and return with what. One whose photos the database refuses has failed: it is tried later each
-        time, and not whenever its lease runs out. Raises LeaseLost, DatabaseError and psycopg's errors."""
+        """Settle a lot and return the settlement. A lot whose photos the database refuses has failed, so that it is
+        tried later each time, not whenever its lease expires. Raises LeaseLost, DatabaseError and psycopg's errors."""
         try:
             await self._lots.settle(entry.lot, settlement)
         except psycopg.Error as error:
@@ -198,7 +216,7 @@ class Work:
         return settlement
 
     def _settlement(self, entry: OpenLot) -> Settlement:
-        """Say what came of a lot."""
+        """Return the result of a lot."""
         listing = entry.listing
         if entry.end or listing is None:
             state, reason = entry.end or ("failed", "no_list")
@@ -215,7 +233,7 @@ class Work:
         return Settlement(state=state, reason=reason, due_seconds=due, listed=len(links), links=links, photos=photos)
 
     async def renew(self) -> None:
-        """Keep the leases of all lots that are held. Called every few seconds; asks the database when it is due."""
+        """Renew the leases of all lots in work, if a third of their time is over."""
         now = asyncio.get_running_loop().time()
         held = [*(entry.lot for entry in self.open.values()), *self._waiting]
         if held and now - self._renewed > self._lots.lease / 3:
@@ -232,7 +250,7 @@ class Work:
         self._stopping.set()
 
     async def give_back(self) -> None:
-        """At the end of a crawl: keep the photos of lots that are unfinished, and give all leases back."""
+        """Record the photos of unfinished lots at the end of a crawl, and release all leases."""
         self._stopping.set()
         entries, self.open = list(self.open.values()), {}
         for entry in entries:

@@ -1,1 +1,1 @@
-"""The extensions: what observes a crawl."""
+"""The extensions: they observe a crawl, and may end it."""

@@ -1,55 +1,51 @@
-"""Watchdog: tells systemd that a crawl is up, and that it moves, where the crawl itself is the service."""
+"""Tells systemd that a crawl is ready, and that it progresses, where the crawl itself is the service."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
 
-from vinops import systemd as notify_socket
+from vinops import systemd
+from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-LOOK_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 5.0
 
 
-class Watchdog:
-    """Feeds systemd's watchdog when a statistic has changed: an answer came, a photo was stored, a pause went on.
+class Watchdog(Component):
+    """Notifies systemd's watchdog when a statistic has changed: a response came, a photo was stored, a pause went on.
 
-    A task that beats on whatever hangs would say nothing. Outside of a unit of Type=notify it does nothing.
+    So a crawl that hangs is noticed, which a timer alone would hide. Outside a unit of Type=notify it does nothing.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         """Follow the crawl by its signals."""
-        self._crawler = crawler
+        super().__init__(crawler)
         self._seen: dict[str, Any] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
         crawler.signals.connect(self._opened, signals.spider_opened)
         crawler.signals.connect(self._closed, signals.spider_closed)
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the extension for a crawl."""
-        return cls(crawler)
-
     def _opened(self) -> None:
-        notify_socket.ready()
-        if (watchdog := notify_socket.watchdog_seconds()) is not None:
-            self._looking = asyncio.ensure_future(self._look_on(min(LOOK_SECONDS, watchdog / 3)))
+        systemd.ready()
+        if (watchdog := systemd.watchdog_seconds()) is not None:
+            self._polling = asyncio.ensure_future(self._poll(min(POLL_SECONDS, watchdog / 3)))
 
     def _closed(self) -> None:
-        if self._looking:
-            self._looking.cancel()
+        if self._polling:
+            self._polling.cancel()
 
-    async def _look_on(self, every: float) -> None:
+    async def _poll(self, every: float) -> None:
         while True:
             if self._has_moved():
-                notify_socket.alive()
+                systemd.alive()
             await asyncio.sleep(every)
 
     def _has_moved(self) -> bool:
-        """Tell whether a statistic has changed since this was asked last."""
+        """Tell whether a statistic has changed since the last call."""
         before, self._seen = self._seen, dict(self._crawler.stats.get_stats())
         return self._seen != before

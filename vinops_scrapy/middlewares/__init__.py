@@ -1,1 +1,1 @@
-"""The downloader middlewares: hosts, budgets, refusals, proxies."""
+"""The downloader middlewares: allowed hosts, proxies, refusals, budgets. settings.py has their order."""

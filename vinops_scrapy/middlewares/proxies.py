@@ -1,11 +1,11 @@
-"""Proxies for plain requests: scrapy-rotating-proxies 0.6.2, made to fit Scrapy 2.19 and the rules of the house.
+"""Proxies for plain requests: scrapy-rotating-proxies 0.6.2, adapted to Scrapy 2.19 and to our rules.
 
-What differs from the original: middlewares take no spider; a proxy is known by all of its URL, credentials too, and
-logged without them; a session keeps its proxy; `download_slot` stays with the host that is asked, so that its budget
-holds; and only a proxy that cannot be reached or does not let us in is left. What a site refuses, it refuses: no
-request goes out again through another proxy for that.
+What differs from the original: middlewares take no spider; a proxy is identified by its whole URL, credentials
+included, and logged without them; a session keeps its proxy; `download_slot` remains that of the host, so that its
+budget holds; and a proxy is given up only if it cannot be reached or does not let us in. A request that the site
+refuses is never sent again through another proxy.
 
-The browser has its proxy from its context (see sessions.py): its requests pass here untouched.
+The browser has its proxy from its context (see sessions.py): its requests pass unchanged.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedE
 from twisted.internet.error import ConnectError
 
 from vinops.logs import pairs
-from vinops_scrapy import closing as alerting
-from vinops_scrapy.middlewares.rules import Stopped
+from vinops_scrapy import closing
+from vinops_scrapy.failures import Stopped
 from vinops_scrapy.proxy_list import ProxyRing, ring
 
 if TYPE_CHECKING:
@@ -63,20 +63,20 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc] # untyped
         return middleware
 
     def process_request(self, request: Request) -> None:
-        """Set the proxy. Raises Stopped, and ends the crawl, if all are dead: nothing is asked without one."""
+        """Set the proxy. Raises Stopped, and ends the crawl, if all are dead: no request is sent without one."""
         if request.meta.get("playwright"):
             return
         proxy = self._ring.of(request.meta.get("session_proxy"))
         if proxy is None:
             log.error("not asked: no proxy is left %s", pairs(dead=len(self.proxies.dead)))
-            alerting.close(self._crawler, "no_proxies")
+            closing.close(self._crawler, "no_proxies")
             raise Stopped("no_proxies")
         request.meta["proxy"] = proxy.url.reveal()  # HttpProxyMiddleware takes the credentials out again
         request.meta["proxy_label"] = proxy.label
         request.meta.pop("_ban", None)
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
-        """Return the answer, or the request again for another proxy."""
+        """Return the response, or the request again for another proxy."""
         return self._settled(request) or response
 
     def process_exception(self, request: Request, exception: Exception) -> Request | None:
@@ -99,26 +99,26 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc] # untyped
 
 
 class ProxiesAlone:
-    """What counts against a proxy: that it cannot be reached, or does not let us in."""
+    """The policy of bans: a proxy is dead if it cannot be reached, or does not let us in."""
 
     def response_is_ban(self, request: Request, response: Response) -> bool | None:
-        """Return True for 407, None for what may come from the proxy or from the site, else False."""
+        """Return True for 407, None for a response that may come from the proxy or from the site, else False."""
         if response.status == 407:
             return True
         return None if response.status in {502, 503, 504} else False
 
     def exception_is_ban(self, request: Request, exception: Exception) -> bool | None:
-        """Return True if there was no way to the proxy or into it. Timeouts may be the site's: None, as all else."""
+        """Return True if the proxy could not be reached or used; else None, as timeouts may be the site's."""
         if isinstance(exception, TunnelError):
             return True if "'status': 407" in str(exception) else None
         return True if isinstance(exception, CANNOT_REACH) else None
 
 
 class BanDetection(BanDetectionMiddleware):  # type: ignore[misc] # untyped
-    """Says of each answer what it tells of the proxy."""
+    """Marks in each request whether its proxy is dead."""
 
     def __init__(self, stats: Any) -> None:
-        """Judge by `ProxiesAlone`."""
+        """Use the policy `ProxiesAlone`."""
         super().__init__(stats, ProxiesAlone())
 
     @classmethod
@@ -129,10 +129,10 @@ class BanDetection(BanDetectionMiddleware):  # type: ignore[misc] # untyped
         return cls(crawler.stats)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Return the answer, with what it tells in the request's meta."""
+        """Return the response, with the mark in the request's meta."""
         answered: Response = super().process_response(request, response, None)
         return answered
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        """Put what the exception tells in the request's meta."""
+        """Put the mark in the request's meta."""
         super().process_exception(request, exception, None)

@@ -1,1 +1,1 @@
-"""Parts of the market crawl: makes, walks, and the ads in the database."""
+"""Parts of the crawl of mobile.bg: the makes, the course of a walk, and the walks in the database."""

@@ -1,4 +1,4 @@
-"""The makes that are followed on mobile.bg: what makes.toml, or the file that VINOPS_MAKES_FILE names, says."""
+"""The makes that are followed on mobile.bg: makes.toml, or the file that VINOPS_MAKES_FILE names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OF_MAKE: Final = {"name", "expected"}
 
 @dataclass(frozen=True, kw_only=True)
 class Make:
-    """A make. `slug` is its word in addresses, `expected` about how many ads it has, 0 if that is not known."""
+    """A make. `slug` is its name in addresses, `expected` about how many ads it has, 0 if that is not known."""
 
     slug: str
     name: str
@@ -35,7 +35,7 @@ class Make:
 
 @dataclass(frozen=True, kw_only=True)
 class Makes:
-    """The whole file: the makes of each worker, and how their lists are asked for."""
+    """The whole file: the makes of each worker, and how their lists are requested."""
 
     region: str | None
     sort: int
@@ -49,14 +49,14 @@ class Makes:
         return tuple(make for makes in self.workers.values() for make in makes)
 
     def of_worker(self, worker: int) -> tuple[Make, ...]:
-        """Return the makes of a worker. Raises ConfigError for one that the file does not name."""
+        """Return the makes of a worker. Raises ConfigError for a worker that is not in the file."""
         if worker not in self.workers:
             known = ", ".join(map(str, self.workers))
             raise ConfigError(f"-a worker={worker} is none of {known}: name one of them, or add it to the makes file")
         return self.workers[worker]
 
     def named(self, slugs: list[str]) -> tuple[Make, ...]:
-        """Return the makes with these slugs; one that the file does not name is taken as it is. Raises ConfigError."""
+        """Return the makes with these slugs, whether or not they are in the file. Raises ConfigError for no slug."""
         known = {make.slug: make for make in self.all}
         for slug in slugs:
             if not SLUG.fullmatch(slug):
@@ -65,7 +65,7 @@ class Makes:
 
 
 def read_makes(path: Path | None = None) -> Makes:
-    """Read the file. Raises ConfigError, which names the key that makes no sense."""
+    """Read the file. Raises ConfigError, which names the invalid key."""
     source: Traversable = path or OURS
     try:
         found = tomllib.loads(source.read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def _checked(found: dict[str, Any]) -> Makes:
             raise ValueError(f"worker.{number} is no group of makes under a number")
         for slug in makes:
             if slug in seen:
-                raise ValueError(f"{slug} stands there twice")
+                raise ValueError(f"{slug} is there twice")
             seen.add(slug)
         workers[int(number)] = tuple(_make(slug, about) for slug, about in makes.items())
     return Makes(

@@ -1,10 +1,10 @@
-"""A walk: all pages of all lists of a make, and whether all of its ads were seen. Decides; asks and writes nothing.
+"""The course of a crawl through the lists of a make: which page comes next, and whether all ads were seen.
 
-Lists are walked newest first. While a walk reads, ads come and go:
-- one that comes moves the others down, to pages that are yet to be read: they are met twice, none is missed;
-- one that goes moves those behind it up, over the edge of a page that was read. The list says fewer ads then than on
-  the page before: that one is read once more, which holds what slid over the edge, and the walk goes on from there.
-As long as a page says no fewer ads than the one before it, nothing can have slid past: as many came as went.
+Pure decisions; nothing here requests or writes. Lists are walked newest first. While a walk reads, ads come and go:
+- a new ad moves the others down, to pages that are still to be read: they are seen twice, none is missed;
+- a removed ad moves those after it up, some of them onto a page that was read already. The list then counts fewer ads
+  than on the page before: that page is read once more, and the walk goes on from there.
+As long as no page counts fewer ads than the page before it, no ad can have been missed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from vinops_scrapy.mobile_bg.makes import Make
 
 STALE_PAGES: Final = 3
-"""So many pages in a row without an ad that the list did not show before: it goes round in circles."""
+"""So many pages in a row without an ad that the list did not show before mean that it repeats itself."""
 
 STEPS_BACK: Final = 20
-"""So often a list is read again because it says fewer ads than before: one whose count flickers would never end."""
+"""How often a walk goes one page back in a list: one whose count keeps changing would never end."""
 
 MISSING: Final = 0.01
-"""The share of ads that a list may be short of, beside what it says, and still count as read: sites count late."""
+"""The share of the ads counted by a list that may be missing from a complete walk: sites update their counts late."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A page to ask for: of the list of a model, or of the whole make."""
+    """A page of a list: of a model, or of the whole make."""
 
     page: int
     model: str | None = None
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(kw_only=True)
 class _List:
-    """What one list said so far."""
+    """What the pages of one list showed so far."""
 
     model: str | None
     total: int | None = None
@@ -65,7 +65,7 @@ class Walk:
         page_size: int,
         pages: int | None = None,
     ) -> None:
-        """`pages` reads no more than so many of each list: such a walk is never complete."""
+        """Read no more than `pages` pages of each list, if given: such a walk is never complete."""
         self.make = make
         self.number = number
         self.started_at = started_at
@@ -82,38 +82,38 @@ class Walk:
 
     @property
     def needs_models(self) -> bool:
-        """Tell whether the make's own list, by what its first page says, is cut off before its end."""
+        """Tell whether the site cuts the make's own list off before its end, judging by the first page."""
         return (
             self._list.model is None and self.steps == 1 and (self.total or 0) >= self._limit * self._size
         )  # `3000+` is 3000
 
     @property
     def expected_pages(self) -> int:
-        """About how many pages it has."""
+        """About how many pages the walk has."""
         ads = self.total if self.total is not None else self.make.expected
         pages = max(1, -(-ads // self._size))
         return min(pages, self._pages) if self._pages else pages
 
     @property
     def shortfall(self) -> str | None:
-        """Why it is not complete, by the names of docs/runbook.md; None if it is."""
+        """Why the walk is not complete, as a name from docs/runbook.md; None if it is."""
         if self.is_complete:
             return None
         return self.reason or ("short" if self._has_totals else "no_total")
 
     @property
     def is_exact(self) -> bool:
-        """Tell whether every ad was seen that the lists say there are."""
+        """Tell whether as many ads were seen as the lists count."""
         return self.is_complete and self._short_of() <= 0
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether all of it was read, but for what the site may have counted late."""
+        """Tell whether all ads were seen, except for the share that the site may have counted late."""
         return self.reason is None and self._has_totals and self._short_of() <= (self.total or 0) * MISSING
 
     @property
     def _has_totals(self) -> bool:
-        """Tell whether each list said how many ads it has: of one that did not nobody knows what slid past."""
+        """Tell whether each list said how many ads it has: without that, missed ads cannot be noticed."""
         return self.total is not None and all(each.total is not None for each in self.lists)
 
     def first(self) -> Step:
@@ -121,18 +121,15 @@ class Walk:
         return Step(page=1)
 
     def split(self, models: Sequence[str]) -> Step | None:
-        """Walk the lists of these models instead of the make's own; return the first page of the first.
-
-        None if there are none: the make's own list is then read as far as it goes.
-        """
+        """Walk the lists of these models instead of the make's own; return the first page. None without models."""
         if not models:
             return None
-        self.lists.clear()  # what its first page showed counts; its end does not
+        self.lists.clear()  # the make's own list need not be complete any more
         self._models.extend(dict.fromkeys(models))
         return self._next_list()
 
     def take(self, step: Step, page: ListPage) -> Step | None:
-        """Take down a page; return the next one, None at the end."""
+        """Add a page; return the next one, None at the end."""
         found = self._list
         self.steps += 1
         ids = {listing.ad_id for listing in page.listings}
@@ -155,11 +152,11 @@ class Walk:
         return self._after(found)
 
     def fail(self, reason: str) -> None:
-        """Give up: nothing is known of what was not seen."""
+        """Give up: the walk is not complete, for the first reason given."""
         self.reason = self.reason or reason
 
     def _after(self, found: _List) -> Step | None:
-        """Return the page behind the last one of a list, or the first of the next list."""
+        """Return the next page of a list, or the first page of the next list."""
         if found.stale >= STALE_PAGES:
             self.fail("repeats")
         elif found.has_next and found.page == self._pages:
@@ -182,31 +179,27 @@ class Walk:
         return found
 
     def _short_of(self) -> int:
-        """How many ads were not seen of those that the lists say there are."""
+        """Return how many ads were not seen of those that the lists count."""
         return max([(self.total or 0) - len(self.seen), *((each.total or 0) - len(each.seen) for each in self.lists)])
 
 
 class NewestFirst:
-    """A look at what is new: reads newest first, down to the first page without anything new.
+    """Reads the newest ads of a make, or of all makes, down to the first page without anything new.
 
-    `pages` are kept until then, to be recorded from the oldest on: were the newest recorded first, a crawl that died
-    behind it would leave a hole below a page that has nothing new any more, and the next one would stop above it.
+    `pages` are kept until then, to be recorded from the oldest on. If the newest page were recorded first, a crawl that
+    died after it would leave a gap: the next crawl would stop at that page, which has nothing new any more.
     """
 
-    def __init__(self, *, pages: int) -> None:
-        """Read no more than so many pages."""
-        self._limit = pages
+    def __init__(self, make: Make | None, *, pages: int) -> None:
+        """Read no more than `pages` pages."""
+        self.make = make
         self.pages: list[tuple[Step, ListPage]] = []
-
-    @property
-    def steps(self) -> int:
-        """How many pages were read."""
-        return len(self.pages)
+        self._limit = pages
 
     def take(self, step: Step, page: ListPage, known: set[str]) -> Step | None:
-        """Return the next page, None at the end. `known` are the ads of the page that were known before.
+        """Add a page; return the next one, None at the end. `known` are those ads of the page that are in the database.
 
-        Promoted ads stand before the others whatever their age: a page of nothing else says nothing.
+        Promoted ads come first whatever their age, so a page of nothing else does not end the list.
         """
         self.pages.append((step, page))
         dated = [listing for listing in page.listings if listing.promotion is None]

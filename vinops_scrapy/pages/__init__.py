@@ -1,1 +1,1 @@
-"""The pages: pure functions of a response that return typed items."""
+"""The pages: pure functions of a response that return typed items. Nothing else in the package reads a body."""

@@ -8,8 +8,8 @@
     {"data": {"imagesList": {"content": [{"imageSeqNumber": 1, "fullUrl": …, "highResUrl": …, "thumbnailUrl": …}]}}}
     {"data": {"imagesList": {"IMAGE": [as in content]}}}
 
-Shapes, sizes and selectors are those that public programs read from the site (looked up in November 2026), not a
-promise of Copart: what is of another shape is a PageError, what is odd in one link costs that link.
+Shapes, sizes and selectors are those that public programs read from the site (as of November 2026), not documented by
+Copart: a response of another shape is a PageError, an invalid link is left out.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ GALLERY: Final = (
     ".image-galleria_wrap .thumbnailImg",
     ".image-gallery-slide img, .lot-image-gallery img",
 )
-"""The photos in the two galleries that were seen, the surer one first."""
+"""The photos in the two known galleries, the more specific one first."""
 
 ANYWHERE: Final = (
     'a[href*="image"] img',
     '[data-src*="copart"], [data-original*="copart"]',
 )
-"""Where to look on a lot's page that has neither; never beside one, where they would find similar lots."""
+"""Where photos are searched on a page without a gallery; beside one these would match similar lots."""
 
 ADDRESSES: Final = ("hd-url", "full-url", "data-src", "data-original", "src")
-"""The attributes that name a photo, the largest size first."""
+"""The attributes that hold the address of a photo, the largest size first."""
 
 BOX: Final = ".image-galleria_wrap, .image-gallery-slide, .lot-image-gallery"
 LOT: Final = '#lot-details, .lot-information, [data-uname^="lotdetail"], h1.title, h1 .title'
@@ -61,12 +61,12 @@ VIDEO: Final = re.compile(r"\.(?:mp4|mov|webm)$|_v(?:ful|hrs|thb)\.\w+$", re.IGN
 PLAIN: Final = re.compile(r"[!-\[\]-~]+")  # ASCII that is printed, without blanks and backslashes
 
 BARE: Final = re.compile(r"//[^/]|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?/", re.IGNORECASE)
-"""An address that lacks its scheme: `//host/path`, or `host/path` with a host of several names."""
+"""An address without a scheme: `//host/path`, or `host/path` with a dot in the host."""
 LOOPBACK: Final = re.compile(r"(?://)?(?:127(?:\.[0-9]+){3}|localhost|\[::1\]):[0-9]+/", re.IGNORECASE)
-"""A stand-in's host and port: the ports of other hosts speak https."""
+"""Host and port of a stand-in: other hosts use https."""
 PORTS: Final = {"http": 80, "https": 443}
-LONGEST_ADDRESS: Final = 2_000  # characters; what PostgreSQL indexes ends at 2,704 bytes, addresses have about 110
-MOST: Final = 2**31  # numbers are stored as integer: one beyond it is none
+LONGEST_ADDRESS: Final = 2_000  # characters; PostgreSQL indexes up to 2,704 bytes, addresses have about 110
+MOST: Final = 2**31  # the limit of the type integer
 
 LISTS: Final[Mapping[str, Variant]] = {"HIGH_RESOLUTION_IMAGE": "hrs", "FULL_IMAGE": "ful", "THUMBNAIL_IMAGE": "thb"}
 FIELDS: Final[Mapping[str, Variant]] = {"highResUrl": "hrs", "fullUrl": "ful", "thumbnailUrl": "thb"}
@@ -74,16 +74,15 @@ SOLR: Final = frozenset({*LISTS, "content", "IMAGE"})
 
 
 def photo_list(response: Response, *, thumbnails: bool = False) -> PhotoList:
-    """Return the photos that a list names: the largest size of each, by number; `thumbnails` adds theirs.
+    """Return the photos in a list: the largest size of each, by number; `thumbnails` adds the thumbnails.
 
-    A photo is its URL without the size: two photos under one number are two, one photo under two numbers is one, under
-    the lower. A photo whose number cannot be read takes its place in the list for it. A photo of which only a blurred
-    version is listed counts, for it is all there will ever be; beside a clear one of its number it is left out. One of
-    which only a thumbnail is listed does not count unless thumbnails are wanted.
+    A photo is identified by its URL without the size: two photos may share a number, and one with two numbers keeps the
+    lower. A photo without a readable number gets its position in the list. A blurred version is left out if there is a
+    clear one of its number. A photo of which only a thumbnail is listed is left out unless thumbnails are wanted.
 
-    `announced` is imgCount; where the list has none, the number of its photos.
-    Raises PageError `bad_json` (cut short, or no JSON at all) and `not_photos` (JSON of another shape, and a solr list
-    without entries: it has no count that would say that there are no photos).
+    `announced` is imgCount, or without it the number of photos in the list.
+    Raises PageError `bad_json` (truncated, or no JSON at all) and `not_photos` (JSON of another shape, and a solr list
+    without entries, as it has no count that would say that there are no photos).
     """
     try:
         data = json.loads(response.body)
@@ -101,12 +100,12 @@ def photo_list(response: Response, *, thumbnails: bool = False) -> PhotoList:
 
 
 def lot_page(response: Response) -> PhotoList:
-    """Return the photos in the gallery of a lot's page, as the browser shows it after its scripts ran.
+    """Return the photos in the gallery of a lot's page, as the browser shows it after its scripts have run.
 
-    The number of a photo is its place in the gallery. The page names few photos in their largest size: where it has the
-    thumbnail only, the link is a guess at `_hrs`, and `smaller` names what to ask for if there is none. Only URLs with
-    a size are photos, logos and placeholders are not; in a gallery they count as unreadable. A gallery may be empty.
-    Raises PageError `not_a_lot` (another page) and `no_gallery` (a lot, but no photos and no place for them).
+    The number of a photo is its position in the gallery. The page has few photos in their largest size: for a thumbnail
+    the link is a guess at `_hrs`, and `smaller` returns the next size if that does not exist. URLs without a size, as
+    those of logos and placeholders, are no photos; in a gallery they count as unreadable. A gallery may be empty.
+    Raises PageError `not_a_lot` (another page) and `no_gallery` (a lot without photos and without a gallery).
     """
     if not isinstance(response, TextResponse) or not LOT_PATH.search(urlsplit(response.url).path):
         raise PageError("not_a_lot", "the address or the type of the answer is not that of a lot's page")
@@ -127,29 +126,42 @@ def lot_page(response: Response) -> PhotoList:
 
 
 def smaller(link: PhotoLink) -> PhotoLink | None:
-    """Return the next smaller size of a photo, or None: a thumbnail does not stand in for a photo."""
+    """Return the next smaller size of a photo; None if that would be the thumbnail."""
     url = _sized(link.url, "_ful")
     return replace(link, variant="ful", url=url) if link.variant == "hrs" and url != link.url else None
 
 
-def list_address(image_url: str) -> str:
-    """Return the feed's Image URL as it is asked: over https, save a stand-in at a loopback host:port.
+def https_address(text: str) -> str:
+    """Return an address with the scheme https, or http for a stand-in at a loopback host:port. Raises ValueError.
 
-    One without a scheme is an address, too. Raises ValueError for what is none.
+    The text may lack the scheme, and the slashes before the host too.
     """
-    return _address(image_url)
+    text = text.strip()
+    if BARE.match(text):
+        text = f"{'http' if LOOPBACK.match(text) else 'https'}://{text.removeprefix('//')}"
+    if len(text) > LONGEST_ADDRESS:
+        raise ValueError(f"an address has no more than {LONGEST_ADDRESS} characters")
+    parts = urlsplit(text)
+    host, port = parts.hostname, parts.port
+    if not PLAIN.fullmatch(text) or parts.scheme not in PORTS or not host or "@" in parts.netloc:
+        raise ValueError("an http address on a host is due")
+    if parts.scheme == "http" and port and is_loopback(host):
+        return urlunsplit(parts._replace(fragment=""))
+    name = f"[{host}]" if ":" in host else host
+    netloc = name if port in {None, PORTS[parts.scheme]} else f"{name}:{port}"
+    return urlunsplit(parts._replace(scheme="https", netloc=netloc, fragment=""))
 
 
 def lot_address(site_url: str, lot_external_id: int) -> str:
-    """Return the address of a lot's page. Raises ValueError for what is no address and no lot number."""
+    """Return the address of a lot's page. Raises ValueError for an invalid address or lot number."""
     if lot_external_id < 1:
         raise ValueError(f"{lot_external_id} is no lot number")
-    return f"{_address(site_url).rstrip('/')}/lot/{lot_external_id}"
+    return f"{https_address(site_url).rstrip('/')}/lot/{lot_external_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Link:
-    """An address in a list or a gallery. `size` is what the source says; the suffix of the URL knows better."""
+    """An address in a list or a gallery. `size` is that of the source; the suffix of the URL takes precedence."""
 
     seq: int
     url: str
@@ -159,7 +171,7 @@ class _Link:
 
 
 def _inventory(data: Mapping[str, Any]) -> Iterator[_Link | None]:
-    """Yield the links of an inventoryv2 list; None for one that cannot be read. Raises PageError."""
+    """Yield the links of an inventoryv2 list; None for an unreadable one. Raises PageError."""
     images = data.get("lotImages")
     if not isinstance(images, list) and (images is not None or _number(data.get("imgCount")) is None):
         raise PageError("not_photos", f"lotImages is a {type(images).__name__}, not a list")
@@ -179,8 +191,7 @@ def _inventory(data: Mapping[str, Any]) -> Iterator[_Link | None]:
 
 
 def _solr(data: Mapping[str, Any]) -> Iterator[_Link | None]:
-    """Yield the links of a solr list, whichever of its shapes it has; None for one that cannot be read. Raises
-    PageError."""
+    """Yield the links of a solr list of any shape; None for an unreadable one. Raises PageError."""
     inner = data.get("data")
     lists = inner.get("imagesList") if isinstance(inner, dict) else None
     if not isinstance(lists, dict):
@@ -203,11 +214,11 @@ def _solr(data: Mapping[str, Any]) -> Iterator[_Link | None]:
 
 
 def _shown(page: TextResponse, node: Selector, place: int) -> _Link | None:
-    """Return the largest photo that an element of a page names, else its video or sound, else None."""
+    """Return the largest photo that an element of a page links to, else its video or sound, else None."""
     other = None
     for name in ADDRESSES:
         try:
-            url = _address(page.urljoin(node.attrib[name].strip()))
+            url = https_address(page.urljoin(node.attrib[name].strip()))
         except (KeyError, ValueError):
             continue
         path = urlsplit(url).path
@@ -219,7 +230,7 @@ def _shown(page: TextResponse, node: Selector, place: int) -> _Link | None:
 
 
 def _sorted_out(links: Iterable[_Link | None], *, thumbnails: bool = False) -> PhotoList:
-    """Return the photos among links, and by kind how many links are none of the wanted size."""
+    """Return the photos among links, and the count of other links by kind."""
     left_out: Counter[str] = Counter()
     clear: list[PhotoLink] = []
     blurred: list[PhotoLink] = []
@@ -243,9 +254,9 @@ def _sorted_out(links: Iterable[_Link | None], *, thumbnails: bool = False) -> P
 
 
 def _photo(link: _Link) -> PhotoLink | str:
-    """Return the photo that a link names, or the kind of what it names instead."""
+    """Return the photo that a link leads to, or the kind of anything else."""
     try:
-        url = _address(link.url)
+        url = https_address(link.url)
     except ValueError:
         return "unreadable"
     path = urlsplit(url).path
@@ -270,53 +281,32 @@ def _taken(sizes: Mapping[Variant, PhotoLink]) -> Iterator[PhotoLink]:
 
 
 def _size(path: str) -> Variant | None:
-    """Return the size that the end of a path tells, or None."""
+    """Return the size in the suffix of a path, or None."""
     found = SIZE.search(path)
     return cast("Variant", found[1].lower()) if found else None
 
 
 def _sized(url: str, size: Literal["_hrs", "_ful", ""]) -> str:
-    """Return the URL of a photo with another size in the place of its own, or without any."""
+    """Return the URL of a photo with its size replaced or removed."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=SIZE.sub(size, parts.path)))
 
 
 def _seq(value: object, place: int) -> int:
-    """Return the number of a photo, or its place in the list for want of it."""
+    """Return the number of a photo, or without one its position in the list."""
     number = _number(value)
     return place if number is None else number
 
 
 def _number(value: object) -> int | None:
-    """Return a count, whether it came as a number or as text, or None."""
+    """Return a count that is given as number or text, or None."""
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,10}\s*", value):
-        value = int(value.strip())  # int() alone takes not every blank that \s does
+        value = int(value.strip())  # int() does not accept every blank that \s does
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST else None
 
 
 def _is(value: object) -> bool:
-    """Tell whether a flag is set, whether it came as such or as text."""
+    """Tell whether a flag that is given as boolean, number or text is set."""
     return value.strip().lower() in {"true", "1"} if isinstance(value, str) else value in (True, 1)
-
-
-def _address(text: str) -> str:
-    """Return an address over https, over http if it is a stand-in's at a loopback host:port. Raises ValueError.
-
-    An address may lack its scheme, and the slashes before its host too.
-    """
-    text = text.strip()
-    if BARE.match(text):
-        text = f"{'http' if LOOPBACK.match(text) else 'https'}://{text.removeprefix('//')}"
-    if len(text) > LONGEST_ADDRESS:
-        raise ValueError(f"an address has no more than {LONGEST_ADDRESS} characters")
-    parts = urlsplit(text)
-    host, port = parts.hostname, parts.port
-    if not PLAIN.fullmatch(text) or parts.scheme not in PORTS or not host or "@" in parts.netloc:
-        raise ValueError("an http address on a host is due")
-    if parts.scheme == "http" and port and is_loopback(host):
-        return urlunsplit(parts._replace(fragment=""))
-    name = f"[{host}]" if ":" in host else host
-    netloc = name if port in {None, PORTS[parts.scheme]} else f"{name}:{port}"
-    return urlunsplit(parts._replace(scheme="https", netloc=netloc, fragment=""))

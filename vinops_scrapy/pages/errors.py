@@ -1,13 +1,13 @@
-"""What a page function raises when an answer is not the page that it reads."""
+"""The exception of page functions."""
 
 from __future__ import annotations
 
 
 class PageError(Exception):
-    """Raised by the functions in pages/: the answer is of another shape. `reason` is a name from docs/runbook.md."""
+    """A response is not the page that was expected, for this `reason` from docs/runbook.md. Raised in pages/."""
 
     def __init__(self, reason: str, message: str) -> None:
-        """Say under which name it is counted, and what was seen."""
+        """Keep the reason, by which it is counted, and the message."""
         super().__init__(f"{reason}: {message}")
         self.reason = reason
         self.message = message

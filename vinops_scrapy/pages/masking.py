@@ -1,7 +1,7 @@
-"""Take out of an ad's words what says who wrote them: phone numbers, mail addresses, names.
+"""Removes personal data from the text of ads: phone numbers, mail addresses, names.
 
-A mark stands in their place, so that a reader sees that something stood there. Better a word too many than a name too
-few, but no price, distance, year, date, size of a tyre or VIN: those are what the words are read for.
+A placeholder replaces them. If in doubt a word is removed, but never a price, distance, year, date, size of a tyre or
+VIN: those are what the text is read for.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ GIVEN: Final = (
     "Теодор", "Теодора", "Тихомир", "Тодор", "Тодорка", "Христо", "Цветан", "Цветелина", "Цветомир", "Явор", "Яна",
     "Янко",
 )  # fmt: skip
-"""Given names that are no word of a car: neither Калина nor Лада is among them."""
+"""Given names that are no names of cars: neither Калина nor Лада is among them."""
 
 _GIVEN: Final = "|".join(sorted(GIVEN, key=len, reverse=True))
 _CAPITAL: Final = r"[А-Я][а-я]{1,20}"
@@ -70,7 +70,7 @@ _CUE_WORDS: Final = frozenset(
         "продавач:", "консултант:", "име:",
     )
 )  # fmt: skip
-"""Without one of them, or a mark, nobody is named but by a common name."""
+"""Without one of them or a placeholder only common given names are masked."""
 
 _GIVEN_WORDS: Final = frozenset(name.lower() for name in GIVEN)
 _WORD: Final = re.compile(r"(?:собственик|продавач|консултант|име):|[а-я]+")
@@ -85,23 +85,23 @@ _GIVEN_NAMES: Final = re.compile(rf"(?<![А-Яа-я])(?=[А-Яа-я])(?:{_GIVEN_
 
 
 def masked(text: str) -> str:
-    """Return a text with marks in the place of phone numbers, mail addresses and names.
+    """Return a text with placeholders for phone numbers, mail addresses and names.
 
-    Phone numbers: mobile numbers whatever stands between their digits, towns' numbers of 8 or 9 digits in groups, any
-    number from `+` on, and after a word such as тел., gsm or Viber a number of 6 digits and more. Names: capitalised
+    Phone numbers: mobile numbers with any separators, landline numbers of 8 or 9 digits in groups, any number that
+    begins with `+`, and numbers of 6 digits and more after a word such as тел., gsm or Viber. Names: capitalised
     Cyrillic words after words such as «тел.», «за контакти», «търсете»; beside a number or an address common given
     names, and two capitalised words of which the second ends in -ов, -ев, -ски; anywhere a common given name before a
     surname of that kind.
-    Not caught: digits as words («нула осемдесет и осем»), a number over two sentences, a number without its zero and
-    without a word before it; names in Latin letters, rare given names without such a word, names of firms, streets and
-    accounts. Caught though it is none: a part's number that looks like a town's, a capitalised word after «тел.».
+    Not recognized: digits as words («нула осемдесет и осем»), a number over two sentences, a number without its zero
+    and without such a word; names in Latin letters, rare given names without such a word, names of firms, roads and
+    accounts. Wrongly masked: a part number like that of a landline, a capitalised word after «тел.».
     """
     text = _NUMBERS.sub(_number, text)
     text = _AFTER_A_WORD.sub(lambda found: found[0].replace(found[1], PHONE), text)
     lower = text.lower()
     if "@" in text or "at)" in lower or "at]" in lower:
         text = _MAIL.sub(MAIL, text)
-    # Looking at the words first saves three quarters of the time: most ads name nobody.
+    # Checking single words first saves three quarters of the time: most ads contain no name.
     there = set(_WORD.findall(lower))
     if not _GIVEN_WORDS.isdisjoint(there):
         text = _GIVEN_NAMES.sub(NAME, text)
@@ -111,7 +111,7 @@ def masked(text: str) -> str:
 
 
 def _number(found: re.Match[str]) -> str:
-    """Return what stands for a number: itself if it is in a VIN, a date or too short."""
+    """Return the placeholder of a number; the number itself if it is part of a VIN, a date or too short."""
     start, end = found.span()
     around = (
         _END.findall(found.string[max(start - VIN, 0) : start])[0],

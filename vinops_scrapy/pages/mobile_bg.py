@@ -1,9 +1,9 @@
 """mobile.bg: the pages of a list, an ad's own page, and the sitemap that names makes and models.
 
-A page of a list shows 20 ads with nearly all that their own pages say. Seen in two layouts of October 2025, and with a
-superfluous `</div>` after the first ad in 2026: so a card is found by its id, never by what it stands in.
+A page of a list shows 20 ads with nearly all data of their own pages. There were two layouts in October 2025, and a
+superfluous `</div>` after the first ad in 2026: so a card is found by its id, never by its parent.
 
-The site writes windows-1251, whatever a header says; a body that is valid UTF-8 and has Cyrillic in it is read as such.
+The site uses windows-1251, whatever a header says; a body that is valid UTF-8 with Cyrillic letters is read as UTF-8.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOST_UNPACKED: Final = 50_000_000  # bytes of a sitemap: 135 makes and 2,100 mod
 
 
 def _has(name: str) -> str:
-    """Return the XPath of the class of an element."""
+    """Return the XPath condition for a class."""
     return f'contains(concat(" ", normalize-space(@class), " "), " {name} ")'
 
 
@@ -50,7 +50,7 @@ SELLER: Final = "div.seller"
 LOCATION: Final = "div.location"
 PHOTOS: Final = "div.photo"
 PHOTO_COUNT: Final = "a.photos"
-"""What is on a card, by tag and class: the first of each."""
+"""The parts of a card, by tag and class: the first of each."""
 
 SELECTED: Final = f"//div[{_has('pagination')}]/*[{_has('selected')}]"
 NEXT: Final = f'//a[{_has("next")}]/@href | //link[@rel="next"]/@href'
@@ -92,7 +92,7 @@ COUNT: Final = re.compile(r"[0-9]{1,4}")
 LOC: Final = re.compile(r"<loc>\s*([^<\s]{1,500})\s*</loc>")
 ASCII: Final = bytes(range(128))
 NOT_LOWER: Final = bytes(set(range(256)) - set(range(0xE0, 0x100)))  # all but а to я in windows-1251
-ENOUGH: Final = 20  # letters beyond ASCII, before their kind says anything
+ENOUGH: Final = 20  # letters beyond ASCII that are needed to judge the charset
 PROMOTIONS: Final[Mapping[str, Promotion]] = {"BEST": "best", "TOP": "top", "VIP": "vip"}
 
 
@@ -107,9 +107,9 @@ def list_address(
 ) -> str:
     """Return the address of a page of a list.
 
-    Make, model and region (`namira-se-v-balgariya`, `oblast-sofiya`) are slugs; `sort` 6 is the newest first, 7 the
-    newest of two days, 3 by price, 5 by distance. Without a make it is the list of all. Raises ValueError for what is
-    no slug and no page, and for a model without its make.
+    Make, model and region (`namira-se-v-balgariya`, `oblast-sofiya`) are slugs; without a make it is the list of all.
+    `sort` is 6 for the newest first, 7 for the newest of two days, 3 for the price, 5 for the mileage. Raises
+    ValueError for an invalid slug or page, and for a model without a make.
     """
     if model is not None and make is None:
         raise ValueError(f"{model!r} is a model of no make")
@@ -124,14 +124,14 @@ def list_address(
 
 
 def sitemap_address(site: str) -> str:
-    """Return the address of the sitemap that names the lists of all makes and models."""
+    """Return the address of the sitemap with the lists of all makes and models."""
     return f"{site.rstrip('/')}{SITEMAP}"
 
 
 def models(response: Response) -> dict[str, tuple[str, ...]]:
-    """Return the slugs of models by the slug of their make, in the order of the sitemap. It may come packed or not.
+    """Return the slugs of models by the slug of their make, in the order of the sitemap, which may be compressed.
 
-    Raises PageError `truncated` (cut short), `too_large` (more than 50 MB) and `no_makes` (no list of a make in it).
+    Raises PageError `truncated`, `too_large` (more than 50 MB) and `no_makes` (no list of a make in it).
     """
     text = _unpacked(response.body).decode("utf-8", "replace")
     if "<urlset" in text and "</urlset>" not in text:
@@ -152,10 +152,10 @@ def models(response: Response) -> dict[str, tuple[str, ...]]:
 def list_page(response: Response) -> ListPage:
     """Return the ads of a page of a list, in order and each once.
 
-    A card whose id or title cannot be read is left out as `unreadable`, one that is there again as `repeated`. The
-    total of a list that the site cuts off, «3000+», and of one that states none is the one in the page's description.
-    Raises PageError `charset` (its letters are not Bulgarian), `truncated` (it has no end) and `no_cards` (no ad that
-    can be read, and it does not say that there are none: a challenge or another layout).
+    A card whose id or title cannot be read is left out as `unreadable`, a further card of an ad as `repeated`. For a
+    list that the site cuts off, «3000+», and for one without a total, `total` is the count in the page's description.
+    Raises PageError `charset` (the letters are not Bulgarian), `truncated` (the page has no end) and `no_cards` (no
+    readable ad, and no total of zero: a challenge or another layout).
     """
     text = _text(response)
     root = _root(text)
@@ -166,8 +166,8 @@ def list_page(response: Response) -> ListPage:
     cards = root.xpath(CARDS)
     if cards and not re.search("[а-я]", text):
         raise PageError("charset", f"{len(cards)} ads without a Cyrillic letter")
-    # From the last to the first, each taken out once it is read: where a div is not closed, the cards after it are
-    # inside it, and would lend it what it lacks.
+    # From the last to the first, each removed once it is read: where a div is not closed, the cards after it are inside
+    # it, and their values would be taken for its own.
     for card in reversed(cards):
         ad = _card(card, response.url, make, model)
         if ad is None:
@@ -192,10 +192,7 @@ def list_page(response: Response) -> ListPage:
 
 
 def listing(response: Response) -> Listing:
-    """Return the ad that has a page of its own.
-
-    Raises PageError `deleted` (it is gone), `charset`, `truncated` and `not_an_ad` (another page).
-    """
+    """Return the ad of an ad's own page. Raises PageError `deleted`, `charset`, `truncated` and `not_an_ad`."""
     if response.status in {404, 410}:
         raise PageError("deleted", f"status {response.status}")
     text = _text(response)
@@ -247,7 +244,7 @@ def listing(response: Response) -> Listing:
 
 
 def _card(card: Any, base: str, make: str, model: str) -> Listing | None:
-    """Return the ad on a card, or None if its id or its title cannot be read."""
+    """Return the ad on a card; None if its id or title cannot be read."""
     ad_id = card.get("id")[3:]
     posted = words.posted_at(ad_id)
     parts = _parts(card)
@@ -287,7 +284,7 @@ def _card(card: Any, base: str, make: str, model: str) -> Listing | None:
 
 
 def _parts(card: Any) -> dict[str, Any]:
-    """Return the first element of each tag and class on a card: one walk takes a quarter of eight XPaths' time."""
+    """Return the first element of each tag and class on a card: a quarter of the time of eight XPaths."""
     parts: dict[str, Any] = {}
     for element in card.iter("*"):
         for name in element.get("class", "").split() or ("",):
@@ -296,10 +293,10 @@ def _parts(card: Any) -> dict[str, Any]:
 
 
 def _total(head: str, about: str) -> int | None:
-    """Return how many ads a list has, None if neither the page nor its description `about` says so.
+    """Return how many ads a list has; None if neither the page nor its description `about` has a count.
 
-    For a list that is cut off the page says «3000+», and the description how many. Both real lists that were seen count
-    alike in both places (October 2025). A description that counts none is no count: an empty list states its zero.
+    For a list that is cut off the page has «3000+», and the description the exact count. In the real lists of October
+    2025 both agree. A count of zero in the description is ignored: an empty list has its zero on the page.
     """
     found = TOTAL.search(head)
     offers = OFFERS.search(about) if found is None or found[2] else None
@@ -307,7 +304,7 @@ def _total(head: str, about: str) -> int | None:
 
 
 def _text(response: Response) -> str:
-    """Return a page as text, whole and in Bulgarian letters. Raises PageError `charset` and `truncated`."""
+    """Return a page as text. Raises PageError `charset` and `truncated`."""
     body = response.body
     try:
         text = body.decode("utf-8-sig")
@@ -319,7 +316,7 @@ def _text(response: Response) -> str:
     else:
         text = body.decode("cp1251", "replace")
         foreign, small = len(body.translate(None, ASCII)), len(body.translate(None, NOT_LOWER))
-    # Of all that is not ASCII most is а to я on the real pages; in whatever is read the wrong way, next to nothing is.
+    # On real pages most letters beyond ASCII are а to я; in a text that is decoded wrongly, almost none.
     if foreign >= ENOUGH and small < foreign / 2:
         raise PageError("charset", f"{small} of {foreign} letters beyond ASCII are small Cyrillic ones")
     if "</html>" not in text and "</HTML>" not in text:
@@ -328,12 +325,12 @@ def _text(response: Response) -> str:
 
 
 def _root(text: str) -> Any:
-    """Return the first element of a page, as lxml knows it: half the time goes where each card is a Selector."""
+    """Return the root element, of lxml: a Selector for each card would take twice the time."""
     return Selector(text=text, type="html").root
 
 
 def _unpacked(body: bytes) -> bytes:
-    """Return a body without its gzip, if it has one. Raises PageError `truncated` and `too_large`."""
+    """Return a body, decompressed if it is gzip. Raises PageError `truncated` and `too_large`."""
     if body.startswith(b"\x1f\x8b"):
         unpacking = zlib.decompressobj(wbits=31)
         try:
@@ -353,12 +350,12 @@ def _first(node: Any, path: str) -> Any:
 
 
 def _words(node: Any) -> str:
-    """Return the text of an element on one line, with a blank between its parts; nothing of None."""
+    """Return the text of an element on one line, with a blank between its parts; none for None."""
     return "" if node is None else words.folded(" ".join(node.itertext()))
 
 
 def _lines(node: Any) -> str:
-    """Return the text of an element, with a line for each <br>."""
+    """Return the text of an element, with a line break for each <br>."""
     if node is None:
         return ""
     for line_break in node.iter("br"):
@@ -368,20 +365,20 @@ def _lines(node: Any) -> str:
 
 
 def _about(text: str) -> tuple[str, str]:
-    """Return description and equipment, which a list shows in one."""
+    """Return description and equipment, which lists show as one text."""
     about, mark, extras = f"\n{text}".rpartition(EXTRAS)
     return (about.strip(), extras) if mark else (text, "")
 
 
 def _technical(item: Any) -> str:
-    """Return the value in a row of the ad's own page, with the unit from its label if it has none."""
+    """Return the value in a row of the ad's own page, with the unit of the label if it has none."""
     label, value = ([_words(part) for part in item] + ["", ""])[:2]
     unit = re.search(r"\[(.{1,10})\]", label)
     return f"{value} {unit[1]}" if unit and re.fullmatch(r"[\d ]+", value) else value
 
 
 def _photos(base: str, images: Iterable[Any]) -> tuple[str, ...]:
-    """Return the addresses of photos, each once: the largest that each image names."""
+    """Return the addresses of photos, each once, in the largest size."""
     found = (
         _address(base, image.get("data-src-gallery") or image.get("data-src") or image.get("src") or "")
         for image in images
@@ -390,7 +387,7 @@ def _photos(base: str, images: Iterable[Any]) -> tuple[str, ...]:
 
 
 def _own_address(base: str, ad_id: str, link: str) -> str:
-    """Return the address of an ad. Where its words hold a phone number, as titles do, it is left without words."""
+    """Return the address of an ad, without its words if they contain a phone number, as titles do."""
     url = _address(base, link)
     path = urlsplit(url).path if url else ""
     found = AD_PATH.search(path)
@@ -401,10 +398,10 @@ def _own_address(base: str, ad_id: str, link: str) -> str:
 
 
 def _address(base: str, link: str) -> str | None:
-    """Return a link as an address, over https if the page came so; None for what is none."""
+    """Return the address of a link, with https if the page has it; None for an invalid one."""
     link = link.strip()
     scheme = base.partition(":")[0]
-    if PLAIN.fullmatch(link):  # nearly all of a list's links: two hundred in a page, a tenth of its time
+    if PLAIN.fullmatch(link):  # nearly all of the two hundred links of a list page: saves a tenth of its time
         return f"{scheme}:{link}"
     try:
         parts = urlsplit(f"{scheme}:{link}" if link.startswith("//") else urljoin(base, link))

@@ -1,7 +1,7 @@
-"""The words of mobile.bg: prices, what a car is, places, makes, and which values make no sense.
+"""Reads the texts of mobile.bg: prices, properties of cars, places, makes.
 
-Each function returns the fields of a Listing that it could read, by their names, and in `dropped` the names of those
-whose value cannot be. What stands nowhere is in neither.
+Each function returns the fields of a Listing that it could read, by name, and in `dropped` the names of those with an
+impossible value. Missing fields are in neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vinops_scrapy.items import Vat
 
 BGN_PER_EUR: Final = Decimal("1.95583")  # by law, since 1999
-LEAST_EUR: Final = 100  # below it a price stands for "ask me": 11 лв. is the usual one
+LEAST_EUR: Final = 100  # a lower price means "ask me": usually 11 лв.
 MOST_EUR: Final = 20_000_000
 HP: Final = range(20, 1_501)
 CC: Final = range(100, 10_001)
@@ -27,10 +27,10 @@ EURO: Final = range(1, 8)
 FIRST_YEAR: Final = 1900
 USED_KM: Final = 1_000
 USED_YEARS: Final = 3
-"""A car of the third year before its ad's, or older, with less than 1,000 km: thousands were left out («228 км»).
+"""Cars of this age with less than 1,000 km: the seller left out the thousands («228 км»).
 
-100 of 6,551 ads had less than 1,000 km. Those of the ad's year and the two before may be new cars of a dealer or
-demonstration cars, and true. A collector's car is lost with the rest; it loses the distance only.
+100 of 6,551 ads had less than 1,000 km. Cars of the ad's year and the two before may be new or demonstration cars,
+and their mileage true. A collector's car loses its true mileage, and nothing else.
 """
 
 _MONTHS: Final = (
@@ -64,7 +64,7 @@ WORDS: Final = {
 }
 
 LOOKALIKES: Final = str.maketrans("TtAaOoEeCcPpXxHKMB", "ТтАаОоЕеСсРрХхНКМВ")
-"""Latin letters that the site writes in Cyrillic words: its dark blue begins with one."""
+"""Latin letters that the site uses in Cyrillic words: its dark blue begins with one."""
 
 MAKES: Final = (
     "Alfa Romeo", "Aston Martin", "DR Automobiles", "Great Wall", "Ineos Grenadier", "Land Rover", "Lucid Air",
@@ -83,7 +83,7 @@ MODELS: Final = (
     "Tourneo Custom", "Doblo Cargo", "Grande Punto", "Punto Evo", "Astra Sports Tourer", "Rapid Spaceback",
     "Ibiza ST", "Leon ST", "S-Cross", "SX4 S-Cross", "Wagon R", "X-Trail", "Cooper Countryman", "Country Man",
 )  # fmt: skip
-"""Models of more than one word; others are taken for one word unless the address of the list says better."""
+"""Models of more than one word; all others count as one word unless the address of the list has more."""
 
 _AMOUNT: Final = re.compile(
     r"(?<![\d.,])(?<!\d[ ])(\d{1,3}(?: \d{3})+|\d{1,12})(?:[.,](\d{1,2}))? ?(€|eur|лв|bgn|\$|usd)(?![a-zа-я])",
@@ -109,19 +109,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Fields of a Listing by name, and the names of those whose value made no sense."""
+    """Fields of a Listing by name, and the names of fields with an impossible value."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
 
 
 def folded(text: str) -> str:
-    """Return a text on one line, with one blank where there were more; a no-break space is one."""
+    """Return a text on one line, with single blanks; a no-break space counts as blank."""
     return " ".join(text.split())
 
 
 def posted_at(ad_id: str) -> datetime | None:
-    """Return when an ad was put in, which its id says: a digit, 13 of milliseconds since 1970, three more."""
+    """Return when an ad was posted, by its id: a digit, 13 digits of milliseconds since 1970, three more."""
     found = _ID.fullmatch(ad_id)
     if not found or not ad_id.isascii() or not 10**12 <= int(found[1]) < 4 * 10**12:
         return None
@@ -129,10 +129,10 @@ def posted_at(ad_id: str) -> datetime | None:
 
 
 def price(text: str) -> Reading:
-    """Read a price: in euro if it is there in euro, else in leva, else in dollars.
+    """Read a price: the one in euro, else the one in leva, else the one in dollars.
 
-    Words without a number («Запитване», «по договаряне») are no price. A placeholder, a number that cannot be read and
-    one without a currency are dropped.
+    A text without a number («Запитване», «по договаряне») has no price. Placeholders, unreadable numbers and numbers
+    without a currency are dropped.
     """
     text = folded(text)
     amounts: dict[str, Decimal] = {}
@@ -153,7 +153,7 @@ def price(text: str) -> Reading:
 
 
 def vat(text: str) -> Vat | None:
-    """Return what a note says of the value added tax, or None."""
+    """Return what a note says about value added tax, or None."""
     text = text.lower()
     if "ддс" not in text:
         return None
@@ -165,9 +165,9 @@ def vat(text: str) -> Vat | None:
 
 
 def car(texts: Iterable[str], posted: datetime) -> Reading:
-    """Read what a car is from short texts in any order, each by what it says: «190 000 км», «Седан», «Евро 6».
+    """Read the properties of a car from short texts in any order: «190 000 км», «Седан», «Евро 6».
 
-    The first of a kind counts. A date is a month and a year and nothing else, so «гаранция до 08.2027» is none.
+    The first of a kind counts. A date is only a month and a year, so «гаранция до 08.2027» is none.
     """
     fields: dict[str, Any] = {}
     dropped: list[str] = []
@@ -199,21 +199,21 @@ def car(texts: Iterable[str], posted: datetime) -> Reading:
 
 
 def location(region: str, place: str) -> dict[str, str]:
-    """Return region and place without what they are: «обл. Бургас», «гр. Бургас» are Бургас both."""
+    """Return region and place without their kind: «обл. Бургас» and «гр. Бургас» are both Бургас."""
     named = {"region": _REGION.sub("", folded(region)), "place": _PLACE.sub("", folded(place))}
     return {name: text for name, text in named.items() if text}
 
 
 def equipment(text: str) -> tuple[str, ...]:
-    """Return what a list of equipment names, each once. Three of the names have commas in them."""
+    """Return the parts of a list of equipment, each once. Three of them contain commas."""
     return tuple(dict.fromkeys(filter(None, map(folded, _EQUIPMENT.split(folded(text).rstrip(" ,"))))))
 
 
 def make_and_model(title: str, *, make: str = "", model: str = "") -> dict[str, str]:
-    """Return the words of a title that are make and model: a title begins with both, in the site's spelling.
+    """Return make and model, with which a title begins, in the site's spelling.
 
-    `make` and `model` are slugs of the list that the ad stands in, if it has some; where they fit, they say how many
-    words each has. Otherwise known names of more than one word do, else each is taken for one.
+    `make` and `model` are the slugs of the list, if it has some: where they fit, they decide how many words each has.
+    Otherwise known names of more than one word do, else each is one word.
     """
     words = folded(title).split(" ")
     makers = _fitting(words, make) or _known(words, _MAKES) or 1
@@ -224,11 +224,11 @@ def make_and_model(title: str, *, make: str = "", model: str = "") -> dict[str, 
         if models == 1 and fields["make_text"].startswith("Mercedes") and _CLASS.fullmatch(" ".join(rest[:2])):
             models = 2
         fields["model_text"] = " ".join(rest[:models])
-    return {name: text for name, text in fields.items() if text and not text.startswith("[")}  # no mark of a mask
+    return {name: text for name, text in fields.items() if text and not text.startswith("[")}  # no placeholder
 
 
 def slug(text: str) -> str:
-    """Return a text as the site writes it in an address."""
+    """Return the slug of a text, as in the site's addresses."""
     return _OTHER.sub("-", text.lower()).strip("-")
 
 
@@ -237,7 +237,7 @@ _MODELS: Final = tuple(tuple(slug(word) for word in name.split(" ")) for name in
 
 
 def _fitting(words: list[str], wanted: str) -> int:
-    """Return how many words at the start make up a slug; some slugs of Mercedes are the number only."""
+    """Return how many of the first words make up a slug; some slugs of Mercedes are the number only."""
     for count in range(1, min(len(words), 5) + 1) if wanted else ():
         found = slug(" ".join(words[:count]))
         if found == wanted or (wanted.isdecimal() and found.endswith(f"-{wanted}")):
@@ -246,6 +246,6 @@ def _fitting(words: list[str], wanted: str) -> int:
 
 
 def _known(words: list[str], names: Iterable[tuple[str, ...]]) -> int:
-    """Return how many words at the start are the first of the names that they begin with."""
+    """Return how many of the first words are a known name: the first one that fits."""
     start = tuple(slug(word) for word in words[:3])
     return next((len(name) for name in names if start[: len(name)] == name), 0)

@@ -1,13 +1,12 @@
-"""What a refusal looks like, on any site.
+"""Recognizes refusals, on any site.
 
 Seen at Copart and at its image hosts: status 403 and 429; a body with `_Incapsula_Resource`, `Incapsula incident ID` or
 `Pardon Our Interruption`, also with status 200; HTML where JSON was asked; a way to /login; a captcha.
 
-A word is no mark: ads speak of logins and captchas, and ordinary pages load the scripts of both (of the samples, the
-ads of auto.bg from 2022 and of mobile.bg from 2025, on 68 to 76 kB; Incapsula puts its script on pages that it lets
-through, too). What stands in the place of another page is short and says next to nothing: so a captcha and a challenge
-count only on such a page, and a login form there or where the title says login. A page that shows a lot is none of
-them.
+Single words do not tell: ads mention logins and captchas, and ordinary pages load the scripts of both (of the samples,
+the ads of auto.bg from 2022 and of mobile.bg from 2025, on 68 to 76 kB; Incapsula puts its script on pages that it lets
+through, too). A page that replaces another one is short and has little text: so a captcha and a challenge count only on
+such a page, and a login form there or where the title mentions a login. A page that shows a lot is no refusal.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ Expects = Literal["json", "image", "page"]
 Kind = Literal["captcha", "challenge", "login_wall", "forbidden", "too_many", "html"]
 
 AT_ONCE: Final = frozenset({"captcha", "login_wall"})
-"""Kinds that no patience mends: somebody has to look."""
+"""Kinds that do not pass by themselves: the breaker opens at the first one."""
 
-HEAD: Final = 65_536  # bytes that are looked at; a page that is longer is no refusal
-LITTLE: Final = 1_500  # characters to read on a page that stands in the place of another
+HEAD: Final = 65_536  # bytes that are searched; a longer page is no refusal
+LITTLE: Final = 1_500  # characters of text on a page that replaces another one
 
 MARKS: Final = (
     b"captcha", b"turnstile", b"incapsula", b"pardon our interruption", b"cdn-cgi/challenge", b"password",
     b"access denied",
 )  # fmt: skip
-"""Without one of them, in whatever case, there is nothing to look for."""
+"""A page without any of them, in whatever case, is no captcha, challenge, login or denial."""
 
 CONTENT: Final = re.compile(rb"_(?:hrs|ful|thb)\.(?:jpe?g|png|webp)|lotdetail|lot-details", re.IGNORECASE)
-"""What only a lot's page has, and its gallery if it has one."""
+"""Marks of a lot's page and its gallery."""
 
 CAPTCHA: Final = (
     '.g-recaptcha, .h-captcha, .cf-turnstile, #px-captcha, #captcha-box, [id^="captcha-"], iframe[src*="captcha"], '
@@ -62,12 +61,11 @@ JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
 
 
 def refusal(response: Response, *, expects: Expects) -> Kind | None:
-    """Return the kind of refusal that an answer is, None if it is none. Its body has to be unpacked.
+    """Return the kind of refusal that a response is, None for no refusal. Its body must be decompressed.
 
-    `captcha` and `challenge` whatever the status; `login_wall` for a redirect to a login, and for the login itself when
-    something else was asked; `forbidden` for 401, 403 and a page that says no more than that access is denied;
-    `too_many` for 429; `html` for a page with status 200 where JSON or an image was due. Other errors are no refusals:
-    a page that comes with 404 says that there is nothing, one with 500 that something broke.
+    `captcha` and `challenge` with any status; `login_wall` for a redirect to a login, and for a login that was not
+    requested; `forbidden` for 401, 403 and a page that only says that access is denied; `too_many` for 429; `html` for
+    a page with status 200 where JSON or an image was expected. Other errors, as 404 and 500, are no refusals.
     """
     if _leads_to_login(response, expects):
         return "login_wall"
@@ -84,14 +82,14 @@ def refusal(response: Response, *, expects: Expects) -> Kind | None:
 
 
 def _is_html(response: Response) -> bool:
-    """Tell a page by its first bytes, else by its type: a photo costs no more than that."""
+    """Tell whether a response is a page, by its first bytes, else by its type: cheap for photos."""
     if IMAGE.match(response.body) or JSON.match(response.body):
         return False
     return b"html" in (response.headers.get("Content-Type") or b"").lower() or bool(HTML.match(response.body))
 
 
 def _leads_to_login(response: Response, expects: Expects) -> bool:
-    """Tell whether an answer is, or redirects to, a login that nobody asked for."""
+    """Tell whether a response is, or redirects to, a login that was not requested."""
     if _asked_for_login(response, expects):
         return False
     to = (response.headers.get("Location") or b"").decode("latin-1") if 300 <= response.status < 400 else ""
@@ -99,7 +97,7 @@ def _leads_to_login(response: Response, expects: Expects) -> bool:
 
 
 def _asked_for_login(response: Response, expects: Expects) -> bool:
-    """Tell whether the login was asked for. The browser follows redirects by itself: the request knows the start."""
+    """Tell whether the login was requested, by the request, as the browser follows redirects by itself."""
     asked = response.request.url if response.request else response.url
     return expects == "page" and _is_login(asked)
 
@@ -112,7 +110,7 @@ def _is_login(url: str, base: str = "") -> bool:
 
 
 def _kind_of_page(response: Response, expects: Expects) -> Kind | None:
-    """Return the kind of refusal that a page is by what stands on it."""
+    """Return the kind of refusal that a page is by its content."""
     head = response.body[:HEAD]
     lowered = head.lower()
     if not any(mark in lowered for mark in MARKS) or CONTENT.search(response.body):
@@ -125,7 +123,7 @@ def _kind_of_page(response: Response, expects: Expects) -> Kind | None:
     text = " ".join(" ".join(page.xpath(TEXT).getall()).split())
     is_little = len(response.body) <= HEAD and len(text) <= LITTLE
     if page.css(LOGIN_INPUT) and (LOGIN_TITLE.search(title) or (is_little and page.css(LOGIN))):
-        return None if _asked_for_login(response, expects) else "login_wall"  # it may well have a captcha of its own
+        return None if _asked_for_login(response, expects) else "login_wall"  # even with a captcha of its own
     if not is_little:
         return None
     if page.css(CAPTCHA):

@@ -1,1 +1,1 @@
-"""The pipelines: validate, store, record, in that order."""
+"""The pipelines: photos are validated, stored and recorded, list pages are recorded."""

@@ -1,14 +1,14 @@
-"""Decoding: what a photo is, without giving a crafted one more time or memory than a photo needs.
+"""Decodes photos, without giving a crafted one more time or memory than a photo needs.
 
 Measured with Pillow 13 on 2026-11-29, in seconds of one core: a progressive JPEG of 7000 by 7000 pixels costs 0.05 for
 each of its scans, and a scan may be 70 bytes; a lossless WebP of 34 bytes takes 16 bytes of memory for each pixel, half
 of them when it is opened. An ordinary photo (2 megapixels, one scan) takes 0.01 and 0.5 MB, as it is read at an eighth
 of its size (`draft`): that still reads the whole stream, which `verify()` does not.
 
-So an ordinary photo is decoded where it is. What may cost more is decoded by a process of its own with limits of time
-and memory; what no photo needs is not decoded. Telling them apart takes a look at the header and a count of two bytes.
+So an ordinary photo is decoded in a thread of the crawl. One that may cost more is decoded in a process of its own with
+limits of time and memory, and one that exceeds all photos is rejected. The header and a count of two bytes decide.
 
-This module imports nothing but Pillow and the standard library: the process that decodes has to start fast.
+This module imports only Pillow and the standard library, so that the process starts fast.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from PIL import Image, UnidentifiedImageError
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
 CONTENT_TYPES: Final = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-"""MPO is a JPEG with further JPEGs behind it: stereo, HDR, the preview of many phones. The first is the photo."""
+"""MPO is a JPEG followed by further JPEGs: stereo, HDR, the preview of many phones. The first is the photo."""
 
 MOST_PIXELS: Final = {"JPEG": 50_000_000, "MPO": 50_000_000, "PNG": 20_000_000, "WEBP": 20_000_000}
 """By format: a PNG or WebP is decoded at its full size, which takes 4 to 16 bytes for each pixel."""
@@ -45,39 +45,39 @@ ORDINARY_WORK: Final = 200_000_000  # pixels times scans: a fifth of a second
 PIXELS_AT_ONCE: Final = 64_000_000
 """Over all threads: one of the largest beside eight ordinary photos."""
 
-CPU_SECONDS: Final = 6  # three times what the largest photo that is let through takes
-WALL_SECONDS: Final = 60.0  # for a process that hangs; a busy machine is no fault of a photo
+CPU_SECONDS: Final = 6  # three times what the largest accepted photo takes
+WALL_SECONDS: Final = 60.0  # for a process that hangs; long enough for a busy machine
 MEMORY: Final = 768 * 1024 * 1024  # bytes of address space: the largest photo and 350 MB to spare
-LOOK_SECONDS: Final = 0.1  # between two looks whether the crawl is about to end
+POLL_SECONDS: Final = 0.1  # between two checks whether the crawl is about to end
 
 SCAN: Final = b"\xff\xda"
 END: Final = b"\xff\xd9"
 SEQUENTIAL: Final = frozenset({0xC0, 0xC1})
-"""The marks of a JPEG's header that say that it is not progressive."""
+"""The markers in a JPEG's header by which it is not progressive."""
 UNUSUAL: Final = frozenset({0, 1, *range(0xC2, 0xD0), *range(0xD0, 0xDA), 0xFF}) - {0xC4}
-"""Those of all other ways to code it, and those behind which no length stands. 0xC4 is a table."""
+"""The markers of all other codings, and those without a length after them. 0xC4 is a table."""
 INDEX: Final = b"MPF\0"
-INDEX_BYTES: Final = 65_533  # the most that a segment of a JPEG holds
-PICTURES: Final = 0xB002  # the entry of an MPO's index that says where its pictures lie
+INDEX_BYTES: Final = 65_533  # the maximum of a segment of a JPEG
+PICTURES: Final = 0xB002  # the entry of an MPO's index with the positions of its pictures
 
 
-class Undecodable(Exception):  # noqa: N818 # a finding about bytes from outside, not a fault
-    """The bytes are no photo. `reason` is a name from docs/runbook.md."""
+class Undecodable(Exception):  # noqa: N818 # about bytes from outside, not a fault
+    """The bytes are no photo, for this `reason` from docs/runbook.md."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        """Say what was seen."""
+        """Keep reason and detail."""
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
 
 
-class Halted(Exception):  # noqa: N818 # the crawl ends: nothing is known of the photo
-    """The crawl is about to end, and a photo was not decoded to its end for that."""
+class Halted(Exception):  # noqa: N818 # a state, not a fault
+    """The crawl is about to end: the photo was not decoded completely."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What the bytes of a photo are. `width` and `height` are in pixels."""
+    """Type and size of a photo. `width` and `height` are in pixels."""
 
     content_type: str
     width: int
@@ -85,14 +85,14 @@ class Picture:
 
 
 def decode(body: bytes) -> Picture:
-    """Return what a photo is, decoded to its end in this process, whatever that costs. Raises Undecodable."""
+    """Decode a photo completely in this process, whatever that costs. Raises Undecodable."""
     with _opened(body) as picture:
         return _loaded(picture, body)
 
 
 class Decoder:
-    """Decodes photos for the threads of a crawl: so many pixels at once, and what may be costly in a process of its
-    own, which is gone when this returns. If this process dies, that one ends after its seconds at the latest."""
+    """Decodes photos for the threads of a crawl, with a limit of pixels at once; costly ones in a process of their own,
+    which has ended when `decode` returns. If this process dies, that one ends after its CPU seconds at the latest."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Decoder:
         cpu_seconds: int = CPU_SECONDS,
         memory: int = MEMORY,
     ) -> None:
-        """`is_stopping` tells whether the crawl is about to end; it is called from any thread."""
+        """`is_stopping` tells whether the crawl is about to end; any thread may call it."""
         self._is_stopping = is_stopping
         self._most = pixels_at_once
         self._room = pixels_at_once
@@ -110,8 +110,8 @@ class Decoder:
         self._limits = (str(cpu_seconds), str(memory))
 
     def decode(self, body: bytes) -> Picture:
-        """Return what a photo is. Raises Undecodable, and Halted if the crawl is about to end."""
-        size = webp_size(body)  # Pillow takes memory for a WebP when it opens it
+        """Return type and size of a photo. Raises Undecodable, and Halted if the crawl is about to end."""
+        size = webp_size(body)  # Pillow allocates memory when it opens a WebP
         if size is None:
             with _opened(body) as picture:
                 size = picture.size
@@ -128,12 +128,12 @@ class Decoder:
 
     @contextmanager
     def _taken(self, size: tuple[int, int]) -> Iterator[None]:
-        """Hold a picture's pixels of those that may be decoded at once, when there is room for them."""
+        """Reserve a picture's part of the pixels that may be decoded at once; wait until there is room for it."""
         pixels = min(size[0] * size[1], self._most)
         with self._changed:
             while self._room < pixels:
                 self._go_on()
-                self._changed.wait(LOOK_SECONDS)
+                self._changed.wait(POLL_SECONDS)
             self._room -= pixels
         try:
             yield
@@ -151,7 +151,7 @@ class Decoder:
         with tempfile.TemporaryFile() as photo:
             photo.write(body)
             photo.seek(0)
-            # The paths of this process: vinops may be run out of an egg. No secret is handed on.
+            # With the module path of this process, as vinops may run from an egg, and without its environment.
             with subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, json.dumps(sys.path), *self._limits],
                 stdin=photo,
@@ -179,7 +179,7 @@ class Decoder:
         until = time.monotonic() + WALL_SECONDS
         while True:
             try:
-                return process.communicate(timeout=LOOK_SECONDS)[0]
+                return process.communicate(timeout=POLL_SECONDS)[0]
             except subprocess.TimeoutExpired:
                 self._go_on()
             if time.monotonic() > until:
@@ -191,11 +191,11 @@ PROGRAM: Final = (
     " decoding.main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 ENDED_BY_A_STOP: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
-"""What a stop of the whole group does, as of a unit or at a terminal. A limit of time or memory ends it otherwise."""
+"""Exit codes after a stop of the whole process group, as of a unit or at a terminal; limits end it otherwise."""
 
 
 def main(cpu_seconds: int, memory: int) -> None:
-    """Decode standard input within these limits, and print what it is as JSON."""
+    """Decode standard input within these limits, and print the result as JSON."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit(resource.RLIMIT_CPU, cpu_seconds)
     body = sys.stdin.buffer.read()
@@ -214,8 +214,8 @@ def _limit(kind: int, most: int) -> None:
 
 
 def webp_size(body: bytes) -> tuple[int, int] | None:
-    """Return width and height of a WebP by its header (RFC 9649), None if it is none. Raises Undecodable for one whose
-    header is of no kind that there is."""
+    """Return width and height in the header of a WebP (RFC 9649), None for another format. Raises Undecodable for an
+    unknown kind of header."""
     if body[:4] != b"RIFF" or body[8:12] != b"WEBP":
         return None
     kind, head = body[12:16], body[20:30]
@@ -231,7 +231,7 @@ def webp_size(body: bytes) -> tuple[int, int] | None:
 
 @contextmanager
 def _opened(body: bytes) -> Iterator[Image.Image]:
-    """Open a picture of sensible size. Whatever goes wrong with it within is an Undecodable."""
+    """Open a picture of a plausible size. Any error in the block is raised as Undecodable."""
     try:
         with Image.open(io.BytesIO(body), formats=list(FORMATS)) as picture:
             _check(picture.format or "", picture.size)
@@ -244,7 +244,7 @@ def _opened(body: bytes) -> Iterator[Image.Image]:
         raise Undecodable("too_costly", "it takes more memory than any photo does") from None
     except (Undecodable, Halted):
         raise
-    except Exception as error:  # noqa: BLE001 # decoders raise what they like on damaged bytes: OSError, SyntaxError, struct.error …
+    except Exception as error:  # noqa: BLE001 # decoders raise anything on damaged bytes: OSError, SyntaxError, struct.error …
         raise Undecodable("damaged", str(error)) from None
 
 
@@ -257,8 +257,8 @@ def _check(form: str, size: tuple[int, int]) -> None:
 
 
 def _is_costly(form: str, size: tuple[int, int], body: bytes) -> bool:
-    """Tell whether a picture may take more time or memory than an ordinary one. Raises Undecodable for one of more
-    scans than any photo has."""
+    """Tell whether a picture may take more time or memory than an ordinary one. Raises Undecodable for too many
+    scans."""
     pixels = size[0] * size[1]
     scans = scans_of(body) if CONTENT_TYPES[form] == "image/jpeg" else 1
     if scans > MOST_SCANS:
@@ -267,11 +267,11 @@ def _is_costly(form: str, size: tuple[int, int], body: bytes) -> bool:
 
 
 def scans_of(body: bytes) -> int:
-    """Return how many scans a JPEG has at the most.
+    """Return the maximum number of scans in a JPEG.
 
-    One that is not progressive, and has all its components in the first scan, is read no further: cameras write that,
-    and its header is all that is looked at. In others the mark of a scan is counted. It is no part of their data, where
-    0xFF is followed by 0 or by the number of a restart, but may lie in their notes, as in those of a small preview.
+    It is one if the JPEG is not progressive and its first scan has all components, as cameras write it: then only the
+    header is read. Otherwise the markers of scans are counted. Image data cannot contain one, as 0xFF is followed there
+    by 0 or the number of a restart, but metadata may, as that of a small preview does.
     """
     at, components = 2, 0
     with suppress(IndexError):
@@ -285,35 +285,35 @@ def scans_of(body: bytes) -> int:
 
 
 def _loaded(picture: Image.Image, body: bytes) -> Picture:
-    """Decode a picture to its end."""
+    """Decode a picture completely."""
     (width, height), form = picture.size, picture.format or ""
-    picture.decodermaxblock = len(body)  # type: ignore[attr-defined] # in one go: each block more asks for Python's lock again
+    picture.decodermaxblock = len(body)  # type: ignore[attr-defined] # at once: each further block takes Python's lock again
     picture.draft(None, (width // 8, height // 8))
     picture.load()
     if "mp" in picture.info and not _is_whole(body):
-        raise Undecodable("damaged", "the pictures behind the first one are cut short")
+        raise Undecodable("damaged", "the pictures after the first one are cut short")
     return Picture(content_type=CONTENT_TYPES[form], width=width, height=height)
 
 
 def _is_whole(body: bytes) -> bool:
-    """Tell whether the pictures that the index of an MPO names are there.
+    """Tell whether the pictures that the index of an MPO names are present.
 
-    Programs that copy the notes of a JPEG and not what is behind it (`jpegtran -copy all`) leave an index of what is
-    not there any more: a file that ends where a picture does is whole.
+    Programs that copy the metadata of a JPEG but not the pictures after it (`jpegtran -copy all`) keep an index of
+    missing pictures: a file that ends where a picture ends is complete.
     """
     if body.rstrip(b"\0").endswith(END):
         return True
     start = body.find(INDEX) + len(INDEX)
     index = body[start : start + INDEX_BYTES]
     try:
-        # The first one's place is 0, that of the others counts from the index.
+        # The position of the first one is 0, the others count from the index.
         return all((start + at if at else 0) + length <= len(body) for at, length in _indexed(index))
     except struct.error:
-        return True  # an index that cannot be read is none
+        return True  # an unreadable index counts as none
 
 
 def _indexed(index: bytes) -> Iterator[tuple[int, int]]:
-    """Yield place and length of the pictures that the index of an MPO names (CIPA DC-007). Raises struct.error."""
+    """Yield position and length of the pictures in the index of an MPO (CIPA DC-007). Raises struct.error."""
     order = "<" if index[:2] == b"II" else ">"
     (place,) = struct.unpack_from(f"{order}I", index, 4)
     (count,) = struct.unpack_from(f"{order}H", index, place)

@@ -1,66 +1,63 @@
-"""Record: the ads of a page in one transaction, when the last of them has come."""
+"""Records the ads of a list page in one transaction, and what their own pages add."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Self
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import psycopg
+from scrapy.exceptions import DropItem
 
 from vinops.db.database import DatabaseError
 from vinops.logs import pairs
-from vinops_scrapy import closing as alerting
-from vinops_scrapy.items import Listing, ListingDetail
+from vinops_scrapy import closing
+from vinops_scrapy.items import ListedAds, ListingDetail
+from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
-    from scrapy.crawler import Crawler
-
-    from vinops_scrapy.mobile_bg.batches import Batch
+    from vinops_scrapy.listings.records import Listings
 
 log = logging.getLogger("market")
 
 
-class RecordListings:
-    """Records pages of ads, and what their own pages add. A page that cannot be recorded ends the run: the next one
-    reads it again."""
+class NotRecorded(DropItem):
+    """The database did not take a page, and the run ends: the next one reads the page again."""
 
-    def __init__(self, crawler: Crawler) -> None:
-        """Ask the spider for its pages."""
-        self._crawler = crawler
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the pipeline for a crawl."""
-        return cls(crawler)
+class RecordListings(Component):
+    """Records items with the `listings` of the spider."""
 
     async def process_item(self, item: object) -> object:
-        """Return the item; if it was the last of its page, the page is recorded by then."""
+        """Return the item, which is recorded by then. Raises NotRecorded."""
         spider: Any = self._crawler.spider
-        if isinstance(item, Listing):
-            for name in item.dropped:
-                self._crawler.stats.inc_value(f"listing/dropped/{name}")
-            if batch := spider.batches.arrive(item):
-                await self._record(spider, batch)
-        elif isinstance(item, ListingDetail):
-            try:
-                await spider.listings.record_detail(item.listing)
-            except (psycopg.Error, DatabaseError) as error:
-                self._failed(error)
+        listings: Listings = spider.listings
+        try:
+            if isinstance(item, ListedAds) and item.ads:
+                await self._record(listings, item)
+            elif isinstance(item, ListingDetail):
+                await listings.record_detail(item.listing)
+        except (psycopg.Error, DatabaseError) as error:
+            self._crawler.stats.inc_value("listing/not_recorded")
+            log.error("a page cannot be recorded: the run ends %s", pairs(error=f"{type(error).__name__}: {error}"))
+            closing.close(self._crawler, "not_recorded")
+            raise NotRecorded(type(error).__name__, log_level="DEBUG") from None
         return item
 
-    async def _record(self, spider: Any, batch: Batch) -> None:
-        try:
-            recorded = await spider.listings.record(batch.rows, walk=batch.walk.number if batch.walk else None)
-        except (psycopg.Error, DatabaseError) as error:
-            if batch.walk:
-                batch.walk.fail("not_recorded")
-            self._failed(error)
-        else:
-            spider.recorded(batch, recorded)
-        finally:
-            spider.batches.done(batch)
-
-    def _failed(self, error: Exception) -> None:
-        self._crawler.stats.inc_value("listing/not_recorded")
-        log.error("a page cannot be recorded: the run ends %s", pairs(error=f"{type(error).__name__}: {error}"))
-        alerting.close(self._crawler, "not_recorded")
+    async def _record(self, listings: Listings, item: ListedAds) -> None:
+        stats = self._crawler.stats
+        for name, count in Counter(name for _, listing in item.ads for name in listing.dropped).items():
+            stats.inc_value(f"listing/dropped/{name}", count)
+        recorded = await listings.record(item.ads, walk=item.walk)
+        for name, count in asdict(recorded).items():
+            if count:
+                stats.inc_value(f"listing/{name}", count)
+        log.info(
+            "Scraped: %s INSERT %s UPDATE %s unchanged %s back %s",
+            item.title,
+            recorded.new,
+            recorded.changed,
+            recorded.unchanged,
+            recorded.back,
+        )

@@ -1,17 +1,19 @@
-"""Record: when the last photo of a lot has its end, its photos and its state become true in one transaction."""
+"""Records a lot in one transaction once its last photo is stored or has failed."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from scrapy import signals
 
 from vinops.db.database import DatabaseError
 from vinops.logs import pairs
-from vinops_scrapy.items import LotEnd, Photo, PhotoFailure
+from vinops_scrapy.closing import one_line
+from vinops_scrapy.items import Photo
 from vinops_scrapy.pipelines.validate import Interrupted
+from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -21,42 +23,30 @@ if TYPE_CHECKING:
 log = logging.getLogger("photos")
 
 
-class Record:
-    """Hands the end of each photo to the work, whatever end it was; the work settles the lot after the last."""
+class RecordPhotos(Component):
+    """Reports each photo to the spider's work, which settles the lot after the last one."""
 
     def __init__(self, crawler: Crawler) -> None:
-        """Listen for photos that a pipeline before this one dropped."""
-        self._crawler = crawler
+        """Listen for photos that an earlier pipeline dropped."""
+        super().__init__(crawler)
         crawler.signals.connect(self._dropped, signals.item_dropped)
         crawler.signals.connect(self._broken, signals.item_error)
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the pipeline for a crawl."""
-        return cls(crawler)
-
     async def process_item(self, item: object) -> object:
-        """Return the item; if it was the last of its lot the lot is settled by then."""
-        work = work_of(self._crawler)
+        """Return the item. If it was the last photo of its lot, the lot is settled by then."""
         if isinstance(item, Photo):
-            await work.stored(item)
-        elif isinstance(item, PhotoFailure):
-            await work.failed(item.lot, item.reason)
-        elif isinstance(item, LotEnd) and (entry := work.open.get(item.lot.id)):
-            await work.settle(entry)
+            await work_of(self._crawler).stored(item)
         return item
 
     async def close_spider(self) -> None:
-        """Give the leases of unfinished lots back. Without a database they run out by themselves."""
+        """Release the leases of unfinished lots. Without a database they expire."""
         try:
             await work_of(self._crawler).give_back()
         except (psycopg.Error, DatabaseError) as error:
-            log.warning("leases cannot be given back: they run out %s", pairs(error=" ".join(str(error).split())))
+            log.warning("leases cannot be given back: they run out %s", pairs(error=one_line(error)))
 
     async def _dropped(self, item: object, exception: Exception) -> None:
-        if isinstance(exception, Interrupted):
-            return  # its lot is given back
-        if isinstance(item, Photo):
+        if isinstance(item, Photo) and not isinstance(exception, Interrupted):  # whose lot is released
             await work_of(self._crawler).failed(item.lot, str(getattr(exception, "reason", "dropped")))
 
     async def _broken(self, item: object) -> None:
@@ -65,7 +55,7 @@ class Record:
 
 
 def work_of(crawler: Crawler) -> Work:
-    """Return the work of the crawl's spider, which is made when the spider is."""
+    """Return the work of the crawl's spider."""
     spider: Any = crawler.spider
     work: Work = spider.work
     return work

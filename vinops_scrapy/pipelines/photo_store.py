@@ -1,26 +1,28 @@
-"""Store: a photo is validated and its bytes go to the object store, once for each content of a vehicle.
+"""Validates photos and puts them into the object store, each content of a vehicle once.
 
-Both happen in one turn of a thread: the way to a thread and back took a photo 14 ms of waiting for the reactor, beside
-the 9 ms of the work itself (2026-11-25).
+A thread does both in one go: handing a photo to a thread and back cost 14 ms of waiting for the reactor, beside the 9
+ms of the work itself (2026-11-25).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from scrapy.exceptions import DropItem
 
 from vinops import config
 from vinops.storage.opening import open_photos
 from vinops.storage.store import StoreError
-from vinops_scrapy import closing as alerting
+from vinops_scrapy import closing
 from vinops_scrapy.items import Photo
 from vinops_scrapy.pipelines import validate
 from vinops_scrapy.pipelines.decoding import Decoder
 from vinops_scrapy.pipelines.photo_record import work_of
-from vinops_scrapy.threads import THREADS, threads
+from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +33,10 @@ log = logging.getLogger("photos")
 
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 TYPES = frozenset({*SUFFIXES, "image/gif", "text/html", "text/plain", "application/json"})
-"""What a photo sent as another of them is counted for; other names stand for any picture."""
+"""Content types that count as wrong where the photo is of another one; others, as image/*, mean any picture."""
+THREADS = 8
 MOST_FAILURES = 3
-"""So many photos in a row that the store did not take end the crawl: nothing else would come of it."""
+"""So many failures of the store in a row end the crawl: it will take no other photo either."""
 
 
 class NotStored(DropItem):
@@ -42,28 +45,21 @@ class NotStored(DropItem):
     reason = "not_stored"
 
 
-class PhotoStore:
-    """Validates photos and puts them into the object store, off the reactor's thread."""
+class PhotoStore(Component):
+    """Validates and stores photos, off the reactor's thread."""
 
     def __init__(self, crawler: Crawler) -> None:
         """Open the store that the environment names."""
-        self._crawler = crawler
-        self._settings = config.load()
-        self._store = open_photos(self._settings, threads=THREADS)
-        self._threads = threads(crawler)
+        super().__init__(crawler)
+        self._store = open_photos(config.load(), threads=THREADS)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="photos")
         self._decoder = Decoder(is_stopping=self._is_stopping)
         self._failures = 0
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the pipeline for a crawl."""
-        return cls(crawler)
-
     async def process_item(self, item: object) -> object:
-        """Return the photo with its storage key; it is stored by then. Raises Rejected, Interrupted,
-        NotStored.
+        """Return the photo with its storage key; it is stored by then. Raises Rejected, Interrupted, NotStored.
 
-        If the process dies behind this, an object without a row is left; the next run stores it again under its key.
+        If the process dies after this, an object without a row is left; the next run stores it again under its key.
         """
         if not isinstance(item, Photo):
             return item
@@ -71,12 +67,12 @@ class PhotoStore:
         entry = work_of(self._crawler).open.get(item.lot.id)
         keys = entry.known.keys if entry else {}
         try:
-            photo = await self._threads.run(self._kept, item, keys)
+            photo = await asyncio.get_running_loop().run_in_executor(self._threads, self._kept, item, keys)
         except StoreError as error:
             self._failures += 1
             stats.inc_value("photo/not_stored")
             if self._failures == MOST_FAILURES:
-                await alerting.end(self._crawler, "store_failed", self._store.describe(), str(error))
+                await closing.end(self._crawler, "store_failed", self._store.describe(), str(error))
             raise NotStored(str(error), log_level="WARNING") from None
         if item.content_type in TYPES and item.content_type != photo.content_type:
             stats.inc_value("photo/mislabelled")
@@ -97,14 +93,15 @@ class PhotoStore:
         return replace(photo, storage_key=key)
 
     def _is_stopping(self) -> bool:
-        """Tell whether the crawl is about to end, for whatever reason. Asked from threads."""
+        """Tell whether the crawl is about to end. Called from threads."""
         return not self._crawler.crawling or work_of(self._crawler).is_stopping
 
     def close_spider(self) -> None:
-        """Close the connections to the store."""
+        """Wait for the threads, and close the connections to the store."""
+        self._threads.shutdown()
         self._store.close()
 
 
 def key_of(photo: Photo) -> str:
-    """Return where a photo lies: from the lot's number and the hash of its content, never from its URL."""
+    """Return the storage key of a photo: made of the lot's number and the hash of its content, never of its URL."""
     return f"photos/{photo.lot.lot_external_id:d}/{photo.content_hash}.{SUFFIXES[photo.content_type]}"

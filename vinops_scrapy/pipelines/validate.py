@@ -1,6 +1,6 @@
-"""Validate: a photo counts only when all of its bytes make a picture of a sensible size.
+"""Validation: a photo is accepted only if all of its bytes decode to a picture of a plausible size.
 
-Its content says what it is, whatever it was sent as: servers say `image/jpg`, `image/*`, or `image/jpeg` of a WebP.
+Its type is that of its content, whatever the server declared: `image/jpg`, `image/*`, or `image/jpeg` for a WebP.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 class Rejected(DropItem):
-    """A photo is none. `reason` is a name from docs/runbook.md."""
+    """The bytes are no acceptable photo, for this `reason` from docs/runbook.md."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        """Say what was seen."""
+        """Keep the reason; the detail goes to the log."""
         super().__init__(f"{reason}: {detail}", log_level="WARNING")
         self.reason = reason
 
 
 class Interrupted(DropItem):
-    """The crawl is about to end: nothing is known of the photo."""
+    """The crawl is about to end: the photo was not validated."""
 
     reason = "interrupted"
 
 
 def validated(photo: Photo, decoder: decoding.Decoder | None = None) -> Photo:
-    """Return the photo with its hash, and the type and size that it has. Raises Rejected, Interrupted."""
+    """Return the photo with its hash and its real type and size. Raises Rejected, Interrupted."""
     if not photo.body:
         raise Rejected("empty", "no bytes")
     try:

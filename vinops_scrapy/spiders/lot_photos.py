@@ -2,114 +2,104 @@
 
     scrapy crawl lot_photos [-a batch=500] [-a lot=N,N] [-a vin=…] [-a source=auto|api|page]
 
-The feed names for each lot an address that lists all its photos. A lot whose list is empty though photos are announced
-is looked at in the browser, if an account is set up; with `source=page` every lot is.
+The feed names for each lot an address that lists all its photos. The page of a lot is opened in the browser, if an
+account is set up, where the list is empty though photos are announced; with `source=page` for every lot.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-import scrapy
-from scrapy import Request, signals
+from scrapy import Request
 from scrapy.exceptions import NotSupported
 
-from vinops import config, politeness
+from vinops import politeness
+from vinops.config import ConfigError
 from vinops.db.database import DatabaseError
-from vinops.db.errors import is_passing
 from vinops.logs import pairs
-from vinops_scrapy import closing as alerting
-from vinops_scrapy.copart.leases import Lots
+from vinops_scrapy import closing
+from vinops_scrapy.copart.leases import Lots, owner
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
 from vinops_scrapy.copart.work import Work
-from vinops_scrapy.failures import reason_of
+from vinops_scrapy.failures import Ignored, Stopped, reason_of
 from vinops_scrapy.hosts import hosts_of, netloc
-from vinops_scrapy.items import LotEnd, Photo, PhotoFailure, PhotoList
-from vinops_scrapy.middlewares.rules import Ignored, Stopped, wait
+from vinops_scrapy.items import Photo, PhotoList
+from vinops_scrapy.middlewares.budget import wait
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
-from vinops_scrapy.runs import Standing, owner
 from vinops_scrapy.shared import pool
+from vinops_scrapy.spiders.base import CrawlProgress, CrawlSpider, one_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from scrapy.crawler import Crawler
     from scrapy.http import Response
     from twisted.python.failure import Failure
 
     from vinops.config import Settings
     from vinops.politeness import Pace
-    from vinops_scrapy.copart.leases import Settlement
-    from vinops_scrapy.copart.work import OpenLot
     from vinops_scrapy.items import Lot, PhotoLink
 
 log = logging.getLogger("photos")
 
-SOURCES = ("auto", "api", "page")
 LIST_SECONDS = 30
-LAST_LOTS = 5
 LIST_BYTES = 2_000_000
+RENEW_SECONDS = 3.0
 LOTS_BUDGET = "lots"
-"""The name under which lots are counted: a lot may be asked of two hosts, and the pace is of lots."""
+"""The budget of lots: a lot may need two hosts, and the pace limits lots, too."""
 
 
-class LotPhotos(scrapy.Spider):
-    """Takes lots under lease, asks for their lists, and requests the photos that are not stored yet."""
+class LotPhotos(CrawlSpider):
+    """Leases lots, requests their lists, and requests the photos that are not stored yet."""
 
     name = "lot_photos"
     site = "copart"
+    unit = "lot"
+    item = "photo"
+    defaults = {"batch": "500", "lot": "", "vin": "", "source": "auto"}  # noqa: RUF012 # never changed
     custom_settings = {  # noqa: RUF012 # as Scrapy has it
         "ITEM_PIPELINES": {
             "vinops_scrapy.pipelines.photo_store.PhotoStore": 100,  # validates first
-            "vinops_scrapy.pipelines.photo_record.Record": 200,  # after it is stored
+            "vinops_scrapy.pipelines.photo_record.RecordPhotos": 200,  # after it is stored
         }
     }
-    unit = "lot"
-    item = "photo"
 
-    config: Settings
-    has_pages: bool
     pace: Pace
     work: Work
     sessions: Sessions
+    _renewing: asyncio.Task[None] | None = None
 
-    def __init__(
-        self, *, batch: str = "500", lot: str = "", vin: str = "", source: str = "auto", **arguments: Any
-    ) -> None:
-        """Read the arguments of -a. Raises ConfigError for one that makes no sense."""
-        unknown = sorted(set(arguments) - {"_job"})  # scrapyd passes _job
-        if unknown:
-            raise config.ConfigError(f"lot_photos knows no -a {', '.join(unknown)}: use batch, lot, vin or source")
-        super().__init__(**arguments)
-        self.arguments = {"batch": batch, "lot": lot, "vin": vin, "source": source}
-        if source not in SOURCES:
-            raise config.ConfigError(f"-a source={source} is none of {', '.join(SOURCES)}")
+    def read_arguments(self, *, batch: str, lot: str, vin: str, source: str) -> None:
+        """Take the arguments of -a. Raises ConfigError for one that makes no sense."""
+        self.source = one_of("source", source, ("auto", "api", "page"))
         self.batch = _numbers("batch", batch)[0]
         self.lots = _numbers("lot", lot)
         self.vins = [part.strip().upper() for part in vin.split(",") if part.strip()]
-        self.source = source
-        self.last_lots: deque[str] = deque(maxlen=LAST_LOTS)
+        has_account = bool(self.config.copart_username and self.config.copart_password)
+        if self.source == "page" and not has_account:
+            raise ConfigError("-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both")
+        self.has_pages = has_account and self.source != "api"
 
     @classmethod
-    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
-        """Make the spider with its work."""
-        spider = super().from_crawler(crawler, *args, **kwargs)
-        spider.config = config.load()
-        has_account = bool(spider.config.copart_username and spider.config.copart_password)
-        if spider.source == "page" and not has_account:
-            raise config.ConfigError("-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both")
-        spider.has_pages = has_account and spider.source != "api"
-        pool(crawler)  # raises DatabaseError before anything has begun
-        crawler.signals.connect(spider.opened, signals.spider_opened)
-        return spider
+    def log_name(cls, arguments: Mapping[str, str]) -> str:
+        """Return the name of the log."""
+        return "photo-scraper"
+
+    @classmethod
+    def hosts(cls, settings: Settings) -> frozenset[str]:
+        """Return the hosts of the site and of its photos."""
+        return hosts_of(settings)
+
+    @classmethod
+    def image_hosts(cls, settings: Settings) -> frozenset[str]:
+        """Return the hosts of photos."""
+        return frozenset(settings.copart_image_hosts)
 
     async def opened(self) -> None:
-        """Make the work, now that the crawl has its statistics."""
-        await pool(self.crawler).open()
+        """Prepare work and sessions, and begin to renew leases."""
         settings = self.crawler.settings
         self.pace = politeness.pace(settings["VINOPS_PACE"], speed=settings.getfloat("VINOPS_CLOCK_SPEED"))
         self.work = Work(
@@ -118,36 +108,36 @@ class LotPhotos(scrapy.Spider):
             at_once=settings.getint("VINOPS_LOTS_AT_ONCE"),
             recheck_seconds=self.config.photo_recheck_days * 86_400,
         )
-        self.work.on_settled = self.settled
         self.sessions = Sessions(self.crawler, self.config)
+        self._renewing = asyncio.ensure_future(self._keep_leases())
 
-    @staticmethod
-    def log_name(arguments: Mapping[str, str]) -> str:
-        """Return the name of the log."""
-        return "photo-scraper"
+    async def closed(self, reason: str) -> None:
+        """Renew no more leases: the pipeline has released them."""
+        if self._renewing:
+            self._renewing.cancel()
 
-    @staticmethod
-    def hosts(settings: Settings) -> frozenset[str]:
-        """Return the hosts that the settings allow to be asked."""
-        return hosts_of(settings)
+    async def _keep_leases(self) -> None:
+        """Renew the leases of the lots in work for as long as the crawl progresses: those of one that hangs expire."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            if not self.is_moving():
+                continue
+            try:
+                await self.work.renew()
+            except psycopg.Error as error:  # the connection broke: the next time there is another
+                log.warning("leases are not renewed %s", pairs(error=closing.one_line(error)))
+            except DatabaseError as error:
+                closing.lost(self.crawler, error)
+                return
 
     def stop(self) -> None:
         """Take no more lots: the crawl is about to end."""
+        super().stop()
         self.work.stop()
         self.sessions.stop()
 
-    async def start(self) -> AsyncIterator[Any]:
-        """Yield the first request of each lot, when there is room for the lot."""
-        try:
-            async for each in self.first_requests():
-                yield each
-        except (psycopg.Error, DatabaseError) as error:
-            if not is_passing(error):
-                raise
-            alerting.lost(self.crawler, error)
-
     async def first_requests(self) -> AsyncIterator[Any]:
-        """Yield them. Raises the database's errors."""
+        """Yield the first request of each lot, when there is room for the lot."""
         taken = self.work.named(self.lots, self.vins) if self.lots or self.vins else self.work.due(self.batch)
         async for lot in taken:
             await self.sessions.before_lot()
@@ -158,16 +148,16 @@ class LotPhotos(scrapy.Spider):
             if self.source == "page":
                 async for each in self.open_page(lot):
                     yield each
-            else:
-                yield self.list_request(lot)
+            elif request := await self.list_request(lot):
+                yield request
 
-    def list_request(self, lot: Lot) -> Any:
-        """Return the request for a lot's list, or the lot's end if the feed names no address of it."""
+    async def list_request(self, lot: Lot) -> Request | None:
+        """Return the request for a lot's list; None, with the lot settled, if the feed names no address of it."""
         try:
-            address = copart.list_address(lot.image_url or "")
+            address = copart.https_address(lot.image_url or "")
         except ValueError:
-            self.work.ended(lot, "failed", "no_address")
-            return LotEnd(lot=lot)
+            await self.work.end(lot, "failed", "no_address")
+            return None
         return Request(
             address,
             callback=self.parse_list,
@@ -186,59 +176,45 @@ class LotPhotos(scrapy.Spider):
         )
 
     async def parse_list(self, response: Response, lot: Lot) -> AsyncIterator[Any]:
-        """Yield what a lot's list asks for."""
-        try:
-            await self.work.renew()
-        except (psycopg.Error, DatabaseError) as error:
-            if not is_passing(error):
-                raise
-            alerting.lost(self.crawler, error)
-            return
+        """Yield the requests for the photos of a lot's list, or those of its page."""
         if response.status == 404:
-            self.work.ended(lot, "gone")
-            yield LotEnd(lot=lot)
+            await self.work.end(lot, "gone")
             return
         try:
             listing = copart.photo_list(response, thumbnails=self.config.thumbnails)
         except PageError as error:
             log.warning("the list cannot be read %s", pairs(lot=lot.lot_external_id, reason=error.reason))
-            self.work.ended(lot, "failed", error.reason)
-            yield LotEnd(lot=lot)
+            await self.work.end(lot, "failed", error.reason)
             return
         if not listing.photos and listing.announced and self.has_pages:
             async for each in self.open_page(lot):
                 yield each
             return
-        async for each in self.photos_of(lot, listing):
+        for each in await self.photos_of(lot, listing):
             yield each
 
-    async def photos_of(self, lot: Lot, listing: PhotoList, *, sizes_are_guessed: bool = False) -> AsyncIterator[Any]:
-        """Yield a request for each photo of a list that is not stored yet; the lot's end if there is none.
+    async def photos_of(self, lot: Lot, listing: PhotoList, *, sizes_are_guessed: bool = False) -> list[Request]:
+        """Return a request for each photo of a list that is not stored yet; without any the lot is settled.
 
-        A page names no size for certain: there a photo is known by the smaller one, too.
+        The sizes in the addresses of a page are guessed: there a photo is known by its smaller size, too.
         """
-        try:
+        with closing.IfDatabaseIsLost(self.crawler):
             known = await self.work.known(lot)
-        except (psycopg.Error, DatabaseError) as error:
-            if not is_passing(error):
-                raise
-            alerting.lost(self.crawler, error)
-            return
-        wanted = [link for link in listing.photos if link.url not in known.seqs]
-        if sizes_are_guessed:
-            wanted = [
-                link for link in wanted if (smaller := copart.smaller(link)) is None or smaller.url not in known.seqs
-            ]
-        stats = self.crawler.stats
-        stats.inc_value("photo/listed", len(listing.photos))
-        stats.inc_value("photo/known", len(listing.photos) - len(wanted))
-        for kind, count in listing.left_out.items():
-            stats.inc_value(f"photo/left_out/{kind}", count)
-        self.work.listed(lot, listing, len(wanted))
-        for link in wanted:
-            yield self.photo_request(lot, link)
-        if not wanted:
-            yield LotEnd(lot=lot)
+            wanted = [link for link in listing.photos if link.url not in known.seqs]
+            if sizes_are_guessed:
+                wanted = [
+                    link
+                    for link in wanted
+                    if (smaller := copart.smaller(link)) is None or smaller.url not in known.seqs
+                ]
+            stats = self.crawler.stats
+            stats.inc_value("photo/listed", len(listing.photos))
+            stats.inc_value("photo/known", len(listing.photos) - len(wanted))
+            for kind, count in listing.left_out.items():
+                stats.inc_value(f"photo/left_out/{kind}", count)
+            await self.work.listed(lot, listing, len(wanted))
+            return [self.photo_request(lot, link) for link in wanted]
+        return []
 
     def photo_request(self, lot: Lot, link: PhotoLink) -> Request:
         """Return the request for a photo."""
@@ -258,48 +234,45 @@ class LotPhotos(scrapy.Spider):
             },
         )
 
-    def parse_photo(self, response: Response, lot: Lot, link: PhotoLink) -> Any:
+    async def parse_photo(self, response: Response, lot: Lot, link: PhotoLink) -> Photo | Request | None:
         """Return the photo; where it is missing, the request for the next smaller size."""
         if response.status == 404:
-            smaller = copart.smaller(link)
-            return self.photo_request(lot, smaller) if smaller else self._failure(lot, link, "missing")
+            if smaller := copart.smaller(link):
+                return self.photo_request(lot, smaller)
+            await self._fail(lot, link, "missing")
+            return None
         kind = (response.headers.get("Content-Type") or b"").decode("latin-1").partition(";")[0].strip().lower()
         return Photo(lot=lot, link=link, body=response.body, content_type=kind)
 
-    def photo_failed(self, failure: Failure) -> PhotoFailure | None:
-        """Return the failure of a photo that did not come; nothing if its lot is to be given back."""
-        if isinstance(failure.value, Stopped):
-            return None
-        request: Any = failure.request  # type: ignore[attr-defined]
-        return self._failure(request.cb_kwargs["lot"], request.cb_kwargs["link"], reason_of(failure))
+    async def photo_failed(self, failure: Failure) -> None:
+        """Report a photo that could not be downloaded, unless the crawl ends: then its lot is released."""
+        if not isinstance(failure.value, Stopped):
+            await self._fail(**failure.request.cb_kwargs, reason=reason_of(failure))  # type: ignore[attr-defined]
 
-    def _failure(self, lot: Lot, link: PhotoLink, reason: str) -> PhotoFailure:
+    async def _fail(self, lot: Lot, link: PhotoLink, reason: str) -> None:
         log.warning("no photo %s", pairs(lot=lot.lot_external_id, seq=link.seq, reason=reason))
-        return PhotoFailure(lot=lot, link=link, reason=reason)
+        await self.work.failed(lot, reason)
 
-    def list_failed(self, failure: Failure) -> LotEnd | None:
-        """Return the end of a lot whose list did not come; nothing if it is to be given back."""
-        lot: Lot = failure.request.cb_kwargs["lot"]  # type: ignore[attr-defined]
-        if isinstance(failure.value, Stopped):
-            return None
-        reason = reason_of(failure)
-        log.warning("no list %s", pairs(lot=lot.lot_external_id, reason=reason))
-        self.work.ended(lot, "failed", reason)
-        return LotEnd(lot=lot)
+    async def list_failed(self, failure: Failure) -> None:
+        """Settle a lot whose list could not be downloaded, unless the crawl ends: then it is released."""
+        if not isinstance(failure.value, Stopped):
+            lot: Lot = failure.request.cb_kwargs["lot"]  # type: ignore[attr-defined]
+            reason = reason_of(failure)
+            log.warning("no list %s", pairs(lot=lot.lot_external_id, reason=reason))
+            await self.work.end(lot, "failed", reason)
 
     async def open_page(self, lot: Lot) -> AsyncIterator[Any]:
-        """Yield what the lot's page asks for, seen by the browser as a member."""
+        """Yield the requests for the photos on the lot's page, which the browser opens as a member."""
         try:
             html = await self.sessions.lot_page(copart.lot_address(self.config.copart_site_url, lot.lot_external_id))
             if html.status >= 400:
-                self.work.ended(lot, *(("gone",) if html.status == 404 else ("failed", f"status_{html.status}")))
-                yield LotEnd(lot=lot)
+                await self.work.end(lot, *(("gone",) if html.status == 404 else ("failed", f"status_{html.status}")))
                 return
             listing = copart.lot_page(html)
         except LoginFailed as error:
             log.error("Login failed %s", pairs(reason=error.reason))  # a traceback would say no more
             self.sessions.stop()  # lots that wait for this login would try it again
-            await alerting.end(self.crawler, "login_failed", netloc(self.config.copart_site_url), str(error))
+            await closing.end(self.crawler, "login_failed", netloc(self.config.copart_site_url), str(error))
             return
         except Stopped:
             return
@@ -308,42 +281,26 @@ class LotPhotos(scrapy.Spider):
             log.warning("the lot page cannot be read %s", pairs(lot=lot.lot_external_id, reason=reason))
             if reason == "no_browser":
                 self.crawler.stats.inc_value("page/no_browser")
-                if self.source == "page":  # no lot would fare better: they go back as they are
+                if self.source == "page":  # every lot would fail: they are released as they are
                     self.sessions.stop()
-                    alerting.close(self.crawler, reason)
+                    closing.close(self.crawler, reason)
                     return
-            self.work.ended(lot, "failed", reason)
-            yield LotEnd(lot=lot)
+            await self.work.end(lot, "failed", reason)
             return
-        async for each in self.photos_of(lot, listing, sizes_are_guessed=True):
+        for each in await self.photos_of(lot, listing, sizes_are_guessed=True):
             yield each
 
-    def standing(self) -> Standing:
-        """Return how far the run is."""
+    def progress(self) -> CrawlProgress:
+        """Return how far the crawl is."""
         stats = self.crawler.stats
         open_lots = list(self.work.open.values())
-        return Standing(
+        return CrawlProgress(
             done=self.work.done,
             total=self.work.total,
             items=stats.get_value("photo/stored", 0) + stats.get_value("photo/reused", 0),
             bytes=stats.get_value("photo/bytes", 0),
             current_item=str(open_lots[0].lot.lot_external_id) if open_lots else None,
-            last_items=tuple(self.last_lots),
-        )
-
-    def settled(self, entry: OpenLot, settlement: Settlement) -> None:
-        """Say what came of a lot: the line that operators look for."""
-        photos = f"{len(settlement.photos)} of {settlement.listed or 0} photos"
-        self.last_lots.append(f"{entry.lot.lot_external_id} {settlement.state} {photos}")
-        log.info(
-            "Scraped: lot %s %s",
-            entry.lot.lot_external_id,
-            pairs(
-                state=settlement.state,
-                photos=settlement.listed or 0,
-                new=len(settlement.photos),
-                **({"reason": settlement.reason} if settlement.reason else {}),
-            ),
+            last_items=tuple(self.work.last),
         )
 
 
@@ -353,5 +310,5 @@ def _numbers(name: str, text: str) -> list[int]:
     except ValueError:
         numbers = [0]
     if any(number < 1 for number in numbers) or (name == "batch" and len(numbers) != 1):
-        raise config.ConfigError(f"-a {name}={text} is no count or list of numbers above 0")
+        raise ConfigError(f"-a {name}={text} is no count or list of numbers above 0")
     return numbers

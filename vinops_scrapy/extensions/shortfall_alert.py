@@ -1,9 +1,9 @@
-"""Outcome: a run most of whose photos, lots, pages or ads failed ends by that name, and the owner is told."""
+"""Ends a run that read too little, and alerts the owner when most of some kind of work failed."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from scrapy import signals
@@ -11,7 +11,8 @@ from scrapy.exceptions import CloseSpider
 
 from vinops.db.database import DatabaseError
 from vinops.logs import pairs
-from vinops_scrapy import closing as alerting
+from vinops_scrapy import closing
+from vinops_scrapy.shared import Component
 from vinops_scrapy.shortfalls import in_order, shortfalls
 
 if TYPE_CHECKING:
@@ -22,28 +23,25 @@ log = logging.getLogger("crawl")
 
 KIND: Final = "mostly_failed"
 JUDGED: Final = frozenset({"finished", "incomplete", KIND, "shutdown", "daily_cap", "postponed"})
-"""Ends that say nothing else is wrong: of any other the owner is told by its own name."""
+"""Reasons of an end after which a shortfall is reported: the others have an alert of their own."""
 
 
-class Outcome:
+class ShortfallAlert(Component):
     """Judges a run by its statistics, when nothing is left to do and at its end. Raises an alert for each kind of work
     most of which failed, and clears it when a run did enough of that work well.
 
-    A process that dies before has raised and cleared nothing: the next run does.
+    If the process dies before the end no alert is raised or cleared: the next run does it.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         """Follow the crawl by its signals."""
-        self._crawler = crawler
+        super().__init__(crawler)
         crawler.signals.connect(self._idle, signals.spider_idle)
         crawler.signals.connect(self._closed, signals.spider_closed)
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make the extension for a crawl."""
-        return cls(crawler)
-
-    def _idle(self) -> None:
+    def _idle(self, spider: Spider) -> None:
+        if getattr(spider, "is_incomplete", False):
+            raise CloseSpider("incomplete")
         if shortfalls(self._crawler.stats.get_stats()):
             raise CloseSpider(KIND)
 
@@ -53,7 +51,7 @@ class Outcome:
         worker: str | None = getattr(spider, "worker", None)
         name = f"{spider.name} {worker}" if worker else spider.name
         try:
-            await alerting.tell(
+            await closing.tell(
                 KIND,
                 {
                     f"{name}: {each.work}": f"{each}: they have a cause in common. docs/runbook.md has the reasons, "
@@ -63,4 +61,4 @@ class Outcome:
                 over=[f"{name}: {work}" for work in in_order(stats)],
             )
         except (psycopg.Error, DatabaseError) as error:
-            log.warning("the owner cannot be told %s", pairs(error=" ".join(str(error).split())))
+            log.warning("the owner cannot be told %s", pairs(error=closing.one_line(error)))

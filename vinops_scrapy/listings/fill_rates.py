@@ -1,4 +1,4 @@
-"""How often fields have a value: a page of a layout that nobody has read yet still has cards, and empty fields."""
+"""How often the fields of ads have a value: a page in a changed layout still has ads, with empty fields."""
 
 from __future__ import annotations
 
@@ -11,33 +11,23 @@ if TYPE_CHECKING:
 
     from vinops_scrapy.items import Listing
 
-ORDINARY: Final = {
-    "price_eur": 0.9,
-    "year": 0.9,
-    "mileage_km": 0.8,
-    "fuel": 0.8,
-    "region": 0.8,
-    "photo_urls": 0.8,
-}
-"""What is expected as long as there is no past to go by: less than the real pages of 2025 have."""
-
-ENOUGH: Final = 200  # ads from which on the past counts
-PAGES: Final = 5  # of the run that are looked at together
-CHANCE: Final = 1e-6  # that it is chance, below which it is none
+ENOUGH: Final = 200  # ads in the database from which on their rates count
+PAGES: Final = 5  # pages of the run that are judged together
+CHANCE: Final = 1e-6  # the probability below which empty fields are no coincidence
 
 
 class FillRates:
     """Compares pages with the recent past."""
 
-    def __init__(self, ads: int, rates: Mapping[str, float]) -> None:
-        """`rates` were found over so many ads."""
-        self._expected = {**ORDINARY, **(rates if ads >= ENOUGH else {})}
+    def __init__(self, ads: int, rates: Mapping[str, float], *, ordinary: Mapping[str, float]) -> None:
+        """`rates` are those of the last week's `ads`, `ordinary` is expected as long as these are too few."""
+        self._expected = {**ordinary, **(rates if ads >= ENOUGH else {})}
         self._pages: deque[tuple[int, Counter[str]]] = deque(maxlen=PAGES)
 
     def stopped(self, listings: Sequence[Listing]) -> tuple[str, ...]:
-        """Return the fields that have stopped filling, by a page alone or with those before it; most often none.
+        """Return the fields that have no value any more, on this page or on it and the pages before it.
 
-        A page that has stopped is not counted with those that follow.
+        A page with such a field is not counted with the pages that follow.
         """
         page = (
             len(listings),
@@ -58,7 +48,7 @@ class FillRates:
 
 
 def _is_low(ads: int, filled: int, rate: float) -> bool:
-    """Tell whether so few are filled that it is no chance: less than half as often as expected, and too unlikely."""
+    """Tell whether a field is filled less than half as often as expected, and that is no coincidence."""
     if not ads or filled >= ads * rate / 2:
         return False
     rate = min(rate, 0.99)

@@ -1,4 +1,4 @@
-"""Pages that could not be read, kept for whoever mends it: in the log folder, without what is personal."""
+"""Pages that could not be read, kept for inspection: in the log folder, without personal data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def save_page(response: Response, folder: Path, *, site: str, reason: str) -> Pa
         text = response.body.decode("cp1251", "replace")
     kept = masked(text[:LONGEST])
     path.write_text(f"<!-- {response.url} status {response.status} -->\n{kept}", encoding="utf-8")
-    # Not this one, whatever its name: beside pages that a clock has dated in the future it is the oldest.
+    # Never this page: if a wrong clock dated others in the future, it is the oldest by name.
     for old in sorted(each for each in path.parent.glob("*.html") if each != path)[: 1 - MOST]:
         old.unlink(missing_ok=True)
     return path

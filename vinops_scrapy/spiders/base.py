@@ -1,0 +1,328 @@
+"""The base classes of spiders: arguments, lifecycle and progress of all, and the walk through the lists of ads.
+
+A spider of this package declares what it is (`name`, `site`, `unit`, `item`, `defaults`), yields its first requests in
+`first_requests`, and parses with the functions of its page module. Scrapy's own words apply to all else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import scrapy
+from scrapy import Request, signals
+from scrapy.downloadermiddlewares.retry import get_retry_request
+
+from vinops import config
+from vinops.config import ConfigError
+from vinops.logs import pairs
+from vinops_scrapy import closing
+from vinops_scrapy.failures import reason_of
+from vinops_scrapy.hosts import netloc
+from vinops_scrapy.items import ListedAds
+from vinops_scrapy.listings.fill_rates import FillRates
+from vinops_scrapy.listings.records import Listings
+from vinops_scrapy.listings.saved_pages import save_page
+from vinops_scrapy.pages.errors import PageError
+from vinops_scrapy.shared import motion, pool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from scrapy.signalmanager import SignalManager
+    from twisted.python.failure import Failure
+
+    from vinops.config import Settings
+    from vinops_scrapy.items import Listing, ListPage
+
+log = logging.getLogger("market")
+
+LAST_ITEMS: Final = 5
+SCRAPYD: Final = frozenset({"_job"})
+"""Arguments that scrapyd adds to those of the spider."""
+TRANSIENT: Final = frozenset({"truncated"})
+"""Reasons of unreadable pages that lie in the connection, not in the site."""
+RESULTS: Final = ("listing/new", "listing/changed", "listing/back", "listing/unchanged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlProgress:
+    """How far a crawl is: `done` of `total` units (lots, pages), the `items` they brought, the `bytes` stored, the item
+    in progress, and the last items that were done."""
+
+    done: int = 0
+    total: int | None = None
+    items: int = 0
+    bytes: int = 0
+    current_item: str | None = None
+    last_items: tuple[str, ...] = ()
+
+
+class CrawlSpider(scrapy.Spider):
+    """A spider with checked arguments, a database, a state of progress, and an orderly end."""
+
+    site: ClassVar[str]
+    """The name of the page module."""
+    unit: ClassVar[str] = "request"
+    item: ClassVar[str] = "item"
+    """What `done` and `items` of CrawlProgress count, in the singular."""
+    defaults: ClassVar[Mapping[str, str]] = {}
+    """The arguments of -a, with the values that they have when they are not given."""
+    worker: str | None = None
+    is_incomplete = False
+    """Whether something that the crawl had to read could not be read: it ends with the reason `incomplete`."""
+
+    def __init__(self, **given: str) -> None:
+        """Read the arguments of -a. Raises ConfigError for one that is unknown or makes no sense."""
+        if unknown := sorted(set(given) - set(self.defaults) - SCRAPYD):
+            known = [*self.defaults]
+            use = f"use {', '.join(known[:-1])} or {known[-1]}" if known[1:] else f"use {''.join(known) or 'none'}"
+            raise ConfigError(f"{self.name} knows no -a {', '.join(unknown)}: {use}")
+        super().__init__(**{name: value for name, value in given.items() if name in SCRAPYD})
+        self.config = config.load()
+        self.arguments = {name: str(given.get(name, default)) for name, default in self.defaults.items()}
+        self.current_item: str | None = None
+        self.last_items: deque[str] = deque(maxlen=LAST_ITEMS)
+        self.stopping = asyncio.Event()
+        self.read_arguments(**self.arguments)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Make the spider of a crawl. Raises ConfigError, and DatabaseError if there is no database."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        pool(crawler)  # raises before anything has begun
+        spider.connect(crawler.signals)
+        return spider
+
+    @classmethod
+    def hosts(cls, settings: Settings) -> frozenset[str]:
+        """Return the hosts that may be requested."""
+        raise NotImplementedError
+
+    @classmethod
+    def image_hosts(cls, settings: Settings) -> frozenset[str]:
+        """Return those of the hosts for which the pace of images applies."""
+        return frozenset()
+
+    @classmethod
+    def log_name(cls, arguments: Mapping[str, str]) -> str:
+        """Return the name of the log that a crawl with these arguments writes."""
+        return str(cls.name)
+
+    def read_arguments(self, *_: Any, **arguments: Any) -> None:
+        """Take the arguments that `defaults` declares, by keyword. Raises ConfigError for one that makes no sense."""
+
+    def connect(self, manager: SignalManager) -> None:
+        """Connect the handlers of Scrapy's signals, beside `closed`, which Scrapy connects."""
+        manager.connect(self._open, signals.spider_opened)
+
+    async def _open(self) -> None:
+        await pool(self.crawler).open()
+        await self.opened()
+
+    async def opened(self) -> None:
+        """Prepare the crawl: statistics, settings and the database are available."""
+
+    async def closed(self, reason: str) -> None:
+        """Release what `opened` took. All items have left the pipelines."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Start no more work: the crawl is about to end."""
+        self.stopping.set()
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Yield the first requests; end the crawl if the database becomes unavailable."""
+        with closing.IfDatabaseIsLost(self.crawler):
+            async for request in self.first_requests():
+                yield request
+
+    def first_requests(self) -> AsyncIterator[Any]:
+        """Yield the first requests of the crawl."""
+        raise NotImplementedError
+
+    def progress(self) -> CrawlProgress:
+        """Return how far the crawl is."""
+        raise NotImplementedError
+
+    def is_moving(self) -> bool:
+        """Tell whether the crawl progresses, or waits on purpose."""
+        return not motion(self.crawler).still(self.progress(), self.crawler.stats.get_stats())
+
+
+class ListingSpider(CrawlSpider):
+    """Reads a list of ads to its end, from page to page, and records each page as one item.
+
+    A site whose list links each page to the next needs no more than declarations; another one overrides
+    `first_requests` and `parse`. No ad is marked gone: that takes a complete walk, see mobile_bg.
+    """
+
+    unit = "page"
+    item = "ad"
+    custom_settings = {"ITEM_PIPELINES": {"vinops_scrapy.pipelines.listing_record.RecordListings": 100}}  # noqa: RUF012 # as Scrapy has it
+
+    url: ClassVar[str]
+    """The address of the list's first page."""
+    source: ClassVar[str]
+    """What listings.source says."""
+    list_page: Callable[[Response], ListPage]
+    """The function of the page module that reads a page of the list."""
+    ordinary: ClassVar[Mapping[str, float]] = {}
+    """The share of ads in which a field has a value at least, by field, as long as the database holds too few ads."""
+
+    listings: Listings
+
+    def __init__(self, **given: str) -> None:
+        """Read the arguments of -a. Raises ConfigError for one that is unknown or makes no sense."""
+        super().__init__(**given)
+        self._recording: dict[int, asyncio.Future[bool]] = {}
+
+    def connect(self, manager: SignalManager) -> None:
+        """Connect the handlers of signals."""
+        super().connect(manager)
+        manager.connect(self._scraped, signals.item_scraped)
+        manager.connect(self._not_scraped, signals.item_dropped)
+        manager.connect(self._not_scraped, signals.item_error)
+
+    @classmethod
+    def hosts(cls, settings: Settings) -> frozenset[str]:
+        """Return the host of the list."""
+        return frozenset({netloc(cls.url)})
+
+    async def opened(self) -> None:
+        """Read how often the fields of ads had a value lately."""
+        self.listings = Listings(pool(self.crawler), self.source)
+        self._fill = FillRates(*await self.listings.fill_rates(), ordinary=self.ordinary)
+
+    async def first_requests(self) -> AsyncIterator[Any]:
+        """Yield the request for the first page of the list."""
+        first = self.url
+        if standin := self.crawler.settings["VINOPS_STANDIN"]:
+            first = standin.rstrip("/") + first.partition(netloc(first))[2]
+        yield Request(first, errback=self.list_failed)
+
+    async def parse(self, response: Response) -> AsyncIterator[Any]:
+        """Yield the ads of a page as one item, and the request for the next page."""
+        try:
+            page = await self.read(response)
+        except PageError as error:
+            self.fell_short(error.reason)
+            return
+        if isinstance(page, Request):
+            yield page
+            return
+        self.current_item = f"page {page.page}"
+        yield self.listed(page, title=self.current_item)
+        if page.next_url:
+            yield Request(page.next_url, errback=self.list_failed)
+
+    def list_failed(self, failure: Failure) -> Any:
+        """Count a page of the list that could not be downloaded."""
+        self.fell_short(reason_of(failure))
+
+    async def read(self, response: Response) -> ListPage | Request:
+        """Return the page; the first time that it cannot be read, the request for it once more.
+
+        The second time the page is kept for inspection, the run ends if the site has changed, and PageError is raised.
+        """
+        try:
+            page = self.list_page(response)
+            if empty := self._fill.stopped(page.listings):
+                raise PageError("fields_stopped", f"{', '.join(empty)} have no value any more")
+        except PageError as error:
+            if again := self._again(response, error):
+                return again
+            await self.unreadable(response, error)
+            raise
+        self.crawler.stats.inc_value("page/read")
+        for kind, count in page.left_out.items():
+            self.crawler.stats.inc_value(f"listing/left_out/{kind}", count)
+        return page
+
+    def _again(self, response: Response, error: PageError) -> Request | None:
+        if response.request is None:
+            raise ValueError("a response without a request")
+        times = 2 if error.reason in TRANSIENT else 1
+        return get_retry_request(response.request, spider=self, reason=error.reason, max_retry_times=times)
+
+    async def unreadable(self, response: Response, error: PageError) -> None:
+        """Keep a page that cannot be read; end the run if it is the site that changed."""
+        self.crawler.stats.inc_value(f"page/{error.reason}")
+        path = await asyncio.to_thread(save_page, response, self.config.log_dir, site=self.site, reason=error.reason)
+        log.error("the page cannot be read %s", pairs(reason=error.reason, url=response.url, kept=path))
+        if error.reason not in TRANSIENT:
+            await closing.end(
+                self.crawler,
+                "layout_changed",
+                netloc(response.url),
+                f"{error}: a page of {netloc(response.url)} is not as it was. It is kept in {path}; what was read "
+                f"before it is recorded, nothing is taken for gone. Compare it with vinops_scrapy/pages/{self.site}.py",
+            )
+
+    def fell_short(self, reason: str) -> None:
+        """Count a list that was not read to its end, and let the run end as `incomplete`."""
+        self.crawler.stats.inc_value(f"walk/failed/{reason}")
+        self.is_incomplete |= reason != "pages"  # which was asked for
+
+    def listed(self, page: ListPage, *, title: str, walk: int | None = None) -> ListedAds:
+        """Return the item that records the ads of a page: those whose make is followed."""
+        ads = tuple((make, listing) for listing in page.listings if (make := self.make_of(listing)) is not None)
+        if others := len(page.listings) - len(ads):
+            self.crawler.stats.inc_value("listing/other_make", others)
+        return ListedAds(ads=ads, title=title, walk=walk)
+
+    def make_of(self, listing: Listing) -> str | None:
+        """Return the slug of an ad's make; None if the make is not followed."""
+        return re.sub(r"[^a-z0-9]+", "-", (listing.make_text or "").lower()).strip("-") or "unknown"
+
+    def recording(self, item: ListedAds) -> asyncio.Future[bool]:
+        """Return a future of whether an item was recorded. To be called before the item is yielded."""
+        self._recording[id(item)] = found = asyncio.get_running_loop().create_future()
+        return found
+
+    def _scraped(self, item: Any) -> None:
+        if isinstance(item, ListedAds):
+            self.last_items.extend(f"{listing.ad_id} {listing.title[:60]}" for _, listing in item.ads[-LAST_ITEMS:])
+            self._recorded(item, is_recorded=True)
+
+    def _not_scraped(self, item: Any) -> None:
+        self._recorded(item, is_recorded=False)
+
+    def _recorded(self, item: Any, *, is_recorded: bool) -> None:
+        if found := self._recording.pop(id(item), None):
+            found.set_result(is_recorded)
+
+    def progress(self) -> CrawlProgress:
+        """Return how far the crawl is, by its statistics."""
+        stats = self.crawler.stats
+        return CrawlProgress(
+            done=stats.get_value("page/read", 0),
+            total=self.expected_pages(),
+            items=sum(stats.get_value(name, 0) for name in RESULTS),
+            current_item=self.current_item,
+            last_items=tuple(self.last_items),
+        )
+
+    def expected_pages(self) -> int | None:
+        """Return about how many pages the crawl will read; None if that is not known."""
+        return None
+
+
+def whole_number(name: str, text: str) -> int:
+    """Return the value of an argument that is a count. Raises ConfigError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"-a {name}={text} is no count above 0")
+    return int(text)
+
+
+def one_of(name: str, text: str, choices: tuple[str, ...]) -> str:
+    """Return the value of an argument that is one of some words. Raises ConfigError."""
+    if text not in choices:
+        raise ConfigError(f"-a {name}={text} is none of {', '.join(choices)}")
+    return text
