@@ -337,13 +337,13 @@ class Demo:
         self._walk_the_market()
 
     def _walk_the_market(self) -> None:
-        commands = " & ".join(f"scrapy crawl mobile_bg -a worker={worker}" for worker in demo_market.WORKERS)
-        typed(commands)
+        workers = demo_market.workers(self._environment)
+        typed(" & ".join(worker.crawl for worker in workers))
         ends = demo_market.crawl(self._environment, self._folder)
-        for worker, crawled in zip(demo_market.WORKERS, ends, strict=True):
+        for worker, crawled in zip(workers, ends, strict=True):
             lines = crawled.told("Scraped: ", " walked ")
             if crawled.exit_code or not lines:
-                raise DemoFailed(f"worker {worker} ended with {crawled.exit_code}: read {self._folder}/logs")
+                raise DemoFailed(f"worker {worker.name} ended with {crawled.exit_code}: read {self._folder}/logs")
             for line in [*lines[:2], *crawled.told(" walked ")]:
                 say(line, indent="    ")
 

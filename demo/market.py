@@ -8,15 +8,18 @@ import sys
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from demo.photos import Crawled
+from ops.workers import registry
+from vinops import config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ops.workers.registry import Program
+
 SEED = 1
 LEAST_ADS = 3000  # of fewer, too few are alike to say what one is worth
 MOST_ADS = 7600
-WORKERS = (1, 2)
 
 
 def ads(lots: int) -> int:
@@ -49,21 +52,19 @@ def start(
     return process, json.loads(line) if line else None
 
 
+def workers(environment: Mapping[str, str]) -> tuple[Program, ...]:
+    """Return the workers of the demo: the first two market workers."""
+    return registry.workers(config.load(environment))[:2]
+
+
 def crawl(environment: Mapping[str, str], folder: Path) -> list[Crawled]:
     """Run the two workers at once, to their end."""
     running: list[subprocess.Popen[str]] = []
     try:
-        for worker in WORKERS:
-            command = [sys.executable, "-m", "scrapy", "crawl", "mobile_bg", "-a", f"worker={worker}"]
-            running.append(
-                subprocess.Popen(
-                    command,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    cwd=folder,
-                    env={**environment, "SCRAPY_SETTINGS_MODULE": "vinops_scrapy.settings"},
-                )
-            )
+        for program in workers(environment):
+            about: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "cwd": folder, "env": dict(environment)}
+            process = subprocess.Popen(program.command, **about)
+            running.append(process)
         ends = [process.communicate() for process in running]
     finally:
         for process in running:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.workers.backends import ProcessBackend
-from ops.workers.processes import identify
+from ops.workers import registry
+from ops.workers.processes import Processes, identify
+from ops.workers.registry import run_folder
 from ops.workers.supervisor import Supervisor
-from ops.workers.systemd import unit
-from tests import worker_cli
-from tests.fleets import Database, Fleet, until
+from tests import process_cli
+from tests.fleets import Database, Fleet, unit, until
 from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def test_once_says_what_it_did(fleet: Fleet) -> None:
     until(lambda: fleet.rows(silent, pids["2"]) == [(True,)], "it is silent")
     done = fleet.run("supervise", "--once", "--json")
     assert done.returncode == 0, done.stderr
-    found = [(each["name"], each["deed"], each["trouble"]) for each in json.loads(done.stdout)]
+    found = [(each["name"], each["action"], each["trouble"]) for each in json.loads(done.stdout)]
     assert found[0] == ("2", "terminate", "hung")
     assert ("2", "restart", "hung") in found
     assert restarts(fleet, "1") == ["dead"]
@@ -297,24 +297,25 @@ def test_a_database_that_is_away_is_waited_for_and_nobody_takes_its_silence_for_
     os.kill(pid, signal.SIGSTOP)
     for name, value in fleet.environment.items():
         monkeypatch.setenv(name, value)  # what the supervisor of this process starts inherits it
-    backend = ProcessBackend(settings, worker_cli.program)
+    monkeypatch.setattr(registry, "workers", process_cli.workers)
+    backend = Processes(run_folder(settings))
 
     def away(*_: object, **__: object) -> None:
         raise DatabaseError("it is away")
 
     with closing(Supervisor(settings, backend)) as supervisor:
-        assert supervisor.look() is not None
+        assert supervisor.check() is not None
         database.execute(
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
             " where application_name = 'vinops supervise' and datname = current_database()"
         )
         with monkeypatch.context() as patched:
             patched.setattr("vinops.db.database.connect", away)
-            assert supervisor.look() is None
-            assert supervisor.look() is None
+            assert supervisor.check() is None
+            assert supervisor.check() is None
         database.execute("update ops.crawl_runs set heartbeat_at = now() - interval '1 hour'")
-        decisions = supervisor.look()
+        decisions = supervisor.check()
         assert decisions is not None
-        assert {each.deed for each in decisions} == {"leave"}, "no worker has had time to beat since it is back"
+        assert {each.action for each in decisions} == {"leave"}, "no worker has had time to beat since it is back"
     with closing(Supervisor(settings, backend)) as fresh:
-        assert "terminate" in {each.deed for each in fresh.once()}
+        assert "terminate" in {each.action for each in fresh.once()}

@@ -142,7 +142,7 @@ def test_an_open_breaker_is_waited_for_and_is_no_failure(fleet: Fleet, systemd: 
         "insert into ops.host_budgets (host, open_until) values (%s, now() + interval '1 hour')", [host]
     )
     loop = fleet.begin("workers", "run", "1")
-    until(lambda: any("its breaker is open" in message for message in systemd.hear()), "it says why it waits")
+    until(lambda: any("the breaker is open until" in message for message in systemd.hear()), "it says why it waits")
     until(lambda: systemd.count("WATCHDOG=1") >= 2, "waiting is no hanging")
     assert (systemd.count("READY=1"), begun(fleet)) == (1, 0)
     loop.send_signal(signal.SIGTERM)
@@ -153,7 +153,7 @@ def test_an_open_breaker_is_waited_for_and_is_no_failure(fleet: Fleet, systemd: 
 def test_the_same_worker_elsewhere_is_waited_for(fleet: Fleet, systemd: Systemd) -> None:
     fleet.start("1")
     loop = fleet.begin("workers", "run", "1")
-    until(lambda: any("runs already, as PID" in message for message in systemd.hear()), "it says why it waits")
+    until(lambda: any("it runs elsewhere, as PID" in message for message in systemd.hear()), "it says why it waits")
     assert len(fleet.processes("1")) == 1
     loop.send_signal(signal.SIGTERM)
     assert loop.wait(60) == 0

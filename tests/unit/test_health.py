@@ -67,7 +67,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("progress", OK, "nothing runs", "", {"workers": NEVER}),
     ("progress", OK, "at work", "", beat(29)),
     ("progress", WARNING, "no sign of worker 2 for 31 s", "vinops workers restart 2", beat(31)),
-    ("progress", CRITICAL, "no sign of worker 2 for 2 min", "vinops workers restart 2", beat(121)),
+    ("progress", CRITICAL, "no sign of worker 2 for 5 min", "vinops workers restart 2", beat(301)),
     ("progress", OK, "at work", "", one_worker(run=None, started_at=ago(seconds=5))),
     (
         "progress",
