@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ops.commands.workers import AsJson, load_settings
 from ops.nodes import egg as eggs
 from ops.nodes.schedule import RESERVED, UNFINISHED, Order, ask, errors, schedule as schedule_crawls
 from ops.nodes.scrapyd import NodeError, nodes_of
@@ -17,7 +18,7 @@ from ops.show import tables
 from ops.workers import registry
 from vinops import config
 from vinops.db import database
-from vinops.redaction import redact, remember
+from vinops.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +30,13 @@ LOAD = ("pending", "running", "finished", "version")
 
 app = typer.Typer(help="Crawls over several scrapyd nodes: VINOPS_SCRAPYD_NODES names them.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OnNode = Annotated[list[str] | None, typer.Option("--node", help="This node only; may be given more than once.")]
 
 
 @app.command("list")
 def list_nodes(*, on: OnNode = None, as_json: AsJson = False) -> None:
     """Show the state of the nodes. Exits with 1 if one does not answer."""
-    settings = _settings()
+    settings = load_settings()
     nodes = _nodes(settings, on)
     found = ask(nodes, lambda node: node.load())
     rows = [
@@ -60,7 +60,7 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List the jobs that wait or run. Exits with 1 if a node does not answer; the others' are listed."""
-    found = ask(_nodes(_settings(), on), lambda node: node.jobs())
+    found = ask(_nodes(load_settings(), on), lambda node: node.jobs())
     listed = [job for each in found if not isinstance(each, NodeError) for job in each]
     _show([asdict(job) for job in listed if everything or job.state in UNFINISHED], as_json=as_json, nothing="no jobs")
     _end(errors(found))
@@ -85,7 +85,7 @@ def schedule(
     The least busy node gets the next. Exits with 1 if a node does not answer or something was not scheduled; the rest
     is then on the nodes that do. If this process dies, what is scheduled is: `vinops nodes jobs` lists it.
     """
-    settings = _settings()
+    settings = load_settings()
     try:
         programs = registry.chosen(settings, chosen)
     except LookupError as error:
@@ -114,7 +114,7 @@ def cancel(
     """Tell jobs to end, as Ctrl-C does: each ends its page and gives back what it had. Those that wait never begin."""
     if bool(chosen) == everything:
         raise typer.BadParameter("name jobs, or give --all")
-    nodes = _nodes(_settings(), on)
+    nodes = _nodes(load_settings(), on)
     found = ask(nodes, lambda node: node.jobs())
     listed = [job for each in found if not isinstance(each, NodeError) for job in each if job.state in UNFINISHED]
     wanted = [job for job in listed if everything or job.id in (chosen or ())]
@@ -145,7 +145,7 @@ def deploy(
     as_json: AsJson = False,
 ) -> None:
     """Give the nodes the egg that later jobs run from. Exits with 1 if one has not got it."""
-    settings = _settings()
+    settings = load_settings()
     nodes = _nodes(settings, on)
     try:
         egg = file.read_bytes() if file else eggs.build()
@@ -204,9 +204,3 @@ def _end(problems: Sequence[str]) -> None:
 def _fail(message: str) -> None:
     typer.echo(f"vinops: {redact(message)}", err=True)
     raise typer.Exit(1)
-
-
-def _settings() -> Settings:
-    settings = config.load()
-    remember(settings)
-    return settings

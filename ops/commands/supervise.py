@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ops.workers import backends, registry, supervisor as supervising
-from ops.workers.processes import Held
+from ops.workers.processes import held
 from vinops import config, logs
 
 
@@ -35,7 +35,7 @@ def command(
     )
     try:
         with (
-            Held(folder / f"{supervising.LOCK}.lock", wait=False),
+            held(folder / f"{supervising.LOCK}.lock", wait=False),
             closing(supervising.Supervisor(settings, workers, celery)) as supervisor,
         ):
             if not once:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +19,10 @@ from vinops.db import database
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ops.workers.backends import Backend
+    from ops.workers.control import Started
     from ops.workers.processes import ProcessStatus, Stopped
     from ops.workers.registry import Program
     from vinops.config import Settings
@@ -57,30 +59,30 @@ def run(
 @app.command()
 def start(chosen: Names = None, *, as_json: AsJson = False) -> None:
     """Start workers, and wait until each has begun its run. Exits with 1 if one runs already or does not come up."""
-    settings = _settings()
+    settings = load_settings()
     _start(settings, _chosen(settings, chosen), as_json=as_json)
 
 
 @app.command()
 def stop(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
     """Stop workers: each ends its page, gives back what it had, and is killed if it takes too long."""
-    settings = _settings()
+    settings = load_settings()
     programs = _chosen(settings, chosen)
     stopped = _stop(settings, programs, grace)
-    if as_json:
-        rows = [
-            {"worker": program.name, "pid": each.pid, "killed": each.was_killed, "leftovers": each.leftovers}
-            for program, each in zip(programs, stopped, strict=True)
-        ]
-        typer.echo(json.dumps(rows))
-    else:
+    if not as_json:
         _show_stops(programs, stopped, err=False)
+        return
+    rows = [
+        {"worker": program.name, "pid": each.pid, "killed": each.was_killed, "leftovers": each.leftovers}
+        for program, each in zip(programs, stopped, strict=True)
+    ]
+    typer.echo(json.dumps(rows))
 
 
 @app.command()
 def restart(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
     """Stop workers, then start them."""
-    settings = _settings()
+    settings = load_settings()
     programs = _chosen(settings, chosen)
     _show_stops(programs, _stop(settings, programs, grace), err=True)
     _start(settings, programs, as_json=as_json)
@@ -89,53 +91,40 @@ def restart(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = Fals
 @app.command()
 def status(chosen: Names = None, *, as_json: AsJson = False) -> None:
     """Show the status of workers. Exits with 0 if all that are named run, else with 1."""
-    settings = _settings()
+    settings = load_settings()
     asked = [program.name for program in _chosen(settings, chosen)]
     found = _backend(settings).status(registry.workers(settings))
     # Without names the photo crawl is shown too, where it was ever started.
     shown = [each for each in found if each.program.name in asked or (not chosen and each.started_at)]
-    rows = [_row(each, now=datetime.now(UTC)) for each in shown]
-    if not as_json:
-        for row in rows:
-            row["makes"] = ", ".join(row["makes"])
+    rows = [
+        {
+            "worker": each.program.name,
+            **values(each),
+            "makes": list(each.program.makes) if as_json else ", ".join(each.program.makes),
+            "log": str(each.program.log),
+        }
+        for each in shown
+    ]
     tables.write_objects(rows, as_json=as_json)
     if any(each.state != "running" for each in shown if each.program.name in asked):
         raise typer.Exit(1)
 
 
-def since(status: ProcessStatus, *, now: datetime) -> dict[str, Any]:
-    """Return since when, and for how many seconds, a process has been in its state."""
-    at = status.started_at if status.state == "running" else status.ended_at
+def values(status: ProcessStatus) -> dict[str, Any]:
+    """Return what a table shows of a process; `seconds` is how long it has been in its state."""
+    since = status.started_at if status.state == "running" else status.ended_at
     return {
-        "since": at.replace(microsecond=0) if at else None,
-        "seconds": max(0, round((now - at).total_seconds())) if at else None,
-    }
-
-
-def _row(status: ProcessStatus, *, now: datetime) -> dict[str, Any]:
-    """Return the row of a worker."""
-    return {
-        "worker": status.program.name,
         "state": status.state,
         "pid": status.pid,
-        **since(status, now=now),
+        "since": since.replace(microsecond=0) if since else None,
+        "seconds": max(0, round((datetime.now(UTC) - since).total_seconds())) if since else None,
         "exit_code": status.exit_code,
-        "makes": list(status.program.makes),
-        "log": str(status.program.log),
     }
 
 
-def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) -> None:
-    try:
-        with database.connect(settings, application="vinops workers", autocommit=True) as connection:
-            outcomes = control.start(settings, _backend(settings), programs, connection)
-    except ProcessError as error:
-        _fail(error)
+def show_starts(outcomes: Sequence[Started], rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Print the result of a start, in JSON the rows. Exits with 1 if there is a problem."""
     if as_json:
-        rows = [
-            {"worker": each.status.program.name, "pid": each.pid, "state": each.status.state, "problem": each.problem}
-            for each in outcomes
-        ]
         typer.echo(json.dumps(rows))
     for each in outcomes:
         if each.problem:
@@ -146,6 +135,33 @@ def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) ->
         raise typer.Exit(1)
 
 
+@contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """Turn an error in the block into a line and exit code 1."""
+    try:
+        yield
+    except (ProcessError, OSError) as error:
+        typer.echo(f"vinops: {redact(str(error))}", err=True)
+        raise typer.Exit(1) from None
+
+
+def load_settings() -> Settings:
+    """Return the settings; their secrets are hidden in all output from here on."""
+    settings = config.load()
+    remember(settings)
+    return settings
+
+
+def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) -> None:
+    with errors_as_lines(), database.connect(settings, application="vinops workers", autocommit=True) as connection:
+        outcomes = control.start(settings, _backend(settings), programs, connection)
+    rows = [
+        {"worker": each.status.program.name, "pid": each.pid, "state": each.status.state, "problem": each.problem}
+        for each in outcomes
+    ]
+    show_starts(outcomes, rows, as_json=as_json)
+
+
 def _stop(settings: Settings, programs: Sequence[Program], grace: float | None) -> list[Stopped]:
     """Stop workers. What an operator stopped is not started again by the supervisor."""
     try:
@@ -153,10 +169,8 @@ def _stop(settings: Settings, programs: Sequence[Program], grace: float | None) 
             runs.want(connection, programs, "stopped")
     except database.DatabaseError as error:  # a database that is away must not keep a crawl from being stopped
         typer.echo(f"vinops: {redact(str(error))}\na supervisor that runs may start them again", err=True)
-    try:
+    with errors_as_lines():
         return control.stop(_backend(settings), programs, grace=settings.stop_grace if grace is None else grace)
-    except (ProcessError, OSError) as error:
-        _fail(error)
 
 
 def _show_stops(programs: Sequence[Program], stopped: Sequence[Stopped], *, err: bool) -> None:
@@ -174,14 +188,3 @@ def _chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
         return registry.chosen(settings, names)
     except LookupError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(f"vinops: {redact(str(error))}", err=True)
-    raise typer.Exit(1) from None
-
-
-def _settings() -> Settings:
-    settings = config.load()
-    remember(settings)
-    return settings

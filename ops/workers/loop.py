@@ -10,28 +10,36 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
 import subprocess
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ops.workers import holds
+from ops.workers import holds, runs
 from ops.workers.supervision import DID_ITS_WORK
 from vinops import systemd
 from vinops.db import database
-from vinops.db.database import queries
 from vinops.db.errors import is_passing
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg import Connection
 
     from ops.workers.registry import Program
+    from ops.workers.runs import CrawlRun
     from vinops.config import Settings
+
+T = TypeVar("T")
 
 POLL_SECONDS: Final = 5.0  # between two readings of the heartbeat, which beats every 3 s
 WAIT_SECONDS: Final = 30.0  # between two questions whether the crawl may start
+
+
+class _DatabaseAway(Exception):  # noqa: N818 # a state, not a fault
+    """The database is away."""
 
 
 class WorkerLoop:
@@ -46,7 +54,6 @@ class WorkerLoop:
         self._settings = settings
         self._program = program
         self._log = logging.getLogger("worker_loop")
-        self._about = {"machine": socket.gethostname()}
         self._connection: Connection[Any] | None = None
         self._crawl: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
@@ -100,47 +107,38 @@ class WorkerLoop:
         while True:
             try:
                 code = crawl.wait(self._poll)
-                self._log.info("a crawl has ended %s", pairs(cycle=cycle, pid=crawl.pid, exit_code=code))
-                row = self._run_of(crawl.pid, started_at) if code else None
-                return code, row[-1] if row else None
             except subprocess.TimeoutExpired:
-                pass
-            if self._stopping.is_set():
-                systemd.stopping("the crawl ends its page and gives back what it has")
+                if self._stopping.is_set():
+                    systemd.stopping("the crawl ends its page and gives back what it has")
+                    continue
+                beat, status = self._heartbeat(crawl.pid, started_at)
+                if beat is not None and beat != last:
+                    last = beat
+                    self._ready()
+                    systemd.alive(f"cycle {cycle}: {status}")
                 continue
-            beat, status = self._heartbeat(crawl.pid, started_at)
-            if beat is not None and beat != last:
-                last = beat
-                self._ready()
-                systemd.alive(f"cycle {cycle}: {status}")
+            self._log.info("a crawl has ended %s", pairs(cycle=cycle, pid=crawl.pid, exit_code=code))
+            run = None
+            with suppress(_DatabaseAway):
+                run = self._run_of(crawl.pid, started_at) if code else None
+            return code, run.reason if run else None
 
     def _heartbeat(self, pid: int, started_at: datetime) -> tuple[datetime | None, str]:
         """Return the time of the crawl's last heartbeat and how far it is; None if it has not begun.
 
         While the database is away no crawl can record one, which is not its fault: now counts as a heartbeat.
         """
-        row = self._run_of(pid, started_at)
-        if row is None:
-            return datetime.now(UTC), "the database is away"
-        if not row:
-            return None, "it begins"
-        beat, unit, done, total, items, _ = row
-        return beat, f"{done} of {total or '?'} {unit}s, {items} items"
-
-    def _run_of(self, pid: int, started_at: datetime) -> tuple[Any, ...] | None:
-        """Return the run of a crawl, empty if it has not begun; None if the database is away."""
-        import psycopg  # as vinops.db.database has it: the command line does not pay for it
-
-        connection = self._open()
-        if connection is None:
-            return None
-        about = {**self._about, "pids": [pid], "started_at": started_at}
         try:
-            return connection.execute(queries("worker_loop")["run_of_crawl"], about).fetchone() or ()
-        except psycopg.Error as error:
-            if not is_passing(error):
-                raise
-            return None
+            run = self._run_of(pid, started_at)
+        except _DatabaseAway:
+            return datetime.now(UTC), "the database is away"
+        if run is None:
+            return None, "it begins"
+        return run.heartbeat_at, f"{run.done} of {run.total or '?'} {run.unit}s, {run.items} items"
+
+    def _run_of(self, pid: int, started_at: datetime) -> CrawlRun | None:
+        """Return the run of a crawl, None if it has not begun. Raises _DatabaseAway."""
+        return next(iter(self._ask(lambda connection: runs.of_processes(connection, {pid: started_at}))), None)
 
     def _wait_until_free(self) -> None:
         """Wait until nothing keeps a crawl from starting, or the loop is told to stop."""
@@ -157,16 +155,9 @@ class WorkerLoop:
 
     def _obstacle(self) -> str | None:
         """Return what keeps a crawl from starting, None if nothing does."""
-        import psycopg
-
-        connection = self._open()
         try:
-            if connection is None:
-                return "the database is away"
-            hold = holds.hold_of(connection, self._settings, self._program)
-        except psycopg.Error as error:
-            if not is_passing(error):
-                raise
+            hold = self._ask(lambda connection: holds.hold_of(connection, self._settings, self._program))
+        except _DatabaseAway:
             return "the database is away"
         return hold.text if hold else None
 
@@ -185,15 +176,24 @@ class WorkerLoop:
 
     def _is_there(self) -> bool:
         """Tell whether the database answers."""
-        import psycopg
+        for _ in range(2):  # the first connection may be one that broke
+            with suppress(_DatabaseAway):
+                return self._ask(lambda connection: connection.execute("select 1").fetchone()) is not None
+        return False
+
+    def _ask(self, question: Callable[[Connection[Any]], T]) -> T:
+        """Return the answer to a question to the database. Raises _DatabaseAway."""
+        import psycopg  # as vinops.db.database has it: the command line does not pay for it
 
         connection = self._open()
+        if connection is None:
+            raise _DatabaseAway
         try:
-            return connection is not None and connection.execute("select 1").fetchone() is not None
+            return question(connection)
         except psycopg.Error as error:
             if not is_passing(error):
                 raise
-            return self._open() is not None
+            raise _DatabaseAway from None
 
     def _open(self) -> Connection[Any] | None:
         """Return a connection that works as far as is known; None if the database is away."""

@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from vinops import locks
 from vinops.db import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ops.workers.registry import Program
 
@@ -242,7 +243,7 @@ class Processes:
         """
         if self._recorded(program) == {}:
             return Stopped(pid=None)
-        with Held(self.folder / f"{program.key}.stop.lock"):
+        with held(self.folder / f"{program.key}.stop.lock"):
             status = self.status_of(program)
             identity = status.identity
             if status.state != "running" or identity is None:
@@ -327,7 +328,7 @@ class Processes:
 
     def _is_free(self, program: Program) -> bool:
         try:
-            with Held(self._lock_file(program), wait=False):
+            with held(self._lock_file(program), wait=False):
                 return True
         except BlockingIOError:
             return False
@@ -367,29 +368,18 @@ class Processes:
             ) from None
 
 
-class Held:
-    """A lock file, held for the block of `with`."""
-
-    def __init__(self, path: Path, *, wait: bool = True) -> None:
-        """Open the file."""
-        self._path = path
-        self._wait = wait
-        self._descriptor = locks.opened(path, os.O_RDWR)
-
-    def __enter__(self) -> None:
-        """Take the lock; a long wait says who has it. Without `wait`, raises BlockingIOError if it is taken."""
-        try:
-            if self._wait:
-                locks.wait(self._descriptor, self._path, fcntl.LOCK_EX, math.inf)
-            else:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        """Release it."""
-        os.close(self._descriptor)
+@contextmanager
+def held(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock file for the block; a long wait says who has it. Without `wait`, raises BlockingIOError instead."""
+    descriptor = locks.opened(path, os.O_RDWR)
+    try:
+        if wait:
+            locks.wait(descriptor, path, fcntl.LOCK_EX, math.inf)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:

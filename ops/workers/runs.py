@@ -10,7 +10,8 @@ from ops.workers.processes import descendants, identify
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from psycopg import Connection
 
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CrawlRun:
-    """The run of a process: why it ended, and how many seconds ago its last heartbeat was."""
+    """The run of a process: how far it is, why it ended, and how many seconds ago its last heartbeat was."""
 
     pid: int
     reason: str | None
     current_item: str | None
+    unit: str
+    done: int
+    total: int | None
     items: int
     items_per_minute: float | None
+    heartbeat_at: datetime
     seconds_silent: float
 
 
@@ -49,19 +54,19 @@ def newest(connection: Connection[Any], found: Sequence[ProcessStatus]) -> dict[
             continue
         below = [each.pid for each in descendants(status.identity.pid)] if status.state == "running" else []
         processes |= dict.fromkeys([*below, status.identity.pid], status)
-    rows = connection.execute(
-        queries("workers")["runs_of_processes"],
-        {
-            "machine": socket.gethostname(),
-            "pids": list(processes),
-            "times": [status.started_at for status in processes.values()],
-        },
-    ).fetchall()
-    fields = ("pid", "reason", "current_item", "items", "items_per_minute", "seconds_silent")
-    newest_last = sorted(
-        (CrawlRun(**dict(zip(fields, row, strict=True))) for row in rows), key=lambda run: -run.seconds_silent
-    )
+    started = {pid: status.started_at for pid, status in processes.items() if status.started_at}
+    newest_last = sorted(of_processes(connection, started), key=lambda run: -run.seconds_silent)
     return {processes[run.pid].program.name: run for run in newest_last}
+
+
+def of_processes(connection: Connection[Any], started: Mapping[int, datetime]) -> list[CrawlRun]:
+    """Return the newest run of each of these processes of this machine, by id with the time of its start."""
+    cursor = connection.execute(
+        queries("workers")["runs_of_processes"],
+        {"machine": socket.gethostname(), "pids": list(started), "times": list(started.values())},
+    )
+    names = [column.name for column in cursor.description or ()]
+    return [CrawlRun(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
 
 def elsewhere(connection: Connection[Any], programs: Sequence[Program]) -> dict[str, str]:

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ops.workers.holds import Hold
+    from ops.workers.log_watch import Position
     from ops.workers.processes import State
+    from ops.workers.registry import Program
 
 Action = Literal["leave", "wait", "start", "restart", "terminate", "give_up"]
 Trouble = Literal["dead", "failed", "hung"]
@@ -39,11 +41,11 @@ class Seen:
     """A program in one supervision pass. Times are in seconds ago; None is what is not known or never was.
 
     `silent` is the age of its heartbeat, `up` and `over` when its process began and ended, `restarts` those within the
-    window, `errors` how many new lines of its log are of which kind.
+    window, `errors` how many new lines of its log are of which kind; the log was read as far as `position`. `alerts`
+    are those that the owner knows of, by kind, with the time at which each last applied, in seconds of the epoch.
     """
 
-    name: str
-    title: str
+    program: Program
     state: State
     desired: Literal["running", "stopped"] | None
     pid: int | None = None
@@ -56,6 +58,13 @@ class Seen:
     restarts: Sequence[float] = ()
     hold: Hold | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
+    position: Position | None = None
+    alerts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the program."""
+        return self.program.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,26 +128,23 @@ class Supervisor:
 
     def _pass(self) -> list[Decision]:
         connection = self._connected()
-        found, positions, memories = self._see(connection)
-        decisions = []
-        after: dict[str, troubles.Memory] = {}
-        for program, each in found:
-            owns_restarts = not self._backend_of(program).owns_restarts
-            decision = supervision.decide(each, self._limits, owns_restarts=owns_restarts)
-            if each.name in self._ending:
-                decision = Decision(name=each.name, action="wait", text="it is being ended", trouble="hung")
-            decisions.append(decision)
-            self._act(connection, program, each, decision)
-            after[each.name] = troubles.remember(
-                memories.get(each.name, {}),
-                troubles.shows(each, decision),
-                each,
-                now=time.time(),
-                quiet=self._limits.cooldown,
-            )
-        self._tell(connection, memories, after, {each.name: each for _, each in found}, decisions)
-        self._keep(connection, positions, after, memories)
+        found = self._see(connection)
+        decisions = [self._decide(each) for each in found]
+        for seen, decision in zip(found, decisions, strict=True):
+            self._act(connection, seen, decision)
+        after = {
+            seen.name: troubles.applying(seen, decision, now=time.time(), quiet=self._limits.cooldown)
+            for seen, decision in zip(found, decisions, strict=True)
+        }
+        self._tell(connection, found, decisions, after)
+        self._keep(connection, found, after)
         return decisions
+
+    def _decide(self, seen: Seen) -> Decision:
+        if seen.name in self._ending:
+            return Decision(name=seen.name, action="wait", text="it is being ended", trouble="hung")
+        owns_restarts = not self._backend_of(seen.program).owns_restarts
+        return supervision.decide(seen, self._limits, owns_restarts=owns_restarts)
 
     def _connected(self) -> Connection[Any]:
         if self._connection is None or self._connection.closed:
@@ -165,14 +162,10 @@ class Supervisor:
         found = self._celery.status(registry.celery(self._settings))
         return crawls, [each for each in found if each.started_at]
 
-    def _see(
-        self, connection: Connection[Any]
-    ) -> tuple[list[tuple[Program, Seen]], dict[str, Position], dict[str, troubles.Memory]]:
-        """Return what is known of each program, how far its log is read now, and which alerts the owner knows of."""
+    def _see(self, connection: Connection[Any]) -> list[Seen]:
+        """Return what is known of each program."""
         crawls, of_celery = self._statuses()
-        self._adopt(
-            connection, [each for each in (*crawls, *of_celery) if self._backend_of(each.program).owns_restarts]
-        )
+        self._adopt(connection, [*crawls, *of_celery])
         about = {"machine": self._machine, "seconds": self._settings.restart_window}
         known = {row[0]: row[1:] for row in connection.execute(self._queries["remembered"], about).fetchall()}
         going = runs.newest(connection, crawls)
@@ -187,62 +180,64 @@ class Supervisor:
             idle, waits = celery.silences(connection, self._settings, watched, sees_since=sees_for)
             silent.update(idle)
             held.update(waits)
-        seen, positions, memories = [], {}, {}
+        seen = []
         for status in (*crawls, *of_celery):
             program, name = status.program, status.program.name
-            desired, gave_up_at, log_file, log_offset, remembered, restarts = known.get(
-                name, (None, None, None, None, {}, [])
-            )
-            lines, positions[name] = log_watch.new_lines(program.log, Position(file=log_file, offset=log_offset))
-            memories[name] = dict(remembered)
+            never: tuple[Any, ...] = (None, None, None, None, {}, [])
+            desired, gave_up_at, log_file, log_offset, alerted, restarts = known.get(name, never)
+            lines, position = log_watch.new_lines(program.log, Position(file=log_file, offset=log_offset))
             patterns = troubles.PATTERNS if program.spider else troubles.CELERY_PATTERNS
-            about_it = Seen(
-                name=name,
-                title=program.title,
-                state=status.state,
-                desired=desired,
-                pid=status.pid,
-                gave_up=gave_up_at is not None,
-                up=_ago(status.started_at),
-                over=_ago(status.ended_at),
-                silent=silent.get(name),
-                exit_code=status.exit_code,
-                reason=going[name].reason if name in going else None,
-                restarts=restarts,
-                hold=held.get(name),
-                errors=log_watch.count(lines, patterns),
+            seen.append(
+                Seen(
+                    program=program,
+                    state=status.state,
+                    desired=desired,
+                    pid=status.pid,
+                    gave_up=gave_up_at is not None,
+                    up=_ago(status.started_at),
+                    over=_ago(status.ended_at),
+                    silent=silent.get(name),
+                    exit_code=status.exit_code,
+                    reason=going[name].reason if name in going else None,
+                    restarts=restarts,
+                    hold=held.get(name),
+                    errors=log_watch.count(lines, patterns),
+                    position=position,
+                    alerts=alerted,
+                )
             )
-            seen.append((program, about_it))
-        return seen, positions, memories
+        return seen
 
-    def _adopt(self, connection: Connection[Any], units: Sequence[ProcessStatus]) -> None:
+    def _adopt(self, connection: Connection[Any], found: Sequence[ProcessStatus]) -> None:
         """Record as wanted what runs as a unit: units are started with the machine, or by `systemctl`."""
-        running = [each for each in units if each.state == "running" and each.started_at]
+        units = [
+            each for each in found if each.pid and each.started_at and self._backend_of(each.program).owns_restarts
+        ]
         connection.execute(
             self._queries["adopt"],
             {
                 "machine": self._machine,
-                "workers": [each.program.name for each in running],
-                "times": [each.started_at for each in running],
+                "workers": [each.program.name for each in units],
+                "times": [each.started_at for each in units],
             },
         )
 
     def _backend_of(self, program: Program) -> Backend:
         return self._workers if self._celery is None or program.spider else self._celery
 
-    def _act(self, connection: Connection[Any], program: Program, seen: Seen, decision: Decision) -> None:
+    def _act(self, connection: Connection[Any], seen: Seen, decision: Decision) -> None:
         if decision.action == "terminate":
             log.warning("worker hangs %s: it is ended and started again", pairs(worker=seen.name, pid=seen.pid))
-            thread = threading.Thread(target=self._end, args=(program,), daemon=True)
+            thread = threading.Thread(target=self._end, args=(seen.program,), daemon=True)
             self._ending[seen.name] = thread
             thread.start()
         elif decision.action == "give_up":
             log.error("worker is given up %s", pairs(worker=seen.name, restarts=len(seen.restarts), why=decision.text))
             connection.execute(self._queries["give_up"], {"machine": self._machine, "worker": seen.name})
         elif decision.action in ("start", "restart"):
-            self._start(connection, program, seen, decision)
+            self._start(connection, seen, decision)
 
-    def _start(self, connection: Connection[Any], program: Program, seen: Seen, decision: Decision) -> None:
+    def _start(self, connection: Connection[Any], seen: Seen, decision: Decision) -> None:
         """Start a program unless an operator stopped it meanwhile; a restart is counted before.
 
         If this process dies between the two, a restart is counted that was not made, and the next one waits for the
@@ -259,7 +254,7 @@ class Supervisor:
             if row is None or not row[0]:
                 return
             try:
-                status = self._backend_of(program).start(program)
+                status = self._backend_of(seen.program).start(seen.program)
             except AlreadyRunning as error:
                 log.info("worker was not started %s", pairs(worker=seen.name, why=error))
             except (ProcessError, OSError) as error:
@@ -295,55 +290,45 @@ class Supervisor:
     def _tell(
         self,
         connection: Connection[Any],
-        before: Mapping[str, troubles.Memory],
-        after: Mapping[str, troubles.Memory],
-        seen: Mapping[str, Seen],
+        found: Sequence[Seen],
         decisions: Sequence[Decision],
+        after: Mapping[str, Mapping[str, float]],
     ) -> None:
         """Send the owner what is new, one message for all programs with the same alert."""
+        seen = {each.name: each for each in found}
         why = {each.name: each.text for each in decisions}
-        for each in troubles.news(before, after):
-            titles = "; ".join(
-                seen[name].title if each.is_over else f"{seen[name].title}: {self._detail(each.kind, seen[name], why)}"
-                for name in each.names
-            )
+        for each in troubles.news({name: one.alerts for name, one in seen.items()}, after):
             alerts.clear_alert(connection, each.kind, self._machine)
             if each.is_over:
-                message = f"it has passed: {each.kind} ({titles})"
+                titles = "; ".join(seen[name].program.title for name in each.names)
                 log.info("recovered %s", pairs(kind=each.kind, workers=",".join(each.names)))
-                connection.execute(
-                    self._queries["tell_recovery"], {"subject": f"{self._machine} {each.kind}", "message": message}
-                )
+                subject, message = f"{self._machine} {each.kind}", f"it has passed: {each.kind} ({titles})"
+                connection.execute(self._queries["tell_recovery"], {"subject": subject, "message": message})
             else:
+                titles = "; ".join(_detail(each.kind, seen[name], why[name]) for name in each.names)
                 message = f"{troubles.MEANINGS[each.kind]}: {titles}"
                 alerts.raise_alert(connection, self._settings, each.kind, self._machine, message)
         alerts.deliver(connection, self._settings)
         is_delivered = bool(self._settings.telegram_bot_token and self._settings.telegram_alert_chat_id)
         connection.execute(self._queries["settle_recoveries"], {"is_delivered": is_delivered})
 
-    def _detail(self, kind: str, seen: Seen, why: Mapping[str, str]) -> str:
-        count = seen.errors.get(kind, 0)
-        return f"{count} lines" if count else why[seen.name]
-
     def _keep(
-        self,
-        connection: Connection[Any],
-        positions: Mapping[str, Position],
-        after: Mapping[str, troubles.Memory],
-        before: Mapping[str, troubles.Memory],
+        self, connection: Connection[Any], found: Sequence[Seen], after: Mapping[str, Mapping[str, float]]
     ) -> None:
         """Record what was read and told. If the process dies before this the owner may be told once more."""
         from psycopg.types.json import Jsonb
 
-        for name, position in positions.items():
-            about = {"machine": self._machine, "worker": name}
+        for seen in found:
+            about = {"machine": self._machine, "worker": seen.name}
+            position = seen.position or Position()
             with connection.transaction():
                 connection.execute(
                     self._queries["remember_log"],
                     {**about, "log_file": position.file, "log_offset": position.offset},
                 )
-                if after[name] != before[name]:
-                    connection.execute(self._queries["remember_troubles"], {**about, "troubles": Jsonb(after[name])})
+                if after[seen.name] != seen.alerts:
+                    troubled = Jsonb(after[seen.name])
+                    connection.execute(self._queries["remember_troubles"], {**about, "troubles": troubled})
 
     def _report(self, decisions: Sequence[Decision]) -> None:
         """Log the status of all programs, and forget old restarts."""
@@ -367,6 +352,11 @@ class Supervisor:
 def _since(run: CrawlRun, sees_for: float | None) -> float:
     """Return how long a run has given no sign. While the database was away no run could give one."""
     return run.seconds_silent if sees_for is None else min(run.seconds_silent, sees_for)
+
+
+def _detail(kind: str, seen: Seen, why: str) -> str:
+    count = seen.errors.get(kind, 0)
+    return f"{seen.program.title}: {f'{count} lines' if count else why}"
 
 
 def _ago(moment: datetime | None) -> float | None:

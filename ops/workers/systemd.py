@@ -12,12 +12,12 @@ from ops.workers.processes import (
     KILL_SECONDS,
     PAUSE,
     AlreadyRunning,
-    Held,
     Identity,
     ProcessError,
     ProcessStatus,
     Stopped,
     hand_over,
+    held,
     identify,
     last_lines,
     read_state,
@@ -26,6 +26,7 @@ from ops.workers.processes import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ops.workers.registry import Program
@@ -133,11 +134,11 @@ class Units:
     def _stop_file(self, program: Program) -> Path:
         return self._folder / f"unit_{program.key}.stop"
 
-    def _lock(self, program: Program) -> Held:
+    def _lock(self, program: Program) -> AbstractContextManager[None]:
         if not self._folder.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
             hand_over(self._folder)
-        return Held(self._folder / f"unit_{program.key}.lock")
+        return held(self._folder / f"unit_{program.key}.lock")
 
 
 def _is_over(unit: str, seconds: float) -> bool:

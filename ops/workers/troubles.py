@@ -50,17 +50,13 @@ def shows(seen: Seen, decision: Decision) -> set[str]:
     return found
 
 
-Memory = dict[str, float]
-"""The alerts of a program that the owner knows of: kind, and when it last applied, in seconds of the epoch."""
-
-
-def remember(before: Memory, showing: set[str], seen: Seen, *, now: float, quiet: float) -> Memory:
-    """Return the memory after a pass. An alert is over when it has not applied for `quiet` seconds, or when an operator
-    stopped the program."""
+def applying(seen: Seen, decision: Decision, *, now: float, quiet: float) -> dict[str, float]:
+    """Return the alerts of a program after a pass: those of before and those that it shows. One is over when it has not
+    applied for `quiet` seconds, or when an operator stopped the program."""
     if seen.desired == "stopped":
         return {}
-    kept = {kind: at for kind, at in before.items() if now - at < quiet}
-    return {**kept, **dict.fromkeys(showing, now)}
+    kept = {kind: at for kind, at in seen.alerts.items() if now - at < quiet}
+    return {**kept, **dict.fromkeys(shows(seen, decision), now)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +68,12 @@ class News:
     is_over: bool
 
 
-def news(before: Mapping[str, Memory], after: Mapping[str, Memory]) -> list[News]:
+def news(before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]]) -> list[News]:
     """Return the messages due: a kind again when one more program has it, its end when no program has it any more."""
     due: list[News] = []
     for kind in MEANINGS:
-        had = {name for name, memory in before.items() if kind in memory}
-        have = {name for name, memory in after.items() if kind in memory}
+        had = {name for name, alerts in before.items() if kind in alerts}
+        have = {name for name, alerts in after.items() if kind in alerts}
         if have - had:
             due.append(News(kind=kind, names=tuple(sorted(have)), is_over=False))
         elif had and not have:

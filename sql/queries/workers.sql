@@ -79,8 +79,12 @@ select distinct on (runs.pid)
     runs.pid,
     runs.reason,
     runs.current_item,
+    runs.unit,
+    runs.done,
+    runs.total,
     runs.items,
     runs.items_per_minute,
+    runs.heartbeat_at,
     extract(epoch from clock_timestamp() - runs.heartbeat_at)::float8 as seconds_silent
 from ops.crawl_runs as runs
 inner join

@@ -14,7 +14,7 @@ import typer
 
 from ops.commands import supervise
 from ops.workers import registry, runs, supervisor
-from ops.workers.processes import Held, Identity, ProcessStatus, Stopped
+from ops.workers.processes import Identity, ProcessStatus, Stopped, held
 from ops.workers.supervisor import Supervisor
 from vinops.db.database import DatabaseError
 
@@ -211,7 +211,7 @@ def test_there_is_one_supervisor_of_a_data_folder(
     monkeypatch.setattr(supervise.logs, "configure", lambda *_, **__: None)
     folder = registry.run_folder(settings)
     folder.mkdir(parents=True)
-    with Held(folder / "supervisor.lock", wait=False), pytest.raises(typer.Exit) as raised:
+    with held(folder / "supervisor.lock", wait=False), pytest.raises(typer.Exit) as raised:
         supervise.command(once=True, every=None, as_json=False)
     assert raised.value.exit_code == 1
     assert "a supervisor runs already" in capsys.readouterr().err

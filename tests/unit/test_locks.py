@@ -77,7 +77,7 @@ def test_nothing_that_is_locked_may_be_opened_by_others(tmp_path: Path, monkeypa
     (tmp_path / "run").mkdir()
     logs.LogFile(settings.log_dir / "t.log").close()
     log_files.prune(settings.log_dir, 1)
-    with processes.Held(tmp_path / "run" / "held.lock"):
+    with processes.held(tmp_path / "run" / "held.lock"):
         assert processes.Processes(tmp_path / "run")._is_free(registry.workers(settings)[0])
     with demo_folder.held(tmp_path / "demo", Settings(data_dir=tmp_path / "demo"), {}):
         pass

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops.workers import processes as found
-from ops.workers.processes import Held, Identity, Processes, Stopped, descendants, identify, last_lines
+from ops.workers.processes import Identity, Processes, Stopped, descendants, held, identify, last_lines
 from ops.workers.registry import Program
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def test_a_process_that_has_the_id_of_an_earlier_one_is_left_alone(
 def test_of_two_who_stop_at_once_one_waits_for_the_other(processes: Processes, tmp_path: Path) -> None:
     pid = start(processes, "sleep", "600")
     second = threading.Thread(target=processes.stop, args=(one(tmp_path),), kwargs={"grace": HANGS}, daemon=True)
-    with Held(processes.folder / "one.stop.lock"):
+    with held(processes.folder / "one.stop.lock"):
         second.start()
         second.join(0.3)
         assert second.is_alive()

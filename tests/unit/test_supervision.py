@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,13 @@ from ops.workers import log_watch
 from ops.workers.celery import silence
 from ops.workers.holds import Hold
 from ops.workers.log_watch import Position, new_lines
+from ops.workers.registry import Program
 from ops.workers.supervision import Decision, Limits, Seen, decide
-from ops.workers.troubles import MEANINGS, PATTERNS, News, news, remember, shows
+from ops.workers.troubles import MEANINGS, PATTERNS, News, applying, news, shows
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+PROGRAM = Program(
+    name="1", key="worker_1", title="Worker 1", command=(), log=Path("worker_1.log"), unit="worker.service"
+)
 LIMITS = Limits(silence=300, cooldown=300, restarts=10, cycle_pause=60)
 BREAKER = Hold(reason="breaker", text="it refuses")
 BROKER = Hold(reason="broker", text="it takes no messages")
@@ -28,8 +30,7 @@ def seen(**values: Any) -> Seen:
     """A worker that runs well, but for what is said."""
     return Seen(
         **{
-            "name": "1",
-            "title": "Worker 1",
+            "program": PROGRAM,
             "state": "running",
             "desired": "running",
             "pid": 7,
@@ -201,12 +202,14 @@ def test_for_how_long_celery_has_done_nothing_though_it_could(
 
 
 def test_a_trouble_passes_when_it_has_not_shown_for_a_while_or_an_operator_stops_the_worker() -> None:
-    memory = remember({}, {"worker_dead"}, seen(), now=1000.0, quiet=300.0)
-    assert memory == {"worker_dead": 1000.0}
-    assert remember(memory, set(), seen(), now=1299.0, quiet=300.0) == memory
-    assert remember(memory, {"worker_dead"}, seen(), now=1200.0, quiet=300.0) == {"worker_dead": 1200.0}
-    assert remember(memory, set(), seen(), now=1300.0, quiet=300.0) == {}
-    assert remember(memory, set(), seen(desired="stopped"), now=1001.0, quiet=300.0) == {}
+    dead = decide(ended("dead"), LIMITS)
+    alerts = applying(ended("dead"), dead, now=1000.0, quiet=300.0)
+    assert alerts == {"worker_dead": 1000.0}
+    well = decide(seen(), LIMITS)
+    assert applying(seen(alerts=alerts), well, now=1299.0, quiet=300.0) == alerts
+    assert applying(ended("dead", alerts=alerts), dead, now=1200.0, quiet=300.0) == {"worker_dead": 1200.0}
+    assert applying(seen(alerts=alerts), well, now=1300.0, quiet=300.0) == {}
+    assert applying(seen(alerts=alerts, desired="stopped"), well, now=1001.0, quiet=300.0) == {}
 
 
 @pytest.mark.parametrize(
