@@ -123,7 +123,7 @@ def _stop(settings: Settings, grace: float | None) -> list[tuple[Program, Stoppe
 
 @contextmanager
 def _database(settings: Settings, desired: State) -> Iterator[Connection[Any] | None]:
-    """Connect to the database. One that is away keeps nobody from starting or stopping Celery: None then."""
+    """Connect to the database. Celery is started and stopped without one, too: None then."""
     with ExitStack() as stack:
         connection: Connection[Any] | None = None
         try:

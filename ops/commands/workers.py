@@ -167,7 +167,7 @@ def _stop(settings: Settings, programs: Sequence[Program], grace: float | None) 
     try:
         with database.connect(settings, application="vinops workers", autocommit=True) as connection:
             runs.want(connection, programs, "stopped")
-    except database.DatabaseError as error:  # a database that is away must not keep a crawl from being stopped
+    except database.DatabaseError as error:  # without a database a crawl can be stopped all the same
         typer.echo(f"vinops: {redact(str(error))}\na supervisor that runs may start them again", err=True)
     with errors_as_lines():
         return control.stop(_backend(settings), programs, grace=settings.stop_grace if grace is None else grace)

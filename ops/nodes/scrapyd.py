@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROJECT: Final = "vinops"
 USER: Final = "vinops"
 SECONDS: Final = 60.0
-"""How long an answer may take: a node that imports a new egg answers nobody meanwhile."""
+"""How long an answer may take: a node that imports a new egg does not answer meanwhile."""
 SHOWN: Final = 300  # characters of a message of scrapyd
 
 JobState = Literal["pending", "running", "finished"]

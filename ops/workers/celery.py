@@ -38,7 +38,7 @@ def duplicates(settings: Settings, status: ProcessStatus) -> tuple[int, ...]:
 
 
 def started_by_hand(settings: Settings, program: Program) -> list[int]:
-    """Return the processes of this program and data folder, whoever started them: each the first of its family.
+    """Return the processes of this program and data folder, however they were started: of each family the first.
 
     Those of other accounts cannot be seen unless this is root.
     """

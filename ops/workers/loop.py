@@ -1,7 +1,7 @@
 """The loop of a worker's unit: one crawl cycle after the other, in the foreground.
 
-systemd is told what is true: READY after the first heartbeat of the crawl, and the watchdog is fed when that heartbeat
-has moved, not because this process lives. A failed crawl ends the loop with its exit code: systemd restarts it, counts
+systemd gets READY after the first heartbeat of the crawl, and its watchdog is fed when that heartbeat has moved, not
+because this process lives. A failed crawl ends the loop with its exit code: systemd restarts it, counts
 and gives up. What is no fault of the worker is waited for: an open breaker, the day's requests used up, the same worker
 elsewhere, a database that is away.
 """
@@ -78,10 +78,10 @@ class WorkerLoop:
             cycle += 1
             code, reason = self._run_crawl(cycle)
             if self._stopping.is_set():
-                # A crawl that was told to end before it listened died of the signal itself.
+                # A crawl that got SIGTERM before it had a handler died of it.
                 return 0 if code in (0, -signal.SIGTERM) else _exit_code(code)
             if code and reason in DID_ITS_WORK and not once:
-                # The crawl has told the owner; it is the work that failed, not the worker.
+                # The crawl has raised an alert; the work failed, not the worker.
                 self._log.warning("most of the crawl failed %s", pairs(cycle=cycle, exit_code=code))
             elif code and self._is_there():
                 self._log.error("the crawl failed %s", pairs(cycle=cycle, exit_code=code))
@@ -100,7 +100,7 @@ class WorkerLoop:
         """Run one crawl to its end and return its exit code, and why it ended if that is known."""
         started_at = datetime.now(UTC)
         crawl = self._crawl = subprocess.Popen(self._program.command, stdin=subprocess.DEVNULL)
-        if self._stopping.is_set():  # told between the question and the start
+        if self._stopping.is_set():  # SIGTERM came between the question and the start
             self.stop()
         self._log.info("a crawl begins %s", pairs(cycle=cycle, pid=crawl.pid))
         last: datetime | None = None

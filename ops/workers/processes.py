@@ -210,36 +210,36 @@ class Processes:
         """
         self._make_folders(program)
         lock = self._lock_of(program)
-        ready, told = os.pipe()
+        answer, ready = os.pipe()
         try:
             launcher = subprocess.Popen(
                 # Isolated and without site: up in 15 ms, and no file in the folder can stand in for a library.
                 [
-                    *(sys.executable, "-I", "-S", str(KEEPER), str(lock), str(told)),
+                    *(sys.executable, "-I", "-S", str(KEEPER), str(lock), str(ready)),
                     *(str(self._state_file(program)), str(program.errors), *program.command),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(lock, told),
+                pass_fds=(lock, ready),
                 start_new_session=True,
             )
         finally:
             os.close(lock)
-            os.close(told)
-        with os.fdopen(ready, "rb") as pipe:
-            answer = pipe.read().decode("utf-8", "replace")
+            os.close(ready)
+        with os.fdopen(answer, "rb") as pipe:
+            text = pipe.read().decode("utf-8", "replace")
         launcher.wait()
-        if answer != "started":
-            raise ProcessError(f"{program.title} was not started: {answer or 'its keeper died'}")
+        if text != "started":
+            raise ProcessError(f"{program.title} was not started: {text or 'its keeper died'}")
         return self.status_of(program)
 
     def stop(self, program: Program, *, grace: float) -> Stopped:
         """Terminate the process, wait up to `grace` seconds, then kill it; none of its children is left afterwards.
 
-        SIGTERM goes to the process alone: sent to its whole group it would take Scrapy's browser in the middle of a
-        page. Of two calls at once one stops it. If this process dies in here, the other one was told to end and does;
-        its end is recorded as a stop.
+        SIGTERM goes to the process alone: sent to its whole group it would end Scrapy's browser within a page.
+        Of two calls at once one stops it. If this process dies in here, the other one has its SIGTERM and ends, and its
+        end is known as a stop.
         """
         if self._recorded(program) == {}:
             return Stopped(pid=None)

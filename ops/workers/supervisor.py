@@ -83,7 +83,7 @@ class Supervisor:
 
     def run(self, every: float) -> None:
         """Make a pass every so many seconds, until told to stop. A database that is away is waited for."""
-        # systemd is told at each pass; a third of its limit: two may be lost.
+        # Each pass feeds the watchdog. A third of its limit: two may be lost.
         every = min(every, (systemd.watchdog_seconds() or 3 * every) / 3)
         log.info("supervising %s", pairs(backend=self._workers.name, every=f"{every:g}s"))
         while not self._stopping.is_set():
