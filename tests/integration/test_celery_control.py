@@ -275,13 +275,6 @@ def test_one_that_was_started_by_hand_is_found_named_and_not_doubled(celery: Cel
     assert celery.run("status").returncode == 0
 
 
-def test_one_of_another_data_folder_is_none_of_ours(celery: Celery, tmp_path: Path) -> None:
-    elsewhere = Celery(folder=tmp_path, environment={**celery.environment, "VINOPS_DATA_DIR": str(tmp_path / "other")})
-    with elsewhere.by_hand("worker") as other:
-        until(lambda: len(descendants(other.pid)) == 4, "it is up")
-        assert celery.status()["worker"]["duplicates"] == []
-
-
 def test_clean_removes_what_dead_processes_left_and_says_so(plain: Celery) -> None:
     celery = plain
     celery.run("start")

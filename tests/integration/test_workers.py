@@ -184,56 +184,6 @@ def test_units_are_used_where_they_are_installed(units: Fleet) -> None:
     assert (units.settings.data_dir / "run" / "worker_2.json").exists()
 
 
-def notes(fleet: Fleet, **values: object) -> None:
-    """Write the notes of a worker that ran once."""
-    folder = fleet.settings.data_dir / "run"
-    folder.mkdir(exist_ok=True)
-    mine = identify(os.getpid())
-    assert mine is not None
-    about = {
-        "pid": 4_000_000,
-        "ticks": 1,
-        "boot": mine.boot,
-        "started_at": "2026-01-01T00:00:00+00:00",
-        "ended_at": None,
-        "exit_code": None,
-        **values,
-    }
-    (folder / "worker_1.json").write_text(json.dumps(about))
-
-
-@pytest.mark.parametrize("case", ["gone", "reused", "rebooted", "garbage", "empty"])
-def test_a_stale_pid_file_and_a_reused_pid_are_seen_through(plain: Fleet, case: str) -> None:
-    with subprocess.Popen(["sleep", "1000"]) as other:
-        identity = identify(other.pid)
-        assert identity is not None
-        if case == "gone":
-            notes(plain)
-        elif case == "reused":
-            notes(plain, pid=other.pid, ticks=identity.ticks - 1)
-        elif case == "rebooted":
-            notes(plain, pid=other.pid, ticks=identity.ticks, boot="another")
-        else:
-            notes(plain)
-            (plain.settings.data_dir / "run" / "worker_1.json").write_text("{" if case == "garbage" else "")
-        assert plain.state("1") == ("stopped" if case in ("garbage", "empty") else "dead")
-        assert plain.run("workers", "stop", "1").stdout == f"{FIRST} does not run\n"
-        (pid,) = plain.start("1").values()
-        assert plain.processes("1") == [pid]
-        assert other.poll() is None, "the other process is left alone"
-        other.kill()
-
-
-def test_without_its_notes_a_worker_is_still_not_doubled(plain: Fleet) -> None:
-    (pid,) = plain.start("1").values()
-    (plain.settings.data_dir / "run" / "worker_1.json").unlink()
-    plain.database.execute("delete from ops.crawl_runs")
-    done = plain.run("workers", "start", "1")
-    assert done.returncode == 1
-    assert str(pid) in done.stderr
-    assert plain.processes("1") == [pid]
-
-
 def test_a_keeper_whose_folder_is_gone_ends_with_its_worker(plain: Fleet) -> None:
     pid = plain.start("1")["1"]
     keeper = json.loads((plain.settings.data_dir / "run" / "worker_1.json").read_text())["keeper"]["pid"]

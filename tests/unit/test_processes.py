@@ -52,7 +52,9 @@ def until(is_so: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("stale", [{"ticks": 1}, {"boot": "another"}], ids=["reused", "rebooted"])
+@pytest.mark.parametrize(
+    "stale", [{"pid": 4_000_000}, {"ticks": 1}, {"boot": "another"}], ids=["gone", "reused", "boot"]
+)
 def test_a_process_that_has_the_id_of_an_earlier_one_is_left_alone(
     processes: Processes, tmp_path: Path, stale: dict[str, object]
 ) -> None:
@@ -71,6 +73,15 @@ def test_a_process_that_has_the_id_of_an_earlier_one_is_left_alone(
             other.kill()
 
 
+@pytest.mark.parametrize("text", ["{", "", "[]"])
+def test_a_state_file_that_cannot_be_read_is_none(processes: Processes, tmp_path: Path, text: str) -> None:
+    processes.folder.mkdir()
+    (processes.folder / "one.json").write_text(text)
+    assert processes.status_of(one(tmp_path)).state == "stopped"
+    assert processes.stop(one(tmp_path), grace=0) == Stopped(pid=None)
+    assert start(processes, "sleep", "600")
+
+
 def test_of_two_who_stop_at_once_one_waits_for_the_other(processes: Processes, tmp_path: Path) -> None:
     pid = start(processes, "sleep", "600")
     second = threading.Thread(target=processes.stop, args=(one(tmp_path),), kwargs={"grace": HANGS}, daemon=True)
@@ -83,7 +94,7 @@ def test_of_two_who_stop_at_once_one_waits_for_the_other(processes: Processes, t
     assert identify(pid) is None
 
 
-def test_one_without_its_notes_is_not_doubled(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_without_its_state_file_is_not_doubled(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "LOCK_SECONDS", 0.1)
     pid = start(processes, "sleep", "600")
     (processes.folder / "one.json").unlink()
