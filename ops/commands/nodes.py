@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.commands.workers import AsJson, load_settings
+from ops.commands.workers import AsJson, Names, chosen_programs, load_settings
 from ops.nodes import egg as eggs
-from ops.nodes.schedule import RESERVED, UNFINISHED, Order, ask, errors, schedule as schedule_crawls
+from ops.nodes.schedule import RESERVED, Order, ask, jobs_of, schedule as schedule_crawls, unfinished
 from ops.nodes.scrapyd import NodeError, nodes_of
 from ops.show import tables
-from ops.workers import registry
 from vinops import config
 from vinops.db import database
 from vinops.redaction import redact
@@ -49,7 +48,7 @@ def list_nodes(*, on: OnNode = None, as_json: AsJson = False) -> None:
         for node, each in zip(nodes, found, strict=True)
     ]
     _show(rows, as_json=as_json)
-    _end(errors(found))
+    _end([str(each) for each in found if isinstance(each, NodeError)])
 
 
 @app.command()
@@ -60,18 +59,15 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List the jobs that wait or run. Exits with 1 if a node does not answer; the others' are listed."""
-    found = ask(_nodes(load_settings(), on), lambda node: node.jobs())
-    listed = [job for each in found if not isinstance(each, NodeError) for job in each]
-    _show([asdict(job) for job in listed if everything or job.state in UNFINISHED], as_json=as_json, nothing="no jobs")
-    _end(errors(found))
+    nodes = _nodes(load_settings(), on)
+    listed, problems = jobs_of(nodes) if everything else unfinished(nodes)
+    _show([asdict(job) for job in listed], as_json=as_json, nothing="no jobs")
+    _end([*problems.values()])
 
 
 @app.command()
 def schedule(
-    chosen: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[N]...", help="1 to 4, or photos; default: the market workers.", show_default=False),
-    ] = None,
+    chosen: Names = None,
     *,
     on: OnNode = None,
     batch: Annotated[int, typer.Option(min=1, help="Lots of one photo crawl.")] = 500,
@@ -86,15 +82,13 @@ def schedule(
     is then on the nodes that do. If this process dies, what is scheduled is: `vinops nodes jobs` lists it.
     """
     settings = load_settings()
-    try:
-        programs = registry.chosen(settings, chosen)
-    except LookupError as error:
-        raise typer.BadParameter(str(error)) from None
     own = _pairs("-a", arguments)
     _pairs("-s", options)
     if reserved := sorted(RESERVED & set(own)):
         raise typer.BadParameter(f"-a {reserved[0]} is scrapyd's own word")
-    order = Order(programs=programs, arguments=own, options=options or [], batch=batch, crawls=crawls)
+    order = Order(
+        programs=chosen_programs(settings, chosen), arguments=own, options=options or [], batch=batch, crawls=crawls
+    )
     nodes = _nodes(settings, on)
     with database.connect(settings, application="vinops nodes", autocommit=True) as connection:
         # Of all nodes, also those that get nothing: a worker may run there.
@@ -115,11 +109,10 @@ def cancel(
     if bool(chosen) == everything:
         raise typer.BadParameter("name jobs, or give --all")
     nodes = _nodes(load_settings(), on)
-    found = ask(nodes, lambda node: node.jobs())
-    listed = [job for each in found if not isinstance(each, NodeError) for job in each if job.state in UNFINISHED]
+    listed, failed = unfinished(nodes)
     wanted = [job for job in listed if everything or job.id in (chosen or ())]
     by_name = {node.name: node for node in nodes}
-    rows, problems = [], errors(found)
+    rows, problems = [], [*failed.values()]
     for job in wanted:
         try:
             was = by_name[job.node].cancel(job.id)
@@ -150,7 +143,7 @@ def deploy(
     try:
         egg = file.read_bytes() if file else eggs.build()
     except (OSError, eggs.EggError) as error:
-        _fail(str(error))
+        _end([str(error)])
     name = version or str(int(time.time()))  # as scrapyd-deploy does: the newest version is the one that runs
     found = ask(nodes, lambda node: node.deploy(egg, name))
     rows = [
@@ -159,7 +152,7 @@ def deploy(
         if not isinstance(each, NodeError)
     ]
     _show(rows, as_json=as_json, nothing="no node has got it")
-    _end(errors(found))
+    _end([str(each) for each in found if isinstance(each, NodeError)])
 
 
 def _pairs(name: str, given: Sequence[str] | None) -> dict[str, str]:
@@ -199,8 +192,3 @@ def _end(problems: Sequence[str]) -> None:
         typer.echo(f"vinops: {redact(problem)}", err=True)
     if problems:
         raise typer.Exit(1)
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"vinops: {redact(message)}", err=True)
-    raise typer.Exit(1)

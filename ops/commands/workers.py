@@ -48,7 +48,7 @@ def run(
 ) -> None:
     """Run a worker in the foreground: one cycle after the other, as its unit does. SIGTERM ends it in order."""
     settings = config.load()
-    (program,) = _chosen(settings, [name])
+    (program,) = chosen_programs(settings, [name])
     logs.configure(program.log.stem, settings, console=True)
     loop = WorkerLoop(settings, program)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,14 +60,14 @@ def run(
 def start(chosen: Names = None, *, as_json: AsJson = False) -> None:
     """Start workers, and wait until each has begun its run. Exits with 1 if one runs already or does not come up."""
     settings = load_settings()
-    _start(settings, _chosen(settings, chosen), as_json=as_json)
+    _start(settings, chosen_programs(settings, chosen), as_json=as_json)
 
 
 @app.command()
 def stop(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
     """Stop workers: each ends its page, gives back what it had, and is killed if it takes too long."""
     settings = load_settings()
-    programs = _chosen(settings, chosen)
+    programs = chosen_programs(settings, chosen)
     stopped = _stop(settings, programs, grace)
     if not as_json:
         _show_stops(programs, stopped, err=False)
@@ -83,7 +83,7 @@ def stop(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) 
 def restart(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
     """Stop workers, then start them."""
     settings = load_settings()
-    programs = _chosen(settings, chosen)
+    programs = chosen_programs(settings, chosen)
     _show_stops(programs, _stop(settings, programs, grace), err=True)
     _start(settings, programs, as_json=as_json)
 
@@ -92,7 +92,7 @@ def restart(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = Fals
 def status(chosen: Names = None, *, as_json: AsJson = False) -> None:
     """Show the status of workers. Exits with 0 if all that are named run, else with 1."""
     settings = load_settings()
-    asked = [program.name for program in _chosen(settings, chosen)]
+    asked = [program.name for program in chosen_programs(settings, chosen)]
     found = _backend(settings).status(registry.workers(settings))
     # Without names the photo crawl is shown too, where it was ever started.
     shown = [each for each in found if each.program.name in asked or (not chosen and each.started_at)]
@@ -183,7 +183,8 @@ def _backend(settings: Settings) -> Backend:
     return backends.backend(settings, registry.workers(settings))
 
 
-def _chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
+def chosen_programs(settings: Settings, names: Sequence[str] | None) -> list[Program]:
+    """Return the workers of these names, without names the market workers; a name that is none is wrong usage."""
     try:
         return registry.chosen(settings, names)
     except LookupError as error:

@@ -57,10 +57,8 @@ def schedule(
     what is scheduled stays so.
     """
     connection.execute(queries("nodes")["lock_scheduling"])
-    found = ask(everywhere, lambda node: node.jobs())
-    jobs = [job for each in found if not isinstance(each, NodeError) for job in each if job.state in UNFINISHED]
-    up = {node.name for node, each in zip(everywhere, found, strict=True) if not isinstance(each, NodeError)}
-    nodes = [node for node in nodes if node.name in up]
+    jobs, problems = unfinished(everywhere)
+    nodes = [node for node in nodes if node.name not in problems]
     running = runs.elsewhere(connection, order.programs)
     outcomes, wanted = [], []
     for program in order.programs:
@@ -70,7 +68,7 @@ def schedule(
         else:
             wanted += [program] * ((order.crawls or max(1, len(nodes))) if program.is_shared else 1)
     wanted.sort(key=lambda program: program.is_shared)
-    return outcomes + _spread(nodes, wanted, order, Counter(job.node for job in jobs)), errors(found)
+    return outcomes + _spread(nodes, wanted, order, Counter(job.node for job in jobs)), list(problems.values())
 
 
 def ask(nodes: Sequence[Node], what: Callable[[Node], T]) -> list[T | NodeError]:
@@ -86,9 +84,17 @@ def ask(nodes: Sequence[Node], what: Callable[[Node], T]) -> list[T | NodeError]
         return list(pool.map(one, nodes))
 
 
-def errors(found: Sequence[object]) -> list[str]:
-    """Return the errors among the answers of nodes."""
-    return [str(each) for each in found if isinstance(each, NodeError)]
+def jobs_of(nodes: Sequence[Node]) -> tuple[list[Job], dict[str, str]]:
+    """Return the jobs of all nodes, and the errors of those that did not list theirs, by node."""
+    found = dict(zip((node.name for node in nodes), ask(nodes, lambda node: node.jobs()), strict=True))
+    problems = {name: str(each) for name, each in found.items() if isinstance(each, NodeError)}
+    return [job for each in found.values() if not isinstance(each, NodeError) for job in each], problems
+
+
+def unfinished(nodes: Sequence[Node]) -> tuple[list[Job], dict[str, str]]:
+    """Return the jobs that wait or run, and the errors as above."""
+    jobs, problems = jobs_of(nodes)
+    return [job for job in jobs if job.state in UNFINISHED], problems
 
 
 def _prefix(program: Program) -> str:

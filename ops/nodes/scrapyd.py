@@ -33,16 +33,8 @@ class NodeError(Exception):
     """A node cannot do what it is asked. The message names the node and what fixes it, and shows no password."""
 
 
-class NodeDown(NodeError):  # noqa: N818 # a state, not a fault
-    """The node cannot be reached: it was not asked."""
-
-
 class NodeSilent(NodeError):  # noqa: N818
     """The node was asked, and gave no answer: what it was asked may be done or not."""
-
-
-class WrongPassword(NodeError):  # noqa: N818
-    """The node refuses the password."""
 
 
 class NoEgg(NodeError):  # noqa: N818
@@ -173,7 +165,7 @@ class Node:
 
     def _refusal(self, code: int) -> NodeError:
         if code == 401:
-            return WrongPassword(
+            return NodeError(
                 f"node {self.name} refuses the password: VINOPS_SCRAPYD_PASSWORD is to be what {self.address} has"
             )
         return NodeError(f"node {self.name} answers {code}: is there a scrapyd at {self.address}?")
@@ -184,7 +176,7 @@ class Node:
         reason = getattr(error, "reason", error)
         words = getattr(reason, "strerror", None) or str(reason)
         if isinstance(error, urllib.error.URLError):  # it went wrong before all was sent
-            return NodeDown(
+            return NodeError(
                 f"node {self.name} is down ({words}): start scrapyd at {self.address}, or repair the connection to it"
             )
         return NodeSilent(f"node {self.name} gave no answer ({words}): see `vinops nodes jobs` for what it did")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ops.nodes.schedule import Order, Scheduled, schedule
-from ops.nodes.scrapyd import Job, Node, NodeDown, NodeError, NodeSilent
+from ops.nodes.scrapyd import Job, Node, NodeError, NodeSilent
 from ops.workers import registry
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ class StandIn:
     name: str
     listed: list[Job] = field(default_factory=list)
     failure: NodeError | None = None
+    is_down: bool = False
     taken: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
     def jobs(self) -> list[Job]:
         """List its jobs."""
-        if isinstance(self.failure, NodeDown):
+        if self.is_down and self.failure is not None:
             raise self.failure
         return self.listed
 
@@ -87,7 +88,10 @@ def test_a_worker_that_runs_on_a_node_or_a_machine_is_not_scheduled_again(put: A
 
 
 def test_a_node_that_fails_gets_nothing_more_and_the_next_is_asked(put: Any) -> None:
-    full, down = StandIn(name="full", failure=NodeError("disk full")), StandIn(name="down", failure=NodeDown("down"))
+    full, down = (
+        StandIn(name="full", failure=NodeError("disk full")),
+        StandIn(name="down", failure=NodeError("down"), is_down=True),
+    )
     other = StandIn(name="other")
     outcomes, problems = put([full, down, other], "1", "2")
     assert [each.node for each in outcomes] == ["other", "other"]
