@@ -210,7 +210,9 @@ class Observer:
         return self._open().execute(queries(file)[name], values or None).fetchall()
 
     def _runs(self) -> list[Run]:
-        rows = self._rows("latest_runs")
+        # A shared program's runs are each of their own: the last one will do.
+        counts = {each.spider: 1 if each.is_shared else 200 for each in registry.workers(self.settings)}
+        rows = self._rows("latest_runs", spiders=list(counts), counts=list(counts.values()))
         return [_run(row) for row in rows]
 
     def _feed(self) -> Feed:
