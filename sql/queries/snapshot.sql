@@ -6,7 +6,7 @@
 with recent as (
     select runs.*
     from unnest(%(spiders)s::text[], %(counts)s::integer[]) as wanted (spider, newest)
-    cross join lateral (
+    cross join lateral ( -- noqa: ST05
         select crawl_runs.*
         from ops.crawl_runs
         where crawl_runs.spider = wanted.spider
