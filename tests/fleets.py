@@ -85,7 +85,7 @@ class Fleet:
             "DATABASE_URL": self.settings.database_url.reveal(),
             "VINOPS_DATA_DIR": str(self.settings.data_dir),
             "VINOPS_LOG_DIR": str(self.settings.log_dir),
-            "MOBILE_BG_URL": "http://127.0.0.1:9",  # nobody is asked by mistake
+            "MOBILE_BG_URL": "http://127.0.0.1:9",  # no site is requested by mistake
             "COPART_SITE_URL": "http://127.0.0.1:9",
             "COPART_IMAGE_HOSTS": "127.0.0.1:9",
             "VINOPS_WORKERS_BACKEND": "systemd" if self.is_systemd else "processes",

@@ -124,7 +124,7 @@ def test_the_cap_is_reached_and_it_gives_up_loudly_until_an_operator_starts_it(f
     ((message,),) = fleet.rows("select message from ops.alerts where kind = 'worker_gave_up' and cleared_at is null")
     assert "restarted 3 times lately" in message
     reports = fleet.log().count("report worker=1 state=failed")
-    until(lambda: fleet.log().count("report worker=1 state=failed") > reports + 2, "it goes on to look")
+    until(lambda: fleet.log().count("report worker=1 state=failed") > reports + 2, "passes go on")
     assert fleet.processes("1") == []
     assert len(fleet.processes("2")) == 1
     assert restarts(fleet, "1") == ["failed"] * 3
@@ -156,7 +156,7 @@ def test_a_killed_supervisor_leaves_workers_running_and_the_next_one_remembers(f
     assert fleet.processes("3") == [], "who was stopped stays stopped"
     assert fleet.rows("select message from ops.alerts where kind = 'worker_tracebacks'") == [
         ("the log has tracebacks: Worker 2 (Audi, VW, Opel): 3 lines",)
-    ], "what was written while nobody looked is read, once"
+    ], "what was written without a supervisor is read, once"
 
 
 def test_supervisors_killed_in_the_middle_of_it_leave_one_of_each(fleet: Fleet) -> None:
@@ -193,8 +193,8 @@ def test_a_worker_that_an_operator_stopped_stays_stopped(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.supervise()
     fleet.run("workers", "stop", "1")
-    looks = fleet.log().count("report worker=1 state=stopped")
-    until(lambda: fleet.log().count("report worker=1 state=stopped") > looks + 2, "it looks")
+    reports = fleet.log().count("report worker=1 state=stopped")
+    until(lambda: fleet.log().count("report worker=1 state=stopped") > reports + 2, "passes go on")
     assert fleet.processes("1") == []
     assert open_alerts(fleet) == set()
 
@@ -271,19 +271,19 @@ def test_under_systemd_it_watches_and_alerts_only(settings: Settings, database: 
     try:
         subprocess.run(["systemctl", "start", unit("1")], env=fleet.environment, check=True)  # as at the boot
         fleet.supervise()
-        until(lambda: "report worker=1 state=running" in fleet.log(), "it looks")
+        until(lambda: "report worker=1 state=running" in fleet.log(), "it makes a pass")
         (pid,) = fleet.processes("1")
         os.kill(pid, signal.SIGKILL)
         until(lambda: "worker_dead" in open_alerts(fleet), "the owner is told")
         reports = fleet.log().count("report worker=1 state=dead")
-        until(lambda: fleet.log().count("report worker=1 state=dead") > reports + 2, "it looks on")
+        until(lambda: fleet.log().count("report worker=1 state=dead") > reports + 2, "passes go on")
         assert fleet.processes("1") == []
         assert restarts(fleet, "1") == []
         assert "systemd restarts it" in fleet.log()
         fleet.start("2")
         fleet.run("workers", "stop", "2")
         reports = fleet.log().count("report worker=2 state=stopped")
-        until(lambda: fleet.log().count("report worker=2 state=stopped") > reports + 1, "it looks on")
+        until(lambda: fleet.log().count("report worker=2 state=stopped") > reports + 1, "passes go on")
         assert open_alerts(fleet) == {"worker_dead"}, "what an operator stops is no trouble"
         assert fleet.rows("select desired from ops.workers where worker = '2'") == [("stopped",)]
     finally:

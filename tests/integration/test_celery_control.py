@@ -382,13 +382,13 @@ def test_each_script_is_the_command_with_the_same_arguments_and_exit_code(
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised:
-    """Celery that was started, and a supervisor in this process. `look` is a pass with all that follows from it."""
+    """Celery that was started, and a supervisor in this process. `pass_once` makes a pass with all that follows from it."""
 
     celery: Celery
     supervisor: Supervisor
     database: Connection[Any]
 
-    def look(self) -> dict[str, tuple[str, str | None]]:
+    def pass_once(self) -> dict[str, tuple[str, str | None]]:
         """Return what was done about each, and what was wrong with it."""
         found = {each.name: (each.action, each.trouble) for each in self.supervisor.once()}
         return {name: found[name] for name in sorted(found) if name.startswith("celery_")}
@@ -427,14 +427,14 @@ def supervised(
 @on_both
 def test_one_that_was_killed_is_restarted_by_the_supervisor(supervised: Supervised) -> None:
     supervised.done(-3600)  # of a clock that is ahead: it is well for as long as this test takes
-    assert supervised.look() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
+    assert supervised.pass_once() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
     before = supervised.celery.status()["worker"]["pid"]
     for each in (*descendants(before), identify(before)):
         assert each is not None
         os.kill(each.pid, signal.SIGKILL)
     until(lambda: supervised.celery.status()["worker"]["state"] == "dead", "it is dead")
     is_ours = supervised.celery.environment["VINOPS_WORKERS_BACKEND"] == "processes"
-    assert supervised.look()["celery_worker"] == (("restart" if is_ours else "leave"), "dead")
+    assert supervised.pass_once()["celery_worker"] == (("restart" if is_ours else "leave"), "dead")
     assert supervised.troubles() == {"worker_dead"}
     after = supervised.celery.status()["worker"]
     assert (after["state"] == "running" and after["pid"] != before) is is_ours, "a unit is systemd's to restart"
@@ -454,7 +454,7 @@ def test_one_that_does_nothing_is_ended_and_restarted(
             channel: Any = connection.default_channel
             channel._put("upkeep", {"body": ""})
     supervised.done(600)
-    found = supervised.look()
+    found = supervised.pass_once()
     assert {name for name, (_, trouble) in found.items() if trouble == "hung"} == hung
     assert supervised.troubles() == {"worker_hung"}
     after = supervised.celery.status()
@@ -466,7 +466,7 @@ def test_one_that_does_nothing_is_ended_and_restarted(
 
 def test_what_an_operator_stopped_stays_so(supervised: Supervised) -> None:
     supervised.celery.run("stop")
-    assert supervised.look() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
+    assert supervised.pass_once() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
     assert {each["state"] for each in supervised.celery.status().values()} == {"stopped"}
 
 
@@ -477,7 +477,7 @@ def test_a_broker_that_is_away_is_waited_for_and_the_owner_is_told(
     monkeypatch.setattr(celery_processes, "broker_state", lambda _: away)
     before = {each["pid"] for each in supervised.celery.status().values()}
     supervised.done(600)
-    found = supervised.look()
+    found = supervised.pass_once()
     assert {action for action, _ in found.values()} <= {"wait", "leave"}
     assert {each["pid"] for each in supervised.celery.status().values()} == before
     assert supervised.troubles() == {"broker_away"}

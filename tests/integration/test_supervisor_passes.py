@@ -96,14 +96,14 @@ def said(settings: Settings, database: Database) -> Said:
     return Said(settings=replace(settings, restart_cooldown=0.0, restart_limit=3))
 
 
-def look(said: Said) -> tuple[str, str | None]:
-    """Have a supervisor of its own look once; return what it does about worker 1, and why."""
+def pass_by_new(said: Said) -> tuple[str, str | None]:
+    """Have a new supervisor make a pass; return what it does about worker 1, and why."""
     with closing(Supervisor(said.settings, said)) as fresh:
         return about_first(fresh)
 
 
 def about_first(one: Supervisor) -> tuple[str, str | None]:
-    """Look once; return what is done about worker 1, and why."""
+    """Make a pass; return what is done about worker 1, and why."""
     decisions = one.check()
     assert decisions is not None
     return next((each.action, each.trouble) for each in decisions if each.name == "1")
@@ -119,7 +119,7 @@ def begun(database: Database, *, silent: timedelta) -> None:
 
 
 def test_restarts_are_counted_over_all_supervisors_and_the_last_is_the_last(said: Said, database: Database) -> None:
-    assert [look(said) for _ in range(5)] == [("restart", "dead")] * 3 + [("give_up", "dead"), ("leave", None)]
+    assert [pass_by_new(said) for _ in range(5)] == [("restart", "dead")] * 3 + [("give_up", "dead"), ("leave", None)]
     assert said.starts == 3
     assert database.execute("select worker, reason from ops.worker_restarts").fetchall() == [("1", "dead")] * 3
     kinds = database.execute("select kind from ops.alerts where cleared_at is null").fetchall()
@@ -132,7 +132,7 @@ def test_a_restart_counts_before_it_is_made(said: Said, database: Database, monk
 
     monkeypatch.setattr(said, "start", die)
     with pytest.raises(SystemExit):
-        look(said)
+        pass_by_new(said)
     assert database.execute("select worker from ops.worker_restarts").fetchall() == [("1",)]
 
 
@@ -147,23 +147,23 @@ def test_what_an_operator_stops_at_that_moment_is_not_started(
         return found
 
     monkeypatch.setattr(Supervisor, "_see", late)
-    assert look(said) == ("restart", "dead")
+    assert pass_by_new(said) == ("restart", "dead")
     assert said.starts == 0
-    assert look(said) == ("leave", None)
+    assert pass_by_new(said) == ("leave", None)
 
 
 def test_an_open_breaker_is_waited_for(said: Said, database: Database) -> None:
     (host,) = first(said.settings).hosts
     database.execute("insert into ops.host_budgets (host, open_until) values (%s, now() + interval '1 hour')", [host])
-    assert look(said) == ("wait", "dead")
+    assert pass_by_new(said) == ("wait", "dead")
     assert said.starts == 0
     database.execute("update ops.host_budgets set open_until = now()")
-    assert look(said) == ("restart", "dead")
+    assert pass_by_new(said) == ("restart", "dead")
 
 
-def test_who_restarts_by_itself_is_only_looked_at(said: Said, database: Database) -> None:
+def test_a_backend_that_restarts_by_itself_is_only_watched(said: Said, database: Database) -> None:
     said.owns_restarts = True
-    assert look(said) == ("leave", "dead")
+    assert pass_by_new(said) == ("leave", "dead")
     assert said.starts == 0
     assert database.execute("select kind from ops.alerts where cleared_at is null").fetchall() == [("worker_dead",)]
 
@@ -200,7 +200,7 @@ def test_the_silence_of_a_database_that_was_away_is_no_hang(
             assert one.check() is None
         database.execute("update ops.crawl_runs set heartbeat_at = now() - %s", [LONG_AGO / 2])
         assert about_first(one) == ("leave", None), "no worker has had time to beat since it is back"
-    assert look(said) == ("terminate", "hung")
+    assert pass_by_new(said) == ("terminate", "hung")
 
 
 def test_there_is_one_supervisor_of_a_data_folder(

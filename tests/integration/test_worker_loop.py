@@ -73,12 +73,12 @@ def test_a_crawl_that_hangs_starves_the_watchdog(fleet: Fleet, systemd: Systemd,
     until(lambda: systemd.count("WATCHDOG=1"), "the watchdog is fed")
     (crawl,) = fleet.processes("1")
     os.kill(crawl, signal.SIGSTOP)
-    # One sign may be on its way; from the second look on there is none, however long the loop itself lives.
-    looks = fleet.rows("select clock_timestamp()")[0][0]
+    # One sign may be on its way; from the second poll on there is none, however long the loop itself lives.
+    since = fleet.rows("select clock_timestamp()")[0][0]
     systemd.forget()
     until(
-        lambda: fleet.rows("select clock_timestamp() - %s::timestamptz > interval '4 seconds'", looks)[0][0],
-        "eight looks",
+        lambda: fleet.rows("select clock_timestamp() - %s::timestamptz > interval '4 seconds'", since)[0][0],
+        "eight polls",
     )
     assert systemd.count("WATCHDOG=1") <= 1
     assert loop.poll() is None

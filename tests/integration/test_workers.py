@@ -189,7 +189,7 @@ def test_a_keeper_whose_folder_is_gone_ends_with_its_worker(plain: Fleet) -> Non
     keeper = json.loads((plain.settings.data_dir / "run" / "worker_1.json").read_text())["keeper"]["pid"]
     (plain.settings.data_dir / "run").rename(plain.settings.data_dir / "away")
     os.kill(pid, signal.SIGKILL)
-    until(lambda: identify(keeper) is None, "nobody reads what it would note", seconds=20)
+    until(lambda: identify(keeper) is None, "no folder is left to record the end in", seconds=20)
 
 
 def test_a_worker_outlives_its_keeper_and_is_not_doubled(plain: Fleet) -> None:

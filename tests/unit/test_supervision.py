@@ -266,7 +266,7 @@ def test_a_log_is_read_once_from_where_it_was_left(tmp_path: Path) -> None:
     assert new_lines(log, Position()) == ([], Position())
     log.write_text("old\n")
     lines, position = new_lines(log, Position())
-    assert lines == [], "what was there before the first look is old"
+    assert lines == [], "what was there before the first pass is old"
     with log.open("a") as file:
         file.write("one\ntwo\nhal")
     lines, position = new_lines(log, position)
