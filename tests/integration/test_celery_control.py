@@ -382,7 +382,7 @@ def test_each_script_is_the_command_with_the_same_arguments_and_exit_code(
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised:
-    """Celery that was started, and a supervisor in this process. `pass_once` makes a pass with all that follows from it."""
+    """Celery that was started, and a supervisor here. `pass_once` makes a pass and waits for what it ends."""
 
     celery: Celery
     supervisor: Supervisor
