@@ -110,9 +110,10 @@ def plain(settings: Settings, environment: dict[str, str], tmp_path: Path) -> It
     about = {"PYTHONPATH": str(ROOT), "VINOPS_WORKERS_BACKEND": "processes"}
     celery = Celery(folder=tmp_path, environment={**environment, **about})
     yield celery
-    for pid in celery.processes():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    while left := celery.processes():  # one that is still starting goes on to make children
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
