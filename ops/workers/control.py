@@ -99,9 +99,10 @@ def _wait_until_up(
     began = time.monotonic()
     while waiting:
         found = backend.status(waiting)
-        begun = runs.newest(connection, found) if connection else {}
+        crawls = [status for status in found if status.program.spider]
+        begun = runs.newest(connection, crawls) if connection and crawls else {}
         for status in found:
-            program, is_crawl = status.program, status.program.spider is not None
+            program, is_crawl = status.program, status in crawls
             has_ended = is_crawl and status.state in ("finished", "stopped")
             lived = time.monotonic() - began
             if status.state != "running" and not has_ended:
