@@ -186,8 +186,6 @@ class WorkerLoop:
         import psycopg  # as vinops.db.database has it: the command line does not pay for it
 
         connection = self._open()
-        if connection is None:
-            raise _DatabaseAway
         try:
             return question(connection)
         except psycopg.Error as error:
@@ -195,8 +193,8 @@ class WorkerLoop:
                 raise
             raise _DatabaseAway from None
 
-    def _open(self) -> Connection[Any] | None:
-        """Return a connection that works as far as is known; None if the database is away."""
+    def _open(self) -> Connection[Any]:
+        """Return a connection that works as far as is known. Raises _DatabaseAway."""
         if self._connection is not None and not self._connection.closed and not self._connection.broken:
             return self._connection
         if not self._is_ready:
@@ -208,8 +206,8 @@ class WorkerLoop:
             if why != self._away:
                 self._log.warning("%s", why)
             self._connection, self._away = None, why
-        else:
-            self._away = ""
+            raise _DatabaseAway from None
+        self._away = ""
         return self._connection
 
 
