@@ -389,6 +389,15 @@ def test_the_text_fits_eighty_columns_but_for_commands_which_stay_whole() -> Non
         assert len(line) <= 80 or line.lstrip().startswith("mend: "), line
 
 
+@pytest.mark.parametrize(("seconds", "level"), [(5, OK), (7, WARNING), (59, WARNING), (61, CRITICAL)])
+def test_the_limit_of_silence_is_that_of_the_supervisor(seconds: float, level: Level) -> None:
+    """VINOPS_WORKER_SILENCE, for crawls and Celery; a tenth of it is a warning."""
+    judged = judge(given.snapshot(silence=60.0, celery=at_work(hours=2), deals=tasks(seconds=seconds), **beat(seconds)))
+    levels = {line.name: line.level for line in judged.lines}
+    assert levels["progress"] is level
+    assert levels["celery"] is (CRITICAL if level is CRITICAL else OK)
+
+
 def test_judging_is_pure() -> None:
     snapshot: Snapshot = given.snapshot()
     assert judge(snapshot) == judge(snapshot)
