@@ -17,7 +17,7 @@ import termios
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, LiteralString
 
 import psutil
@@ -25,8 +25,8 @@ import psycopg
 
 from bench.pairs import say
 from bench.server import BenchFailed, Place, Server
-from ops.workers.processes import Processes, Program
-from ops.workers.registry import run_folder
+from ops.workers.processes import Processes
+from ops.workers.registry import run_folder, workers
 from vinops import config
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ BACKLOG: Final = 50_000
 WARM_UP: Final = 15.0  # the first look asks for everything, once
 TERMINALS: Final = ((80, 24), (200, 60))
 MOST_CPU: Final = 0.03  # of a core, at the default refresh
-WORKERS: Final = ("1", "2", "3", "4", "photos")
 
 FILL: Final[tuple[LiteralString, ...]] = (
     # No foreign key is checked and no price noted: what is measured only reads.
@@ -148,22 +147,14 @@ def working(place: Place) -> Iterator[None]:
     place.settings.log_dir.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
     with ExitStack() as cleanup, psycopg.connect(place.url, autocommit=True) as connection:
-        for name in WORKERS:
-            log = place.settings.log_dir / ("photo-scraper.log" if name == "photos" else f"worker_{name}.log")
-            log.touch()
-            standing = processes.start(
-                Program(
-                    name=f"worker_{name}",
-                    title=name,
-                    command=(sys.executable, "-c", "import time; time.sleep(3600)"),
-                    log=log,
-                    errors=log.with_suffix(".err"),
-                )
-            )
-            cleanup.callback(processes.stop, f"worker_{name}", grace=0)
+        for each in workers(place.settings):
+            program = replace(each, command=(sys.executable, "-c", "import time; time.sleep(3600)"))
+            program.log.touch()
+            status = processes.start(program)
+            cleanup.callback(processes.stop, program, grace=0)
             connection.execute(
                 "insert into ops.crawl_runs (spider, worker, machine, pid) values (%s, %s, 'here', %s)",
-                ["lot_photos" if name == "photos" else "mobile_bg", None if name == "photos" else name, standing.pid],
+                [program.spider, program.worker, status.pid],
             )
 
         def beat() -> None:

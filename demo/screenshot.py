@@ -20,6 +20,7 @@ from demo import world as demo_world
 from demo.world import DemoFailed
 from ops.commands.monitor import REFRESH
 from ops.monitor.screen import Monitor
+from ops.workers import registry
 from vinops import config
 from vinops.db import database, embedded
 
@@ -78,7 +79,8 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
     _run(environment, folder, "-m", "etl", "run")
     demo_world.advance(world.feed)
     _run(environment, folder, "-m", "etl", "run")
-    demo_world.crawl(environment, folder, *(["mobile_bg", "-a", f"worker={worker}"] for worker in CRAWLED))
+    workers = registry.chosen(config.load(environment, folder=folder), CRAWLED)
+    demo_world.crawl(environment, folder, *(worker.crawl.split()[2:] for worker in workers))
     demo_world.advance(world.market)
     environment["VINOPS_PACE"] = "steady"
     _run(environment, folder, "-m", "ops.cli", "workers", "start", *WORKERS)

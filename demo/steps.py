@@ -19,6 +19,7 @@ from demo.folder import held, migrations
 from demo.text import say, typed
 from demo.world import DemoFailed
 from ops.commands import sql
+from ops.workers import registry
 from standin.photos.lots import PhotoLots
 from vinops.db import database, embedded
 from vinops.redaction import redact
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 BROKEN_ROWS = 3
 PHOTO_LOTS = 24
-WORKERS = (1, 2)
+WORKERS = 2  # of four, at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,12 +204,13 @@ def follow_market(demo: Demo) -> None:
 
 
 def _crawl_market(demo: Demo) -> None:
-    crawls = [["mobile_bg", "-a", f"worker={worker}"] for worker in WORKERS]
-    typed(" & ".join(f"scrapy crawl {' '.join(each)}" for each in crawls))
-    for worker, crawled in zip(WORKERS, demo.crawl(*crawls), strict=True):
+    workers = registry.workers(demo.settings)[:WORKERS]
+    typed(" & ".join(worker.crawl for worker in workers))
+    ends = demo.crawl(*(worker.crawl.split()[2:] for worker in workers))
+    for worker, crawled in zip(workers, ends, strict=True):
         lines = crawled.marked("Scraped: ", " walked ")
         if crawled.exit_code or not lines:
-            raise DemoFailed(f"worker {worker} ended with {crawled.exit_code}: read {demo.folder}/logs")
+            raise DemoFailed(f"worker {worker.name} ended with {crawled.exit_code}: read {demo.folder}/logs")
         for line in [*lines[:2], *crawled.marked(" walked ")]:
             say(line, indent="    ")
 

@@ -17,8 +17,7 @@ from typing import Any
 from psycopg import Connection
 
 from ops.workers.processes import KEEPER, arguments as command_line, descendants, identify, pids
-from ops.workers.registry import names
-from ops.workers.systemd import unit
+from ops.workers.registry import workers
 from tests import forks
 from vinops.config import Settings
 
@@ -35,6 +34,11 @@ def until(is_so: Callable[[], object], what: str, *, seconds: float = SECONDS) -
     while not is_so():
         assert time.monotonic() < deadline, f"never happened: {what}"
         time.sleep(0.05)
+
+
+def unit(name: str) -> str:
+    """Return the unit of a market worker."""
+    return f"vinops-worker@{name}.service"
 
 
 def install_units(folder: Path, commands: dict[str, list[str]]) -> None:
@@ -61,7 +65,7 @@ class Fleet:
     database: Database
     folder: Path
     is_systemd: bool = False
-    program: str = str(ROOT / "tests" / "worker_cli.py")
+    program: str = str(ROOT / "tests" / "process_cli.py")
     crawl: Callable[[str], list[str]] = lambda name: [
         sys.executable,
         str(ROOT / "tests" / "worker_process.py"),
@@ -81,7 +85,7 @@ class Fleet:
             "DATABASE_URL": self.settings.database_url.reveal(),
             "VINOPS_DATA_DIR": str(self.settings.data_dir),
             "VINOPS_LOG_DIR": str(self.settings.log_dir),
-            "MOBILE_BG_URL": "http://127.0.0.1:9",  # nobody is asked by mistake
+            "MOBILE_BG_URL": "http://127.0.0.1:9",  # no site is requested by mistake
             "COPART_SITE_URL": "http://127.0.0.1:9",
             "COPART_IMAGE_HOSTS": "127.0.0.1:9",
             "VINOPS_WORKERS_BACKEND": "systemd" if self.is_systemd else "processes",
@@ -92,7 +96,7 @@ class Fleet:
         """Make the folders, and install the units where there are some."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         if self.is_systemd:
-            install_units(self.folder, {unit(name): self.crawl(name) for name in names(self.settings)})
+            install_units(self.folder, {each.unit: self.crawl(each.name) for each in workers(self.settings)})
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -117,7 +121,8 @@ class Fleet:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return how workers are, as `--json` says it."""
-        found: list[dict[str, Any]] = json.loads(self.run("workers", "status", *names(self.settings), "--json").stdout)
+        names = [program.name for program in workers(self.settings)]
+        found: list[dict[str, Any]] = json.loads(self.run("workers", "status", *names, "--json").stdout)
         return {each["worker"]: each for each in found}
 
     def state(self, name: str) -> str:
@@ -170,8 +175,8 @@ class Fleet:
             if supervisor.poll() is None:
                 supervisor.kill()
             supervisor.communicate()
-        for name in names(self.settings):
-            for pid in self.processes(name):
+        for program in workers(self.settings):
+            for pid in self.processes(program.name):
                 for each in (pid, *(below.pid for below in descendants(pid))):
                     with suppress(ProcessLookupError):  # it may end by itself meanwhile
                         os.kill(each, signal.SIGKILL)

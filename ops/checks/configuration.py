@@ -330,15 +330,15 @@ def member(survey: Survey) -> Iterator[Finding]:
 
 def crawls(survey: Survey) -> Iterator[Finding]:
     """Look at what crawls are told: makes, proxies, pace."""
+    from ops.workers import registry
     from vinops.network import is_loopback
     from vinops_scrapy.hosts import every_host
-    from vinops_scrapy.mobile_bg.makes import read_makes
     from vinops_scrapy.proxy_list import read_proxies
 
     settings = survey.settings
     try:
-        makes = read_makes(settings.makes_file)
-        text = f"{len(makes.all)} for {len(makes.workers)} workers"
+        followed = [program.makes for program in registry.workers(settings) if program.makes]
+        text = f"{sum(map(len, followed))} for {len(followed)} workers"
         yield Finding(level="OK", subject="makes", text=text)
     except ConfigError as error:
         yield fault("makes", error)

@@ -36,13 +36,10 @@ GRAVITY: Final = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.CRITICAL)
 class Thresholds:
     """From where on a figure is not good (`_warning`) and bad (`_critical`). Times are in seconds."""
 
-    # A run beats every 3 seconds, also while it waits for its turn: ten missed beats are no hiccup any more.
-    heartbeat_warning: float = 30
-    heartbeat_critical: float = 2 * MINUTE
+    # Of the silence after which a process counts as hung: ten missed heartbeats are no hiccup any more.
+    heartbeat_warning: float = 0.1
     # The careful pace asks every few seconds; sessions pause for seconds, Retry-After seldom asks for more than this.
     quiet: float = 15 * MINUTE
-    # Beat sends a task every two seconds, and a process in four may be busy with one for ten minutes.
-    tasks: float = 5 * MINUTE
     # The sweep rings every 10 seconds and a dead worker's lease ends after two minutes.
     backlog_warning: float = 15 * MINUTE
     backlog_critical: float = 2 * HOUR

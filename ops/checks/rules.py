@@ -106,14 +106,15 @@ def _progress(snapshot: Snapshot, limits: Thresholds) -> Line:
         return _unknown(snapshot, "runs")
     silences = {worker.name: silence(worker, snapshot.at) for worker in running}
     longest = max(silences, key=lambda name: silences[name])
-    level = _graded(silences[longest], limits.heartbeat_warning, limits.heartbeat_critical)
+    late = limits.heartbeat_warning * snapshot.silence
+    level = _graded(silences[longest], late, snapshot.silence)
     if level is not Level.OK:
-        stuck = [worker for worker in running if silences[worker.name] >= limits.heartbeat_warning]
+        stuck = [worker for worker in running if silences[worker.name] >= late]
         return Line(
             name="",
             level=level,
             figure=f"no sign of {_names(stuck)} for {age(silences[longest])}",
-            threshold=f"{age(limits.heartbeat_critical)}",
+            threshold=age(snapshot.silence),
             mend=f"vinops workers restart {_numbers(stuck)}",
         )
     asked = max((host.asked_at for host in snapshot.hosts or ()), default=None)
@@ -164,9 +165,9 @@ def _celery(snapshot: Snapshot, limits: Thresholds) -> Line:
         return _warning(said, "one of each", mend=f"kill {' '.join(map(str, pids[1:]))}")
     if workers and beats:
         quiet = _since_a_task(snapshot)
-        if quiet is not None and quiet >= limits.tasks:
+        if quiet is not None and quiet >= snapshot.silence:
             figure = f"worker {workers[0]} and beat run, and no task was done for {age(quiet)}"
-            return _critical(figure, age(limits.tasks), mend="vinops celery restart")
+            return _critical(figure, age(snapshot.silence), mend="vinops celery restart")
         return _ok(f"worker {workers[0]} with {plural(snapshot.celery.children, 'process', 'processes')}, beat")
     if workers:
         return _warning(f"worker {workers[0]}, but no beat: nobody rings", "one of each", mend="vinops celery restart")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ops.observe.snapshot import Snapshot, Stage, Worker
 
 LABEL: Final = 10  # columns of the word that a line begins with
-STUCK: Final = 120.0  # seconds without a sign: as the health check has it
 STYLES: Final = {Level.OK: PLAIN, Level.WARNING: WARN, Level.CRITICAL: BAD, Level.UNKNOWN: WARN}
 STATES: Final = {"running": GOOD, "stuck": BAD, "dead": BAD, "failed": WARN, "finished": QUIET, "stopped": QUIET}
 GOING: Final = frozenset({"running", "stuck"})
@@ -60,7 +59,7 @@ def summary_style(view: View) -> str:
 def state_of(worker: Worker, snapshot: Snapshot) -> str:
     """Return the state of a worker; `stuck` is one that runs and gives no sign, as far as the database can tell."""
     is_known = worker.state == "running" and snapshot.database.error is None
-    return "stuck" if is_known and silence(worker, snapshot.at) >= STUCK else worker.state
+    return "stuck" if is_known and silence(worker, snapshot.at) >= snapshot.silence else worker.state
 
 
 # The workers: a table, and more of the one that is chosen.

@@ -1,4 +1,4 @@
-"""The egg that scrapyd runs crawls from: all code and data of vinops, without what it depends on."""
+"""The egg that scrapyd runs crawls from: all code and data of vinops, without its dependencies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SHOWN: Final = 5  # last lines of a build that failed
 
 
 class EggError(Exception):
-    """There is no egg to be had. The message says what mends it."""
+    """An egg cannot be built. The message says what fixes it."""
 
 
 def build() -> bytes:
     """Return an egg of this checkout, as scrapyd-deploy would build it. The checkout is left as it is. Raises EggError.
 
-    scrapyd-deploy builds in the folder `build` of the checkout, here nothing is in the way of another build.
+    Other than scrapyd-deploy it builds in a temporary folder, so that builds do not disturb each other.
     """
     root = database.SQL.parent
     if not (root / "setup.py").is_file():

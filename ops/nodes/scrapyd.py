@@ -1,4 +1,4 @@
-"""A scrapyd node as others see it: what its HTTP interface answers, and what it means when it does not."""
+"""A scrapyd node: its HTTP interface, and its errors as exceptions."""
 
 from __future__ import annotations
 
@@ -22,27 +22,19 @@ if TYPE_CHECKING:
 PROJECT: Final = "vinops"
 USER: Final = "vinops"
 SECONDS: Final = 60.0
-"""How long an answer may take: a node imports an egg that is new to it, and answers nobody meanwhile."""
-SHOWN: Final = 300  # characters of a message that is none of ours
+"""How long an answer may take: a node that imports a new egg does not answer meanwhile."""
+SHOWN: Final = 300  # characters of a message of scrapyd
 
 JobState = Literal["pending", "running", "finished"]
 STATES: Final[tuple[JobState, ...]] = ("pending", "running", "finished")
 
 
 class NodeError(Exception):
-    """A node cannot do what it is asked. The message names the node and what mends it, and shows no password."""
-
-
-class NodeDown(NodeError):  # noqa: N818 # a state, not a fault
-    """The node cannot be reached: it was not asked."""
+    """A node cannot do what it is asked. The message names the node and what fixes it, and shows no password."""
 
 
 class NodeSilent(NodeError):  # noqa: N818
     """The node was asked, and gave no answer: what it was asked may be done or not."""
-
-
-class WrongPassword(NodeError):  # noqa: N818
-    """The node answers, and does not know us."""
 
 
 class NoEgg(NodeError):  # noqa: N818
@@ -63,8 +55,8 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How a node is: counts of its jobs of all projects, and the newest version of its egg, None if it has none."""
+class NodeLoad:
+    """The jobs of a node, counted over all projects, and the newest version of its egg, None if it has none."""
 
     pending: int
     running: int
@@ -82,11 +74,11 @@ class Node:
         # No proxy of the environment, which loopback is not for, and no redirect: the password goes to this address.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
-    def standing(self) -> Standing:
-        """Return how the node is."""
+    def load(self) -> NodeLoad:
+        """Return the load of the node."""
         counts = self._ask("daemonstatus.json")
         versions = self._ask("listversions.json", query={"project": PROJECT})["versions"]
-        return Standing(
+        return NodeLoad(
             pending=int(counts["pending"]),
             running=int(counts["running"]),
             finished=int(counts["finished"]),
@@ -165,48 +157,44 @@ class Node:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error.code) from None
-        except (
-            OSError,
-            http.client.HTTPException,
-            ValueError,
-        ) as error:  # no connection, no answer in time, or one that is no JSON
-            raise self._silence(error) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:  # no answer in time, or one that is not JSON
+            raise self._no_answer(error) from None
         if not isinstance(found, dict) or found.get("status") != "ok":
             raise self._complaint(str(found.get("message", "")) if isinstance(found, dict) else "")
         return found
 
     def _refusal(self, code: int) -> NodeError:
         if code == 401:
-            return WrongPassword(
+            return NodeError(
                 f"node {self.name} refuses the password: VINOPS_SCRAPYD_PASSWORD is to be what {self.address} has"
             )
         return NodeError(f"node {self.name} answers {code}: is there a scrapyd at {self.address}?")
 
-    def _silence(self, error: Exception) -> NodeError:
+    def _no_answer(self, error: Exception) -> NodeError:
         if isinstance(error, ValueError):
             return NodeError(f"node {self.name} answers with no JSON: is there a scrapyd at {self.address}?")
         reason = getattr(error, "reason", error)
         words = getattr(reason, "strerror", None) or str(reason)
         if isinstance(error, urllib.error.URLError):  # it went wrong before all was sent
-            return NodeDown(
-                f"node {self.name} is down ({words}): start scrapyd at {self.address}, or mend the way there"
+            return NodeError(
+                f"node {self.name} is down ({words}): start scrapyd at {self.address}, or repair the connection to it"
             )
         return NodeSilent(f"node {self.name} gave no answer ({words}): see `vinops nodes jobs` for what it did")
 
     def _complaint(self, message: str) -> NodeError:
-        """Return the error for what scrapyd says in words: it has no codes."""
+        """Return the exception for an error of scrapyd, which has no codes."""
         if "project '" in message and "not found" in message:
             return NoEgg(f"node {self.name} has no egg of {PROJECT}: run `vinops nodes deploy`")
         if "spider '" in message and "not found" in message:
             return NoEgg(f"node {self.name}: {message}; its egg is another version: run `vinops nodes deploy`")
-        lines = message.strip().splitlines()  # of a traceback the last says what it is
+        lines = message.strip().splitlines()  # the last one of a traceback names the error
         said = redact(lines[-1])[-SHOWN:] if lines else "nothing"
         return NodeError(f"node {self.name} says: {said}")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
-        """Follow none: it is an error then, with its code."""
+        """Follow none: a redirect is an error, with its code."""
 
 
 def nodes_of(settings: Settings) -> list[Node]:

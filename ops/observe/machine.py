@@ -61,18 +61,18 @@ def disk(folder: Path) -> Disk:
 def celery(settings: Settings) -> Celery:
     """Return the processes of `celery -A deals` that work on this data folder, whoever started them: units of systemd,
     this command line, or a person. Raises ProcessError."""
-    from ops.workers.celery_control import CeleryControl
+    from ops.workers import backends, celery as processes, registry
 
-    pids: dict[str, list[int]] = {}
-    for status in CeleryControl(settings).status():
-        own = status.standing.pid if status.standing.state == "running" else None
-        pids[status.kind] = [*([own] if own else []), *status.duplicates]
-    children = sum(map(_children, pids["worker"]))
+    programs = registry.celery(settings)
+    workers, beats = (
+        (*([status.pid] if status.pid else []), *processes.duplicates(settings, status))
+        for status in backends.backend(settings, programs).status(programs)
+    )
     return Celery(
-        workers=tuple(pids["worker"]),
-        children=children,
-        beats=tuple(pids["beat"]),
-        since=max((at for at in map(_began, [*pids["worker"], *pids["beat"]]) if at), default=None),
+        workers=workers,
+        children=sum(map(_children, workers)),
+        beats=beats,
+        since=max((at for at in map(_began, [*workers, *beats]) if at), default=None),
     )
 
 

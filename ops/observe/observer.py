@@ -20,7 +20,7 @@ from deals.stages.registry import STAGES
 from ops.observe import machine
 from ops.observe.log_tails import LogTails
 from ops.observe.snapshot import Alert, Celery, Database, Deal, Deals, Feed, Host, Photos, Run, Snapshot, Stage, Worker
-from ops.workers import backends
+from ops.workers import backends, registry
 from vinops.db import database, embedded
 from vinops.db.database import queries
 from vinops.redaction import redact
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from ops.workers.registry import WorkerStatus
+    from ops.workers.processes import ProcessStatus
     from vinops.config import Settings
 
 T = TypeVar("T")
@@ -48,7 +48,6 @@ BUCKETS: Final = 60
 SHORTEST: Final = 0.9  # seconds: PostgreSQL's backends report their counts once a second
 TOP_DEALS: Final = 10
 DAY: Final = timedelta(days=1)
-PHOTOS: Final = "photos"
 ENOUGH: Final = 3  # lots of a run that goes on, to say of it that none of them ends well
 
 
@@ -90,7 +89,7 @@ class Observer:
         settings: Settings,
         *,
         application: str,
-        workers: Callable[[], Sequence[WorkerStatus]] | None = None,
+        workers: Callable[[], Sequence[ProcessStatus]] | None = None,
         celery: Callable[[], Celery] | None = None,
     ) -> None:
         """Look with these settings; `application` is what pg_stat_activity shows. `workers` and `celery` stand for the
@@ -124,6 +123,7 @@ class Observer:
         statuses = self._part("workers", 0, self._workers)
         return Snapshot(
             at=now,
+            silence=self.settings.worker_silence,
             workers=None if statuses is None else tuple(self._worker(status, runs, now) for status in statuses),
             database=found,
             machine=self._part("machine", 0, lambda: machine.machine(self.settings)),
@@ -211,7 +211,9 @@ class Observer:
         return self._open().execute(queries(file)[name], values or None).fetchall()
 
     def _runs(self) -> list[Run]:
-        rows = self._rows("latest_runs")
+        # A shared program's runs are each of their own: the last one will do.
+        counts = {each.spider: 1 if each.is_shared else 200 for each in registry.workers(self.settings)}
+        rows = self._rows("latest_runs", spiders=list(counts), counts=list(counts.values()))
         return [_run(row) for row in rows]
 
     def _feed(self) -> Feed:
@@ -269,22 +271,22 @@ class Observer:
 
     # The workers.
 
-    def _worker(self, status: WorkerStatus, runs: list[Run], now: datetime) -> Worker:
+    def _worker(self, status: ProcessStatus, runs: list[Run], now: datetime) -> Worker:
         run = _run_of(status, runs)
         rate, history = self._growth(run, now) if run else (None, ())
         return Worker(
-            name=status.name,
-            makes=status.makes,
+            name=status.program.name,
+            makes=status.program.makes,
             state=status.state,
             pid=status.pid,
             started_at=status.started_at,
             ended_at=status.ended_at,
             exit_code=status.exit_code,
-            log=status.log,
+            log=status.program.log,
             run=run,
             rate=rate,
             history=history,
-            error=self._logs.last_error(status.log),
+            error=self._logs.last_error(status.program.log),
         )
 
     def _growth(self, run: Run, now: datetime) -> tuple[float | None, tuple[float, ...]]:
@@ -321,10 +323,9 @@ def _run(row: Mapping[str, Any]) -> Run:
     )
 
 
-def _run_of(status: WorkerStatus, runs: list[Run]) -> Run | None:
+def _run_of(status: ProcessStatus, runs: list[Run]) -> Run | None:
     """Return the run of a worker; not one of an earlier process of it, while it has not begun its own."""
-    spider, worker = ("lot_photos", None) if status.name == PHOTOS else ("mobile_bg", status.name)
-    run = next((run for run in runs if run.spider == spider and (run.worker == worker or worker is None)), None)
+    run = next((run for run in runs if status.program.has_run(run.spider, run.worker)), None)
     if run is None or status.pid is None or status.state != "running":
         return run
     is_its_own = run.pid == status.pid and run.machine == socket.gethostname()
@@ -332,9 +333,9 @@ def _run_of(status: WorkerStatus, runs: list[Run]) -> Run | None:
     return run if is_its_own or is_later else None
 
 
-def _statuses(settings: Settings) -> Sequence[WorkerStatus]:
-
-    return backends.backend(settings).status()
+def _statuses(settings: Settings) -> Sequence[ProcessStatus]:
+    programs = registry.workers(settings)
+    return backends.backend(settings, programs).status(programs)
 
 
 def _number(value: Any) -> float | None:

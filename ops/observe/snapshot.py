@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from vinops.config import Settings
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -280,7 +282,8 @@ class Secrets:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Everything at one moment. `faults` says why a part is None: by the name of the part."""
+    """Everything at one moment. `faults` says why a part is None: by the name of the part. What has given no sign for
+    `silence` seconds counts as hung."""
 
     at: datetime
     seconds: float
@@ -298,6 +301,7 @@ class Snapshot:
     alerts: tuple[Alert, ...] | None = None
     runs: tuple[Run, ...] | None = None
     clock_synchronized: bool | None = None
+    silence: float = Settings.worker_silence
     faults: dict[str, str] = field(default_factory=dict)
 
     @property

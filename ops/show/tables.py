@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, TextIO
 
@@ -130,3 +131,14 @@ def _all_numbers(values: Sequence[object]) -> bool:
 def _printable(cell: str) -> str:
     """Escape what would move the cursor or break the row: the data comes from outside."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cell)
+
+
+def write_objects(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
+    """Write objects with the same keys to standard output, as JSON or a table."""
+    names, values = list(rows[0]), [tuple(row.values()) for row in rows]
+    if as_json:
+        write_json(sys.stdout, names, values)
+    elif sys.stdout.isatty():
+        write_rich(names, values)
+    else:
+        write_plain(sys.stdout, names, values)

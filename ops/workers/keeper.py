@@ -1,13 +1,13 @@
-"""The keeper of a process: starts it, keeps the last of what it writes, and notes how it ended.
+"""The keeper of a process: starts it, keeps the last of its output, and records how it ended.
 
-    python -I -S keeper.py LOCK TOLD NOTES ERRORS COMMAND…
+    python -I -S keeper.py LOCK READY STATE ERRORS COMMAND…
 
-LOCK and TOLD are descriptors: the lock of the process's name, which it inherits, and a pipe on which the starter waits
-for `started` or the reason. NOTES is the file that says which process it is, ERRORS the one for its output, begun anew
+LOCK and READY are descriptors: the program's lock, which the process inherits, and a pipe on which the starter waits
+for `started` or the reason. STATE is the file that says which process it is, ERRORS the one for its output, begun anew
 and at most twice ERRORS_BYTES long with the one before it. Standard library only: it is up in 15 ms and takes 8 MB.
 
-The notes are written before the command begins: no process is without them. If the keeper dies the process goes on,
-holds the lock, and its end is known by its absence.
+The state is written before the command begins: no process is without it. The end is recorded after the last output was
+copied. If the keeper dies the process goes on and holds the lock; its exit code is lost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 ERRORS_BYTES = 1_000_000
 
 
-def keep(lock: int, told: int, notes: Path, errors: Path, command: list[str]) -> None:
+def keep(lock: int, ready: int, state: Path, errors: Path, command: list[str]) -> None:
     """Run a command and stay until it has ended."""
     if os.fork():  # the starter collects this one; the keeper is init's
         os._exit(0)
@@ -34,7 +34,7 @@ def keep(lock: int, told: int, notes: Path, errors: Path, command: list[str]) ->
         go, gone = os.pipe()
         kept = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o640)
         os.set_inheritable(lock, True)
-        os.set_inheritable(told, False)
+        os.set_inheritable(ready, False)
         pid = os.fork()
         if pid == 0:
             os.close(gone)
@@ -49,9 +49,9 @@ def keep(lock: int, told: int, notes: Path, errors: Path, command: list[str]) ->
             "ended_at": None,
             "exit_code": None,
         }
-        _write(notes, about)
+        _write(state, about)
     except OSError as error:
-        os.write(told, f"{error.filename or command[0]}: {error.strerror}".encode())
+        os.write(ready, f"{error.filename or command[0]}: {error.strerror}".encode())
         os._exit(1)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -62,22 +62,22 @@ def keep(lock: int, told: int, notes: Path, errors: Path, command: list[str]) ->
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     os.write(gone, b"1")
     os.close(gone)
-    os.write(told, b"started")
-    os.close(told)
+    os.write(ready, b"started")
+    os.close(ready)
     status = _copy_until_it_ends(pid, output, ended, kept, errors)
     about |= {"ended_at": datetime.now(UTC).isoformat(), "exit_code": os.waitstatus_to_exitcode(status)}
     for _ in range(600):  # a full disk may have room again in a while
         try:
-            _write(notes, about)
+            _write(state, about)
             return
-        except FileNotFoundError:  # the folder is gone, and who would read it
+        except FileNotFoundError:  # the folder is gone, and nobody would read it
             return
         except OSError:
             time.sleep(1)
 
 
 def _become(command: list[str], inlet: int, go: int) -> None:
-    """Turn this child into the command, once its notes are written; end if the keeper died before that."""
+    """Turn this child into the command, once its state is written; end if the keeper died before that."""
     try:
         os.setsid()
         os.dup2(inlet, 1)
@@ -98,11 +98,11 @@ def _copy_until_it_ends(pid: int, output: int, ended: int, kept: int, errors: Pa
     os.set_blocking(output, False)
     waiting = [output, ended]
     while True:
-        ready, _, _ = select.select(waiting, [], [])
-        if ended in ready:
+        readable, _, _ = select.select(waiting, [], [])
+        if ended in readable:
             os.read(ended, 512)
         found, status = os.waitpid(pid, os.WNOHANG)
-        while True:  # also after its end: what it said last is why
+        while True:  # also after its end: the last output says why
             try:
                 data = os.read(output, 65_536)
             except BlockingIOError:

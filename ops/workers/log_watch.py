@@ -1,4 +1,4 @@
-"""What is new in a log since it was last read, across its rotation."""
+"""New lines of a log since it was last read, across its rotation."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-MOST_BYTES: Final = 10_000_000  # of one look: the size at which logs are rotated
+MOST_BYTES: Final = 10_000_000  # of one pass: the size at which logs are rotated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """How far a log was read: the inode of its file, and the bytes of it. None at first."""
+    """How far a log was read: the inode of its file and an offset in bytes. None at first."""
 
     file: int | None = None
     offset: int | None = None
 
 
 def new_lines(log: Path, since: Position) -> tuple[list[str], Position]:
-    """Return the whole lines that came since, and how far the log is read then.
+    """Return the whole lines written since a position, and the new position.
 
-    What is there before it is first read is old. A file that was rotated is found by its inode and read to its end.
+    Lines before the first read are old. A file that was rotated is found by its inode and read to its end.
     """
     try:
         now = log.stat()
@@ -53,7 +53,7 @@ def count(lines: list[str], patterns: Mapping[str, tuple[str, int]]) -> dict[str
 
 
 def _read(path: Path, offset: int) -> tuple[list[str], int]:
-    """Return the lines from an offset on, and the offset behind the last whole one."""
+    """Return the lines from an offset on, and the offset after the last whole one."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

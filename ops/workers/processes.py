@@ -1,14 +1,14 @@
-"""Processes that outlive who started them: at most one of a name, known by their identity, told apart by their end.
+"""Plain processes that outlive whatever started them: at most one of a program, known by identity, not by a bare PID.
 
-Each has a keeper (`keeper.py`) that starts it, keeps what it writes to standard error, and notes how it ended. All
-agreement is in the folder `run` of the data folder:
+Each has a keeper (`keeper.py`) that starts it, keeps what it writes to standard error, and records how it ended. The
+state is in the folder `run` of the data folder:
 
-- `NAME.lock` is held (`flock`) by the keeper and by the process itself, for as long as either lives;
-- `NAME.json` says which process it is (id, start time, boot) and, when it is over, its exit code;
-- `NAME.stop` names the process that was told to stop, so that its end is no failure; `NAME.stop.lock` is held while
-  somebody waits for it: Scrapy takes a second SIGTERM for an order to drop everything.
+- `KEY.lock` is held (`flock`) by the keeper and by the process itself, for as long as either lives;
+- `KEY.json` says which process it is (id, start time, boot) and, when it has ended, its exit code;
+- `KEY.stop` names the process that was told to stop, so that its end is no failure; `KEY.stop.lock` is held while a
+  stop waits for it: Scrapy takes a second SIGTERM for an order to drop everything.
 
-A process id alone says nothing: ids are used again. With the start time in clock ticks and the boot it is one process
+A process id alone proves nothing: ids are used again. With the start time in clock ticks and the boot it is one process
 and no other. psutil's create_time is a date, and moves when the clock of the machine is set. Linux only.
 """
 
@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,35 +32,37 @@ from vinops import locks
 from vinops.db import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from ops.workers.registry import Program
 
 State = Literal["running", "finished", "failed", "stopped", "dead"]
 
 KEEPER: Final = Path(__file__).with_name("keeper.py")
-LOCK_SECONDS: Final = 5.0  # a keeper needs an instant to note an end; a child of a killed process, a few
+LOCK_SECONDS: Final = 5.0  # a keeper records an end in an instant; a child of a killed process takes longer to go
 LEFTOVER_SECONDS: Final = 5.0  # Playwright's driver closes its browser by itself when Scrapy is gone
-LOOK_SECONDS: Final = 0.5  # between two looks at what a process has below it
+POLL_SECONDS: Final = 0.5  # between two listings of the children of a process that is ending
 KILL_SECONDS: Final = 30.0
 PAUSE: Final = 0.05
 LAST_LINES: Final = 5
 
 
 class ProcessError(Exception):
-    """A process was not started. The message says why and what mends it."""
+    """A process was not started or stopped. The message says why and what fixes it."""
 
 
 class AlreadyRunning(ProcessError):  # noqa: N818 # a state, not a fault
-    """There is one of that name. `pid` is its process, None if only remains of it are there."""
+    """The program runs already. `pid` is its process, None if only children of an earlier one are left."""
 
     def __init__(self, message: str, pid: int | None) -> None:
-        """Keep the process's id with the message."""
+        """Keep the process id with the message."""
         super().__init__(message)
         self.pid = pid
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """One process and no other, also when its id is used again: when it began, in clock ticks since the boot."""
+    """One process and no other, also when its id is used again. `ticks` is its start, in clock ticks since the boot."""
 
     pid: int
     ticks: int
@@ -67,25 +70,18 @@ class Identity:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process is there. One that has ended and was not collected (a zombie) is not."""
+        """Whether the process exists. A zombie, which has ended and was not collected, does not."""
         return identify(self.pid) == self
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program:
-    """What is run under a name. `errors` is the file for standard output and error; `title` is for people."""
+class ProcessStatus:
+    """The state of a program's process. `dead` is one that was started and is gone without an exit code of its own.
 
-    name: str
-    title: str
-    command: tuple[str, ...]
-    log: Path
-    errors: Path
+    `exit_code` is negative for a signal. What was never started is `stopped`. `identity` stays when it has ended.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How a process is. `exit_code` is negative for a signal; a process that never was is `stopped`."""
-
+    program: Program
     state: State
     identity: Identity | None = None
     started_at: datetime | None = None
@@ -100,27 +96,26 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """How a stop went. `pid` is the process that was there, `leftovers` how many of its children had to be killed."""
+    """The result of a stop. `pid` is the process that ran, `leftovers` how many of its children had to be killed."""
 
-    name: str
     pid: int | None
     was_killed: bool = False
     leftovers: int = 0
 
 
 def boot() -> str:
-    """Return what tells this boot of the machine from the others."""
+    """Return the id of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def identify(pid: int) -> Identity | None:
-    """Return the identity of a process; None if there is none with this id, or only what is left of one."""
+    """Return the identity of a process; None if no process has this id, or only a zombie."""
     fields = _stat(pid)
     return Identity(pid=pid, ticks=int(fields[19]), boot=boot()) if fields and fields[0] not in "ZX" else None
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat behind the name of the program, which may hold blanks and parentheses."""
+    """Return the fields of /proc/PID/stat after the program's name, which may contain blanks and parentheses."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -149,7 +144,7 @@ def pids() -> list[int]:
 
 
 def descendants(pid: int) -> set[Identity]:
-    """Return the processes below one. The keeper of the embedded database is not counted: it is there for everybody."""
+    """Return all descendants of a process, without the keeper of the embedded database: it serves everybody."""
     children: dict[int, list[int]] = {}
     for each in pids():
         if fields := _stat(each):
@@ -167,88 +162,99 @@ def descendants(pid: int) -> set[Identity]:
 
 
 class Processes:
-    """The processes whose files lie in one folder."""
+    """Starts and stops programs as plain processes. `folder`, where their state is kept, is made when it is needed."""
+
+    name = "processes"
+    owns_restarts = False
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is made when it is needed."""
+        """Use this folder."""
         self.folder = folder
 
-    def standing(self, name: str) -> Standing:
-        """Return how the process of this name is."""
-        noted = self._noted(name)
-        identity = _identity(noted)
+    def status(self, programs: Sequence[Program]) -> list[ProcessStatus]:
+        """Return the status of each."""
+        return [self.status_of(program) for program in programs]
+
+    def status_of(self, program: Program) -> ProcessStatus:
+        """Return the status of a program. The last output of one that has ended is in its file by then."""
+        recorded = self._recorded(program)
+        identity = _identity(recorded)
         if identity is None:
-            return Standing(state="stopped")
-        if noted.get("ended_at") is None and not identity.is_alive:
-            noted = self._ended(name, noted)
-        code: int | None = noted.get("exit_code")
-        about: dict[str, Any] = {
-            "identity": identity,
-            "started_at": _time(noted.get("started_at")),
-            "ended_at": _time(noted.get("ended_at")),
-            "exit_code": code,
-        }
-        if noted.get("ended_at") is None and identity.is_alive:
-            return Standing(state="running", **about)
-        if _identity(_read(self.folder / f"{name}.stop")) == identity:
-            return Standing(state="stopped", **about)
-        if code is None or code < 0:
-            return Standing(state="dead", **about)
-        return Standing(state="failed" if code else "finished", **about)
+            return ProcessStatus(program=program, state="stopped")
+        is_alive = identity.is_alive  # asked once: it may end between two questions
+        if not is_alive and recorded.get("ended_at") is None:
+            recorded = self._await_end(program, recorded)
+        code: int | None = recorded.get("exit_code")
+        if is_alive and recorded.get("ended_at") is None:
+            state: State = "running"
+        elif _identity(read_state(self._stop_file(program))) == identity:
+            state = "stopped"
+        elif code is None or code < 0:
+            state = "dead"
+        else:
+            state = "failed" if code else "finished"
+        return ProcessStatus(
+            program=program,
+            state=state,
+            identity=identity,
+            started_at=_time(recorded.get("started_at")),
+            ended_at=_time(recorded.get("ended_at")),
+            exit_code=code,
+        )
 
-    def start(self, program: Program) -> Standing:
-        """Start the program, detached from this process and its terminal, and return how it is then.
+    def start(self, program: Program) -> ProcessStatus:
+        """Start the program, detached from this process and its terminal, and return its status.
 
-        Of two who start at once one does; the other gets AlreadyRunning. Raises ProcessError if there is nothing to
-        be started. If this process dies in here the program runs, with its keeper, or was never begun.
+        Of two calls at once one starts it; the other gets AlreadyRunning. Raises ProcessError if it cannot be started.
+        If this process dies in here the program runs, with its keeper, or was never begun.
         """
-        name = program.name
         self._make_folders(program)
         lock = self._lock_of(program)
-        ready, told = os.pipe()
+        answer, ready = os.pipe()
         try:
             launcher = subprocess.Popen(
                 # Isolated and without site: up in 15 ms, and no file in the folder can stand in for a library.
                 [
-                    *(sys.executable, "-I", "-S", str(KEEPER), str(lock), str(told)),
-                    *(str(self.folder / f"{name}.json"), str(program.errors), *program.command),
+                    *(sys.executable, "-I", "-S", str(KEEPER), str(lock), str(ready)),
+                    *(str(self._state_file(program)), str(program.errors), *program.command),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(lock, told),
+                pass_fds=(lock, ready),
                 start_new_session=True,
             )
         finally:
             os.close(lock)
-            os.close(told)
-        with os.fdopen(ready, "rb") as answer:
-            said = answer.read().decode("utf-8", "replace")
+            os.close(ready)
+        with os.fdopen(answer, "rb") as pipe:
+            text = pipe.read().decode("utf-8", "replace")
         launcher.wait()
-        if said != "started":
-            raise ProcessError(f"{program.title} was not started: {said or 'its keeper died'}")
-        return self.standing(name)
+        if text != "started":
+            raise ProcessError(f"{program.title} was not started: {text or 'its keeper died'}")
+        return self.status_of(program)
 
-    def stop(self, name: str, *, grace: float, title: str = "") -> Stopped:
-        """Tell the process to end, wait up to `grace` seconds, then kill it; nothing of it is left afterwards.
+    def stop(self, program: Program, *, grace: float) -> Stopped:
+        """Terminate the process, wait up to `grace` seconds, then kill it; none of its children is left afterwards.
 
-        SIGTERM goes to the process alone: to its whole group, and Scrapy loses its browser before the page it is at.
-        Of two who stop at once one does. If this process dies in here, the other one was told to end and does; its end
-        is known as a stop.
+        SIGTERM goes to the process alone: sent to its whole group it would end Scrapy's browser within a page.
+        Of two calls at once one stops it. If this process dies in here, the other one has its SIGTERM and ends, and its
+        end is known as a stop.
         """
-        if self._noted(name) == {}:
-            return Stopped(name=name, pid=None)
-        with self._alone(f"{name}.stop.lock"):
-            standing = self.standing(name)
-            identity = standing.identity
-            if standing.state != "running" or identity is None:
-                return Stopped(name=name, pid=None)
-            _write(self.folder / f"{name}.stop", {"pid": identity.pid, "ticks": identity.ticks, "boot": identity.boot})
+        if self._recorded(program) == {}:
+            return Stopped(pid=None)
+        with held(self.folder / f"{program.key}.stop.lock"):
+            status = self.status_of(program)
+            identity = status.identity
+            if status.state != "running" or identity is None:
+                return Stopped(pid=None)
+            about = {"pid": identity.pid, "ticks": identity.ticks, "boot": identity.boot}
+            write_state(self._stop_file(program), about)
             below = descendants(identity.pid)
             _signal(identity, signal.SIGTERM)
-            _signal(identity, signal.SIGCONT)  # one that was suspended must run to end
+            _signal(identity, signal.SIGCONT)  # a suspended process has to run to end
             deadline = time.monotonic() + grace
-            while time.monotonic() < deadline and not _wait(lambda: not identity.is_alive, min(grace, LOOK_SECONDS)):
+            while time.monotonic() < deadline and not _wait(lambda: not identity.is_alive, min(grace, POLL_SECONDS)):
                 below |= descendants(identity.pid)
             was_killed = identity.is_alive
             _signal(identity, signal.SIGKILL)
@@ -258,23 +264,29 @@ class Processes:
                     "network file system; look at `dmesg`"
                 )
             leftovers = _end(below)
-            _wait(lambda: self._is_free(name), LOCK_SECONDS)
-            return Stopped(name=name, pid=identity.pid, was_killed=was_killed, leftovers=leftovers)
+            _wait(lambda: self._is_free(program), LOCK_SECONDS)
+            return Stopped(pid=identity.pid, was_killed=was_killed, leftovers=leftovers)
 
-    def clear(self, name: str) -> list[str]:
-        """Remove the files of a name whose process is gone and whose end was noted by nobody; return their names."""
-        if self.standing(name).state == "running" or not self._is_free(name):
+    def why(self, status: ProcessStatus) -> str:
+        """Return the last lines that a process wrote, and where."""
+        program = status.program
+        lines = last_lines(program.errors) or last_lines(program.log)
+        return "\n".join([f"{program.log} and {program.errors} end with:", *lines])
+
+    def clear(self, program: Program) -> list[str]:
+        """Remove the state of a program whose process is gone and whose end nobody recorded; return the file names."""
+        if self.status_of(program).state == "running" or not self._is_free(program):
             return []
-        if self._noted(name).get("ended_at") is not None:
+        if self._recorded(program).get("ended_at") is not None:
             return []
-        found = [path for path in (self.folder / f"{name}.json", self.folder / f"{name}.stop") if path.exists()]
+        found = [path for path in (self._state_file(program), self._stop_file(program)) if path.exists()]
         for path in found:
             path.unlink(missing_ok=True)
         return [path.name for path in found]
 
-    def holders(self, name: str) -> list[int]:
-        """Return the processes that hold the lock of a name, as far as this account may look."""
-        path = str((self.folder / f"{name}.lock").resolve())
+    def holders(self, key: str) -> list[int]:
+        """Return the processes that hold a lock of this folder, as far as this account may see them."""
+        path = str((self.folder / f"{key}.lock").resolve())
         found = []
         for pid in pids():
             try:
@@ -287,58 +299,63 @@ class Processes:
 
     def _lock_of(self, program: Program) -> int:
         """Return a descriptor that holds the program's lock. Raises AlreadyRunning."""
-        descriptor = locks.opened(self.folder / f"{program.name}.lock", os.O_RDWR)
+        descriptor = locks.opened(self._lock_file(program), os.O_RDWR)
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                pid = self.standing(program.name).pid
+                pid = self.status_of(program).pid
                 if pid is None and time.monotonic() < deadline:
-                    time.sleep(PAUSE)  # it is being started or noted, or is about to be gone
+                    time.sleep(PAUSE)  # it is being started, or is about to be gone
                     continue
                 os.close(descriptor)
-                raise self._there_already(program, pid) from None
-            if pid := self.standing(program.name).pid:  # it let go of what it inherited, and runs all the same
+                raise self._already_running(program, pid) from None
+            if pid := self.status_of(program).pid:  # it closed the descriptor that it inherited, and runs all the same
                 os.close(descriptor)
-                raise self._there_already(program, pid)
+                raise self._already_running(program, pid)
             return descriptor
 
-    def _there_already(self, program: Program, pid: int | None) -> AlreadyRunning:
+    def _already_running(self, program: Program, pid: int | None) -> AlreadyRunning:
         if pid is not None:
             return AlreadyRunning(f"{program.title} runs already: PID {pid}", pid)
-        held = ", ".join(map(str, self.holders(program.name))) or "a process of another account"
+        held = ", ".join(map(str, self.holders(program.key))) or "a process of another account"
         return AlreadyRunning(
             f"{program.title} was not started: remains of an earlier one are still there (PID {held}); "
             "end them with `kill`, then start it again",
             None,
         )
 
-    def _is_free(self, name: str) -> bool:
+    def _is_free(self, program: Program) -> bool:
         try:
-            descriptor = locks.opened(self.folder / f"{name}.lock", os.O_RDWR)
-        except OSError:
-            return True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with held(self._lock_file(program), wait=False):
+                return True
         except BlockingIOError:
             return False
-        finally:
-            os.close(descriptor)
-        return True
+        except OSError:
+            return True
 
-    def _alone(self, lock: str) -> Held:
-        return Held(self.folder / lock)
+    def _lock_file(self, program: Program) -> Path:
+        return self.folder / f"{program.key}.lock"
 
-    def _noted(self, name: str) -> Mapping[str, Any]:
-        return _read(self.folder / f"{name}.json")
+    def _state_file(self, program: Program) -> Path:
+        return self.folder / f"{program.key}.json"
 
-    def _ended(self, name: str, noted: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the notes of a process that is gone: its keeper, if it lives, is about to write how it ended."""
-        keeper = _identity(noted.get("keeper") or {})
+    def _stop_file(self, program: Program) -> Path:
+        return self.folder / f"{program.key}.stop"
+
+    def _recorded(self, program: Program) -> Mapping[str, Any]:
+        return read_state(self._state_file(program))
+
+    def _await_end(self, program: Program, recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the state of a process that is gone, once its keeper has copied its last output and recorded its end.
+
+        A keeper that is gone as well records nothing.
+        """
+        keeper = _identity(recorded.get("keeper") or {})
         if keeper is not None:
-            _wait(lambda: not keeper.is_alive or self._noted(name).get("ended_at") is not None, LOCK_SECONDS)
-        return self._noted(name)
+            _wait(lambda: not keeper.is_alive or self._recorded(program).get("ended_at") is not None, LOCK_SECONDS)
+        return self._recorded(program)
 
     def _make_folders(self, program: Program) -> None:
         try:
@@ -351,30 +368,18 @@ class Processes:
             ) from None
 
 
-class Held:
-    """A lock file, held from `with` to the end of the block. Waits for it unless told otherwise."""
-
-    def __init__(self, path: Path, *, wait: bool = True) -> None:
-        """Open the file."""
-        self._path = path
-        self._wait = wait
-        self._descriptor = locks.opened(path, os.O_RDWR)
-
-    def __enter__(self) -> None:
-        """Take the lock; a long wait says who has it. Raises BlockingIOError if it is not to be waited for and another
-        process has it."""
-        try:
-            if self._wait:
-                locks.wait(self._descriptor, self._path, fcntl.LOCK_EX, math.inf)
-            else:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        """Let it go."""
-        os.close(self._descriptor)
+@contextmanager
+def held(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock file for the block; a long wait says who has it. Without `wait`, raises BlockingIOError instead."""
+    descriptor = locks.opened(path, os.O_RDWR)
+    try:
+        if wait:
+            locks.wait(descriptor, path, fcntl.LOCK_EX, math.inf)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
@@ -388,8 +393,8 @@ def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
 
 
-def _identity(noted: Mapping[str, Any]) -> Identity | None:
-    pid, ticks, name = noted.get("pid"), noted.get("ticks"), noted.get("boot")
+def _identity(recorded: Mapping[str, Any]) -> Identity | None:
+    pid, ticks, name = recorded.get("pid"), recorded.get("ticks"), recorded.get("boot")
     if not isinstance(pid, int) or not isinstance(ticks, int) or not isinstance(name, str):
         return None
     return Identity(pid=pid, ticks=ticks, boot=name)
@@ -399,8 +404,8 @@ def _time(text: Any) -> datetime | None:
     return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """Return what a file says; nothing if it is not there or is no such file."""
+def read_state(path: Path) -> Mapping[str, Any]:
+    """Return the contents of a state file; empty if it is missing or is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -408,10 +413,19 @@ def _read(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(path: Path, values: Mapping[str, Any]) -> None:
+def write_state(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a state file, whole or not at all."""
     new = path.with_name(path.name + ".new")
     new.write_text(json.dumps(values), encoding="utf-8")
+    hand_over(new)
     new.replace(path)
+
+
+def hand_over(path: Path) -> None:
+    """Give a file that root made to the owner of its folder, whose services read it too."""
+    if os.geteuid() == 0:
+        above = path.parent.stat()
+        os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
 
 
 def _signal(identity: Identity, number: int) -> None:
@@ -427,7 +441,7 @@ def _signal(identity: Identity, number: int) -> None:
 
 
 def _end(processes: Iterable[Identity]) -> int:
-    """Wait until these processes are gone, then kill what is left; return how many had to be killed."""
+    """Wait until these processes are gone, then kill the rest; return how many had to be killed."""
     below = list(processes)
     _wait(lambda: not any(each.is_alive for each in below), LEFTOVER_SECONDS)
     left = [each for each in below if each.is_alive]

@@ -1,175 +1,162 @@
-"""The workers: a market crawl for each group of makes, and the photo crawl. Who they are, and what starts them.
+"""What runs on a machine: an entry for each market crawl, for the photo crawl, and for Celery's worker and beat.
 
-Plain processes here, systemd units where those are installed (`workers_systemd.py`), behind one interface.
+`vinops workers`, `vinops celery`, the supervisor, the monitor, health, the nodes and the systemd units all read it from
+here. The crawl of another site is one more entry of `workers`.
 """
 
 from __future__ import annotations
 
-import socket
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-from ops.workers.processes import Program, Standing, State, descendants, identify
-from vinops.db.database import queries
 from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.mobile_bg.makes import read_makes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from psycopg import Connection
 
     from vinops.config import Settings
 
 PHOTOS: Final = "photos"
+CELERY_WORKER: Final = "celery_worker"
+CELERY_BEAT: Final = "celery_beat"
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerStatus:
-    """How a worker is. `dead`: it was started, and its process is gone without an end of its own. `pid` is None when it
-    does not run; `last_pid` stays."""
+class Program:
+    """What runs under a name. `name` is what the command line, the logs and `ops.workers` call it, `key` its files in
+    the run folder, `title` what people read.
+
+    The run of a crawl is found in `ops.crawl_runs` by its spider and worker, the processes of Celery by their command
+    lines. Of a program that `is_shared` any number may run, on any number of machines: leases share out its work; it is
+    started only where it is named.
+    """
 
     name: str
-    makes: tuple[str, ...]
-    state: State
-    pid: int | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    exit_code: int | None
+    key: str
+    title: str
+    command: tuple[str, ...]
     log: Path
-    last_pid: int | None = None
+    unit: str
+    spider: str | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    makes: tuple[str, ...] = ()
+    hosts: frozenset[str] = frozenset()
+    is_shared: bool = False
 
     @property
-    def title(self) -> str:
-        """How people are told of it: `Worker 1 (Mercedes-Benz, BMW)`."""
-        return title(self.name, self.makes)
+    def errors(self) -> Path:
+        """The file for standard output and standard error of a plain process."""
+        return self.log.with_suffix(".err")
+
+    @property
+    def crawl(self) -> str:
+        """The crawl as an operator types it."""
+        return " ".join(self.command[self.command.index("scrapy") :])
+
+    @property
+    def worker(self) -> str | None:
+        """The worker that a run of it names, None if it names none."""
+        return self.arguments.get("worker")
+
+    def has_run(self, spider: str, worker: str | None) -> bool:
+        """Tell whether a row of `ops.crawl_runs` with this spider and worker is a run of it."""
+        return spider == self.spider and (self.worker is None or worker == self.worker)
 
 
-def names(settings: Settings) -> tuple[str, ...]:
-    """Return the names of all workers: those of the makes file, then the photo crawl. Raises ConfigError."""
-    return (*map(str, read_makes(settings.makes_file).workers), PHOTOS)
+def workers(settings: Settings) -> tuple[Program, ...]:
+    """Return the crawls: the market workers of the makes file, then the photo crawl. Raises ConfigError."""
+    makes = read_makes(settings.makes_file)
+    return (
+        *(
+            _crawl(
+                settings,
+                worker,
+                spider="mobile_bg",
+                arguments={"worker": worker},
+                makes=tuple(make.name for make in makes.workers[int(worker)]),
+                hosts=frozenset({netloc(settings.mobile_bg_url)}),
+            )
+            for worker in map(str, makes.workers)
+        ),
+        _crawl(
+            settings,
+            PHOTOS,
+            title="Photo crawl",
+            spider="lot_photos",
+            hosts=hosts_of(settings),
+            log="photo-scraper",
+            unit="vinops-photo-scraper.service",
+            is_shared=True,
+        ),
+    )
 
 
-def makes_of(settings: Settings, name: str) -> tuple[str, ...]:
-    """Return the makes that a worker walks; none for the photo crawl."""
-    if name == PHOTOS:
-        return ()
-    return tuple(make.name for make in read_makes(settings.makes_file).of_worker(int(name)))
+def celery(settings: Settings) -> tuple[Program, Program]:
+    """Return Celery's worker and its beat."""
+    # Beat would keep a PID file of its own in the current folder, and refuses to start when the id is used again.
+    return (
+        _celery(settings, CELERY_WORKER, "worker", unit="vinops-celery.service"),
+        _celery(settings, CELERY_BEAT, "beat", "--pidfile=", unit="vinops-celery-beat.service"),
+    )
 
 
-def title(name: str, makes: Sequence[str]) -> str:
-    """Return how people are told of a worker, or of a process of Celery."""
-    if name.startswith("celery_"):
-        return name.replace("_", " ").capitalize()
-    return "Photo crawl" if name == PHOTOS else f"Worker {name} ({', '.join(makes)})"
-
-
-def log_of(settings: Settings, name: str) -> Path:
-    """Return the log that a worker writes."""
-    return settings.log_dir / ("photo-scraper.log" if name == PHOTOS else f"worker_{name}.log")
-
-
-def hosts_of_worker(settings: Settings, name: str) -> frozenset[str]:
-    """Return the hosts that a worker asks."""
-    return hosts_of(settings) if name == PHOTOS else frozenset({netloc(settings.mobile_bg_url)})
+def chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
+    """Return the workers of these names, without names the market workers. Raises LookupError for one unknown."""
+    known = {program.name: program for program in workers(settings)}
+    if unknown := [name for name in names or () if name not in known]:
+        raise LookupError(f"{unknown[0]} is no worker: use {', '.join(known)}")
+    if not names:
+        return [program for program in known.values() if not program.is_shared]
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def run_folder(settings: Settings) -> Path:
-    """Return the folder of locks and notes of what runs."""
+    """Return the folder of the locks and state files of what runs."""
     return settings.data_dir / "run"
 
 
-def worker_program(settings: Settings, name: str) -> Program:
-    """Return what is run as a worker. `env` names the settings of Scrapy: from any folder, without its scrapy.cfg."""
-    spider = ("lot_photos",) if name == PHOTOS else ("mobile_bg", "-a", f"worker={name}")
-    log = log_of(settings, name)
+def _crawl(
+    settings: Settings,
+    name: str,
+    *,
+    spider: str,
+    hosts: frozenset[str],
+    arguments: Mapping[str, str] | None = None,
+    makes: tuple[str, ...] = (),
+    title: str = "",
+    log: str = "",
+    unit: str = "",
+    is_shared: bool = False,
+) -> Program:
+    """Return a crawl. `env` names the settings of Scrapy, so that it runs from any folder, without a scrapy.cfg."""
+    options = [part for each in (arguments or {}).items() for part in ("-a", "=".join(each))]
     return Program(
-        name=f"worker_{name}",
-        title=title(name, makes_of(settings, name)),
+        name=name,
+        key=f"worker_{name}",
+        title=title or (f"Worker {name} ({', '.join(makes)})" if makes else f"Worker {name}"),
         command=(
             *("env", "SCRAPY_SETTINGS_MODULE=vinops_scrapy.settings"),
-            *(sys.executable, "-m", "scrapy", "crawl", *spider),
+            *(sys.executable, "-m", "scrapy", "crawl", spider, *options),
         ),
-        log=log,
-        errors=log.with_suffix(".err"),
+        log=settings.log_dir / f"{log or f'worker_{name}'}.log",
+        unit=unit or f"vinops-worker@{name}.service",
+        spider=spider,
+        arguments=arguments or {},
+        makes=makes,
+        hosts=hosts,
+        is_shared=is_shared,
     )
 
 
-def status_of(settings: Settings, name: str, standing: Standing) -> WorkerStatus:
-    """Return the status of a worker whose process is as `standing` says."""
-    return WorkerStatus(
+def _celery(settings: Settings, name: str, *arguments: str, unit: str) -> Program:
+    return Program(
         name=name,
-        makes=makes_of(settings, name),
-        state=standing.state,
-        pid=standing.pid,
-        started_at=standing.started_at,
-        ended_at=standing.ended_at,
-        exit_code=standing.exit_code,
-        log=log_of(settings, name),
-        last_pid=standing.identity.pid if standing.identity else None,
+        key=name,
+        title=name.replace("_", " ").capitalize(),
+        command=(sys.executable, "-m", "celery", "-A", "deals", *arguments),
+        log=settings.log_dir / f"{name}.log",
+        unit=unit,
     )
-
-
-def want(connection: Connection[Any], chosen: Sequence[str], desired: State) -> None:
-    """Note that an operator wants these workers to be `running` or `stopped` on this machine."""
-    connection.execute(
-        queries("workers")["want_running" if desired == "running" else "want_stopped"],
-        {"machine": socket.gethostname(), "workers": list(chosen)},
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """The run of a process: why it ended, and for how many seconds it has not been heard of."""
-
-    pid: int
-    reason: str | None
-    current_item: str | None
-    items: int
-    items_per_minute: float | None
-    seconds_silent: float
-
-
-def runs(connection: Connection[Any], found: Sequence[WorkerStatus]) -> dict[str, Run]:
-    """Return the run of each worker's process, or of the process below it: a unit's main process is no crawl itself.
-
-    Of a worker that does not run any more it is the last run of its process.
-    """
-    processes: dict[int, WorkerStatus] = {}
-    for status in found:
-        if status.last_pid is None or status.started_at is None:
-            continue
-        below = [each.pid for each in descendants(status.last_pid)] if status.state == "running" else []
-        processes |= dict.fromkeys([*below, status.last_pid], status)
-    rows = connection.execute(
-        queries("workers")["runs_of_processes"],
-        {
-            "machine": socket.gethostname(),
-            "pids": list(processes),
-            "times": [status.started_at for status in processes.values()],
-        },
-    ).fetchall()
-    fields = ("pid", "reason", "current_item", "items", "items_per_minute", "seconds_silent")
-    newest_last = sorted(
-        (Run(**dict(zip(fields, row, strict=True))) for row in rows), key=lambda run: -run.seconds_silent
-    )
-    return {processes[run.pid].name: run for run in newest_last}
-
-
-def elsewhere(connection: Connection[Any], chosen: Sequence[str]) -> dict[str, str]:
-    """Return which of these workers run though nobody here started them, and where: by hand, or on another machine.
-
-    The photo crawl is none of them: any number of machines share its work by leases.
-    """
-    here = socket.gethostname()
-    rows = connection.execute(
-        queries("workers")["live_runs"], {"workers": [name for name in chosen if name != PHOTOS]}
-    ).fetchall()
-    return {
-        worker: f"PID {pid}" if machine == here else f"PID {pid} on {machine}"
-        for machine, pid, worker in rows
-        if machine != here or identify(pid) is not None
-    }

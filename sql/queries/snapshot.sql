@@ -4,21 +4,15 @@
 -- name: latest_runs
 -- The last run of each worker, the photo crawl being one, of the newest runs of each spider.
 with recent as (
-    (
-        select *
+    select runs.*
+    from unnest(%(spiders)s::text[], %(counts)s::integer[]) as wanted (spider, newest)
+    cross join lateral ( -- noqa: ST05
+        select crawl_runs.*
         from ops.crawl_runs
-        where spider = 'mobile_bg'
-        order by started_at desc
-        limit 200
-    )
-    union all
-    (
-        select *
-        from ops.crawl_runs
-        where spider = 'lot_photos'
-        order by started_at desc
-        limit 1
-    )
+        where crawl_runs.spider = wanted.spider
+        order by crawl_runs.started_at desc
+        limit wanted.newest
+    ) as runs
 )
 
 select distinct on (spider, worker)

@@ -1,7 +1,7 @@
--- The workers of a machine: who is to run, how their runs go, and what the supervisor remembers.
+-- The programs of a machine: which are wanted, how their runs go, and what the supervisor remembers.
 
 -- name: want_running
--- An operator started these workers: they are to run, and may be restarted again if that was given up.
+-- An operator started these workers: they are wanted, and may be restarted again if the supervisor had given up.
 insert into ops.workers (machine, worker, desired)
 select
     %(machine)s,
@@ -15,7 +15,7 @@ on conflict (machine, worker) do update
         gave_up_at = null;
 
 -- name: want_stopped
--- An operator stopped these workers: nobody else starts them.
+-- An operator stopped these workers: nothing else starts them.
 insert into ops.workers (machine, worker, desired)
 select
     %(machine)s,
@@ -29,8 +29,8 @@ on conflict (machine, worker) do update
         gave_up_at = null;
 
 -- name: adopt
--- Workers that run without an operator's word here, as units that are started with the machine: they are to run. One
--- that was stopped only if it was started after that: it may be about to end.
+-- Workers that run without having been started by `vinops`, as units that start with the machine, are wanted. One that
+-- was stopped is only if it was started after that: it may be about to end.
 insert into ops.workers as known (machine, worker, desired, desired_at)
 select
     %(machine)s,
@@ -48,8 +48,8 @@ on conflict (machine, worker) do update
         and known.desired_at < excluded.desired_at;
 
 -- name: remembered
--- What is known of the workers of a machine, with how long ago the restarts were that count: those of the window, since
--- an operator last spoke.
+-- What is known of the workers of a machine, with how long ago the restarts were that count: those within the window
+-- and since an operator last started or stopped the worker.
 select
     workers.worker,
     workers.desired,
@@ -79,8 +79,12 @@ select distinct on (runs.pid)
     runs.pid,
     runs.reason,
     runs.current_item,
+    runs.unit,
+    runs.done,
+    runs.total,
     runs.items,
     runs.items_per_minute,
+    runs.heartbeat_at,
     extract(epoch from clock_timestamp() - runs.heartbeat_at)::float8 as seconds_silent
 from ops.crawl_runs as runs
 inner join
@@ -93,30 +97,34 @@ where runs.machine = %(machine)s
 order by runs.pid asc, runs.started_at desc;
 
 -- name: task_progress
--- How many seconds ago a Celery worker last did a task to its end: one of this machine, and one of any.
+-- How many seconds ago a Celery worker last finished a task: one of this machine, and one of any.
 select
     extract(epoch from clock_timestamp() - max(done_at) filter (where machine = %(machine)s))::float8 as here,
     extract(epoch from clock_timestamp() - max(done_at))::float8 as anywhere
 from ops.task_progress;
 
 -- name: live_runs
--- Runs of these workers that beat within the last half minute, on any machine.
+-- Runs of these spiders and workers with a heartbeat within the last half minute, on any machine.
 select
     runs.machine,
     runs.pid,
-    coalesce(runs.worker, 'photos') as worker
+    runs.spider,
+    runs.worker
 from ops.crawl_runs as runs
+inner join
+    unnest(%(spiders)s::text[], %(workers)s::text[]) as wanted (spider, worker)
+    on
+        runs.spider = wanted.spider
+        and runs.worker is not distinct from wanted.worker
 where
     runs.started_at > clock_timestamp() - interval '30 days'
     and runs.finished_at is null
     and runs.heartbeat_at > clock_timestamp() - interval '30 seconds'
-    and runs.spider = any('{mobile_bg, lot_photos}')
-    and coalesce(runs.worker, case runs.spider when 'lot_photos' then 'photos' end) = any(%(workers)s::text[])
 order by runs.started_at;
 
 -- name: holds
--- What keeps a crawl of these hosts from asking anything, and until when: an open breaker, a host that wants to be left
--- alone, the requests of the day (UTC) used up.
+-- What keeps a crawl from requesting anything of these hosts, and until when: an open breaker, a host that asked to be
+-- left alone, the requests of the day (UTC) used up.
 select
     host,
     case
@@ -140,7 +148,7 @@ where
 order by held_until desc;
 
 -- name: note_restart
--- A worker is about to be restarted, and why. Nothing if an operator stopped it meanwhile.
+-- A worker is about to be restarted, and why. Inserts nothing if an operator stopped it meanwhile.
 insert into ops.worker_restarts (machine, worker, reason, detail)
 select
     workers.machine,
@@ -154,7 +162,7 @@ where
     and workers.desired = 'running';
 
 -- name: is_wanted
--- Whether a worker is to run. Locks its row: who stops it waits until what follows in the transaction is done.
+-- Whether a worker is wanted. Locks its row: a stop waits for the end of the transaction.
 select desired = 'running' as is_wanted
 from ops.workers
 where
@@ -195,7 +203,7 @@ delete from ops.worker_restarts
 where restarted_at < clock_timestamp() - interval '30 days';
 
 -- name: tell_recovery
--- What an alert told of has passed, and the owner is to know.
+-- An alert is over, and the owner is to be told.
 insert into ops.alerts (kind, subject, message)
 values ('recovered', %(subject)s, %(message)s)
 on conflict (kind, subject) where cleared_at is null do update
@@ -205,7 +213,7 @@ on conflict (kind, subject) where cleared_at is null do update
         delivered_at = null;
 
 -- name: settle_recoveries
--- Good news is no open alarm: it is cleared as soon as it was delivered, or if there is nobody to deliver it to.
+-- A recovery is no open alert: it is cleared as soon as it was delivered, or if there is no chat to deliver it to.
 update ops.alerts
 set cleared_at = clock_timestamp()
 where

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.workers.backends import ProcessBackend
-from ops.workers.processes import identify
+from ops.workers import registry
+from ops.workers.processes import Processes, identify
+from ops.workers.registry import run_folder
 from ops.workers.supervisor import Supervisor
-from ops.workers.systemd import unit
-from tests import worker_cli
-from tests.fleets import Database, Fleet, until
+from tests import process_cli
+from tests.fleets import Database, Fleet, unit, until
 from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_the_cap_is_reached_and_it_gives_up_loudly_until_an_operator_starts_it(f
     ((message,),) = fleet.rows("select message from ops.alerts where kind = 'worker_gave_up' and cleared_at is null")
     assert "restarted 3 times lately" in message
     reports = fleet.log().count("report worker=1 state=failed")
-    until(lambda: fleet.log().count("report worker=1 state=failed") > reports + 2, "it goes on to look")
+    until(lambda: fleet.log().count("report worker=1 state=failed") > reports + 2, "passes go on")
     assert fleet.processes("1") == []
     assert len(fleet.processes("2")) == 1
     assert restarts(fleet, "1") == ["failed"] * 3
@@ -156,7 +156,7 @@ def test_a_killed_supervisor_leaves_workers_running_and_the_next_one_remembers(f
     assert fleet.processes("3") == [], "who was stopped stays stopped"
     assert fleet.rows("select message from ops.alerts where kind = 'worker_tracebacks'") == [
         ("the log has tracebacks: Worker 2 (Audi, VW, Opel): 3 lines",)
-    ], "what was written while nobody looked is read, once"
+    ], "what was written without a supervisor is read, once"
 
 
 def test_supervisors_killed_in_the_middle_of_it_leave_one_of_each(fleet: Fleet) -> None:
@@ -193,8 +193,8 @@ def test_a_worker_that_an_operator_stopped_stays_stopped(fleet: Fleet) -> None:
     fleet.start("1", "2")
     fleet.supervise()
     fleet.run("workers", "stop", "1")
-    looks = fleet.log().count("report worker=1 state=stopped")
-    until(lambda: fleet.log().count("report worker=1 state=stopped") > looks + 2, "it looks")
+    reports = fleet.log().count("report worker=1 state=stopped")
+    until(lambda: fleet.log().count("report worker=1 state=stopped") > reports + 2, "passes go on")
     assert fleet.processes("1") == []
     assert open_alerts(fleet) == set()
 
@@ -233,7 +233,7 @@ def test_once_says_what_it_did(fleet: Fleet) -> None:
     until(lambda: fleet.rows(silent, pids["2"]) == [(True,)], "it is silent")
     done = fleet.run("supervise", "--once", "--json")
     assert done.returncode == 0, done.stderr
-    found = [(each["name"], each["deed"], each["trouble"]) for each in json.loads(done.stdout)]
+    found = [(each["name"], each["action"], each["trouble"]) for each in json.loads(done.stdout)]
     assert found[0] == ("2", "terminate", "hung")
     assert ("2", "restart", "hung") in found
     assert restarts(fleet, "1") == ["dead"]
@@ -271,19 +271,19 @@ def test_under_systemd_it_watches_and_alerts_only(settings: Settings, database: 
     try:
         subprocess.run(["systemctl", "start", unit("1")], env=fleet.environment, check=True)  # as at the boot
         fleet.supervise()
-        until(lambda: "report worker=1 state=running" in fleet.log(), "it looks")
+        until(lambda: "report worker=1 state=running" in fleet.log(), "it makes a pass")
         (pid,) = fleet.processes("1")
         os.kill(pid, signal.SIGKILL)
         until(lambda: "worker_dead" in open_alerts(fleet), "the owner is told")
         reports = fleet.log().count("report worker=1 state=dead")
-        until(lambda: fleet.log().count("report worker=1 state=dead") > reports + 2, "it looks on")
+        until(lambda: fleet.log().count("report worker=1 state=dead") > reports + 2, "passes go on")
         assert fleet.processes("1") == []
         assert restarts(fleet, "1") == []
         assert "systemd restarts it" in fleet.log()
         fleet.start("2")
         fleet.run("workers", "stop", "2")
         reports = fleet.log().count("report worker=2 state=stopped")
-        until(lambda: fleet.log().count("report worker=2 state=stopped") > reports + 1, "it looks on")
+        until(lambda: fleet.log().count("report worker=2 state=stopped") > reports + 1, "passes go on")
         assert open_alerts(fleet) == {"worker_dead"}, "what an operator stops is no trouble"
         assert fleet.rows("select desired from ops.workers where worker = '2'") == [("stopped",)]
     finally:
@@ -297,24 +297,25 @@ def test_a_database_that_is_away_is_waited_for_and_nobody_takes_its_silence_for_
     os.kill(pid, signal.SIGSTOP)
     for name, value in fleet.environment.items():
         monkeypatch.setenv(name, value)  # what the supervisor of this process starts inherits it
-    backend = ProcessBackend(settings, worker_cli.program)
+    monkeypatch.setattr(registry, "workers", process_cli.workers)
+    backend = Processes(run_folder(settings))
 
     def away(*_: object, **__: object) -> None:
         raise DatabaseError("it is away")
 
     with closing(Supervisor(settings, backend)) as supervisor:
-        assert supervisor.look() is not None
+        assert supervisor.check() is not None
         database.execute(
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
             " where application_name = 'vinops supervise' and datname = current_database()"
         )
         with monkeypatch.context() as patched:
             patched.setattr("vinops.db.database.connect", away)
-            assert supervisor.look() is None
-            assert supervisor.look() is None
+            assert supervisor.check() is None
+            assert supervisor.check() is None
         database.execute("update ops.crawl_runs set heartbeat_at = now() - interval '1 hour'")
-        decisions = supervisor.look()
+        decisions = supervisor.check()
         assert decisions is not None
-        assert {each.deed for each in decisions} == {"leave"}, "no worker has had time to beat since it is back"
+        assert {each.action for each in decisions} == {"leave"}, "no worker has had time to beat since it is back"
     with closing(Supervisor(settings, backend)) as fresh:
-        assert "terminate" in {each.deed for each in fresh.once()}
+        assert "terminate" in {each.action for each in fresh.once()}

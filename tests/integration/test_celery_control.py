@@ -1,5 +1,7 @@
-"""`vinops celery`: one worker and one beat, others found and named, what died cleaned up after; on plain processes and
-on units. The scripts of bin/."""
+"""`vinops celery`: one worker and one beat, others found and named, what died cleaned up after. The scripts of bin/.
+
+The contract of both backends is in test_backends.py.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,11 @@ from celery import Celery as CeleryApp
 
 from deals.app import configuration
 from deals.broker.state import BrokerState
-from ops.workers import celery_control
-from ops.workers.backends import ProcessBackend
-from ops.workers.celery_backend import CeleryBackend
-from ops.workers.celery_control import KINDS, UNITS
-from ops.workers.processes import arguments, descendants, identify, pids
+from ops.workers import backends, celery as celery_processes, registry
+from ops.workers.processes import Processes, arguments, descendants, identify, pids
+from ops.workers.registry import run_folder
 from ops.workers.supervisor import Supervisor
-from tests import celery_cli, forks
+from tests import forks, process_cli
 from tests.deal_ads import insert_ads
 from tests.fleets import ROOT, install_units, until
 
@@ -55,7 +55,7 @@ class Celery:
 
     folder: Path
     environment: dict[str, str]
-    program: str = str(ROOT / "tests" / "celery_cli.py")
+    program: str = str(ROOT / "tests" / "process_cli.py")
 
     @property
     def data_dir(self) -> Path:
@@ -110,26 +110,31 @@ def plain(settings: Settings, environment: dict[str, str], tmp_path: Path) -> It
     about = {"PYTHONPATH": str(ROOT), "VINOPS_WORKERS_BACKEND": "processes"}
     celery = Celery(folder=tmp_path, environment={**environment, **about})
     yield celery
-    for pid in celery.processes():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    while left := celery.processes():  # one that is still starting goes on to make children
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
-def units(plain: Celery) -> Celery:
+def units(plain: Celery, settings: Settings) -> Celery:
     """The same as units of systemd, whose systemctl is the first on PATH."""
-    install_units(plain.folder, {UNITS[f"celery_{kind}"]: stand_in(kind) for kind in KINDS})
+    install_units(plain.folder, {each.unit: list(each.command) for each in process_cli.celery(settings)})
     path = f"{plain.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return replace(plain, environment={**plain.environment, "PATH": path, "VINOPS_WORKERS_BACKEND": "systemd"})
 
 
-@pytest.fixture(params=["plain", "units"])
+@pytest.fixture
 def celery(request: pytest.FixtureRequest) -> Celery:
-    """Celery on either backend."""
-    found: Celery = request.getfixturevalue(request.param)
+    """Celery as plain processes, or on the backend that a test names."""
+    found: Celery = request.getfixturevalue(getattr(request, "param", "plain"))
     return found
 
 
+on_both = pytest.mark.parametrize("celery", ["plain", "units"], indirect=True)
+
+
+@on_both
 @pytest.mark.quick
 def test_start_stop_and_what_is_said(celery: Celery) -> None:
     first = celery.run("start")
@@ -162,16 +167,6 @@ def test_restart_is_another_pair(celery: Celery) -> None:
     after = celery.status()
     assert {each["state"] for each in after.values()} == {"running"}
     assert {each["pid"] for each in after.values()}.isdisjoint(each["pid"] for each in before.values())
-
-
-def test_what_a_worker_leaves_is_killed_by_the_stop(celery: Celery) -> None:
-    (celery.data_dir / "careless").touch()
-    celery.run("start")
-    worker = celery.status()["worker"]["pid"]
-    children = descendants(worker)
-    assert len(children) == 4
-    assert celery.run("stop").returncode == 0
-    assert not any(child.is_alive for child in children)
 
 
 def test_what_does_not_end_is_killed_and_that_is_said(celery: Celery) -> None:
@@ -249,29 +244,6 @@ def test_units_are_used_where_they_are_installed(units: Celery) -> None:
     assert (here.data_dir / "run" / "celery_worker.json").exists()
 
 
-def test_a_unit_that_waits_for_its_next_start_is_stopped(units: Celery) -> None:
-    units.run("start")
-    os.kill(units.status()["beat"]["pid"], signal.SIGKILL)
-    until(lambda: units.status()["beat"]["state"] == "dead", "it is dead")
-    note = units.folder / "units" / "vinops-celery-beat.service.json"
-    note.write_text(json.dumps({**json.loads(note.read_text()), "active": "activating"}))
-    assert units.status()["beat"]["state"] == "dead"
-    assert units.run("stop").stdout.startswith("Celery beat does not run\nCelery worker: PID ")
-    assert json.loads(note.read_text())["active"] == "inactive"
-
-
-def test_what_root_notes_of_a_unit_can_be_read_by_the_services(units: Celery) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root makes files for another account")
-    os.chown(units.data_dir, 4321, 4321)
-    units.run("start")
-    units.run("stop")
-    run = units.data_dir / "run"
-    made = {path.name: path.stat().st_uid for path in (run, *run.iterdir())}
-    assert {"run", "unit_celery_worker.stop", "unit_celery_beat.lock"} <= set(made)
-    assert set(made.values()) == {4321}
-
-
 def test_health_monitor_and_metrics_see_it(celery: Celery) -> None:
     assert celery.run("start").returncode == 0
     found = celery.status()
@@ -304,13 +276,6 @@ def test_one_that_was_started_by_hand_is_found_named_and_not_doubled(celery: Cel
     assert celery.run("status").returncode == 0
 
 
-def test_one_of_another_data_folder_is_none_of_ours(celery: Celery, tmp_path: Path) -> None:
-    elsewhere = Celery(folder=tmp_path, environment={**celery.environment, "VINOPS_DATA_DIR": str(tmp_path / "other")})
-    with elsewhere.by_hand("worker") as other:
-        until(lambda: len(descendants(other.pid)) == 4, "it is up")
-        assert celery.status()["worker"]["duplicates"] == []
-
-
 def test_clean_removes_what_dead_processes_left_and_says_so(plain: Celery) -> None:
     celery = plain
     celery.run("start")
@@ -339,7 +304,7 @@ def test_clean_removes_what_dead_processes_left_and_says_so(plain: Celery) -> No
     lines = celery.run("clean").stdout.splitlines()
     aside = celery.data_dir / "celery" / "unreadable"
     assert lines == [
-        f"moved the message 2_b.price.msg, which cannot be read, to {aside}: the sweep rings again",
+        f"moved the message 2_b.price.msg, which cannot be read, to {aside}: the sweep sends a new one",
         "kept 1 messages: the next worker reads them",
     ]
     assert [path.name for path in messages.iterdir()] == ["1_a.price.msg"]
@@ -376,7 +341,9 @@ def test_the_real_celery_comes_up_works_and_ends(
         ads = len(insert_ads(database, 30))
         scored = "select count(distinct listing_id) from scores"
         until(lambda: database.execute(scored).fetchone() == (ads,), "every ad is scored")
-        begins = {kind: (settings.log_dir / f"celery_{kind}.log").read_text().splitlines()[0] for kind in KINDS}
+        begins = {
+            kind: (settings.log_dir / f"celery_{kind}.log").read_text().splitlines()[0] for kind in ("worker", "beat")
+        }
         assert begins["beat"].endswith("beat: Starting...")
         assert "beat" not in begins["worker"], "each writes its own log: a start waits for what stands there"
     finally:
@@ -416,15 +383,15 @@ def test_each_script_is_the_command_with_the_same_arguments_and_exit_code(
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised:
-    """Celery that was started, and a supervisor in this process. `look` is a pass with all that follows from it."""
+    """Celery that was started, and a supervisor here. `pass_once` makes a pass and waits for what it ends."""
 
     celery: Celery
     supervisor: Supervisor
     database: Connection[Any]
 
-    def look(self) -> dict[str, tuple[str, str | None]]:
+    def pass_once(self) -> dict[str, tuple[str, str | None]]:
         """Return what was done about each, and what was wrong with it."""
-        found = {each.name: (each.deed, each.trouble) for each in self.supervisor.once()}
+        found = {each.name: (each.action, each.trouble) for each in self.supervisor.once()}
         return {name: found[name] for name in sorted(found) if name.startswith("celery_")}
 
     def done(self, seconds: float) -> None:
@@ -448,25 +415,27 @@ def supervised(
     assert celery.run("start").returncode == 0
     for name, value in celery.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(celery_control, "celery_programs", celery_cli.programs)
+    monkeypatch.setattr(registry, "celery", process_cli.celery)
     backend = celery.environment["VINOPS_WORKERS_BACKEND"]
     quick = replace(settings, workers_backend=backend, worker_silence=0.5, restart_cooldown=0.0, stop_grace=20.0)
-    with closing(Supervisor(quick, ProcessBackend(quick), CeleryBackend(quick))) as supervisor:
+    of_celery = backends.backend(quick, registry.celery(quick))
+    with closing(Supervisor(quick, Processes(run_folder(quick)), of_celery)) as supervisor:
         found = Supervised(celery=celery, supervisor=supervisor, database=database)
         until(lambda: celery.status()["worker"]["seconds"] >= 1, "it has been up for longer than it may be silent")
         yield found
 
 
+@on_both
 def test_one_that_was_killed_is_restarted_by_the_supervisor(supervised: Supervised) -> None:
     supervised.done(-3600)  # of a clock that is ahead: it is well for as long as this test takes
-    assert supervised.look() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
+    assert supervised.pass_once() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
     before = supervised.celery.status()["worker"]["pid"]
     for each in (*descendants(before), identify(before)):
         assert each is not None
         os.kill(each.pid, signal.SIGKILL)
     until(lambda: supervised.celery.status()["worker"]["state"] == "dead", "it is dead")
     is_ours = supervised.celery.environment["VINOPS_WORKERS_BACKEND"] == "processes"
-    assert supervised.look()["celery_worker"] == (("restart" if is_ours else "leave"), "dead")
+    assert supervised.pass_once()["celery_worker"] == (("restart" if is_ours else "leave"), "dead")
     assert supervised.troubles() == {"worker_dead"}
     after = supervised.celery.status()["worker"]
     assert (after["state"] == "running" and after["pid"] != before) is is_ours, "a unit is systemd's to restart"
@@ -486,7 +455,7 @@ def test_one_that_does_nothing_is_ended_and_restarted(
             channel: Any = connection.default_channel
             channel._put("upkeep", {"body": ""})
     supervised.done(600)
-    found = supervised.look()
+    found = supervised.pass_once()
     assert {name for name, (_, trouble) in found.items() if trouble == "hung"} == hung
     assert supervised.troubles() == {"worker_hung"}
     after = supervised.celery.status()
@@ -498,7 +467,7 @@ def test_one_that_does_nothing_is_ended_and_restarted(
 
 def test_what_an_operator_stopped_stays_so(supervised: Supervised) -> None:
     supervised.celery.run("stop")
-    assert supervised.look() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
+    assert supervised.pass_once() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
     assert {each["state"] for each in supervised.celery.status().values()} == {"stopped"}
 
 
@@ -506,11 +475,11 @@ def test_a_broker_that_is_away_is_waited_for_and_the_owner_is_told(
     supervised: Supervised, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = BrokerState(trouble="Connection refused")
-    monkeypatch.setattr(CeleryBackend, "broker", lambda _: away)
+    monkeypatch.setattr(celery_processes, "broker_state", lambda _: away)
     before = {each["pid"] for each in supervised.celery.status().values()}
     supervised.done(600)
-    found = supervised.look()
-    assert {deed for deed, _ in found.values()} <= {"wait", "leave"}
+    found = supervised.pass_once()
+    assert {action for action, _ in found.values()} <= {"wait", "leave"}
     assert {each["pid"] for each in supervised.celery.status().values()} == before
     assert supervised.troubles() == {"broker_away"}
 

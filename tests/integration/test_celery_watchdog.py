@@ -135,7 +135,7 @@ def test_a_task_that_outlives_its_limit_starves_the_watchdog() -> None:
 
 def test_work_that_waits_and_is_not_taken_starves_the_watchdog() -> None:
     worker = Looks()
-    assert worker.moves(0, taken=7, waits=True), "the first look"
+    assert worker.moves(0, taken=7, waits=True), "the first poll"
     assert worker.moves(100, taken=7, waits=True), "it may have come this moment"
     assert not worker.moves(200, taken=7, waits=True)
     assert not worker.moves(300, "a", taken=7, waits=True), "one of two slots is none to wait for"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from ops.checks.rules import RULES
-from ops.workers.processes import Processes, Program
-from ops.workers.registry import run_folder
+from ops.workers.processes import Processes
+from ops.workers.registry import run_folder, workers
 from tests import forks
 from vinops.db.database import queries
 
@@ -113,22 +114,15 @@ def test_an_old_feed_is_red(health: Health, database: Connection[Any], minutes: 
 def worker_process(settings: Settings) -> Iterator[int]:
     """A process that is known as worker 1, and does nothing."""
     processes = Processes(run_folder(settings))
-    log = settings.log_dir / "worker_1.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    program = Program(
-        name="worker_1",
-        title="Worker 1",
-        command=(sys.executable, "-c", "import time; time.sleep(600)"),
-        log=log,
-        errors=log.with_suffix(".err"),
-    )
-    standing = processes.start(program)
-    assert standing.pid is not None
+    program = replace(workers(settings)[0], command=(sys.executable, "-c", "import time; time.sleep(600)"))
+    program.log.parent.mkdir(parents=True, exist_ok=True)
+    status = processes.start(program)
+    assert status.pid is not None
     note = run_folder(settings) / "worker_1.json"  # it began an hour ago: one that has just begun is given its time
     began = datetime.now(UTC) - timedelta(hours=1)
     note.write_text(json.dumps({**json.loads(note.read_text()), "started_at": began.isoformat()}))
-    yield standing.pid
-    processes.stop("worker_1", grace=0)
+    yield status.pid
+    processes.stop(program, grace=0)
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(0, "OK"), (60, "WARNING"), (600, "CRITICAL")])

@@ -17,7 +17,8 @@ from ops.observe import machine, observer as observing
 from ops.observe.log_tails import LogTails
 from ops.observe.observer import Course, Observer
 from ops.observe.snapshot import Celery, as_json
-from ops.workers.registry import WorkerStatus
+from ops.workers.processes import Identity, ProcessStatus
+from ops.workers.registry import workers as workers_of
 from standin.market.server import MarketServer
 from tests.market_crawls import MarketCrawls
 from vinops.config import Secret, Settings
@@ -39,7 +40,7 @@ def watch(settings: Settings) -> Iterator[Watch]:
     """Makes observers, and closes them."""
     made: list[Observer] = []
 
-    def make(*, found: Settings = settings, workers: list[WorkerStatus] | None = None) -> Observer:
+    def make(*, found: Settings = settings, workers: list[ProcessStatus] | None = None) -> Observer:
         made.append(Observer(found, application="tests", workers=lambda: workers or [], celery=lambda: NONE))
         return made[-1]
 
@@ -48,19 +49,15 @@ def watch(settings: Settings) -> Iterator[Watch]:
         each.close()
 
 
-def status(settings: Settings, name: str = "1", **more: Any) -> WorkerStatus:
+def status(settings: Settings, name: str = "1", **more: Any) -> ProcessStatus:
     """A worker that runs."""
     values: dict[str, Any] = {
-        "name": name,
-        "makes": ("Mercedes-Benz", "BMW"),
+        "program": next(program for program in workers_of(settings) if program.name == name),
         "state": "running",
-        "pid": 4242,
+        "identity": Identity(pid=4242, ticks=1, boot=""),
         "started_at": datetime.now(UTC) - timedelta(minutes=1),
-        "ended_at": None,
-        "exit_code": None,
-        "log": settings.log_dir / f"worker_{name}.log",
     }
-    return WorkerStatus(**{**values, **more})
+    return ProcessStatus(**{**values, **more})
 
 
 def begin_run(database: Connection[Any], *, pid: int, worker: str | None = "1", spider: str = "mobile_bg") -> int:
@@ -107,7 +104,7 @@ def test_a_real_crawl_is_seen_as_it_was(settings: Settings, database: Connection
         process = crawl.start("-a", "worker=1")
         done = crawl.finish(process)
     assert done.exit_code == 0, done.log
-    found = status(settings, pid=process.pid, state="finished", exit_code=0)
+    found = status(settings, identity=Identity(pid=process.pid, ticks=1, boot=""), state="finished", exit_code=0)
     seen = watch(workers=[found]).observe()
     assert seen.workers is not None
     run = seen.workers[0].run
@@ -129,11 +126,11 @@ def test_a_run_of_an_earlier_process_is_not_taken_for_this_one(
 ) -> None:
     begin_run(database, pid=4241)
     later = datetime.now(UTC) + timedelta(seconds=1)
-    seen = watch(workers=[status(settings, pid=4242, started_at=later)]).observe()
+    seen = watch(workers=[status(settings, started_at=later)]).observe()
     assert seen.workers is not None
     assert seen.workers[0].run is None
     own = begin_run(database, pid=4242)
-    seen = watch(workers=[status(settings, pid=4242, started_at=later)]).observe()
+    seen = watch(workers=[status(settings, started_at=later)]).observe()
     assert seen.workers is not None
     assert seen.workers[0].run is not None
     assert seen.workers[0].run.id == own
@@ -179,7 +176,7 @@ def test_one_part_that_fails_costs_only_itself(database: Connection[Any], watch:
 
 
 def test_a_backend_that_fails_costs_only_the_workers(settings: Settings) -> None:
-    def broken() -> list[WorkerStatus]:
+    def broken() -> list[ProcessStatus]:
         raise RuntimeError("no bus")
 
     observer = Observer(settings, application="tests", workers=broken, celery=lambda: NONE)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops.credentials import LOADED
+from ops.workers import registry
 from vinops import config
 
 if TYPE_CHECKING:
@@ -188,6 +189,15 @@ def test_who_has_leases_has_time_to_give_them_back(name: str) -> None:
     said = settings_of(name)
     assert said["KillMode"] == ["mixed"]
     assert seconds(said["TimeoutStopSec"][0]) >= 120
+
+
+def test_each_program_has_its_unit_and_a_worker_is_watched_by_the_limit_of_silence() -> None:
+    settings = config.Settings()
+    programs = (*registry.workers(settings), *registry.celery(settings))
+    units = {re.sub(r"@.*\.", "@.", program.unit) for program in programs}
+    assert [unit for unit in units if not (UNITS / unit).is_file()] == []
+    assert settings_of("vinops-worker@.service")["ExecStart"] == ["/opt/vinops/.venv/bin/vinops workers run %i"]
+    assert seconds(settings_of("vinops-worker@.service")["WatchdogSec"][0]) == settings.worker_silence
 
 
 def test_no_job_outlives_its_node_and_one_without_password_is_not_tried_again() -> None:

@@ -73,12 +73,12 @@ def test_a_crawl_that_hangs_starves_the_watchdog(fleet: Fleet, systemd: Systemd,
     until(lambda: systemd.count("WATCHDOG=1"), "the watchdog is fed")
     (crawl,) = fleet.processes("1")
     os.kill(crawl, signal.SIGSTOP)
-    # One sign may be on its way; from the second look on there is none, however long the loop itself lives.
-    looks = fleet.rows("select clock_timestamp()")[0][0]
+    # One sign may be on its way; from the second poll on there is none, however long the loop itself lives.
+    since = fleet.rows("select clock_timestamp()")[0][0]
     systemd.forget()
     until(
-        lambda: fleet.rows("select clock_timestamp() - %s::timestamptz > interval '4 seconds'", looks)[0][0],
-        "eight looks",
+        lambda: fleet.rows("select clock_timestamp() - %s::timestamptz > interval '4 seconds'", since)[0][0],
+        "eight polls",
     )
     assert systemd.count("WATCHDOG=1") <= 1
     assert loop.poll() is None
@@ -142,7 +142,7 @@ def test_an_open_breaker_is_waited_for_and_is_no_failure(fleet: Fleet, systemd: 
         "insert into ops.host_budgets (host, open_until) values (%s, now() + interval '1 hour')", [host]
     )
     loop = fleet.begin("workers", "run", "1")
-    until(lambda: any("its breaker is open" in message for message in systemd.hear()), "it says why it waits")
+    until(lambda: any("the breaker is open until" in message for message in systemd.hear()), "it says why it waits")
     until(lambda: systemd.count("WATCHDOG=1") >= 2, "waiting is no hanging")
     assert (systemd.count("READY=1"), begun(fleet)) == (1, 0)
     loop.send_signal(signal.SIGTERM)
@@ -153,7 +153,7 @@ def test_an_open_breaker_is_waited_for_and_is_no_failure(fleet: Fleet, systemd: 
 def test_the_same_worker_elsewhere_is_waited_for(fleet: Fleet, systemd: Systemd) -> None:
     fleet.start("1")
     loop = fleet.begin("workers", "run", "1")
-    until(lambda: any("runs already, as PID" in message for message in systemd.hear()), "it says why it waits")
+    until(lambda: any("it runs elsewhere, as PID" in message for message in systemd.hear()), "it says why it waits")
     assert len(fleet.processes("1")) == 1
     loop.send_signal(signal.SIGTERM)
     assert loop.wait(60) == 0

@@ -1,4 +1,5 @@
-"""`vinops workers`: never two of one, each start confirmed, each end told apart; on plain processes and on units."""
+"""`vinops workers`: never two of one, each start confirmed, each failure explained. The contract of both backends is in
+test_backends.py."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.workers.processes import AlreadyRunning, Processes, Program, descendants, identify, last_lines
-from ops.workers.systemd import unit
+from ops.workers.processes import AlreadyRunning, Processes, descendants, identify, last_lines
+from ops.workers.registry import Program
 from standin.market.server import MarketServer
-from tests.fleets import ROOT, Database, Fleet, until
+from tests.fleets import ROOT, Database, Fleet, unit, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,22 +47,13 @@ def units(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Fl
     fleet.close()
 
 
-@pytest.fixture(params=["processes", "systemd"])
-def fleet(request: pytest.FixtureRequest, settings: Settings, database: Database, tmp_path: Path) -> Iterator[Fleet]:
-    """Workers on either backend."""
-    fleet = Fleet(settings=settings, database=database, folder=tmp_path, is_systemd=request.param == "systemd")
-    fleet.prepare()
-    yield fleet
-    fleet.close()
-
-
 def below_of(pid: int) -> list[int]:
     return [each.pid for each in descendants(pid)]
 
 
 @pytest.mark.quick
-def test_each_start_is_confirmed_and_a_second_one_says_they_run(fleet: Fleet) -> None:
-    first = fleet.run("workers", "start")
+def test_each_start_is_confirmed_and_a_second_one_says_they_run(plain: Fleet) -> None:
+    first = plain.run("workers", "start")
     assert first.returncode == 0, first.stderr
     lines = dict(line.rsplit(": PID ", 1) for line in first.stdout.splitlines())
     assert list(lines) == [
@@ -71,103 +63,64 @@ def test_each_start_is_confirmed_and_a_second_one_says_they_run(fleet: Fleet) ->
         "Worker 4 (Skoda, Seat, Honda, Mazda, Nissan, Hyundai, Kia, Volvo, Fiat, Alfa Romeo)",
     ]
     for number, pid in enumerate(lines.values(), 1):
-        assert fleet.processes(str(number)) == [int(pid)]
-    begun = fleet.rows("select pid from ops.crawl_runs where finished_at is null order by worker")
+        assert plain.processes(str(number)) == [int(pid)]
+    begun = plain.rows("select pid from ops.crawl_runs where finished_at is null order by worker")
     assert [pid for (pid,) in begun] == [int(pid) for pid in lines.values()], "confirmed means that each has begun"
 
-    second = fleet.run("workers", "start", "1", "2")
+    second = plain.run("workers", "start", "1", "2")
     assert (second.returncode, second.stdout) == (1, "")
     assert second.stderr.splitlines()[0] == f"{FIRST} runs already: PID {lines[FIRST]}"
-    assert fleet.processes("1") == [int(lines[FIRST])]
+    assert plain.processes("1") == [int(lines[FIRST])]
 
 
-def test_status_tells_how_each_is(fleet: Fleet) -> None:
-    assert {each["state"] for each in fleet.status().values()} == {"stopped"}
-    pids = fleet.start("1", "2")
-    table = fleet.run("workers", "status")
+def test_status_tells_how_each_is(plain: Fleet) -> None:
+    assert {each["state"] for each in plain.status().values()} == {"stopped"}
+    pids = plain.start("1", "2")
+    table = plain.run("workers", "status")
     assert table.returncode == 1, "two of four do not run"
     assert table.stdout.splitlines()[0].split() == [
         *("worker", "state", "pid", "since", "seconds", "exit_code", "makes", "log")
     ]
-    assert fleet.run("workers", "status", "1", "2").returncode == 0
-    found = fleet.status()["1"]
+    assert plain.run("workers", "status", "1", "2").returncode == 0
+    found = plain.status()["1"]
     assert (found["state"], found["pid"], found["makes"]) == ("running", pids["1"], ["Mercedes-Benz", "BMW"])
-    assert found["log"] == str(fleet.settings.log_dir / "worker_1.log")
-
-
-@pytest.mark.parametrize(("code", "state"), [("0", "finished"), ("3", "failed")])
-def test_an_end_is_told_apart_by_its_exit_code_after_the_starter_is_gone(fleet: Fleet, code: str, state: str) -> None:
-    (pid,) = fleet.start("1").values()
-    fleet.says("1", f"{code} whatever")
-    until(lambda: identify(pid) is None, "the worker ends")
-    found = fleet.status()["1"]
-    assert (found["state"], found["exit_code"], found["pid"]) == (state, int(code), None)
-    fleet.forget("1")
-    assert fleet.start("1")["1"] != pid
+    assert found["log"] == str(plain.settings.log_dir / "worker_1.log")
 
 
 @pytest.mark.quick
-def test_a_killed_worker_is_dead(fleet: Fleet) -> None:
-    (pid,) = fleet.start("1").values()
-    os.kill(pid, signal.SIGKILL)
-    found = fleet.status()["1"]
-    assert (found["state"], found["exit_code"]) == ("dead", -9)
-
-
-@pytest.mark.quick
-def test_stop_lets_it_end_and_a_second_stop_finds_nothing(fleet: Fleet) -> None:
-    (pid,) = fleet.start("1").values()
-    done = fleet.run("workers", "stop")
+def test_stop_lets_it_end_and_a_second_stop_finds_nothing(plain: Fleet) -> None:
+    (pid,) = plain.start("1").values()
+    done = plain.run("workers", "stop")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"{FIRST}: PID {pid} stopped")
     assert done.stdout.splitlines()[1] == "Worker 2 (Audi, VW, Opel) does not run"
-    assert fleet.rows("select reason from ops.crawl_runs") == [("shutdown",)]
-    assert (fleet.state("1"), fleet.processes("1")) == ("stopped", [])
-    assert fleet.run("workers", "stop", "1").stdout == f"{FIRST} does not run\n"
+    assert plain.rows("select reason from ops.crawl_runs") == [("shutdown",)]
+    assert (plain.state("1"), plain.processes("1")) == ("stopped", [])
+    assert plain.run("workers", "stop", "1").stdout == f"{FIRST} does not run\n"
 
 
-def test_what_does_not_end_is_killed_with_all_it_left_and_that_is_said(fleet: Fleet) -> None:
-    (fleet.settings.data_dir / "1.deaf").touch()
-    (pid,) = fleet.start("1").values()
-    below = [each for each in below_of(pid) if identify(each)]
-    assert len(below) == 1
-    done = fleet.run("workers", "stop", "1", "--grace", "0.5")
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"{FIRST}: PID {pid} killed: it did not end in time")
-    assert fleet.processes("1") == []
-    assert [each for each in below if identify(each)] == []
-    assert fleet.state("1") == "stopped"
-
-
-def test_one_that_was_suspended_is_stopped_too(fleet: Fleet) -> None:
-    (pid,) = fleet.start("1").values()
-    os.kill(pid, signal.SIGSTOP)
-    assert "stopped" in fleet.run("workers", "stop", "1").stdout
-    assert identify(pid) is None
-
-
-def test_restart_is_another_process(fleet: Fleet) -> None:
-    (pid,) = fleet.start("1").values()
-    done = fleet.run("workers", "restart", "1", "2")
+def test_restart_is_another_process(plain: Fleet) -> None:
+    (pid,) = plain.start("1").values()
+    done = plain.run("workers", "restart", "1", "2")
     assert done.returncode == 0, done.stderr
     assert identify(pid) is None
-    assert f"{FIRST}: PID {fleet.status()['1']['pid']}" in done.stdout
-    assert fleet.state("2") == "running"
+    assert f"{FIRST}: PID {plain.status()['1']['pid']}" in done.stdout
+    assert plain.state("2") == "running"
 
 
-def test_a_start_that_comes_to_nothing_says_why(fleet: Fleet) -> None:
-    fleet.says("1", "crash")
-    done = fleet.run("workers", "start", "1", "2")
+def test_a_start_that_comes_to_nothing_says_why(plain: Fleet) -> None:
+    plain.says("1", "crash")
+    done = plain.run("workers", "start", "1", "2")
     assert done.returncode == 1
     assert "Worker 2 (Audi, VW, Opel): PID" in done.stdout, "the others are started all the same"
-    assert f"{FIRST} ended at once (exit code 1); " in done.stderr
+    assert f"{FIRST} ended at once (exit code 1): " in done.stderr
     assert "RuntimeError: the wheel came off" in done.stderr
 
 
-def test_the_photo_crawl_is_one_of_them_when_asked(fleet: Fleet) -> None:
-    assert fleet.run("workers", "start", "photos").stdout.startswith("Photo crawl: PID ")
-    shown = fleet.run("workers", "status")
+def test_the_photo_crawl_is_one_of_them_when_asked(plain: Fleet) -> None:
+    assert plain.run("workers", "start", "photos").stdout.startswith("Photo crawl: PID ")
+    shown = plain.run("workers", "status")
     assert "photos" in shown.stdout
-    assert "stopped" in fleet.run("workers", "stop", "photos").stdout
+    assert "stopped" in plain.run("workers", "stop", "photos").stdout
 
 
 def test_what_is_no_worker_is_wrong_usage(plain: Fleet) -> None:
@@ -177,17 +130,17 @@ def test_what_is_no_worker_is_wrong_usage(plain: Fleet) -> None:
         assert "9 is no worker: use 1, 2, 3, 4, photos" in " ".join(done.stderr.replace("│", " ").split())
 
 
-def test_a_crawl_that_was_started_by_hand_is_not_doubled(fleet: Fleet) -> None:
-    by_hand = subprocess.Popen(fleet.crawl("1"), env=fleet.environment, stderr=subprocess.DEVNULL)
+def test_a_crawl_that_was_started_by_hand_is_not_doubled(plain: Fleet) -> None:
+    by_hand = subprocess.Popen(plain.crawl("1"), env=plain.environment, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: fleet.rows("select 1 from ops.crawl_runs"), "it begins")
-        done = fleet.run("workers", "start", "1")
+        until(lambda: plain.rows("select 1 from ops.crawl_runs"), "it begins")
+        done = plain.run("workers", "start", "1")
         assert done.returncode == 1
         assert f"{FIRST} was not started: it runs elsewhere, as PID {by_hand.pid}" in done.stderr
     finally:
         by_hand.kill()
         by_hand.wait()
-    assert fleet.run("workers", "start", "1").returncode == 0, "it is gone, whatever its heartbeat says"
+    assert plain.run("workers", "start", "1").returncode == 0, "it is gone, whatever its heartbeat says"
 
 
 def test_a_worker_of_another_machine_is_not_doubled(plain: Fleet) -> None:
@@ -220,18 +173,6 @@ def test_a_unit_whose_main_process_starts_the_crawl_is_confirmed_too(units: Flee
     assert units.rows("select reason from ops.crawl_runs") == [("shutdown",)]
 
 
-def test_a_unit_that_waits_for_its_next_start_is_stopped(units: Fleet) -> None:
-    (pid,) = units.start("1").values()
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: units.state("1") == "dead", "it is dead")
-    note = units.folder / "units" / f"{unit('1')}.json"
-    note.write_text(json.dumps({**json.loads(note.read_text()), "active": "activating"}))
-    assert units.state("1") == "dead"
-    assert units.run("workers", "stop", "1").returncode == 0
-    assert json.loads(note.read_text())["active"] == "inactive"
-    assert units.state("1") == "stopped"
-
-
 def test_units_are_used_where_they_are_installed(units: Fleet) -> None:
     units.more["VINOPS_WORKERS_BACKEND"] = "auto"
     units.start("1")
@@ -243,69 +184,12 @@ def test_units_are_used_where_they_are_installed(units: Fleet) -> None:
     assert (units.settings.data_dir / "run" / "worker_2.json").exists()
 
 
-def test_what_systemctl_refuses_is_said(units: Fleet) -> None:
-    (units.folder / "units" / f"{unit('1')}.command").unlink()
-    done = units.run("workers", "start", "1")
-    assert done.returncode == 1
-    assert f"systemctl start failed: Failed to start {unit('1')}: Unit {unit('1')} not found." in done.stderr
-
-
-def notes(fleet: Fleet, **values: object) -> None:
-    """Write the notes of a worker that ran once."""
-    folder = fleet.settings.data_dir / "run"
-    folder.mkdir(exist_ok=True)
-    mine = identify(os.getpid())
-    assert mine is not None
-    about = {
-        "pid": 4_000_000,
-        "ticks": 1,
-        "boot": mine.boot,
-        "started_at": "2026-01-01T00:00:00+00:00",
-        "ended_at": None,
-        "exit_code": None,
-        **values,
-    }
-    (folder / "worker_1.json").write_text(json.dumps(about))
-
-
-@pytest.mark.parametrize("case", ["gone", "reused", "rebooted", "garbage", "empty"])
-def test_a_stale_pid_file_and_a_reused_pid_are_seen_through(plain: Fleet, case: str) -> None:
-    with subprocess.Popen(["sleep", "1000"]) as other:
-        identity = identify(other.pid)
-        assert identity is not None
-        if case == "gone":
-            notes(plain)
-        elif case == "reused":
-            notes(plain, pid=other.pid, ticks=identity.ticks - 1)
-        elif case == "rebooted":
-            notes(plain, pid=other.pid, ticks=identity.ticks, boot="another")
-        else:
-            notes(plain)
-            (plain.settings.data_dir / "run" / "worker_1.json").write_text("{" if case == "garbage" else "")
-        assert plain.state("1") == ("stopped" if case in ("garbage", "empty") else "dead")
-        assert plain.run("workers", "stop", "1").stdout == f"{FIRST} does not run\n"
-        (pid,) = plain.start("1").values()
-        assert plain.processes("1") == [pid]
-        assert other.poll() is None, "the other process is left alone"
-        other.kill()
-
-
-def test_without_its_notes_a_worker_is_still_not_doubled(plain: Fleet) -> None:
-    (pid,) = plain.start("1").values()
-    (plain.settings.data_dir / "run" / "worker_1.json").unlink()
-    plain.database.execute("delete from ops.crawl_runs")
-    done = plain.run("workers", "start", "1")
-    assert done.returncode == 1
-    assert str(pid) in done.stderr
-    assert plain.processes("1") == [pid]
-
-
 def test_a_keeper_whose_folder_is_gone_ends_with_its_worker(plain: Fleet) -> None:
     pid = plain.start("1")["1"]
     keeper = json.loads((plain.settings.data_dir / "run" / "worker_1.json").read_text())["keeper"]["pid"]
     (plain.settings.data_dir / "run").rename(plain.settings.data_dir / "away")
     os.kill(pid, signal.SIGKILL)
-    until(lambda: identify(keeper) is None, "nobody reads what it would note", seconds=20)
+    until(lambda: identify(keeper) is None, "no folder is left to record the end in", seconds=20)
 
 
 def test_a_worker_outlives_its_keeper_and_is_not_doubled(plain: Fleet) -> None:
@@ -326,29 +210,29 @@ def test_a_worker_outlives_its_keeper_and_is_not_doubled(plain: Fleet) -> None:
 
 
 def program(tmp_path: Path, *command: str) -> Program:
-    return Program(name="one", title="One", command=command, log=tmp_path / "one.log", errors=tmp_path / "one.err")
+    return Program(name="one", key="one", title="One", command=command, log=tmp_path / "one.log", unit="one.service")
 
 
 def test_remains_that_hold_the_lock_are_named(tmp_path: Path) -> None:
     processes = Processes(tmp_path / "run")
-    standing = processes.start(program(tmp_path, "sh", "-c", "sleep 1000 & wait"))
-    assert standing.pid is not None
-    until(lambda: below_of(standing.pid or 0), "it has a child")
-    (child,) = below_of(standing.pid)
-    os.kill(standing.pid, signal.SIGKILL)
-    until(lambda: processes.standing("one").state == "dead", "it is gone")
+    pid = processes.start(program(tmp_path, "sh", "-c", "sleep 1000 & wait")).pid
+    assert pid is not None
+    until(lambda: below_of(pid), "it has a child")
+    (child,) = below_of(pid)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: processes.status_of(program(tmp_path)).state == "dead", "it is gone")
     with pytest.raises(AlreadyRunning, match=rf"remains of an earlier one are still there \(PID {child}\)"):
         processes.start(program(tmp_path, "true"))
     os.kill(child, signal.SIGKILL)
     until(lambda: identify(child) is None, "the child is gone")
     assert processes.start(program(tmp_path, "sleep", "1000")).state == "running"
-    assert processes.stop("one", grace=10).pid is not None
+    assert processes.stop(program(tmp_path), grace=10).pid is not None
 
 
 def test_what_a_process_says_is_kept_in_bounds(tmp_path: Path) -> None:
     processes = Processes(tmp_path / "run")
     processes.start(program(tmp_path, sys.executable, "-c", "for n in range(400_000): print('line', n)"))
-    until(lambda: processes.standing("one").state == "finished", "it is done")
+    until(lambda: processes.status_of(program(tmp_path)).state == "finished", "it is done")
     assert last_lines(tmp_path / "one.err", 1) == ["line 399999"]
     assert {path.name for path in tmp_path.glob("one.err*")} == {"one.err", "one.err.1"}
     assert all(path.stat().st_size <= 1_000_000 for path in tmp_path.glob("one.err*"))
@@ -357,8 +241,8 @@ def test_what_a_process_says_is_kept_in_bounds(tmp_path: Path) -> None:
 def test_a_command_that_is_not_there_fails_and_says_so(tmp_path: Path) -> None:
     processes = Processes(tmp_path / "run")
     processes.start(program(tmp_path, "no-such-command"))
-    until(lambda: processes.standing("one").state == "failed", "it fails")
-    assert processes.standing("one").exit_code == 127
+    until(lambda: processes.status_of(program(tmp_path)).state == "failed", "it fails")
+    assert processes.status_of(program(tmp_path)).exit_code == 127
     assert last_lines(tmp_path / "one.err") == ["no-such-command: No such file or directory"]
 
 
@@ -368,7 +252,7 @@ def test_a_process_is_away_from_the_terminal_and_from_its_starter(tmp_path: Path
     assert pid is not None
     assert os.getsid(pid) == pid
     assert str(Path(f"/proc/{pid}/fd/0").readlink()) == os.devnull
-    processes.stop("one", grace=10)
+    processes.stop(program(tmp_path), grace=10)
 
 
 def test_of_two_who_stop_at_once_one_does(tmp_path: Path) -> None:
@@ -383,8 +267,9 @@ def test_of_two_who_stop_at_once_one_does(tmp_path: Path) -> None:
     processes.start(program(tmp_path, sys.executable, "-c", counting))
     until(lambda: last_lines(tmp_path / "one.err"), "it is up")
     script = (
-        "import sys; from pathlib import Path; from ops.workers.processes import Processes; "
-        "print(Processes(Path(sys.argv[1])).stop('one', grace=30).pid)"
+        "import sys; from pathlib import Path; from types import SimpleNamespace; "
+        "from ops.workers.processes import Processes; "
+        "print(Processes(Path(sys.argv[1])).stop(SimpleNamespace(key='one'), grace=30).pid)"
     )
     stops = [
         subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "run")], cwd=ROOT, stdout=subprocess.PIPE)

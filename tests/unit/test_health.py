@@ -67,7 +67,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("progress", OK, "nothing runs", "", {"workers": NEVER}),
     ("progress", OK, "at work", "", beat(29)),
     ("progress", WARNING, "no sign of worker 2 for 31 s", "vinops workers restart 2", beat(31)),
-    ("progress", CRITICAL, "no sign of worker 2 for 2 min", "vinops workers restart 2", beat(121)),
+    ("progress", CRITICAL, "no sign of worker 2 for 5 min", "vinops workers restart 2", beat(301)),
     ("progress", OK, "at work", "", one_worker(run=None, started_at=ago(seconds=5))),
     (
         "progress",
@@ -387,6 +387,15 @@ def test_the_text_fits_eighty_columns_but_for_commands_which_stay_whole() -> Non
     )
     for line in health.text(judge(bad), 80):
         assert len(line) <= 80 or line.lstrip().startswith("mend: "), line
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(5, OK), (7, WARNING), (59, WARNING), (61, CRITICAL)])
+def test_the_limit_of_silence_is_that_of_the_supervisor(seconds: float, level: Level) -> None:
+    """VINOPS_WORKER_SILENCE, for crawls and Celery; a tenth of it is a warning."""
+    judged = judge(given.snapshot(silence=60.0, celery=at_work(hours=2), deals=tasks(seconds=seconds), **beat(seconds)))
+    levels = {line.name: line.level for line in judged.lines}
+    assert levels["progress"] is level
+    assert levels["celery"] is (CRITICAL if level is CRITICAL else OK)
 
 
 def test_judging_is_pure() -> None:

@@ -16,7 +16,7 @@ from demo import folder as demo_folder
 from etl.fetch import incoming as fetch
 from ops import log_files
 from ops.backup import files as backup_files
-from ops.workers import processes
+from ops.workers import processes, registry
 from vinops import locks, logs
 from vinops.config import Settings
 from vinops.db import embedded
@@ -77,8 +77,8 @@ def test_nothing_that_is_locked_may_be_opened_by_others(tmp_path: Path, monkeypa
     (tmp_path / "run").mkdir()
     logs.LogFile(settings.log_dir / "t.log").close()
     log_files.prune(settings.log_dir, 1)
-    with processes.Held(tmp_path / "run" / "held.lock"):
-        assert processes.Processes(tmp_path / "run")._is_free("worker_1")
+    with processes.held(tmp_path / "run" / "held.lock"):
+        assert processes.Processes(tmp_path / "run")._is_free(registry.workers(settings)[0])
     with demo_folder.held(tmp_path / "demo", Settings(data_dir=tmp_path / "demo"), {}):
         pass
     with backup_files.only_one(tmp_path / "backups"):

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ops.workers import processes as found
-from ops.workers.processes import Held, Processes, Program, Stopped, descendants, identify
+from ops.workers.processes import Identity, Processes, Stopped, descendants, held, identify, last_lines
+from ops.workers.registry import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,15 +28,18 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     """The processes of a folder; what is left of them is killed."""
     processes = Processes(tmp_path / "run")
     yield processes
-    for pid in {processes.standing("one").pid, *processes.holders("one")} - {None}:
+    for pid in {processes.status_of(one(tmp_path)).pid, *processes.holders("one")} - {None}:
         os.kill(pid or 0, signal.SIGKILL)
+
+
+def one(folder: Path, *command: str) -> Program:
+    """A program that runs a command."""
+    return Program(name="one", key="one", title="One", command=command, log=folder / "one.log", unit="one.service")
 
 
 def start(processes: Processes, *command: str) -> int:
     """Start a program and return its process."""
-    folder = processes.folder.parent
-    about: dict[str, Any] = {"log": folder / "one.log", "errors": folder / "one.err"}
-    pid = processes.start(Program(name="one", title="One", command=command, **about)).pid
+    pid = processes.start(one(processes.folder.parent, *command)).pid
     assert pid is not None
     return pid
 
@@ -48,26 +52,11 @@ def until(is_so: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_what_does_not_end_is_killed_with_all_it_left(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(found, "LEFTOVER_SECONDS", 0.1)
-    pid = start(processes, "sh", "-c", "trap '' TERM; sleep 600 & wait; sleep 600")
-    until(lambda: descendants(pid))
-    below = descendants(pid)
-    assert processes.stop("one", grace=0.2) == Stopped(name="one", pid=pid, was_killed=True, leftovers=1)
-    assert identify(pid) is None
-    assert not any(each.is_alive for each in below)
-    assert processes.standing("one").state == "stopped"
-
-
-def test_one_that_was_suspended_ends_by_itself(processes: Processes) -> None:
-    pid = start(processes, "sleep", "600")
-    os.kill(pid, signal.SIGSTOP)
-    assert processes.stop("one", grace=HANGS) == Stopped(name="one", pid=pid)
-
-
-@pytest.mark.parametrize("stale", [{"ticks": 1}, {"boot": "another"}], ids=["reused", "rebooted"])
+@pytest.mark.parametrize(
+    "stale", [{"pid": 4_000_000}, {"ticks": 1}, {"boot": "another"}], ids=["gone", "reused", "boot"]
+)
 def test_a_process_that_has_the_id_of_an_earlier_one_is_left_alone(
-    processes: Processes, stale: dict[str, object]
+    processes: Processes, tmp_path: Path, stale: dict[str, object]
 ) -> None:
     with subprocess.Popen(["sleep", "600"]) as other:
         try:
@@ -76,18 +65,27 @@ def test_a_process_that_has_the_id_of_an_earlier_one_is_left_alone(
             about = {"pid": other.pid, "ticks": identity.ticks, "boot": identity.boot, "ended_at": None, **stale}
             processes.folder.mkdir()
             (processes.folder / "one.json").write_text(json.dumps(about))
-            assert processes.standing("one").state == "dead"
-            assert processes.stop("one", grace=0) == Stopped(name="one", pid=None)
+            assert processes.status_of(one(tmp_path)).state == "dead"
+            assert processes.stop(one(tmp_path), grace=0) == Stopped(pid=None)
             assert start(processes, "sleep", "600") != other.pid
             assert other.poll() is None
         finally:
             other.kill()
 
 
-def test_of_two_who_stop_at_once_one_waits_for_the_other(processes: Processes) -> None:
+@pytest.mark.parametrize("text", ["{", "", "[]"])
+def test_a_state_file_that_cannot_be_read_is_none(processes: Processes, tmp_path: Path, text: str) -> None:
+    processes.folder.mkdir()
+    (processes.folder / "one.json").write_text(text)
+    assert processes.status_of(one(tmp_path)).state == "stopped"
+    assert processes.stop(one(tmp_path), grace=0) == Stopped(pid=None)
+    assert start(processes, "sleep", "600")
+
+
+def test_of_two_who_stop_at_once_one_waits_for_the_other(processes: Processes, tmp_path: Path) -> None:
     pid = start(processes, "sleep", "600")
-    second = threading.Thread(target=processes.stop, args=("one",), kwargs={"grace": HANGS}, daemon=True)
-    with Held(processes.folder / "one.stop.lock"):
+    second = threading.Thread(target=processes.stop, args=(one(tmp_path),), kwargs={"grace": HANGS}, daemon=True)
+    with held(processes.folder / "one.stop.lock"):
         second.start()
         second.join(0.3)
         assert second.is_alive()
@@ -96,10 +94,33 @@ def test_of_two_who_stop_at_once_one_waits_for_the_other(processes: Processes) -
     assert identify(pid) is None
 
 
-def test_one_without_its_notes_is_not_doubled(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_without_its_state_file_is_not_doubled(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "LOCK_SECONDS", 0.1)
     pid = start(processes, "sleep", "600")
     (processes.folder / "one.json").unlink()
     with pytest.raises(found.AlreadyRunning, match=rf"remains of an earlier one are still there \(PID .*\b{pid}\b"):
         start(processes, "true")
     assert identify(pid)
+
+
+def test_leftovers_of_a_stop_are_counted(processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found, "LEFTOVER_SECONDS", 0.1)
+    pid = start(processes, "sh", "-c", "trap '' TERM; sleep 600 & wait; sleep 600")
+    until(lambda: descendants(pid))
+    assert processes.stop(one(tmp_path), grace=0.2) == Stopped(pid=pid, was_killed=True, leftovers=1)
+
+
+def test_one_that_ends_while_its_status_is_read_runs_still_or_has_its_exit_code(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(processes, "sleep", "600")
+    answers = iter([True, False, False])
+    monkeypatch.setattr(Identity, "is_alive", property(lambda _: next(answers)))
+    assert processes.status_of(one(tmp_path)).state == "running"
+    monkeypatch.undo()
+
+
+def test_the_last_output_is_in_its_file_when_the_end_is_known(processes: Processes, tmp_path: Path) -> None:
+    start(processes, "sh", "-c", "seq 20000 >&2; echo the last line >&2; exit 3")
+    until(lambda: processes.status_of(one(tmp_path)).state == "failed")
+    assert last_lines(one(tmp_path).errors, 1) == ["the last line"]

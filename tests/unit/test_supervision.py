@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ops.workers import log_watch
+from ops.workers.celery import silence
+from ops.workers.holds import Hold
 from ops.workers.log_watch import Position, new_lines
-from ops.workers.supervision import (
-    MEANINGS,
-    PATTERNS,
-    Decision,
-    Hold,
-    Limits,
-    News,
-    Seen,
-    decide,
-    news,
-    remember,
-    shows,
-    silence_of_celery,
+from ops.workers.registry import Program
+from ops.workers.supervision import Decision, Limits, Seen, decide
+from ops.workers.troubles import MEANINGS, PATTERNS, News, applying, news, shows
+
+PROGRAM = Program(
+    name="1", key="worker_1", title="Worker 1", command=(), log=Path("worker_1.log"), unit="worker.service"
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 LIMITS = Limits(silence=300, cooldown=300, restarts=10, cycle_pause=60)
 BREAKER = Hold(reason="breaker", text="it refuses")
 BROKER = Hold(reason="broker", text="it takes no messages")
@@ -38,8 +30,7 @@ def seen(**values: Any) -> Seen:
     """A worker that runs well, but for what is said."""
     return Seen(
         **{
-            "name": "1",
-            "title": "Worker 1",
+            "program": PROGRAM,
             "state": "running",
             "desired": "running",
             "pid": 7,
@@ -56,7 +47,7 @@ def ended(state: str, **values: Any) -> Seen:
 
 
 @pytest.mark.parametrize(
-    ("worker", "deed", "trouble"),
+    ("worker", "action", "trouble"),
     [
         # what runs
         (seen(), "leave", None),
@@ -103,9 +94,9 @@ def ended(state: str, **values: Any) -> Seen:
         (ended("dead", restarts=OFTEN, hold=BREAKER), "wait", "dead"),
     ],
 )
-def test_each_rule(worker: Seen, deed: str, trouble: str | None) -> None:
+def test_each_rule(worker: Seen, action: str, trouble: str | None) -> None:
     decision = decide(worker, LIMITS)
-    assert (decision.deed, decision.trouble) == (deed, trouble), decision.text
+    assert (decision.action, decision.trouble) == (action, trouble), decision.text
 
 
 @pytest.mark.parametrize(
@@ -114,42 +105,42 @@ def test_each_rule(worker: Seen, deed: str, trouble: str | None) -> None:
 def test_who_does_not_own_restarts_only_says_what_is_wrong(worker: Seen) -> None:
     owned = decide(worker, LIMITS)
     watched = decide(worker, LIMITS, owns_restarts=False)
-    assert owned.deed in ("restart", "start", "terminate", "give_up")
-    assert (watched.deed, watched.trouble) == ("leave", owned.trouble)
+    assert owned.action in ("restart", "start", "terminate", "give_up")
+    assert (watched.action, watched.trouble) == ("leave", owned.trouble)
 
 
 def simulate(*, dies_every: float, hours: float, every: float = 60.0) -> list[str]:
     """What is done about a worker that dies so many seconds after each start, by a clock of our own."""
-    deeds, restarts = [], list[float]()
+    actions, restarts = [], list[float]()
     began, gave_up, now = 0.0, False, 0.0
     while now < hours * 3600:
         now += every
         is_dead = now - began >= dies_every
         state = "dead" if is_dead else "running"
         worker = seen(state=state, gave_up=gave_up, restarts=[now - at for at in restarts if now - at < 6 * 3600])
-        deed = decide(worker, LIMITS).deed
-        deeds.append(deed)
-        if deed == "restart":
+        action = decide(worker, LIMITS).action
+        actions.append(action)
+        if action == "restart":
             restarts.append(now)
             began = now
-        gave_up |= deed == "give_up"
-    return deeds
+        gave_up |= action == "give_up"
+    return actions
 
 
 def test_a_worker_that_dies_at_once_is_restarted_ten_times_and_not_more_often_than_every_five_minutes() -> None:
-    deeds = simulate(dies_every=1.0, hours=6)
-    assert deeds.count("restart") == 10
-    assert deeds.count("give_up") == 1
-    starts = [number for number, deed in enumerate(deeds) if deed == "restart"]
+    actions = simulate(dies_every=1.0, hours=6)
+    assert actions.count("restart") == 10
+    assert actions.count("give_up") == 1
+    starts = [number for number, action in enumerate(actions) if action == "restart"]
     assert starts[0] == 0, "the first one at once"
     assert {after - before for before, after in pairwise(starts)} == {5}
-    assert set(deeds[deeds.index("give_up") + 1 :]) == {"leave"}
+    assert set(actions[actions.index("give_up") + 1 :]) == {"leave"}
 
 
 def test_a_worker_that_dies_now_and_then_is_restarted_for_ever() -> None:
-    deeds = simulate(dies_every=2400.0, hours=24)
-    assert "give_up" not in deeds
-    assert deeds.count("restart") == 36
+    actions = simulate(dies_every=2400.0, hours=24)
+    assert "give_up" not in actions
+    assert actions.count("restart") == 36
 
 
 # What the owner is told.
@@ -194,7 +185,7 @@ def test_what_gives_reason_for_an_alert(worker: Seen, kinds: set[str]) -> None:
         # nothing waits: beat sends nothing, or the worker's queues are gone from the broker
         ({"here": 900.0, "anywhere": 900.0}, 900.0, 900.0),
         # nothing waits and no beat runs here: no fault of the worker
-        ({"here": 900.0, "anywhere": 900.0, "is_rung": False}, 0.0, 900.0),
+        ({"here": 900.0, "anywhere": 900.0, "beat_runs": False}, 0.0, 900.0),
         # it was started a moment ago, and before that nothing ran for an hour
         ({"up": 5.0, "here": 3600.0, "anywhere": 3600.0, "waiting": 9}, 5.0, 0.0),
         # it has never done a task
@@ -205,18 +196,20 @@ def test_what_gives_reason_for_an_alert(worker: Seen, kinds: set[str]) -> None:
 def test_for_how_long_celery_has_done_nothing_though_it_could(
     about: dict[str, Any], worker: float, beat: float
 ) -> None:
-    values = {"up": 1000.0, "here": 1.0, "anywhere": 1.0, "waiting": 0, "is_rung": True, **about}
-    assert silence_of_celery(is_beat=False, **values) == worker
-    assert silence_of_celery(is_beat=True, **values) == beat
+    values = {"up": 1000.0, "here": 1.0, "anywhere": 1.0, "waiting": 0, "beat_runs": True, **about}
+    assert silence(is_beat=False, **values) == worker
+    assert silence(is_beat=True, **values) == beat
 
 
 def test_a_trouble_passes_when_it_has_not_shown_for_a_while_or_an_operator_stops_the_worker() -> None:
-    memory = remember({}, {"worker_dead"}, seen(), now=1000.0, quiet=300.0)
-    assert memory == {"worker_dead": 1000.0}
-    assert remember(memory, set(), seen(), now=1299.0, quiet=300.0) == memory
-    assert remember(memory, {"worker_dead"}, seen(), now=1200.0, quiet=300.0) == {"worker_dead": 1200.0}
-    assert remember(memory, set(), seen(), now=1300.0, quiet=300.0) == {}
-    assert remember(memory, set(), seen(desired="stopped"), now=1001.0, quiet=300.0) == {}
+    dead = decide(ended("dead"), LIMITS)
+    alerts = applying(ended("dead"), dead, now=1000.0, quiet=300.0)
+    assert alerts == {"worker_dead": 1000.0}
+    well = decide(seen(), LIMITS)
+    assert applying(seen(alerts=alerts), well, now=1299.0, quiet=300.0) == alerts
+    assert applying(ended("dead", alerts=alerts), dead, now=1200.0, quiet=300.0) == {"worker_dead": 1200.0}
+    assert applying(seen(alerts=alerts), well, now=1300.0, quiet=300.0) == {}
+    assert applying(seen(alerts=alerts, desired="stopped"), well, now=1001.0, quiet=300.0) == {}
 
 
 @pytest.mark.parametrize(
@@ -273,7 +266,7 @@ def test_a_log_is_read_once_from_where_it_was_left(tmp_path: Path) -> None:
     assert new_lines(log, Position()) == ([], Position())
     log.write_text("old\n")
     lines, position = new_lines(log, Position())
-    assert lines == [], "what was there before the first look is old"
+    assert lines == [], "what was there before the first pass is old"
     with log.open("a") as file:
         file.write("one\ntwo\nhal")
     lines, position = new_lines(log, position)
@@ -301,7 +294,7 @@ def test_a_log_that_was_rotated_or_cut_is_read_on(tmp_path: Path) -> None:
 
 
 def test_a_decision_is_a_value() -> None:
-    assert decide(seen(), LIMITS) == Decision(name="1", deed="leave", text="it runs")
+    assert decide(seen(), LIMITS) == Decision(name="1", action="leave", text="it runs")
 
 
 def test_under_systemd_a_unit_that_is_between_two_crawls_is_not_taken_for_hung() -> None:

@@ -1,5 +1,5 @@
-"""What the supervisor does at a look, in this process, with workers that are said to be so; its own death as a process
-is in tests/crash/test_supervisor.py."""
+"""Supervision passes in this process, on a backend that reports what a test says; the death of the supervisor as a
+process is in tests/crash/test_supervisor.py."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from ops.workers import registry as workers, supervisor
-from ops.workers.processes import Held, Standing, Stopped
+from ops.commands import supervise
+from ops.workers import registry, runs, supervisor
+from ops.workers.processes import Identity, ProcessStatus, Stopped, held
 from ops.workers.supervisor import Supervisor
 from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg import Connection
 
     from ops.workers.processes import State
-    from ops.workers.registry import WorkerStatus
+    from ops.workers.registry import Program
     from vinops.config import Settings
 
     Database = Connection[tuple[Any, ...]]
@@ -43,47 +46,67 @@ class Said:
     stops: int = 0
     may_end: threading.Event = field(default_factory=threading.Event)
 
-    def status(self) -> list[WorkerStatus]:
+    def status(self, programs: Sequence[Program]) -> list[ProcessStatus]:
         """Say how all are."""
-        ended_at = None if self.state == "running" else datetime.now(UTC) - LONG_AGO / 2
-        standing = Standing(state=self.state, started_at=datetime.now(UTC) - LONG_AGO, ended_at=ended_at)
-        first = workers.status_of(self.settings, "1", standing)
-        first = replace(first, pid=PID if self.state == "running" else None, last_pid=PID)
-        others = [workers.status_of(self.settings, each, Standing(state="stopped")) for each in ("2", "3", "4")]
-        return [first, *others]
+        return [self.first(each) if each.name == "1" else status_of(each) for each in programs]
 
-    def start(self, name: str) -> WorkerStatus:
+    def first(self, program: Program) -> ProcessStatus:
+        """Say how worker 1 is."""
+        ended_at = None if self.state == "running" else datetime.now(UTC) - LONG_AGO / 2
+        return ProcessStatus(
+            program=program,
+            state=self.state,
+            identity=Identity(pid=PID, ticks=1, boot=""),
+            started_at=datetime.now(UTC) - LONG_AGO,
+            ended_at=ended_at,
+        )
+
+    def start(self, program: Program) -> ProcessStatus:
         """Count it."""
         self.starts += 1
-        return next(each for each in self.status() if each.name == name)
+        return self.first(program)
 
-    def stop(self, name: str, *, grace: float) -> Stopped:
+    def stop(self, program: Program, *, grace: float) -> Stopped:
         """Take as long as the test wants; the worker is dead then."""
-        assert grace == self.settings.stop_grace
+        assert (program.name, grace) == ("1", self.settings.stop_grace)
         self.stops += 1
         assert self.may_end.wait(HANGS)
         self.state = "dead"
-        return Stopped(name=name, pid=PID)
+        return Stopped(pid=PID)
+
+    def why(self, status: ProcessStatus) -> str:
+        """Say nothing."""
+        return f"{status.program.log} says why"
+
+
+def status_of(program: Program) -> ProcessStatus:
+    """A program that was never started."""
+    return ProcessStatus(program=program, state="stopped")
+
+
+def first(settings: Settings) -> Program:
+    """Worker 1."""
+    return registry.workers(settings)[0]
 
 
 @pytest.fixture
 def said(settings: Settings, database: Database) -> Said:
     """Worker 1 is dead, and an operator wants it to run."""
-    workers.want(database, ["1"], "running")
+    runs.want(database, [first(settings)], "running")
     return Said(settings=replace(settings, restart_cooldown=0.0, restart_limit=3))
 
 
-def look(said: Said) -> tuple[str, str | None]:
-    """Have a supervisor of its own look once; return what it does about worker 1, and why."""
+def pass_by_new(said: Said) -> tuple[str, str | None]:
+    """Have a new supervisor make a pass; return what it does about worker 1, and why."""
     with closing(Supervisor(said.settings, said)) as fresh:
         return about_first(fresh)
 
 
 def about_first(one: Supervisor) -> tuple[str, str | None]:
-    """Look once; return what is done about worker 1, and why."""
-    decisions = one.look()
+    """Make a pass; return what is done about worker 1, and why."""
+    decisions = one.check()
     assert decisions is not None
-    return next((each.deed, each.trouble) for each in decisions if each.name == "1")
+    return next((each.action, each.trouble) for each in decisions if each.name == "1")
 
 
 def begun(database: Database, *, silent: timedelta) -> None:
@@ -96,7 +119,7 @@ def begun(database: Database, *, silent: timedelta) -> None:
 
 
 def test_restarts_are_counted_over_all_supervisors_and_the_last_is_the_last(said: Said, database: Database) -> None:
-    assert [look(said) for _ in range(5)] == [("restart", "dead")] * 3 + [("give_up", "dead"), ("leave", None)]
+    assert [pass_by_new(said) for _ in range(5)] == [("restart", "dead")] * 3 + [("give_up", "dead"), ("leave", None)]
     assert said.starts == 3
     assert database.execute("select worker, reason from ops.worker_restarts").fetchall() == [("1", "dead")] * 3
     kinds = database.execute("select kind from ops.alerts where cleared_at is null").fetchall()
@@ -104,12 +127,12 @@ def test_restarts_are_counted_over_all_supervisors_and_the_last_is_the_last(said
 
 
 def test_a_restart_counts_before_it_is_made(said: Said, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(_: str) -> WorkerStatus:
+    def die(_: Program) -> ProcessStatus:
         raise SystemExit
 
     monkeypatch.setattr(said, "start", die)
     with pytest.raises(SystemExit):
-        look(said)
+        pass_by_new(said)
     assert database.execute("select worker from ops.worker_restarts").fetchall() == [("1",)]
 
 
@@ -120,27 +143,27 @@ def test_what_an_operator_stops_at_that_moment_is_not_started(
 
     def late(self: Supervisor, connection: Any) -> Any:
         found = see(self, connection)
-        workers.want(database, ["1"], "stopped")
+        runs.want(database, [first(said.settings)], "stopped")
         return found
 
     monkeypatch.setattr(Supervisor, "_see", late)
-    assert look(said) == ("restart", "dead")
+    assert pass_by_new(said) == ("restart", "dead")
     assert said.starts == 0
-    assert look(said) == ("leave", None)
+    assert pass_by_new(said) == ("leave", None)
 
 
 def test_an_open_breaker_is_waited_for(said: Said, database: Database) -> None:
-    (host,) = workers.hosts_of_worker(said.settings, "1")
+    (host,) = first(said.settings).hosts
     database.execute("insert into ops.host_budgets (host, open_until) values (%s, now() + interval '1 hour')", [host])
-    assert look(said) == ("wait", "dead")
+    assert pass_by_new(said) == ("wait", "dead")
     assert said.starts == 0
     database.execute("update ops.host_budgets set open_until = now()")
-    assert look(said) == ("restart", "dead")
+    assert pass_by_new(said) == ("restart", "dead")
 
 
-def test_who_restarts_by_itself_is_only_looked_at(said: Said, database: Database) -> None:
+def test_a_backend_that_restarts_by_itself_is_only_watched(said: Said, database: Database) -> None:
     said.owns_restarts = True
-    assert look(said) == ("leave", "dead")
+    assert pass_by_new(said) == ("leave", "dead")
     assert said.starts == 0
     assert database.execute("select kind from ops.alerts where cleared_at is null").fetchall() == [("worker_dead",)]
 
@@ -174,10 +197,10 @@ def test_the_silence_of_a_database_that_was_away_is_no_hang(
         one.close()
         with monkeypatch.context() as patched:
             patched.setattr("vinops.db.database.connect", away)
-            assert one.look() is None
+            assert one.check() is None
         database.execute("update ops.crawl_runs set heartbeat_at = now() - %s", [LONG_AGO / 2])
         assert about_first(one) == ("leave", None), "no worker has had time to beat since it is back"
-    assert look(said) == ("terminate", "hung")
+    assert pass_by_new(said) == ("terminate", "hung")
 
 
 def test_there_is_one_supervisor_of_a_data_folder(
@@ -185,10 +208,10 @@ def test_there_is_one_supervisor_of_a_data_folder(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(supervisor.logs, "configure", lambda *_, **__: None)
-    folder = workers.run_folder(settings)
+    monkeypatch.setattr(supervise.logs, "configure", lambda *_, **__: None)
+    folder = registry.run_folder(settings)
     folder.mkdir(parents=True)
-    with Held(folder / "supervisor.lock", wait=False), pytest.raises(typer.Exit) as raised:
-        supervisor.supervise(once=True, every=None, as_json=False)
+    with held(folder / "supervisor.lock", wait=False), pytest.raises(typer.Exit) as raised:
+        supervise.command(once=True, every=None, as_json=False)
     assert raised.value.exit_code == 1
     assert "a supervisor runs already" in capsys.readouterr().err

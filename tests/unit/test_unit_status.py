@@ -1,4 +1,4 @@
-"""What is said of a unit in the moment in which its process has ended and systemd has not noticed yet."""
+"""The status of a unit whose process has ended before systemd has noticed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from ops.workers import units
+from ops.workers import systemd
+from ops.workers.registry import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     import pytest
 
 UNIT = "vinops-worker@1.service"
+
+
+def program(folder: Path) -> Program:
+    """The program of the unit."""
+    return Program(name="1", key="worker_1", title="Worker 1", command=(), log=folder / "log", unit=UNIT)
 
 
 def shown(pid: int, **properties: str) -> dict[str, str]:
@@ -33,14 +39,14 @@ def test_how_it_ended_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     pid = gone()
     over = {"ActiveState": "failed", "MainPID": "0", "ExecMainCode": "1", "ExecMainStatus": "3"}
     answers = iter([shown(pid), shown(pid, ActiveState="deactivating"), shown(pid, **over)])
-    monkeypatch.setattr(units, "_show", lambda *_: [next(answers)])
-    found = units.Units(tmp_path, lambda _: UNIT).standing("worker_1")
+    monkeypatch.setattr(systemd, "_show", lambda *_: [next(answers)])
+    (found,) = systemd.Units(tmp_path).status([program(tmp_path)])
     assert (found.state, found.exit_code) == ("failed", 3)
 
 
 def test_it_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pid, asked = gone(), []
-    monkeypatch.setattr(units, "_show", lambda *_: asked.append(1) or [shown(pid)])
-    monkeypatch.setattr(units, "NOTICE_SECONDS", 0.1)
-    assert units.Units(tmp_path, lambda _: UNIT).standing("worker_1").pid is None
+    monkeypatch.setattr(systemd, "_show", lambda *_: asked.append(1) or [shown(pid)])
+    monkeypatch.setattr(systemd, "NOTICE_SECONDS", 0.1)
+    assert [each.pid for each in systemd.Units(tmp_path).status([program(tmp_path)])] == [None]
     assert len(asked) > 1

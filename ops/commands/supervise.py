@@ -1,0 +1,53 @@
+"""`vinops supervise`: the supervisor of this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ops.workers import backends, registry, supervisor as supervising
+from ops.workers.processes import held
+from vinops import config, logs
+
+
+def command(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Make one pass and exit, as for cron.")] = False,
+    every: Annotated[
+        float | None, typer.Option(min=0.05, help="Seconds between two passes; default: VINOPS_SUPERVISE_EVERY.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: print JSON.")] = False,
+) -> None:
+    """Watch over the workers and Celery: restart what died or hangs, begin the next cycle, raise alerts. One on each
+    machine."""
+    settings = config.load()
+    logs.configure("supervisor", settings, console=not once or sys.stderr.isatty())
+    folder = registry.run_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    workers, celery = (
+        backends.backend(settings, programs) for programs in (registry.workers(settings), registry.celery(settings))
+    )
+    try:
+        with (
+            held(folder / f"{supervising.LOCK}.lock", wait=False),
+            closing(supervising.Supervisor(settings, workers, celery)) as supervisor,
+        ):
+            if not once:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, lambda *_: supervisor.stop())
+                supervisor.run(every or settings.supervise_every)
+                return
+            decisions = supervisor.once()
+    except BlockingIOError:
+        typer.echo(f"vinops: a supervisor runs already: PID {supervising.pid(settings) or 'unknown'}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in decisions]))
+    for each in [] if as_json else decisions:
+        typer.echo(f"worker {each.name}: {each.action}: {each.text}")

@@ -1,0 +1,205 @@
+"""What is particular to Celery's worker and beat: processes that were started by hand, leftovers of the broker, and
+when they count as silent.
+
+What they do and how many at once is in deals/app.py. A process that was started by hand is found by its command line
+and its data folder: two workers share the work without harm, two beats send each task twice.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.workers import backends, registry
+from ops.workers.holds import Hold
+from ops.workers.processes import Processes, arguments, parent, pids
+from vinops import config
+from vinops.db.database import queries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import Connection
+
+    from deals.broker.state import BrokerState
+    from ops.workers.processes import ProcessStatus
+    from ops.workers.registry import Program
+    from vinops.config import Settings
+
+
+def duplicates(settings: Settings, status: ProcessStatus) -> tuple[int, ...]:
+    """Return the processes that do the work of this one on this data folder, too, and were started by hand."""
+    return tuple(pid for pid in started_by_hand(settings, status.program) if pid != status.pid)
+
+
+def started_by_hand(settings: Settings, program: Program) -> list[int]:
+    """Return the processes of this program and data folder, however they were started: of each family the first.
+
+    Those of other accounts cannot be seen unless this is root.
+    """
+    found = {pid for pid in pids() if _is_celery(arguments(pid), program)}
+    first = [pid for pid in found if parent(pid) not in found]
+    return sorted(pid for pid in first if _data_dir(pid) == settings.data_dir.resolve())
+
+
+def held_by_hand(settings: Settings, status: ProcessStatus) -> Hold | None:
+    """Return why a program that does not run here must not be started: one runs that was started by hand."""
+    found = () if status.state == "running" else duplicates(settings, status)
+    if not found:
+        return None
+    text = (
+        f"one that was started by hand runs: PID {', '.join(map(str, found))}; end it with `kill`, then start it here"
+    )
+    return Hold(reason="elsewhere", text=text, pid=found[0])
+
+
+def clean(settings: Settings) -> list[str]:
+    """Remove what dead processes left, and return what was done, a line each. What runs is left alone.
+
+    Messages that can be read stay: they announce work that is recorded in PostgreSQL. One that cannot be read is moved
+    aside, and the sweep sends a new one. If this process dies in here the next call goes on.
+    """
+    programs = registry.celery(settings)
+    found = backends.backend(settings, programs).status(programs)
+    runs = [each.program.title for each in found if each.state == "running" or duplicates(settings, each)]
+    processes = Processes(registry.run_folder(settings))
+    done = [f"removed the stale {name} of {program.title}" for program in programs for name in processes.clear(program)]
+    if runs:
+        return [*done, f"left the broker alone: {' and '.join(runs)} runs"]
+    return done + _clean_broker(settings)
+
+
+def silences(
+    connection: Connection[Any],
+    settings: Settings,
+    found: Sequence[ProcessStatus],
+    *,
+    sees_since: float | None,
+) -> tuple[dict[str, float], dict[str, Hold]]:
+    """Return for how many seconds each has done nothing although it could, and what holds it up, by name.
+
+    The database has been there for `sees_since` seconds, None for long. The broker is asked only if one of them has
+    ended or has done nothing for too long.
+    """
+    row = connection.execute(queries("workers")["task_progress"], {"machine": socket.gethostname()}).fetchone()
+    here, anywhere = row or (None, None)
+    now = datetime.now(UTC)
+    ups = {
+        each.program.name: min((now - each.started_at).total_seconds(), _or_ever(sees_since))
+        for each in found
+        if each.state == "running" and each.started_at
+    }
+    suspects = [
+        each
+        for each in found
+        if each.state != "running" or min(ups.get(each.program.name, 0.0), _or_ever(here)) > settings.worker_silence
+    ]
+    if not suspects:
+        return dict.fromkeys(ups, 0.0), {}
+    broker = broker_state(settings)
+    silent = {
+        name: silence(
+            is_beat=name == registry.CELERY_BEAT,
+            up=up,
+            here=here,
+            anywhere=anywhere,
+            waiting=broker.waiting,
+            beat_runs=registry.CELERY_BEAT in ups,
+        )
+        for name, up in ups.items()
+    }
+    holds = {each.program.name: hold for each in found if (hold := held_by_hand(settings, each))}
+    if broker.trouble is not None:
+        away = Hold(reason="broker", text=f"the broker takes no messages: {broker.trouble}")
+        holds = {each.program.name: away for each in suspects} | holds
+    return silent, holds
+
+
+def silence(
+    *, is_beat: bool, up: float | None, here: float | None, anywhere: float | None, waiting: int, beat_runs: bool
+) -> float:
+    """Return for how many seconds Celery's worker, or beat, has done nothing although there was something to do.
+
+    `here` and `anywhere` are how many seconds ago a worker of this machine, and of any, last finished a task; beat
+    sends one every two seconds. If messages are `waiting` in the broker that is the worker's fault, if none is it is
+    beat's. A worker whose queues are gone from the broker finds none either: it is silent, too, while a beat runs.
+    """
+    if is_beat:
+        return 0.0 if waiting else min(_or_ever(up), _or_ever(anywhere))
+    return min(_or_ever(up), _or_ever(here)) if waiting or beat_runs else 0.0
+
+
+def broker_state(settings: Settings) -> BrokerState:
+    """Ask the broker what waits, and whether it takes messages."""
+    from celery import Celery  # with deals.app half a second, for a question that is seldom asked
+
+    from deals.app import configuration
+    from deals.broker import state
+
+    app = Celery("supervise", set_as_current=False)
+    app.conf.update({**configuration(settings), "include": []})
+    return state.ask(app)
+
+
+def _or_ever(seconds: float | None) -> float:
+    return float("inf") if seconds is None else seconds
+
+
+def _is_celery(line: Sequence[str], program: Program) -> bool:
+    """Tell by a command line: that of the program, or `celery -A deals worker` in any spelling."""
+    if tuple(line) == program.command:
+        return True
+    if not any(Path(part).name == "celery" for part in line[:3]):
+        return False
+    kind = program.name.removeprefix("celery_")
+    has_beat = "worker" in line and not {"-B", "--beat"}.isdisjoint(line)  # a worker may run a beat of its own
+    if kind not in line and not (kind == "beat" and has_beat):
+        return False
+    return any(part.startswith("--app=deals") for part in line) or any(
+        name in ("-A", "--app") and value.split(".")[0] == "deals" for name, value in pairwise(line)
+    )
+
+
+def _data_dir(pid: int) -> Path | None:
+    """Return the data folder of a process, by its environment and the .env of its folder."""
+    folder = Path(f"/proc/{pid}/cwd")
+    try:
+        text = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
+        environ = dict(part.partition("=")[::2] for part in text.split("\0") if part)
+        here = folder.readlink()
+        return (here / config.load(environ, folder=here).data_dir).resolve()
+    except (OSError, config.ConfigError):
+        return None
+
+
+def _clean_broker(settings: Settings) -> list[str]:
+    if settings.celery_broker_url is not None:
+        return []
+    folder = settings.data_dir / "celery"
+    done, waiting = [], 0
+    for path in sorted((folder / "messages").glob("*.msg")):
+        if _is_message(path):
+            waiting += 1
+            continue
+        aside = folder / "unreadable"
+        aside.mkdir(exist_ok=True)
+        shutil.move(path, aside / path.name)
+        done.append(f"moved the message {path.name}, which cannot be read, to {aside}: the sweep sends a new one")
+    if waiting:
+        done.append(f"kept {waiting} messages: the next worker reads them")
+    return done
+
+
+def _is_message(path: Path) -> bool:
+    try:
+        found: Any = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return True  # a worker has read it
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "body" in found
