@@ -1,1 +1,1 @@
-"""The deals street: ads become normalized, priced and scored, and the best are posted to Telegram."""
+"""The deals pipeline: ads become normalized, priced and scored, and the best are posted to Telegram."""

@@ -24,7 +24,7 @@ MESSAGES: Final = {
 def command(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="A word of the runbook, as unit_failed.")],
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="What it is about, as a unit.")],
-    message: Annotated[str, typer.Argument(metavar="[MESSAGE]", help="What happened, and what mends it.")] = "",
+    message: Annotated[str, typer.Argument(metavar="[MESSAGE]", help="What happened, and what fixes it.")] = "",
     *,
     clear: Annotated[bool, typer.Option("--clear", help="It has passed: the next one is told again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -1,4 +1,4 @@
--- The feed street: raw files, staged rows, vehicles, lots, and what is known about every run.
+-- The feed pipeline: raw files, staged rows, vehicles, lots, and what is known about every run.
 
 create schema raw;
 create schema staging;
