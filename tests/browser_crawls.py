@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,15 +21,14 @@ from scrapy import Request
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.utils.project import get_project_settings
 
+from tests import forks
+from tests.support import contain
 from vinops import config, logs
 from vinops_scrapy.copart import browser_pages, browser_process
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
 from vinops_scrapy.failures import Ignored
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
-
-ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 150
 
 
 class Pages(scrapy.Spider):
@@ -90,14 +88,8 @@ class Pages(scrapy.Spider):
 
 
 def processes() -> list[str]:
-    """Return the command lines of all processes."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
-        except OSError:
-            continue
-    return [line for line in lines if line]
+    """Return the command lines of this process and of those that it started."""
+    return [contain.command_line(pid, 1 << 20) for pid in (os.getpid(), *contain.descendants(os.getpid()))]
 
 
 def main() -> None:
@@ -142,10 +134,8 @@ class Looked:
 
 def look(urls: list[str], *, folder: Path, environment: dict[str, str], password: str = "", **order: Any) -> Looked:
     """Run a crawl of these addresses as a process. `password` is not put on its command line."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.browser_crawls", json.dumps({"urls": urls, **order})],
-        cwd=ROOT,
-        env={
+    ended = forks.scrapy(
+        {
             **os.environ,
             "VINOPS_DATA_DIR": str(folder),
             "VINOPS_LOG_LEVEL": "DEBUG",
@@ -154,10 +144,8 @@ def look(urls: list[str], *, folder: Path, environment: dict[str, str], password
             **({"COPART_PASSWORD": password} if password else {}),
             **environment,
         },
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+        __file__,
+        json.dumps({"urls": urls, **order}),
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     said = json.loads(ended.stdout.splitlines()[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
+import gc
 import os
 import shlex
 import shutil
@@ -54,6 +55,17 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = config.stash[IN_MEMORY] = Path(tempfile.mkdtemp(prefix="vinops-tests-", dir=memory))
         folder.chmod(0o1777)  # as /tmp: servers are run by other accounts
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Spare the garbage collector what collecting leaves: thousands of tests and modules, which stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

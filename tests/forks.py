@@ -49,6 +49,13 @@ def crawl(environment: Mapping[str, str], *arguments: str) -> Ended:
     return Ended(pid, code, log)
 
 
+def scrapy(environment: Mapping[str, str], script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that crawls in a way of its own, with these arguments, to its end."""
+    command = [script, *arguments]
+    _, code, output, errors = _run("scrapy", command, environment, ROOT)
+    return subprocess.CompletedProcess(command, code, output, errors)
+
+
 def vinops(
     environment: Mapping[str, str], *arguments: str, program: str = "vinops", cwd: Path | None = None, given: str = ""
 ) -> subprocess.CompletedProcess[str]:

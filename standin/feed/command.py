@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from standin.feed.lots import PHOTO_BASE
 from standin.feed.market import HEADERS, Advance, Market, Relisting
 from standin.feed.pages import site_export
-from standin.feed.quirks import QUIRKS, Report, Touch, Verdict, inject
+from standin.feed.quirks import QUIRKS, inject
+from standin.feed.report import Report, Touch, Verdict
 from standin.refusals import REFUSALS, refusal_page
 
 if TYPE_CHECKING:

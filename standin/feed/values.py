@@ -456,7 +456,7 @@ NON_ASCII_NOTES = (
     "Dégâts d\u2019eau possibles", "Vendu tel quel \u2013 sans garantie",
 )  # fmt: skip
 
-STREETS = (
+ADDRESSES = (
     "100 QUARRY RD", "2210 FOUNDRY AVE", "78 Old Ferry Ln", "1500 GRANARY WAY", "9 CH DES ERABLES", "414 TOWPATH ST",
 )  # fmt: skip
 ANNOUNCEMENTS = (

@@ -1,4 +1,4 @@
-"""The pages of the site as HTML: classes and structure are the site's, the words are ours.
+"""The pages of the site as HTML, but for an ad's own: classes and structure are the site's, the words are ours.
 
 Everything is bytes in windows-1251: a card is built once for each ad and put together with nineteen others.
 """
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from standin.market.values import EQUIPMENT, MAKES, MONTHS
+from standin.market.values import MAKES, MONTHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
     from decimal import Decimal
 
     from standin.market.ads import Ad
@@ -191,7 +190,7 @@ def _params(ad: Ad) -> Iterable[str]:
     yield ad.body
 
 
-def _text(ad: Ad) -> str:
+def description(ad: Ad) -> str:
     """The description; its line breaks are the only markup in it."""
     return "<br>".join(escape(line, quote=False) for line in ad.description.split("<br>"))
 
@@ -199,7 +198,7 @@ def _text(ad: Ad) -> str:
 def _about(ad: Ad) -> str:
     """Description and equipment, as a list shows them."""
     ticked = f"<br>Особености - {escape(', '.join(ad.equipment), quote=False)}" if ad.equipment else ""
-    return _text(ad) + ticked
+    return description(ad) + ticked
 
 
 def _where(ad: Ad) -> str:
@@ -392,161 +391,6 @@ def _foot(host: str) -> str:
 </body>
 </html>
 """
-
-
-def detail_page(ad: Ad, *, host: str, now: datetime) -> bytes:
-    """The ad's own page."""
-    title, link = escape(ad.title), f"http:{host}{ad.path}"
-    prices = price_lines(ad)
-    gallery = "\n".join(
-        f"""        <div class="item">
-          <img class="carouselimg owl-lazy"
-               data-src="http:{host}{photo_path(ad, letters, large=True)}"
-               onclick="galleryFullScreenOpen('fromImage')"
-               alt="{title}: изображение {number}"
-               data-src-gallery="http:{host}{photo_path(ad, letters, large=True)}">
-        </div>"""
-        for number, letters in enumerate(ad.photos, 1)
-    )
-    main = "\n".join(
-        f"""        <div class="item {kind}">
-          <div class="mpLabel">{label}</div>
-          <div class="mpInfo">{value}</div>
-        </div>"""
-        for kind, label, value in _main_params(ad)
-    )
-    technical = "\n".join(
-        f"""          <div class="item">
-            <div>{label}</div>
-            <div>{value}</div>
-          </div>"""
-        for label, value in _technical(ad)
-    )
-    change = f"showpricechange('{ad.id}','{ad.price}','EUR','priceHistory'); return false;"
-    history = (
-        f"""
-    <span onclick="{change}" title="Покажи история на цената"></span>
-    <div class="priceHistory" id="priceHistory">
-      <div class="title">История на цената <span onclick="{change}"></span></div>
-      <statistiki></statistiki>
-    </div>
-"""
-        if ad.price is not None
-        else ""
-    )
-    vat = f'<div class="PriceInfo">{ad.vat}</div>' if ad.price is not None else ""
-    seller = "Частно лице" if ad.dealer is None else escape(ad.dealer)
-    seen = (now - ad.posted).days * 37 + int(ad.id[-2:])
-    return encoded(f"""<!DOCTYPE html>
-        <html lang="bg">
-        <head>
-        <meta http-equiv="Content-Type" content="text/html; charset=windows-1251">
-        <title>{title}, {ad.year}г., ID:{ad.id[-8:]} - Обява</title>
-<meta name="robots" content="index, follow" />
-<link rel="canonical" href="{link}" />
-        </head>
-<body>
-  <div class="ad2023">
-    <div class="left">
-<section>
-  <div class="rezon-carousel-theme-wrapper" id="rezon-gallery">
-    <div class="owl-carousel owl-theme" id="owlcarousel">
-{gallery}
-    </div>
-  </div>
-</section>
-  <div class="borderBox carParams">
-    <div class="mainCarParams">
-{main}
-    </div>
-  </div>
-      <div class="statistiki">
-  <div class="text">
-    Публикувана в {ad.posted:%H:%M} часа на {ad.posted:%d.%m.%Y} год.<br>
-      Обявата е видяна <strong>{seen}</strong> пъти.
-  </div>
-</div>
-  <div class="borderBox">
-    <div class="techData">
-      <span class="Title"><h2>Технически данни</h2></span><br>
-      <div class="items">
-{technical}
-      </div>
-    </div>
-  </div>
-  <div class="borderBox">
-    <div class="moreInfo">
-      <span class="blockTitle"><h2>Допълнителна информация</h2></span><br>
-      <div class="text">
-        {_text(ad)}
-      </div>
-    </div>
-  </div>
-      <div class="borderBox">
-        <div class="carExtri">
-          {_ticked(ad)}
-        </div>
-      </div>
-    </div>
-    <div class="right">
-      <div class="sticky">
-        <div class="contactsBox">
-          <div class="obTitle">
-  <h1 style="font-size: 20px; padding:0; margin:0">{title} <div class="obiava">Обява: {ad.id}</div></h1>
-</div>
-<div class="carLocation" data-title="{ad.region}">
-  <span class="">Намира се в {ad.place}</span>
-</div>
-<div class="Price">
-  {prices}
-{history}
-</div><br>
-{vat}
-<div class="phone">
-  {ad.phone}<br>
-   <span>/{seller}/</span>
-</div>
-        </div>
-      </div>
-    </div>
-  </div>
-</body>
-</html>
-""")
-
-
-def _main_params(ad: Ad) -> Iterable[tuple[str, str, str]]:
-    yield "dvigatel", "Двигател", ad.fuel
-    if ad.power_hp is not None:
-        yield "moshtnost", "Мощност", f"{ad.power_hp} к.с."
-    if ad.euro_class is not None:
-        yield "euro", "Евростандарт", f"Евро {ad.euro_class}"
-    if ad.engine_cc is not None:
-        yield "kubatura", "Кубатура [куб.см]", f"{ad.engine_cc} куб.см"
-    yield "skorosti", "Скоростна кутия", ad.gearbox
-    if ad.mileage_km is not None:
-        yield "probeg", "Пробег [км]", f"{ad.mileage_km} км"
-
-
-def _technical(ad: Ad) -> Iterable[tuple[str, str]]:
-    yield "Дата на производство", f"{MONTHS[ad.month - 1]} {ad.year}"
-    for _, label, value in _main_params(ad):
-        yield label, value
-        if label == "Скоростна кутия":
-            yield "Категория", ad.body
-    if ad.colour is not None:
-        yield "Цвят", ad.colour
-
-
-def _ticked(ad: Ad) -> str:
-    groups = ((heading, [name for name in names if name in set(ad.equipment)]) for heading, names in EQUIPMENT.items())
-    return "".join(
-        f'<span class="Title">{heading}</span><br>\n          <div class="items">'
-        + "".join(f"<div>{escape(name, quote=False)}</div>" for name in names)
-        + "</div>"
-        for heading, names in groups
-        if names
-    )
 
 
 def deleted_page() -> bytes:

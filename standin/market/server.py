@@ -34,6 +34,7 @@ from PIL import Image
 from standin.core import LoopbackServer
 from standin.market.ads import Ad
 from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes, region_slug
+from standin.market.detail import detail_page
 from standin.market.faults import FAULTS, KINDS
 from standin.market.pages import (
     ENCODING,
@@ -45,7 +46,6 @@ from standin.market.pages import (
     Position,
     card,
     deleted_page,
-    detail_page,
     list_page,
     login_page,
     missing_page,

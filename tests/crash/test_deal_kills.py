@@ -289,16 +289,25 @@ def test_an_ad_that_kills_its_worker_is_given_up_and_holds_up_no_other(deals: De
     assert dead == [(poison, "each worker that processed this ad died")]
 
 
+BROKEN = {
+    "normalize-write before": "not normalized",
+    "price-write before": "not priced",
+    "score-write before": "not scored",
+}
+
+
 @pytest.mark.parametrize(
-    ("broken", "event", "caught"),
+    ("kind", "event"),
     [
-        ("finish_first", "normalize-write before", "not normalized"),
-        pytest.param(*("finish_first", "price-write before", "not priced"), marks=pytest.mark.quick),
-        ("finish_first", "score-write before", "not scored"),
+        pytest.param(kind, event, marks=[pytest.mark.quick] * ((kind, event) == ("embedded", "price-write before")))
+        for kind in KINDS
+        for event in BROKEN
     ],
+    indirect=["kind"],
 )
-def test_a_broken_worker_is_caught(deals: Deals, broken: str, event: str, caught: str) -> None:
-    deals.broken = broken
+def test_a_broken_worker_is_caught(deals: Deals, event: str) -> None:
+    caught = BROKEN[event]
+    deals.broken = "finish_first"
     deals.queued = 0
     deals.start()
     deals.kill_at(event)
@@ -312,7 +321,7 @@ def test_without_the_sweep_work_is_lost_with_its_worker(deals: Deals) -> None:
     assert deals.count("select count(*) from ops.deal_outbox where dead_at is null") == ADS
 
 
-@pytest.mark.quick
+@pytest.mark.parametrize("kind", [pytest.param("embedded", marks=pytest.mark.quick), "redis"], indirect=True)
 def test_a_worker_killed_at_a_point_and_one_at_random_lose_nothing_and_do_nothing_twice(deals: Deals) -> None:
     deals.start()
     deals.drain()

@@ -67,11 +67,11 @@ class Host:
         )
 
     def cut(self) -> None:
-        """Pull the cable: what is sent is lost, and nobody is told."""
+        """Cut the network connection of this host: packets are lost without an error."""
         ip("link", "set", self.link, "down")
 
-    def mend(self) -> None:
-        """Plug the cable in again."""
+    def reconnect(self) -> None:
+        """Restore the network connection of this host."""
         ip("link", "set", self.link, "up")
 
 

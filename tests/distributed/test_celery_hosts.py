@@ -125,7 +125,7 @@ def test_workers_on_two_hosts_share_the_ads_and_one_may_be_cut_off(world: World,
         until(lambda: not left(connection), f"the other does all\n{world.log()}", seconds=300)
         rows = connection.execute("select count(*), count(distinct listing_id) from scores").fetchone()
         assert rows == (ADS, ADS)
-        first.mend()
+        first.reconnect()
         insert_ads(connection, 200, first=ADS)
         until(lambda: not left(connection), "both are back")
 

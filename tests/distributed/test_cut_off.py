@@ -196,7 +196,7 @@ SHORT = "?options=" + "%20".join(
 def test_a_crawler_that_was_cut_off_for_longer_than_its_lease_writes_nothing_late(world: World) -> None:
     first, _, cut, lots = cut_in_the_middle(world, more=PATIENT)
     assert cut.poll() is None, world.log(first)[-4000:]
-    first.mend()
+    first.reconnect()
     assert world.finish(cut, first) == 0, world.log(first)[-4000:]
     assert_each_once(world, lots)
     lost = world.crawls.rows(
@@ -262,7 +262,7 @@ def test_without_the_fencing_token_the_late_one_is_believed(world: World) -> Non
     queries.write_text(text[:begin] + text[begin:].replace(fence, "\nfor update;", 1))
     world.code = copy
     first, _, cut, lots = cut_in_the_middle(world, more=PATIENT)
-    first.mend()
+    first.reconnect()
     world.finish(cut, first)
     with pytest.raises(AssertionError, match="settled twice"):
         assert_each_once(world, lots)

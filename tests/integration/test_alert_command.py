@@ -49,7 +49,7 @@ def test_a_failed_unit_is_told_once_until_it_has_passed(database: Database, told
     assert json.loads(again.stdout) == {"new": False, "delivered": 0}
     rows = database.execute("select times, message from ops.alerts").fetchall()
     assert rows[0][0] == 2
-    assert f"journalctl -u {UNIT}" in rows[0][1], "the message names what mends it"
+    assert f"journalctl -u {UNIT}" in rows[0][1], "the message names the command that shows the cause"
     assert alert(told, "--clear", "unit_failed", UNIT).returncode == 0
     assert json.loads(alert(told, "unit_failed", UNIT, "--json").stdout)["new"] is True
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-LOTS = 25
-BREAKS = 4
+LOTS = 15
+BREAKS = 2
 THEIRS = "from pg_stat_activity where application_name = 'scrapy lot_photos' and datname = current_database()"
 IDLE = f"select count(pg_terminate_backend(pid)) {THEIRS} and state = 'idle'"
 

@@ -1,4 +1,4 @@
-"""`vinops doctor`: every mistake in the configuration is found at once, with what mends it, and no secret is shown."""
+"""`vinops doctor`: every mistake in the configuration is found at once, with its fix, and no secret is shown."""
 
 from __future__ import annotations
 

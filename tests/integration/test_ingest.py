@@ -432,26 +432,28 @@ def test_a_change_of_another_field_is_no_event(feed: Loader) -> None:
 # typed values
 
 
-@pytest.mark.parametrize("name", ["high_bid", "buy_now_price", "retail_value", "repair_cost", "odometer"])
-@pytest.mark.parametrize("text", ["0", "0.0", "0.00", ""])
-def test_money_and_mileage_of_zero_are_unknown(feed: Loader, name: str, text: str) -> None:
-    feed.loaded([row(ONE, **{name: text})])
-    assert feed.lot(ONE, name, "flags") == (None, [])
+def test_money_and_mileage_of_zero_are_unknown(feed: Loader) -> None:
+    columns = ("high_bid", "buy_now_price", "retail_value", "repair_cost", "odometer")
+    texts = ("0", "0.0", "0.00", "")
+    feed.loaded([row(ONE + place, **dict.fromkeys(columns, text)) for place, text in enumerate(texts)])
+    for place, text in enumerate(texts):
+        assert feed.lot(ONE + place, *columns, "flags") == (*[None] * len(columns), []), text
 
 
-@pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("false", False), ("Y", True), ("N", False), ("", None)])
-@pytest.mark.parametrize(
-    ("name", "column"), [("make_an_offer", "make_an_offer"), ("rentals", "rental"), ("copart_select", "copart_select")]
-)
-def test_booleans(feed: Loader, name: str, column: str, text: str, value: bool | None) -> None:
-    feed.loaded([row(ONE, **{name: text})])
-    assert feed.lot(ONE, column, "flags") == (value, [])
+def test_booleans(feed: Loader) -> None:
+    values = {"TRUE": True, "false": False, "Y": True, "N": False, "": None}
+    names = ("make_an_offer", "rentals", "copart_select")
+    feed.loaded([row(ONE + place, **dict.fromkeys(names, text)) for place, text in enumerate(values)])
+    for place, (text, value) in enumerate(values.items()):
+        found = feed.lot(ONE + place, "make_an_offer", "rental", "copart_select", "flags")
+        assert found == (value, value, value, []), text
 
 
-@pytest.mark.parametrize(("text", "value"), [("YES", True), ("NO", False), ("EXM", None), ("", None)])
-def test_keys(feed: Loader, text: str, value: bool | None) -> None:
-    feed.loaded([row(ONE, has_keys=text)])
-    assert feed.lot(ONE, "has_keys", "flags") == (value, [])
+def test_keys(feed: Loader) -> None:
+    values = {"YES": True, "NO": False, "EXM": None, "": None}
+    feed.loaded([row(ONE + place, has_keys=text) for place, text in enumerate(values)])
+    for place, (text, value) in enumerate(values.items()):
+        assert feed.lot(ONE + place, "has_keys", "flags") == (value, []), text
 
 
 CODES = [
@@ -498,16 +500,17 @@ UNREADABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "text"), UNREADABLE)
-def test_what_cannot_be_read_is_null_and_flagged_and_never_costs_the_row(feed: Loader, name: str, text: str) -> None:
-    feed.loaded([ANCHOR, row(ONE, **{name: text})])
-    column = f"vehicles.{name}" if name in {"year", "cylinders"} else f"lots.{name}"
-    ((value, flags),) = feed.all(
-        f"select {column}, flags from lots join vehicles on vehicles.id = vehicle_id where lots.lot_external_id = %s",
-        ONE,
-    )
-    assert (value, flags) == (None, [name])
-    assert feed.one(f"select {name} from staging.copart_raw where lot_number = %s", str(ONE)) == text
+def test_what_cannot_be_read_is_null_and_flagged_and_never_costs_the_row(feed: Loader) -> None:
+    feed.loaded([ANCHOR, *(row(ONE + place, **{name: text}) for place, (name, text) in enumerate(UNREADABLE))])
+    for lot, (name, text) in enumerate(UNREADABLE, ONE):
+        column = f"vehicles.{name}" if name in {"year", "cylinders"} else f"lots.{name}"
+        found = feed.all(
+            f"select {column}, flags from lots join vehicles on vehicles.id = vehicle_id"
+            " where lots.lot_external_id = %s",
+            lot,
+        )
+        assert found == [(None, [name])], (name, text)
+        assert feed.one(f"select {name} from staging.copart_raw where lot_number = %s", str(lot)) == text
 
 
 @pytest.mark.parametrize(

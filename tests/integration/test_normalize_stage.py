@@ -295,8 +295,10 @@ def buffers(plan: dict[str, Any]) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-@pytest.mark.parametrize("are_counted", [False, True])
-@pytest.mark.parametrize("size", [1, 500])
+@pytest.mark.parametrize(
+    ("size", "are_counted"),
+    [(1, False), (500, True), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, True), (500, False)))],
+)
 def test_a_batch_reads_its_own_ads_and_those_beside_them(database: Database, size: int, are_counted: bool) -> None:
     many(database, 100_000)
     if are_counted:

@@ -139,7 +139,6 @@ def no_leases(crawls: Crawls) -> bool:
     return crawls.rows("select lot_id from lot_photos where lease_owner is not null") == []
 
 
-@pytest.mark.quick
 def test_a_lot_whose_list_is_empty_is_photographed_through_its_page(crawls: Crawls, site: PhotoServer) -> None:
     lots = add(crawls, True, False, False, True)
     crawls.more["VINOPS_SESSION_LOTS"] = "2"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psycopg
 import pytest
-import skops.io
 
 from deals.estimate import candidates as market, comparables, learned, model as price_model
 from deals.estimate.cars import of_rows
@@ -21,6 +20,7 @@ from vinops.db import database as db
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
+    from deals.estimate.cars import Cars
     from deals.estimate.learned import Fitted
     from vinops.config import Settings
 
@@ -57,6 +57,17 @@ def store(database: Database, body: bytes | None, errors: dict[str, Any], *, is_
     return int(row[0])
 
 
+@pytest.fixture
+def fitted_before(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the model that is there for the one that is trained on CARS: fitting is seconds of processor."""
+
+    def fit(cars: Cars) -> Fitted:
+        assert np.array_equal(cars.log_price, CARS.log_price)
+        return fitted
+
+    monkeypatch.setattr(learned, "fit", fit)
+
+
 def methods(database: Database, settings: Settings) -> set[str]:
     return {each.method for each in pricing.work(pricing.read(database, range(1, 201), settings))}
 
@@ -90,11 +101,14 @@ def test_of_cars_that_it_never_saw_it_says_what_they_cost_and_more_than_the_addi
     assert off[0] < off[1]
 
 
-def test_training_stores_a_measured_model_and_the_older_ones_go(database: Database, settings: Settings) -> None:
+def test_training_stores_a_measured_model_and_the_older_ones_go(
+    database: Database, settings: Settings, request: pytest.FixtureRequest
+) -> None:
     priced_cars.store(database, priced_cars.market(1_100))
     first = price_model.train(database, settings)
-    second = price_model.train(database, settings)
     assert first["trained"]
+    request.getfixturevalue("fitted_before")
+    second = price_model.train(database, settings)
     assert second["ads"] == 1_100
     rows = database.execute("select version, is_used, body is null, errors, reason from ops.price_models order by 1")
     (one, two) = rows.fetchall()
@@ -116,6 +130,7 @@ def test_duplicates_are_one_car_to_train_on(database: Database, settings: Settin
     assert price_model.train(database, settings)["ads"] == 999
 
 
+@pytest.mark.usefixtures("fitted_before")
 def test_of_two_at_once_one_trains(database: Database, settings: Settings) -> None:
     priced_cars.store(database, priced_cars.market(1_100))
     with db.connect(settings, application="tests", autocommit=True) as other:
@@ -126,17 +141,17 @@ def test_of_two_at_once_one_trains(database: Database, settings: Settings) -> No
 
 
 def test_a_training_that_dies_leaves_no_trace(
-    database: Database, settings: Settings, stored: int, monkeypatch: pytest.MonkeyPatch
+    database: Database, settings: Settings, stored: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    priced_cars.store(database, [row._replace(listing_id=row.listing_id + 5_000, car=row.car + 5_000)
-                                 for row in priced_cars.market(900)])  # fmt: skip
+    priced_cars.store(database, priced_cars.market(1_100)[300:])
+    request.getfixturevalue("fitted_before")
     broken = dict(db.queries("pricing")) | {"drop_older_bodies": "select 1 / 0"}
     monkeypatch.setattr(price_model, "queries", lambda _: broken)
     with pytest.raises(psycopg.errors.DivisionByZero):
         price_model.train(database, settings)
     rows = database.execute("select version, body is not null from ops.price_models").fetchall()
     assert rows == [(stored, True)]
-    monkeypatch.undo()
+    monkeypatch.setattr(price_model, "queries", db.queries)
     assert price_model.train(database, settings)["trained"], "the claim was let go"
 
 
@@ -154,12 +169,12 @@ def test_it_is_used_only_for_the_kind_of_ad_where_it_measured_better(
 
 
 def test_a_model_that_measured_worse_is_stored_without_its_body_and_not_used(
-    database: Database, settings: Settings, stored: int, monkeypatch: pytest.MonkeyPatch
+    database: Database, settings: Settings, stored: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdict = ((False, False), "15 % off, not less than 14 %")
     monkeypatch.setattr(price_model, "_verdict", lambda _: verdict)
-    priced_cars.store(database, [row._replace(listing_id=row.listing_id + 5_000, car=row.car + 5_000)
-                                 for row in priced_cars.market(900)])  # fmt: skip
+    priced_cars.store(database, priced_cars.market(1_100)[300:])
+    request.getfixturevalue("fitted_before")
     assert not price_model.train(database, settings)["is_used"]
     assert database.execute("select count(*) from ops.price_models where body is not null").fetchone() == (0,)
     assert price_model.current(database).reason == verdict[1]
@@ -221,6 +236,8 @@ def test_a_damaged_model_is_refused_and_prices_come_from_comparables(
     database: Database, settings: Settings, stored: int, body: bytes, fitted: Fitted,
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, harm: str,
 ) -> None:  # fmt: skip
+    import skops.io  # seconds of processor: not while tests are collected
+
     with monkeypatch.context() as patch:
         patch.setattr("sklearn.__version__", "0.1")
         another_version = price_model.dumps(fitted.model)

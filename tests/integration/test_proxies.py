@@ -50,6 +50,13 @@ def one() -> Iterator[Proxy]:
 
 
 @pytest.fixture
+def shut() -> Iterator[Proxy]:
+    """A proxy that lets in neither of them."""
+    with Proxy(username="canary-user-one", password="canary-pass-old") as proxy:
+        yield proxy
+
+
+@pytest.fixture
 def two() -> Iterator[Proxy]:
     """Another one."""
     with Proxy(username="canary-user-two", password="canary-pass-two") as proxy:
@@ -165,33 +172,23 @@ def test_a_list_that_makes_no_sense_is_said_without_showing_it(
 
 
 @needs_chromium
-def test_the_browser_goes_through_the_proxy_of_its_session(
-    site: PhotoServer, tmp_path: Path, one: Proxy, two: Proxy
+def test_the_browser_goes_through_the_proxy_of_its_session_and_leaves_one_that_cannot_be_used(
+    site: PhotoServer, tmp_path: Path, one: Proxy, shut: Proxy, two: Proxy
 ) -> None:
     urls = [site.lot_url(LOT), site.lot_url(LOT + 1)]
     member = {"COPART_USERNAME": "stand-in-member", "COPART_PASSWORD": PASSWORD}
-    looked = crawl(site, tmp_path, urls, [dead(), one.url, two.url], VINOPS_SESSION_LOTS="1", **member)
+    refused = shut.url.replace("canary-pass-old", "canary-pass-new")
+    looked = crawl(site, tmp_path, urls, [dead(), one.url, refused, two.url], VINOPS_SESSION_LOTS="1", **member)
     assert [len(each["photos"]) for each in looked.results] == [len(site.photos(LOT)), len(site.photos(LOT + 1))]
     for proxy, url in ((one, urls[0]), (two, urls[1])):
         assert proxy.passed() == [f"{site.site_url}/login", f"{site.site_url}/dashboard", url]
         assert proxy.passed(method="POST") == [f"{site.site_url}/login"]
     assert len(site.requests) == len(one.passed() + two.passed()) + 2, "nothing is asked beside the proxies"
     assert "sign-in failed context=session-1-1 reason=no_connection attempt=1" in looked.log
-    assert looked.log.count("a proxy cannot be used") == 1
+    assert {each.status for each in shut.requests} == {407}
+    assert looked.log.count("a proxy cannot be used") == looked.stats["proxies/dead"] == 2
+    assert f"a proxy cannot be used proxy={shut.label}#3" in looked.log
     assert set(looked.open.values()) == {0}
+    assert not any("Headless" in str(each.headers) for each in site.requests)
     for text in (looked.everything, *looked.processes):
         assert "canary" not in text
-
-
-@needs_chromium
-def test_the_browser_leaves_a_proxy_that_does_not_let_it_in(
-    site: PhotoServer, tmp_path: Path, one: Proxy, two: Proxy
-) -> None:
-    member = {"COPART_USERNAME": "stand-in-member", "COPART_PASSWORD": PASSWORD}
-    shut = one.url.replace("canary-pass-one", "canary-pass-old")
-    looked = crawl(site, tmp_path, [site.lot_url(LOT)], [shut, two.url], **member)
-    assert [len(each.get("photos", [])) for each in looked.results] == [len(site.photos(LOT))], looked.results
-    assert {each.status for each in one.requests} == {407}
-    assert site.lot_url(LOT) in two.passed()
-    assert f"a proxy cannot be used proxy={one.label}#1" in looked.log
-    assert looked.stats["proxies/dead"] == 1

@@ -12,7 +12,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,8 +20,13 @@ from etl.outcome import Outcome
 from etl.read.columns import COLUMNS, read_header
 from etl.read.file import FeedFile
 from etl.run import ingest
+from tests.conftest import fresh
 from tests.feed_files import Database, Loader, row
-from vinops.config import Settings
+from vinops.config import Secret, Settings
+from vinops.db import database as db
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROWS = 25_762
 DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -66,18 +71,33 @@ MEANS_NOTHING = {"", "0", "UNKNOWN", "OTHER", "EXM", "E", "X", "UNKNOWN - NOT OK
 """Codes that stand for "not known" in some column."""
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "sample.csv"
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sample") / "sample.csv"
     with gzip.open(SAMPLE) as source:
         path.write_bytes(source.read())
     return path
 
 
-@pytest.fixture
-def outcome(path: Path, settings: Settings) -> Outcome:
+@pytest.fixture(scope="module")
+def settings_of_sample(server: str, admin: Database, path: Path) -> Iterator[Settings]:
+    """Settings with the database into which the sample is loaded, once for all tests."""
+    for url in fresh(server, admin, "vinops"):
+        yield Settings(database_url=Secret(url), data_dir=path.parent / "data", log_dir=path.parent / "logs")
+
+
+@pytest.fixture(scope="module")
+def outcome(path: Path, settings_of_sample: Settings) -> Outcome:
     """The sample, loaded."""
-    return ingest(settings, path, fetched_at=datetime.now(UTC))
+    return ingest(settings_of_sample, path, fetched_at=datetime.now(UTC))
+
+
+@pytest.fixture
+def sample(outcome: Outcome, settings_of_sample: Settings) -> Iterator[Database]:
+    """A connection to the database of the sample."""
+    assert outcome.status == "loaded"
+    with db.connect(settings_of_sample, application="tests", autocommit=True) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -96,12 +116,12 @@ def one(database: Database, query: str) -> Any:
     return row[0]
 
 
-def test_every_row_is_accounted_for(outcome: Outcome, database: Database) -> None:
+def test_every_row_is_accounted_for(outcome: Outcome, sample: Database) -> None:
     assert (outcome.status, outcome.rows_read) == ("loaded", ROWS)
     assert (outcome.rows_accepted or 0) + (outcome.rows_rejected or 0) == ROWS
-    assert one(database, "select count(*) from lots where status = 'active'") == outcome.rows_accepted
-    assert one(database, "select count(*) from staging.copart_raw") == outcome.rows_accepted
-    assert one(database, "select count(*) from audit.rejected_rows") == outcome.rows_rejected
+    assert one(sample, "select count(*) from lots where status = 'active'") == outcome.rows_accepted
+    assert one(sample, "select count(*) from staging.copart_raw") == outcome.rows_accepted
+    assert one(sample, "select count(*) from audit.rejected_rows") == outcome.rows_rejected
     assert (outcome.rows_rejected or 0) < ROWS / 1000
 
 
@@ -114,27 +134,26 @@ def test_no_column_is_unmapped(path: Path) -> None:
     assert {column.name for column in COLUMNS} >= set(header.names)
 
 
-def test_a_scheduled_lot_has_its_sale_time_where_its_label_is_known(outcome: Outcome, database: Database) -> None:
-    assert outcome.status == "loaded"
+def test_a_scheduled_lot_has_its_sale_time_where_its_label_is_known(sample: Database) -> None:
     without = """
         select count(*) from lots
         where sale_date is not null and sale_time is not null and sale_time_zone is not null and sale_at is null"""
-    assert one(database, without) == 0
-    with_time = one(database, "select count(*) from lots where sale_date is not null and sale_time is not null")
-    assert one(database, "select count(*) from lots where sale_at is not null") > 0.99 * with_time
+    assert one(sample, without) == 0
+    with_time = one(sample, "select count(*) from lots where sale_date is not null and sale_time is not null")
+    assert one(sample, "select count(*) from lots where sale_at is not null") > 0.99 * with_time
     unmapped = """
         select count(*) from lots join staging.copart_raw as r using (file_id, row_hash)
         where r.time_zone is not null and sale_time_zone is null and not flags @> '{time_zone}'"""
-    assert one(database, unmapped) == 0
+    assert one(sample, unmapped) == 0
     # The wall clock of the yard is what the feed says.
     moved = "select count(*) from lots where (sale_at at time zone sale_time_zone) <> sale_date + sale_time"
-    assert one(database, moved) == 0
+    assert one(sample, moved) == 0
 
 
-def test_values_that_cannot_be_read_are_few_and_listed(outcome: Outcome, database: Database) -> None:
+def test_values_that_cannot_be_read_are_few_and_listed(outcome: Outcome, sample: Database) -> None:
     unread = outcome.drift.get("unread_values", {})
     flagged: dict[str, int] = dict(
-        database.execute("select flag, count(*) from lots, unnest(flags) as flag group by flag").fetchall()
+        sample.execute("select flag, count(*) from lots, unnest(flags) as flag group by flag").fetchall()
     )
     assert unread == flagged
     assert {name: count for name, count in flagged.items() if name != "title_type" and count > ROWS / 200} == {}
@@ -159,15 +178,14 @@ COVERAGE = [
 """The least and the most share of active lots whose value is known; the sample has no sellers."""
 
 
-def test_coverage_is_what_is_known_of_the_feed(outcome: Outcome, database: Database) -> None:
-    assert outcome.status == "loaded"
-    coverage = dict(database.execute("select column_name, coverage from audit.v_column_coverage").fetchall())
+def test_coverage_is_what_is_known_of_the_feed(sample: Database) -> None:
+    coverage = dict(sample.execute("select column_name, coverage from audit.v_column_coverage").fetchall())
     assert [(name, coverage[name]) for name, least, most in COVERAGE if not least <= coverage[name] <= most] == []
 
 
-def test_a_second_load_of_the_sample_is_unchanged(outcome: Outcome, path: Path, settings: Settings) -> None:
+def test_a_second_load_of_the_sample_is_unchanged(outcome: Outcome, path: Path, settings_of_sample: Settings) -> None:
     assert outcome.status == "loaded"
-    assert ingest(settings, path, fetched_at=datetime.now(UTC)).status == "unchanged"
+    assert ingest(settings_of_sample, path, fetched_at=datetime.now(UTC)).status == "unchanged"
 
 
 def test_every_list_of_codes_is_looked_at(codes: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The roles of the services: each street does its work as its role, and nobody else's."""
+"""The roles of the services: each pipeline works with its own role, which has no rights on the others."""
 
 from __future__ import annotations
 

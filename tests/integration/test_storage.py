@@ -200,7 +200,7 @@ def test_a_store_describes_itself_without_a_secret(store: Store) -> None:
 
 
 def test_eight_threads_share_a_store(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    given = [f"photos/{number % 7}/{number}.jpg" for number in range(200)]
+    given = [f"photos/{number % 7}/{number}.jpg" for number in range(80)]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda key: store.put(key, key.encode() * 100, content_type=JPEG), given))
     assert keys(store) == sorted(given)

@@ -21,7 +21,6 @@ from scrapy.http import HtmlResponse
 
 from vinops.config import Secret, Settings
 from vinops_scrapy.copart import browser, browser_process, sessions
-from vinops_scrapy.copart.browser_handler import BrowserOnDemand
 from vinops_scrapy.copart.browser_pages import Bounced, screenshot, sign_in
 from vinops_scrapy.copart.browser_process import BrowserGone, Chromium
 from vinops_scrapy.copart.sessions import BrowserLost, LoginFailed, NoBrowser, PageFailed, Sessions
@@ -207,6 +206,8 @@ def test_what_is_answered_in_time_is_returned_and_kills_nothing(group: int) -> N
 
 
 def test_a_context_that_was_lost_is_not_opened_again_without_its_cookies() -> None:
+    from vinops_scrapy.copart.browser_handler import BrowserOnDemand
+
     handler = object.__new__(BrowserOnDemand)
     handler._is_over, handler._names, handler.context_wrappers = False, {"session-1-1"}, {}
     handler._chromium = Chromium(SimpleNamespace(crawling=True))  # type: ignore[arg-type]

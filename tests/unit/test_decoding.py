@@ -12,7 +12,7 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -21,6 +21,9 @@ from PIL import Image
 from standin.photos.pictures import disguised, jpeg, mpo, png_bomb, scan_bomb, single_colour, webp_bomb
 from vinops_scrapy.pipelines import decoding
 from vinops_scrapy.pipelines.decoding import Decoder, Halted, Picture, Undecodable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = f"{7:032x}"
 HANG = 60.0  # seconds
@@ -71,22 +74,22 @@ def children() -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type", "size"),
+    ("make", "content_type", "size"),
     [
-        (jpeg(NAME, "hrs"), "image/jpeg", (1600, 1200)),
-        (jpeg(NAME, "thb"), "image/jpeg", (192, 144)),
-        (progressive(1600, 1200), "image/jpeg", (1600, 1200)),
-        (mpo(NAME), "image/jpeg", (1024, 768)),
-        (disguised("png", "a"), "image/png", (640, 480)),
-        (disguised("webp", "a"), "image/webp", (640, 480)),
-        (webp_bomb(1600, 1200), "image/webp", (1600, 1200)),
-        (single_colour(4608, 3456), "image/jpeg", (4608, 3456)),
+        (lambda: jpeg(NAME, "hrs"), "image/jpeg", (1600, 1200)),
+        (lambda: jpeg(NAME, "thb"), "image/jpeg", (192, 144)),
+        (lambda: progressive(1600, 1200), "image/jpeg", (1600, 1200)),
+        (lambda: mpo(NAME), "image/jpeg", (1024, 768)),
+        (lambda: disguised("png", "a"), "image/png", (640, 480)),
+        (lambda: disguised("webp", "a"), "image/webp", (640, 480)),
+        (lambda: webp_bomb(1600, 1200), "image/webp", (1600, 1200)),
+        (lambda: single_colour(4608, 3456), "image/jpeg", (4608, 3456)),
     ],
 )
 def test_an_ordinary_photo_is_decoded_where_it_is(
-    body: bytes, content_type: str, size: tuple[int, int], apart: list[list[str]]
+    make: Callable[[], bytes], content_type: str, size: tuple[int, int], apart: list[list[str]]
 ) -> None:
-    assert seen(body) == Picture(content_type=content_type, width=size[0], height=size[1])
+    assert seen(make()) == Picture(content_type=content_type, width=size[0], height=size[1])
     assert apart == []
 
 
@@ -106,15 +109,17 @@ def test_scans_are_counted_where_there_may_be_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type"),
+    ("make", "content_type"),
     [
-        (scan_bomb(4000, 4000, 20), "image/jpeg"),
-        (webp_bomb(2100, 2000), "image/webp"),
-        (single_colour(5000, 4000), "image/jpeg"),
+        (lambda: scan_bomb(4000, 4000, 20), "image/jpeg"),
+        (lambda: webp_bomb(2100, 2000), "image/webp"),
+        (lambda: single_colour(5000, 4000), "image/jpeg"),
     ],
 )
-def test_what_may_cost_more_is_decoded_apart(body: bytes, content_type: str, apart: list[list[str]]) -> None:
-    found = seen(body)
+def test_what_may_cost_more_is_decoded_apart(
+    make: Callable[[], bytes], content_type: str, apart: list[list[str]]
+) -> None:
+    found = seen(make())
     assert isinstance(found, Picture)
     assert found.content_type == content_type
     assert len(apart) == 1
@@ -122,21 +127,21 @@ def test_what_may_cost_more_is_decoded_apart(body: bytes, content_type: str, apa
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    ("make", "reason"),
     [
-        (scan_bomb(640, 480, 300), "too_costly"),
-        (webp_bomb(7000, 7000), "too_large"),
-        (png_bomb(5000, 5000), "too_large"),
-        (single_colour(7200, 7200), "too_large"),
-        (single_colour(63, 640), "too_small"),
-        (webp_bomb(63, 640), "too_small"),
-        (b"RIFF\x10\0\0\0WEBPVP9 " + bytes(30), "damaged"),
-        (b"GIF89a" + bytes(50), "no_image"),
-        (jpeg(NAME, "ful")[:-5000], "damaged"),
+        (lambda: scan_bomb(640, 480, 300), "too_costly"),
+        (lambda: webp_bomb(7000, 7000), "too_large"),
+        (lambda: png_bomb(5000, 5000), "too_large"),
+        (lambda: single_colour(7200, 7200), "too_large"),
+        (lambda: single_colour(63, 640), "too_small"),
+        (lambda: webp_bomb(63, 640), "too_small"),
+        (lambda: b"RIFF\x10\0\0\0WEBPVP9 " + bytes(30), "damaged"),
+        (lambda: b"GIF89a" + bytes(50), "no_image"),
+        (lambda: jpeg(NAME, "ful")[:-5000], "damaged"),
     ],
 )
-def test_what_no_photo_is_is_not_decoded(body: bytes, reason: str, apart: list[list[str]]) -> None:
-    assert seen(body) == reason
+def test_what_no_photo_is_is_not_decoded(make: Callable[[], bytes], reason: str, apart: list[list[str]]) -> None:
+    assert seen(make()) == reason
     assert apart == []
 
 
@@ -161,8 +166,9 @@ def test_a_decoder_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert children() == []
 
 
-@pytest.mark.parametrize("body", [jpeg(NAME, "ful"), single_colour(5000, 4000)])
-def test_damage_is_told_from_a_photo_alike_here_and_apart(body: bytes) -> None:
+@pytest.mark.parametrize("make", [lambda: jpeg(NAME, "ful"), lambda: single_colour(5000, 4000)])
+def test_damage_is_told_from_a_photo_alike_here_and_apart(make: Callable[[], bytes]) -> None:
+    body = make()
     assert seen(body[: len(body) * 6 // 10]) == "damaged"
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from sklearn import ensemble
 
 from deals import evaluate
 from deals.estimate import learned
@@ -68,6 +67,8 @@ def test_ads_of_one_car_are_in_one_fold_whatever_the_order() -> None:
 
 def test_nothing_of_an_ad_s_price_is_in_its_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prices of one fold are made ten times as high: what is said of that fold does not change."""
+    from sklearn import ensemble
+
     whole = ensemble.HistGradientBoostingRegressor
     few = lambda **options: whole(**options | {"max_iter": 10})  # noqa: E731 # ten rounds leak what a hundred would
     monkeypatch.setattr(ensemble, "HistGradientBoostingRegressor", few)

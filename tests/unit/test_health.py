@@ -48,7 +48,7 @@ def beat(seconds: float) -> dict[str, Any]:
 
 
 CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
-    # line, level, what the figure says, what mends it, what differs from all being well
+    # line, level, what the figure says, the command that fixes it, what differs from all being well
     ("workers", OK, "5 running", "", {}),
     ("workers", OK, "none was ever started", "", {"workers": NEVER}),
     ("workers", OK, "1 stopped", "", one_worker(state="stopped", pid=None)),
