@@ -452,6 +452,11 @@ with upserted as (
     ) as previous on true
     on conflict (lot_external_id) do update set
         vehicle_id = excluded.vehicle_id,
+        previous_lot_id = case
+            when lots.vehicle_id = excluded.vehicle_id then lots.previous_lot_id
+            -- Its VIN was corrected: the lot before it is one of its own vehicle.
+            when excluded.previous_lot_id < lots.id then excluded.previous_lot_id
+        end,
         vin = excluded.vin,
         last_updated_at = excluded.last_updated_at,
         created_at = excluded.created_at,

@@ -396,6 +396,18 @@ def test_a_relisted_vin_is_linked_to_its_previous_lot(feed: Loader) -> None:
     assert feed.lot(ONE, "status") == "gone"
 
 
+def test_a_lot_whose_vin_is_corrected_is_linked_to_the_lot_before_it_of_that_vin(feed: Loader) -> None:
+    feed.loaded([ANCHOR, row(ONE), row(TWO)])
+    feed.loaded([ANCHOR, row(THREE, vin=vin_of(ONE))])
+    assert feed.lot(THREE, "previous_lot_id") == feed.lot(ONE, "id")
+    feed.loaded([ANCHOR, row(THREE, vin=vin_of(TWO), last_updated_at=LATER)])
+    assert feed.lot(THREE, "previous_lot_id") == feed.lot(TWO, "id")
+    feed.loaded([ANCHOR, row(THREE, vin=vin_of(THREE), last_updated_at="2026-07-02T12:00:00Z")])
+    assert feed.lot(THREE, "previous_lot_id") is None
+    feed.loaded([ANCHOR, row(TWO, vin=vin_of(THREE), last_updated_at="2026-07-03T12:00:00Z")])
+    assert feed.lot(TWO, "previous_lot_id") is None, "a later lot is not before it"
+
+
 def test_vehicles_without_a_vin_are_not_the_same(feed: Loader) -> None:
     feed.loaded([row(ONE, vin=""), row(TWO, vin=""), row(THREE, vin="UNKNOWN")])
     assert feed.one("select count(distinct vehicle_id) from lots") == 3
