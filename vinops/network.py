@@ -1,4 +1,4 @@
-"""Hosts that are this machine, told by their names and addresses alone."""
+"""Recognises hosts that are this machine, by their names and addresses alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsers of the values of settings: each takes the text of a variable, and raises ValueError that says what is wrong.
+"""Parsers of the values of settings: each takes the text of a variable, and raises ValueError with the reason.
 
 The messages never show the value, which may be a secret that was pasted behind the wrong name.
 """

@@ -270,8 +270,8 @@ def _environment(address: str) -> dict[str, str]:
 def _said(errors: Any) -> str:
     errors.seek(0)
     lines = redact(errors.read().decode("utf-8", "replace")).splitlines()
-    told = [line.strip() for line in lines if "error" in line.lower() or "detail" in line.lower()] or lines[-2:]
-    return " ".join(told[:3]).strip() or "it printed no reason"
+    shown = [line.strip() for line in lines if "error" in line.lower() or "detail" in line.lower()] or lines[-2:]
+    return " ".join(shown[:3]).strip() or "it printed no reason"
 
 
 def require_create(connection: Connection[Any]) -> None:

@@ -112,7 +112,7 @@ def into_new(
                 dumps.run_statement(admin, "rename_statement", database=scratch.name, new_name=name)
         except psycopg.errors.ObjectInUse:
             _refuse_users(admin, name)
-            raise BackupError(f"somebody was connected to {name} at the moment of the swap: try again") from None
+            raise BackupError(f"a program connected to {name} at the moment of the swap: try again") from None
         except psycopg.Error as error:
             raise BackupError(f"{name} was not put in place: {redact(str(error)).strip()}") from None
     return before, carried

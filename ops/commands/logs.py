@@ -30,7 +30,7 @@ def command(
         str | None, typer.Argument(metavar="[WORKER]", help=f"{', '.join(NAMES)}, or another log; all of them.")
     ] = None,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events.")] = False,
     errors: Annotated[bool, typer.Option("--errors", help="Warnings and worse only, with their tracebacks.")] = False,
     count: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many events from the end.")] = 20,
     older: Annotated[

@@ -115,7 +115,7 @@ class Bucket:
                 read_timeout=read_seconds,
                 proxies={},  # none, rather than those of the environment
                 parameter_validation=False,  # keys are checked here, the rest is constant
-                user_agent=USER_AGENT,  # else put together anew for each request, 5 % of its time
+                user_agent=USER_AGENT,  # the default is assembled again for each request, 5 % of its time
             ),
         )
         self._client.meta.events.register_first("before-call.s3.UploadPart", _send_as_bytes)
@@ -180,8 +180,8 @@ class Bucket:
             yield from body.iter_chunks(BLOCK)
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such an object. `False` costs a second request: only that one tells a missing object
-        from a missing bucket."""
+        """Tell whether there is such an object. `False` costs a second request: only that one
+        distinguishes a missing object from a missing bucket."""
         with self._explained(f"{self._namespace.checked(key)} was not looked up in"):
             try:
                 self._client.head_object(Bucket=self._bucket, Key=key)

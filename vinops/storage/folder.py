@@ -46,7 +46,7 @@ class Folder:
         with self._explained(f"{key} was not stored in"):
             try:
                 self._write(path, body)
-            except FileNotFoundError:  # somebody removed a folder that we had made
+            except FileNotFoundError:  # a folder in self._made was removed
                 self._made.clear()
                 self._write(path, body)
 
@@ -170,7 +170,7 @@ class Folder:
         try:
             yield
         except OSError as error:
-            fix = f"free space on its disk ({disk.GO})" if disk.is_full(error) else "set it to a folder of yours"
+            fix = f"free space on its disk ({disk.GO})" if disk.is_full(error) else "make it writable for this account"
             raise StoreError(f"{failed} {self._folder} ({error.strerror}): {fix}, or {self._namespace.fix}") from error
 
 

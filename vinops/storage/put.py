@@ -1,9 +1,9 @@
-"""PUT for the bucket: signed and sent with botocore's own parts, without the way through its client.
+"""PUT requests to the bucket, signed and sent with botocore's classes, but not through its client.
 
-A photo is one PUT, and nearly all that a crawl asks of the bucket. The client builds each request from the model of S3,
-looks its endpoint up by rules, and tells some twelve listeners of it. Of 1.7 ms of processor for 200 kB that is 0.75
-(AMD EPYC, 2026-11-25), and other threads wait for Python's lock meanwhile. The request is the same without, and what
-goes wrong is raised and tried again as the client does.
+A photo is one PUT, and PUTs are nearly all requests of a crawl to the bucket. The client builds each request from the
+model of S3, looks its endpoint up by rules, and calls some twelve listeners, which is 0.75 of 1.7 ms of processor for
+200 kB (AMD EPYC, 2026-11-25), with Python's lock held meanwhile. Here the request is the same, and errors are raised
+and retried as by the client.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from vinops.config import Secret
 
 PASSING = frozenset({429, 500, 502, 503, 504})
-"""Statuses that are asked again, as botocore's standard mode does."""
+"""Statuses that are retried, as in botocore's standard mode."""
 THROTTLED = frozenset({429, 503})
 LONGEST_PAUSE = 20.0  # seconds, as in botocore's standard mode
 
 
 class Puts:
-    """Sends objects to one bucket over connections that are kept; all threads may share it."""
+    """Sends objects to one bucket over persistent connections; all threads may share it."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Puts:
         attempts: int,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`address` is that of the bucket, without a slash at its end; the seconds are for each attempt."""
+        """Use the address of a bucket, without a slash at its end. The seconds are for each attempt."""
         self._address = address
         self._auth = S3SigV4Auth(Credentials(key_id.reveal(), secret.reveal()), "s3", region)
         self._session = URLLib3Session(
@@ -61,8 +61,8 @@ class Puts:
         self._sleep = sleep
 
     def put(self, key: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send an object, again if what went wrong may pass. Raises botocore's errors: ClientError for an answer that
-        is no success, the HTTPClientError of what happened without one."""
+        """Send an object, and retry after a transient error. Raises botocore's errors: ClientError for an answer that
+        is no success, HTTPClientError without an answer."""
         for attempt in range(1, self._attempts + 1):
             is_last = attempt == self._attempts
             scale = 0.05
@@ -77,15 +77,17 @@ class Puts:
                 if is_last or status not in PASSING:
                     raise ClientError(self._parsed(status, answer, found), "PutObject")
                 scale = 1.0 if status in THROTTLED else scale
-            self._sleep(random.random() * min(scale * 2 ** (attempt - 1), LONGEST_PAUSE))  # to be apart
+            self._sleep(
+                random.random() * min(scale * 2 ** (attempt - 1), LONGEST_PAUSE)
+            )  # so that clients do not retry at the same time
 
     def close(self) -> None:
         self._session.close()
 
     def _send(self, key: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, Mapping[str, str]]:
         request = AWSRequest("PUT", f"{self._address}/{key}", headers=headers, data=body)
-        request.context["has_streaming_input"] = True  # over TLS the MD5 stands for the bytes, as the client has it
-        self._auth.add_auth(request)  # anew for each attempt: a signature has a time
+        request.context["has_streaming_input"] = True  # over TLS the MD5 proves the bytes, as in the client
+        self._auth.add_auth(request)  # for each attempt: a signature contains the time
         answer = self._session.send(request.prepare())
         return answer.status_code, answer.content, answer.headers
 

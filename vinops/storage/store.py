@@ -32,7 +32,7 @@ class ObjectMissing(KeyError):  # noqa: N818 # a state, as ArchiveDamaged is
 class Namespace:
     """The objects under one prefix: what their keys look like, and how they are served.
 
-    `part` is the pattern of what stands between two slashes of a key, `depth` the most parts behind the prefix,
+    `part` is the pattern of each part of a key between slashes, `depth` the most parts behind the prefix,
     `content_types` the type of each extension.
     """
 
@@ -90,7 +90,7 @@ PHOTOS: Final = Namespace(
     example="photos/<lot number>/<sha256>.jpg, in [a-z0-9._-]",
     content_types={"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"},
     cache_control="public, max-age=31536000, immutable",  # a year; the bytes of a key never change
-    fix="let VINOPS_DATA_DIR name another",
+    fix="set VINOPS_DATA_DIR to another folder",
 )
 BACKUPS: Final = Namespace(
     prefix="backups/",
@@ -98,7 +98,7 @@ BACKUPS: Final = Namespace(
     depth=1,
     example="backups/<name>, in [A-Za-z0-9._-]",
     content_types={"dump": "application/octet-stream", "json": "application/json"},
-    fix="name another with --to",
+    fix="name another folder with --to",
 )
 
 

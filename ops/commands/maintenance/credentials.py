@@ -48,7 +48,9 @@ def set_command(
         _fail(error)
     how = "encrypted with the key of this machine" if is_encrypted else "a file that only root reads"
     if not is_encrypted and not plain:
-        typer.echo("vinops: systemd-creds cannot encrypt here: whoever is root, or has the disk, can read it", err=True)
+        typer.echo(
+            "vinops: systemd-creds cannot encrypt here: root, and anyone with access to the disk, can read it", err=True
+        )
     typer.echo(f"{name} is set: {how}", err=True)
     if used_by := credentials.using(store).get(name, ()):
         typer.echo(f"used from the next start of: {' '.join(used_by)}", err=True)
@@ -118,7 +120,7 @@ def check_command(
 
 @app.command("apply")
 def apply_command(*, folder: Folder = FOLDER, units: Units = UNITS) -> None:
-    """Have the units load what is set, encrypted or plain: after units were installed, or files were put there."""
+    """Make the units load the credentials that are set, encrypted or plain: after installing units or copying files."""
     try:
         changed = credentials.apply_drop_ins(Store(folder=folder, units=units))
     except OSError as error:

@@ -45,7 +45,7 @@ def command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bring the database back from a backup. What is damaged, cut short or without its .json is refused.
+    """Restore the database from a backup. One that is damaged, cut short or without its .json is refused.
 
     It is restored into a new database and every table is compared with the backup. Without --into and --yes that is
     NAME_restored_TIME, beside the database in use, which is left alone. With --yes the two change places once all is
@@ -116,7 +116,7 @@ def _text(result: Restored, file: str) -> str:
     if (carried := result.carried_over) is None:
         in_use = f"the database in use is as before (`vinops restore {file} --yes` swaps)"
         return f"restored into {result.database}; {in_use}"
-    kept = f"; what was there is kept as {result.replaced}: drop it when you are sure" if result.replaced else ""
+    kept = f"; the replaced one is kept as {result.replaced}: drop it when you are sure" if result.replaced else ""
     first = f"the database in use is {result.database} again{kept}\n"
     if carried.held:
         return f"{first}posting is held: {carry_over.held_text(carried.held)}"
