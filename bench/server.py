@@ -20,7 +20,7 @@ from psycopg import sql
 from vinops.config import Secret, Settings
 from vinops.db import database, embedded
 
-STREETS = ("raw", "state")
+FOLDERS = ("raw", "state")
 """The folders in which the loader keeps what belongs to a state of the database."""
 
 
@@ -82,9 +82,9 @@ class Server:
         place, source = self.place(name), self.place(template)
         self._admin("create database {} template {} strategy file_copy", name, template)
         place.data_dir.mkdir(parents=True)
-        for street in STREETS:
-            if (source.data_dir / street).exists():
-                shutil.copytree(source.data_dir / street, place.data_dir / street, copy_function=os.link)
+        for folder in FOLDERS:
+            if (source.data_dir / folder).exists():
+                shutil.copytree(source.data_dir / folder, place.data_dir / folder, copy_function=os.link)
         return place
 
     def drop(self, name: str) -> None:
