@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from etl.outcome import Outcome
     from vinops.config import Settings
 
-DONE, FAILED, USAGE = 0, 1, 2
+DONE, FAILED = 0, 1  # argparse exits with 2 for wrong usage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
