@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scrapy.settings import Settings as ScrapySettings
-from scrapy.spiderloader import SpiderLoader
-
 from vinops import config
 from vinops.network import is_loopback
 
@@ -35,6 +32,9 @@ def hosts_of(settings: Settings) -> frozenset[str]:
 
 def every_host(settings: Settings) -> frozenset[str]:
     """Return every host that some spider may send requests to."""
+    from scrapy.settings import Settings as ScrapySettings  # 0.5 s, which most readers of this module do not need
+    from scrapy.spiderloader import SpiderLoader
+
     loader = SpiderLoader.from_settings(ScrapySettings({"SPIDER_MODULES": ["vinops_scrapy.spiders"]}))
     return frozenset(host for name in loader.list() for host in loader.load(name).hosts(settings))  # type: ignore[attr-defined]
 

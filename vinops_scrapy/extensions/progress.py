@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from vinops_scrapy.spiders.base import CrawlSpider
+    from vinops_scrapy.spiders.base import BaseSpider
 
 log = logging.getLogger("crawl")
 
@@ -51,7 +51,7 @@ class Progress(Component):
         crawler.signals.connect(self._opened, signals.spider_opened)
         crawler.signals.connect(self._closed, signals.spider_closed)
 
-    async def _opened(self, spider: CrawlSpider) -> None:
+    async def _opened(self, spider: BaseSpider) -> None:
         self._began = time.monotonic()
         await pool(self._crawler).open()
         async with pool(self._crawler).connection() as connection:
@@ -70,7 +70,7 @@ class Progress(Component):
         self._run_id = row[0] if row else None
         self._beating = asyncio.ensure_future(self._beat_on(spider))
 
-    async def _closed(self, spider: CrawlSpider, reason: str) -> None:
+    async def _closed(self, spider: BaseSpider, reason: str) -> None:
         if self._beating:
             self._beating.cancel()
         if self._run_id is not None:
@@ -81,7 +81,7 @@ class Progress(Component):
         if sys.stderr.isatty():
             sys.stderr.write("\r\033[K")
 
-    async def _beat_on(self, spider: CrawlSpider) -> None:
+    async def _beat_on(self, spider: BaseSpider) -> None:
         while True:
             await asyncio.sleep(SECONDS)
             try:
@@ -95,7 +95,7 @@ class Progress(Component):
                 sys.stderr.write("\r\033[K" + line(self.values(spider), spider))
                 sys.stderr.flush()
 
-    async def _beat(self, spider: CrawlSpider, reason: str | None) -> None:
+    async def _beat(self, spider: BaseSpider, reason: str | None) -> None:
         stats: dict[str, Any] = self._crawler.stats.get_stats()
         values = self.values(spider)
         self._check_motion(spider)
@@ -113,7 +113,7 @@ class Progress(Component):
                 },
             )
 
-    def _check_motion(self, spider: CrawlSpider) -> None:
+    def _check_motion(self, spider: BaseSpider) -> None:
         """Check whether the crawl progresses, and log a change."""
         progress = spider.progress()
         seconds = motion(self._crawler).still(progress, self._crawler.stats.get_stats())
@@ -124,7 +124,7 @@ class Progress(Component):
             log.info("the crawl moves again")
         self._stands_still = seconds > 0
 
-    def values(self, spider: CrawlSpider) -> dict[str, Any]:
+    def values(self, spider: BaseSpider) -> dict[str, Any]:
         """Return how far the crawl is, as `beat` in sql/queries/crawls.sql takes it."""
         stats: Mapping[str, Any] = self._crawler.stats.get_stats()
         progress = spider.progress()
@@ -139,7 +139,7 @@ class Progress(Component):
         }
 
 
-def line(values: Mapping[str, Any], spider: CrawlSpider) -> str:
+def line(values: Mapping[str, Any], spider: BaseSpider) -> str:
     """Return the progress bar."""
     done, total = values["done"], values["total"] or 0
     width = 30

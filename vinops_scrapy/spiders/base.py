@@ -1,7 +1,7 @@
-"""The base classes of spiders: arguments, lifecycle and progress of all, and the walk through the lists of ads.
+"""The base classes of spiders: arguments, lifecycle and progress of all; reading and recording of lists of ads.
 
-A spider of this package declares what it is (`name`, `site`, `unit`, `item`, `defaults`), yields its first requests in
-`first_requests`, and parses with the functions of its page module. Scrapy's own words apply to all else.
+A spider declares what it is (`name`, `site`, `unit`, `item`, `defaults`), yields its first requests in
+`first_requests`, and reads responses with the functions of its page module.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class CrawlProgress:
     last_items: tuple[str, ...] = ()
 
 
-class CrawlSpider(scrapy.Spider):
-    """A spider with checked arguments, a database, a state of progress, and an orderly end."""
+class BaseSpider(scrapy.Spider):
+    """A spider with checked arguments, a database, a progress report and an orderly end."""
 
     site: ClassVar[str]
     """The name of the page module."""
@@ -87,8 +87,6 @@ class CrawlSpider(scrapy.Spider):
         super().__init__(**{name: value for name, value in given.items() if name in SCRAPYD})
         self.config = config.load()
         self.arguments = {name: str(given.get(name, default)) for name, default in self.defaults.items()}
-        self.current_item: str | None = None
-        self.last_items: deque[str] = deque(maxlen=LAST_ITEMS)
         self.stopping = asyncio.Event()
         self.read_arguments(**self.arguments)
 
@@ -156,7 +154,7 @@ class CrawlSpider(scrapy.Spider):
         return not motion(self.crawler).still(self.progress(), self.crawler.stats.get_stats())
 
 
-class ListingSpider(CrawlSpider):
+class ListingSpider(BaseSpider):
     """Reads a list of ads to its end, from page to page, and records each page as one item.
 
     A site whose list links each page to the next needs no more than declarations; another one overrides
@@ -181,6 +179,8 @@ class ListingSpider(CrawlSpider):
     def __init__(self, **given: str) -> None:
         """Read the arguments of -a. Raises ConfigError for one that is unknown or makes no sense."""
         super().__init__(**given)
+        self.current_item: str | None = None
+        self.last_items: deque[str] = deque(maxlen=LAST_ITEMS)
         self._recording: dict[int, asyncio.Future[bool]] = {}
 
     def connect(self, manager: SignalManager) -> None:
@@ -295,7 +295,8 @@ class ListingSpider(CrawlSpider):
         self._recorded(item, is_recorded=False)
 
     def _recorded(self, item: Any, *, is_recorded: bool) -> None:
-        if found := self._recording.pop(id(item), None):
+        found = self._recording.pop(id(item), None)
+        if found is not None and not found.done():
             found.set_result(is_recorded)
 
     def progress(self) -> CrawlProgress:

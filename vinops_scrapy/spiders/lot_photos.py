@@ -31,7 +31,7 @@ from vinops_scrapy.middlewares.budget import wait
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
 from vinops_scrapy.shared import pool
-from vinops_scrapy.spiders.base import CrawlProgress, CrawlSpider, one_of
+from vinops_scrapy.spiders.base import BaseSpider, CrawlProgress, one_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -52,7 +52,7 @@ LOTS_BUDGET = "lots"
 """The budget of lots: a lot may need two hosts, and the pace limits lots, too."""
 
 
-class LotPhotos(CrawlSpider):
+class LotPhotos(BaseSpider):
     """Leases lots, requests their lists, and requests the photos that are not stored yet."""
 
     name = "lot_photos"
