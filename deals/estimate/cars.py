@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,22 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cars:
+class Columns:
+    """Rows as columns of one length; `ids` are ads."""
+
+    ids: Ints
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+    def take(self, which: Bools | Ints) -> Self:
+        """Return the rows of these indices, in their order, or of this mask."""
+        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cars(Columns):
     """Ads as columns of one length. Unknown numbers are NaN, unknown texts are empty.
 
     `car` is the first ad of the same car, or the ad itself: ads of one car share it. `log_price` is the logarithm of
@@ -58,7 +73,6 @@ class Cars:
     include the make, as in vinops.vehicles; `title` is in lower case.
     """
 
-    ids: Ints
     car: Ints
     log_price: Floats
     born: Floats
@@ -73,14 +87,6 @@ class Cars:
     body: Texts
     colour: Texts
     title: Texts
-
-    def __len__(self) -> int:
-        """Return the number of ads."""
-        return len(self.ids)
-
-    def take(self, which: Bools | Ints) -> Cars:
-        """Return the ads of these indices, in their order, or of this mask."""
-        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
 
 def of_rows(rows: Sequence[Row]) -> Cars:

@@ -8,10 +8,12 @@ measurements.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from deals.estimate.cars import Columns
 
 if TYPE_CHECKING:
     from deals.estimate.cars import Bools, Cars, Floats, Ints
@@ -44,11 +46,10 @@ Z90: Final = 1.2816
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs:
+class Pairs(Columns):
     """Candidates as columns: in each row an ad, by its index in Cars, and a car that may be comparable."""
 
     ad: Ints
-    ids: Ints
     car: Ints
     log_price: Floats
     born: Floats
@@ -58,14 +59,6 @@ class Pairs:
     same_fuel: Bools
     same_gearbox: Bools
     same_body: Bools
-
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self.ad)
-
-    def take(self, which: Bools | Ints) -> Pairs:
-        """Return the pairs of these indices, in their order, or of this mask."""
-        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
