@@ -1,4 +1,4 @@
-"""Where `celery -A deals` looks for the application."""
+"""The module in which `celery -A deals` finds the application."""
 
 from deals.app import app
 

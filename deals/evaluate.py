@@ -1,8 +1,8 @@
-"""How good estimates are, measured on ads with a price: ours, beside a plain gradient boosting and plain comparables.
+"""Cross-validation of the estimates on ads with a price, beside a plain gradient boosting and plain comparables.
 
-Ads are dealt into folds by the car that they show, and each is estimated by what was learned from the other folds
-alone: comparables, weights of words, what stands for a model, the width of p10 to p90. `covered` are the ads with at
-least five comparables there, counted as valuations.comparables is; `all` are all that have a usable price.
+Ads are split into folds by the car that they show, and each is estimated from the other folds only: comparables,
+weights of words, names of models, the width of p10 to p90. `covered` are the ads with at least five comparables there,
+counted as in valuations.comparables; `all` are all ads with a usable price.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ VATS: Final = {"incl": "included", "excl": "excluded"}
 
 
 class EvaluateError(Exception):
-    """A file cannot be measured on. The message says what is wrong with it."""
+    """A file cannot be used for the measurement. The message says what is wrong with it."""
 
 
 def evaluate_file(path: Path, *, folds: int = 5, seed: str = "evaluate") -> dict[str, Any]:
     """Measure on the ads of a CSV file with the columns COLUMNS, and return the figures; see `evaluate`.
 
-    Beside them stands `left_out`: how many ads were, by the reason. Raises EvaluateError.
+    They include `left_out`: how many ads were not used, by the reason. Raises EvaluateError.
     """
     cars, left_out = read_file(path)
     return evaluate(cars, folds=folds, seed=seed) | {"left_out": dict(left_out)}
@@ -53,8 +53,8 @@ def evaluate_file(path: Path, *, folds: int = 5, seed: str = "evaluate") -> dict
 def evaluate(cars: Cars, *, folds: int = 5, seed: str = "evaluate") -> dict[str, Any]:
     """Return `n`, the number of `covered` ads, and for each of METHODS and GROUPS mdape, within20 and coverage_p10_p90.
 
-    All are shares: 0.135 is 13.5 %. Those of a method are over the ads that it has an estimate for, `n` of the group.
-    All cars must have a price.
+    All are shares: 0.135 is 13.5 %, over the `n` ads of the group for which the method has an estimate. All cars must
+    have a price.
     """
     if len(cars) < FEWEST_ADS:
         raise EvaluateError(f"{len(cars)} ads with a usable price are too few: {FEWEST_ADS} or more can be measured on")
@@ -76,7 +76,7 @@ def evaluate(cars: Cars, *, folds: int = 5, seed: str = "evaluate") -> dict[str,
 
 
 def _without_prices(cars: Cars) -> Cars:
-    """Return cars as pricing meets them: what is to be estimated is not there to be looked at."""
+    """Return the cars without their prices, so that no estimate can use them."""
     return replace(cars, log_price=np.full(len(cars), np.nan))
 
 
@@ -96,7 +96,7 @@ def _figures(found: Floats, log_price: Floats, covered: Bools) -> dict[str, dict
 
 
 def _plain_boosting(known: Cars, asked: Cars) -> Floats:
-    """Return quantiles by gradient boosting on ln EUR and the facts of an ad, as they come out of the box."""
+    """Return quantiles by gradient boosting with default settings, of ln EUR by the facts of an ad."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     names = {category: learned.frequent(getattr(known, category)) for category in learned.CATEGORIES}
@@ -117,7 +117,7 @@ def _plain_boosting(known: Cars, asked: Cars) -> Floats:
 
 
 def _plain_comparables(cars: Cars, pairs: comparables.Pairs) -> Floats:
-    """Return quantiles of the prices of cars of the same model, weighted by nearness in year and mileage."""
+    """Return quantiles of the prices of cars of the same model, weighted by similarity in year and mileage."""
     pairs = comparables.others(cars, pairs)
     pairs = pairs.take(pairs.same_model)
     years = np.abs(cars.born[pairs.ad] - pairs.born)
@@ -135,9 +135,9 @@ def _plain_comparables(cars: Cars, pairs: comparables.Pairs) -> Floats:
 
 
 def read_file(path: Path) -> tuple[Cars, Counter[str]]:
-    """Return the ads of a file that have a usable price, and how many were left out by the reason.
+    """Return the ads of a file that have a usable price, and how many were left out, by the reason.
 
-    Raises EvaluateError if there is no such file, if columns are missing, or if it holds no ad.
+    Raises EvaluateError if the file or a column is missing, or if it has no ads.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -166,7 +166,7 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
 
 
 def _row(number: int, line: Mapping[str, str | None]) -> Row | str:
-    """Return an ad of a file as normalizing makes it, or why it is left out."""
+    """Return an ad of a file, normalized, or why it is left out."""
     ad = normalize.Ad(
         listing_id=number,
         title=line["title"] or "",
@@ -181,11 +181,7 @@ def _row(number: int, line: Mapping[str, str | None]) -> Row | str:
         gearbox=line["gearbox"] or None,
         body=line["body"] or None,
         power_hp=_whole(line["power_hp"]),
-        engine_cc=None,
         colour=line["color"] or None,
-        region=None,
-        description=None,
-        equipment=(),
     )
     found = normalize.normalized(ad)
     if ad.price_eur is None:
@@ -230,7 +226,7 @@ def _price(line: Mapping[str, str | None]) -> Decimal | None:
 
 
 def _whole(text: str | None) -> int | None:
-    """Return a number without its fraction: «2018.0» is how a column with gaps comes out of pandas."""
+    """Return a number without its fraction: pandas writes a column with gaps as «2018.0»."""
     try:
         return int(float(text or ""))
     except (ValueError, OverflowError):

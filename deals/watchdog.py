@@ -1,9 +1,9 @@
-"""What Celery tells systemd: the worker and the beat are ready, they move, they end. Outside of a unit nothing happens.
+"""Notifications of Celery to systemd: worker and beat are ready, make progress, stop. Outside a unit nothing happens.
 
-The worker's watchdog is fed by its own timer while work that waits is taken, and what was taken comes to an end. A task
-that has outlived the limit at which it is killed means that the worker has lost hold of its children; messages that
-wait in the broker while it takes none, that it has lost hold of the broker. A broker that is away is nobody's fault
-here: Celery waits for it. The beat's is fed by each turn of the schedule.
+The worker's own timer feeds its watchdog while waiting messages are taken and tasks end. A task that has outlived the
+limit at which it is killed means that the worker has lost control of its children; messages that wait in the broker
+while it takes none, that it has lost the broker. An unavailable broker is no failure of the worker: Celery waits for
+it. Each turn of the schedule feeds the watchdog of the beat.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from deals.broker import state as broker_state
-from vinops import systemd as notify_socket
+from vinops import systemd
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("deals")
 
-PATIENCE: Final = 60.0  # seconds that messages may wait for a worker that could take them; it takes milliseconds
-GRACE: Final = 60.0  # seconds beyond the time limit until a task that is still there counts as lost
+PATIENCE: Final = 60.0  # seconds that messages may wait for a worker with a free process; usual are milliseconds
+GRACE: Final = 60.0  # seconds beyond the time limit after which a task that has not ended counts as lost
 
 
 def install(app: Celery) -> None:
-    """Have the worker and the beat of this application speak to systemd, if it listens."""
+    """Connect the worker and the beat of this application to systemd."""
     app.steps["worker"].add(WorkerWatchdog)
     signals.worker_ready.connect(_worker_is_ready)
     signals.worker_shutting_down.connect(_worker_ends)
@@ -39,8 +39,8 @@ def install(app: Celery) -> None:
 
 
 class Progress:
-    """Whether work goes on: no task is in work for longer than `limit` seconds, and none waits for longer than
-    `patience` seconds while none is taken."""
+    """Whether a worker makes progress: no task runs for longer than `limit` seconds, and no message waits for longer
+    than `patience` seconds while none is taken."""
 
     def __init__(self, limit: float, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` counts seconds."""
@@ -52,11 +52,11 @@ class Progress:
         self._stands_since: float | None = None
 
     def moves(self, active: Collection[str], *, taken: int, slots: int, waits: Callable[[], bool]) -> bool:
-        """Tell whether all is well. Call it now and then.
+        """Tell whether the worker makes progress. To be called regularly.
 
-        `active` are the ids of the tasks in work, `slots` how many there may be, `taken` how many there ever were.
-        `waits` says whether the broker has messages; it is asked only of a worker that has taken none since the last
-        call and could.
+        `active` are the ids of the running tasks, `slots` how many may run, `taken` how many were ever started. `waits`
+        returns whether the broker has messages; it is only called for a worker that has started none since the last
+        call and has a free slot.
         """
         now = self._clock()
         self._since = {task: self._since.get(task, now) for task in active}
@@ -70,7 +70,7 @@ class Progress:
 
 
 class WorkerWatchdog(bootsteps.StartStopStep):
-    """Feeds the watchdog from the worker's timer, which stands still with the worker."""
+    """Feeds the watchdog from the worker's timer, which stops if the worker hangs."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -83,25 +83,25 @@ class WorkerWatchdog(bootsteps.StartStopStep):
         self._entry: Any = None
 
     def include_if(self, parent: Any) -> bool:
-        """Only where a watchdog waits."""
-        return notify_socket.watchdog_seconds() is not None
+        """Return whether systemd expects a watchdog."""
+        return systemd.watchdog_seconds() is not None
 
     def start(self, parent: Any) -> None:
-        """Begin to feed it."""
-        every = (notify_socket.watchdog_seconds() or GRACE) / 3
+        """Start the timer."""
+        every = (systemd.watchdog_seconds() or GRACE) / 3
         self._entry = parent.timer.call_repeatedly(every, self.feed)
 
     def stop(self, parent: Any) -> None:
-        """Feed it no more: from here on the time to stop counts."""
+        """Stop the timer: from now on the unit's stop timeout applies."""
         if self._entry is not None:
             self._entry.cancel()
 
     def feed(self) -> None:
-        """Feed it, if work goes on."""
+        """Feed the watchdog, if the worker makes progress."""
         active = [request.id for request in tuple(state.active_requests)]
         taken = sum(state.total_count.values())
         if self._progress.moves(active, taken=taken, slots=self._slots, waits=self._waits):
-            notify_socket.alive(f"{len(active)} tasks in work, {taken} taken since it began")
+            systemd.alive(f"{len(active)} tasks in work, {taken} taken since it began")
         else:
             log.error("the worker takes no tasks, or has lost some: systemd ends it %s", pairs(taken=taken))
 
@@ -110,24 +110,24 @@ class WorkerWatchdog(bootsteps.StartStopStep):
 
 
 def _worker_is_ready(**_: object) -> None:
-    notify_socket.ready()
+    systemd.ready()
 
 
 def _worker_ends(**_: object) -> None:
-    notify_socket.stopping("the tasks in work come to their end")
+    systemd.stopping("the tasks in work come to their end")
 
 
 def _beat_begins(sender: Any, **_: object) -> None:
-    """Have each turn of the schedule feed the watchdog; the schedule turns at least as often as is needed."""
+    """Have each turn of the schedule feed the watchdog; make it turn often enough for that."""
     scheduler = sender.scheduler
     turn = scheduler.tick
 
     def tick(*arguments: Any, **options: Any) -> Any:
         wait = turn(*arguments, **options)
-        notify_socket.alive()
+        systemd.alive()
         return wait
 
     scheduler.tick = tick
-    if (seconds := notify_socket.watchdog_seconds()) is not None:
+    if (seconds := systemd.watchdog_seconds()) is not None:
         scheduler.max_interval = min(scheduler.max_interval, seconds / 3)
-    notify_socket.ready()
+    systemd.ready()

@@ -92,7 +92,7 @@ class _Line:
 def compose(deal: DealPost, *, is_gone: bool = False) -> Message:
     """Return the message about a deal, or its change for an ad that is gone. The link stays either way."""
     title = clean(deal.title) or "A car"
-    below = [_Line(text) for text in (_car(deal), _where(deal)) if text]
+    below = [_Line(text) for text in (_car(deal), _joined(deal.place, deal.seller_kind)) if text]
     above = [_Line("No longer advertised", "b")] if is_gone else []
     if deal.price_eur is not None:
         above += [_price(deal)]
@@ -141,10 +141,6 @@ def _car(deal: DealPost) -> str:
     power = "" if deal.power_hp is None else f"{deal.power_hp} hp"
     mileage = "" if deal.mileage_km is None else f"{_number(deal.mileage_km)} km"
     return _joined(mileage, deal.fuel, deal.gearbox, power)
-
-
-def _where(deal: DealPost) -> str:
-    return _joined(deal.place, deal.seller_kind)
 
 
 def _joined(*texts: str | None) -> str:

@@ -1,1 +1,1 @@
-"""What a car is worth: comparables, the price model over them, and how good both are."""
+"""The value of a car: comparables, the price model over them, and how both are measured. Imports vinops alone."""

@@ -1,7 +1,7 @@
 """The additive part of the price model: what make, family, model, age, mileage, power and words add to the price (ln).
 
 Each fact has a slot, each name in a slot a few weights: how much it adds, and how that changes with age, mileage or
-power. All are drawn to zero, so that a model seen twice stays near its family, and a family near its make.
+power. All are regularized to zero, so that a rare model stays near its family, and a family near its make.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ AGES: Final = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40], dtype=
 FEW_AGES: Final = np.array([0, 3, 7, 12, 18, 26, 40], dtype=float)
 KM: Final = np.linspace(np.log(15_000), np.log(450_000), 8)  # ln (km + 15,000)
 POWERS: Final = np.log([40.0, 60, 80, 100, 120, 150, 190, 240, 320, 450, 700])
-USUAL_KM, USUAL_KM_MOST, USUAL_POWER = 15_000.0, 240_000.0, 130.0  # where an ad does not say: a year, at most; hp
+USUAL_KM, USUAL_KM_MOST, USUAL_POWER = 15_000.0, 240_000.0, 130.0  # where an ad does not say: km a year, km at most, hp
 
 WORD: Final = re.compile(r"[^\W_]+(?:\.\d)?")
-RARE_WORD: Final = 4  # ads that a word has to be in
+RARE_WORD: Final = 4  # ads that must contain a word
 
-STRENGTH: Final = 0.6  # how strongly all weights are drawn to zero
+STRENGTH: Final = 0.6  # of the regularization
 ROUNDS: Final = 3  # of reweighting
-FREEDOM: Final = 3.0  # of Student's t: how soon a price is taken for an outlier
+FREEDOM: Final = 3.0  # of Student's t: with fewer, more prices count as outliers
 
-# Slot: what its names are made of, and which curves each name has, with the scale of its weights. Found by trying on
-# 4,861 real ads, by the error of held-out ads.
+# Slot: the facts of its names, and the curves of each name with the scale of their weights. Chosen by the error of
+# held-out ads among 4,861 real ones.
 SLOTS: Final[Mapping[str, Mapping[str, float]]] = {
     "": {"ages": 1.0, "km": 1.0, "powers": 1.0, "line": 1.0},
     "make": {"one": 3.0, "line": 0.15, "few_ages": 0.1},
@@ -54,15 +54,15 @@ SLOTS: Final[Mapping[str, Mapping[str, float]]] = {
 
 
 def words(title: str) -> list[str]:
-    """Return the words of a title in small letters, each once: «2.0tdi» has 2.0 and tdi."""
+    """Return the words of a lower-case title, each once: «2.0tdi» has 2.0 and tdi."""
     return sorted(set(WORD.findall(title)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """The fitted weights: of each slot its names, sorted, and a row of weights for each; the last row is zero."""
+    """The fitted weights: for each slot its sorted names and a row of weights for each; the last row is zero."""
 
-    reference: float  # the year with its fraction that age is counted to
+    reference: float  # the year, with its fraction, at which age is measured
     mean: float
     names: Mapping[str, Texts]
     weights: Mapping[str, Floats]
@@ -80,7 +80,7 @@ class Linear:
 
 
 def fit(cars: Cars, log_price: Floats) -> Linear:
-    """Return the weights that fit these prices; those far off count less."""
+    """Return the weights that fit these prices; outliers count less."""
     from scipy import sparse
     from sklearn.linear_model import Ridge
 
@@ -129,7 +129,7 @@ def _curves(cars: Cars, reference: float) -> dict[str, Floats]:
 
 
 def _hats(values: Floats, knots: Floats) -> Floats:
-    """Return how near each value is to the two knots around it: weights on them make a line with bends."""
+    """Return how near each value is to the two knots around it: the basis of a piecewise linear curve."""
     values = np.clip(values, knots[0], knots[-1])
     left = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, len(knots) - 2)
     part = (values - knots[left]) / (knots[left + 1] - knots[left])
@@ -145,7 +145,7 @@ def _basis(curves: Mapping[str, Floats], scales: Mapping[str, float]) -> Floats:
 
 
 def _members(slot: str, cars: Cars) -> tuple[Ints, Texts]:
-    """Return the names that the cars have in a slot, and whose each is."""
+    """Return the names of the cars in a slot, and the car of each."""
     if slot == "word":
         lists = [words(title) for title in cars.title]
         owner = np.repeat(np.arange(len(cars)), [len(each) for each in lists])
@@ -162,7 +162,7 @@ def _known(slot: str, names: Texts) -> Texts:
 
 
 def _codes(names: Texts, known: Texts) -> Ints:
-    """Return the place of each name among the known, which are sorted; one behind the last for others."""
+    """Return the index of each name in the sorted known names; their count for a name that is not known."""
     place = {name: number for number, name in enumerate(known)}
     return np.fromiter((place.get(name, len(known)) for name in names), np.int64, len(names))
 

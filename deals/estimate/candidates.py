@@ -1,4 +1,4 @@
-"""Candidates among cars in memory, for training and measuring; sql/queries/pricing.sql finds them in the database."""
+"""Candidates for comparables among cars in memory, to train and to measure; pricing.sql finds those in the database."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CHUNK: Final = 500  # cars at once: what bounds the memory
 
 
 def find(cars: Cars, market: Cars) -> Pairs:
-    """Return for each car the candidates nearest in year and mileage: of its model, and of the others of its family.
+    """Return for each car the candidates nearest in year and mileage: of its model, and of other models of its family.
 
-    The car itself and ads of the same car may be among them; comparables.others leaves them out.
+    The car itself and ads of the same car may be among them; comparables.others removes them.
     """
     priced = np.flatnonzero(np.isfinite(market.log_price) & np.isfinite(market.born))
     own = _nearest(cars, market, priced, cars.model, market.model, NEAREST)
@@ -31,7 +31,7 @@ def find(cars: Cars, market: Cars) -> Pairs:
 
 
 def pairs(cars: Cars, market: Cars, ad: Ints, other: Ints) -> Pairs:
-    """Return pairs by the places of both."""
+    """Return the pairs of these indices."""
     return Pairs(
         ad=ad,
         ids=market.ids[other],
@@ -57,7 +57,7 @@ def _nearest(
     *,
     but: tuple[Texts, Texts] | None = None,
 ) -> tuple[Ints, Ints]:
-    """Return places of cars and of their nearest candidates, one pair a place, of those with the same name."""
+    """Return the indices of cars and of their nearest candidates with the same name, pair by pair."""
     members = _groups(market_names[priced])
     found: list[tuple[Ints, Ints]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for name, places in _groups(names).items():
@@ -80,7 +80,7 @@ def _nearest(
 
 
 def _groups(names: Texts) -> dict[str, Ints]:
-    """Return the places of each name."""
+    """Return the indices of each name."""
     values, inverse = np.unique(names.astype(str), return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     return dict(zip(values.tolist(), np.split(order, np.cumsum(np.bincount(inverse))[:-1]), strict=False))

@@ -1,10 +1,10 @@
-"""Cars as columns: what pricing knows of ads, one array a fact, so that arithmetic runs over all of them at once."""
+"""Cars as columns: the facts of ads that pricing uses, an array for each, for vectorized arithmetic."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Texts = NDArray[np.object_]
 
-LEAST_KM, MOST_KM = 1_000, 900_000  # beyond it is 228 km for 228,000, or 5,555,555
+LEAST_KM, MOST_KM = 1_000, 900_000  # outside are 228 for 228,000, and 5,555,555
 LEAST_HP, MOST_HP = 30, 900
 LEAST_LITRES, MOST_LITRES = 0.6, 8.5
 _ALL_ALIKE = np.array([int(digit * count) for digit in "123456789" for count in (4, 5, 6)] + [123_456, 123_123])
@@ -29,7 +29,7 @@ _LITRES = re.compile(r"(?<![\d.])([0-6]\.\d)(?![\d.])")
 
 
 class Row(NamedTuple):
-    """An ad as sql/queries/pricing.sql gives it; None is what nobody knows."""
+    """An ad as a row of sql/queries/pricing.sql; unknown values are None."""
 
     listing_id: int
     car: int
@@ -50,15 +50,29 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cars:
-    """Ads as columns of one length. What an ad does not say is NaN in a number and empty in a text.
-
-    `car` is the ad that showed the same car first, its own id if none did: ads of one car share it. `log_price` is the
-    logarithm of EUR, `born` a year with its fraction, `km` kilometres, `power` horsepower, `engine` litres. `model` and
-    `family` hold the make too, as vinops.vehicles has them; `title` is in small letters.
-    """
+class Columns:
+    """Rows as columns of one length; `ids` are ads."""
 
     ids: Ints
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+    def take(self, which: Bools | Ints) -> Self:
+        """Return the rows of these indices, in their order, or of this mask."""
+        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cars(Columns):
+    """Ads as columns of one length. Unknown numbers are NaN, unknown texts are empty.
+
+    `car` is the first ad of the same car, or the ad itself: ads of one car share it. `log_price` is the logarithm of
+    EUR, `born` a year with its fraction, `km` kilometres, `power` horsepower, `engine` litres. `model` and `family`
+    include the make, as in vinops.vehicles; `title` is in lower case.
+    """
+
     car: Ints
     log_price: Floats
     born: Floats
@@ -74,17 +88,9 @@ class Cars:
     colour: Texts
     title: Texts
 
-    def __len__(self) -> int:
-        """How many ads these are."""
-        return len(self.ids)
-
-    def take(self, which: Bools | Ints) -> Cars:
-        """Return those of the ads, in the order of the indices or as a mask says."""
-        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
-
 
 def of_rows(rows: Sequence[Row]) -> Cars:
-    """Return ads as columns. Numbers that cannot be are left out; power and engine that only the title tells are in."""
+    """Return ads as columns: without implausible numbers, with power and engine of the title where the ad has none."""
     by_name: dict[str, Any] = {name: [row[place] for row in rows] for place, name in enumerate(Row._fields)}
     titles = [_COMMA.sub(".", title.casefold()) for title in by_name["title"]]
     return Cars(
@@ -116,14 +122,14 @@ def born(years: Iterable[int | None], months: Iterable[int | None]) -> Floats:
 
 
 def plausible_km(mileages: Iterable[int | None]) -> Floats:
-    """Return kilometres; NaN for what is none, as 123,456. What a new car has driven says less than its age."""
+    """Return kilometres; NaN for an implausible mileage, such as 123,456, and for that of a new car."""
     km = np.array(mileages, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         return np.where((km >= LEAST_KM) & (km <= MOST_KM) & ~np.isin(km, _ALL_ALIKE), km, np.nan)
 
 
 def plausible_power(powers: Iterable[int | None], titles: Sequence[str] = ()) -> Floats:
-    """Return horsepower; NaN for what is none and that the title does not tell either."""
+    """Return horsepower; NaN for an implausible power that the title does not give either."""
     power = np.array(powers, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         power = np.where((power >= LEAST_HP) & (power <= MOST_HP), power, np.nan)

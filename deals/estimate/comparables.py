@@ -1,17 +1,19 @@
-"""What a car is worth by cars like it: an estimate that can be shown to whoever doubts it.
+"""The value of a car by comparable cars: an estimate that can be explained by showing them.
 
-The price of each comparable is carried over to the car by their differences in age, mileage and power, as steep as the
-comparables themselves show, and as usual where they are too few to show it. The median, weighted by nearness, is the
-estimate. Where there are not enough, less like ones are let in, step by step. docs/decisions/0012-price-estimates.md
-has the measurements.
+The price of each comparable is adjusted for its difference to the car in age, mileage and power, with slopes fitted to
+the comparables, or the usual slopes where they are too few. The estimate is the median, weighted by similarity. Where
+there are too few comparables, less similar ones are added step by step. docs/decisions/0012-price-estimates.md has the
+measurements.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from deals.estimate.cars import Columns
 
 if TYPE_CHECKING:
     from deals.estimate.cars import Bools, Cars, Floats, Ints
@@ -25,30 +27,29 @@ STEPS: Final = (
 )
 NEAR_YEARS: Final = 3.5  # with months: an ad of January 2010 and one of December 2013 are 3.9 apart
 WIDE_YEARS: Final = 8.0
-ENOUGH: Final = 8  # comparables at which no less like ones are let in
+ENOUGH: Final = 8  # comparables from which on no less similar ones are added
 FEWEST: Final = 3  # comparables below which there is no estimate
-CARRIES: Final = 0.02  # of the weight of a car that is the same: what weighs less is no comparable
+CARRIES: Final = 0.02  # of the weight of an identical car: a car with less weight is no comparable
 
 # How prices change within a model, from 14,688 pairs of real ads: ln EUR per year, ln (km + 20,000), ln horsepower.
 USUAL_SLOPES: Final = np.array([0.10, -0.17, 0.55])
-FIRMNESS: Final = np.array([20.0, 4.0, 1.3])  # how much it takes to move them; in units of the normal equations
+FIRMNESS: Final = np.array([20.0, 4.0, 1.3])  # regularization to the usual slopes, in units of the normal equations
 KM_SOFT: Final = 20_000.0
 
-# What a difference of one such unit does: the weight falls by exp(-1/2).
+# A difference of one such unit reduces the weight by exp(-1/2).
 WIDTHS: Final = np.array([1.9, 0.5, 0.22])
-UNKNOWN: Final = 0.7  # the weight of a comparable whose mileage or power nobody knows, or where the ad's is unknown
+UNKNOWN: Final = 0.7  # the factor for a mileage or power that is unknown, of the comparable or of the ad
 OTHER_FUEL, OTHER_GEARBOX, OTHER_BODY, OTHER_MODEL = 0.45, 0.65, 0.8, 0.5
 
-OUTLIER: Final = 1.0  # ln: a price 2.7 times as high or low as the comparables say is none
+OUTLIER: Final = 1.0  # ln: a price 2.7 times as high or low as the estimate is ignored
 Z90: Final = 1.2816
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """Candidates as columns: row by row an ad, by its place in Cars, and a car that may say what it is worth."""
+class Pairs(Columns):
+    """Candidates as columns: in each row an ad, by its index in Cars, and a car that may be comparable."""
 
     ad: Ints
-    ids: Ints
     car: Ints
     log_price: Floats
     born: Floats
@@ -59,22 +60,14 @@ class Pairs:
     same_gearbox: Bools
     same_body: Bools
 
-    def __len__(self) -> int:
-        """How many pairs these are."""
-        return len(self.ad)
-
-    def take(self, which: Bools | Ints) -> Pairs:
-        """Return those of the pairs, in the order of the indices or as a mask says."""
-        return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Estimates:
-    """What comparables say, one place an ad. Prices are ln EUR and NaN where there is no estimate; `step` is -1 there.
+    """The estimates by comparables, one for each ad. Prices are ln EUR and NaN where there is none; `step` is -1 there.
 
-    `count` is how many cars carried weight, `own_model` how many of them are of the same model, `effective` how many of
-    equal weight would say as much, `spread` how far their prices lie from the estimate (ln). `used` are the pairs that
-    carried weight, heaviest first within each ad.
+    `count` is the number of comparables, `own_model` how many of them are of the same model, `effective` the number of
+    equal weight with the same information, `spread` the distance of their prices from the estimate (ln). `used` are the
+    pairs of the comparables, those with the most weight first within each ad.
     """
 
     p10: Floats
@@ -91,7 +84,7 @@ class Estimates:
 def others(cars: Cars, pairs: Pairs) -> Pairs:
     """Return the pairs of an ad and another car with a price: never the ad itself, nor an ad of the same car.
 
-    Everything that is estimated from pairs passes through here, whoever found them.
+    All estimates from pairs use it, so that no estimate sees the price of its own car.
     """
     is_other = (pairs.ids != cars.ids[pairs.ad]) & (pairs.car != cars.car[pairs.ad])
     is_told = np.isfinite(pairs.log_price) & np.isfinite(pairs.born) & np.isfinite(cars.born[pairs.ad])
@@ -99,7 +92,7 @@ def others(cars: Cars, pairs: Pairs) -> Pairs:
 
 
 def estimate(cars: Cars, pairs: Pairs) -> Estimates:
-    """Return what each car is worth by its comparables. The cars' own prices are not looked at."""
+    """Return the value of each car by its comparables. The cars' own prices are not used."""
     pairs = others(cars, pairs)
     apart, known = _differences(cars, pairs)
     weights = _weights(pairs, apart, known)
@@ -117,8 +110,8 @@ def estimate(cars: Cars, pairs: Pairs) -> Estimates:
 
 
 def _differences(cars: Cars, pairs: Pairs) -> tuple[Floats, Bools]:
-    """Return how much older, further driven and stronger each car is than its comparable, 0 where that is unknown,
-    and what is known."""
+    """Return the differences of each car to its comparable in year, mileage and power, 0 where one is unknown, and
+    which are known."""
     apart = np.empty((len(pairs), 3))
     apart[:, 0] = cars.born[pairs.ad] - pairs.born
     apart[:, 1] = np.log((cars.km[pairs.ad] + KM_SOFT) / (pairs.km + KM_SOFT))
@@ -128,7 +121,7 @@ def _differences(cars: Cars, pairs: Pairs) -> tuple[Floats, Bools]:
 
 
 def _weights(pairs: Pairs, apart: Floats, known: Bools) -> Floats:
-    """Return the nearness of each pair: 1 for a car that is the same in all that counts."""
+    """Return the similarity of each pair: 1 for an identical car."""
     weights: Floats = np.exp(-0.5 * ((apart / WIDTHS) ** 2).sum(axis=1))
     weights *= UNKNOWN ** (~known).sum(axis=1)
     for same, factor in (
@@ -142,7 +135,7 @@ def _weights(pairs: Pairs, apart: Floats, known: Bools) -> Floats:
 
 
 def _steps(pairs: Pairs, apart: Floats) -> Ints:
-    """Return the step of STEPS at which each pair is let in; len(STEPS) for never."""
+    """Return the step of STEPS at which each pair is added; len(STEPS) for never."""
     years = np.abs(apart[:, 0])
     near = pairs.same_model & (years <= NEAR_YEARS)
     return np.select(
@@ -159,10 +152,7 @@ def _steps(pairs: Pairs, apart: Floats) -> Ints:
 
 
 def _relax(size: int, ad: Ints, steps: Ints, weights: Floats) -> tuple[Ints, Bools]:
-    """Return for each ad the first step at which there are enough, else the last that lets in any; and the pairs kept.
-
-    Weights fall more slowly at the wide step, so what carries there is told by the same limit.
-    """
+    """Return for each ad the first step with enough comparables, else the last that adds any; and the pairs kept."""
     carries = weights >= CARRIES
     width = len(STEPS) + 1
     counts = np.bincount(ad[carries] * width + steps[carries], minlength=size * width).reshape(size, width)[:, :-1]
@@ -172,8 +162,8 @@ def _relax(size: int, ad: Ints, steps: Ints, weights: Floats) -> tuple[Ints, Boo
 
 
 def _carried(size: int, pairs: Pairs, apart: Floats, weights: Floats) -> Floats:
-    """Return the price of each comparable as it would be for the car: a ridge regression among the ad's comparables,
-    drawn to the usual slopes."""
+    """Return the price of each comparable adjusted to the car: by a ridge regression over the ad's comparables, with
+    the usual slopes as its prior."""
     residual = pairs.log_price + apart @ USUAL_SLOPES
     total = np.maximum(np.bincount(pairs.ad, weights, size), 1e-12)
     ones = np.column_stack([apart, residual])
@@ -186,14 +176,14 @@ def _carried(size: int, pairs: Pairs, apart: Floats, weights: Floats) -> Floats:
         for j in range(i, 3):
             normal[:, i, j] = normal[:, j, i] = np.bincount(pairs.ad, weights * off[:, i] * off[:, j], size)
     normal += np.diag(FIRMNESS)
-    # Of apart = car - comparable, the price falls by the slope: the sign turns.
+    # apart is car - comparable, so the price falls by the slope: the sign is reversed.
     change = -np.linalg.solve(normal, right[..., None])[..., 0]
     carried: Floats = residual + (apart * change[pairs.ad]).sum(axis=1)
     return carried
 
 
 def weighted_quantile(size: int, ad: Ints, values: Floats, weights: Floats, share: float) -> Floats:
-    """Return for each ad the value at that share of its weight, between two values by the line; NaN without values."""
+    """Return the weighted quantile of each ad's values, interpolated linearly; NaN without values."""
     order = np.lexsort((values, ad))
     ad, values, weights = ad[order], values[order], weights[order]
     totals = np.bincount(ad, weights, size)
@@ -201,7 +191,7 @@ def weighted_quantile(size: int, ad: Ints, values: Floats, weights: Floats, shar
     ends = np.searchsorted(ad, np.arange(size), side="right")
     cumulated = np.cumsum(weights)
     before = np.concatenate([[0.0], cumulated])[starts]
-    middle = cumulated - weights / 2 - before[ad]  # the middle of each value's own weight
+    middle = cumulated - weights / 2 - before[ad]  # the cumulated weight at the middle of each value
     goal = totals * share
     found = np.full(size, np.nan)
     has = ends > starts
@@ -217,7 +207,7 @@ def weighted_quantile(size: int, ad: Ints, values: Floats, weights: Floats, shar
 
 
 USUAL_SPREAD: Final = (0.24, 0.25, 0.27, 0.30, 0.34)  # ln, at each of STEPS
-SPREAD_FIRMNESS: Final = 6.0  # comparables that it takes to believe their own spread as much as the usual one
+SPREAD_FIRMNESS: Final = 6.0  # comparables at which their own spread counts as much as the usual one
 
 
 def _summary(size: int, pairs: Pairs, carried: Floats, weights: Floats, step: Ints) -> Estimates:
@@ -244,10 +234,10 @@ def _summary(size: int, pairs: Pairs, carried: Floats, weights: Floats, step: In
 
 
 def confidence(found: Estimates, spread: Floats, is_model: Bools) -> Floats:
-    """Return how sure an estimate is, 0 to 1: by the cars that it stands on, how far it may be off and how like they
-    are. Eight of equal weight that lie as close as usual make 0.57. A model alone is never more than 0.4 sure.
+    """Return the confidence of an estimate, 0 to 1: by the number of comparables, their spread and their similarity.
+    Eight of equal weight with the usual spread make 0.57, a model alone at most 0.4.
 
-    `spread` is how far the estimate may be off (ln, one standard deviation); `is_model` where the model is in it.
+    `spread` is the error of the estimate (ln, one standard deviation); `is_model` where it includes the model.
     """
     head_start = np.where(is_model, 2.0, 0.0)
     by_count = (found.effective + head_start) / (found.effective + head_start + 3.0)

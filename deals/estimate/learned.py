@@ -1,7 +1,7 @@
-"""The learned estimate: an additive model, and gradient boosting over it and the comparables for what it gets wrong.
+"""The learned estimate: an additive model, and gradient boosting for its errors, which also sees the comparables.
 
-How far it is off is learned too, from prices that the models had not seen, and shifted until p10 to p90 holds four of
-five of them (split conformal prediction), apart for cars with comparables and without.
+The spread of its errors is learned too, from held-out prices, and scaled until p10 to p90 contains four of five of them
+(split conformal prediction), separately for cars with comparables and without.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from deals.estimate.comparables import Estimates
 
 CATEGORIES: Final = ("make", "family", "model", "fuel", "gearbox", "body", "colour")
-MOST_NAMES: Final = 200  # of a category; scikit-learn takes 255
+MOST_NAMES: Final = 200  # of a category; scikit-learn allows 255
 INNER_FOLDS: Final = 5
 WELL_COVERED: Final = 5  # comparables from which on an ad counts as covered
 SHARES: Final = (0.1, 0.9)
 KINDS: Final = ("few", "many")  # comparables
-LESS_OFF: Final = 0.97  # a model of all ads errs that much less than one of four fifths: 13.4 % beside 14.0 %
+LESS_OFF: Final = 0.97  # the error of a model of all ads beside that of four fifths of them: 13.4 % and 14.0 %
 
 
 def one_thread() -> threadpool_limits:
-    """Return a context in which scikit-learn has one thread: its threads wait for one another, and on two busy cores
-    a model took 31 s instead of 8 s with them."""
+    """Return a context in which scikit-learn has one thread: its threads wait for each other, and on two busy cores a
+    model took 31 s with them instead of 8 s."""
     return threadpool_limits(limits=1)
 
 
@@ -61,8 +61,8 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A model, and beside it what models that had not seen a car's price said of each: p10, p50, p90; and what the
-    comparables said."""
+    """A model, the estimates of each car by models that had not seen its price (p10, p50, p90), and those by
+    comparables."""
 
     model: Learned
     unseen: Floats
@@ -70,19 +70,19 @@ class Fitted:
 
 
 def kinds(estimates: Estimates) -> Ints:
-    """Return the place of each ad's kind in KINDS."""
+    """Return the index of each ad's kind in KINDS."""
     return (estimates.count >= WELL_COVERED).astype(np.int64)
 
 
 def fold(car: Ints, folds: int, seed: str) -> Ints:
-    """Return the fold of each car: by its id alone, so that ads of one car are together in any order of rows."""
+    """Return the fold of each car: by its id only, so that ads of one car are together in any order of rows."""
     digests = (hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest() for key in car.tolist())
     return np.fromiter((int.from_bytes(digest, "big") % folds for digest in digests), np.int64, len(car))
 
 
 def fit(cars: Cars) -> Fitted:
-    """Return a model of these ads, all of which have a price. What it is measured by, it has not seen: the additive
-    model, the boosting and the spread of each fifth are fitted on the others."""
+    """Return a model of these ads, all of which have a price. It is measured by held-out prices: the additive model,
+    the boosting and the spread of each fifth are fitted on the others."""
     prices = cars.log_price
     parts = fold(cars.car, INNER_FOLDS, "inner")
     estimates = comparables.estimate(cars, market.find(cars, cars))  # each by the others
@@ -136,7 +136,7 @@ def _boost(table: Floats, left: Floats) -> HistGradientBoostingRegressor:
 
 
 def _reach(table: Floats, off: Floats) -> HistGradientBoostingRegressor:
-    """Return what says how far off an estimate usually is, in ln of ln EUR."""
+    """Return a model of the usual error of an estimate, in ln of ln EUR."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(
@@ -152,26 +152,26 @@ def _reach(table: Floats, off: Floats) -> HistGradientBoostingRegressor:
 
 
 def _bounds(off: Floats, all_off: Floats) -> Floats:
-    """Return the percentiles of errors; of all if there are too few of a kind."""
+    """Return the percentiles of the errors of a kind, or of all errors if there are too few."""
     return LESS_OFF * np.quantile(off if len(off) >= 100 else all_off, SHARES)
 
 
 def frequent(names: Texts) -> list[str]:
-    """Return the names that are there most often, sorted."""
+    """Return the most frequent names, sorted."""
     values, counts = np.unique(names.astype(str), return_counts=True)
     most = np.argsort(-counts, kind="stable")[:MOST_NAMES]
     return sorted(values[most].tolist())
 
 
 def _table(cars: Cars, additive: Floats, estimates: Estimates, names: Mapping[str, Sequence[str]]) -> Floats:
-    """Return the columns that the boosting sees."""
+    """Return the input of the boosting."""
     facts = [cars.born, cars.km, cars.power, cars.engine, additive]
     found = [estimates.p50, estimates.p50 - additive, estimates.spread, estimates.count, estimates.step]
     return np.column_stack([codes(cars, names), *facts, *found, estimates.own_model])
 
 
 def codes(cars: Cars, names: Mapping[str, Sequence[str]]) -> Floats:
-    """Return the categories as numbers, a column each; NaN for a name that is none of these."""
+    """Return the categories as numbers, a column each; NaN for a name that is not in the list."""
     columns = []
     for category in CATEGORIES:
         place = {name: number for number, name in enumerate(names[category])}

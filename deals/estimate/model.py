@@ -1,7 +1,7 @@
-"""The price model as it is kept: trained by a scheduled task, measured, stored in ops.price_models, and used while it
-is young and as good as it was measured.
+"""The stored price model: trained by a scheduled task, measured, stored in ops.price_models, and used while it is
+recent and as accurate as it was measured.
 
-The newest row decides: if it is not to be used, none is, and prices come from comparables alone.
+The newest row decides: if it is not used, no model is, and estimates are made from comparables only.
 """
 
 from __future__ import annotations
@@ -34,42 +34,42 @@ log = logging.getLogger("deals")
 
 FEWEST_ADS: Final = 1_000
 OLDEST_DAYS: Final = 14
-FEWEST_RECENT: Final = 100  # recent ads below which nothing is said about drift
-DRIFT: Final = 1.3  # times the error that was measured
-DRIFTED: Final = "it drifted"  # how the reason of a model begins that was put out of use for that
+FEWEST_RECENT: Final = 100  # recent ads below which drift is not judged
+DRIFT: Final = 1.3  # times the measured error
+DRIFTED: Final = "it drifted"  # the beginning of the reason why a model that drifted is not used
 FORMAT: Final = 1
 
 TRUSTED: Final = frozenset(
     {
-        "functools.partial",  # of what is on this list, or of nothing
+        "functools.partial",  # of types on this list
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.utils.validation.check_array",
     }
 )
-"""What a stored model is made of, beside what skops knows to be harmless. Nothing else is ever made from bytes."""
+"""The types of a stored model beside those that skops trusts. No other type is ever loaded."""
 
 
 class ModelError(Exception):
-    """What is stored is no model that can be used. The message says why."""
+    """A stored model cannot be used. The message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Current:
-    """The model that prices are to be made with, if there is one, and otherwise why there is none.
+    """The model to estimate with; None, and the reason, if there is none.
 
-    `used_for` says for each of learned.KINDS whether it measured better than comparables; `is_lost` that there is one
-    that did, and that something is wrong with it since.
+    `used_for`: for each of learned.KINDS, whether it measured better than comparables. `is_lost`: there is a model that
+    did, and it can no longer be used.
     """
 
-    model: Learned | None
+    model: Learned | None = None
     version: int | None
-    used_for: tuple[bool, bool]
+    used_for: tuple[bool, bool] = (False, False)
     reason: str
     is_lost: bool = False
 
 
 def dumps(model: Learned) -> bytes:
-    """Return a model as bytes, which run no code when they are read."""
+    """Return a model as bytes, which run no code when they are loaded."""
     import skops.io
     from sklearn import __version__ as version
 
@@ -101,7 +101,7 @@ def loads(body: bytes) -> Learned:
     try:
         unknown = set(skops.io.get_untrusted_types(data=body)) - TRUSTED
         if unknown:
-            raise ModelError(f"the model holds what none of ours does: {', '.join(sorted(unknown))}")
+            raise ModelError(f"the model contains types that are not trusted: {', '.join(sorted(unknown))}")
         content = skops.io.loads(body, trusted=sorted(TRUSTED))
         if content["format"] != FORMAT or content["scikit-learn"] != version:
             raise ModelError(f"the model is of scikit-learn {content['scikit-learn']}, format {content['format']}")
@@ -121,18 +121,18 @@ def loads(body: bytes) -> Learned:
         )
     except ModelError:
         raise
-    except Exception as error:  # a file that is damaged fails anywhere in zip, JSON, NumPy
+    except Exception as error:  # a damaged file fails anywhere in zip, JSON, NumPy
         raise ModelError(f"the model cannot be read: {type(error).__name__}: {error}") from error
 
 
 def train(connection: Connection[Any], settings: Settings) -> dict[str, Any]:
-    """Train a model on all ads that say what cars cost, measure it, and store it; return what became of it.
+    """Train a model on all comparable ads, measure it, and store it; return the result.
 
-    Of two at once one trains and the other says so. One transaction stores the model and takes the bodies of the
-    models before it away: if the process dies, either is true or neither, and the next run trains again. Nothing is
-    stored when there are fewer than FEWEST_ADS ads: the newest model goes on until it is too old.
+    Of two processes at once only one trains. One transaction stores the model and deletes the bodies of older models:
+    if the process dies, both are done or neither, and the next run trains again. With fewer than FEWEST_ADS ads nothing
+    is stored: the newest model is used until it is too old.
     """
-    del settings  # every training is as the other
+    del settings
     statements = queries("pricing")
     row = connection.execute(statements["claim_training"]).fetchone()
     if not (row and row[0]):
@@ -165,9 +165,9 @@ def train(connection: Connection[Any], settings: Settings) -> dict[str, Any]:
 
 
 def measure(cars: Cars, fitted: Fitted) -> dict[str, Any]:
-    """Return what the model and the comparables erred on prices that neither had seen, for all and for each kind.
+    """Return the errors of the model and of the comparables on held-out prices, for all ads and for each kind.
 
-    Where comparables have no estimate they are not measured; the model is, on all, and once more beside them.
+    The model is measured on all, and beside the comparables (`beside`) where those have an estimate.
     """
     kind = learned.kinds(fitted.estimates)
     groups = {"all": np.ones(len(cars), dtype=bool), KINDS[0]: kind == 0, KINDS[1]: kind == 1}
@@ -195,7 +195,7 @@ def _mdape(found: Any, cars: Cars, members: Bools) -> float | None:
 
 
 def _verdict(errors: Mapping[str, Any]) -> tuple[tuple[bool, bool], str]:
-    """Return for which of KINDS the model is used, and why, in words."""
+    """Return for which of KINDS the model is used, and the reasons in words."""
     used, words = [], []
     for kind, said in zip(KINDS, ("few comparables", "five comparables or more"), strict=True):
         beside = errors[kind]["beside"]
@@ -214,17 +214,17 @@ _loaded: dict[int, Learned | ModelError] = {}  # of this process, by version; on
 
 
 def current(connection: Connection[Any]) -> Current:
-    """Return the model to price with, or why there is none. A model is read once by each process.
+    """Return the model to estimate with, or why there is none. Each process loads a model once.
 
-    Whatever is wrong with one that should be used (too old, drifted, damaged) is a warning in the log.
+    Logs a warning if a model that should be used is too old or damaged.
     """
     row = connection.execute(queries("pricing")["newest_model"]).fetchone()
     if row is None:
-        return Current(model=None, version=None, used_for=(False, False), reason="no model has been trained yet")
+        return Current(version=None, reason="no model has been trained yet")
     version, is_used, reason, age, errors = row
     if not is_used:
         is_lost = reason.startswith(DRIFTED)
-        return Current(model=None, version=version, used_for=(False, False), reason=reason, is_lost=is_lost)
+        return Current(version=version, reason=reason, is_lost=is_lost)
     if age > OLDEST_DAYS:
         return _fallback(version, f"it was trained {age:.0f} days ago, more than {OLDEST_DAYS}")
     if version not in _loaded:
@@ -242,14 +242,14 @@ def current(connection: Connection[Any]) -> Current:
 
 def _fallback(version: int, reason: str) -> Current:
     log.warning("the price model is not used, comparables are %s: %s", pairs(version=version), reason)
-    return Current(model=None, version=version, used_for=(False, False), reason=reason, is_lost=True)
+    return Current(version=version, reason=reason, is_lost=True)
 
 
 def check_drift(connection: Connection[Any]) -> dict[str, Any]:
-    """Compare what the newest model errs on ads that came after its training with what was measured, and put it out
-    of use if that is DRIFT times as much. Returns `ads`, `mdape`, `measured` and `is_drifted`.
+    """Compare the error of the newest model on ads since its training with the measured one, and stop using it if it is
+    DRIFT times as large. Returns `version`, `ads`, `mdape`, `measured` and `is_drifted`.
 
-    One statement writes; if the process dies before it, the next check does the same. Twice changes nothing.
+    One statement writes; if the process dies before it, the next check does the same. A second time changes nothing.
     """
     statements = queries("pricing")
     row = connection.execute(statements["recent_errors"]).fetchone()

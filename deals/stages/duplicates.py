@@ -1,8 +1,8 @@
-"""Ads that show the same car: which of them was there first.
+"""Duplicates: ads that show the same car, each linked to the first of them.
 
-A car is advertised twice by a dealer and his colleague, or again before the first ad has run out. Nothing says so but
-the car: alike in model, month, fuel, gearbox, body, power, colour and region, nearly as many kilometres, nearly the
-price. Ads are linked, not deleted: a link goes when it no longer holds.
+A car is advertised twice by a dealer and a colleague, or again before the first ad has expired. Only the car tells: the
+same model, month, fuel, gearbox, body, power, color and region, nearly the same mileage, nearly the same price. Ads are
+linked, not deleted: a link is removed when it no longer holds.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-LEAST_KM: Final = 1_000  # and no more is a new car, of which a dealer has many alike
+LEAST_KM: Final = 1_000  # a new car has less, and a dealer has many identical ones
 APART_KM: Final = 1_000
 APART_PERCENT: Final = 3  # of the higher price
 
 
 @dataclass(frozen=True, kw_only=True)
 class Car:
-    """The car of an ad among those that are alike in all but distance and price (km, EUR)."""
+    """The car of an ad, among those that differ only in mileage and price (km, EUR)."""
 
     listing_id: int
     posted_at: datetime
     mileage_km: int | None
     price_eur: Decimal | None
-    is_there: bool = True
+    is_active: bool = True
 
 
 def first_ads(cars: Collection[Car]) -> dict[int, int | None]:
-    """Return for the ad of each car the first ad that shows the same one, or None if no other ad before it does.
+    """Return for each ad the first ad that shows the same car, or None if it is the first.
 
-    Of three ads of one car the last may have been driven too far to be like the first, and still is the car of the
-    second: such chains are one car. It does not matter in which order they come.
+    Of three ads of one car the last may have too many kilometres to match the first, and still match the second: such a
+    chain is one car. The order of the ads does not matter.
     """
     found: dict[int, int | None] = {car.listing_id: None for car in cars}
     group_of: dict[int, list[Car]] = {}
-    near: deque[Car] = deque()  # those that have been come by and are not too far behind
-    for car in sorted(filter(_can_be_told, cars), key=_distance):
+    near: deque[Car] = deque()  # earlier cars of nearly the same mileage
+    for car in sorted(filter(_is_recognizable, cars), key=_distance):
         group_of[car.listing_id] = [car]
         while near and _distance(car) - _distance(near[0]) > APART_KM:
             near.popleft()
@@ -62,27 +62,22 @@ def first_ads(cars: Collection[Car]) -> dict[int, int | None]:
 
 
 def link(connection: Connection[Any], listing_ids: Sequence[int]) -> int:
-    """Link the ads of a batch and those that show the same cars, undo the links that no longer hold; return how many.
+    """Link the ads of a batch and those that show the same cars, remove links that no longer hold; return how many.
 
-    It is part of the caller's transaction, which has to be the only one that links: see `take_turn`. Nothing is written
-    where the links are right.
+    Part of the caller's transaction, which has to be the only one that links (`take_turn`). Links that are right are
+    not written.
     """
     statements = queries("normalize")
     changed = connection.execute(statements["unlink_unknown"], {"listing_ids": listing_ids}).rowcount
     kinds: defaultdict[int, list[Car]] = defaultdict(list)
     now: dict[int, int | None] = {}
     rows = connection.execute(statements["cars_beside"], {"listing_ids": listing_ids}, binary=True)
-    for alike, listing_id, duplicate_of, mileage_km, price_eur, posted_at, is_there in rows:
+    for alike, listing_id, duplicate_of, mileage_km, price_eur, posted_at, is_active in rows:
         now[listing_id] = duplicate_of
-        kinds[alike].append(
-            Car(
-                listing_id=listing_id,
-                posted_at=posted_at,
-                mileage_km=mileage_km,
-                price_eur=price_eur,
-                is_there=is_there,
-            )
+        car = Car(
+            listing_id=listing_id, posted_at=posted_at, mileage_km=mileage_km, price_eur=price_eur, is_active=is_active
         )
+        kinds[alike].append(car)
     links = {
         listing_id: first
         for cars in kinds.values()
@@ -95,8 +90,8 @@ def link(connection: Connection[Any], listing_ids: Sequence[int]) -> int:
     return changed
 
 
-def _can_be_told(car: Car) -> bool:
-    return car.is_there and car.price_eur is not None and _distance(car) > LEAST_KM
+def _is_recognizable(car: Car) -> bool:
+    return car.is_active and car.price_eur is not None and _distance(car) > LEAST_KM
 
 
 def _distance(car: Car) -> int:

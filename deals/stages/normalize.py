@@ -1,7 +1,7 @@
-"""The first stage: what an ad is in our words, what a private buyer pays, what to beware of, whose car it shows again.
+"""The stage `normalize`: an ad in the words of the vocabulary, its gross price, its risks, its duplicates.
 
-What is not known stays None and is noted, as is what was guessed: `vinops deals unknowns` shows the words that are
-worth a line in vinops/vehicles*.toml.
+Unknown values stay None and are recorded, as are guesses: `vinops deals unknowns` lists the words that are worth a line
+in vinops/vehicles*.toml.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ TAX: Final = Decimal("1.20")  # Bulgaria's value added tax, since 1999
 CENT: Final = Decimal("0.01")
 MONTHS: Final = range(1, 13)
 UNUSED_KM: Final = 100
-LONGEST_TEXT: Final = 80  # characters of what is noted as unknown
+LONGEST_TEXT: Final = 80  # characters of an unknown text that are kept
 
 _TO_ORDER: Final = re.compile(r"\b(?:по|под|за|при)\s+(?:поръчка|заявка)\b", re.IGNORECASE)
-"""A car that has yet to be ordered: its price is where it begins."""
+"""A car that is sold to order: its price is the lowest of several."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ad:
-    """An ad as it came: words of the site, price in EUR without regard to tax, km, hp, ccm."""
+    """An ad as it was crawled: words of the site, price in EUR with or without tax, km, hp, ccm."""
 
     listing_id: int
     title: str
@@ -62,7 +62,7 @@ class Ad:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normalized:
-    """A row of normalized_listings, without the link to another ad."""
+    """A row of normalized_listings, except `duplicate_of`."""
 
     listing_id: int
     make: str | None
@@ -91,21 +91,21 @@ COLUMNS: Final = tuple(field.name for field in fields(Normalized))
 
 
 def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Settings) -> list[Ad]:
-    """Return the ads, in one statement."""
+    """Return the ads. One statement for all of them."""
     with connection.cursor(row_factory=class_row(Ad), binary=True) as cursor:
         return cursor.execute(queries("normalize")["read_listings"], {"listing_ids": list(listing_ids)}).fetchall()
 
 
 def work(ads: Sequence[Ad]) -> list[Normalized]:
-    """Return what each ad is."""
+    """Return the normalized ads."""
     return [normalized(ad) for ad in ads]
 
 
 def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
-    """Store what ads are, then link those that show the same car, in the caller's transaction.
+    """Store normalized ads, then link those that show the same car, in the caller's transaction.
 
-    If the process dies before its commit, nothing of the batch is stored. Done twice it writes nothing the second time.
-    Batches are written one at a time, whichever process they are in, and the links do not depend on their order.
+    If the process dies before the commit, nothing of the batch is stored. A second time it writes nothing.
+    Batches are written one at a time, over all processes, and the links do not depend on their order.
     """
     if not results:
         return
@@ -116,7 +116,7 @@ def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
 
 
 def normalized(ad: Ad) -> Normalized:
-    """Return what an ad is."""
+    """Return an ad, normalized."""
     notes = _Notes(guesses=[], unknowns=[])
     make, model = _make_and_model(ad, notes)
     flags = risk.flags(ad.title, ad.description, ad.equipment)
@@ -149,7 +149,7 @@ def normalized(ad: Ad) -> Normalized:
 
 
 def gross_price(price_eur: Decimal | None, vat: str | None) -> Decimal | None:
-    """Return what a private buyer pays, who gets no tax back: a price without the tax is not the whole price."""
+    """Return the price with tax, which a private buyer has to pay."""
     if price_eur is None:
         return None
     return (price_eur * TAX if vat == "excluded" else price_eur).quantize(CENT)
@@ -161,7 +161,7 @@ class _Notes:
     unknowns: list[dict[str, str]]
 
     def look_up(self, field: str, vocabulary: Callable[[str], vehicles.Match | None], text: str | None) -> str | None:
-        """Return our word for a text, noting a guess and what is not known."""
+        """Return the vocabulary's word for a text, and record a guess or an unknown text."""
         if not text:
             return None
         found = vocabulary(text)
@@ -176,7 +176,8 @@ class _Notes:
 
 
 def _make_and_model(ad: Ad, notes: _Notes) -> tuple[str | None, vehicles.ModelMatch | None]:
-    """Return make and model. The list takes one word for the make where it does not know better: the title knows."""
+    """Return make and model. The site's list takes the first word for the make where it does not know it; the title has
+    all of it."""
     text = ad.make_text or ""
     make = vehicles.make(text) if text else None
     if make is None or make.how == "fuzzy":

@@ -1,4 +1,4 @@
-"""The stage `price`: what each ad's car is worth, by comparables and, where it measured better, by the price model."""
+"""The stage `price`: the value of each ad's car, by comparables and, where it measured better, by the price model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from deals.estimate import comparables, learned, model as price_model
+from deals.estimate import candidates, comparables, learned, model as price_model
 from deals.estimate.cars import Row, born, log_prices, of_rows, plausible_km, plausible_power
 from deals.estimate.comparables import Pairs
 from vinops.db.database import queries
@@ -24,15 +24,13 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 A_SIDE: Final = 4  # cars of one year with more kilometres, and as many with fewer
-NEAREST: Final = 32  # cars of one model in all; market.py has the same numbers
-FAMILY: Final = 16
-USUAL_KM: Final = 180_000  # where to look for cars like one whose mileage nobody knows
-SHOWN: Final = 12  # comparables that are kept by their ids, nearest first
+USUAL_KM: Final = 180_000  # the mileage at which to look for comparables where the ad gives none
+SHOWN: Final = 12  # comparables whose ids are stored, nearest first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """All that pricing some ads takes: the ads, candidates for comparables, the model, ids that are no ads."""
+    """The input for pricing some ads: the ads, candidates for comparables, the model, ids without a normalized ad."""
 
     cars: Cars
     pairs: Pairs
@@ -42,16 +40,16 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Valuation:
-    """A row of valuations. Prices are EUR, whole; None where there is no estimate."""
+    """A row of valuations. Prices are whole EUR; None where there is no estimate."""
 
     listing_id: int
-    p10: int | None
-    p50: int | None
-    p90: int | None
-    comparables: int
-    confidence: float
-    method: str
-    model_version: int | None
+    p10: int | None = None
+    p50: int | None = None
+    p90: int | None = None
+    comparables: int = 0
+    confidence: float = 0.0
+    method: str = "none"
+    model_version: int | None = None
     details: dict[str, Any]
 
 
@@ -61,13 +59,13 @@ def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Sett
     ids = sorted(listing_ids)
     statements = queries("pricing")
     cars = of_rows([Row(*row) for row in connection.execute(statements["read_cars"], {"listing_ids": ids})])
-    about = {"listing_ids": ids, "usual_km": USUAL_KM, "a_side": A_SIDE, "count": NEAREST}
+    about = {"listing_ids": ids, "usual_km": USUAL_KM, "a_side": A_SIDE, "count": candidates.NEAREST}
     with connection.transaction():
         connection.execute(statements["walk_indexes"])
         near = connection.execute(statements["near_cars"], about, binary=True).fetchall()
         has_enough = {row[0] for row in near if len(row[1]) >= comparables.ENOUGH * 2}
         wanting = [listing_id for listing_id in ids if listing_id not in has_enough]
-        about |= {"listing_ids": wanting, "count": FAMILY}
+        about |= {"listing_ids": wanting, "count": candidates.FAMILY}
         family = connection.execute(statements["near_families"], about, binary=True).fetchall() if wanting else []
     return Batch(
         cars=cars,
@@ -101,7 +99,7 @@ def _pairs(cars: Cars, near: Sequence[Sequence[Any]], family: Sequence[Sequence[
 
 
 def work(batch: Batch) -> list[Valuation]:
-    """Return what each ad is worth. An ad that is not normalized any more is worth nothing that anybody knows."""
+    """Return the value of each ad. One that is no longer normalized has none."""
     found = comparables.estimate(batch.cars, batch.pairs)
     values = np.column_stack([found.p10, found.p50, found.p90])
     by_model = np.full(len(batch.cars), np.nan)
@@ -116,8 +114,8 @@ def work(batch: Batch) -> list[Valuation]:
     rounded = np.rint(np.exp(values))
     confidence = comparables.confidence(found, (values[:, 2] - values[:, 0]) / (2 * comparables.Z90), is_model)
     shown = _shown(found, len(batch.cars))
-    nothing = [_nothing(listing_id, "it is not normalized") for listing_id in batch.unknown]
-    return nothing + [
+    unknown = [_no_estimate(listing_id, "it is not normalized") for listing_id in batch.unknown]
+    return unknown + [
         _valuation(batch, found, rounded[number], float(confidence[number]), bool(is_model[number]), number,
                    float(by_model[number]), shown[number])
         for number in range(len(batch.cars))
@@ -137,7 +135,7 @@ def _valuation(
     listing_id = int(batch.cars.ids[number])
     count = int(found.count[number])
     if not np.isfinite(values[1]):
-        return _nothing(listing_id, "fewer than three cars like it, and no model that is used")
+        return _no_estimate(listing_id, "fewer than three cars like it, and no model that is used")
     details: dict[str, Any] = {"p50": {}}
     if count:
         details["step"] = comparables.STEPS[found.step[number]]
@@ -161,22 +159,12 @@ def _valuation(
     )
 
 
-def _nothing(listing_id: int, reason: str) -> Valuation:
-    return Valuation(
-        listing_id=listing_id,
-        p10=None,
-        p50=None,
-        p90=None,
-        comparables=0,
-        confidence=0.0,
-        method="none",
-        model_version=None,
-        details={"reason": reason},
-    )
+def _no_estimate(listing_id: int, reason: str) -> Valuation:
+    return Valuation(listing_id=listing_id, details={"reason": reason})
 
 
 def _shown(found: Estimates, size: int) -> list[list[int]]:
-    """Return the ids of the comparables that weigh most, for each ad."""
+    """Return the ids of the comparables with the most weight, for each ad."""
     starts = np.searchsorted(found.used.ad, np.arange(size)).tolist()
     ends = np.searchsorted(found.used.ad, np.arange(size), side="right").tolist()
     ids = found.used.ids.tolist()
@@ -184,23 +172,10 @@ def _shown(found: Estimates, size: int) -> list[list[int]]:
 
 
 def write(connection: Connection[Any], results: Sequence[Valuation]) -> None:
-    """Store what ads are worth, in the caller's transaction: all of them, or none if the process dies before it ends.
+    """Store the valuations in the caller's transaction: all of them, or none if the process dies before it commits.
 
-    Done twice it changes nothing: a valuation that is as it was is not written again.
+    A second time it changes nothing: a valuation that is the same is not written again.
     """
-    rows = [
-        {
-            "listing_id": each.listing_id,
-            "p10": each.p10,
-            "p50": each.p50,
-            "p90": each.p90,
-            "comparables": each.comparables,
-            "confidence": each.confidence,
-            "method": each.method,
-            "model_version": each.model_version,
-            "details": each.details,
-        }
-        for each in results
-    ]
-    if rows:
-        connection.execute(queries("pricing")["save_valuations"], {"valuations": Jsonb(rows)})
+    if results:
+        rows = Jsonb([vars(each) for each in results])
+        connection.execute(queries("pricing")["save_valuations"], {"valuations": rows})

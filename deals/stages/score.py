@@ -1,8 +1,7 @@
-"""How good a deal an ad is: 1 to 10, what that is made of, why in words, and whether it is worth a message.
+"""The stage `score`: how good a deal an ad is, from 1 to 10, the reasons in words, and whether it is worth a message.
 
 The score is the price's advantage scaled by the confidence of the estimate, plus freshness, plus demand, minus risk
-(docs/decisions/0013-scores.md says where the numbers come from). All of it is a pure function of what is known of the
-ad and of the time.
+(docs/decisions/0013-scores.md explains the numbers): a pure function of the facts of the ad and of the time.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from vinops.db.database import queries
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 log = logging.getLogger("deals")
 
 BASE: Final = 4.2
-"""Of a car at the market's price, without anything else that speaks for it or against it."""
+"""Points of a car at its market value, with nothing else for or against it."""
 SLOPE: Final = 17.0  # points for a price of nothing, or for one that is twice what it should be
-MOST_ADVANTAGE: Final = 0.4  # of the estimate: who is even cheaper is not better for it
-USUAL_WIDTH: Final = 0.25  # how far p10 and p90 are from p50, as a share of it, where the market agrees
-SUSPICIOUS: Final = 0.4  # of p10: a price below is no bargain, but an error, bait or a car that is not whole
+MOST_ADVANTAGE: Final = 0.4  # of the estimate: a still lower price does not score better
+USUAL_WIDTH: Final = 0.25  # distance of p10 and p90 from p50, as a share of it, where prices agree
+SUSPICIOUS: Final = 0.4  # of p10: a lower price is no bargain, but an error, bait or a damaged car
 FRESH: Final = 0.8  # points on the first day
-HALF_FRESH: Final = 4.0  # days in which half of that is gone
+HALF_FRESH: Final = 4.0  # days in which these points halve
 DROP_FRESH: Final = 0.5  # points on the day when the price came down
 LEAST_DROP: Final = 0.01
-DEMAND: Final = 0.4  # points for each halving of the days that cars of the model are there
+DEMAND: Final = 0.4  # points for each halving of the days that cars of the model are advertised
 USUAL_DAYS: Final = 30.0
 MOST_DEMAND: Final = 0.6  # points
-LEAST_GONE: Final = 5  # cars of a model that went, before that says anything
+LEAST_GONE: Final = 5  # cars of a model that sold, below which there is no demand to measure
 RISK: Final = {"low": 0.0, "medium": -1.2, "high": -4.0}  # points
-TOLD_DAYS: Final = 14  # how long a price that came down is worth telling
-OLD_DAYS: Final = 45  # from when on the age of an ad is worth telling
+TOLD_DAYS: Final = 14  # for how long a lower price is among the reasons
+OLD_DAYS: Final = 45  # from which on the age of an ad is among the reasons
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What is known of an ad. Prices in EUR; `first_ad` is an ad that is there and showed the same car before;
-    `models_gone` and `median_days`: how many of its model went lately, and after how long half of those.
+    """The facts of an ad. Prices in EUR; `first_ad` is an active ad that showed the same car before; `models_gone` and
+    `median_days`: how many of its model sold lately, and after how many days half of those.
     """
 
     listing_id: int
@@ -74,7 +74,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Ads to score, at what time, and what is asked of those that are worth a message."""
+    """Ads to score, the time, and the limits from which on an ad is worth a message."""
 
     ads: Sequence[Facts]
     now: datetime
@@ -85,8 +85,8 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The score of an ad. `parts` are price, freshness, demand and risk in points; they add up to it, before it is cut
-    to 1 to 10 and rounded to a tenth."""
+    """The score of an ad. `parts` are price, freshness, demand and risk in points; the score is
+    their sum, limited to 1 to 10 and rounded to a tenth."""
 
     listing_id: int
     score: float
@@ -96,11 +96,11 @@ class Score:
 
 
 def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Settings) -> Batch:
-    """Return what these ads are scored by. One statement for all of them."""
-    rows = connection.execute(queries("scoring")["read_facts"], {"listing_ids": list(listing_ids)})
-    names = [column.name for column in rows.description or ()]
+    """Return the facts by which these ads are scored. One statement for all of them."""
+    with connection.cursor(row_factory=class_row(Facts)) as cursor:
+        ads = cursor.execute(queries("scoring")["read_facts"], {"listing_ids": list(listing_ids)}).fetchall()
     return Batch(
-        ads=[Facts(**dict(zip(names, row, strict=True))) for row in rows.fetchall()],
+        ads=ads,
         now=datetime.now(UTC),
         min_score=settings.deals_min_score,
         min_comparables=settings.deals_min_comparables,
@@ -109,29 +109,19 @@ def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Sett
 
 
 def work(batch: Batch) -> list[Score]:
-    """Score a batch. Depends on nothing but the batch."""
+    """Return the score of each ad. A pure function of the batch."""
     return [score(ad, batch) for ad in batch.ads]
 
 
 def write(connection: Connection[Any], results: Sequence[Score]) -> None:
     """Record scores in the caller's transaction, and log one line an ad: INFO if it is worth a message, else DEBUG.
 
-    A score that is there is replaced if it is another one; so twice is once. If the process dies before the caller
-    commits, the scores are what they were.
+    A score is replaced if it differs, so a second call changes nothing. If the process dies before the caller commits,
+    the scores are what they were.
     """
     if not results:
         return
-    rows = [
-        {
-            "listing_id": result.listing_id,
-            "score": result.score,
-            "parts": result.parts,
-            "reasons": result.reasons,
-            "is_approved": result.is_approved,
-        }
-        for result in results
-    ]
-    connection.execute(queries("scoring")["write_scores"], {"scores": Jsonb(rows)})
+    connection.execute(queries("scoring")["write_scores"], {"scores": Jsonb([vars(result) for result in results])})
     for result in results:
         level = logging.INFO if result.is_approved else logging.DEBUG
         if log.isEnabledFor(level):
@@ -141,16 +131,16 @@ def write(connection: Connection[Any], results: Sequence[Score]) -> None:
 
 
 def refresh_demand(connection: Connection[Any]) -> None:
-    """Measure anew how fast cars of each model go.
+    """Measure how fast cars of each model sell.
 
-    One statement: if the process dies, either all models are measured anew or none is. Who does it at the same time
+    One statement: if the process dies, either all models are measured or none is. A second process at the same time
     waits, and measures the same.
     """
     connection.execute(queries("scoring")["refresh_demand"])
 
 
 def score(ad: Facts, batch: Batch) -> Score:
-    """Score one ad by the clock and the settings of its batch."""
+    """Return the score of one ad, by the time and the limits of its batch."""
     days = max((batch.now - ad.posted_at) // timedelta(days=1), 0)
     is_suspicious = ad.price_eur is not None and ad.p10 is not None and float(ad.price_eur) < SUSPICIOUS * float(ad.p10)
     risk = "high" if is_suspicious else ad.risk or "low"
@@ -174,10 +164,10 @@ def score(ad: Facts, batch: Batch) -> Score:
 
 
 def advantage(price: float, p10: float, p50: float, p90: float) -> float:
-    """Return by what share of the estimate a price is below it, negative if above, as far as that means something.
+    """Return the share of the estimate by which a price is below it (negative: above), weighted by how much that means.
 
-    Where the market agrees on prices, so that p10 and p90 are near, a difference counts for more than where it does
-    not: half of it is measured in per cent, half in the distance to p10, or to p90.
+    Where prices agree, so that p10 and p90 are near, a difference counts for more than where they do not: half of it is
+    measured in per cent, half in the distance to p10, or to p90.
     """
     share = 1 - price / p50
     width = 1 - p10 / p50 if share > 0 else p90 / p50 - 1
@@ -186,7 +176,7 @@ def advantage(price: float, p10: float, p50: float, p90: float) -> float:
 
 
 def _price(ad: Facts) -> float:
-    """Return the points of the price; 0 if nobody knows what the car costs or is worth."""
+    """Return the points of the price; 0 without a price or an estimate."""
     if ad.price_eur is None or ad.p10 is None or ad.p50 is None or ad.p90 is None:
         return 0.0
     share = advantage(float(ad.price_eur), float(ad.p10), float(ad.p50), float(ad.p90))
@@ -194,15 +184,15 @@ def _price(ad: Facts) -> float:
 
 
 def _freshness(ad: Facts, days: int, now: datetime) -> float:
-    """Return the points for being new, or for a price that came down lately. In steps of a day: a score that is worked
-    out again on the same day is the same."""
+    """Return the points for a new ad, or for a price that was lowered lately. In steps of a day: a score is the same
+    for the whole day."""
     points: float = FRESH * 0.5 ** (days / HALF_FRESH)
     dropped = _dropped(ad, now)
     return max(points, DROP_FRESH * 0.5 ** (dropped / HALF_FRESH)) if dropped is not None else points
 
 
 def _dropped(ad: Facts, now: datetime) -> int | None:
-    """Return how many days ago the price came down; None if it did not, or went up since."""
+    """Return how many days ago the price was lowered; None if it was not, or was raised since."""
     if ad.dropped_by is None or ad.priced_at is None or ad.dropped_by < LEAST_DROP:
         return None
     return max((now - ad.priced_at) // timedelta(days=1), 0)
@@ -222,7 +212,7 @@ def _days_of_model(ad: Facts) -> float | None:
 
 
 def _reasons(ad: Facts, days: int, now: datetime) -> list[str]:
-    """Return what speaks for an ad and against it, in words, the price first."""
+    """Return the reasons for and against an ad, in words, the price first."""
     reasons = _reasons_of_price(ad)
     if days <= 1:
         reasons.append("new today" if days == 0 else "new since yesterday")
@@ -254,7 +244,7 @@ def _reasons_of_price(ad: Facts) -> list[str]:
 
 
 def _objections(ad: Facts, batch: Batch) -> list[str]:
-    """Return why an ad is not worth a message, whatever its score; its risks are among the reasons already."""
+    """Return why an ad is not worth a message, whatever its score; its risks are among its reasons."""
     found = []
     if ad.is_gone:
         found.append("gone")

@@ -1,4 +1,4 @@
-"""`vinops forecast`: what is measured, what follows from it, in 80 columns."""
+"""`vinops forecast`: the forecast and the figures behind it, in 80 columns."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 def command(
     *,
     lots_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="What if the photo crawls looked at so many lots an hour?")
+        float | None, typer.Option(min=0, help="What if the photo crawls requested this many lots an hour?")
     ] = None,
-    photos_per_lot: Annotated[float | None, typer.Option(min=0, help="What if a lot had so many photos?")] = None,
+    photos_per_lot: Annotated[float | None, typer.Option(min=0, help="What if a lot had this many photos?")] = None,
     retention_days: Annotated[
-        float | None, typer.Option(min=1, help="What if photos were kept for so many days? By default for ever.")
+        float | None, typer.Option(min=1, help="What if photos were kept for this many days? By default for ever.")
     ] = None,
     reads_per_photo: Annotated[
-        float | None, typer.Option(min=0, help="What if each stored photo were read so often a month?")
+        float | None, typer.Option(min=0, help="What if each stored photo were read this often a month?")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say how long the backfill takes, what is lost before it is photographed, and what storing it all costs.
+    """Show how long the backfill takes, how many lots are lost before that, and what the storage costs.
 
-    Low, likely and high come from the spread of what was measured; what is not measured yet is assumed, and named so.
+    Low, likely and high come from the spread of the measured figures; figures without enough data are assumed.
     R2: $0.015 a GB and month, $4.50 a million writes, $0.36 a million reads; 10 GB, 1 and 10 million are free.
     """
     settings = config.load()

@@ -1,6 +1,6 @@
-"""The arithmetic of `vinops forecast`: how the backfill goes on, what the photos cost, how much is stored.
+"""The arithmetic of `vinops forecast`: the progress of the backfill, the cost of the photos, the size of the data.
 
-Pure functions of numbers: what was measured, and what was assumed, is in forecast_measures.py.
+Pure functions of numbers; measures.py has the measured and the assumed ones.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 HOURS: Final = 24
 MONTH_DAYS: Final = 30
-HORIZON_DAYS: Final = 90  # further than that no rate holds
+HORIZON_DAYS: Final = 90  # days; no rate can be extrapolated further
 
 # https://developers.cloudflare.com/r2/pricing/: a month, rounded up to whole GB and millions of requests.
 GIGABYTE: Final = 10**9
@@ -29,26 +29,22 @@ FREE_CLASS_B: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """A figure with how low and how high it may be."""
+    """A figure with its low and high estimates."""
 
     low: float
     likely: float
     high: float
 
-    def times(self, other: float) -> Range:
-        """Return all three, so many times."""
-        return Range(low=self.low * other, likely=self.likely * other, high=self.high * other)
-
 
 def exactly(value: float) -> Range:
-    """Return a figure that is sure."""
+    """Return a figure without uncertainty."""
     return Range(low=value, likely=value, high=value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """So many lots that wait for their photos: hours until their sale, None if it is not known, and until they leave
-    the feed."""
+    """A number of lots that wait for their photos, with the hours until their sale (None: not known) and until they
+    leave the feed."""
 
     lots: float
     sale_hours: float | None
@@ -57,8 +53,8 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Arrivals:
-    """What the feed brings: lots an hour, the share whose sale is known, hours until that sale, hours that a lot whose
-    sale is not known stays."""
+    """New lots: how many an hour, the share with a known sale and the hours until it, the hours that a lot without one
+    stays in the feed."""
 
     lots_per_hour: float = 0.0
     dated_share: float = 0.0
@@ -68,9 +64,9 @@ class Arrivals:
 
 @dataclass(frozen=True, kw_only=True)
 class Backfill:
-    """How it goes on. `days` until nothing waits any more, None if that is not within the horizon; lots that are lost
-    until then (or until the horizon), of those that wait now and of those that come; lots that are lost a day in the
-    last week of that, or after it."""
+    """The progress of the backfill: `days` until no lot waits, None if that is beyond the horizon; lots lost until then
+    (or until the horizon), of those that wait now and of those that arrive; lots lost a day in the last week before the
+    horizon."""
 
     days: float | None
     photographed: float
@@ -89,9 +85,9 @@ class _Batch:
 def backfill(
     waiting: Sequence[Waiting], lots_per_hour: float, arrivals: Arrivals | None = None, *, days: int = HORIZON_DAYS
 ) -> Backfill:
-    """Take the lots hour by hour, as the photo crawl does: the soonest sale first, then the newest.
+    """Simulate the photo crawl hour by hour: the soonest sale first, then the newest lots.
 
-    Each hour the lots that have left the feed are lost, those that arrive join, then so many are photographed.
+    Each hour the lots that have left the feed are lost, new lots arrive, then `lots_per_hour` are photographed.
     """
     arrivals = arrivals or Arrivals()
     dated: dict[int, list[_Batch]] = {}
@@ -125,7 +121,7 @@ def backfill(
                 photographed=photographed,
                 lost_waiting=lost[True],
                 lost_arriving=lost[False],
-                lost_a_day=0.0,  # it is faster than they come
+                lost_a_day=0.0,  # the crawl is faster than the arrivals
             )
     return Backfill(
         days=None,
@@ -175,7 +171,7 @@ def _serve(batches: list[_Batch] | deque[_Batch], room: float, *, newest: bool) 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a month of R2 costs, in US dollars."""
+    """The cost of a month of R2, in US dollars."""
 
     storage: Decimal
     class_a: Decimal
@@ -183,12 +179,12 @@ class Cost:
 
     @property
     def total(self) -> Decimal:
-        """All of it."""
+        """The sum."""
         return self.storage + self.class_a + self.class_b
 
 
 def r2_cost(*, stored_bytes: float, writes: float, reads: float) -> Cost:
-    """Return the price of a month with that much stored, so many class A requests (writes) and class B (reads)."""
+    """Return the cost of a month with this much stored, and these class A (writes) and class B (reads) requests."""
     gigabytes = max(0, math.ceil(stored_bytes / GIGABYTE) - FREE_GIGABYTES)
     class_a = max(0, math.ceil(writes / MILLION) - FREE_CLASS_A)
     class_b = max(0, math.ceil(reads / MILLION) - FREE_CLASS_B)
@@ -197,9 +193,9 @@ def r2_cost(*, stored_bytes: float, writes: float, reads: float) -> Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoStream:
-    """Where photos come from: lots that wait and lots that come a day, lots that can be photographed a day, photos of
-    a lot, bytes of a photo, the share of photos that is stored anew (another lot of the same vehicle may have them),
-    what is stored already, and for how many days photos are kept (None: for ever)."""
+    """The inflow of photos: lots that wait, lots that arrive a day, lots that can be photographed a day, photos of a
+    lot, bytes of a photo, the share of photos that is stored (another lot of the same vehicle may have them already),
+    bytes stored now, and for how many days photos are kept (None: for ever)."""
 
     waiting: float
     arrivals_a_day: float
@@ -211,15 +207,15 @@ class PhotoStream:
     retention_days: float | None = None
 
     def lots(self, days: float) -> float:
-        """Return how many lots are photographed within so many days."""
+        """Return how many lots are photographed within these days."""
         return min(self.lots_a_day * max(0.0, days), self.waiting + self.arrivals_a_day * max(0.0, days))
 
     def writes(self, days: float) -> float:
-        """Return how many photos are stored within so many days."""
+        """Return how many photos are stored within these days."""
         return self.lots(days) * self.photos_per_lot * self.new_share
 
     def stored(self, days: float) -> float:
-        """Return how many bytes are stored after so many days. With a retention what is there now goes evenly."""
+        """Return the bytes stored after these days. With a retention the present photos are removed evenly."""
         kept, before = self.writes(days), self.stored_bytes
         if self.retention_days is not None:
             kept -= self.writes(days - self.retention_days)
@@ -229,7 +225,7 @@ class PhotoStream:
 
 @dataclass(frozen=True, kw_only=True)
 class Month:
-    """A month of photos, counted from now: bytes at its end, photos stored in it, its price."""
+    """A month of photos, counted from now: bytes at its end, photos stored in it, its cost."""
 
     month: int
     stored_bytes: float
@@ -238,8 +234,8 @@ class Month:
 
 
 def month(stream: PhotoStream, number: int, *, reads_per_photo: float = 0.0) -> Month:
-    """Return the month with that number, 1 being the next thirty days. R2 bills the average of the month: its end is a
-    little more than that."""
+    """Return the month of this number; 1 is the next thirty days. R2 bills the average of a month: the size at its end
+    is a little more."""
     end = number * MONTH_DAYS
     photos = stream.writes(end) - stream.writes(end - MONTH_DAYS)
     stored = stream.stored(end)
@@ -254,8 +250,8 @@ def month(stream: PhotoStream, number: int, *, reads_per_photo: float = 0.0) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """All that the forecast is made from. Lots an hour are those that the crawl looks at; rechecks a day are those of
-    them that are known already."""
+    """The input of the forecast. Lots an hour are all that the crawl requests; rechecks a day are those that have
+    photos already."""
 
     waiting: Sequence[Waiting]
     lots_per_hour: Range
@@ -279,7 +275,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One way in which it may go: everything low, likely or high."""
+    """The forecast with all ranges low, likely or high."""
 
     lots_a_day: float
     backfill: Backfill
@@ -293,8 +289,8 @@ WHICH: Final = ("low", "likely", "high")
 
 
 def cases(inputs: Inputs) -> dict[str, Case]:
-    """Return the forecast three times. `low` is a slow crawl that stores few and small photos, not a good outcome: the
-    backfill takes longest and costs least then."""
+    """Return the three forecasts. `low` is a slow crawl that stores few and small photos, not a good result: then the
+    backfill takes longest and costs least."""
     return {which: _case(inputs, which) for which in WHICH}
 
 
@@ -303,7 +299,7 @@ def _case(inputs: Inputs, which: str) -> Case:
         found: float = getattr(value, which)
         return found
 
-    # A recheck asks for a list and no photo: the fast case has them for nothing.
+    # A recheck requests a list and no photo: in the fast case it costs nothing.
     rechecks = 0.0 if which == "high" else inputs.rechecks_a_day
     lots_a_day = max(0.0, pick(inputs.lots_per_hour) * HOURS - rechecks)
     arrivals_a_day = inputs.arrivals_a_day.likely
@@ -342,14 +338,11 @@ def what_if(
     retention_days: float | None = None,
     reads_per_photo: float | None = None,
 ) -> Inputs:
-    """Return the inputs with what is asked about in place of what was measured."""
-    changed = inputs
-    if lots_per_hour is not None:
-        changed = replace(changed, lots_per_hour=exactly(lots_per_hour))
-    if photos_per_lot is not None:
-        changed = replace(changed, photos_per_lot=exactly(photos_per_lot))
-    if retention_days is not None:
-        changed = replace(changed, retention_days=retention_days)
-    if reads_per_photo is not None:
-        changed = replace(changed, reads_per_photo=reads_per_photo)
-    return changed
+    """Return the inputs with these figures in place of the measured ones; None leaves a figure as it is."""
+    changes: dict[str, Any] = {
+        "lots_per_hour": None if lots_per_hour is None else exactly(lots_per_hour),
+        "photos_per_lot": None if photos_per_lot is None else exactly(photos_per_lot),
+        "retention_days": retention_days,
+        "reads_per_photo": reads_per_photo,
+    }
+    return replace(inputs, **{name: value for name, value in changes.items() if value is not None})

@@ -1,4 +1,4 @@
-"""What the forecast is made from: measured where there is enough to measure, else assumed, and then it says so."""
+"""The input of the forecast: measured where there is enough data, otherwise assumed, and labelled so."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-# Assumptions, each used only while there is nothing to measure it by.
+# Assumptions, each used only while there is not enough data to measure it.
 LIFE_HOURS: Final = 9 * 24.0  # how long a lot stays in the feed
 RATES: Final = {"careful": Range(low=100, likely=150, high=150), "steady": Range(low=250, likely=400, high=500)}
 """Lots an hour by VINOPS_PACE: careful is a lot every 24 s; steady is two photos a second, 12 and a list to a lot."""
 PHOTOS_PER_LOT: Final = Range(low=10, likely=12, high=14)
 BYTES_PER_PHOTO: Final = Range(low=150_000, likely=200_000, high=250_000)
-ACTIVE_LOTS: Final = 150_000.0  # a feed of usual size, while none has been loaded
+ACTIVE_LOTS: Final = 150_000.0  # a feed of usual size, until one is loaded
 DATED_SHARE: Final = 0.5
 LEAD_HOURS: Final = 5 * 24.0
 ARCHIVE_A_DAY: Final = Range(low=20e6, likely=30e6, high=60e6)  # one whole file of 18 MB and 95 deltas of 0.1 MB
@@ -34,7 +34,7 @@ BYTES_A_ROW: Final = {
     "audit.lot_events": 150.0,
     "public.listings": 1800.0,
 }
-SPREAD: Final = 0.2  # of a figure whose days are too few to tell
+SPREAD: Final = 0.2  # of a figure with too few days of data
 
 ENOUGH_LOTS: Final = 100
 ENOUGH_ROWS: Final = 1000
@@ -43,7 +43,7 @@ ENOUGH_DAYS: Final = 0.25
 
 @dataclass(kw_only=True)
 class Measures:
-    """The inputs, and where each came from: `said` has a line for each figure."""
+    """The inputs, and the source of each figure in `said`."""
 
     inputs: Inputs
     said: dict[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Measures:
 
 
 def measure(connection: Connection[Any], settings: Settings) -> Measures:
-    """Ask the database. A dozen queries that read: seconds with millions of rows."""
+    """Measure the database with a dozen read-only queries: seconds with millions of rows."""
     said: dict[str, str] = {}
     lots = _row(connection, "lots")
     life_hours = _life(lots, said)
@@ -105,7 +105,8 @@ def _row(connection: Connection[Any], name: str) -> dict[str, Any]:
 
 
 def _waiting(connection: Connection[Any], life_hours: float) -> list[Waiting]:
-    """Return what waits. A lot whose sale or time is over and that is still in the feed leaves it within a day."""
+    """Return the lots that wait. One that is past its sale or its usual time, and still in the feed, leaves within a
+    day."""
     found = []
     for sale, age, lots in connection.execute(queries("forecast")["waiting_lots"]).fetchall():
         expiry = max(24.0, float(sale) if sale is not None else life_hours - float(age))
@@ -123,9 +124,9 @@ def _life(lots: dict[str, Any], said: dict[str, str]) -> float:
 
 def _rates(row: dict[str, Any], settings: Settings, said: dict[str, str]) -> Range:
     if row["runs"]:
-        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        found = _measured(row)
         said["lots an hour"] = f"measured: {found.likely:,.0f}, of {row['runs']} crawls in the last week"
-        return _ordered(found)
+        return found
     pace = settings.pace if settings.pace in RATES else "steady"
     said["lots an hour"] = f"assumed: {RATES[pace].likely:,.0f}, one crawl at pace {pace} all day"
     return RATES[pace]
@@ -158,34 +159,34 @@ def _sales(row: dict[str, Any], life_hours: float, said: dict[str, str]) -> tupl
 
 def _photos_per_lot(row: dict[str, Any], said: dict[str, str]) -> Range:
     if row["lots"] >= ENOUGH_LOTS:
-        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        found = _measured(row)
         said["photos of a lot"] = f"measured: {found.likely:.1f}, of {row['lots']:,} lots"
-        return _ordered(found)
+        return found
     said["photos of a lot"] = f"assumed: {PHOTOS_PER_LOT.likely:.0f}; {row['lots']} lots are too few"
     return PHOTOS_PER_LOT
 
 
 def _bytes_per_photo(row: dict[str, Any], said: dict[str, str]) -> Range:
     if row["photos"] >= ENOUGH_ROWS:
-        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        found = _measured(row)
         said["bytes of a photo"] = f"measured: {found.likely / 1e3:,.0f} kB, of {row['photos']:,} photos"
-        return _ordered(found)
+        return found
     said["bytes of a photo"] = f"assumed: {BYTES_PER_PHOTO.likely / 1e3:.0f} kB; {row['photos']} photos are too few"
     return BYTES_PER_PHOTO
 
 
 def _archive(row: dict[str, Any], said: dict[str, str]) -> Range:
     if row["days"]:
-        found = Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"]))
+        found = _measured(row)
         said["raw archive a day"] = f"measured: {found.likely / 1e6:,.1f} MB, of {row['days']} whole days"
-        return _ordered(found)
+        return found
     said["raw archive a day"] = f"assumed: {ARCHIVE_A_DAY.likely / 1e6:.0f} MB; no whole day is there yet"
     return ARCHIVE_A_DAY
 
 
 def _ads_a_day(row: dict[str, Any]) -> float:
     days = float(row["days"] or 0)
-    # The first walks find all ads that there are: only what came since is growth.
+    # The first walks find all active ads: only later ones are growth.
     return float(row["lately"]) / 7 if days > 8 else 0.0
 
 
@@ -205,5 +206,9 @@ def _growth(sizes: list[tuple[Any, ...]], arrivals: float, changes: float, photo
 
 
 def _ordered(found: Range) -> Range:
-    """Return the figure with low and high around it: a mean may lie outside of its quantiles."""
+    """Return the range widened to include `likely`: a mean may lie outside its quantiles."""
     return Range(low=min(found.low, found.likely), likely=found.likely, high=max(found.high, found.likely))
+
+
+def _measured(row: dict[str, Any]) -> Range:
+    return _ordered(Range(low=float(row["low"]), likely=float(row["mean"]), high=float(row["high"])))

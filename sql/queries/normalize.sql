@@ -1,7 +1,7 @@
--- What ads are in one vocabulary, and which of them show the same car.
+-- Normalized ads, and links between those that show the same car.
 
 -- name: read_listings
--- The ads of a batch, as their pages show them.
+-- The ads of a batch as they were crawled.
 select
     id as listing_id,
     title,
@@ -26,12 +26,12 @@ where id = any(%(listing_ids)s::bigint[])
 order by id;
 
 -- name: take_turn
--- Batches are written one after the other: of two that are written at once, neither would see the other's cars, and
--- the same car in both would be linked by neither.
+-- Batches are written one after the other: of two that are written at once, neither would see the cars of the other,
+-- and a car in both would not be linked.
 select pg_advisory_xact_lock(hashtextextended('normalized_listings', 0));
 
 -- name: save_normalized
--- What the ads of a batch are; one that is as it was is not written again. Links to other ads stay, for now.
+-- Store the normalized ads of a batch; one that is unchanged is not written again. Links to other ads are kept.
 with batch as (
     select ad.*
     from
@@ -108,7 +108,7 @@ on conflict (listing_id) do update
         );
 
 -- name: unlink_unknown
--- An ad of which is not known what car it shows, or of what month, shows no other ad's car.
+-- Remove the links of ads whose model or month is not known.
 update normalized_listings
 set duplicate_of = null
 where
@@ -117,8 +117,8 @@ where
     and (model is null or year is null or month is null);
 
 -- name: cars_beside
--- The cars that are alike in all but price and distance to those of a batch, or to those that were taken for one of
--- them; `alike` numbers the kinds. By index, and then one by one (offset 0): for a join the planner would read all ads.
+-- The cars that differ only in price and mileage from those of a batch, or from those that are linked to one of them;
+-- `alike` numbers the groups. By index, and then one by one (offset 0): for a join the planner would read all ads.
 with touched as (
     select
         model,
@@ -192,14 +192,14 @@ cross join lateral (
 ) as ads;
 
 -- name: link_duplicates
--- Ads that show the car of another ad, or do so no more.
+-- Link ads to the first ad of the same car, or remove their links.
 update normalized_listings as normal
 set duplicate_of = links.duplicate_of
 from unnest(%(listing_ids)s::bigint[], %(duplicates_of)s::bigint[]) as links (listing_id, duplicate_of)
 where normal.listing_id = links.listing_id;
 
 -- name: unknown_words
--- The words that nobody knows, of the ads that are there, most frequent first; for each an ad that has it.
+-- The words of active ads that are not in the vocabulary, most frequent first, each with an example.
 select
     unknowns.field,
     unknowns.text,
@@ -219,7 +219,7 @@ order by
 limit %(count)s;
 
 -- name: unknown_rate
--- Of how many ads that are there the model is not known.
+-- How many ads are active, and of how many of them the model is not known.
 select
     count(*) as ads,
     count(*) filter (where normal.model is null) as unknown,

@@ -1,7 +1,7 @@
--- What cars are worth: the ads of a batch, cars like them, what comes of it; and the price models.
+-- Valuations: the ads of a batch, candidates for comparables, the results; and the price models.
 
 -- name: read_cars
--- The ads of a batch as pricing sees them, in the order of deals.cars.Row.
+-- The ads of a batch, in the order of deals.estimate.cars.Row.
 select -- noqa: ST06
     normal.listing_id,
     coalesce(normal.duplicate_of, normal.listing_id) as car,
@@ -25,14 +25,14 @@ where normal.listing_id = any(%(listing_ids)s::bigint[])
 order by normal.listing_id;
 
 -- name: walk_indexes
--- For this transaction: no bitmaps. The planner takes a year of a model for two ads and would read and sort all that
--- there are: 0.45 ms an ad among 100,000 instead of 0.11.
+-- For this transaction: no bitmap scans. The planner estimates two ads for a year of a model, and would read and sort
+-- all of them: 0.45 ms an ad among 100,000 instead of 0.11.
 select set_config('enable_bitmapscan', 'off', true);
 
 -- name: near_cars
 -- For each ad the cars of its model nearest in year, and within a year nearest in mileage, as columns. Each year is two
--- short walks along the index, and there are few: so an ad costs the same however many ads there are. The limit stops
--- the walks as they come, nearest year first. Which of them say something about the ad, comparables.py decides.
+-- short index scans, and there are few years: so an ad costs the same however many ads there are. The limit stops the
+-- scans, nearest year first. comparables.py decides which of the candidates are comparable.
 with asked as (
     select
         listing_id,
@@ -96,7 +96,7 @@ cross join lateral ( -- noqa: ST05
 group by asked.listing_id;
 
 -- name: near_families
--- The same among the other models of the family, for ads of whose model there are too few.
+-- The same among the other models of the family, for ads with too few cars of their model.
 with asked as (
     select
         listing_id,
@@ -162,7 +162,7 @@ cross join lateral ( -- noqa: ST05
 group by asked.listing_id;
 
 -- name: save_valuations
--- What ads are worth; one that is worth what it was is not written again.
+-- Store valuations; one that is unchanged is not written again.
 insert into valuations as known (
     listing_id, p10, p50, p90, comparables, confidence, method, model_version, details
 )
@@ -212,7 +212,7 @@ on conflict (listing_id) do update
         );
 
 -- name: comparable_cars
--- All ads that say what cars cost, each car once, in the order of deals.cars.Row: what a model is trained on.
+-- All comparable ads, each car once, in the order of deals.estimate.cars.Row: the training data of a model.
 select -- noqa: ST06
     normal.listing_id,
     normal.listing_id as car,
@@ -240,21 +240,21 @@ where
 order by normal.listing_id;
 
 -- name: claim_training
--- Train alone, as long as this connection lives or until it is released.
+-- Take the lock that lets one process train at a time. It belongs to the session, and ends with it.
 select pg_try_advisory_lock(hashtextextended('ops.price_models', 0));
 
 -- name: release_training
--- Let others train.
+-- Release the lock.
 select pg_advisory_unlock(hashtextextended('ops.price_models', 0));
 
 -- name: store_model
--- A model that was trained and measured.
+-- Store a trained model and its measured errors.
 insert into ops.price_models (ads, errors, is_used, reason, body)
 values (%(ads)s, %(errors)s, %(is_used)s, %(reason)s, %(body)s)
 returning version;
 
 -- name: drop_older_bodies
--- Models that a newer one replaced keep their figures only.
+-- Delete the bodies of older models; their figures are kept.
 update ops.price_models
 set body = null
 where
@@ -262,7 +262,7 @@ where
     and body is not null;
 
 -- name: newest_model
--- The model that was trained last, its age in days.
+-- The newest model, and its age in days.
 select -- noqa: ST06
     version,
     is_used,
@@ -274,13 +274,13 @@ order by version desc
 limit 1;
 
 -- name: model_body
--- What the model is.
+-- The body of a model.
 select body
 from ops.price_models
 where version = %(version)s;
 
 -- name: recent_errors
--- How far the newest model is off on ads that came after it was trained, beside what was measured.
+-- The error of the newest model on ads since its training, beside the measured one.
 with newest as (
     select
         version,
@@ -310,7 +310,7 @@ where
 group by newest.version, newest.measured;
 
 -- name: put_out_of_use
--- A model is not used any more.
+-- Stop using a model.
 update ops.price_models
 set
     is_used = false,

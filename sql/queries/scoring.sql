@@ -1,8 +1,8 @@
--- How good a deal an ad is: what it is judged by, what comes out, and what is shown of it.
+-- Scores of ads: the facts they are scored by, the results, and what the command line shows.
 
 -- name: read_facts
--- What these ads are scored by, one row each, whether they have been normalized and priced or not. A price that came
--- down is the last change of a price, if that went down.
+-- The facts by which these ads are scored, one row each, whether they are normalized and priced or not. `dropped_by` is
+-- the last change of the price, if it was lowered.
 with asked as (
     select id as listing_id
     from unnest(%(listing_ids)s::bigint[]) as asked (id)
@@ -47,7 +47,7 @@ left join model_demand as demand on cars.model = demand.model
 left join prices on asked.listing_id = prices.listing_id and prices.from_last = 1;
 
 -- name: write_scores
--- Record scores in the order of the ads, so that two at once wait for each other in turn. What has not changed is not
+-- Store scores in the order of the ads, so that two processes at once cannot deadlock. A score that is unchanged is not
 -- written, and keeps its scored_at.
 insert into scores (listing_id, score, parts, reasons, is_approved)
 select
@@ -71,8 +71,8 @@ where
     is distinct from (excluded.score, excluded.parts, excluded.reasons, excluded.is_approved);
 
 -- name: refresh_demand
--- How many cars of each model are there, how many went in the last 30 days, and how long the half of those was there at
--- most. A car that is advertised twice counts once, by its first ad. An ad that is gone need not be a car that is sold.
+-- How many cars of each model are advertised, how many ads ended in the last 30 days, and after how many days half of
+-- those. A car that is advertised twice counts once, by its first ad. An ad that ended need not be a car that was sold.
 with measured as (
     select
         cars.model,
@@ -110,8 +110,8 @@ on conflict (model) do update set
     measured_at = now();
 
 -- name: top_deals
--- The best of the ads that are there: those worth a message first, then the others, each by its score. The difference
--- is that of the price to the estimate, in per cent of the estimate.
+-- The best active ads: those worth a message first, then the others, each by its score. `difference` is that of the
+-- price to the estimate, in per cent of the estimate.
 select
     scores.listing_id,
     ads.title,
@@ -137,7 +137,7 @@ order by
 limit %(limit)s;
 
 -- name: deal
--- All that is known of an ad: by its id here, or by the id that it has on its site.
+-- An ad with everything that is stored about it, by its id here or on its site.
 select
     ads.id as listing_id,
     ads.title,

@@ -1,8 +1,8 @@
-"""Posts deals, each time in a process of its own that may be killed: `python tests/crash/notify_post.py`.
+"""Posts deals, each time in a process of its own that can be killed: `python tests/crash/notify_post.py`.
 
 It takes jobs as loader.py does; a job's argument is the time that it takes for now. An event is `name nth when`:
 `record_try 1 before`, `answer 2 after`. Statements have their names from sql/queries, `commit` is the end of a
-transaction, and `answer` is Telegram's: before the request has gone, and after it is known what came of it.
+transaction, and `answer` is Telegram's: before the request is sent, and after the answer has been read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FILES = ("notifications", "alerts")
 
 
 class FaultInjector(fault_injection.FaultInjector):
-    """Strikes whoever posts."""
+    """Fault-injection points of posting."""
 
     def install(self) -> None:
         """Patch the statements, the ends of transactions and the requests of this process."""
@@ -57,7 +57,7 @@ class FaultInjector(fault_injection.FaultInjector):
 
 
 def settled_before_it_is_sent() -> None:
-    """A broken poster: it writes that a message was sent, and then sends it."""
+    """Break posting: record that a message was sent, and then send it."""
     call, settle = poster.Poster._call, poster.Poster._settle
 
     def hasty(self: Any, taken: Any) -> Any:
@@ -69,7 +69,7 @@ def settled_before_it_is_sent() -> None:
 
 
 def never_recorded() -> None:
-    """A broken poster: what it tries stays as if it waited until it has been sent."""
+    """Break posting: do not record that a message is being tried."""
     trying = poster.Poster._execute
 
     def without(self: Any, name: str, values: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
-"""Whoever dies while posting, wherever it is: no deal is lost, and each death costs one message too many at most.
+"""Processes killed anywhere while they post: no deal is lost, and each kill causes at most one duplicate message.
 
-Twenty-four kills are the least, and more are done at random: VINOPS_CRASH_KILLS=300 python -m pytest tests/crash.
+At least twenty-four kills; more at random: VINOPS_CRASH_KILLS=300 python -m pytest tests/crash.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ REFUSED_AGAIN = ("settle_try 1 after", "at_fault 1 before", "fail_refused 1 afte
 
 @dataclass(kw_only=True)
 class Killing:
-    """Kills posters, and keeps what is wrong when the next ones have done their work."""
+    """Kills posting processes, and collects the faults that remain after the next ones."""
 
     settings: Settings
     database: Database
@@ -89,7 +89,7 @@ class Killing:
     faults: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Three deals wait, and one message that is to tell another price, and one whose ad is gone."""
+        """Queue three deals, one change of a price, and one change of an ad that is gone."""
         self.database.execute("truncate listings cascade")
         self.telegram.messages.clear()
         self.deaths = 0
@@ -105,13 +105,13 @@ class Killing:
         self.now += timedelta(hours=2)
 
     def add(self) -> int:
-        """One deal more, the least of all, waits."""
+        """Queue one more deal, with the lowest score."""
         listing_id = add_deal(self.database, score=7.5)
         queue(self.database, [listing_id])
         return listing_id
 
     def start(self, **how: Any) -> Any:
-        """Start a poster."""
+        """Start a posting process."""
         environment = {
             "DATABASE_URL": self.settings.database_url.reveal() if self.settings.database_url else "",
             "VINOPS_DATA_DIR": str(self.settings.data_dir),
@@ -124,13 +124,13 @@ class Killing:
         return self.child.crawl(environment, self.now.isoformat(), broken=self.broken, **how)
 
     def at(self, event: str) -> None:
-        """Kill a poster at an event, and prove it."""
+        """Kill a posting process at an event, and prove it."""
         ended = self.start(plan=event).wait()
         assert (ended.code, ended.killed_at) == (SIGKILLED, event), ended
         self._landed(event.split()[0])
 
     def at_moment(self, seconds: float) -> bool:
-        """Kill a poster so long after its start. Return False if it was faster."""
+        """Kill a posting process this long after its start. Return False if it had ended."""
         job = self.start()
         time.sleep(seconds)
         job.kill()
@@ -142,7 +142,7 @@ class Killing:
         return True
 
     def finish(self, event: str) -> None:
-        """Post what is left, and look whether all is as if nobody had died, but for a message for each death."""
+        """Post the rest, and check that the result is as without kills, but for one message for each."""
         shown = len(self.channel())
         if shown > AN_HOUR + len(self.told):
             self.faults.append(f"killed at {event}: {shown} messages in an hour")
@@ -154,17 +154,17 @@ class Killing:
             self.faults.append("\n  ".join([f"killed at {event}:", *found]))
 
     def channel(self) -> list[Message]:
-        """What the channel shows."""
+        """Return the messages in the channel."""
         return self.telegram.chat(CHANNEL)
 
     def messages(self, listing_id: int) -> list[Message]:
-        """The messages about an ad."""
+        """Return the messages about an ad."""
         row = self.database.execute("select url from listings where id = %s", [listing_id]).fetchone()
         assert row is not None
         return [each for each in self.channel() if each.buttons[0][1] == row[0]]
 
     def faults_of_deals(self) -> Iterator[str]:
-        """Tell which deals are lost, which were posted too often, and whether the best came first."""
+        """Yield deals that are lost or posted too often, and whether the order is wrong."""
         counts = [len(self.messages(listing_id)) for listing_id in self.deals]
         if 0 in counts:
             yield f"deals are lost: {counts}"
@@ -177,7 +177,7 @@ class Killing:
             yield f"left behind: {left}"
 
     def faults_of_edits(self) -> Iterator[str]:
-        """Tell which earlier messages do not say how things stand."""
+        """Yield earlier messages that are out of date."""
         for listing_id, says in zip(self.told, ("9 000 €", "No longer advertised"), strict=True):
             texts = [each.text for each in self.messages(listing_id)]
             if len(texts) != 1 or says not in texts[0]:
@@ -197,7 +197,7 @@ def notify_kills() -> Kills:
 
 @pytest.fixture(scope="module")
 def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
-    """The process that forks posters."""
+    """The process that forks posting processes."""
     with Crawler("notify_post.py", tmp_path_factory.mktemp("traces")) as child:
         yield child
 

@@ -92,7 +92,7 @@ def test_a_batch_passes_all_stages_in_order(
         assert outcome is not None
         assert set(outcome.done) == set(listings)
         assert waiting(database, stage) == set()
-    assert sorted(written) == sorted(listings * 3)
+    assert sorted(written) == sorted(listings * len(STAGES))
     assert runner.run(database, settings, "normalize") is None
 
 

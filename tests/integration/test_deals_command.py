@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deals.stages.registry import STAGES
 from tests import forks
 from tests.deal_ads import insert_ads
 
@@ -50,12 +51,8 @@ def test_run_takes_every_ad_through_all_stages_and_tells_of_the_deal(
     done = deals(environment, "run", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert [(row["stage"], row["done"]) for row in said["stages"]] == [
-        ("normalize", len(market)),
-        ("price", len(market)),
-        ("score", len(market)),
-    ]
-    assert said["waiting"] == {"normalize": 0, "price": 0, "score": 0}
+    assert [(row["stage"], row["done"]) for row in said["stages"]] == [(stage, len(market)) for stage in STAGES]
+    assert said["waiting"] == dict.fromkeys(STAGES, 0)
     assert said["notify"]["sent"] >= 1
     approved = {row[0] for row in database.execute("select listing_id from scores where is_approved").fetchall()}
     assert good in approved
@@ -66,10 +63,10 @@ def test_run_takes_every_ad_through_all_stages_and_tells_of_the_deal(
     assert "Score: " in log
     assert "dry run" in log
     again = json.loads(deals(environment, "run", "--json").stdout)
-    assert [row["done"] for row in again["stages"]] == [0, 0, 0]
+    assert [row["done"] for row in again["stages"]] == [0] * len(STAGES)
     assert again["notify"]["sent"] == 0
     rescored = json.loads(deals(environment, "run", "--again", "--no-post", "--json").stdout)
-    assert [row["done"] for row in rescored["stages"]] == [0, len(market), len(market)]
+    assert [row["done"] for row in rescored["stages"]] == [0, *[len(market)] * (len(STAGES) - 1)]
     assert rescored["notify"] == {}
 
 

@@ -1,4 +1,4 @@
-"""Whatever Telegram answers, in whatever order: no deal is lost, and none is posted more often than is promised.
+"""Any answers of Telegram in any order: no deal is lost, and none is posted more often than is promised.
 
 Twenty messages by default, and a seed; more of both: VINOPS_FAULT_MESSAGES=500 VINOPS_FAULT_SEEDS=20 python -m pytest
 tests/integration/test_notify_faults.py.
@@ -51,7 +51,7 @@ UNHEARD: list[Fault] = [("server_error_502", {}), ("reset", {}), ("answer_lost",
 
 @dataclass(kw_only=True)
 class Trial:
-    """A channel, and a Telegram that has a fault in most rounds."""
+    """A channel, and a Telegram with a fault in most rounds."""
 
     database: Database
     settings: Settings
@@ -62,7 +62,7 @@ class Trial:
     bad: list[int] = field(default_factory=list)
 
     def add(self, *, is_bad: bool | None = None) -> None:
-        """One message more waits; one in twelve is of a kind that Telegram always refuses."""
+        """Queue one more message; one in twelve is of a kind that Telegram always refuses."""
         is_bad = self.dice.random() < 1 / 12 if is_bad is None else is_bad
         number = len(self.good) + len(self.bad)
         title = f"{'bad' if is_bad else 'good'} {number}"
@@ -71,7 +71,7 @@ class Trial:
         queue(self.database, [listing_id])
 
     def change(self) -> None:
-        """An ad gets another price, whether or not its message was sent."""
+        """Change the price of an ad, whether or not its message was sent."""
         listing_id = self.dice.choice(self.good)
         about = {"id": listing_id, "price": self.dice.randrange(5000, 9000)}
         self.database.execute("update listings set price_eur = %(price)s where id = %(id)s", about)
@@ -79,7 +79,7 @@ class Trial:
         queue(self.database, [listing_id])
 
     def round(self, fault: Fault | None) -> Posted:
-        """Post, with a fault that may begin or end amid the calls, and let some minutes pass."""
+        """Post, with a fault that may begin or end between two calls, and advance the time by some minutes."""
         self.telegram.clear_faults()
         self.telegram.fault("bad_request_400", description="Bad Request: is never taken", text="<b>bad ")
         if fault is not None:
@@ -94,15 +94,15 @@ class Trial:
         return found
 
     def titles(self) -> Counter[str]:
-        """How often the channel shows each deal, by its title."""
+        """Return how often the channel shows each deal, by title."""
         return Counter(each.text.split(",")[0] for each in self.telegram.chat(CHANNEL))
 
     def unheard(self) -> int:
-        """Count the messages that arrived though nobody was told so."""
+        """Return how many messages arrived without an answer."""
         return sum(each.fault == "answer_lost" for each in self.telegram.requests)
 
     def open_alerts(self) -> list[tuple[str, str]]:
-        """Return kind and subject of those that have not passed."""
+        """Return kind and subject of the open alerts."""
         rows = self.database.execute("select kind, subject from ops.alerts where cleared_at is null").fetchall()
         return [(kind, subject) for kind, subject in rows if kind == "telegram_forbidden"]
 
@@ -119,7 +119,7 @@ def trial(
 
 
 def run(trial: Trial, faults: list[Fault]) -> None:
-    """Have messages come in while there are faults, and then none, until no good one waits."""
+    """Queue messages while there are faults, then without faults until no good message waits."""
     for number in range(ROUNDS):
         for _ in range(MESSAGES * 2 // ROUNDS + 1):
             if len(trial.good) + len(trial.bad) < MESSAGES:
@@ -133,7 +133,7 @@ def run(trial: Trial, faults: list[Fault]) -> None:
 
 
 def faults_of(trial: Trial) -> Iterator[str]:
-    """Tell what became of the messages that should not have."""
+    """Yield the messages with a wrong result."""
     rows = trial.database.execute(
         """
         select ads.id, ads.title, told.state, told.error, told.attempts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from deals.estimate import model as price_model
+from deals.estimate import candidates, model as price_model
 from deals.stages import price as pricing
 from tests import priced_cars
 from vinops.db.database import queries
@@ -195,7 +195,7 @@ def pages(database: Database, query: str, ids: Sequence[int], count: int) -> int
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
 
 
-@pytest.mark.parametrize(("query", "count"), [("near_cars", pricing.NEAREST), ("near_families", pricing.FAMILY)])
+@pytest.mark.parametrize(("query", "count"), [("near_cars", candidates.NEAREST), ("near_families", candidates.FAMILY)])
 def test_an_ad_costs_the_same_among_ten_times_as_many(database: Database, query: str, count: int) -> None:
     """Pages, as they are the same on any machine, whatever else it does."""
     rows = priced_cars.market(20_000)

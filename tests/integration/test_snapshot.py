@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deals.stages.registry import STAGES
 from ops.observe import machine, observer as observing
 from ops.observe.log_tails import LogTails
 from ops.observe.observer import Course, Observer
@@ -92,7 +93,7 @@ def test_an_empty_database_has_no_faults_and_no_invented_figures(watch: Watch) -
     assert seen.photos is not None
     assert seen.photos.share is None
     assert seen.deals is not None
-    assert [stage.stage for stage in seen.deals.stages] == ["normalize", "price", "score"]
+    assert [stage.stage for stage in seen.deals.stages] == list(STAGES)
     assert seen.hosts == ()
     assert seen.alerts == ()
     assert seen.last_items == ()

@@ -156,14 +156,14 @@ def test_a_month_that_is_none_is_none() -> None:
 # Ads of one car
 
 
-def car(number: int, km: int | None, price: int | None, *, day: int | None = None, is_there: bool = True) -> Car:
+def car(number: int, km: int | None, price: int | None, *, day: int | None = None, is_active: bool = True) -> Car:
     """The car of an ad; ads are posted in the order of their numbers unless it is said."""
     return Car(
         listing_id=number,
         posted_at=FIRST + timedelta(days=number if day is None else day),
         mileage_km=km,
         price_eur=None if price is None else Decimal(price),
-        is_there=is_there,
+        is_active=is_active,
     )
 
 
@@ -181,10 +181,10 @@ def car(number: int, km: int | None, price: int | None, *, day: int | None = Non
         ([car(1, 1_001, 5000), car(2, 1_001, 5000)], {1: None, 2: 1}),
         ([car(1, None, 5000), car(2, None, 5000)], {1: None, 2: None}),
         ([car(1, 100_000, None), car(2, 100_000, None)], {1: None, 2: None}),
-        ([car(1, 100_000, 5000, is_there=False), car(2, 100_000, 5000), car(3, 100_000, 5000)],
+        ([car(1, 100_000, 5000, is_active=False), car(2, 100_000, 5000), car(3, 100_000, 5000)],
          {1: None, 2: None, 3: 2}),
         ([car(1, 100_000, 5000), car(2, 100_900, 5000), car(3, 101_800, 5000)], {1: None, 2: 1, 3: 1}),
-        ([car(1, 100_000, 5000), car(2, 100_900, 5000, is_there=False), car(3, 101_800, 5000)],
+        ([car(1, 100_000, 5000), car(2, 100_900, 5000, is_active=False), car(3, 101_800, 5000)],
          {1: None, 2: None, 3: None}),
         ([car(1, 50_000, 5000), car(2, 100_000, 5000), car(3, 50_100, 5000), car(4, 100_100, 5000)],
          {1: None, 2: None, 3: 1, 4: 2}),
@@ -197,14 +197,14 @@ def test_ads_of_one_car_point_to_the_first_of_them(cars: list[Car], links: dict[
 
 cars_alike = st.lists(
     st.builds(
-        lambda km, price, day, is_there: (km, price, day, is_there),
+        lambda km, price, day, is_active: (km, price, day, is_active),
         st.sampled_from([None, 900, 50_000, 50_600, 51_200, 51_800, 52_900]),
         st.sampled_from([None, 5000, 5100, 5200, 5300, 9000]),
         st.integers(0, 3),
         st.booleans(),
     ),
     max_size=12,
-).map(lambda rows: [car(n, km, price, day=day, is_there=there) for n, (km, price, day, there) in enumerate(rows, 1)])
+).map(lambda rows: [car(n, km, price, day=day, is_active=there) for n, (km, price, day, there) in enumerate(rows, 1)])
 
 
 @given(cars_alike, st.randoms(use_true_random=False))
@@ -219,7 +219,7 @@ def test_links_are_those_of_the_plain_definition(cars: list[Car]) -> None:
     """Whoever is reached over cars that are the same has the same first ad: written as slowly as it is said."""
 
     def is_same(one: Car, other: Car) -> bool:
-        if not (one.is_there and other.is_there and one.mileage_km and other.mileage_km):
+        if not (one.is_active and other.is_active and one.mileage_km and other.mileage_km):
             return False
         if one.price_eur is None or other.price_eur is None or min(one.mileage_km, other.mileage_km) <= 1000:
             return False
