@@ -1,90 +1,134 @@
-"""The alarms of the deals street, but for Telegram's own: each a threshold, each cleared when it has passed."""
+"""The alarms of the deals, each a check with its limit; those of Telegram are raised in channel/post.py.
+
+ALARMS has the check of each kind of alert: it yields a finding for each subject. One that is not OK opens an alert in
+ops.alerts, one that is OK clears it. `vinops health` takes its line `backlog` from here, so both have one limit.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from deals.estimate import model as price_model
 from deals.stages.registry import STAGES
 from vinops import alerts
+from vinops.checks import Finding, Level, Limit, ok, warning
 from vinops.db.database import queries
+from vinops.text.figures import age, amount, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from psycopg import Connection
 
     from vinops.config import Settings
 
-LONGEST_WAIT: Final = timedelta(minutes=30)  # workers take 500 ads in a second or two
-MOST_UNKNOWN: Final = 0.1  # of the ads that are there; of 5,269 real ones it was less than a hundredth
-LEAST_ADS: Final = 200  # of fewer, a few odd ones are many
+# Workers take 500 ads in a second or two, and a lease of a dead one ends after two minutes.
+BACKLOG: Final = Limit(30 * 60, 2 * 3600, age)
+GIVEN_UP: Final = Limit(1)
+UNKNOWN_MODELS: Final = Limit(0.1, unit=percent)  # of 5,269 real ads it was less than a hundredth
+LEAST_ADS: Final = 200  # of fewer, a few odd ones are a large share
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """What is watched, and what there is to say; no message: all is well."""
+    """A finding about a subject, and the kind of alert that it opens or clears."""
 
     kind: str
     subject: str
-    message: str = ""
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The ads that wait for a stage, the time the oldest was queued, and the ads that were given up there."""
+
+    stage: str
+    waiting: int
+    in_hand: int
+    dead: int
+    oldest: datetime | None
 
 
 def watch(connection: Connection[Any], settings: Settings) -> list[Alarm]:
-    """Raise the alarms that are on and clear the others; return those that are on.
+    """Raise the alarms that are on, clear the others, and return those that are on.
 
-    The connection is in autocommit. If the process dies in it, the next call does what is left.
+    The connection is in autocommit. If the process dies here, the next call does what is left.
     """
     found = list(alarms(connection))
+    is_on = [alarm for alarm in found if alarm.finding.level is not Level.OK]
     for alarm in found:
-        if alarm.message:
-            alerts.raise_alert(connection, settings, alarm.kind, alarm.subject, alarm.message)
+        if alarm in is_on:
+            message = f"{alarm.finding.message}: `{alarm.finding.fix}`"
+            alerts.raise_alert(connection, settings, alarm.kind, alarm.subject, message)
         else:
             alerts.clear_alert(connection, alarm.kind, alarm.subject)
     alerts.deliver(connection, settings)
-    return [alarm for alarm in found if alarm.message]
+    return is_on
 
 
 def alarms(connection: Connection[Any]) -> Iterator[Alarm]:
-    """Yield everything that is watched, whether there is something to say or not."""
-    given_up = 0
-    for stage, waiting, _, dead, oldest in connection.execute(
-        queries("deals")["backlog"], {"stages": list(STAGES)}
-    ).fetchall():
-        given_up += dead
-        is_late = oldest is not None and datetime.now(UTC) - oldest > LONGEST_WAIT
-        yield Alarm(kind="deals_backlog", subject=stage, message=_late(stage, waiting, oldest) if is_late else "")
-    yield Alarm(kind="deals_given_up", subject="ads", message=_given_up(given_up) if given_up else "")
-    row = connection.execute(queries("normalize")["unknown_rate"]).fetchone()
-    ads, unknown = (row[0], row[1]) if row else (0, 0)
-    is_strange = ads >= LEAST_ADS and unknown > MOST_UNKNOWN * ads
-    yield Alarm(kind="deals_unknown", subject="models", message=_unknown(ads, unknown) if is_strange else "")
-    yield Alarm(kind="price_model", subject="estimates", message=_model(connection))
+    """Run the check of every alarm, and yield what each finds, OK or not."""
+    for kind, check in ALARMS.items():
+        for subject, finding in check(connection):
+            yield Alarm(kind=kind, subject=subject, finding=finding)
 
 
-def _late(stage: str, waiting: int, oldest: datetime) -> str:
-    return (
-        f"{waiting} ads wait for the stage {stage}, the first since {oldest:%Y-%m-%d %H:%M} UTC: do the workers run? "
-        "`vinops deals run` does the work here and now"
-    )
+def waits(stage: Backlog, now: datetime) -> Finding:
+    """Judge for how long the oldest ad waits for a stage."""
+    if stage.oldest is None:
+        return ok(f"no ad waits for {stage.stage}", BACKLOG.unit(BACKLOG.warning))
+    seconds = max((now - stage.oldest).total_seconds(), 0.0)
+    verb = "waits" if stage.waiting == 1 else "wait"
+    text = f"{plural(stage.waiting, 'ad')} {verb} for {stage.stage}, the oldest for {age(seconds)}"
+    return BACKLOG.judge(seconds, text, fix="vinops deals run")
 
 
-def _given_up(ads: int) -> str:
-    return f"{ads} ads were given up: `vinops deals dead` says why, and with --retry they are tried again"
+def given_up(stages: Iterable[Backlog]) -> Finding:
+    """Judge how many ads were given up."""
+    dead = sum(stage.dead for stage in stages)
+    return GIVEN_UP.judge(dead, f"{plural(dead, 'ad')} given up", fix="vinops deals dead")
 
 
-def _unknown(ads: int, unknown: int) -> str:
-    return (
-        f"of {ads} ads the model of {unknown} is not known: `vinops deals unknowns` lists the words; "
-        "they belong into vinops/vehicles_*.toml"
-    )
+def unknown_models(ads: int, unknown: int) -> Finding:
+    """Judge of how many ads the model is not known."""
+    if ads < LEAST_ADS:
+        return ok(f"{amount(ads)} ads are too few to tell")
+    text = f"the model of {amount(unknown)} of {amount(ads)} ads is unknown; new ones belong in vinops/vehicles_*.toml"
+    return UNKNOWN_MODELS.judge(unknown / ads, text, fix="vinops deals unknowns")
 
 
-def _model(connection: Connection[Any]) -> str:
-    price_model.check_drift(connection)
-    found = price_model.current(connection)
-    return (
-        f"the price model is not used, comparables are: {found.reason}; `vinops deals train`" if found.is_lost else ""
-    )
+def _backlog(connection: Connection[Any]) -> list[Backlog]:
+    about = {"stages": list(STAGES)}
+    return [Backlog(*row) for row in connection.execute(queries("deals")["backlog"], about).fetchall()]
+
+
+def _late(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    now = datetime.now(UTC)
+    yield from ((stage.stage, waits(stage, now)) for stage in _backlog(connection))
+
+
+def _given_up(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    yield "ads", given_up(_backlog(connection))
+
+
+def _unknown(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    ads, unknown, _ = connection.execute(queries("normalize")["unknown_rate"]).fetchone() or (0, 0, 0)
+    yield "models", unknown_models(ads, unknown)
+
+
+def _price_model(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    from deals.estimate import model  # NumPy takes long to import, and `vinops health` needs none
+
+    model.check_drift(connection)
+    found = model.current(connection)
+    text = f"the price model is not used, comparables are: {found.reason}"
+    yield "estimates", warning(text, fix="vinops deals train") if found.is_lost else ok(found.reason)
+
+
+ALARMS: Final[dict[str, Callable[[Connection[Any]], Iterator[tuple[str, Finding]]]]] = {
+    "deals_backlog": _late,
+    "deals_given_up": _given_up,
+    "deals_unknown": _unknown,
+    "price_model": _price_model,
+}

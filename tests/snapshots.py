@@ -1,4 +1,4 @@
-"""Snapshots for the tests of what is made of them: everything is well, unless told otherwise."""
+"""Snapshots for tests: everything is well, unless told otherwise."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deals.alarms import Backlog
 from ops.observe.snapshot import (
     Alert,
     Backup,
     Celery,
+    CrawlRun,
     Database,
     Deal,
     Deals,
@@ -21,10 +23,8 @@ from ops.observe.snapshot import (
     Logs,
     Machine,
     Photos,
-    Run,
     Secrets,
     Snapshot,
-    Stage,
     Worker,
 )
 
@@ -44,7 +44,7 @@ def ago(**units: float) -> datetime:
     return NOW - timedelta(**units)
 
 
-def run(name: str, **more: Any) -> Run:
+def run(name: str, **more: Any) -> CrawlRun:
     """The run of a worker, under way."""
     is_photos = name == "photos"
     values: dict[str, Any] = {
@@ -64,7 +64,7 @@ def run(name: str, **more: Any) -> Run:
         "current_item": "bmw page 37",
         "last_items": tuple(f"1179516432275589{number} Car {number} of worker {name}" for number in range(5)),
     }
-    return Run(**{**values, **more})
+    return CrawlRun(**{**values, **more})
 
 
 def worker(name: str = "1", **more: Any) -> Worker:
@@ -95,10 +95,10 @@ def disk(share: float, size: int = 100 * GB) -> Disk:
     return Disk(path=Path("var"), size=size, used=round(size * share), free=size - round(size * share))
 
 
-def stage(name: str, **more: Any) -> Stage:
+def stage(name: str, **more: Any) -> Backlog:
     """A stage without work."""
     values: dict[str, Any] = {"stage": name, "waiting": 0, "in_hand": 0, "dead": 0, "oldest": None}
-    return Stage(**{**values, **more})
+    return Backlog(**{**values, **more})
 
 
 def host(**more: Any) -> Host:
@@ -239,7 +239,7 @@ def snapshot(**more: Any) -> Snapshot:
 
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
-    away = Database(error="connection refused: no server at 10.0.0.5", mend="vinops doctor")
+    away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
     values: dict[str, Any] = {"feed": None, "photos": None, "runs": None, "hosts": None, "deals": None, "alerts": None}
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}

@@ -1,9 +1,9 @@
 """The vocabulary of both ends of the market: makes, models, fuels, gearboxes, bodies, colours and regions.
 
 The words are in vehicles.toml and vehicles_*.toml beside this module, which are read in 15 ms on first use. A text is
-looked up by its key (vinops/spelling.py): as a name, as another name, as a pattern of letters and numbers, by its sound
-if it is Cyrillic, as a name that the auction cut to ten characters, by the words that it begins with, and last by a
-careful guess, which is marked as one. Unknown texts give None.
+looked up by its key (vinops/text/spelling.py): as a name, as another name, as a pattern of letters and numbers, by its
+sound if it is Cyrillic, as a name that the auction cut to ten characters, by the words that it begins with, and last by
+a careful guess, which is marked as one. Unknown texts give None.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from vinops.spelling import CACHED, is_cyrillic, key_of, misspelled, name_key, read, readings, sound
+from vinops.text.spelling import CACHED, is_cyrillic, key_of, misspelled, name_key, read, readings, sound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,97 +1,94 @@
-"""What `vinops doctor` looks at: each check yields findings, none changes anything that matters.
+"""The checks of `vinops doctor` on the configuration: each yields findings, named after what they are about.
 
-Each imports what it needs: a fault of one part is not to hide what the others say.
+None changes anything that matters. Each imports what it needs: a fault in one part must not hide the other findings.
 """
 
 from __future__ import annotations
 
 import locale
 import os
-import shutil
 import sys
 import tempfile
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
+from ops.checks.machine import DISK, SET_CLOCK, skew
+from ops.observe import machine
 from vinops import config
+from vinops.checks import Finding, Level, critical, ok, warning
 from vinops.config import ConfigError, Settings, Survey
 from vinops.db import database, embedded
+from vinops.redaction import redact
+from vinops.text.figures import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Check = Callable[[Survey], Iterator["Finding"]]
-
-Level = Literal["OK", "WARNING", "ERROR"]
+    Check = Callable[[Survey], Iterator[Finding]]
 
 PYTHON: Final = (3, 11)
 OLDEST_SERVER: Final = 15  # Debian 12's; the tests run on 18
-GIGABYTE: Final = 1e9
-LOW_SPACE: Final = 10 * GIGABYTE  # a day of photos has about this
-NO_SPACE: Final = 1 * GIGABYTE
-SKEW_SECONDS: Final = 5.0
 ONLINE_SECONDS: Final = 15.0
 MANY_REQUESTS: Final = 200_000
+ROLES: Final = "as the server's administrator run deploy/sql/roles.sql, then deploy/sql/grants.sql, in this database"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What a check says of a subject, and what mends it if it is not OK."""
+def examine(survey: Survey, *, online: bool = False) -> list[Finding]:
+    """Run all checks and return their findings, redacted. A check that fails is a finding, too."""
+    found: list[Finding] = []
+    for check in (*OFFLINE, *(ONLINE if online else ())):
+        try:
+            found += check(survey)
+        except Exception as error:  # noqa: BLE001 # the other checks must still run
+            text = f"could not be checked ({type(error).__name__})"
+            found.append(critical(text, fix="see the runbook", name=check.__name__.replace("_", " ").strip()))
+    return [replace(each, text=redact(each.text), fix=redact(each.fix)) for each in found]
 
-    level: Level
-    subject: str
-    text: str
-    mend: str = ""
 
-
-def fault(subject: str, error: Exception, *, level: Level = "ERROR") -> Finding:
-    """Return a finding of an error of ours, whose message ends in what mends it."""
-    text, colon, mend = " ".join(str(error).split()).rpartition(": ")
-    return Finding(level=level, subject=subject, text=text if colon else mend, mend=mend if colon else "")
+def fault(name: str, error: Exception, *, level: Level = Level.CRITICAL) -> Finding:
+    """Return the finding of an error of ours, whose message ends in what fixes it."""
+    text, colon, fix = " ".join(str(error).split()).rpartition(": ")
+    return Finding(name=name, level=level, text=text if colon else fix, fix=fix if colon else "")
 
 
 def python(_: Survey) -> Iterator[Finding]:
-    """Look at the interpreter and its idea of text."""
+    """Check the version of Python and the encoding of text."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < PYTHON:
-        yield Finding(level="ERROR", subject="python", text=f"{version} is older than 3.11", mend="run `make setup`")
+        yield critical(f"{version} is older than 3.11", fix="run `make setup`", name="python")
     else:
-        yield Finding(level="OK", subject="python", text=version)
+        yield ok(version, name="python")
     encodings = {sys.getfilesystemencoding().lower(), locale.getencoding().lower()}
     if encodings <= {"utf-8", "utf8"}:
-        yield Finding(level="OK", subject="locale", text="UTF-8")
+        yield ok("UTF-8", name="locale")
     else:
-        yield Finding(
-            level="WARNING",
-            subject="locale",
-            text=f"text is {', '.join(sorted(encodings))} here: names and words that are not English break",
-            mend="set LANG=C.UTF-8",
-        )
+        text = f"text is {', '.join(sorted(encodings))} here: names and words that are not English break"
+        yield warning(text, fix="set LANG=C.UTF-8", name="locale")
 
 
 def variables(survey: Survey) -> Iterator[Finding]:
-    """Look at each variable: whether it is set and fits, and whether a name is one."""
+    """Check each variable: whether its value is valid, and whether its name is known."""
     from difflib import get_close_matches
 
     for variable, message in survey.problems.items():
         yield fault(variable, ConfigError(message))
     for variable, source in survey.sources.items():
         if variable not in survey.problems:
-            yield Finding(level="OK", subject=variable, text=f"set in {source}")
+            yield ok(f"set in {source}", name=variable)
     for name, source in survey.unknown.items():
         close = get_close_matches(name, config.variables(), n=1, cutoff=0.7)
-        mend = f"did you mean {close[0]}?" if close else "remove it; .env.example has all names"
-        yield Finding(level="WARNING", subject=name, text=f"set in {source}, and nobody reads it", mend=mend)
+        fix = f"did you mean {close[0]}?" if close else "remove it; .env.example has all names"
+        yield warning(f"set in {source}, and not a setting", fix=fix, name=name)
     missing = len(config.variables()) - len(survey.sources)
-    yield Finding(level="OK", subject="settings", text=f"{len(survey.sources)} set, {missing} have their default")
+    yield ok(f"{len(survey.sources)} set, {missing} have their default", name="settings")
 
 
 def dotenv(survey: Survey) -> Iterator[Finding]:
-    """Look who can read .env."""
+    """Check who can read .env."""
     path = Path(".env")
     if not path.is_file():
         return
@@ -100,18 +97,14 @@ def dotenv(survey: Survey) -> Iterator[Finding]:
         name for name, source in survey.sources.items() if source == ".env"
     }
     if secret and mode & 0o077:
-        yield Finding(
-            level="ERROR" if mode & 0o007 else "WARNING",
-            subject=".env",
-            text=f"it holds secrets, and others can read it (mode {mode:04o})",
-            mend="chmod 600 .env",
-        )
+        judge = critical if mode & 0o007 else warning
+        yield judge(f"it holds secrets, and others can read it (mode {mode:04o})", fix="chmod 600 .env", name=".env")
     else:
-        yield Finding(level="OK", subject=".env", text=f"mode {mode:04o}")
+        yield ok(f"mode {mode:04o}", name=".env")
 
 
 def folders(survey: Survey) -> Iterator[Finding]:
-    """Look whether the folders can be written, and have room."""
+    """Check whether the folders can be written, and have free space: the limit is that of `vinops health`."""
     settings = survey.settings
     for variable, folder in (("VINOPS_DATA_DIR", settings.data_dir), ("VINOPS_LOG_DIR", settings.log_dir)):
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
@@ -125,19 +118,18 @@ def folders(survey: Survey) -> Iterator[Finding]:
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
             text = f"{folder} cannot be written ({error.strerror})"
-            yield Finding(level="ERROR", subject=variable, text=text, mend="set it to a folder of yours")
+            yield critical(text, fix="set it to a folder of yours", name=variable)
             continue
-        free = shutil.disk_usage(there).free
         state = "can be written" if there == folder else "is made on first use"
-        text = f"{folder} {state}, {free / GIGABYTE:,.0f} GB free"
-        level: Level = "ERROR" if free < NO_SPACE else "WARNING" if free < LOW_SPACE else "OK"
-        mend = "" if level == "OK" else "free space, or name a folder on another disk"
-        yield Finding(level=level, subject=variable, text=text, mend=mend)
+        disk = machine.disk(there)
+        text = f"{folder} {state}, {size(disk.free)} free"
+        finding = DISK.judge(disk.share, text, fix="free space, or name a folder on another disk")
+        yield replace(finding, name=variable)
 
 
 def the_database(survey: Survey) -> Iterator[Finding]:
-    """Look whether the database can be reached, is migrated, and lets this role work. The embedded one is not made
-    for that."""
+    """Check whether the database can be reached, is migrated, and grants this role its rights. Does not create the
+    embedded one."""
     import psycopg
     from psycopg.conninfo import make_conninfo
 
@@ -151,24 +143,21 @@ def the_database(survey: Survey) -> Iterator[Finding]:
             yield fault("database", error)
             return
         if not (embedded.folder(settings.data_dir) / "data" / "PG_VERSION").exists():
-            yield Finding(
-                level="OK", subject="database", text=f"embedded PostgreSQL {embedded.MAJOR}, made on first use"
-            )
+            yield ok(f"embedded PostgreSQL {embedded.MAJOR}, made on first use", name="database")
             return
     try:
         address = make_conninfo(database.address(settings, "vinops doctor"), connect_timeout=5)
         with psycopg.connect(address, autocommit=True) as connection:
             yield from _of_server(connection, settings)
     except psycopg.OperationalError as error:
-        yield Finding(
-            level="ERROR",
-            subject="database",
-            text=f"not reached: {' '.join(str(error).split())}",
-            mend="check DATABASE_URL and that the server runs, or leave it empty for the embedded one",
+        yield critical(
+            f"not reached: {' '.join(str(error).split())}",
+            fix="check DATABASE_URL and that the server runs, or leave it empty for the embedded one",
+            name="database",
         )
     except psycopg.errors.InsufficientPrivilege as error:
-        text = f"this role may not look: {error.diag.message_primary}"
-        yield Finding(level="ERROR", subject="rights", text=text, mend="run vinops as the owner of the tables")
+        text = f"this role may not read: {error.diag.message_primary}"
+        yield critical(text, fix="run vinops as the owner of the tables", name="rights")
     except (psycopg.Error, database.DatabaseError) as error:
         yield fault("database", error)
 
@@ -180,84 +169,74 @@ def _of_server(connection: Any, settings: Settings) -> Iterator[Finding]:
     asked = time.time()
     with connection.cursor(row_factory=dict_row) as cursor:
         row: dict[str, Any] = cursor.execute(queries["server"]).fetchone()
-    skew = abs(row["now"].timestamp() - (asked + time.time()) / 2)
+    ahead = row["now"].timestamp() - (asked + time.time()) / 2
     kind = "embedded" if settings.database_url is None else "DATABASE_URL"
     old = row["version_number"] < OLDEST_SERVER * 10_000
-    yield Finding(
-        level="WARNING" if old else "OK",
-        subject="database",
-        text=f"PostgreSQL {row['version']} ({kind}), {row['bytes'] / 1e6:,.0f} MB",
-        mend=f"upgrade it to PostgreSQL {OLDEST_SERVER} or newer" if old else "",
-    )
+    text = f"PostgreSQL {row['version']} ({kind}), {row['bytes'] / 1e6:,.0f} MB"
+    fix = f"upgrade it to PostgreSQL {OLDEST_SERVER} or newer"
+    yield warning(text, fix=fix, name="database") if old else ok(text, name="database")
     if row["encoding"] != "UTF8":
         text = f"its encoding is {row['encoding']}: Bulgarian texts cannot be stored"
-        yield Finding(level="ERROR", subject="database", text=text, mend="create it with `encoding 'UTF8'`")
+        yield critical(text, fix="create it with `encoding 'UTF8'`", name="database")
     yield from _of_schema(connection, row, settings)
-    if skew > SKEW_SECONDS:
-        text = f"this machine and the database's differ by {skew:,.0f} s: leases and budgets go wrong"
-        yield Finding(level="ERROR", subject="clock", text=text, mend="timedatectl set-ntp true, on both")
-    else:
-        yield Finding(level="OK", subject="clock", text=f"within {skew:.1f} s of the database's")
+    yield replace(skew(ahead), name="clock")
 
 
 def _of_schema(connection: Any, row: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     if row["has_service_roles"]:
         found = list(_of_roles(connection, row["role_name"]))
         yield from found
-        if any(each.level == "ERROR" for each in found):
-            return  # what follows asks with these rights
+        if any(each.level is Level.CRITICAL for each in found):
+            return  # what follows needs these rights
     yield from _of_migrations(connection, row, settings)
     if not row["has_service_roles"]:
         yield from _of_one_role(connection, row["role_name"])
 
 
 def _of_roles(connection: Any, role: str) -> Iterator[Finding]:
-    """Look at the roles of all services, as one of them."""
+    """Check the roles of all services, connected as one of them."""
     from ops.backup import dumps
-    from ops.checks.roles import BACKUP, OWNER, look
+    from ops.checks.roles import BACKUP, OWNER, read
 
-    roles = look(connection)
-    mend = "as the server's administrator run deploy/sql/roles.sql, then deploy/sql/grants.sql, in this database"
+    roles = read(connection)
     if roles.absent:
         text = f"{len(roles.absent)} roles of services are not there, as {roles.absent[0]}"
-        yield Finding(level="ERROR", subject="rights", text=text, mend=mend)
+        yield critical(text, fix=ROLES, name="rights")
     if roles.missing:
         text = f"{len(roles.missing)} rights of services are missing, as {roles.missing[0]}"
-        yield Finding(level="ERROR", subject="rights", text=text, mend=mend)
+        yield critical(text, fix=ROLES, name="rights")
     if role == OWNER and (forbidden := _forbidden(connection)):
         text = f"{role} does not own all tables, as {forbidden[0]}"
-        mend_owner = f"as the server's administrator run `alter table … owner to {role}`"
-        yield Finding(level="ERROR", subject="rights", text=text, mend=mend_owner)
+        fix = f"as the server's administrator run `alter table … owner to {role}`"
+        yield critical(text, fix=fix, name="rights")
     elif not roles.absent and not roles.missing:
         text = f"{len(roles.names)} roles of services have what they need; this is {role}"
-        yield Finding(level="OK", subject="rights", text=text)
+        yield ok(text, name="rights")
     if BACKUP in roles.absent:
         return
     if not roles.can_back_up:
         text = f"{BACKUP} may not read everything and create databases, and a backup is tried in one of its own"
-        yield Finding(level="WARNING", subject="backups", text=text, mend=mend)
+        yield warning(text, fix=ROLES, name="backups")
         return
     try:
         which = dumps.programs(connection)
-        yield Finding(
-            level="OK", subject="backups", text=f"pg_dump {which.major}, scratch databases allowed to {BACKUP}"
-        )
+        yield ok(f"pg_dump {which.major}, scratch databases allowed to {BACKUP}", name="backups")
     except dumps.BackupError as error:
-        yield fault("backups", error, level="WARNING")
+        yield fault("backups", error, level=Level.WARNING)
 
 
 def _of_migrations(connection: Any, row: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     waiting = database.pending(connection)
-    is_owner = row["may_create_schemas"] or row["has_service_roles"]  # then `vinops migrate` is, if not this role
+    is_owner = row["may_create_schemas"] or row["has_service_roles"]  # `vinops migrate` then is
     if waiting and settings.database_url is not None and not is_owner:
         text = f"{row['role_name']} may not create schemas, which migrations do"
-        mend = f"as its owner run `grant create on database … to {row['role_name']}`"
-        yield Finding(level="ERROR", subject="migrations", text=text, mend=mend)
+        fix = f"as its owner run `grant create on database … to {row['role_name']}`"
+        yield critical(text, fix=fix, name="migrations")
     elif waiting:
         text = f"{len(waiting)} are missing"
-        yield Finding(level="WARNING", subject="migrations", text=text, mend="run `vinops migrate`")
+        yield warning(text, fix="run `vinops migrate`", name="migrations")
     else:
-        yield Finding(level="OK", subject="migrations", text="all applied")
+        yield ok("all applied", name="migrations")
 
 
 def _forbidden(connection: Any) -> list[str]:
@@ -266,22 +245,22 @@ def _forbidden(connection: Any) -> list[str]:
 
 
 def _of_one_role(connection: Any, role: str) -> Iterator[Finding]:
-    """Look whether this role can do everything, as there is no other."""
+    """Check whether this role has all rights, as there is no other."""
     from ops.backup import dumps
 
     if forbidden := _forbidden(connection):
         text = f"{role} may not read and write {len(forbidden)} tables, as {forbidden[0]}"
-        yield Finding(level="ERROR", subject="rights", text=text, mend="run vinops as the owner of the tables")
+        yield critical(text, fix="run vinops as the owner of the tables", name="rights")
     try:
         dumps.require_create(connection)
         which = dumps.programs(connection)
-        yield Finding(level="OK", subject="backups", text=f"pg_dump {which.major}, scratch databases allowed")
+        yield ok(f"pg_dump {which.major}, scratch databases allowed", name="backups")
     except dumps.BackupError as error:
-        yield fault("backups", error, level="WARNING")
+        yield fault("backups", error, level=Level.WARNING)
 
 
 def store(survey: Survey) -> Iterator[Finding]:
-    """Write a trial object where photos go, and remove it."""
+    """Write a trial object where photos are stored, and remove it."""
     from vinops.storage.opening import open_photos
     from vinops.storage.store import StoreError
 
@@ -289,47 +268,47 @@ def store(survey: Survey) -> Iterator[Finding]:
         return
     settings = survey.settings
     if settings.r2_endpoint is None and not settings.data_dir.exists():
-        yield Finding(level="OK", subject="photos", text="kept in a folder of the data folder, made on first use")
+        yield ok("kept in a folder of the data folder, made on first use", name="photos")
         return
     try:
         with closing(open_photos(settings)) as opened:
             opened.check()
-            yield Finding(level="OK", subject="photos", text=f"can be stored in {opened.describe()}")
+            yield ok(f"can be stored in {opened.describe()}", name="photos")
     except StoreError as error:
         yield fault("photos", error)
 
 
 def chromium(survey: Survey) -> Iterator[Finding]:
-    """Start the browser far enough to tell its version."""
+    """Ask the browser for its version."""
     from vinops_scrapy.copart.browser import find_chromium, version
 
     try:
         path = find_chromium(survey.settings)
-        yield Finding(level="OK", subject="chromium", text=f"{version(path)} ({path})")
+        yield ok(f"{version(path)} ({path})", name="chromium")
     except ConfigError as error:
         needed = survey.settings.copart_username is not None or survey.settings.chromium_path is not None
-        yield fault("chromium", error, level="ERROR" if needed else "WARNING")
+        yield fault("chromium", error, level=Level.CRITICAL if needed else Level.WARNING)
 
 
 def member(survey: Survey) -> Iterator[Finding]:
-    """Look at what belongs together on the auction side."""
+    """Check settings that belong together: the feed, the member account, Telegram."""
     settings = survey.settings
     if settings.copart_csv_url is None and "COPART_CSV_URL" not in survey.problems:
         text = "COPART_CSV_URL is not set: no feed is fetched"
-        yield Finding(level="WARNING", subject="feed", text=text, mend="set it to the address from the member page")
+        yield warning(text, fix="set it to the address from the member page", name="feed")
     if (settings.copart_username is None) != (settings.copart_password is None):
         missing = "COPART_USERNAME" if settings.copart_username is None else "COPART_PASSWORD"
-        yield Finding(level="ERROR", subject=missing, text="user name and password belong together", mend="set both")
+        yield critical("user name and password belong together", fix="set both", name=missing)
     if settings.telegram_bot_token is None and (settings.telegram_channel_id or settings.telegram_alert_chat_id):
         text = "a chat is set and no token: nothing is sent"
-        yield Finding(level="WARNING", subject="telegram", text=text, mend="set TELEGRAM_BOT_TOKEN")
+        yield warning(text, fix="set TELEGRAM_BOT_TOKEN", name="telegram")
     elif settings.telegram_bot_token is not None and settings.telegram_alert_chat_id is None:
         text = "a token is set and no TELEGRAM_ALERT_CHAT_ID: alerts stay in the log"
-        yield Finding(level="WARNING", subject="telegram", text=text, mend="set it to the chat that alerts go to")
+        yield warning(text, fix="set it to the chat that alerts go to", name="telegram")
 
 
 def crawls(survey: Survey) -> Iterator[Finding]:
-    """Look at what crawls are told: makes, proxies, pace."""
+    """Check the settings of crawls: makes, proxies, pace."""
     from ops.workers import registry
     from vinops.network import is_loopback
     from vinops_scrapy.hosts import every_host
@@ -338,25 +317,24 @@ def crawls(survey: Survey) -> Iterator[Finding]:
     settings = survey.settings
     try:
         followed = [program.makes for program in registry.workers(settings) if program.makes]
-        text = f"{sum(map(len, followed))} for {len(followed)} workers"
-        yield Finding(level="OK", subject="makes", text=text)
+        yield ok(f"{sum(map(len, followed))} for {len(followed)} workers", name="makes")
     except ConfigError as error:
         yield fault("makes", error)
     try:
         if proxies := read_proxies(settings):
-            yield Finding(level="OK", subject="proxies", text=f"{len(proxies)} are named")
+            yield ok(f"{len(proxies)} in the list", name="proxies")
     except ConfigError as error:
         yield fault("proxies", error)
     far = sorted(host for host in every_host(settings) if not is_loopback(host))
     if settings.pace == "none" and far:
-        text = f"VINOPS_PACE is none, which is for stand-ins, and {far[0]} is none: crawls refuse to start"
-        yield Finding(level="ERROR", subject="pace", text=text, mend="set VINOPS_PACE to careful or steady")
+        text = f"VINOPS_PACE is none, which is for stand-ins only, and {far[0]} is not one: crawls refuse to start"
+        yield critical(text, fix="set VINOPS_PACE to careful or steady", name="pace")
     elif settings.daily_requests > MANY_REQUESTS:
         text = f"VINOPS_DAILY_REQUESTS allows {settings.daily_requests:,} requests to a host a day"
-        yield Finding(level="WARNING", subject="pace", text=text, mend="60000 is what a careful pace can use")
+        yield warning(text, fix="60000 is what a careful pace can use", name="pace")
     else:
         text = f"{settings.pace}, {settings.daily_requests:,} requests to a host a day; robots.txt is obeyed"
-        yield Finding(level="OK", subject="pace", text=text)
+        yield ok(text, name="pace")
 
 
 def broker(survey: Survey) -> Iterator[Finding]:
@@ -365,33 +343,32 @@ def broker(survey: Survey) -> Iterator[Finding]:
     if "CELERY_BROKER_URL" in survey.problems:
         return
     if settings.celery_broker_url is None:
-        yield Finding(level="OK", subject="celery", text="the embedded broker, in the data folder")
+        yield ok("the embedded broker, in the data folder", name="celery")
         return
     from kombu.connection import Connection
 
     try:
         with Connection(settings.celery_broker_url.reveal(), connect_timeout=5) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
-        yield Finding(level="OK", subject="celery", text="the broker answers")
+        yield ok("the broker answers", name="celery")
     except Exception as error:  # noqa: BLE001 # every transport has errors of its own
-        yield Finding(
-            level="ERROR",
-            subject="celery",
-            text=f"the broker does not answer ({type(error).__name__})",
-            mend="start it, correct CELERY_BROKER_URL, or leave that empty for the embedded one",
+        yield critical(
+            f"the broker does not answer ({type(error).__name__})",
+            fix="start it, correct CELERY_BROKER_URL, or leave that empty for the embedded one",
+            name="celery",
         )
 
 
 def clock(_: Survey) -> Iterator[Finding]:
-    """Look whether the clock is before what was written."""
+    """Check whether the clock is behind the newest migration."""
     newest = max(path.stat().st_mtime for path in (database.SQL / "migrations").glob("*.sql"))
     if time.time() < newest - 86_400:
         text = f"it is {datetime.now(UTC):%Y-%m-%d %H:%M} here, before this version of vinops was written"
-        yield Finding(level="ERROR", subject="clock", text=text, mend="timedatectl set-ntp true")
+        yield critical(text, fix=SET_CLOCK, name="clock")
 
 
 def feed_online(survey: Survey) -> Iterator[Finding]:
-    """Ask the source once, for the first line. Nothing is kept."""
+    """Request the first line of the feed, once. Nothing is stored."""
     from etl.errors import FeedError
     from etl.fetch.download import Job, ask, content, status_error
     from etl.fetch.incoming import source
@@ -416,18 +393,18 @@ def feed_online(survey: Survey) -> Iterator[Finding]:
     except FeedError as error:
         yield fault("feed", error)
     except OSError as error:
-        yield Finding(level="ERROR", subject="feed", text=f"not read ({error.strerror})", mend="correct COPART_CSV_URL")
+        yield critical(f"not read ({error.strerror})", fix="correct COPART_CSV_URL", name="feed")
     else:
         if b"lot number" in head.lower() and not head.lstrip().startswith(b"<"):
-            yield Finding(level="OK", subject="feed", text=f"{address.masked} gives a feed")
+            yield ok(f"{address.masked} returns a feed", name="feed")
         else:
-            text = f"{address.masked} gives something that is no feed"
-            mend = "open the member page in a browser, and copy the address anew"
-            yield Finding(level="ERROR", subject="feed", text=text, mend=mend)
+            text = f"{address.masked} returns no feed"
+            fix = "open the member page in a browser, and copy the address again"
+            yield critical(text, fix=fix, name="feed")
 
 
 def telegram_online(survey: Survey) -> Iterator[Finding]:
-    """Ask Telegram who the bot is."""
+    """Ask Telegram for the name of the bot."""
     import http.client
     import json
     from urllib.parse import urlsplit
@@ -445,26 +422,17 @@ def telegram_online(survey: Survey) -> Iterator[Finding]:
         name = json.loads(body)["result"]["username"] if status == 200 else ""
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         text = f"{parts.netloc} was not reached, or does not answer as Telegram does ({type(error).__name__})"
-        yield Finding(level="ERROR", subject="telegram", text=text, mend="check the line and TELEGRAM_API_URL")
+        yield critical(text, fix="check the connection and TELEGRAM_API_URL", name="telegram")
         return
     if status == 200:
-        yield Finding(level="OK", subject="telegram", text=f"the bot is @{name}")
+        yield ok(f"the bot is @{name}", name="telegram")
     else:
         text = f"Telegram does not know the token (status {status})"
-        yield Finding(level="ERROR", subject="telegram", text=text, mend="copy TELEGRAM_BOT_TOKEN anew from @BotFather")
+        yield critical(text, fix="copy TELEGRAM_BOT_TOKEN again from @BotFather", name="telegram")
 
 
 OFFLINE: Final[tuple[Check, ...]] = (
-    python,
-    variables,
-    dotenv,
-    folders,
-    the_database,
-    clock,
-    store,
-    chromium,
-    member,
-    crawls,
-    broker,
+    *(python, variables, dotenv, folders, the_database, clock),
+    *(store, chromium, member, crawls, broker),
 )
 ONLINE: Final[tuple[Check, ...]] = (feed_online, telegram_online)

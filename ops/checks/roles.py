@@ -1,4 +1,4 @@
-"""Whether the roles of the services have what their services need: asked by any of them, for all of them."""
+"""The database roles of the services and their rights, readable by each of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BACKUP: Final = "vinops_backup"
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """Which roles are there, which are not, which rights are missing, as `vinops_etl: insert on raw.csv_files`, and
-    whether the role of the backup may do what a backup does."""
+    """The roles that exist, those that do not, the missing rights (`vinops_etl: insert on raw.csv_files`), and whether
+    the role of the backup may read everything and create databases."""
 
     names: tuple[str, ...]
     absent: tuple[str, ...]
@@ -27,8 +27,8 @@ class Roles:
     can_back_up: bool
 
 
-def look(connection: Connection[Any]) -> Roles:
-    """Return how the roles are. Everybody may ask that. Raises psycopg.Error."""
+def read(connection: Connection[Any]) -> Roles:
+    """Return the state of the roles; needs no right of its own. Raises psycopg.Error."""
     with connection.cursor(row_factory=dict_row) as cursor:
         roles = cursor.execute(queries("doctor")["service_roles"]).fetchall()
         rights = cursor.execute(queries("doctor")["service_rights"]).fetchall()

@@ -1,63 +1,48 @@
-"""`vinops doctor`: is the configuration right? Each finding says what mends it."""
+"""`vinops doctor`: checks of the configuration, each finding with what fixes it."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
 
-from ops.checks.configuration import OFFLINE, ONLINE, Finding, fault
+from ops.checks.configuration import examine
 from vinops import config
-from vinops.redaction import redact, remember
+from vinops.checks import Level
+from vinops.redaction import remember
 
-if TYPE_CHECKING:
-    from vinops.config import Survey
-
-WIDTH = 9
-SUBJECT = 22
-
-
-def examine(survey: Survey, *, online: bool = False) -> list[Finding]:
-    """Run all checks and return what they found, redacted. A check that fails itself is a finding too."""
-    found: list[Finding] = []
-    for check in (*OFFLINE, *(ONLINE if online else ())):
-        name = check.__name__.replace("_", " ").strip()
-        try:
-            found += check(survey)
-        except Exception as error:  # noqa: BLE001 # whatever is wrong there, the other checks are to be heard
-            found.append(fault(name, RuntimeError(f"could not be checked ({type(error).__name__}): see the runbook")))
-    return [
-        Finding(level=each.level, subject=each.subject, text=redact(each.text), mend=redact(each.mend))
-        for each in found
-    ]
+WIDTH: Final = 9
+SUBJECT: Final = 22
+NAMES: Final = {Level.CRITICAL: "ERROR"}
 
 
 def command(
     *,
     online: Annotated[
-        bool, typer.Option("--online", help="Ask the feed's source and Telegram too, once each.")
+        bool, typer.Option("--online", help="Request the feed's source and Telegram, too, once each.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check the configuration: every variable, the folders, the database, R2, Chromium, the broker and more.
 
-    Prints OK, WARNING or ERROR for each, and what mends it; no secret. Exit code 1 if there is an ERROR. A trial
-    object is written where photos go and removed; nothing else is changed, and no source is asked without --online.
+    Prints OK, WARNING or ERROR for each, and what fixes it; no secret. Exit code 1 if there is an ERROR. A trial
+    object is written where photos are stored and removed; nothing else is changed, and no source is requested without
+    --online.
     """
     survey = config.survey()
     remember(survey.settings)
-    found = examine(survey, online=online)
-    counts = Counter(each.level for each in found)
+    found = [(NAMES.get(each.level, each.level.value), each) for each in examine(survey, online=online)]
+    counts = Counter(level for level, _ in found)
     if as_json:
-        typer.echo(json.dumps({"ok": not counts["ERROR"], "findings": [asdict(each) for each in found]}))
+        findings = [{"level": level, "subject": each.name, "text": each.text, "fix": each.fix} for level, each in found]
+        typer.echo(json.dumps({"ok": not counts["ERROR"], "findings": findings}))
     else:
-        for each in found:
-            typer.echo(f"{each.level:<{WIDTH}}{each.subject:<{SUBJECT}} {each.text}")
-            if each.mend:
-                typer.echo(f"{'':<{WIDTH}}{'':<{SUBJECT}} -> {each.mend}")
+        for level, each in found:
+            typer.echo(f"{level:<{WIDTH}}{each.name:<{SUBJECT}} {each.text}")
+            if each.fix:
+                typer.echo(f"{'':<{WIDTH}}{'':<{SUBJECT}} -> {each.fix}")
         typer.echo(f"{counts['ERROR']} errors, {counts['WARNING']} warnings, {counts['OK']} fine", err=True)
     if counts["ERROR"]:
         raise typer.Exit(1)

@@ -1,23 +1,19 @@
-"""`vinops monitor`: everything at a glance, live in a terminal; `--once` as text, `--json` as data."""
+"""`vinops monitor`: the snapshot at a glance, live in a terminal; `--once` as text, `--json` as data."""
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from ops.checks.rules import judge
-from ops.commands import health
+from ops.checks import health
+from ops.observe.observer import observe_once
 from vinops import config
 from vinops.redaction import remember
 
-if TYPE_CHECKING:
-    from ops.observe.snapshot import Snapshot
-
 REFRESH: Final = 2.0  # seconds
-BEAT: Final = 3.1  # seconds, in which every run has written once: in less nothing may seem to be written
+HEARTBEAT: Final = 3.1  # seconds, in which every run writes once: over less the rate of writes could be zero
 
 
 def command(
@@ -27,30 +23,22 @@ def command(
     width: Annotated[
         int | None, typer.Option(min=60, max=400, help="Columns of --once; default: the terminal's, else 80.")
     ] = None,
-    refresh: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds between two looks.")] = REFRESH,
+    refresh: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds between two snapshots.")] = REFRESH,
 ) -> None:
-    """Watch workers, feed, photos, deals and machine, live. Keys: ? lists them. Off a terminal as --once."""
+    """Show workers, feed, photos, deals and machine, live. Press ? for the keys. Without a terminal like --once."""
     settings = config.load()
     remember(settings)
-    if once or as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
-        snapshot = health.look_twice(settings, application="vinops monitor", pause=BEAT)
-        if as_json:
-            typer.echo(data(snapshot))
-        else:
-            from ops.monitor import panels
-            from ops.show import screen
+    if not (once or as_json) and sys.stdout.isatty() and sys.stdin.isatty():
+        from ops.monitor.screen import Monitor  # Textual takes 0.3 s to import
 
-            view = panels.View(snapshot=snapshot, health=judge(snapshot))
-            screen.show(panels.page(view, width or screen.width()))
+        Monitor(settings, refresh=refresh).run()
         return
-    from ops.monitor.screen import Monitor  # Textual takes 0.3 s to import
+    snapshot = observe_once(settings, application="vinops monitor", pause=HEARTBEAT, first=True)
+    if as_json:
+        typer.echo(health.as_json(snapshot))
+    else:
+        from ops.monitor import panels
+        from ops.show import screen
 
-    Monitor(settings, refresh=refresh).run()
-
-
-def data(snapshot: Snapshot) -> str:
-    """Return the snapshot and its judgement as JSON."""
-    from ops.observe.snapshot import as_json
-
-    judged = judge(snapshot)
-    return json.dumps({**json.loads(as_json(snapshot)), "health": health.as_dict(judged)})
+        view = panels.View(snapshot=snapshot, health=health.judge(snapshot))
+        screen.show(panels.page(view, width or screen.width()))

@@ -1,4 +1,4 @@
-"""`vinops status`: the same as the monitor, in a few lines."""
+"""`vinops status`: the snapshot in a few lines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.checks.rules import judge
-from ops.commands import health, monitor
+from ops.checks import health
+from ops.observe.observer import PARTS, observe_once
 from ops.show import screen
-from ops.show.figures import age, amount, percent, plural, rate, wrapped
 from vinops import config
 from vinops.redaction import remember
+from vinops.text.figures import age, amount, percent, plural, rate, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 
 
 def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say in a few lines how it stands: workers, feed, photos, deals, health. Exits with 0 whatever it finds."""
+    """Print the state of workers, feed, photos, deals and health in a few lines. Exits with 0 whatever it finds."""
     settings = config.load()
     remember(settings)
-    snapshot = health.look_twice(settings, application="vinops status")
+    parts = PARTS if as_json else health.PARTS
+    snapshot = observe_once(settings, application="vinops status", parts=parts, first=as_json)
     if as_json:
-        typer.echo(monitor.data(snapshot))
+        typer.echo(health.as_json(snapshot))
     else:
         sys.stdout.writelines(f"{each}\n" for each in lines(snapshot))
 
 
 def lines(snapshot: Snapshot) -> Iterator[str]:
-    """Yield the lines, a word in front of each."""
+    """Yield the lines, each with its subject in front."""
     workers = "; ".join(_worker(worker) for worker in snapshot.workers or ()) or "unknown"
     yield from wrapped(workers, screen.WIDTH, "workers   ")
     for name, said in (("feed", _feed(snapshot)), ("photos", _photos(snapshot)), ("deals", _deals(snapshot))):
         yield f"{name:<8}  {said}"
-    yield f"health    {judge(snapshot).summary}"
+    yield f"health    {health.judge(snapshot).summary}"
 
 
 def _worker(worker: Worker) -> str:

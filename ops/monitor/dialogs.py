@@ -1,4 +1,4 @@
-"""What opens over the monitor: a question, a text, a log."""
+"""Dialogs of the monitor: a question, a text, a log."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 LOG_LINES: Final = 500
-FOLLOW: Final = 1.0  # seconds between two looks at an open log
+FOLLOW: Final = 1.0  # seconds between two reads of an open log
 
 
 class Ask(ModalScreen[bool]):
-    """A question that is answered with y or n."""
+    """A question to be answered with y or n."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "yes"),
@@ -49,7 +49,7 @@ class Ask(ModalScreen[bool]):
 
 
 class Sheet(ModalScreen[None]):
-    """Text to be read, as long as it may be: the keys, the alarms."""
+    """A text that scrolls: the keys, the alarms."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,a,question_mark,enter", "dismiss", "close")]
 
@@ -59,7 +59,7 @@ class Sheet(ModalScreen[None]):
         self._title, self._lines = title, lines
 
     def compose(self) -> ComposeResult:
-        """Yield the text; it scrolls."""
+        """Yield the text."""
         with Vertical(classes="sheet") as box:
             box.border_title = self._title
             box.border_subtitle = "esc closes"
@@ -68,16 +68,16 @@ class Sheet(ModalScreen[None]):
 
 
 class LogScreen(Screen[None]):
-    """The end of a log, followed."""
+    """The end of a log, followed as it grows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "follow", "follow or stand still"),
+        Binding("f", "follow", "follow or stop"),
         Binding("e", "errors", "errors only, or all"),
         Binding("escape,q,l", "dismiss", "back"),
     ]
 
     def __init__(self, path: Path) -> None:
-        """Show this file, whether it is there yet or not."""
+        """Show this file, which need not exist yet."""
         super().__init__()
         self._path = path
         self._follows = True
@@ -92,12 +92,12 @@ class LogScreen(Screen[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Read the file, and again every second."""
+        """Read the file every second."""
         self._read()
         self.set_interval(FOLLOW, self._read)
 
     def action_follow(self) -> None:
-        """Go on or stand still."""
+        """Follow the log, or stop."""
         self._follows = not self._follows
         self._read(again=True)
 
@@ -107,31 +107,28 @@ class LogScreen(Screen[None]):
         self._read(again=True)
 
     def _read(self, *, again: bool = False) -> None:
-        state = ("follows", GOOD) if self._follows else ("stands still", WARN)
+        state = ("following", GOOD) if self._follows else ("stopped", WARN)
         self.query_one("#log-head", Static).update(line((f" {self._path}  ", TITLE), state))
         if not (self._follows or again):
             return
         try:
             lines = last_lines(self._path, LOG_LINES) or ["nothing was logged yet"]
         except OSError as error:
-            lines = [f"it cannot be read: {error.strerror}"]
+            lines = [f"the log cannot be read: {error.strerror}"]
         if self._errors_only:
             lines = [each for each in lines if log_style(each) in {WARN, BAD}] or ["no error in the last lines"]
         if lines != self._shown or again:
             self._shown = lines
-            self.query_one("#log-lines", Static).update(log_text(lines))
+            self.query_one("#log-lines", Static).update(Text("\n").join(map(log_line, lines)))
             self.query_one("#log-body").scroll_end(animate=False)
 
 
 def log_style(text: str) -> str:
-    """Return the colour of a line of a log: by its level."""
+    """Return the color of a log line, by its level."""
     level = text.split(" ", 2)[1:2]
     return {"WARNING": WARN, "ERROR": BAD, "CRITICAL": BAD}.get(level[0] if level else "", "")
 
 
-def log_text(lines: list[str]) -> Text:
-    """Return lines of a log; what could move the cursor is shown as a dot."""
-    text = Text()
-    for each in lines:
-        text.append("".join(sign if sign.isprintable() else "·" for sign in redact(each)) + "\n", log_style(each))
-    return text
+def log_line(text: str) -> Text:
+    """Return a line of a log in its color; control characters are shown as a dot."""
+    return Text("".join(sign if sign.isprintable() else "·" for sign in redact(text)), style=log_style(text))

@@ -1,29 +1,30 @@
-"""The parts of the monitor as lines of text: pure functions of a snapshot, for a screen and for a pipe alike.
+"""The panels of the monitor as lines of text: pure functions of a snapshot, for a screen and for a pipe.
 
-A panel is asked for lines of at most `width` characters, the most important ones first: a small screen shows the first
-few. Colours mean something or are not there: green at work, yellow look at it, red act.
+A panel returns lines of at most `width` characters, the most important ones first: a small screen shows the first few.
+Green is at work, yellow needs attention, red needs action; nothing else has a color.
 """
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from ops.checks.lines import Health, Level
-from ops.checks.rules import end_of, silence
-from ops.show.figures import age, amount, clock, fitted, percent, plural, rate, short, size, sparkline
-from ops.show.screen import BAD, GOOD, PLAIN, QUIET, TITLE, WARN, line
+from ops.show.screen import BAD, GOOD, PLAIN, QUIET, STYLES, TITLE, WARN, line
+from vinops.checks import Level
+from vinops.text.figures import age, amount, clock, fitted, percent, plural, rate, short, size, sparkline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from ops.observe.snapshot import Snapshot, Stage, Worker
+    from deals.alarms import Backlog
+    from ops.checks.health import Health
+    from ops.observe.snapshot import CrawlRun, Snapshot, Worker
 
 LABEL: Final = 10  # columns of the word that a line begins with
-STYLES: Final = {Level.OK: PLAIN, Level.WARNING: WARN, Level.CRITICAL: BAD, Level.UNKNOWN: WARN}
 STATES: Final = {"running": GOOD, "stuck": BAD, "dead": BAD, "failed": WARN, "finished": QUIET, "stopped": QUIET}
 GOING: Final = frozenset({"running", "stuck"})
 AWAY: Final = "the database does not answer"
@@ -31,19 +32,26 @@ AWAY: Final = "the database does not answer"
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What panels are drawn of: the snapshot, its judgement, and the worker that is chosen."""
+    """What panels show: the snapshot, its health, and the selected worker."""
 
     snapshot: Snapshot
     health: Health
     chosen: int = 0
 
+    @property
+    def worker(self) -> Worker | None:
+        """The selected worker."""
+        workers = self.snapshot.workers
+        return workers[min(self.chosen, len(workers) - 1)] if workers else None
+
     def style(self, name: str) -> str:
-        """Return the colour of what the health check has to say of this."""
-        return next((STYLES[each.level] for each in self.health.lines if each.name == name), PLAIN)
+        """Return the color of a check's finding."""
+        level = next((each.level for each in self.health.lines if each.name == name), Level.OK)
+        return PLAIN if level is Level.OK else STYLES[level]
 
 
 def summary(view: View) -> str:
-    """Return one line on everything: `4 of 5 workers run, 2 alarms`."""
+    """Return the summary: `4 of 5 workers run, 2 alarms`."""
     workers = view.snapshot.workers
     running = sum(worker.state == "running" for worker in workers or ())
     said = f"{running} of {len(workers)} workers run" if workers is not None else "workers unknown"
@@ -52,36 +60,62 @@ def summary(view: View) -> str:
 
 
 def summary_style(view: View) -> str:
-    """Return the colour of the gravest alarm."""
-    return STYLES[view.health.level] or GOOD
+    """Return the color of the most severe alarm."""
+    return STYLES[view.health.level]
 
 
 def state_of(worker: Worker, snapshot: Snapshot) -> str:
-    """Return the state of a worker; `stuck` is one that runs and gives no sign, as far as the database can tell."""
+    """Return the state of a worker; `stuck` is one that runs without a heartbeat, as far as the database can tell."""
     is_known = worker.state == "running" and snapshot.database.error is None
-    return "stuck" if is_known and silence(worker, snapshot.at) >= snapshot.silence else worker.state
+    is_stuck = is_known and worker.silence(snapshot.at) >= snapshot.silence
+    return "stuck" if is_stuck else worker.state
 
 
-# The workers: a table, and more of the one that is chosen.
+# The workers: a table, and details of the selected one.
+
+COLUMNS: Final = {
+    "worker": (6, 0),
+    "state": (8, 0),
+    "makes": (0, 0),
+    "pages": (9, 0),
+    "items": (7, 0),
+    "/min": (5, 0),
+    "trend": (6, 0),
+    "up": (6, 0),
+    "ETA": (6, 0),
+    "PID": (8, 120),
+    "refusals": (8, 120),
+    "ended": (14, 150),
+    "last error": (56, 180),
+}
+"""The width of each column, and from which width of the screen on it is shown; `makes` has the remaining width."""
+ON_THE_LEFT: Final = frozenset({"worker", "state", "makes", "ended", "last error"})
+WIDE: Final = 120
+WIDE_TREND: Final = 30
 
 
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A column of the table. `width` 0 is what the others leave; `from_width` is the screen that it needs."""
-
-    title: str
-    width: int
-    cell: Callable[[Worker, datetime, int], tuple[str, str]]
-    is_number: bool = False
-    from_width: int = 0
-
-
-def _state(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    return worker.state, STATES.get(worker.state, PLAIN)
-
-
-def _makes(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    return makes(worker.makes, width) if worker.makes else "auction photos", PLAIN
+def _worker_cells(worker: Worker, now: datetime, widths: dict[str, int]) -> dict[str, tuple[str, str]]:
+    """Return the text and the style of each cell of a worker's row."""
+    nothing = ("-", QUIET)
+    run, is_going = worker.run, worker.state in GOING
+    up = (now - worker.started_at).total_seconds() if worker.started_at and is_going else None
+    left = max((run.expected_end - now).total_seconds(), 0) if run and run.expected_end and is_going else None
+    error = worker.error
+    return {
+        "worker": (worker.name, TITLE),
+        "state": (worker.state, STATES.get(worker.state, PLAIN)),
+        "makes": (makes(worker.makes, widths["makes"]) if worker.makes else "auction photos", PLAIN),
+        "pages": (_pages(run, widths["pages"]), PLAIN) if run else nothing,
+        "items": (short(run.items), PLAIN) if run else nothing,
+        "/min": (rate(worker.rate), PLAIN) if is_going else nothing,
+        "trend": (sparkline(worker.history, widths["trend"]), PLAIN if is_going else QUIET),
+        "up": (clock(up), PLAIN) if up is not None else nothing,
+        "ETA": (clock(left), PLAIN) if left is not None else nothing,
+        "PID": (str(worker.pid), PLAIN) if worker.pid and is_going else nothing,
+        "refusals": (str(run.refusals), WARN) if run and run.refusals else ("0", QUIET),
+        "ended": nothing if is_going or worker.started_at is None else (worker.end, PLAIN),
+        "last error": (f"{age((now - error.at).total_seconds())} ago: {error.text}", WARN) if error else nothing,
+    }
 
 
 def makes(names: Sequence[str], width: int) -> str:
@@ -93,116 +127,41 @@ def makes(names: Sequence[str], width: int) -> str:
     return fitted(names[0], width)
 
 
-def _page(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    run = worker.run
-    if run is None:
-        return "-", QUIET
+def _pages(run: CrawlRun, width: int) -> str:
     if not run.total:
-        return short(run.done), PLAIN
+        return short(run.done)
     whole = f"{run.done}/{run.total}"
-    return (whole if len(whole) <= width else percent(run.done / run.total)), PLAIN
-
-
-def _items(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    return (short(worker.run.items), PLAIN) if worker.run else ("-", QUIET)
-
-
-def _rate(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    return (rate(worker.rate), PLAIN) if worker.state in GOING else ("-", QUIET)
-
-
-def _trend(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    return sparkline(worker.history, width).rjust(width), PLAIN if worker.state in GOING else QUIET
-
-
-def _up(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    if worker.started_at is None or worker.state not in GOING:
-        return "-", QUIET
-    return clock((now - worker.started_at).total_seconds()), PLAIN
-
-
-def _left(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    run = worker.run
-    if run is None or run.expected_end is None or worker.state not in GOING:
-        return "-", QUIET
-    return clock(max((run.expected_end - now).total_seconds(), 0)), PLAIN
-
-
-def _refusals(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    count = worker.run.refusals if worker.run else 0
-    return str(count), WARN if count else QUIET
-
-
-def _pid(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    return (str(worker.pid), PLAIN) if worker.pid and worker.state in GOING else ("-", QUIET)
-
-
-def _end(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    if worker.state in GOING or worker.started_at is None:
-        return "-", QUIET
-    return end_of(worker), PLAIN
-
-
-def _last_error(worker: Worker, now: datetime, width: int) -> tuple[str, str]:
-    if worker.error is None:
-        return "-", QUIET
-    return fitted(f"{age((now - worker.error.at).total_seconds())} ago: {worker.error.text}", width), WARN
-
-
-COLUMNS: Final = (
-    Column(title="worker", width=6, cell=lambda worker, now, width: (worker.name, TITLE)),
-    Column(title="state", width=8, cell=_state),
-    Column(title="makes", width=0, cell=_makes),
-    Column(title="pages", width=9, cell=_page, is_number=True),
-    Column(title="items", width=7, cell=_items, is_number=True),
-    Column(title="/min", width=5, cell=_rate, is_number=True),
-    Column(title="trend", width=6, cell=_trend, is_number=True),
-    Column(title="up", width=6, cell=_up, is_number=True),
-    Column(title="ETA", width=6, cell=_left, is_number=True),
-    Column(title="PID", width=8, cell=_pid, is_number=True, from_width=120),
-    Column(title="refusals", width=8, cell=_refusals, is_number=True, from_width=120),
-    Column(title="ended", width=14, cell=_end, from_width=150),
-    Column(title="last error", width=56, cell=_last_error, from_width=180),
-)
-TREND: Final = 30  # columns of the trend where there is room
+    return whole if len(whole) <= width else percent(run.done / run.total)
 
 
 def workers(view: View, width: int, *, marked: bool = True) -> list[Text]:
-    """Return the table of the workers; `marked` points at the one that is chosen."""
+    """Return the table of the workers; `marked` marks the selected one."""
     snapshot = view.snapshot
     if snapshot.workers is None:
         return [line((fitted(f"workers unknown: {snapshot.faults.get('workers', AWAY)}", width), WARN))]
-    shown = [column for column in COLUMNS if column.from_width <= width]
-    widths = {column.title: column.width for column in shown}
-    if width >= 120:
-        widths["trend"] = TREND
-    room = width - 2 - sum(widths.values()) - len(shown)
-    widths["makes"] = max(room, 4)
-    head: list[str | tuple[str, str]] = ["  "]
-    for column in shown:
-        text = (
-            column.title.rjust(widths[column.title]) if column.is_number else column.title.ljust(widths[column.title])
-        )
-        head.append((f"{text} ", QUIET))
-    lines = [line(*head)]
+    widths = {title: least for title, (least, from_width) in COLUMNS.items() if from_width <= width}
+    if width >= WIDE:
+        widths["trend"] = WIDE_TREND
+    widths["makes"] = max(width - 2 - sum(widths.values()) - len(widths), 4)
+
+    def aligned(title: str, text: str) -> str:
+        text = fitted(text, widths[title])
+        return f"{text.ljust(widths[title]) if title in ON_THE_LEFT else text.rjust(widths[title])} "
+
+    lines = [line("  ", *((aligned(title, title), QUIET) for title in widths))]
     for number, each in enumerate(snapshot.workers):
-        worker = replace(each, state=state_of(each, snapshot))
-        is_chosen = marked and number == view.chosen
-        parts: list[str | tuple[str, str]] = [("▸ " if is_chosen else "  ", TITLE)]
-        for column in shown:
-            place = widths[column.title]
-            text, style = column.cell(worker, snapshot.at, place)
-            text = fitted(text, place)
-            parts += [(text.rjust(place) if column.is_number else text.ljust(place), style), " "]
-        lines.append(line(*parts))
+        cells = _worker_cells(replace(each, state=state_of(each, snapshot)), snapshot.at, widths)
+        mark = "▸ " if marked and number == view.chosen else "  "
+        shown = ((title, *cells[title]) for title in widths)
+        lines.append(line((mark, TITLE), *((aligned(title, text), style) for title, text, style in shown)))
     return lines
 
 
 def detail(view: View, width: int) -> list[Text]:
-    """Return a line more about the worker that is chosen: its last error, else what it is at."""
-    if not view.snapshot.workers:
+    """Return a line on the selected worker: its last error, else its current item."""
+    worker = view.worker
+    if worker is None:
         return [line("")]
-    worker = view.snapshot.workers[min(view.chosen, len(view.snapshot.workers) - 1)]
     name = f"{worker.name}: "
     if worker.error is not None and (worker.started_at is None or worker.error.at >= worker.started_at):
         ago = age((view.snapshot.at - worker.error.at).total_seconds())
@@ -219,7 +178,7 @@ def detail(view: View, width: int) -> list[Text]:
     return [line("  ", (fitted(f"{name}{said}{names if worker.makes else ''}", width - 2), QUIET))]
 
 
-# The streets.
+# The pipelines.
 
 
 def _row(label: str, *parts: str | tuple[str, str]) -> Text:
@@ -227,7 +186,7 @@ def _row(label: str, *parts: str | tuple[str, str]) -> Text:
 
 
 def feed(view: View, width: int) -> list[Text]:
-    """Return the last file of the feed, and what it brought."""
+    """Return the last file of the feed, and its counts."""
     found, now = view.snapshot.feed, view.snapshot.at
     if found is None:
         return [_missing(view, "feed", width)]
@@ -259,7 +218,7 @@ def _pair(left: tuple[str, int | None], right: tuple[str, int | None]) -> Text:
 
 
 def photos(view: View, width: int) -> list[Text]:
-    """Return how far the photos of the active lots are, and whether their hosts let us."""
+    """Return the coverage of the active lots with photos, and the state of the breaker."""
     found = view.snapshot.photos
     if found is None:
         return [_missing(view, "photos", width), *_breaker(view, width)]
@@ -303,7 +262,7 @@ def hosts(view: View, width: int) -> list[Text]:
 
 
 def deals(view: View, width: int) -> list[Text]:
-    """Return what waits for each stage, and what was posted."""
+    """Return the backlog of each stage, and the number of posts."""
     found = view.snapshot.deals
     if found is None:
         return [_missing(view, "deals", width)]
@@ -312,7 +271,7 @@ def deals(view: View, width: int) -> list[Text]:
     return [*lines, _row("posted", f"{amount(found.posted_today):>7} today{waiting}")]
 
 
-def _stage(view: View, stage: Stage) -> Text:
+def _stage(view: View, stage: Backlog) -> Text:
     parts: list[str | tuple[str, str]] = [f"{short(stage.waiting):>7}"]
     if stage.oldest:
         oldest = clock((view.snapshot.at - stage.oldest).total_seconds())
@@ -336,7 +295,7 @@ def best(view: View, width: int) -> list[Text]:
 
 
 def items(view: View, width: int) -> list[Text]:
-    """Return the last items, and the worker that brought each."""
+    """Return the last items, each with its worker."""
     found = view.snapshot.last_items
     lines = [line((f"{name:<6}  ", QUIET), fitted(text, width - 8)) for name, text in found]
     return lines or [line(("no item yet", QUIET))]
@@ -346,7 +305,7 @@ def items(view: View, width: int) -> list[Text]:
 
 
 def machine(view: View, width: int) -> list[Text]:
-    """Return how busy and how full machine and database are."""
+    """Return the load of the machine and the database."""
     found, data = view.snapshot.machine, view.snapshot.database
     cpu, load, memory, disk = "-", "-", "-", "-"
     if found is not None:
@@ -410,35 +369,30 @@ SHORTEST_FIGURE: Final = 30
 
 
 def alarms(view: View, width: int, rows: int) -> list[Text]:
-    """Return a line for each alarm with the command that mends it, `rows` at the most: the last says how many more."""
+    """Return at most `rows` lines: an alarm each with the command that fixes it; the last counts the rest."""
     found = view.health.alarms
     shown = found if len(found) <= rows else found[: max(rows - 1, 0)]
     lines = []
     for each in shown:
         head = f"{each.level.value:<8} {each.name}: "
-        mend = f" → {each.mend}"
-        if len(head) + SHORTEST_FIGURE + len(mend) > width:
-            mend = " → vinops health"
-        limit = f" (limit {each.threshold})" if each.threshold else ""
-        room = width - len(head) - len(mend)
-        figure = f"{each.figure}{limit}" if len(each.figure) + len(limit) <= room else fitted(each.figure, room)
+        fix = f" → {each.fix}"
+        if len(head) + SHORTEST_FIGURE + len(fix) > width:
+            fix = " → vinops health"
+        room = width - len(head) - len(fix)
+        figure = each.message if len(each.message) <= room else fitted(each.text, room)
         style = STYLES[each.level]
-        lines.append(line((head, style), (figure, style), (mend, TITLE)))
+        lines.append(line((head, style), (figure, style), (fix, TITLE)))
     if len(found) > len(shown) and rows > 0:
         lines.append(line((f"{len(found) - len(shown)} more: a shows them, `vinops health` too", WARN)))
     return lines
 
 
 def all_alarms(view: View, width: int) -> list[Text]:
-    """Return every alarm whole, wrapped: what the health check says, and every open alert."""
-    import textwrap
-
+    """Return every alarm in full, wrapped, and every open alert."""
     lines: list[Text] = []
     for each in view.health.alarms:
-        limit = f" (limit {each.threshold})" if each.threshold else ""
-        for part in textwrap.wrap(f"{each.level.value} {each.name}: {each.figure}{limit}", width):
-            lines += [line((part, STYLES[each.level]))]
-        lines += [line(("  → ", QUIET), (each.mend, TITLE))]
+        wrapped = textwrap.wrap(f"{each.level.value} {each.name}: {each.message}", width)
+        lines += [*(line((part, STYLES[each.level])) for part in wrapped), line(("  → ", QUIET), (each.fix, TITLE))]
     for alert in view.snapshot.alerts or ():
         ago = age((view.snapshot.at - alert.raised_at).total_seconds())
         said = f"alert {alert.kind} {alert.subject}, {ago} ago, {plural(alert.times, 'time')}: {alert.message}"
@@ -455,11 +409,11 @@ SECTIONS: Final[tuple[tuple[str, Callable[[View, int], list[Text]], int], ...]] 
     ("machine", machine, 9),
     ("last items", items, 5),
 )
-"""What `--once` prints behind the workers: title, panel, lines at the most."""
+"""What `--once` prints after the workers: title, panel, maximum of lines."""
 
 
 def page(view: View, width: int) -> list[Text]:
-    """Return everything, one panel below the other."""
+    """Return all panels, one below the other."""
     at = view.snapshot.at.strftime("%Y-%m-%d %H:%M:%S UTC")
     lines = [line((f"vinops {at}: ", TITLE), (summary(view), summary_style(view))), line("")]
     lines += workers(view, width, marked=False)

@@ -1,4 +1,4 @@
-"""The live monitor: the panels of panels.py on a screen, and keys. Whatever may block runs in a thread."""
+"""The live monitor: the panels of panels.py on a screen, and keys. What may block runs in a thread."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 from textual.worker import get_current_worker
 
-from ops.checks.rules import judge
+from ops.checks.health import judge
 from ops.monitor import panels
-from ops.monitor.dialogs import Ask, LogScreen, Sheet, log_style
+from ops.monitor.dialogs import Ask, LogScreen, Sheet, log_line
 from ops.monitor.panels import View
 from ops.observe.log_tails import last_lines
 from ops.observe.observer import Observer
-from ops.show.figures import age
 from ops.show.screen import BAD, QUIET, TITLE, WARN, line
 from vinops.redaction import redact
+from vinops.text.figures import age
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,22 +39,22 @@ MOST_ALARMS: Final = {False: 3, True: 8}
 LATE: Final = 4  # refreshes without a new snapshot before its age is shown
 ACT_SECONDS: Final = 300
 KEYS: Final = (
-    ("↑ ↓", "choose a worker"),
+    ("↑ ↓", "select a worker"),
     ("s", "start it"),
-    ("x", "stop it: it ends its page and gives back what it had"),
-    ("l", "its log: the end, followed"),
-    ("a", "all alarms, whole, with the command that mends each"),
-    ("p", "pause, and go on"),
-    ("r", "look now"),
+    ("x", "stop it: it ends its page and returns its leases"),
+    ("l", "follow its log"),
+    ("a", "all alarms in full, with the command that fixes each"),
+    ("p", "pause or continue"),
+    ("r", "refresh now"),
     ("q", "quit"),
 )
 
 
-OF_THE_MAIN_SCREEN: Final = frozenset({"choose", "act", "log", "alarms", "pause", "look", "help", "quit"})
+OF_THE_MAIN_SCREEN: Final = frozenset({"choose", "act", "log", "alarms", "pause", "snapshot", "help", "quit"})
 
 
 class Panel(Widget):
-    """A part of the monitor: draws the lines of a function of ops/monitor/panels.py, as many as fit."""
+    """A widget that draws the lines of a function of ops/monitor/panels.py, as many as fit."""
 
     def __init__(self, name: str, draw: Callable[[View, int, int], list[Text]], title: str = "") -> None:
         """Draw with `draw(view, width, rows)`."""
@@ -65,12 +65,12 @@ class Panel(Widget):
         self._title = title
 
     def retitle(self, *, is_roomy: bool) -> None:
-        """Set the title: a border all around keeps its distance by itself."""
+        """Set the title, with spaces where there is no border."""
         if self._title:
             self.border_title = self._title if is_roomy else f" {self._title} "
 
     def show(self, view: View) -> None:
-        """Draw this from now on; costs nothing more where the lines stay the same."""
+        """Draw this view, if its lines differ from those that are shown."""
         self._view = view
         lines = self._lines()
         drawn = tuple((each.plain, tuple(each.spans)) for each in lines)
@@ -90,25 +90,17 @@ class Panel(Widget):
 
 
 def tail(view: View, width: int, rows: int) -> list[Text]:
-    """Return the end of the log of the worker that is chosen."""
-    workers = view.snapshot.workers
-    if not workers or rows <= 0:
+    """Return the end of the log of the selected worker."""
+    if view.worker is None or rows <= 0:
         return []
-    path = workers[min(view.chosen, len(workers) - 1)].log
+    path = view.worker.log
     try:
         lines = last_lines(path, rows)
     except OSError as error:
         return [line((f"{path} cannot be read: {error.strerror}", BAD))]
     if not lines:
         return [line((f"{path.name}: nothing was logged yet", QUIET))]
-    return [Text(each.plain[:width], style=each.style) for each in _lines_of(lines)]
-
-
-def _lines_of(lines: list[str]) -> list[Text]:
-    return [
-        Text("".join(sign if sign.isprintable() else "·" for sign in redact(each)), style=log_style(each))
-        for each in lines
-    ]
+    return [log_line(each)[:width] for each in lines]
 
 
 class Monitor(App[None]):
@@ -123,9 +115,9 @@ class Monitor(App[None]):
     #head { height: 1; background: $surface; }
     #workers { height: 6; }
     #detail { height: 1; }
-    #streets { height: 9; grid-size: 2; grid-rows: 5 4; grid-gutter: 0 0; }
-    #streets Panel, #lists Panel { border-top: solid $surface-lighten-2; border-title-color: $text-muted; }
-    #streets Panel, #lists Panel { padding: 0 1 0 1; }
+    #pipelines { height: 9; grid-size: 2; grid-rows: 5 4; grid-gutter: 0 0; }
+    #pipelines Panel, #lists Panel { border-top: solid $surface-lighten-2; border-title-color: $text-muted; }
+    #pipelines Panel, #lists Panel { padding: 0 1 0 1; }
     #lists { height: 1fr; grid-size: 2; }
     #alarms { height: 0; padding: 0 1; }
     #log { display: none; }
@@ -135,8 +127,8 @@ class Monitor(App[None]):
 
     .roomy #workers { height: 8; border: round $surface-lighten-2; border-title-color: $text-muted; padding: 0 1; }
     .roomy #detail { height: 1; padding: 0 1; }
-    .roomy #streets { height: 12; grid-size: 4; grid-rows: 12; }
-    .roomy #streets Panel, .roomy #lists Panel { border: round $surface-lighten-2; }
+    .roomy #pipelines { height: 12; grid-size: 4; grid-rows: 12; }
+    .roomy #pipelines Panel, .roomy #lists Panel { border: round $surface-lighten-2; }
     .roomy #lists { height: 12; grid-size: 3; }
     .roomy #hosts { display: block; }
     #hosts { display: none; }
@@ -161,7 +153,7 @@ class Monitor(App[None]):
         Binding("l,enter", "log", "log"),
         Binding("a", "alarms", "alarms"),
         Binding("p,space", "pause", "pause"),
-        Binding("r", "look", "look now", show=False),
+        Binding("r", "snapshot", "refresh now", show=False),
         Binding("question_mark,h", "help", "help", key_display="?"),
         Binding("q", "quit", "quit"),
     ]
@@ -171,28 +163,28 @@ class Monitor(App[None]):
         settings: Settings,
         *,
         refresh: float,
-        look: Callable[[], Snapshot] | None = None,
+        observe: Callable[[], Snapshot] | None = None,
         act: Callable[[str, str], str] | None = None,
     ) -> None:
-        """Look every `refresh` seconds. `look` and `act` stand for the observer, and for `vinops workers`."""
+        """Observe every `refresh` seconds. `observe` and `act` replace the observer and `vinops workers`."""
         super().__init__()
         self._settings = settings
         self._seconds = refresh
-        self._observer = Observer(settings, application="vinops monitor") if look is None else None
-        self._look: Callable[[], Snapshot] = look or self._observer.observe  # type: ignore[union-attr]
+        self._observer = Observer(settings, application="vinops monitor") if observe is None else None
+        self._take: Callable[[], Snapshot] = observe or self._observer.observe  # type: ignore[union-attr]
         self._act = act or workers_command
         self._snapshot: Snapshot | None = None
-        self._is_looking = False
+        self._is_observing = False
         self._is_paused = False
         self._missed = 0
         self._chosen = 0
 
     def compose(self) -> ComposeResult:
         """Yield the panels."""
-        yield Static(" vinops   looking…", id="head")
+        yield Static(" vinops   loading…", id="head")
         yield Panel("workers", lambda view, width, rows: panels.workers(view, width), "workers")
         yield Panel("detail", lambda view, width, rows: panels.detail(view, width))
-        with Grid(id="streets"):
+        with Grid(id="pipelines"):
             yield Panel("feed", lambda view, width, rows: panels.feed(view, width), "feed")
             yield Panel("deals", lambda view, width, rows: panels.deals(view, width), "deals")
             yield Panel("photos", lambda view, width, rows: panels.photos(view, width), "photos")
@@ -206,18 +198,18 @@ class Monitor(App[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Look, and again and again."""
+        """Observe now and at each interval."""
         self._arrange()
         self._tick()
         self.set_interval(self._seconds, self._tick)
 
     def on_resize(self) -> None:
-        """Use the room that there is now."""
+        """Arrange the panels for the new size."""
         self._arrange()
         self.call_after_refresh(self._draw)
 
     def _main(self) -> list[Screen[object]]:
-        """Return the main screen; none once it has ended, when a look or the clock may still come back."""
+        """Return the main screen; none after it was closed, when a snapshot or a timer may still arrive."""
         return self.screen_stack[:1]
 
     def _arrange(self) -> None:
@@ -233,21 +225,21 @@ class Monitor(App[None]):
     def _tick(self) -> None:
         if self._is_paused:
             return
-        if self._is_looking:  # the database takes its time: the age of what is shown tells
+        if self._is_observing:  # the database is slow: the head shows the age of the snapshot
             self._missed += 1
             self._draw_head()
             return
-        self._is_looking = True
+        self._is_observing = True
         self._observe()
 
-    @work(thread=True, exclusive=True, group="look")
+    @work(thread=True, exclusive=True, group="observe")
     def _observe(self) -> None:
-        snapshot = self._look()
+        snapshot = self._take()
         if not get_current_worker().is_cancelled:
             self.call_from_thread(self._seen, snapshot)
 
     def _seen(self, snapshot: Snapshot) -> None:
-        self._is_looking, self._missed = False, 0
+        self._is_observing, self._missed = False, 0
         self._snapshot = snapshot
         self._draw()
 
@@ -259,7 +251,7 @@ class Monitor(App[None]):
     def _draw(self) -> None:
         view = self._view()
         for main in self._main():
-            if view is not None and main.query("#alarms"):  # nothing is there yet, or any more
+            if view is not None and main.query("#alarms"):  # not composed yet, or closed
                 self._draw_on(main, view)
 
     def _draw_on(self, main: Screen[object], view: View) -> None:
@@ -277,7 +269,7 @@ class Monitor(App[None]):
             self.call_after_refresh(self._draw)
         for panel in main.query(Panel):
             panel.show(view)
-        if worker := self._worker():
+        if worker := view.worker:
             main.query_one("#log").border_title = f"log of {worker.name}: {worker.log}"
         self._draw_head(view)
 
@@ -299,35 +291,35 @@ class Monitor(App[None]):
                 shown.update(head)
 
     def _worker(self) -> Worker | None:
-        workers = self._snapshot.workers if self._snapshot else None
-        return workers[min(self._chosen, len(workers) - 1)] if workers else None
+        view = self._view()
+        return view.worker if view else None
 
     # Keys.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Tell whether a key counts now: in a log, those of the log alone do."""
+        """Tell whether a key is active: in a log only its own are."""
         return len(self.screen_stack) == 1 or action not in OF_THE_MAIN_SCREEN
 
     def action_choose(self, step: int) -> None:
-        """Choose the worker above or below."""
+        """Select the worker above or below."""
         count = len(self._snapshot.workers or ()) if self._snapshot else 0
         self._chosen = min(max(self._chosen + step, 0), max(count - 1, 0))
         self._draw()
 
     def action_pause(self) -> None:
-        """Stop looking, or go on."""
+        """Pause, or continue."""
         self._is_paused = not self._is_paused
         self._draw_head()
         self._tick()
 
-    def action_look(self) -> None:
-        """Look now, also while it is paused."""
-        if not self._is_looking:
-            self._is_looking = True
+    def action_snapshot(self) -> None:
+        """Take a snapshot now, also while paused."""
+        if not self._is_observing:
+            self._is_observing = True
             self._observe()
 
     def action_log(self) -> None:
-        """Open the log of the worker that is chosen."""
+        """Open the log of the selected worker."""
         if worker := self._worker():
             self.push_screen(LogScreen(worker.log))
 
@@ -341,7 +333,7 @@ class Monitor(App[None]):
         self.push_screen(Sheet("keys", lambda width: [line((f"{key:<6}", TITLE), what) for key, what in KEYS]))
 
     def action_act(self, what: str) -> None:
-        """Start or stop the worker that is chosen, once that is confirmed."""
+        """Start or stop the selected worker after a confirmation."""
         worker = self._worker()
         if worker is None:
             return
@@ -362,16 +354,16 @@ class Monitor(App[None]):
     def _carry_out(self, what: str, name: str) -> None:
         said = self._act(what, name)
         self.call_from_thread(self.notify, said, timeout=10, markup=False)
-        self.call_from_thread(self.action_look)
+        self.call_from_thread(self.action_snapshot)
 
     def on_unmount(self) -> None:
         """Close the connection."""
-        if self._observer is not None and not self._is_looking:
+        if self._observer is not None and not self._is_observing:
             self._observer.close()
 
 
 def workers_command(what: str, name: str) -> str:
-    """Run `vinops workers start|stop NAME` and return what it said. If this process dies, the command goes on."""
+    """Run `vinops workers start|stop NAME` and return its output. The command outlives this process."""
     command = [sys.executable, "-m", "ops.cli", "workers", what, name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ACT_SECONDS, check=False)

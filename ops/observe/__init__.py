@@ -1,1 +1,1 @@
-"""Snapshots: what the database, the machine and the logs say at one moment."""
+"""Point-in-time status snapshots of the database, the machine, the logs and the workers."""

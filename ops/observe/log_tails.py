@@ -1,4 +1,4 @@
-"""The ends of the log files: the last error of each, and how many there were lately.
+"""The tails of the log files: the last error of each, and the number of recent errors.
 
 Files are followed: of one that was read before only what was written since is read, and a file that did not change
 costs a stat.
@@ -29,7 +29,7 @@ LONGEST_TEXT: Final = 300
 
 @dataclass(kw_only=True)
 class Tail:
-    """What is known of one file."""
+    """The position and the errors of one file."""
 
     inode: int = 0
     offset: int = 0
@@ -45,8 +45,8 @@ class LogTails:
         self.folder = folder
         self._tails: dict[Path, Tail] = {}
 
-    def look(self, now: datetime) -> Logs:
-        """Read what is new and return how the folder stands. Raises OSError if it may not be read."""
+    def read(self, now: datetime) -> Logs:
+        """Read what is new and return the state of the folder. Raises OSError if it cannot be read."""
         total = largest_bytes = 0
         largest: Path | None = None
         for path in self._files():
@@ -69,12 +69,12 @@ class LogTails:
         )
 
     def last_error(self, path: Path) -> LogError | None:
-        """Return the last error that `look` found in a file, None if there was none."""
+        """Return the last error that `read` found in a file, None if there was none."""
         tail = self._tails.get(self.folder / path.name)
         return tail.last if tail else None
 
     def _files(self) -> Iterator[Path]:
-        """Yield the logs and the rotated ones, `worker_1.log.2`; screenshots and pages lie in folders of their own."""
+        """Yield the logs and the rotated ones, as `worker_1.log.2`."""
         if self.folder.is_dir():
             with os.scandir(self.folder) as entries:
                 names = sorted(entry.name for entry in entries if ".log" in entry.name and entry.is_file())
@@ -82,7 +82,7 @@ class LogTails:
 
     def _follow(self, path: Path, found: os.stat_result) -> None:
         tail = self._tails.setdefault(path, Tail())
-        if tail.inode != found.st_ino or found.st_size < tail.offset:  # rotated: what is there now is another file
+        if tail.inode != found.st_ino or found.st_size < tail.offset:  # rotated: this is another file
             tail.inode, tail.offset = found.st_ino, 0
         if found.st_size == tail.offset:
             return

@@ -1,4 +1,4 @@
-"""This machine, as the operating system tells of it: load, memory, disks, the Celery processes, the clock."""
+"""Reads the state of this machine: load, memory, disks, the Celery processes, the clock, backups, secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEDATECTL_SECONDS: Final = 5
 
 
 def machine(settings: Settings) -> Machine:
-    """Return how busy and how full this machine is; the CPU since the last call in this process. Raises OSError."""
+    """Return the load of this machine; that of the CPU since the last call in this process. Raises OSError."""
     memory = psutil.virtual_memory()
     return Machine(
         cpu=cpu(),
@@ -38,19 +38,19 @@ def machine(settings: Settings) -> Machine:
 
 
 def cpu() -> float:
-    """Return how busy the cores were since the last call in this process, 0 to 1."""
+    """Return the share of the CPU in use since the last call in this process, 0 to 1."""
     return float(psutil.cpu_percent(interval=None)) / 100
 
 
 def _data_folders(settings: Settings) -> list[Path]:
-    """Return the data folder, and where its database lies if a link in it leads elsewhere, as to another disk."""
+    """Return the data folder, and that of its database if a link leads to it."""
     database = embedded.folder(settings.data_dir)
     is_elsewhere = settings.database_url is None and database.parent != settings.data_dir.resolve()
     return [settings.data_dir, *([database] if is_elsewhere else [])]
 
 
 def disk(folder: Path) -> Disk:
-    """Return the file system of a folder, or of the first one above it that is there. Raises OSError."""
+    """Return the file system of a folder, or of its first parent that exists. Raises OSError."""
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -91,7 +91,7 @@ def _children(pid: int) -> int:
 
 
 def clock_synchronized() -> bool | None:
-    """Return what systemd says of the clock's synchronization, None where it has nothing to say."""
+    """Return whether systemd reports the clock as synchronized, None without systemd."""
     if not SYSTEMD.is_dir():
         return None
     command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
@@ -122,7 +122,7 @@ def backup(settings: Settings) -> Backup:
 
 
 def secrets(settings: Settings) -> Secrets:
-    """Return how many secrets are set, and what is wrong with how they are kept."""
+    """Return the number of secrets that are set, and what is wrong with them."""
     problems = []
     if bool(settings.copart_username) != bool(settings.copart_password):
         problems.append("of COPART_USERNAME and COPART_PASSWORD only one is set")

@@ -1,7 +1,7 @@
-"""Makes snapshots: asks the database, the operating system, the logs and the workers' backend, and remembers.
+"""Takes snapshots: queries the database, the operating system, the logs and the workers' backend.
 
-What changes by the second is asked each time. The rest is remembered, and a figure that takes long is asked for so
-seldom that it takes no more than a fiftieth of the time (docs/decisions/0017-one-snapshot.md).
+What changes by the second is read each time. The rest is cached, and a figure that takes long is read so seldom that
+it takes no more than a fiftieth of the time (docs/decisions/0017-one-snapshot.md).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
+from deals.alarms import Backlog
 from deals.stages.registry import STAGES
 from ops.observe import machine
 from ops.observe.log_tails import LogTails
-from ops.observe.snapshot import Alert, Celery, Database, Deal, Deals, Feed, Host, Photos, Run, Snapshot, Stage, Worker
+from ops.observe.snapshot import Alert, Celery, CrawlRun, Database, Deal, Deals, Feed, Host, Photos, Snapshot, Worker
 from ops.workers import backends, registry
 from vinops.db import database, embedded
 from vinops.db.database import queries
@@ -27,7 +29,7 @@ from vinops.redaction import redact
 from vinops_scrapy.shortfalls import shortfalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from psycopg import Connection
 
@@ -36,13 +38,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PARTS: Final = frozenset(
+    {
+        *("workers", "runs", "feed", "photos", "hosts", "deals", "top", "alerts", "sizes"),
+        *("machine", "logs", "celery", "backup", "secrets", "clock"),
+    }
+)
+"""What may be asked for; the database itself always is. `top` belongs to the deals, `sizes` to the database."""
 SOON: Final = 10.0  # seconds: what a person need not see the same moment
 RARELY: Final = 60.0
 CLOCK: Final = 600.0
-SHARE: Final = 50  # a figure that took a second is remembered for so many seconds
-RETRY: Final = 5.0  # seconds between two tries to reach a database that is away
+SHARE: Final = 50  # a figure that took a second to read is cached for so many seconds
+RETRY: Final = 5.0  # seconds between two attempts to connect to a database that is away
 STATEMENT_SECONDS: Final = 10
-WINDOW: Final = 60.0  # seconds that a rate is measured over
+WINDOW: Final = 60.0  # seconds over which a rate is measured
 BUCKET: Final = 10.0  # seconds of one bar of a history
 BUCKETS: Final = 60
 SHORTEST: Final = 0.9  # seconds: PostgreSQL's backends report their counts once a second
@@ -52,16 +61,16 @@ ENOUGH: Final = 3  # lots of a run that goes on, to say of it that none of them 
 
 
 @dataclass(kw_only=True)
-class Course:
-    """How a count has grown: samples of the last minute, and a rate for each ten seconds."""
+class RateWindow:
+    """The growth of a counter: samples of the last minute, and a rate for each ten seconds."""
 
     samples: deque[tuple[float, int]] = field(default_factory=deque)
     history: deque[float] = field(default_factory=lambda: deque(maxlen=BUCKETS))
     bucket: tuple[float, int] | None = None
 
     def add(self, at: float, count: int) -> None:
-        """Note a count. `at` is in seconds, and grows."""
-        if self.samples and count < self.samples[-1][1]:  # it began anew
+        """Add a sample. `at` is in seconds, and increases."""
+        if self.samples and count < self.samples[-1][1]:  # it was reset
             self.samples.clear()
             self.bucket = None
         self.samples.append((at, count))
@@ -74,7 +83,7 @@ class Course:
             self.bucket = (at, count)
 
     def rate(self, shortest: float) -> float | None:
-        """Return the growth a minute, None before it has been watched for so many seconds."""
+        """Return the growth per minute, None while samples span less than so many seconds."""
         if not self.samples:
             return None
         (began, first), (ended, last) = self.samples[0], self.samples[-1]
@@ -82,7 +91,7 @@ class Course:
 
 
 class Observer:
-    """Looks again and again. Not for two threads at once."""
+    """Takes one snapshot after the other. Not safe for two threads at once."""
 
     def __init__(
         self,
@@ -92,10 +101,10 @@ class Observer:
         workers: Callable[[], Sequence[ProcessStatus]] | None = None,
         celery: Callable[[], Celery] | None = None,
     ) -> None:
-        """Look with these settings; `application` is what pg_stat_activity shows. `workers` and `celery` stand for the
+        """Observe with these settings; `application` is what pg_stat_activity shows. `workers` and `celery` replace the
         backend of this machine and its processes."""
         self.settings = settings
-        self.asked = 0  # statements sent, for whoever measures what this costs
+        self.asked = 0  # statements sent
         self._application = application
         self._workers = workers or (lambda: _statuses(settings))
         self._celery = celery or (lambda: machine.celery(settings))
@@ -103,10 +112,11 @@ class Observer:
         self._away: tuple[float, Database] | None = None
         self._remembered: dict[str, tuple[float, Any]] = {}
         self._faults: dict[str, str] = {}
+        self._wanted = PARTS
         self._logs = LogTails(settings.log_dir)
-        self._courses: dict[int, Course] = {}
-        self._writes = Course()
-        machine.cpu()  # the next call says how busy it was since this one
+        self._rates: dict[int, RateWindow] = {}
+        self._writes = RateWindow()
+        machine.cpu()  # the next call returns the share since this one
 
     def close(self) -> None:
         """Close the connection."""
@@ -114,12 +124,14 @@ class Observer:
             self._connection.close()
             self._connection = None
 
-    def observe(self) -> Snapshot:
-        """Return what is so now. Raises nothing for a part that cannot be looked at: the snapshot says so."""
+    def observe(self, parts: Collection[str] = PARTS) -> Snapshot:
+        """Take a snapshot of these parts. Raises nothing for a part that cannot be read: `faults` has the reason."""
         began, now = time.monotonic(), datetime.now(UTC)
         self._faults.clear()
-        found, parts, runs = self._database()
-        logs = self._part("logs", 0, lambda: self._logs.look(now))
+        # The run of a worker is one of its parts, and that of the photo crawl has its rate.
+        self._wanted = PARTS.intersection(parts) | ({"runs"} if {"workers", "photos"} & set(parts) else set())
+        found, asked, runs = self._database()
+        logs = self._part("logs", 0, lambda: self._logs.read(now))
         statuses = self._part("workers", 0, self._workers)
         return Snapshot(
             at=now,
@@ -130,17 +142,17 @@ class Observer:
             logs=logs,
             celery=self._part("celery", SOON, self._celery),
             backup=self._part("backup", RARELY, lambda: machine.backup(self.settings)),
-            secrets=machine.secrets(self.settings),
+            secrets=self._part("secrets", 0, lambda: machine.secrets(self.settings)),
             clock_synchronized=self._part("clock", CLOCK, machine.clock_synchronized),
-            **parts,
+            **asked,
             faults=dict(self._faults),
             seconds=time.monotonic() - began,
         )
 
     # The database.
 
-    def _database(self) -> tuple[Database, dict[str, Any], list[Run]]:
-        """Return how the database is, the parts that come from it, and the runs."""
+    def _database(self) -> tuple[Database, dict[str, Any], list[CrawlRun]]:
+        """Return the state of the database, the parts that are read from it, and the runs."""
         if self._away and time.monotonic() - self._away[0] < RETRY:
             return self._away[1], {}, []
         try:
@@ -163,28 +175,28 @@ class Observer:
     def _connect(self) -> Connection[dict[str, Any]]:
         if self.settings.database_url is None:
             cluster = embedded.folder(self.settings.data_dir) / "data" / "PG_VERSION"
-            if not cluster.exists():  # who only looks makes no database
-                raise _NoneYet(f"there is no database yet in {self.settings.data_dir}")
+            if not cluster.exists():  # observing must not create a database
+                raise _NotCreated(f"there is no database yet in {self.settings.data_dir}")
         connection: Any = database.connect(self.settings, application=self._application, autocommit=True)
         connection.row_factory = dict_row
         connection.execute(f"set statement_timeout to '{STATEMENT_SECONDS}s'")
-        connection.execute("set max_parallel_workers_per_gather to 0")  # two cores, and others have work to do
+        connection.execute("set max_parallel_workers_per_gather to 0")  # leave the cores to the pipelines
         return connection  # type: ignore[no-any-return]
 
     def _said(self, error: Exception) -> Database:
         text = " ".join(redact(str(error), self.settings).split())
-        is_behind = isinstance(error, (database.NotMigrated, _NoneYet))
+        is_behind = isinstance(error, (database.NotMigrated, _NotCreated))
         return Database(
-            error=text, mend="vinops migrate" if is_behind else "vinops doctor", is_new=isinstance(error, _NoneYet)
+            error=text, fix="vinops migrate" if is_behind else "vinops doctor", is_new=isinstance(error, _NotCreated)
         )
 
-    def _ask_all(self) -> tuple[Database, dict[str, Any], list[Run]]:
+    def _ask_all(self) -> tuple[Database, dict[str, Any], list[CrawlRun]]:
         before = time.time()
         activity = self._rows("activity")[0]
         offset = activity["now"].timestamp() - (before + time.time()) / 2
         self._writes.add(time.monotonic(), activity["rows_written"])
         sizes = self._part("sizes", RARELY, lambda: self._rows("sizes")[0]) or {}
-        runs = self._part("runs", 0, self._runs) or []
+        runs = self._part("runs", 0, self._runs)
         found = Database(
             size=sizes.get("bytes"),
             connections=activity["connections"],
@@ -198,30 +210,29 @@ class Observer:
         )
         parts = {
             "feed": self._part("feed", SOON, self._feed),
-            "photos": self._photos(runs),
+            "photos": self._photos(runs or []),
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
-            "deals": self._part("deals", SOON, self._deals),
-            "runs": tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
+            "deals": self._deals(),
+            "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
             "alerts": self._part("alerts", SOON, lambda: tuple(Alert(**row) for row in self._rows("open_alerts"))),
         }
-        return found, parts, runs
+        return found, parts, runs or []
 
     def _rows(self, name: str, file: str = "snapshot", **values: object) -> list[dict[str, Any]]:
         self.asked += 1
         return self._open().execute(queries(file)[name], values or None).fetchall()
 
-    def _runs(self) -> list[Run]:
+    def _runs(self) -> list[CrawlRun]:
         # A shared program's runs are each of their own: the last one will do.
         counts = {each.spider: 1 if each.is_shared else 200 for each in registry.workers(self.settings)}
         rows = self._rows("latest_runs", spiders=list(counts), counts=list(counts.values()))
         return [_run(row) for row in rows]
 
     def _feed(self) -> Feed:
-        rows = self._rows("feed")
-        is_configured = self.settings.copart_csv_url is not None
-        return Feed(is_configured=is_configured, **(rows[0] if rows else {}))
+        (row, *_) = [*self._rows("feed"), {}]
+        return Feed(is_configured=self.settings.copart_csv_url is not None, **row)
 
-    def _photos(self, runs: list[Run]) -> Photos | None:
+    def _photos(self, runs: list[CrawlRun]) -> Photos | None:
         def count() -> Photos:
             lots = {row["state"]: row["lots"] for row in self._rows("photo_states")}
             return Photos(counted_at=datetime.now(UTC), lots=lots)
@@ -237,30 +248,40 @@ class Observer:
         is_stuck = is_recent and is_enough and run.done > 0 and run.settled == 0
         return replace(counted, lots_per_minute=rate, last_run_at=run.heartbeat_at, is_stuck=is_stuck)
 
-    def _deals(self) -> Deals:
-        top = [
+    def _deals(self) -> Deals | None:
+        counted = self._part("deals", SOON, self._backlog)
+        top = self._part("top", SOON, self._top)
+        return replace(counted, top=top or ()) if counted else None
+
+    def _backlog(self) -> Deals:
+        stages = tuple(Backlog(**row) for row in self._rows("backlog", "deals", stages=list(STAGES)))
+        (task, *_) = [*self._rows("last_task", machine=socket.gethostname()), {}]
+        return Deals(stages=stages, **task, **self._rows("posts")[0])
+
+    def _top(self) -> tuple[Deal, ...]:
+        return tuple(
             Deal(score=float(row["score"]), title=row["title"], price=_number(row["price_eur"]), url=row["url"])
             for row in self._rows("best_deals", count=TOP_DEALS)
-        ]
-        stages = tuple(Stage(**row) for row in self._rows("backlog", "deals", stages=list(STAGES)))
-        (task, *_) = [*self._rows("last_task", machine=socket.gethostname()), {}]
-        return Deals(stages=stages, top=tuple(top), **task, **self._rows("posts")[0])
+        )
 
-    def _part(self, name: str, seconds: float, look: Callable[[], T]) -> T | None:
-        """Return what `look` returns, remembered for so many seconds, and for longer if it takes long.
+    def _part(self, name: str, seconds: float, read: Callable[[], T]) -> T | None:
+        """Return what `read` returns, cached for so many seconds, and for longer if it takes long; None if the part was
+        not asked for.
 
-        A failure is noted, except when the connection is gone: then nothing more is to be had from it.
+        A failure is put into `faults`; one that broke the connection is raised.
         """
+        if name not in self._wanted:
+            return None
         until, kept = self._remembered.get(name, (0.0, None))
         began = time.monotonic()
         if began < until:
             return kept  # type: ignore[no-any-return]
         try:
-            value = look()
+            value = read()
         except Exception as error:
             if isinstance(error, psycopg.Error) and (self._connection is None or self._connection.broken):
                 raise
-            # Whatever it is, the other parts are still to be seen.
+            # Whatever it is, the other parts can still be read.
             reason = " ".join(redact(str(error), self.settings).split()) or type(error).__name__
             self._faults[name] = reason
             return kept  # type: ignore[no-any-return]
@@ -271,7 +292,7 @@ class Observer:
 
     # The workers.
 
-    def _worker(self, status: ProcessStatus, runs: list[Run], now: datetime) -> Worker:
+    def _worker(self, status: ProcessStatus, runs: list[CrawlRun], now: datetime) -> Worker:
         run = _run_of(status, runs)
         rate, history = self._growth(run, now) if run else (None, ())
         return Worker(
@@ -289,31 +310,43 @@ class Observer:
             error=self._logs.last_error(status.program.log),
         )
 
-    def _growth(self, run: Run, now: datetime) -> tuple[float | None, tuple[float, ...]]:
-        """Return the rate and the history of a run, from what was seen of it."""
-        course = self._courses.setdefault(run.id, Course())
-        for old in sorted(self._courses)[:-20]:
-            del self._courses[old]
-        course.add(now.timestamp(), run.items)
+    def _growth(self, run: CrawlRun, now: datetime) -> tuple[float | None, tuple[float, ...]]:
+        """Return the rate and the history of a run, from earlier snapshots."""
+        window = self._rates.setdefault(run.id, RateWindow())
+        for old in sorted(self._rates)[:-20]:
+            del self._rates[old]
+        window.add(now.timestamp(), run.items)
         if run.finished_at is not None:
-            return run.items_per_minute, tuple(course.history)
-        measured = course.rate(3 * BUCKET)
-        return (run.items_per_minute if measured is None else measured), tuple(course.history)
+            return run.items_per_minute, tuple(window.history)
+        measured = window.rate(3 * BUCKET)
+        return (run.items_per_minute if measured is None else measured), tuple(window.history)
+
+
+def observe_once(
+    settings: Settings, *, application: str, parts: Collection[str] = PARTS, pause: float = 1.0, first: bool = False
+) -> Snapshot:
+    """Take one snapshot after `pause` seconds, over which the CPU is measured; `first` measures what the database
+    writes, too."""
+    with closing(Observer(settings, application=application)) as observer:
+        if first:
+            observer.observe(())
+        time.sleep(pause)
+        return observer.observe(parts)
 
 
 OF_THE_MACHINE: Final = frozenset({"celery", "backup", "clock"})
-"""What is remembered although the database went away."""
+"""The parts that stay cached when the database goes away."""
 
 
-class _NoneYet(database.DatabaseError):  # a state, not a fault
-    """The embedded database was never made."""
+class _NotCreated(database.DatabaseError):
+    """The embedded database has not been created yet."""
 
 
-def _run(row: Mapping[str, Any]) -> Run:
-    """Return a run with what its statistics say of it."""
+def _run(row: Mapping[str, Any]) -> CrawlRun:
+    """Return a run, with what its statistics say about failures."""
     values = dict(row)
     stats: dict[str, Any] = values.pop("stats")
-    return Run(
+    return CrawlRun(
         **{
             **values,
             "last_items": tuple(map(str, row["last_items"])),
@@ -323,8 +356,8 @@ def _run(row: Mapping[str, Any]) -> Run:
     )
 
 
-def _run_of(status: ProcessStatus, runs: list[Run]) -> Run | None:
-    """Return the run of a worker; not one of an earlier process of it, while it has not begun its own."""
+def _run_of(status: ProcessStatus, runs: list[CrawlRun]) -> CrawlRun | None:
+    """Return the latest run of a worker; none while its current process has not begun one."""
     run = next((run for run in runs if status.program.has_run(run.spider, run.worker)), None)
     if run is None or status.pid is None or status.state != "running":
         return run

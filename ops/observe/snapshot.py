@@ -1,7 +1,8 @@
-"""What is so now: one typed picture of workers, streets, machine and database, which every view of them is made of.
+"""A point-in-time status snapshot of workers, pipelines, machine and database, as values.
 
-Everything here is a value. A part that could not be looked at is None, never a zero; a figure that is an estimate says
-so by its name. Times are aware and in UTC, durations in seconds, rates per minute, sizes in bytes.
+A part that could not be read, or was not asked for, is None, never a zero. Times are aware and in UTC, durations in
+seconds, rates per minute, sizes in bytes. Parts are final: one that is there is true, so `s.feed and s.feed.rows` reads
+a value of a part that may lack.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from deals.alarms import Backlog
 
 from vinops.config import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class CrawlRun:
     """A row of ops.crawl_runs. `done` of `total` are in units of `unit`; `items` are ads, or photos.
 
-    `settled` are those of `done` that ended well, `shortfalls` says what most of which failed.
+    `settled` are those of `done` that ended well; `shortfalls` are sentences on what mostly failed.
     """
 
     id: int
@@ -55,10 +59,10 @@ class LogError:
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A worker as its process and its run tell.
+    """A worker: its process and its crawl run.
 
-    `run` is None while it has not begun one. `rate` is measured over the last minute of watching, or by the run itself;
-    `history` are rates of ten seconds each, oldest first.
+    `run` is None before its first one. `rate` is measured over the last minute of observation, or by the run itself;
+    `history` are rates over ten seconds each, oldest first.
     """
 
     name: str
@@ -69,12 +73,25 @@ class Worker:
     ended_at: datetime | None
     exit_code: int | None
     log: Path
-    run: Run | None = None
+    run: CrawlRun | None = None
     rate: float | None = None
     history: tuple[float, ...] = ()
     error: LogError | None = None
 
+    @property
+    def end(self) -> str:
+        """Why it ended: the reason of its run, else the exit code."""
+        code = f"exit code {self.exit_code}" if self.exit_code is not None else "no exit code"
+        return (self.run.reason if self.run else None) or code
 
+    def silence(self, now: datetime) -> float:
+        """Return the seconds since the heartbeat of its run or the start of its process, whichever is later."""
+        moments = [self.run.heartbeat_at] if self.run else []
+        moments += [self.started_at] if self.started_at else []
+        return max((now - max(moments)).total_seconds(), 0.0) if moments else 0.0
+
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class Feed:
     """The last run of the feed, the last one that ended well, and the counts of the last file that was loaded."""
@@ -92,11 +109,12 @@ class Feed:
     rejected: int | None = None
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Photos:
-    """The photos of the active lots, by the state of the lot; `counted_at` is when, for it is not asked each time.
+    """The photos of the active lots, by the state of the lot; `counted_at` is the time of the count, which is cached.
 
-    `lots_per_minute` counts lots that ended well. `is_stuck` is True when the last run did lots, and none of them did.
+    `lots_per_minute` counts lots that ended well. `is_stuck` is True when the last run did lots and none of them did.
     """
 
     counted_at: datetime
@@ -112,7 +130,7 @@ class Photos:
 
     @property
     def settled(self) -> int:
-        """Active lots that have all photos the source has: also those for which it has none."""
+        """Active lots with all photos that the source has, also those for which it has none."""
         return sum(self.lots.get(state, 0) for state in ("ok", "none_yet", "gone"))
 
     @property
@@ -122,8 +140,13 @@ class Photos:
 
     @property
     def days_to_drain(self) -> float | None:
-        """How long the others take at the measured rate; None without one."""
-        return (self.active - self.settled) / self.lots_per_minute / 1440 if self.lots_per_minute else None
+        """The days that the others take at the measured rate; None without one."""
+        return None if (seconds := self.seconds_to_drain) is None else seconds / 86_400
+
+    @property
+    def seconds_to_drain(self) -> float | None:
+        """The same in seconds."""
+        return 60 * (self.active - self.settled) / self.lots_per_minute if self.lots_per_minute else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,17 +162,6 @@ class Host:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
-    """The ads that wait for a stage of the deals, the oldest of them, and those that were given up."""
-
-    stage: str
-    waiting: int
-    in_hand: int
-    dead: int
-    oldest: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Deal:
     """One of the best deals."""
 
@@ -159,14 +171,15 @@ class Deal:
     url: str
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Deals:
-    """The deals street: its backlog in the order of the stages, and what was posted since midnight (UTC).
+    """The deals: the backlog in the order of the stages, and the number posted since midnight (UTC).
 
-    `last_task_at` is when a Celery worker of this machine last did a task to its end, to ten seconds.
+    `last_task_at` is when a Celery worker of this machine last completed a task, to ten seconds.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[Backlog, ...]
     posted_today: int
     waiting_posts: int
     last_task_at: datetime | None = None
@@ -184,13 +197,14 @@ class Disk:
 
     @property
     def share(self) -> float:
-        """How full it is for us, 0 to 1: what only root may still fill counts as full, as with `df`."""
+        """The used share, 0 to 1; space reserved for root counts as used, as with `df`."""
         return self.used / (self.used + self.free) if self.used + self.free else 1.0
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """This machine. `cpu` and `memory` are shares, 0 to 1; `memory_free` is what processes can still have."""
+    """This machine. `cpu` and `memory` are shares, 0 to 1; `memory_free` is what processes can still allocate."""
 
     cpu: float
     cores: int
@@ -201,10 +215,16 @@ class Machine:
     data_disk: Disk
     log_disk: Disk
 
+    @property
+    def disks(self) -> dict[str, Disk]:
+        """The disks by the folders on them."""
+        return {"data": self.data_disk, "logs": self.log_disk}
 
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class Logs:
-    """The files in the log folder. `errors` are events of the last hour, as far as the ends of the files go back."""
+    """The files in the log folder. `errors` are events of the last hour, as far as the tails that are read go back."""
 
     folder: Path
     bytes: int
@@ -217,14 +237,14 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """The database. `error` says why it cannot be used, and the rest is None then; `mend` is the command for it.
+    """The database. `error` says why it cannot be used, and the rest is None then; `fix` is the command that fixes it.
 
-    `listings`, `images` and `lots` are PostgreSQL's own estimates. `clock_offset` is how far its clock is ahead of
-    ours. `rows_written` counts inserts and updates since its statistics began.
+    `listings`, `images` and `lots` are PostgreSQL's own estimates. `clock_offset` is by how much its clock is ahead of
+    ours. `rows_written` counts inserts and updates since its statistics were reset.
     """
 
     error: str | None = None
-    mend: str | None = None
+    fix: str | None = None
     is_new: bool = False
     size: int | None = None
     connections: int | None = None
@@ -261,6 +281,7 @@ class Alert:
     times: int
 
 
+@final
 @dataclass(frozen=True, kw_only=True)
 class Backup:
     """The newest backup that counts. `ahead` names those dated in the future, which do not."""
@@ -274,7 +295,7 @@ class Backup:
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """How many secrets are set, and what is wrong with how they are kept: sentences that hold no value."""
+    """The number of secrets that are set, and sentences on what is wrong with them; no value."""
 
     count: int
     problems: tuple[str, ...] = ()
@@ -282,8 +303,8 @@ class Secrets:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Everything at one moment. `faults` says why a part is None: by the name of the part. What has given no sign for
-    `silence` seconds counts as hung."""
+    """The parts at one moment. `faults` has the reason why a part could not be read, by its name; a process without a
+    heartbeat for `silence` seconds counts as hung."""
 
     at: datetime
     seconds: float
@@ -293,25 +314,25 @@ class Snapshot:
     logs: Logs | None
     celery: Celery | None
     backup: Backup | None
-    secrets: Secrets
+    secrets: Secrets | None
     feed: Feed | None = None
     photos: Photos | None = None
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
     alerts: tuple[Alert, ...] | None = None
-    runs: tuple[Run, ...] | None = None
+    runs: tuple[CrawlRun, ...] | None = None
     clock_synchronized: bool | None = None
     silence: float = Settings.worker_silence
     faults: dict[str, str] = field(default_factory=dict)
 
     @property
     def last_items(self) -> tuple[tuple[str, str], ...]:
-        """The last items of all runs that go on, as (worker, item), newest first; of the last runs if none does."""
+        """The last items of the open runs, as (worker, item), newest first; of the last runs if none is open."""
         runs = [(worker.name, worker.run) for worker in self.workers or () if worker.run is not None]
         going = [(name, run) for name, run in runs if run.finished_at is None] or runs
         going.sort(key=lambda each: each[1].heartbeat_at, reverse=True)
         deepest = max((len(run.last_items) for _, run in going), default=0)
-        # Round by round: a run writes five items at once, and one busy worker must not hide the others.
+        # In turns: a run writes five items at once, and one busy worker must not hide the others.
         return tuple(
             (name, run.last_items[-1 - place])
             for place in range(deepest)

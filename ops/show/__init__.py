@@ -1,1 +1,1 @@
-"""Showing things on a terminal: text, tables, panels, the monitor."""
+"""Output on a terminal: styled lines and tables."""

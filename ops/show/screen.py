@@ -1,4 +1,4 @@
-"""Lines with meaning, on a terminal in colours, elsewhere plain."""
+"""Lines of text, in color on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
+
+from vinops.checks import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,12 +20,12 @@ QUIET: Final = "dim"
 TITLE: Final = "bold"
 PLAIN: Final = ""
 
-WIDTH: Final = 80  # of what is no terminal
-LEVELS: Final = {"OK": GOOD, "WARNING": WARN, "CRITICAL": BAD, "UNKNOWN": WARN}
+WIDTH: Final = 80  # where standard output is no terminal
+STYLES: Final = {Level.OK: GOOD, Level.WARNING: WARN, Level.CRITICAL: BAD, Level.UNKNOWN: WARN}
 
 
 def width() -> int:
-    """Return the columns that standard output has."""
+    """Return the width of standard output in columns."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
 
 
@@ -33,15 +35,15 @@ def line(*parts: str | Text | tuple[str, str]) -> Text:
 
 
 def levelled(text: str) -> Text:
-    """Return a line with its levels (OK, WARNING, …) in their colours."""
+    """Return a line with its levels (OK, WARNING, …) in color."""
     found = Text(text)
-    for level, style in LEVELS.items():
-        found.highlight_words([level], style)
+    for level, style in STYLES.items():
+        found.highlight_words([level.value], style)
     return found
 
 
 def show(lines: Iterable[Text]) -> None:
-    """Print lines on standard output. Rich leaves the colours out where NO_COLOR asks for it."""
+    """Print lines on standard output, without color if NO_COLOR is set."""
     if not sys.stdout.isatty():
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # a pipe may be of a narrow encoding
         sys.stdout.writelines(f"{each.plain.rstrip()}\n" for each in lines)

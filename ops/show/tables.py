@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Row = tuple[object, ...]
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a formula of a spreadsheet begins
 
 
 def write_json(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
@@ -73,7 +73,7 @@ def _is_number(cell: str) -> bool:
 
 
 def write_plain(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write an aligned table without lines or colours; numbers are right-aligned, NULL is empty."""
+    """Write an aligned table without lines or color; numbers are right-aligned, NULL is empty."""
     cells = [[_printable(text(value)) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     right = [_all_numbers([row[place] for row in rows]) for place in range(len(names))]
@@ -86,7 +86,7 @@ def write_plain(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def write_expanded(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write each row as a block of lines `column  value`: readable whatever the number of columns."""
+    """Write each row as a block of lines `column  value`, for many columns."""
     width = max(map(len, names))
     for number, row in enumerate(rows, 1):
         out.write(f"-- row {number} of {len(rows)}\n")
@@ -109,7 +109,7 @@ def write_rich(names: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def text(value: object) -> str:
-    """Return a value as a person or a spreadsheet reads it; NULL is empty."""
+    """Return a value as text for people and spreadsheets; NULL is empty."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -129,7 +129,7 @@ def _all_numbers(values: Sequence[object]) -> bool:
 
 
 def _printable(cell: str) -> str:
-    """Escape what would move the cursor or break the row: the data comes from outside."""
+    """Escape control characters: the data comes from outside."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cell)
 
 

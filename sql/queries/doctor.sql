@@ -1,4 +1,4 @@
--- What `vinops doctor` asks the database.
+-- The queries of `vinops doctor`.
 
 -- name: server
 -- The server as it is for this session.

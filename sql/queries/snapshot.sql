@@ -1,5 +1,5 @@
--- What is so now, for the monitor, the health check and the metrics. All of it is cheap or, where it cannot be, asked
--- for so rarely that it takes no more than a fiftieth of the time.
+-- The status snapshot of the monitor, the health check and the metrics. What is not cheap is queried so rarely that it
+-- takes no more than a fiftieth of the time.
 
 -- name: latest_runs
 -- The last run of each worker, the photo crawl being one, of the newest runs of each spider.
@@ -65,7 +65,7 @@ order by
 limit 20;
 
 -- name: open_alerts
--- What the owner was told and has not passed, newest first.
+-- Open alerts, newest first.
 select
     kind,
     subject,
@@ -183,7 +183,7 @@ where
     and relkind = 'r';
 
 -- name: last_task
--- When a Celery worker of this machine last did a task to its end.
+-- When a Celery worker of this machine last completed a task.
 select done_at as last_task_at
 from ops.task_progress
 where machine = %(machine)s;

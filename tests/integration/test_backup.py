@@ -24,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ops.backup import backup, dumps, files as backup_files, restore
 from ops.backup.dumps import BackupError, Programs
 from ops.backup.progress import Progress
-from ops.checks.rules import judge
+from ops.checks.health import judge
 from ops.observe import machine
 from tests import forks, snapshots
 from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
@@ -379,8 +379,8 @@ def test_a_clock_that_is_wrong_for_a_run_costs_no_backup(
     line = next(
         each for each in judge(snapshots.snapshot(at=clock.now(), backup=health)).lines if each.name == "backup"
     )
-    assert (line.level.name, line.mend) == ("WARNING", "date; docs/runbook.md, A wrong clock")
-    assert f"{again.name}, {wrong.name} dated in the future" in line.figure
+    assert (line.level.name, line.fix) == ("WARNING", "date; docs/runbook.md, A wrong clock")
+    assert f"{again.name}, {wrong.name} dated in the future" in line.text
     restored = vinops("restore", "latest", "--drill")
     assert restored.returncode == 0, restored.stderr
     assert restored.stdout.startswith(f"{second.name}: ")

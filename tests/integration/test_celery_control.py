@@ -258,7 +258,7 @@ def test_health_monitor_and_metrics_see_it(celery: Celery) -> None:
         until(lambda: celery.status()["beat"]["duplicates"] == [other.pid], "it is found")
         lines = {line["name"]: line for line in json.loads(celery.vinops("health", "--json").stdout)["lines"]}
         assert lines["celery"]["figure"] == f"more than one of the beats: PIDs {beat}, {other.pid}"
-        assert lines["celery"]["mend"] == f"kill {other.pid}"
+        assert lines["celery"]["fix"] == f"kill {other.pid}"
 
 
 def test_one_that_was_started_by_hand_is_found_named_and_not_doubled(celery: Celery) -> None:

@@ -14,12 +14,12 @@ import pytest
 from psycopg import sql
 
 from ops.checks import configuration as doctor_checks
-from ops.commands import doctor
 from standin.feed.command import Market
 from standin.feed.server import FeedServer
-from tests import forks
+from tests import forks, snapshots
 from tests.s3_server import BUCKET, KEY_ID, s3_server
 from vinops import config
+from vinops.checks import Level
 from vinops.config import Survey
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_a_machine_that_is_set_up_has_no_error(vinops: Run, tmp_path: Path) -> N
         "level": "OK",
         "subject": "DATABASE_URL",
         "text": "set in the environment",
-        "mend": "",
+        "fix": "",
     }
     assert {"python", "locale", "settings", "clock", "photos", "makes", "pace", "celery", "backups"} <= {
         each["subject"] for each in done.findings
@@ -100,7 +100,7 @@ def test_every_variable_that_does_not_fit_is_named_at_once(vinops: Run) -> None:
     for name in wrong:
         found = done.of(name)
         assert found["level"] == "ERROR"
-        assert found["mend"]
+        assert found["fix"]
     assert CANARY not in done.out + done.err
 
 
@@ -108,10 +108,10 @@ def test_names_that_nobody_reads_are_told_with_what_was_meant(vinops: Run, tmp_p
     (tmp_path / ".env").write_text(f"COPART_USER=x\nTELEGRAM_CHANEL_ID=1\nSMTP_HOST={CANARY}\n")
     (tmp_path / ".env").chmod(0o600)
     done = vinops("--json", VINOPS_ARCHIV_DAYS="3", R2_BUCKET="b")
-    assert done.of("VINOPS_ARCHIV_DAYS")["mend"] == "did you mean VINOPS_ARCHIVE_DAYS?"
-    assert done.of("TELEGRAM_CHANEL_ID")["mend"] == "did you mean TELEGRAM_CHANNEL_ID?"
-    assert done.of("R2_BUCKET")["mend"] == "did you mean R2_BUCKET_NAME?"
-    assert done.of("SMTP_HOST")["text"] == "set in .env, and nobody reads it"
+    assert done.of("VINOPS_ARCHIV_DAYS")["fix"] == "did you mean VINOPS_ARCHIVE_DAYS?"
+    assert done.of("TELEGRAM_CHANEL_ID")["fix"] == "did you mean TELEGRAM_CHANNEL_ID?"
+    assert done.of("R2_BUCKET")["fix"] == "did you mean R2_BUCKET_NAME?"
+    assert done.of("SMTP_HOST")["text"] == "set in .env, and not a setting"
     assert done.code == 0  # they are warnings
     assert CANARY not in done.out
 
@@ -123,7 +123,7 @@ def test_a_dotenv_with_secrets_is_for_its_owner_only(vinops: Run, tmp_path: Path
     assert vinops("--json").of(".env")["level"] == "OK"
     path.write_text(f"COPART_USERNAME=u\nCOPART_PASSWORD={CANARY}\n")
     done = vinops("--json")
-    assert (done.code, done.of(".env")["mend"]) == (1, "chmod 600 .env")
+    assert (done.code, done.of(".env")["fix"]) == (1, "chmod 600 .env")
     path.chmod(0o640)
     assert vinops("--json").of(".env")["level"] == "WARNING"
     path.chmod(0o600)
@@ -139,9 +139,8 @@ def test_folders_that_cannot_be_written_or_are_full(
     done = vinops("--json", VINOPS_DATA_DIR=str(tmp_path / "file" / "below"), VINOPS_LOG_DIR=str(tmp_path / "file"))
     for name in ("VINOPS_DATA_DIR", "VINOPS_LOG_DIR"):
         assert "cannot be written" in done.of(name, "ERROR")["text"]
-    for free, level in ((5e8, "ERROR"), (5e9, "WARNING"), (5e11, "OK")):
-        usage = type("Usage", (), {"free": free})()
-        monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda _path, usage=usage: usage)
+    for share, level in ((0.9, Level.CRITICAL), (0.8, Level.WARNING), (0.79, Level.OK)):
+        monkeypatch.setattr(doctor_checks.machine, "disk", lambda _path, share=share: snapshots.disk(share))
         found = list(doctor_checks.folders(survey_of(settings)))
         assert {each.level for each in found} == {level}
 
@@ -160,13 +159,13 @@ def test_a_database_that_is_not_reached_not_migrated_or_forbidden(
     assert away.code == 1
     assert "not reached" in away.of("database", "ERROR")["text"]
     assert CANARY not in away.out + away.err
-    assert vinops("--json", DATABASE_URL=empty_url).of("migrations")["mend"] == "run `vinops migrate`"
+    assert vinops("--json", DATABASE_URL=empty_url).of("migrations")["fix"] == "run `vinops migrate`"
     role = f"reader_{uuid4().hex[:8]}"
     admin.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
     try:
         poor = vinops("--json", DATABASE_URL=database_url.replace("vinops@", f"{role}@"))
         assert poor.code == 1
-        assert poor.of("rights", "ERROR")["mend"] == "run vinops as the owner of the tables"
+        assert poor.of("rights", "ERROR")["fix"] == "run vinops as the owner of the tables"
     finally:
         admin.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
 
@@ -182,7 +181,7 @@ def test_a_role_that_may_only_read_is_told(
         done = vinops("--json", DATABASE_URL=database_url.replace("vinops@", f"{name}@"))
         assert done.code == 1
         assert f"{name} may not read and write" in done.of("rights", "ERROR")["text"]
-        assert f"alter role {name} createdb" in done.of("backups", "WARNING")["mend"]
+        assert f"alter role {name} createdb" in done.of("backups", "WARNING")["fix"]
     finally:
         database.execute(sql.SQL("drop owned by {}").format(role))
         database.execute(sql.SQL("drop role {}").format(role))
@@ -204,7 +203,7 @@ def test_r2_is_tried_and_explained(vinops: Run) -> None:
         }
         missing = vinops("--json", **r2)
         assert missing.code == 1
-        assert "R2_BUCKET_NAME" in missing.of("photos", "ERROR")["mend"]
+        assert "R2_BUCKET_NAME" in missing.of("photos", "ERROR")["fix"]
         server.make_bucket()
         assert vinops("--json", **r2).of("photos")["level"] == "OK"
     partly = vinops("--json", R2_BUCKET_NAME="b")
@@ -229,8 +228,8 @@ def test_what_crawls_are_told_has_to_make_sense(vinops: Run, tmp_path: Path) -> 
     assert "sort" in done.of("makes", "ERROR")["text"]
     assert "line 1" in done.of("proxies", "ERROR")["text"]
     assert "CHROMIUM_PATH" in done.of("chromium", "ERROR")["text"]
-    assert done.of("COPART_PASSWORD", "ERROR")["mend"] == "set both"
-    assert done.of("telegram", "WARNING")["mend"] == "set TELEGRAM_BOT_TOKEN"
+    assert done.of("COPART_PASSWORD", "ERROR")["fix"] == "set both"
+    assert done.of("telegram", "WARNING")["fix"] == "set TELEGRAM_BOT_TOKEN"
     assert CANARY not in done.out + done.err
 
 
@@ -247,14 +246,14 @@ def test_the_source_is_asked_only_when_told_to(vinops: Run) -> None:
     with FeedServer(Market(lots=1300, seed=1)) as feed:
         url = feed.url
         offline = vinops("--json", COPART_CSV_URL=url)
-        assert not [each for each in offline.findings if "gives a feed" in each["text"]]
+        assert not [each for each in offline.findings if "returns a feed" in each["text"]]
         online = vinops("--json", "--online", COPART_CSV_URL=url)
-        assert "gives a feed" in online.of("feed", "OK")["text"]
+        assert "returns a feed" in online.of("feed", "OK")["text"]
         feed.fault("html_200")
         html = vinops("--json", "--online", COPART_CSV_URL=url)
         assert "no feed" in html.of("feed", "ERROR")["text"]
     gone = vinops("--json", "--online", COPART_CSV_URL=f"http://127.0.0.1:{feed.port}/x?authKey={CANARY}")
-    assert gone.of("feed", "ERROR")["mend"]
+    assert gone.of("feed", "ERROR")["fix"]
     assert CANARY not in gone.out + gone.err + online.out
 
 
@@ -279,7 +278,7 @@ def test_telegram_says_who_the_bot_is(vinops: Run) -> None:
         bad = vinops("--json", "--online", TELEGRAM_API_URL=url, TELEGRAM_BOT_TOKEN=f"1:{CANARY}")
         server.shutdown()
     assert good.of("telegram", "OK")["text"] == "the bot is @vinops_bot"
-    assert bad.of("telegram", "ERROR")["mend"] == "copy TELEGRAM_BOT_TOKEN anew from @BotFather"
+    assert bad.of("telegram", "ERROR")["fix"] == "copy TELEGRAM_BOT_TOKEN again from @BotFather"
     away = vinops("--json", "--online", TELEGRAM_API_URL=url, TELEGRAM_BOT_TOKEN=f"1:{CANARY}")
     assert "not reached" in away.of("telegram", "ERROR")["text"]
     assert CANARY not in good.out + bad.out + away.out + bad.err + away.err
@@ -312,18 +311,18 @@ def test_a_check_that_breaks_is_a_finding(settings: config.Settings, monkeypatch
     def broken(_survey: Survey) -> Any:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(doctor, "OFFLINE", (broken, doctor_checks.python))
-    found = doctor.examine(survey_of(settings))
-    assert (found[0].level, found[0].text) == ("ERROR", "could not be checked (RuntimeError)")
-    assert found[-1].subject == "locale"
+    monkeypatch.setattr(doctor_checks, "OFFLINE", (broken, doctor_checks.python))
+    found = doctor_checks.examine(survey_of(settings))
+    assert (found[0].level, found[0].text) == (Level.CRITICAL, "could not be checked (RuntimeError)")
+    assert found[-1].name == "locale"
 
 
 def test_a_wrong_clock_and_other_encodings_are_told(settings: config.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_checks.locale, "getencoding", lambda: "ascii")
-    assert [each.level for each in doctor_checks.python(survey_of(settings))] == ["OK", "WARNING"]
+    assert [each.level for each in doctor_checks.python(survey_of(settings))] == [Level.OK, Level.WARNING]
     now = doctor_checks.time.time
     monkeypatch.setattr(doctor_checks.time, "time", lambda: now() + 60)
-    found = [each for each in doctor_checks.the_database(survey_of(settings)) if each.subject == "clock"]
-    assert [each.level for each in found] == ["ERROR"]
+    found = [each for each in doctor_checks.the_database(survey_of(settings)) if each.name == "clock"]
+    assert [each.level for each in found] == [Level.CRITICAL]
     monkeypatch.setattr(doctor_checks.time, "time", lambda: 0.0)
-    assert [each.level for each in doctor_checks.clock(survey_of(settings))] == ["ERROR"]
+    assert [each.level for each in doctor_checks.clock(survey_of(settings))] == [Level.CRITICAL]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from ops.checks.roles import look
+from ops.checks.roles import read
 from tests import forks
 from vinops.config import Secret, Settings
 from vinops.db import database
@@ -50,7 +50,7 @@ def doctor(deployed: Connection[Any], empty_url: str, environment: dict[str, str
         variables = {**environment, "DATABASE_URL": as_role(empty_url, role)}
         done = forks.vinops(variables, "doctor", "--json", cwd=tmp_path)
         found = {
-            each["subject"]: (each["level"], each["text"], each["mend"]) for each in json.loads(done.stdout)["findings"]
+            each["subject"]: (each["level"], each["text"], each["fix"]) for each in json.loads(done.stdout)["findings"]
         }
         return done.returncode, found
 
@@ -68,24 +68,24 @@ def test_whoever_asks_all_is_well(doctor: Doctor, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["owner", "ops", "photos"])
-def test_a_right_that_is_missing_is_named_with_what_mends_it(
+def test_a_right_that_is_missing_is_named_with_what_fixes_it(
     deployed: Connection[Any], doctor: Doctor, role: str
 ) -> None:
     deployed.execute("revoke insert on images from vinops_photos")
     code, found = doctor(role)
     assert code == 1
-    level, text, mend = found["rights"]
+    level, text, fix = found["rights"]
     assert (level, text) == ("ERROR", "2 rights of services are missing, as vinops_node: insert on public.images")
-    assert mend.endswith("deploy/sql/grants.sql, in this database")
+    assert fix.endswith("deploy/sql/grants.sql, in this database")
 
 
 def test_a_table_that_came_later_and_a_schema_that_is_shut_are_seen(deployed: Connection[Any]) -> None:
     deployed.execute("create table audit.later (id bigint)")
-    assert look(deployed).missing == ("vinops_etl: select on audit.later", "vinops_ops: select on audit.later")
+    assert read(deployed).missing == ("vinops_etl: select on audit.later", "vinops_ops: select on audit.later")
     deployed.execute((SQL / "grants.sql").read_bytes())
-    assert look(deployed).missing == ()
+    assert read(deployed).missing == ()
     deployed.execute("revoke usage on schema ops from vinops_retention")
-    assert {each.partition(" on ")[2].partition(".")[0] for each in look(deployed).missing} == {"ops"}
+    assert {each.partition(" on ")[2].partition(".")[0] for each in read(deployed).missing} == {"ops"}
 
 
 def test_before_the_migrations_nothing_is_amiss_but_those(doctor: Doctor, deployed: Connection[Any]) -> None:

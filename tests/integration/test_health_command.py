@@ -1,4 +1,4 @@
-"""`vinops health` as a process: what is wrong turns its line red, and the exit code says so."""
+"""`vinops health` as a process: the level of each line, and the exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from ops.checks.rules import RULES
+from ops.checks.health import CHECKS
 from ops.workers.processes import Processes
 from ops.workers.registry import run_folder, workers
 from tests import forks
@@ -59,7 +59,7 @@ def test_a_fresh_database_is_well_but_for_what_is_still_to_be_set_up(health: Hea
     wrong = {name for name, line in lines.items() if line["level"] != "OK"} - {"cpu"}  # a machine that is shared
     assert wrong == {"backup"}
     assert code in {1, 2}
-    assert lines["backup"]["mend"] == "vinops backup"
+    assert lines["backup"]["fix"] == "vinops backup"
     assert "not set up" in lines["feed"]["figure"]
 
 
@@ -67,7 +67,7 @@ def test_a_broken_database_is_red_and_what_it_knows_is_unknown(health: Health) -
     code, lines = health(DATABASE_URL="postgresql://vinops:canary-88@127.0.0.1:1/none")
     assert code == 2
     assert lines["database"]["level"] == "CRITICAL"
-    assert lines["database"]["mend"] == "vinops doctor"
+    assert lines["database"]["fix"] == "vinops doctor"
     assert lines["feed"]["level"] == "UNKNOWN"
     assert "canary" not in json.dumps(lines)
 
@@ -77,7 +77,7 @@ def test_a_schema_that_is_behind_is_red(health: Health, empty_url: str) -> None:
     assert code == 2
     assert lines["database"]["level"] == "CRITICAL"
     assert "0001_feed_tables" in lines["database"]["figure"]
-    assert lines["database"]["mend"] == "vinops migrate"
+    assert lines["database"]["fix"] == "vinops migrate"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_an_old_feed_is_red(health: Health, database: Connection[Any], minutes: 
     loaded(database, minutes=minutes)
     _, lines = health(COPART_CSV_URL="https://feed.example/salesdata.cgi?authKey=canary-99")
     assert lines["feed"]["level"] == level
-    assert lines["feed"]["mend"] == ("" if level == "OK" else "python -m etl run")
+    assert lines["feed"]["fix"] == ("" if level == "OK" else "python -m etl run")
     assert "canary" not in json.dumps(lines)
 
 
@@ -147,7 +147,7 @@ def test_a_stuck_worker_is_red(
     code, lines = health()
     assert lines["workers"]["figure"] == "1 running"
     assert lines["progress"]["level"] == level, lines["progress"]
-    assert lines["progress"]["mend"] == ("" if level == "OK" else "vinops workers restart 1")
+    assert lines["progress"]["fix"] == ("" if level == "OK" else "vinops workers restart 1")
     assert code == 2 or level != "CRITICAL"
 
 
@@ -156,7 +156,7 @@ def test_a_worker_that_was_killed_is_red(health: Health, worker_process: int) ->
     code, lines = health()
     assert code == 2
     assert lines["workers"]["level"] == "CRITICAL"
-    assert lines["workers"]["mend"] == "vinops workers start 1"
+    assert lines["workers"]["fix"] == "vinops workers start 1"
 
 
 def test_settings_that_cannot_be_read_are_critical_and_show_no_value(health: Health) -> None:
@@ -174,8 +174,8 @@ def test_the_text_has_one_summary_line_first_and_a_line_for_each_thing(environme
     assert lines[0].startswith(("WARNING: ", "CRITICAL: "))
     assert "\x1b" not in done.stdout
     named = [line.split()[1] for line in lines[1:] if not line.startswith(" ")]
-    assert named == list(RULES)
-    assert any(line.strip() == "mend: vinops backup" for line in lines)
+    assert named == list(CHECKS)
+    assert any(line.strip() == "fix: vinops backup" for line in lines)
     assert done.stderr == ""
 
 
@@ -183,7 +183,7 @@ def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environmen
     fresh = {name: value for name, value in environment.items() if name != "DATABASE_URL"}
     fresh |= {"VINOPS_DATA_DIR": str(tmp_path / "var"), "VINOPS_LOG_DIR": str(tmp_path / "logs")}
     done = forks.vinops(fresh, "health")
-    assert "mend: vinops migrate" in done.stdout
+    assert "fix: vinops migrate" in done.stdout
     assert not (tmp_path / "var").exists()
 
 

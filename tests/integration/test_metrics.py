@@ -1,4 +1,4 @@
-"""The metrics: well-formed, of few labels, without a secret, and those that the dashboard asks for."""
+"""The metrics: well-formed, with few labels, without a secret, each explained and on the dashboard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ops.commands.metrics import Collector, exposition
+from ops.checks.metrics import Collector, exposition
 from ops.observe.observer import Observer
 from tests import forks, snapshots as given
 from tests.metrics_lint import lint
@@ -187,7 +187,7 @@ def test_an_address_that_others_reach_is_refused_unless_it_is_meant(environment:
         timeout=60,
     )
     assert meant.returncode == 1, "192.0.2.1 is nobody's address: it was tried"
-    assert "cannot be had" in meant.stderr
+    assert "cannot be opened" in meant.stderr
 
 
 def test_they_are_served_on_loopback(environment: dict[str, str]) -> None:

@@ -38,15 +38,15 @@ BAD = given.snapshot(
 
 
 class Hands:
-    """What the monitor looks at and acts with, in a test."""
+    """The snapshots and actions of a monitor under test."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self.looks = 0
+        self.taken = 0
         self.acts: list[tuple[str, str]] = []
 
-    def look(self) -> Snapshot:
-        self.looks += 1
+    def observe(self) -> Snapshot:
+        self.taken += 1
         return self.snapshot
 
     def act(self, what: str, name: str) -> str:
@@ -54,7 +54,7 @@ class Hands:
         return f"Worker {name}: PID 1"
 
     def monitor(self, refresh: float = 3600) -> Monitor:
-        return Monitor(Settings(), refresh=refresh, look=self.look, act=self.act)
+        return Monitor(Settings(), refresh=refresh, observe=self.observe, act=self.act)
 
 
 def on_screen(app: Monitor) -> list[str]:
@@ -171,7 +171,7 @@ def test_a_worker_is_stopped_only_when_that_is_confirmed() -> None:
         assert hands.acts == []
         await pilot.press("x", "y")
         await settled(pilot, lambda: hands.acts == [("stop", "1")])
-        await settled(pilot, lambda: hands.looks >= 2)
+        await settled(pilot, lambda: hands.taken >= 2)
 
     play(hands, (80, 24), game)
 
@@ -224,29 +224,29 @@ def test_the_log_is_opened_and_followed(tmp_path: Path) -> None:
     play(Hands(given.snapshot(workers=(given.worker("1", log=log),))), (80, 24), game)
 
 
-def test_paused_it_does_not_look_and_says_so() -> None:
+def test_paused_it_takes_no_snapshot_and_says_so() -> None:
     hands = Hands(BAD)
 
     async def run() -> None:
         app = hands.monitor(refresh=0.05)
         async with app.run_test(size=(80, 24)) as pilot:
-            await settled(pilot, lambda: hands.looks >= 3)
+            await settled(pilot, lambda: hands.taken >= 3)
             await pilot.press("p")
             await settled(pilot, lambda: "paused" in on_screen(app)[0])
-            await settled(pilot, lambda: not app._is_looking)
-            seen = hands.looks
+            await settled(pilot, lambda: not app._is_observing)
+            seen = hands.taken
             await pilot.pause(0.5)
-            assert hands.looks == seen
+            assert hands.taken == seen
             await pilot.press("r")
-            await settled(pilot, lambda: hands.looks == seen + 1)
+            await settled(pilot, lambda: hands.taken == seen + 1)
             await pilot.press("p")
-            await settled(pilot, lambda: hands.looks > seen + 1 and "paused" not in on_screen(app)[0])
+            await settled(pilot, lambda: hands.taken > seen + 1 and "paused" not in on_screen(app)[0])
 
     asyncio.run(run())
 
 
 def test_what_comes_back_when_it_has_ended_is_let_go() -> None:
-    """A look that took long, the clock: an error of theirs would be printed over the shell."""
+    """A snapshot or a timer that is late: an error there would be printed over the shell."""
     app = Hands(BAD).monitor()
 
     async def run() -> None:
@@ -264,7 +264,7 @@ def test_what_comes_back_when_it_has_ended_is_let_go() -> None:
 def test_help_alarms_and_quit() -> None:
     async def game(app: Monitor, pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")
-        await settled(pilot, lambda: any("choose a worker" in line for line in on_screen(app)))
+        await settled(pilot, lambda: any("select a worker" in line for line in on_screen(app)))
         await pilot.press("escape")
         await pilot.press("a")
         await settled(pilot, lambda: isinstance(app.screen, Sheet))
@@ -277,17 +277,17 @@ def test_help_alarms_and_quit() -> None:
     play(Hands(BAD), (80, 24), game)
 
 
-def test_a_look_that_takes_long_blocks_no_key_and_its_age_is_shown() -> None:
+def test_a_slow_snapshot_blocks_no_key_and_its_age_is_shown() -> None:
     hands, go_on = Hands(BAD), threading.Event()
-    quick = hands.look
+    quick = hands.observe
 
     def slow() -> Snapshot:
-        if hands.looks >= 1:
+        if hands.taken >= 1:
             go_on.wait(30)
         return quick()
 
     async def run() -> None:
-        app = Monitor(Settings(), refresh=0.1, look=slow, act=hands.act)
+        app = Monitor(Settings(), refresh=0.1, observe=slow, act=hands.act)
         async with app.run_test(size=(80, 24)) as pilot:
             await settled(pilot, lambda: " old " in on_screen(app)[0])
             await pilot.press("question_mark")
@@ -307,7 +307,7 @@ def test_a_database_that_is_away_is_said_in_red_and_found_when_it_is_back(
     observer = Observer(nowhere, application="tests")
 
     async def run() -> None:
-        app = Monitor(nowhere, refresh=0.1, look=observer.observe)
+        app = Monitor(nowhere, refresh=0.1, observe=observer.observe)
         async with app.run_test(size=(80, 24)) as pilot:
             await settled(pilot, lambda: any("CRITICAL database" in line for line in on_screen(app)))
             line = next(line for line in on_screen(app) if "CRITICAL database" in line)

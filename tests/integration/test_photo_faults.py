@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from ops.checks.lines import Health, Level
-from ops.checks.rules import judge
+from ops.checks.health import Health, judge
 from ops.observe.observer import Observer
 from ops.observe.snapshot import Celery
 from standin.photos.server import PhotoServer
 from tests.photo_crawls import SECONDS, Crawls, Database
+from vinops.checks import Level
 from vinops_scrapy.pipelines import decoding
 
 if TYPE_CHECKING:
@@ -270,8 +270,8 @@ def test_a_cause_that_fails_every_photo_is_an_exit_code_an_alert_and_a_line(craw
     assert mostly_failed(crawls) == told
     lines = {line.name: line for line in health(crawls).lines}
     assert (lines["photos"].level, lines["crawls"].level) == (Level.CRITICAL, Level.WARNING)
-    assert lines["photos"].figure == "0 % of 3 lots, and no lot of the last run ended well"
-    assert "photos failed (damaged" in lines["crawls"].figure
+    assert lines["photos"].text == "0 % of 3 lots, and no lot of the last run ended well"
+    assert "photos failed (damaged" in lines["crawls"].text
     crawls.server.clear_faults()
     crawls.database.execute("update lot_photos set due_at = now()")
     again = crawls.run()

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deals.stages.registry import STAGES
+from ops.checks import health, metrics
+from ops.checks.health import CHECKS
 from ops.observe import machine, observer as observing
 from ops.observe.log_tails import LogTails
-from ops.observe.observer import Course, Observer
+from ops.observe.observer import Observer, RateWindow
 from ops.observe.snapshot import Celery, as_json
 from ops.workers.processes import Identity, ProcessStatus
 from ops.workers.registry import workers as workers_of
 from standin.market.server import MarketServer
 from tests.market_crawls import MarketCrawls
+from vinops.checks import Level
 from vinops.config import Secret, Settings
 from vinops.db.database import queries
 
@@ -176,6 +179,32 @@ def test_one_part_that_fails_costs_only_itself(database: Connection[Any], watch:
     assert seen.database.error is None
 
 
+def test_only_the_parts_that_are_asked_for_are_read(watch: Watch) -> None:
+    observer = watch()
+    assert (observer.observe(()).database.error, observer.asked) == (None, 1)
+    seen = observer.observe({"hosts", "secrets"})
+    assert (observer.asked, seen.hosts) == (3, ())
+    assert seen.secrets is not None
+    assert (seen.workers, seen.machine, seen.logs, seen.deals, seen.runs, seen.faults) == (*[None] * 5, {})
+
+
+def test_runs_that_cannot_be_read_are_unknown(database: Connection[Any], watch: Watch) -> None:
+    database.execute("alter table ops.crawl_runs rename column stats to statistics")
+    seen = watch().observe()
+    assert seen.runs is None
+    assert "stats" in seen.faults["runs"]
+    assert CHECKS["crawls"](seen).level is Level.UNKNOWN
+
+
+def test_health_and_metrics_leave_the_best_deals_out(database: Connection[Any], watch: Watch) -> None:
+    database.execute("alter table public.scores rename to elsewhere")
+    for parts in (health.PARTS, metrics.PARTS):
+        seen = watch().observe(parts)
+        assert seen.faults == {}
+        assert seen.deals is not None
+    assert "top" in watch().observe().faults
+
+
 def test_a_backend_that_fails_costs_only_the_workers(settings: Settings) -> None:
     def broken() -> list[ProcessStatus]:
         raise RuntimeError("no bus")
@@ -192,7 +221,7 @@ def test_a_database_that_is_away_is_said_without_its_password(settings: Settings
     nowhere = replace(settings, database_url=Secret(f"postgresql://vinops:{secret}@127.0.0.1:1/none"))
     seen = watch(found=nowhere).observe()
     assert seen.database.error
-    assert seen.database.mend == "vinops doctor"
+    assert seen.database.fix == "vinops doctor"
     assert seen.feed is None
     assert secret not in as_json(seen)
 
@@ -215,7 +244,7 @@ def test_who_only_looks_makes_no_database(tmp_path: Path, watch: Watch) -> None:
     fresh = Settings(data_dir=tmp_path / "var", log_dir=tmp_path / "logs")
     seen = watch(found=fresh).observe()
     assert seen.database.is_new
-    assert seen.database.mend == "vinops migrate"
+    assert seen.database.fix == "vinops migrate"
     assert not (tmp_path / "var").exists()
 
 
@@ -223,7 +252,7 @@ def test_a_database_behind_this_version_says_how_to_migrate(empty_url: str, sett
     behind = replace(settings, database_url=Secret(empty_url))
     seen = watch(found=behind).observe()
     assert "0001_feed_tables" in (seen.database.error or "")
-    assert seen.database.mend == "vinops migrate"
+    assert seen.database.fix == "vinops migrate"
 
 
 def test_what_is_dear_is_asked_seldom(watch: Watch) -> None:
@@ -249,20 +278,20 @@ def test_what_takes_long_is_asked_so_seldom_that_it_takes_a_fiftieth_of_the_time
         return len(asked)
 
     while now[0] < 2000:
-        observer._part("slow", 10, slow)
+        observer._part("sizes", 10, slow)
         now[0] += 1.0
     assert [round(at) for at in asked] == [1000, 1150, 1300, 1450, 1600, 1750, 1900]
 
 
-def test_a_course_has_a_rate_and_a_history() -> None:
-    course = Course()
-    assert course.rate(1) is None
+def test_a_rate_window_has_a_rate_and_a_history() -> None:
+    window = RateWindow()
+    assert window.rate(1) is None
     for second in range(0, 121, 2):
-        course.add(second, second * 2)
-    assert course.rate(30) == pytest.approx(120)
-    assert list(course.history) == [pytest.approx(120)] * 12
-    course.add(122, 0)  # a new run counts from the beginning
-    assert course.rate(1) is None
+        window.add(second, second * 2)
+    assert window.rate(30) == pytest.approx(120)
+    assert list(window.history) == [pytest.approx(120)] * 12
+    window.add(122, 0)  # a new run counts from the beginning
+    assert window.rate(1) is None
 
 
 def test_errors_in_logs_are_found_followed_and_counted(tmp_path: Path) -> None:
@@ -271,19 +300,19 @@ def test_errors_in_logs_are_found_followed_and_counted(tmp_path: Path) -> None:
     old = "2026-11-25T01:00:00Z ERROR market: long ago\n"
     log.write_text(old + "2026-11-25T02:50:00Z ERROR market: no_cards authKey=hunter22\n    Traceback\n")
     tails = LogTails(tmp_path)
-    seen = tails.look(now)
+    seen = tails.read(now)
     assert seen.errors == 1
     assert seen.last_error is not None
     assert seen.last_error.text == "market: no_cards authKey=***"
     with log.open("a") as file:
         file.write("2026-11-25T02:55:00Z INFO market: ERROR is only a word here\n2026-11-25T02:56:00Z CRIT")
-    assert tails.look(now).errors == 1
+    assert tails.read(now).errors == 1
     with log.open("a") as file:
         file.write("ICAL market: the rest of the line\n")
-    assert tails.look(now).errors == 2
+    assert tails.read(now).errors == 2
     log.rename(tmp_path / "worker_1.log.1")
     log.write_text("2026-11-25T02:59:00Z ERROR market: behind the rotation\n")
-    seen = tails.look(now)
+    seen = tails.read(now)
     assert seen.errors == 3
     assert tails.last_error(log).text == "market: behind the rotation"  # type: ignore[union-attr]
     assert seen.largest == tmp_path / "worker_1.log.1"
@@ -291,7 +320,7 @@ def test_errors_in_logs_are_found_followed_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_logs_is_no_fault(tmp_path: Path) -> None:
-    seen = LogTails(tmp_path / "none").look(datetime.now(UTC))
+    seen = LogTails(tmp_path / "none").read(datetime.now(UTC))
     assert (seen.bytes, seen.errors, seen.largest, seen.is_writable) == (0, 0, None, True)
 
 

@@ -1,4 +1,4 @@
-"""The judgement of the health check: each line in each of its states, and what the command exits with."""
+"""The checks of `vinops health`: each at each of its levels, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from ops.checks.lines import Level
-from ops.checks.rules import RULES, judge
-from ops.commands import health
-from ops.commands.health import unreadable
+from ops.checks import health
+from ops.checks.health import CHECKS, PARTS, judge, unreadable
+from ops.observe import observer
 from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot
 from tests import snapshots as given
 from tests.snapshots import NOW, ago
+from vinops.checks import Level
 
 OK, WARNING, CRITICAL, UNKNOWN = Level.OK, Level.WARNING, Level.CRITICAL, Level.UNKNOWN
 NO_CELERY = Celery(workers=(), children=0, beats=())
 NEVER = tuple(map(given.never_started, given.MAKES))
-NEW = Database(error="there is no database yet in var", mend="vinops migrate", is_new=True)
+NEW = Database(error="there is no database yet in var", fix="vinops migrate", is_new=True)
 
 
 def stages(**more: Any) -> Any:
@@ -48,7 +48,7 @@ def beat(seconds: float) -> dict[str, Any]:
 
 
 CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
-    # line, level, what the figure says, the command that fixes it, what differs from all being well
+    # check, level, its text, what fixes it, what differs from all being well
     ("workers", OK, "5 running", "", {}),
     ("workers", OK, "none was ever started", "", {"workers": NEVER}),
     ("workers", OK, "1 stopped", "", one_worker(state="stopped", pid=None)),
@@ -63,16 +63,16 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("workers", WARNING, "2: exit code 1", "vinops logs 2", one_worker(state="failed", exit_code=1, run=None)),
     ("workers", CRITICAL, "worker 2 died", "vinops workers start 2", one_worker(state="dead")),
     ("workers", UNKNOWN, "no bus", "vinops doctor", {"workers": None, "faults": {"workers": "no bus"}}),
-    ("progress", OK, "5 workers at work, the last sign 2 s ago", "", {}),
+    ("progress", OK, "5 workers at work, the last heartbeat 2 s ago", "", {}),
     ("progress", OK, "nothing runs", "", {"workers": NEVER}),
     ("progress", OK, "at work", "", beat(29)),
-    ("progress", WARNING, "no sign of worker 2 for 31 s", "vinops workers restart 2", beat(31)),
-    ("progress", CRITICAL, "no sign of worker 2 for 5 min", "vinops workers restart 2", beat(301)),
+    ("progress", WARNING, "no heartbeat of worker 2 for 31 s", "vinops workers restart 2", beat(31)),
+    ("progress", CRITICAL, "no heartbeat of worker 2 for 5 min", "vinops workers restart 2", beat(301)),
     ("progress", OK, "at work", "", one_worker(run=None, started_at=ago(seconds=5))),
     (
         "progress",
         CRITICAL,
-        "no sign of worker 2 for 10 min",
+        "no heartbeat of worker 2 for 10 min",
         "vinops workers restart 2",
         one_worker(run=None, started_at=ago(minutes=10)),
     ),
@@ -96,18 +96,24 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     (
         "celery",
         WARNING,
-        "not running, 7 ads wait",
+        "not running, 7 ads wait for normalize, the oldest for 1 min",
         "vinops celery start",
         {"celery": NO_CELERY, "deals": stages(waiting=7, oldest=ago(minutes=1))},
     ),
     (
         "celery",
         CRITICAL,
-        "not running, 7 ads wait, for 20 min",
+        "not running, 7 ads wait for normalize, the oldest for 30 min",
         "vinops celery start",
-        {"celery": NO_CELERY, "deals": stages(waiting=7, oldest=ago(minutes=20))},
+        {"celery": NO_CELERY, "deals": stages(waiting=7, oldest=ago(minutes=30))},
     ),
-    ("celery", WARNING, "no beat", "vinops celery restart", {"celery": Celery(workers=(1,), children=4, beats=())}),
+    (
+        "celery",
+        WARNING,
+        "beat does not: nothing dispatches the work",
+        "vinops celery restart",
+        {"celery": Celery(workers=(1,), children=4, beats=())},
+    ),
     (
         "celery",
         WARNING,
@@ -134,14 +140,26 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("celery", CRITICAL, "no task was done for 10 min", "vinops celery restart", {"celery": at_work(minutes=10)}),
     ("celery", UNKNOWN, "no proc", "vinops doctor", {"celery": None, "faults": {"celery": "no proc"}}),
     ("backlog", OK, "no ad waits", "", {}),
-    ("backlog", OK, "1 ad waits, normalize for 1 min", "", {"deals": stages(waiting=1, oldest=ago(minutes=1))}),
-    ("backlog", OK, "7 ads wait, normalize for 1 min", "", {"deals": stages(waiting=7, oldest=ago(minutes=1))}),
+    (
+        "backlog",
+        OK,
+        "1 ad waits for normalize, the oldest for 1 min",
+        "",
+        {"deals": stages(waiting=1, oldest=ago(minutes=1))},
+    ),
+    (
+        "backlog",
+        OK,
+        "7 ads wait for normalize, the oldest for 29 min",
+        "",
+        {"deals": stages(waiting=7, oldest=ago(minutes=29))},
+    ),
     (
         "backlog",
         WARNING,
-        "7 ads wait, normalize for 15 min",
+        "7 ads wait for normalize, the oldest for 30 min",
         "vinops deals run",
-        {"deals": stages(waiting=7, oldest=ago(minutes=15))},
+        {"deals": stages(waiting=7, oldest=ago(minutes=30))},
     ),
     ("backlog", CRITICAL, "for 2 h", "vinops deals run", {"deals": stages(waiting=7, oldest=ago(hours=2))}),
     ("backlog", WARNING, "3 ads given up", "vinops deals dead", {"deals": stages(dead=3)}),
@@ -247,14 +265,14 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         CRITICAL,
         "connection refused",
         "vinops doctor",
-        {"database": Database(error="connection refused", mend="vinops doctor")},
+        {"database": Database(error="connection refused", fix="vinops doctor")},
     ),
     (
         "database",
         CRITICAL,
         "the database lacks 0009_deals",
         "vinops migrate",
-        {"database": Database(error="the database lacks 0009_deals", mend="vinops migrate")},
+        {"database": Database(error="the database lacks 0009_deals", fix="vinops migrate")},
     ),
     ("backup", OK, "5 h old, 2.0 GB", "", {}),
     ("backup", OK, "nothing to keep yet", "", {"backup": given.backup(None), "database": NEW}),
@@ -290,7 +308,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("clock", WARNING, "2.5 s from", "timedatectl", {"database": given.database(clock_offset=-2.5)}),
     ("clock", CRITICAL, "31.0 s from", "timedatectl", {"database": given.database(clock_offset=31)}),
     ("clock", WARNING, "not synchronized", "timedatectl", {"clock_synchronized": False}),
-    ("clock", UNKNOWN, "does not answer", "vinops doctor", {"database": Database(error="x", mend="vinops doctor")}),
+    ("clock", UNKNOWN, "does not answer", "vinops doctor", {"database": Database(error="x", fix="vinops doctor")}),
     ("secrets", OK, "6 set, readable", "", {}),
     ("secrets", OK, "none is set", "", {"secrets": Secrets(count=0)}),
     (
@@ -304,26 +322,26 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "level", "figure", "mend", "more"),
+    ("name", "level", "text", "fix", "more"),
     CASES,
     ids=[f"{case[0]}-{case[1].value}-{case[2][:30]}" for case in CASES],
 )
-def test_each_line_in_each_state(name: str, level: Level, figure: str, mend: str, more: dict[str, Any]) -> None:
+def test_each_check_at_each_level(name: str, level: Level, text: str, fix: str, more: dict[str, Any]) -> None:
     line = {line.name: line for line in judge(given.snapshot(**more)).lines}[name]
-    assert (line.level, line.mend[: len(mend)]) == (level, mend), line
-    assert figure in line.figure
-    assert bool(line.mend) is (level is not OK)
+    assert (line.level, line.fix[: len(fix)]) == (level, fix), line
+    assert text in line.text
+    assert bool(line.fix) is (level is not OK)
 
 
-def test_every_line_has_a_test_for_each_state_that_it_can_be_in() -> None:
+def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     seen = {(name, level) for name, level, *_ in CASES}
-    assert {name for name, _ in seen} == set(RULES)
+    assert {name for name, _ in seen} == set(CHECKS)
     # What cannot be: nothing to be grave about, or nothing that could not be looked at.
     never = {
         *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets")),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
-    every = {(name, level) for name in RULES for level in Level}
+    every = {(name, level) for name in CHECKS for level in Level}
     assert every - seen == never
 
 
@@ -338,13 +356,13 @@ def test_every_line_has_a_test_for_each_state_that_it_can_be_in() -> None:
         ({"machine": None, "faults": {"machine": "gone"}, "backup": given.backup(100)}, CRITICAL, 2),
     ],
 )
-def test_the_gravest_line_decides_what_the_command_exits_with(more: dict[str, Any], level: Level, code: int) -> None:
+def test_the_most_severe_level_decides_the_exit_code(more: dict[str, Any], level: Level, code: int) -> None:
     judged = judge(given.snapshot(**more))
     assert (judged.level, judged.exit_code) == (level, code)
 
 
 def test_one_summary_line_comes_first_and_names_what_is_wrong() -> None:
-    assert judge(given.snapshot()).summary == "OK: 18 of 18 as they should be"
+    assert judge(given.snapshot()).summary == f"OK: {len(CHECKS)} of {len(CHECKS)} as they should be"
     judged = judge(given.snapshot(backup=given.backup(None), feed=given.feed(good_at=ago(hours=9))))
     assert judged.summary == "CRITICAL: feed; WARNING: backup"
     assert next(health.text(judged, 80)) == judged.summary
@@ -382,11 +400,11 @@ def test_settings_that_cannot_be_read_are_critical() -> None:
 def test_the_text_fits_eighty_columns_but_for_commands_which_stay_whole() -> None:
     bad = given.snapshot(
         workers=tuple(given.worker(name, state="dead") for name in given.MAKES),
-        database=Database(error="a very long reason " * 12, mend="vinops doctor"),
+        database=Database(error="a very long reason " * 12, fix="vinops doctor"),
         logs=given.logs(folder=Path("/var/log/vinops"), is_writable=False),
     )
     for line in health.text(judge(bad), 80):
-        assert len(line) <= 80 or line.lstrip().startswith("mend: "), line
+        assert len(line) <= 80 or line.lstrip().startswith("fix: "), line
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(5, OK), (7, WARNING), (59, WARNING), (61, CRITICAL)])
@@ -401,3 +419,17 @@ def test_the_limit_of_silence_is_that_of_the_supervisor(seconds: float, level: L
 def test_judging_is_pure() -> None:
     snapshot: Snapshot = given.snapshot()
     assert judge(snapshot) == judge(snapshot)
+
+
+def test_a_check_reads_no_part_that_it_does_not_declare() -> None:
+    """A command that asks for the parts of its checks alone must find the same as one that asks for all."""
+    parts = {"workers", "machine", "logs", "celery", "backup", "secrets", "feed", "photos", "hosts", "deals", "alerts"}
+    for snapshot in (given.snapshot(), given.snapshot(celery=NO_CELERY, deals=stages(waiting=7, oldest=ago(hours=3)))):
+        for check in CHECKS.values():
+            narrowed = replace(snapshot, **dict.fromkeys(parts - set(check.reads)))
+            assert check(narrowed) == check(snapshot), check.name
+
+
+def test_the_parts_that_checks_read_are_parts_that_can_be_asked_for() -> None:
+    assert PARTS - {"database"} <= observer.PARTS
+    assert "top" not in PARTS, "the best deals are a query that no check needs"

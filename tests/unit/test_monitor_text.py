@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.checks.rules import judge
+from ops.checks.health import judge
 from ops.monitor import panels
 from ops.monitor.panels import View
-from ops.show import figures
 from tests import snapshots as given
 from tests.snapshots import MAKES, NOW, ago
+from vinops.text import figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ def test_makes_are_shown_whole_or_counted() -> None:
     assert panels.makes(MAKES["4"], 30) == "Skoda, Seat, Honda, Mazda +6"
 
 
-def test_an_alarm_names_the_command_that_mends_it() -> None:
+def test_an_alarm_names_the_command_that_fixes_it() -> None:
     lines = plain(panels.alarms(view(WORST), 78, 20))
     assert any(line.startswith("CRITICAL feed: ") and line.endswith("→ python -m etl run") for line in lines)
     assert any(line.endswith("→ vinops workers start 2") for line in lines)
@@ -146,7 +146,7 @@ def test_where_there_is_no_room_the_last_line_says_how_many_alarms_there_are() -
 def test_all_alarms_are_there_whole() -> None:
     text = " ".join(" ".join(plain(panels.all_alarms(view(WORST), 60))).split())
     for line in judge(WORST).alarms:
-        assert " ".join(line.mend.split()) in text
+        assert " ".join(line.fix.split()) in text
     assert "The crawl ended; nobody asks it before 03:10." in text
 
 

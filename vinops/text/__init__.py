@@ -1,1 +1,1 @@
-"""Analysis of the texts of ads in Bulgarian: phrases, denials, and words of risk."""
+"""Analysis of the texts of ads in Bulgarian: phrases, denials, words of risk; and numbers as people read them."""

@@ -1,4 +1,4 @@
-"""Figures as people read them: ages, sizes, shares, amounts, and text that fits a width."""
+"""Numbers as people read them: ages, sizes, shares, amounts; text that fits a width."""
 
 from __future__ import annotations
 

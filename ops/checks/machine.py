@@ -1,0 +1,135 @@
+"""The checks of `vinops health` on this machine: logs, database, backups, disk, CPU, memory, clock, secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ops.checks.pipelines import DAY, HOUR, WRONG_CLOCK
+from ops.checks.registry import Checks, unknown
+from vinops.checks import Finding, Level, Limit, critical, ok, warning
+from vinops.text.figures import age, percent, plural, size
+
+if TYPE_CHECKING:
+    from ops.observe.snapshot import Backup, Database, Logs, Machine, Secrets, Snapshot
+
+MB: Final = 1_000_000
+GB: Final = 1_000_000_000
+
+# A page that failed after its retries is one error; five an hour have a common cause.
+ERRORS: Final = Limit(5, 50)
+CONNECTIONS: Final = Limit(0.8, unit=lambda share: f"{percent(share)} of the connections")
+# One backup a day, and an hour or two of patience with a slow one.
+BACKUP: Final = Limit(26 * HOUR, 3 * DAY, age)
+DISK: Final = Limit(0.8, 0.9, percent)
+# Rotation leaves at most 17 logs of 10 MB with five old ones of each; a file of 20 MB is not rotated.
+LOGS: Final = Limit(1 * GB, 5 * GB, size)
+UNROTATED: Final = Limit(20 * MB, unit=size)
+LOAD: Final = Limit(2, 8, "load {:g} a core".format)  # processes that want to run
+CPU: Final = Limit(0.95, unit=percent)
+MEMORY: Final = Limit(0.9, 0.97, percent)
+# Leases are minutes long and times are the database's: seconds do no harm yet.
+CLOCK: Final = Limit(2, 30, "{:g} s".format)
+
+PRUNE_LOGS: Final = "vinops logs --prune 7d"
+ACTIVITY: Final = "vinops sql 'select application_name, count(*) from pg_stat_activity group by 1'"
+SET_CLOCK: Final = "timedatectl set-ntp true"
+
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("errors", "logs")
+def errors(snapshot: Snapshot, found: Logs) -> Finding:
+    """Judge the number of errors in the logs."""
+    return ERRORS.judge(found.errors, f"{found.errors} in the last hour", fix="vinops logs --errors")
+
+
+@CHECKS.add("database", "database", reads=("sizes",))
+def database(snapshot: Snapshot, found: Database) -> Finding:
+    """Judge whether the database answers, is migrated, and has connections left."""
+    if found.is_new:
+        return warning("not set up: there is no database yet", fix="vinops migrate")
+    if found.error is not None:
+        return critical(found.error, fix=found.fix or "vinops doctor")
+    used, most = found.connections or 0, found.most_connections or 1
+    text = f"{f'{size(found.size)}, ' if found.size else ''}{used} of {most} connections, migrations current"
+    finding = CONNECTIONS.judge(used / most, text, fix=ACTIVITY)
+    return ok(text) if finding.level is Level.OK else finding
+
+
+@CHECKS.add("backup", "backup")
+def backup(snapshot: Snapshot, found: Backup) -> Finding:
+    """Judge the age of the newest verified backup that is not dated in the future."""
+    ahead = f"{', '.join(found.ahead)} dated in the future, which does not count" if found.ahead else ""
+    limit = age(BACKUP.warning)
+    if found.at is None:
+        if ahead:
+            return warning(f"none but {ahead}", limit, fix=WRONG_CLOCK)
+        if snapshot.database.is_new:
+            return ok("nothing to keep yet: there is no database")
+        return warning("not set up: there is none", limit, fix="vinops backup")
+    seconds = max((snapshot.at - found.at).total_seconds(), 0.0)
+    text = f"{age(seconds)} old, {size(found.bytes or 0)}" + (f"; {ahead}" if ahead else "")
+    finding = BACKUP.judge(seconds, text, fix="vinops backup")
+    return warning(text, limit, fix=WRONG_CLOCK) if ahead and finding.level is Level.OK else finding
+
+
+@CHECKS.add("disk", "machine")
+def disk(snapshot: Snapshot, found: Machine) -> Finding:
+    """Judge how full the disks below the data folder and the log folder are."""
+    name, fullest = max(found.disks.items(), key=lambda each: each[1].share)
+    shares = ", ".join(f"{each} {percent(disk.share)}" for each, disk in found.disks.items())
+    fix = PRUNE_LOGS if name == "logs" else "vinops forecast"
+    return DISK.judge(fullest.share, f"{shares}, {size(fullest.free)} free", fix=fix)
+
+
+@CHECKS.add("logs", "logs")
+def logs(snapshot: Snapshot, found: Logs) -> Finding:
+    """Judge whether logs can be written, their size, and whether they are rotated."""
+    if not found.is_writable:
+        return critical(f"{found.folder} cannot be written", "writable", fix=f"chown -R $(id -un) {found.folder}")
+    text = f"{size(found.bytes)}, the largest file {size(found.largest_bytes)}"
+    finding = LOGS.judge(found.bytes, text, fix=PRUNE_LOGS)
+    if finding.level is Level.OK and found.largest and UNROTATED.level(found.largest_bytes) is not Level.OK:
+        text = f"{found.largest.name} has {size(found.largest_bytes)}: it is not rotated"
+        return UNROTATED.judge(found.largest_bytes, text, fix=PRUNE_LOGS)
+    return finding
+
+
+@CHECKS.add("cpu", "machine")
+def cpu(snapshot: Snapshot, found: Machine) -> Finding:
+    """Judge the load of each core, and busy cores where more processes want to run than there are cores."""
+    load = found.load / found.cores
+    text = f"{percent(found.cpu)}, load {found.load:.1f} on {plural(found.cores, 'core')}"
+    finding = LOAD.judge(load, text, fix="top")
+    return CPU.judge(found.cpu, text, fix="top") if finding.level is Level.OK and load >= 1 else finding
+
+
+@CHECKS.add("memory", "machine")
+def memory(snapshot: Snapshot, found: Machine) -> Finding:
+    """Judge how much of the memory is in use."""
+    text = f"{percent(found.memory)}, {size(found.memory_free)} free"
+    return MEMORY.judge(found.memory, text, fix="ps aux --sort=-rss | head")
+
+
+@CHECKS.add("clock", "database", reads=("clock",))
+def clock(snapshot: Snapshot, found: Database) -> Finding:
+    """Judge how far this clock is from the database's, and whether it is synchronized."""
+    if found.clock_offset is None:
+        return unknown(snapshot, "clock")
+    finding = skew(found.clock_offset)
+    if finding.level is Level.OK and snapshot.clock_synchronized is False:
+        return warning("not synchronized with a time server", fix=SET_CLOCK)
+    return finding
+
+
+def skew(seconds: float) -> Finding:
+    """Judge how far two clocks are apart; for `vinops doctor`, too."""
+    return CLOCK.judge(abs(seconds), f"{abs(seconds):.1f} s from the database's", fix=SET_CLOCK)
+
+
+@CHECKS.add("secrets", "secrets")
+def secrets(snapshot: Snapshot, found: Secrets) -> Finding:
+    """Report secrets that are set by half or can be read by others."""
+    if found.problems:
+        return warning("; ".join(found.problems), fix="vinops doctor")
+    return ok(f"{found.count} set, readable" if found.count else "none is set")

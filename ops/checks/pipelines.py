@@ -1,0 +1,215 @@
+"""The checks of `vinops health` on workers, pipelines, hosts and alerts. What was never set up is no emergency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from deals import alarms
+from deals.alarms import BACKLOG
+from ops.checks.registry import Checks, unknown
+from vinops import clock
+from vinops.checks import Finding, Level, Limit, critical, ok, warning
+from vinops.text.figures import age, percent, plural
+from vinops_scrapy.shortfalls import MOST_FAILED
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ops.observe.snapshot import Alert, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Worker
+
+MINUTE: Final = 60.0
+HOUR: Final = 3600.0
+DAY: Final = 86_400.0
+
+# Of the silence after which a process counts as hung (VINOPS_WORKER_SILENCE): ten missed heartbeats are no hiccup.
+SILENCE: Final = 0.1
+# The careful pace sends a request every few seconds; Retry-After seldom asks for more than this.
+NO_REQUEST: Final = Limit(15 * MINUTE, unit=age)
+# The timer loads every 15 minutes: three missed, then a morning's worth of sales.
+FEED: Final = Limit(45 * MINUTE, 3 * HOUR, age)
+# Lots come and go all day. Photos that lack are no fault if they take no longer than lots stay in the feed.
+COVERAGE: Final = 0.9
+DRAIN_DAYS: Final = 7.0
+# The README advises a photo crawl every eight hours: a day without one is three missed.
+PHOTOS_IDLE: Final = DAY
+
+ALERTS: Final = "vinops sql -x 'select * from ops.alerts where cleared_at is null'"
+WRONG_CLOCK: Final = "date; docs/runbook.md, A wrong clock"
+
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("workers", "workers")
+def workers(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding:
+    """Judge how workers ended."""
+    started = [worker for worker in found if worker.started_at is not None or worker.pid is not None]
+    if not started:
+        return ok("not set up: none was ever started (`vinops workers start`)")
+    states = sorted(worker.state for worker in started)
+    if dead := [worker for worker in started if worker.state == "dead"]:
+        text = f"{_named(dead)} died, {states.count('running')} run"
+        return critical(text, "0 dead", fix=f"vinops workers start {_names(dead)}")
+    if failed := [worker for worker in started if worker.state == "failed"]:
+        ends = ", ".join(f"{worker.name}: {worker.end}" for worker in failed)
+        return warning(f"{_named(failed)} failed ({ends})", "0 failed", fix=f"vinops logs {failed[0].name}")
+    return ok(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))
+
+
+def _named(found: list[Worker]) -> str:
+    return f"worker{'s' if len(found) > 1 else ''} {', '.join(worker.name for worker in found)}"
+
+
+def _names(found: list[Worker]) -> str:
+    return " ".join(worker.name for worker in found)
+
+
+@CHECKS.add("progress", "workers", reads=("hosts",))
+def progress(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding:
+    """Judge since when running workers have sent no heartbeat, and no request."""
+    running = [worker for worker in found if worker.state == "running"]
+    if not running:
+        return ok("nothing runs")
+    if snapshot.database.error is not None:
+        return unknown(snapshot, "runs")
+    silences = {worker.name: worker.silence(snapshot.at) for worker in running}
+    longest = max(silences.values())
+    limit = Limit(SILENCE * snapshot.silence, snapshot.silence, age)
+    if stuck := [worker for worker in running if silences[worker.name] >= limit.warning]:
+        text = f"no heartbeat of {_named(stuck)} for {age(longest)}"
+        return limit.judge(longest, text, fix=f"vinops workers restart {_names(stuck)}")
+    begun = min((worker.started_at for worker in running if worker.started_at), default=snapshot.at)
+    quiet = _seconds(snapshot, max([begun, *(host.asked_at for host in snapshot.hosts or ())]))
+    if quiet >= NO_REQUEST.warning and not any(host.open_until for host in snapshot.hosts or ()):
+        text = f"{plural(len(running), 'worker')} run, and no request for {age(quiet)}"
+        return NO_REQUEST.judge(quiet, text, fix=f"vinops logs {running[0].name}")
+    return ok(f"{plural(len(running), 'worker')} at work, the last heartbeat {age(longest)} ago")
+
+
+@CHECKS.add("crawls", "runs")
+def crawls(snapshot: Snapshot, runs: tuple[CrawlRun, ...]) -> Finding:
+    """Judge whether most of a run of the last day failed; vinops_scrapy/shortfalls.py has the rule."""
+    limit = percent(MOST_FAILED)
+    lacking = [run for run in runs if run.shortfalls]
+    if not lacking:
+        return ok(f"{plural(len(runs), 'run')} in the last day, none of which mostly failed", limit)
+    text = "; ".join(
+        f"{run.spider}{(run.worker and f' {run.worker}') or ''}: {', '.join(run.shortfalls)}" for run in lacking
+    )
+    name = "photos" if lacking[0].spider == "lot_photos" else lacking[0].worker or ""
+    return warning(text, limit, fix=" ".join(f"vinops logs {name} --errors".split()))
+
+
+@CHECKS.add("celery", "celery", reads=("deals",))
+def celery(snapshot: Snapshot, found: Celery) -> Finding:
+    """Judge whether Celery's worker and beat run, once each, and do tasks."""
+    for name, pids in (("workers", found.workers), ("beats", found.beats)):
+        if len(pids) > 1:
+            text = f"more than one of the {name}: PIDs {', '.join(map(str, pids))}"
+            return warning(text, "one of each", fix=f"kill {' '.join(map(str, pids[1:]))}")
+    if found.workers and found.beats:
+        quiet = _since_last_task(snapshot, found)
+        if quiet is not None and quiet >= snapshot.silence:
+            text = f"worker {found.workers[0]} and beat run, and no task was done for {age(quiet)}"
+            return critical(text, age(snapshot.silence), fix="vinops celery restart")
+        return ok(f"worker {found.workers[0]} with {plural(found.children, 'process', 'processes')}, beat")
+    if found.workers:
+        text = f"worker {found.workers[0]} runs, beat does not: nothing dispatches the work"
+        return warning(text, "one of each", fix="vinops celery restart")
+    late = _oldest(snapshot.deals, snapshot.at)
+    if late is None:
+        return ok("not running, and nothing waits for it" if snapshot.deals else "not running")
+    judge = warning if late.level is Level.OK else critical
+    return judge(f"not running, {late.text}", "1 worker", fix="vinops celery start")
+
+
+def _since_last_task(snapshot: Snapshot, found: Celery) -> float | None:
+    """Return for how many seconds Celery has run here without a task done; None if that is not known."""
+    if snapshot.deals is None:
+        return None
+    moments = [at for at in (snapshot.deals.last_task_at, found.since) if at is not None]
+    return _seconds(snapshot, max(moments)) if moments else None
+
+
+@CHECKS.add("backlog", "deals")
+def backlog(snapshot: Snapshot, deals: Deals) -> Finding:
+    """Judge the stage that is furthest behind, and ads that were given up."""
+    late = _oldest(deals, snapshot.at) or ok("no ad waits", age(BACKLOG.warning))
+    given_up = alarms.given_up(deals.stages)
+    return given_up if late.level is Level.OK and given_up.level is not Level.OK else late
+
+
+def _oldest(deals: Deals | None, now: datetime) -> Finding | None:
+    """Return the finding about the stage whose oldest ad has waited longest; None if no ad waits."""
+    waiting = [(stage.oldest, stage) for stage in (deals.stages if deals else ()) if stage.oldest]
+    return alarms.waits(min(waiting, key=lambda each: each[0])[1], now) if waiting else None
+
+
+@CHECKS.add("feed", "feed")
+def feed(snapshot: Snapshot, found: Feed) -> Finding:
+    """Judge the age of the last file that was loaded or found unchanged."""
+    if found.good_at is None and not found.is_configured:
+        return ok("not set up: COPART_CSV_URL is not set")
+    fix = "python -m etl run" if found.is_configured else "set COPART_CSV_URL in .env"
+    if found.good_at is None:
+        last = f", the last run: {found.status} ({found.reason})" if found.status else ""
+        return warning(f"no file was ever loaded{last}", fix=fix)
+    if clock.is_ahead(found.good_at, snapshot.at):
+        ahead = age((found.good_at - snapshot.at).total_seconds())
+        return warning(f"its last run is dated {ahead} in the future", fix=WRONG_CLOCK)
+    seconds = _seconds(snapshot, found.good_at)
+    last = f", last run {found.status} ({found.reason})" if found.status in {"refused", "failed"} else ""
+    finding = FEED.judge(seconds, f"{age(seconds)} old{last}", fix=fix)
+    if finding.level is Level.OK or found.is_configured:
+        return finding
+    # Loaded by hand, or this shell lacks the setting: not critical.
+    return warning(f"{finding.text}, and COPART_CSV_URL is not set", age(FEED.warning), fix=fix)
+
+
+@CHECKS.add("photos", "photos")
+def photos(snapshot: Snapshot, found: Photos) -> Finding:
+    """Judge how many active lots have their photos, and how long the others take."""
+    if found.share is None:
+        return ok("no active lot")
+    if found.last_run_at is None and not found.settled:
+        return ok("not set up: no photo crawl ever ran")
+    days = found.days_to_drain
+    text = f"{percent(found.share)} of {plural(found.active, 'lot')}"
+    text += f", {days:.1f} days to go" if days is not None else ""
+    text += ", and no lot of the last run ended well" if found.is_stuck else ""
+    limit = percent(COVERAGE)
+    if found.share >= COVERAGE:
+        return ok(text, limit)
+    idle = _seconds(snapshot, found.last_run_at) if found.last_run_at else None
+    if idle is None or idle >= PHOTOS_IDLE:
+        since = f" for {age(idle)}" if idle is not None else ""
+        return critical(f"{text}, and no crawl{since}", limit, fix="vinops workers start photos")
+    if found.is_stuck:
+        return critical(text, limit, fix="vinops logs photos --errors")
+    if days is not None and days <= DRAIN_DAYS:
+        return ok(text, f"{DRAIN_DAYS:g} days")
+    return warning(text, f"{limit}, or {DRAIN_DAYS:g} days", fix="vinops forecast")
+
+
+@CHECKS.add("hosts", "hosts")
+def hosts(snapshot: Snapshot, found: tuple[Host, ...]) -> Finding:
+    """Report the hosts whose breaker is open."""
+    shut = [(host, host.open_until) for host in found if host.open_until]
+    if not shut:
+        return ok(f"no breaker is open, {plural(len(found), 'host')} asked lately")
+    first, until = shut[0]
+    left = age((until - snapshot.at).total_seconds())
+    text = f"{', '.join(host.host for host, _ in shut)} refused us ({first.last_refusal}): {left} to wait"
+    return warning(text, "0 open", fix="wait; docs/runbook.md, A host refuses")
+
+
+@CHECKS.add("alerts", "alerts")
+def alerts(snapshot: Snapshot, found: tuple[Alert, ...]) -> Finding:
+    """Report open alerts, the newest by name."""
+    if not found:
+        return ok("none is open")
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return warning(f"{found[0].kind} {found[0].subject}{more}", "0 open", fix=ALERTS)
+
+
+def _seconds(snapshot: Snapshot, since: datetime) -> float:
+    return max((snapshot.at - since).total_seconds(), 0.0)
