@@ -52,7 +52,7 @@ schema: setup ## rewrite sql/schema.sql from the migrations
 	@$(PY) -m ops.schema
 
 screenshot: setup ## draw the monitor at work: docs/monitor.svg
-	@$(PY) -m ops.screenshot docs/monitor.svg
+	@$(PY) -m demo.screenshot docs/monitor.svg
 
 LOCK := .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs vinops for good on a Debian server, from this checkout. Safe to run again: what is as it should be stays, and
-# a run that was cut short is finished by the next one. Secrets go through pipes and files for root only: never on a
-# command line, never into what this prints.
+# Installs vinops on a Debian server, from this checkout. Safe to run again: what is up to date stays, and an interrupted
+# run is finished by the next one. Secrets go through pipes and files for root only: never on a command line, never into
+# the output.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: deploy-automation.sh [options]        as root, from a checkout of vinops
 
-  --dry-run            say each step, change nothing
+  --dry-run            report each step, change nothing
   --credentials FILE   read NAME=value lines: secrets, and settings that are none, with the names of .env.example.
                        FILE must be for root only. Without it missing secrets are asked for where there is a terminal.
   --upgrade            back up, stop, install this version, migrate, start again
@@ -59,7 +59,7 @@ redis_port=6379
 # Roles and databases are made on this machine's own PostgreSQL, whatever server the shell of the operator is set to.
 unset "${!PG@}"
 
-# A machine that was made a node stays one with every later run, until it is uninstalled.
+# A machine that was set up as a node stays one in every later run, until it is uninstalled.
 [ -z "$node" ] || [ -x "$vinops" ] || only_node=yes
 [ ! -e "$etc/.node" ] || only_node=yes
 [ ! -e "$node_venv" ] || node=yes
@@ -81,7 +81,7 @@ step() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
 fail() { printf 'deploy-automation.sh: %s\n' "$*" >&2 && exit 1; }
 
-# Runs a command, or says it. Its arguments are shown: nothing secret may stand in them.
+# Runs a command, or prints it. Its arguments are shown: they must contain no secret.
 run() {
     if [ -n "$dry_run" ]; then
         printf '   would run: %s\n' "$*"
@@ -92,7 +92,7 @@ run() {
 
 at_exit() {
     local code=$?
-    [ "$code" -eq 0 ] || printf 'deploy-automation.sh: stopped with exit code %s: mend what is said above, and run it again\n' "$code" >&2
+    [ "$code" -eq 0 ] || printf 'deploy-automation.sh: stopped with exit code %s: fix the cause shown above, and run it again\n' "$code" >&2
 }
 trap at_exit EXIT
 
@@ -100,9 +100,9 @@ trap at_exit EXIT
 [ -d /run/systemd/system ] || [ -n "$dry_run" ] || fail "systemd does not run this machine: deploy/cron/vinops.cron is for those"
 umask 022
 
-# --- What there is ---------------------------------------------------------------------------------------------------
+# --- Existing state ---------------------------------------------------------------------------------------------------
 
-secret_names() { # UNIT…: the variables that these units load as credentials, but for the addresses of the database
+secret_names() { # UNIT…: the variables that these units load as credentials, except the addresses of the database
     sed -n 's/^LoadCredential=\([A-Z0-9_]*\):.*/\1/p' "$@" | sort -u | grep -v '^DATABASE_URL$'
 }
 
@@ -129,7 +129,7 @@ set_credential() { # NAME, value on standard input
     fi
 }
 
-nearest_name() { # NAME KNOWN…: the known one that it is most likely meant to be
+nearest_name() { # NAME KNOWN…: the known name that was most likely meant
     local given=$1
     shift
     printf '%s\n' "$@" | awk -v given="$given" '
@@ -155,7 +155,7 @@ nearest_name() { # NAME KNOWN…: the known one that it is most likely meant to 
 }
 
 given_names=() given_values=()
-read_credentials_file() { # fills given_names and given_values; nothing is changed before all of the file is understood
+read_credentials_file() { # fills given_names and given_values; nothing is changed before the whole file is parsed
     local name value line number=0 known
     mapfile -t known < <(sed -n 's/^\([A-Z][A-Z0-9_]*\)=.*/\1/p' "$checkout/.env.example")
     known+=("${roles[@]/#/DATABASE_URL.}")
@@ -191,7 +191,7 @@ install_packages() {
         [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
     done
     if [ ${#missing[@]} -eq 0 ]; then
-        note "all there: ${packages[*]}"
+        note "all installed: ${packages[*]}"
         return
     fi
     note "to be installed: ${missing[*]}"
@@ -202,7 +202,7 @@ install_packages() {
 make_user() {
     step "user"
     if getent passwd vinops >/dev/null; then
-        note "vinops is there"
+        note "the user vinops exists"
     else
         run useradd --system --user-group --home-dir "$data" --no-create-home --shell /usr/sbin/nologin vinops
     fi
@@ -239,7 +239,7 @@ install_lock() { # FOLDER LOCK…: a virtual environment with what is locked
     local folder=$1 lock arguments=()
     shift
     for lock in "$@"; do arguments+=(-r "$lock"); done
-    note "from the hash-pinned lock: a minute or two"
+    note "from the hash-pinned lock: takes a minute or two"
     run "$interpreter" -m venv "$folder"
     # --no-deps: the lock is complete.
     run "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --require-hashes "${arguments[@]}"
@@ -249,7 +249,7 @@ make_venv() {
     step "virtual environment"
     venv=$venvs/$(lock_hash "$checkout/requirements.txt")
     if [ -e "$venv/.complete" ]; then
-        note "$venv is there, as the lock says"
+        note "$venv is up to date with the lock"
         return
     fi
     "$interpreter" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$interpreter is older than 3.11: name another in PYTHON"
@@ -268,7 +268,7 @@ make_venv() {
             [ -d "$venv/lib/$minor" ] || fail "$venv_from is not of $minor, which $interpreter is"
             # The lock has packages for some patch releases only, as async-timeout before 3.11.3.
             [ "$("$venv_from/bin/python" --version 2>&1)" = "$("$interpreter" --version 2>&1)" ] ||
-                note "made by $("$venv_from/bin/python" --version 2>&1), and to be run by $("$interpreter" --version 2>&1): a package may be missing"
+                note "created by $("$venv_from/bin/python" --version 2>&1) but run by $("$interpreter" --version 2>&1): a package may be missing"
             rm -f "$venv"/bin/python*
             "$interpreter" -m venv --without-pip "$venv"
             find "$venv"/lib/python3*/site-packages -maxdepth 1 -iname '*vinops*' -exec rm -rf {} +
@@ -277,7 +277,7 @@ make_venv() {
         install_lock "$venv" "$checkout/requirements.txt"
     fi
     [ -z "$dry_run" ] || return 0
-    # The program itself is found by its path: there is nothing to build, and an upgrade is another folder under it.
+    # The program is found by its path: there is nothing to build, and an upgrade moves another folder into place.
     local packages_folder
     packages_folder=$(echo "$venv"/lib/python3*/site-packages)
     printf '%s\n' "$program" >"$packages_folder/vinops-program.pth"
@@ -304,14 +304,14 @@ copy_program() {
     "$venv/bin/python" -m compileall -q -s "$program.new" -p "$program" "$program.new"/{vinops,etl,vinops_scrapy,deals,ops} || true
     if [ -d "$program" ] && diff -rq --no-dereference --exclude=__pycache__ "$program" "$program.new" >/dev/null; then
         rm -rf "$program.new"
-        note "this version is there"
+        note "this version is installed"
         return
     fi
     [ ! -d "$program" ] || [ -n "$upgrade" ] || fail "another version is installed: run it with --upgrade"
     rm -rf "$program.old"
     [ ! -e "$program" ] || mv "$program" "$program.old"
     mv "$program.new" "$program"
-    [ ! -e "$program.old" ] || note "the version before is in $program.old"
+    [ ! -e "$program.old" ] || note "the previous version is in $program.old"
 }
 
 make_node() {
@@ -323,7 +323,7 @@ make_node() {
     run install -m 644 "$checkout/deploy/scrapyd/scrapyd.conf" /etc/scrapyd/scrapyd.conf
     # Without vinops, whose code comes as an egg: an installed one would run instead of it.
     if [ -e "$folder/.complete" ]; then
-        note "$folder is there, as the locks say"
+        note "$folder is up to date with the locks"
     else
         run rm -rf "$folder"
         install_lock "$folder" "${locks[@]}"
@@ -347,7 +347,7 @@ install_units() {
             run install -m 644 "$path" "$units/$name"
         fi
     done
-    # The hardening is ours; a drop-in of an earlier version that is gone here goes there too.
+    # The hardening is ours; a drop-in of an earlier version that no longer exists here is removed there too.
     for old in "$units"/vinops-*.d/[12]0-*.conf; do
         [ -e "$old" ] && [ ! -e "$checkout/deploy/systemd/${old#"$units"/}" ] && run rm -f "$old"
     done
@@ -373,7 +373,7 @@ read_credentials() {
             *) set_setting "$name" "$value" ;;
             esac
         done
-        note "read from $credentials_file: remove it when all is well (shred -u)"
+        note "read from $credentials_file: remove it when everything works (shred -u)"
     elif [ -t 0 ] && [ -z "$dry_run" ]; then
         for name in $(wanted_secrets); do
             is_set "$name" && continue
@@ -383,14 +383,14 @@ read_credentials() {
             [ -z "$value" ] || printf '%s' "$value" | set_credential "$name"
         done
     else
-        note "none asked for: there is no terminal, and no --credentials FILE"
+        note "not asking: there is no terminal, and no --credentials FILE"
     fi
     for name in $(wanted_secrets); do
         is_set "$name" || note "not set: $name  (vinops credentials set $name)"
     done
 }
 
-set_setting() { # NAME VALUE, of those that are no secrets
+set_setting() { # NAME VALUE, for settings that are not secret
     if [ -n "$dry_run" ]; then
         note "would set $1 in $etc/vinops.env"
         return
@@ -407,7 +407,7 @@ as_postgres() { # a script on standard input, run by the superuser of the system
     runuser -u postgres -- psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname "$1" >/dev/null
 }
 
-is_system_database() { # the roles of this machine's PostgreSQL are ours to make, unless the owner's address says otherwise
+is_system_database() { # we create the roles of this machine's PostgreSQL, unless the owner's address points elsewhere
     [ -z "$embedded" ] && { [ -e "$etc/.system-database" ] || ! is_set DATABASE_URL.owner; }
 }
 
@@ -437,14 +437,14 @@ prepare_database() {
         return
     fi
     if ! is_system_database; then
-        note "elsewhere: DATABASE_URL.owner is set; roles and rights there are made with deploy/sql/roles.sql and grants.sql"
+        note "elsewhere: DATABASE_URL.owner is set; create roles and rights there with deploy/sql/roles.sql and grants.sql"
         [ -z "$node" ] || is_set DATABASE_URL.node ||
             note "not set: DATABASE_URL.node  (vinops credentials set DATABASE_URL.node)"
         return
     fi
     run systemctl enable --quiet --now postgresql.service
     if [ -n "$dry_run" ]; then
-        note "would make the database vinops, the roles ${roles[*]/#/vinops_}, and a password for each"
+        note "would create the database vinops, the roles ${roles[*]/#/vinops_}, and a password for each"
         return
     fi
     local tries
@@ -460,7 +460,7 @@ prepare_database() {
             continue
         fi
         password=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
-        # Were it to fail, the statement with the password would not be logged.
+        # If it fails, the statement with the password is not logged.
         printf "set log_min_error_statement = panic; set log_statement = none; set log_min_duration_statement = -1; alter role vinops_%s password '%s';\n" \
             "$role" "$password" | as_postgres postgres
         printf 'postgresql://vinops_%s:%s@127.0.0.1:5432/vinops' "$role" "$password" | set_credential "DATABASE_URL.$role"
@@ -493,15 +493,15 @@ prepare_broker() {
         return
     fi
     if [ ! -e "$redis/vinops.conf" ] && ! is_set CELERY_BROKER_URL; then
-        # One that answers without a password and is empty serves nobody who would be shut out.
+        # One that answers without a password and is empty has no other users that a password would lock out.
         [ "$(redis-cli -p "$redis_port" dbsize 2>&1)" = 0 ] ||
             fail "the Redis of this machine is used by others: name it, or another one, in the file of --credentials: CELERY_BROKER_URL=redis://:PASSWORD@HOST:6379/0"
     fi
     protect_redis
-    note "Redis has a password, in $redis/vinops.conf: other accounts of this machine cannot hand out work"
+    note "Redis has a password, in $redis/vinops.conf: other accounts of this machine cannot send tasks"
 }
 
-protect_redis() { # Cut short, it is finished by the next run, with the password that is in the file.
+protect_redis() { # If interrupted, the next run finishes it, with the password in the file.
     local password
     if ! grep -q '^requirepass .' "$redis/vinops.conf" 2>/dev/null; then
         password=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
@@ -514,7 +514,7 @@ protect_redis() { # Cut short, it is finished by the next run, with the password
         printf '\ninclude %s\n' "$redis/vinops.conf" >>"$redis/redis.conf"
     systemctl restart redis-server.service
     printf 'redis://:%s@127.0.0.1:%s/0' "$password" "$redis_port" | set_credential CELERY_BROKER_URL
-    # Those at work know the address without it.
+    # Running services know the address without the password.
     local users
     mapfile -t users < <(grep -l '^LoadCredential=CELERY_BROKER_URL:' "$checkout"/deploy/systemd/vinops-*.service)
     systemctl try-restart "${users[@]##*/}"
@@ -532,7 +532,7 @@ migrate() {
 take_backup() {
     step "backup, before anything changes"
     if [ -z "$backup" ]; then
-        note "left out, as asked"
+        note "skipped, as requested"
     else
         run systemctl start vinops-backup.service
         note "in $data/backups"
@@ -541,7 +541,7 @@ take_backup() {
 
 stop_all() {
     step "stop"
-    # What starts others first; then who has work in hand, each with the time it needs to give it back.
+    # First the services that start others; then those with work in progress, each with the time it needs to release it.
     [ -z "$node" ] || run systemctl stop vinops-scrapyd.service
     [ -z "$only_node" ] || return 0
     run systemctl stop "${timers[@]}"
@@ -553,24 +553,24 @@ stop_all() {
 start_all() {
     step "start"
     if [ -z "$start" ]; then
-        note "nothing, as asked"
+        note "nothing, as requested"
         return
     fi
     [ -n "$dry_run" ] || systemctl reset-failed 'vinops-*' 2>/dev/null || true
     run systemctl enable --quiet "${long_runners[@]}" "${targets[@]}" "${workers[@]}" "${timers[@]}"
-    # Who takes work first, then who hands it out.
+    # First the services that take work, then those that dispatch it.
     [ -z "$node" ] || run systemctl start --no-block vinops-scrapyd.service
     [ -z "$only_node" ] || return 0
     run systemctl start --no-block vinops-celery.service vinops-celery-beat.service vinops-metrics.service
     run systemctl start --no-block "${targets[@]}"
     run systemctl start --no-block vinops-supervisor.service
     run systemctl start "${timers[@]}"
-    note "systemctl list-timers 'vinops-*' shows when what runs; systemctl status 'vinops-*' how it goes"
+    note "systemctl list-timers 'vinops-*' shows the schedule; systemctl status 'vinops-*' the state"
 }
 
 look() {
     step "doctor"
-    run /usr/local/bin/vinops doctor || note "doctor exits with $?: what it names is to be mended"
+    run /usr/local/bin/vinops doctor || note "doctor exits with $?: fix the problems that it lists"
     [ -z "$only_node" ] || return 0
     step "health"
     run /usr/local/bin/vinops health || note "health exits with $?: on a new system nothing has run yet"
@@ -591,11 +591,11 @@ remove_all() {
     run rm -rf "$program" "$program.old" "$program.new" "$venvs" "$node_venv"
     run rm -f /usr/local/bin/vinops /etc/logrotate.d/vinops
     [ -z "$node" ] || run rm -f "$etc/.node" /etc/scrapyd/scrapyd.conf
-    note "left: $data, $logs, $etc with its secrets, the user vinops, the database and its roles, the password of Redis"
+    note "kept: $data, $logs, $etc with its secrets, the user vinops, the database and its roles, the password of Redis"
     note "to remove those too: rm -rf $data $logs $etc; userdel vinops; as postgres: dropdb vinops"
 }
 
-# --- The whole -------------------------------------------------------------------------------------------------------
+# --- Main -------------------------------------------------------------------------------------------------------
 
 if [ -n "$uninstall" ]; then
     remove_all

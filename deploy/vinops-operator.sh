@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `vinops` for the operator of a server: as the user of the services, with the secrets that they have and nobody's shell
-# has. Installed as /usr/local/bin/vinops by deploy-automation.sh.
+# `vinops` for the operator of a server: runs as the user of the services, with their secrets, which no shell has.
+# Installed as /usr/local/bin/vinops by deploy-automation.sh.
 set -euo pipefail
 program=/opt/vinops/.venv/bin/vinops
 store=/etc/vinops/credentials
@@ -13,7 +13,7 @@ case ${1:-} in
 credentials | '' | --help) exec "$program" "$@" ;;
 esac
 
-# Who watches reads everything; who changes data is the owner of it.
+# Commands that observe may read everything; commands that change data run as its owner.
 case $1 in
 backup) database=backup ;;
 retention) database=retention ;;
@@ -21,7 +21,7 @@ migrate | restore | sql | deals | doctor) database=owner ;;
 *) database=ops ;;
 esac
 has_address() { [ -f "$store/DATABASE_URL.$1" ] || [ -f "$store.encrypted/DATABASE_URL.$1" ]; }
-# Where the owner's address is not, as on a node, doctor looks as who watches.
+# Without the owner's address, as on a node, doctor uses the observer's.
 if [ "$1" = doctor ] && ! has_address owner; then database=ops; fi
 if ! has_address "$database"; then
     echo "vinops: DATABASE_URL.$database is not set: vinops credentials set DATABASE_URL.$database" >&2

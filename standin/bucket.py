@@ -11,7 +11,6 @@ Signatures are not checked. What was asked and what is there also tell GET and D
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import sys
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from standin.core import LoopbackServer, serve_until_told
+from standin.core import LoopbackServer, add_port, serve_command, serve_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,26 +117,17 @@ def _refusal(status: int, code: str) -> web.Response:
     return web.Response(status=status, text=text, content_type="application/xml")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m standin.bucket", description="A stand-in for a bucket of S3.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve on loopback until interrupted")
-    serve.add_argument("--bucket", required=True, metavar="NAME", help="the only bucket there is")
-    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
-    serve.add_argument("--port", type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
-    return parser
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 done, 1 failed, 2 wrong usage."""
-    options = _parser().parse_args(arguments)
-    try:
-        server = BucketServer(bucket=options.bucket, host=options.host, port=options.port)
-        serve_until_told(server, lambda: {"endpoint": server.endpoint})
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"standin.bucket: {error}\n")
-        return 1
-    return 0
+    parser, serve = serve_parser("bucket", "A stand-in for a bucket of S3.")
+    serve.add_argument("--bucket", required=True, metavar="NAME", help="the only bucket there is")
+    add_port(serve)
+    options = parser.parse_args(arguments)
+    return serve_command(
+        "bucket",
+        lambda: BucketServer(bucket=options.bucket, host=options.host, port=options.port),
+        lambda server: {"endpoint": server.endpoint},
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import ipaddress
 import json
@@ -13,7 +14,7 @@ import threading
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from aiohttp import web
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Seconds a test waits for the server's thread before it is told that something hangs.
 PATIENCE: Final = 30
+
+
+Server = TypeVar("Server", bound="LoopbackServer")
 
 
 @dataclass(kw_only=True)
@@ -233,6 +237,31 @@ def serve_until_told(server: LoopbackServer, addresses: Callable[[], Mapping[str
         sys.stdout.write(json.dumps(addresses()) + "\n")
         sys.stdout.flush()
         done.wait()
+
+
+def serve_parser(name: str, description: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Return the parser of `python -m standin.NAME`, and that of its command `serve` with --host, for more options."""
+    parser = argparse.ArgumentParser(prog=f"python -m standin.{name}", description=description)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve on loopback until interrupted")
+    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
+    return parser, serve
+
+
+def add_port(serve: argparse.ArgumentParser, option: str = "--port") -> None:
+    """Let an option name a port."""
+    serve.add_argument(option, type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
+
+
+def serve_command(name: str, make: Callable[[], Server], addresses: Callable[[Server], Mapping[str, str]]) -> int:
+    """Serve until SIGINT or SIGTERM; return 0, or 1 with a message if the server cannot start."""
+    try:
+        server = make()
+        serve_until_told(server, lambda: addresses(server))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"standin.{name}: {error}\n")
+        return 1
+    return 0
 
 
 def html(body: bytes | str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

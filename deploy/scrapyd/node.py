@@ -1,4 +1,4 @@
-"""A scrapyd node that tells systemd when it is up and that it moves (sd_notify(3)), and that ends after its jobs.
+"""A scrapyd node that notifies systemd when it is ready and alive (sd_notify(3)), and that ends after its jobs.
 `start` runs it with systemd's socket and the watchdog's microseconds, in the Python of the node, where vinops is not:
 what vinops has for this cannot be used.
 """
@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 
 
 def tell(address: str, message: str) -> None:
-    """Send a message; if nobody hears it, the node works on."""
+    """Send a message; if it cannot be sent, the node continues."""
     target = "\0" + address[1:] if address.startswith("@") else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
@@ -27,15 +27,15 @@ def tell(address: str, message: str) -> None:
 
 
 class Job(launcher.ScrapyProcessProtocol):
-    """What a job says is text. scrapyd takes it for a format, and logs "Unable to format event" for a line with a
-    brace."""
+    """Logs the output of a job as text. scrapyd uses it as a format string, and logs "Unable to format event" for a
+    line with a brace."""
 
     def outReceived(self, data: bytes) -> None:  # noqa: N802 # as Twisted calls it
-        """Log what it wrote to standard output."""
+        """Log its standard output."""
         self._say("stdout", data)
 
     def errReceived(self, data: bytes) -> None:  # noqa: N802 # as Twisted calls it
-        """Log what it wrote to standard error: every line of its log, not errors alone."""
+        """Log its standard error: every line of its log, not errors alone."""
         self._say("stderr", data)
 
     def _say(self, stream: str, data: bytes) -> None:
@@ -44,20 +44,20 @@ class Job(launcher.ScrapyProcessProtocol):
 
 
 class Launcher(launcher.Launcher):
-    """Told to stop, it waits for its jobs. systemd tells them together with the node, and when the node has ended it
-    tells what is left of the unit once more: to Scrapy a second SIGTERM means at once, with the leases not given back.
+    """Waits for its jobs when it is stopped. systemd sends SIGTERM to them together with the node, and again to what is
+    left when the node has ended: on a second SIGTERM Scrapy stops at once, and leases are not released.
     """
 
     def stopService(self) -> DeferredList:  # noqa: N802 # as Twisted calls it
-        """Return what comes when the last job has ended."""
+        """Return a deferred that fires when the last job has ended."""
         super().stopService()
         return DeferredList([process.deferred for process in self.processes.values()])
 
 
 def serve_systemd(address: str, seconds: float) -> None:
-    """Say to systemd's socket when the port is open, and feed the watchdog of so many seconds, 0 for none, from the
-    loop that answers requests and starts jobs."""
-    launcher.Launcher = Launcher  # what scrapyd takes unless its configuration names another
+    """Notify systemd when the port is open, and feed the watchdog (its interval in seconds, 0 for none) from the loop
+    that answers requests and starts jobs."""
+    launcher.Launcher = Launcher  # the default unless scrapyd's configuration names another
     reactor.callWhenRunning(tell, address, "READY=1")
     reactor.addSystemEventTrigger("before", "shutdown", tell, address, "STOPPING=1")
     if seconds:

@@ -1,6 +1,6 @@
--- What each role of vinops may do: what its service does, read from the statements in sql/queries, and no more. Run as a
--- superuser in the database of vinops, after its migrations; safe to run again. tests/integration/test_roles.py runs each
--- street as its role.
+-- The rights of each role: what its service needs, according to the statements in sql/queries, and no more. Run as a
+-- superuser in the database of vinops, after its migrations; safe to run again. tests/integration/test_roles.py runs
+-- each pipeline as its role.
 begin;
 
 do $$

@@ -13,12 +13,12 @@ begin
 end
 $$;
 
--- A backup is restored into a scratch database before it counts; a restore becomes a database, or takes the place of one
--- that nobody is connected to.
+-- A backup is restored into a scratch database before it counts; a restored database is renamed, or replaces one that
+-- nobody is connected to.
 alter role vinops_backup createdb;
 alter role vinops_owner createdb;
 grant pg_read_all_data to vinops_backup;
 -- A scrapyd node runs the crawls of both sides.
 grant vinops_photos, vinops_market to vinops_node;
--- What others run and wait for: counts of connections and of rows written.
+-- Counts of connections and of rows written, of all sessions.
 grant pg_read_all_stats to vinops_ops, vinops_owner;

@@ -1,4 +1,4 @@
--- The photos pipeline: what is known of each lot's photos, who is at work on it, and the photos that are stored.
+-- The photos pipeline: what is known of each lot's photos, which crawl has leased it, and the photos that are stored.
 -- depends: 0004_feed_views
 
 -- One row a lot that a photo crawl has looked at. Apart from lots, which the feed writes.

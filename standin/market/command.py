@@ -8,12 +8,11 @@ ads, in the same order.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from standin.core import serve_until_told
+from standin.core import add_port, serve_command, serve_parser
 from standin.market.cycles import NOW
 from standin.market.pages import LAYOUTS
 from standin.market.server import MarketServer
@@ -37,12 +36,9 @@ def moment(text: str) -> datetime:
     return value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m standin.market", description="A stand-in for the classifieds site: lists and ads."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve on loopback until interrupted")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    parser, serve = serve_parser("market", "A stand-in for the classifieds site: lists and ads.")
     serve.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other ads (%(default)s)")
     serve.add_argument("--ads", type=int, default=7600, metavar="N", help="over the twenty makes (%(default)s)")
     serve.add_argument(
@@ -54,16 +50,11 @@ def _parser() -> argparse.ArgumentParser:
         "--repeats", type=int, default=2, metavar="N", help="promoted ads again on every page (%(default)s)"
     )
     serve.add_argument("--now", type=moment, default=NOW, metavar="TIME", help="when the market begins (%(default)s)")
-    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
-    serve.add_argument("--port", type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
-    return parser
+    add_port(serve)
+    options = parser.parse_args(arguments)
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
-    options = _parser().parse_args(arguments)
-    try:
-        server = MarketServer(
+    def make() -> MarketServer:
+        return MarketServer(
             seed=options.seed,
             ads=options.ads,
             make_ads=dict(options.make_ads),
@@ -74,11 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             host=options.host,
             port=options.port,
         )
-        serve_until_told(server, server.addresses)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"standin.market: {error}\n")
-        return 1
-    return 0
+
+    return serve_command("market", make, MarketServer.addresses)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ photos, under the same paths.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from standin.core import serve_until_told
+from standin.core import add_port, serve_command, serve_parser
 from standin.photos.pages import CONSENTS, LAYOUTS
 from standin.photos.server import PhotoServer
 
@@ -26,16 +25,12 @@ def pair(text: str) -> tuple[int, int]:
     return int(lot), int(earlier)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m standin.photos", description="A stand-in for the photo side: lists, photos, lot pages."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve on loopback until interrupted")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    parser, serve = serve_parser("photos", "A stand-in for the photo side: lists, photos, lot pages.")
     serve.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other photos (%(default)s)")
-    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
     for name in ("api", "cdn", "site"):
-        serve.add_argument(f"--{name}-port", type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
+        add_port(serve, f"--{name}-port")
     serve.add_argument("--username", default="stand-in-member", help="who may log in (%(default)s)")
     serve.add_argument("--password", default="stand-in-password", help="and with what (%(default)s)")
     serve.add_argument("--consent", choices=CONSENTS, default="before", help="where the popup appears (%(default)s)")
@@ -58,14 +53,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LOT=EARLIER",
         help="a vehicle that is back with the photos of an earlier lot; repeatable",
     )
-    return parser
+    options = parser.parse_args(arguments)
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
-    options = _parser().parse_args(arguments)
-    try:
-        server = PhotoServer(
+    def make() -> PhotoServer:
+        return PhotoServer(
             seed=options.seed,
             host=options.host,
             api_port=options.api_port,
@@ -79,11 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             none_every=options.none_every,
             alias=dict(options.alias),
         )
-        serve_until_told(server, server.addresses)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"standin.photos: {error}\n")
-        return 1
-    return 0
+
+    return serve_command("photos", make, PhotoServer.addresses)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ chats hold.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from standin.core import serve_until_told
+from standin.core import add_port, serve_command, serve_parser
 from standin.telegram.server import TelegramServer
 
 if TYPE_CHECKING:
@@ -22,24 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["TelegramServer", "main"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m standin.telegram", description="A stand-in for Telegram's API.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve on loopback until interrupted")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    parser, serve = serve_parser("telegram", "A stand-in for Telegram's API.")
     serve.add_argument("--token", required=True, metavar="TOKEN", help="of the bot that may write")
     serve.add_argument("--chat", action="append", metavar="ID", help="it may write there only; repeatable")
     serve.add_argument("--flood", type=int, metavar="N", help="messages a minute in a chat (any number)")
     serve.add_argument("--keep", type=Path, metavar="FILE", help="where messages outlive it (nowhere)")
-    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
-    serve.add_argument("--port", type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
-    return parser
+    add_port(serve)
+    options = parser.parse_args(arguments)
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
-    options = _parser().parse_args(arguments)
-    try:
-        server = TelegramServer(
+    def make() -> TelegramServer:
+        return TelegramServer(
             token=options.token,
             chats=tuple(options.chat) if options.chat else None,
             flood=options.flood,
@@ -47,11 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             host=options.host,
             port=options.port,
         )
-        serve_until_told(server, server.addresses)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"standin.telegram: {error}\n")
-        return 1
-    return 0
+
+    return serve_command("telegram", make, TelegramServer.addresses)
 
 
 if __name__ == "__main__":

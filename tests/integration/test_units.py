@@ -339,9 +339,9 @@ def test_a_copy_of_env_example_sets_nothing(tmp_path: Path) -> None:
 def deploy_function(tmp_path: Path, script: str) -> str:
     """Run a part of the deploy script, on folders of a test: its functions and settings are there, no step is taken."""
     text = (ROOT / "deploy/deploy-automation.sh").read_text(encoding="utf-8")
-    whole = text.index("# --- The whole ---")
-    assert whole > 0
-    body = text[:whole].replace('$(dirname "${BASH_SOURCE[0]}")/..', str(ROOT))
+    main = text.index("# --- Main ---")
+    assert main > 0
+    body = text[:main].replace('$(dirname "${BASH_SOURCE[0]}")/..', str(ROOT))
     body = body.replace('[ "$(id -u)" -eq 0 ]', "true").replace("[ -d /run/systemd/system ]", "true")
     (tmp_path / "script").write_text(
         f"{body}\netc={tmp_path}/etc\nstore=$etc/credentials\n{script}\n", encoding="utf-8"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,20 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 ROWS = [line for line in RUNBOOK.splitlines() if line.startswith("|")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SOURCES = (
+    "vinops",
+    "etl",
+    "vinops_scrapy",
+    "deals",
+    "ops",
+    "demo",
+    "standin",
+    "sql",
+    "tests",
+    "bench",
+    "deploy",
+    "tools",
+)
 CALLS = {"FeedRefused": 0, "FetchFailed": 0, "_end": 1}
 """What is called with a reason, and the place of the reason among its arguments."""
 
@@ -132,15 +147,49 @@ def test_every_make_target_that_the_documents_name_exists() -> None:
 def test_every_variable_that_the_documents_name_is_a_setting() -> None:
     of_the_tests = {"VINOPS_PROPERTY_CASES", "VINOPS_CRASH_KILLS", "VINOPS_FAULT_MESSAGES", "VINOPS_FAULT_SEEDS"}
     of_scrapy = set(re.findall(r"^(VINOPS_\w+) =", (ROOT / "vinops_scrapy/settings.py").read_text(), re.MULTILINE))
+    of_the_examples = {"VINOPS_ALERTS_PAUSED"}
     for path in DOCUMENTS:
         named = set(re.findall(r"\b(?:VINOPS|COPART)_[A-Z_]*[A-Z]\b(?![_*])", path.read_text(encoding="utf-8")))
-        assert named - of_the_tests - of_scrapy <= set(variables()), path.name
+        assert named - of_the_tests - of_the_examples - of_scrapy <= set(variables()), path.name
 
 
 def test_every_link_leads_to_a_file() -> None:
     for path in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+@cache
+def paths() -> frozenset[str]:
+    """Return the files and folders of the repository's packages, each with all the ends of its path."""
+    files = [path.relative_to(ROOT) for name in SOURCES for path in (ROOT / name).rglob("*") if path.is_file()]
+    folders = {parent for path in files for parent in path.parents}
+    names = [*(path.as_posix() for path in files), *(f"{folder.as_posix()}/" for folder in folders)]
+    return frozenset(name.split("/", cut)[cut] for name in names for cut in range(name.count("/") + 1))
+
+
+def missing_paths(text: str) -> set[str]:
+    """Return the paths of source files and packages in a text that no path of the repository ends with."""
+    named = set(re.findall(r"(?<![\w./])(?:[\w.@-]+/)*[\w@-]+\.(?:py|sql|toml|sh|service)\b", text))
+    named |= set(re.findall(rf"`((?:{'|'.join(SOURCES)})/(?:[\w.-]+/)*)`", text))
+    return {path for path in named - paths() if not (ROOT / path).exists() and not re.search(r"@\d", path)}
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "README.md"])
+def test_every_source_file_that_a_document_names_exists(name: str) -> None:
+    assert missing_paths((ROOT / name).read_text(encoding="utf-8")) == set()
+
+
+def test_every_module_that_a_docstring_or_a_comment_names_exists() -> None:
+    texts = [path for name in SOURCES[:7] for path in (ROOT / name).rglob("*.py")]
+    texts += [*(ROOT / "sql" / "queries").glob("*.sql"), *(ROOT / "deploy").rglob("*.service")]
+    gone = {path.name: {name for name in missing_paths(path.read_text()) if name.endswith(".py")} for path in texts}
+    assert {name: names for name, names in gone.items() if names} == {}
+
+
+def test_a_source_file_that_has_moved_is_noticed() -> None:
+    text = "`ops/workers/registry.py`, config.py, `ops/nowhere.py`, nothing.py and `deals/gone/`"
+    assert missing_paths(text) == {"ops/nowhere.py", "nothing.py", "deals/gone/"}
 
 
 def test_no_document_shows_a_path_of_somebodys_machine() -> None:

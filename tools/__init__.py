@@ -1,0 +1,1 @@
+"""Tools for those who change vinops; nothing that runs in production."""
