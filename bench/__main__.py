@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--photos", action="store_true", help="part: the photo crawl, its requests, gaps and memory")
     top.add_argument("--market", action="store_true", help="part: the market crawl, its requests and statements")
     top.add_argument("--deals", action="store_true", help="part: ads through all stages, and the estimates")
-    top.add_argument("--monitor", action="store_true", help="part: what it costs to look, beside a million ads")
+    top.add_argument("--monitor", action="store_true", help="part: what the monitor costs, beside a million ads")
     top.add_argument(
         "--only", nargs="+", choices=NAMES, metavar="NAME", default=[], help=f"of a part only: {', '.join(NAMES)}"
     )

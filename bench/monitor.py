@@ -1,4 +1,4 @@
-"""What it costs to look: `vinops monitor` on a terminal, beside a million photos and a million ads.
+"""What the monitor costs: `vinops monitor` on a terminal, beside a million photos and a million ads.
 
 The database is filled by generate_series, in the shape that years leave:
 many lots that are gone, a backlog, thousands of runs. Five workers beat while it is watched, so there is always
