@@ -14,7 +14,7 @@ from standin.feed.command import Market, inject
 from standin.feed.server import FeedServer
 from tests.crash.killing import Killing, Kills, spread
 from tests.crash.world import Load, Loader, SharedServer, Story, Uninterrupted, World, some_files, told
-from tests.feed_files import NOON, line, row
+from tests.support.feed_files import NOON, line, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ import fault_injection  # beside this file
 import psycopg
 from scrapy import cmdline
 
-from tests.forks import import_scrapy
+from tests.support.forks import import_scrapy
 from vinops.db.database import queries
 
 if TYPE_CHECKING:

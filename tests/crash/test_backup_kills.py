@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops.backup import files as backup_files
-from tests import forks
+from tests.support import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

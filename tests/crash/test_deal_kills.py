@@ -21,10 +21,10 @@ import pytest
 
 from deals.app import configuration
 from deals.stages.registry import STAGES
-from tests.brokers import KINDS, WITHOUT_REDIS, Broker, available, broker
 from tests.crash.killing import Kills
 from tests.crash.world import wait_until
-from tests.deal_ads import insert_ads, requeue
+from tests.support.brokers import KINDS, WITHOUT_REDIS, Broker, available, broker
+from tests.support.deal_ads import insert_ads, requeue
 from vinops.config import Secret, Settings
 
 if TYPE_CHECKING:

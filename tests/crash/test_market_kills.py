@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.market.server import MarketServer
-from tests.connections import alone
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
 from tests.crash.world import Ended, Job, wait_until
-from tests.market_crawls import ROOT, Database, MarketCrawls
+from tests.support.connections import alone
+from tests.support.market_crawls import ROOT, Database, MarketCrawls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,11 +19,11 @@ from deals.channel import post as poster
 from deals.channel.post import post
 from deals.channel.queue import queue
 from standin.telegram.server import TelegramServer
-from tests.connections import alone
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
 from tests.crash.world import wait_until
-from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
+from tests.support.connections import alone
+from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

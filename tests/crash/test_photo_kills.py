@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.photos.server import PhotoServer
-from tests.connections import alone
 from tests.crash.conftest import LEAST
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
 from tests.crash.world import Job, wait_until
-from tests.photo_crawls import Crawls, Database
+from tests.support.connections import alone
+from tests.support.photo_crawls import Crawls, Database
 from vinops_scrapy.copart.leases import LEASE_SECONDS
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import pytest
 
 from ops.nodes import egg
 from standin.photos.server import PhotoServer
-from tests import reservations
-from tests.photo_crawls import Crawls, Database
-from tests.scrapyd_nodes import Nodes, plain_environment
+from tests.support import reservations
+from tests.support.photo_crawls import Crawls, Database
+from tests.support.scrapyd_nodes import Nodes, plain_environment
 from vinops import politeness
 from vinops_scrapy.middlewares.budget import SPARE
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.scrapyd_nodes import NodeProcess
+    from tests.support.scrapyd_nodes import NodeProcess
     from vinops.config import Settings
 
 pytestmark = [pytest.mark.crash, pytest.mark.machines]

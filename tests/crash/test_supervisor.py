@@ -17,8 +17,8 @@ from ops.workers import registry
 from ops.workers.processes import Processes, identify
 from ops.workers.registry import run_folder
 from ops.workers.supervisor import Supervisor
-from tests import process_cli
-from tests.fleets import Database, Fleet, unit, until
+from tests.support import process_cli
+from tests.support.fleets import Database, Fleet, unit, until
 from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:

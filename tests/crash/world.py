@@ -23,7 +23,7 @@ from psycopg import sql
 from etl.errors import ArchiveDamaged
 from etl.store.archive import extract
 from etl.store.files import chain_of
-from tests.connections import alone
+from tests.support.connections import alone
 from vinops import config
 from vinops.db import database as db
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from standin.photos.server import PhotoServer
 from tests.conftest import remove_folder
 from tests.distributed.hosts import DatabaseHost, Host, Network
-from tests.photo_crawls import Crawls
-from tests.scrapyd_nodes import plain_environment
+from tests.support.photo_crawls import Crawls
+from tests.support.scrapyd_nodes import plain_environment
 from vinops import config
 from vinops.config import Secret, Settings
 from vinops.db import database

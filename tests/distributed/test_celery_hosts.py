@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.brokers import WITHOUT_REDIS
-from tests.deal_ads import insert_ads
 from tests.distributed.hosts import DatabaseHost, Host, Network, obstacle
+from tests.support.brokers import WITHOUT_REDIS
+from tests.support.deal_ads import insert_ads
 from vinops import config
 from vinops.config import Secret, Settings
 from vinops.db import database as db

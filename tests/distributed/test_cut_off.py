@@ -19,9 +19,9 @@ import pytest
 
 from standin.photos.server import PhotoServer
 from tests.distributed.hosts import DatabaseHost, Host, Network, obstacle
-from tests.fleets import until
-from tests.photo_crawls import Crawls
-from tests.scrapyd_nodes import plain_environment
+from tests.support.fleets import until
+from tests.support.photo_crawls import Crawls
+from tests.support.scrapyd_nodes import plain_environment
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 

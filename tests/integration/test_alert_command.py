@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.telegram.command import TelegramServer
-from tests import forks
+from tests.support import forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ import pytest
 from ops.workers import registry
 from ops.workers.processes import AlreadyRunning, ProcessError, Processes, descendants, identify
 from ops.workers.systemd import Units
-from tests.fleets import install_units, until
+from tests.support.fleets import install_units, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,8 +26,8 @@ from ops.backup.dumps import BackupError, Programs
 from ops.backup.progress import Progress
 from ops.checks.health import judge
 from ops.observe import machine
-from tests import forks, snapshots
-from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
+from tests.support import forks, snapshots
+from tests.support.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
 from vinops import clock
 from vinops.clock import ClockDoubted
 from vinops.config import Secret, Settings

@@ -12,7 +12,7 @@ from standin.core import html
 from standin.photos.pages import LAYOUTS
 from standin.photos.server import PhotoServer
 from standin.photos.site import STATIC
-from tests.browser_crawls import look
+from tests.support.browser_crawls import look
 from vinops.config import ConfigError, Settings, variables
 from vinops_scrapy.copart.browser import find_chromium
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from standin.photos.pages import Consent
-    from tests.browser_crawls import Looked
+    from tests.support.browser_crawls import Looked
 
 
 def has_chromium() -> bool:

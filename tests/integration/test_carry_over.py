@@ -19,8 +19,8 @@ from deals.channel.queue import Posted, queue
 from ops.backup import backup, dumps, files as backup_files, restore
 from ops.backup.progress import Progress
 from standin.telegram.server import TelegramServer
-from tests import forks
-from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
+from tests.support import forks
+from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 from vinops import alerts
 from vinops.config import Secret
 from vinops.db import database as db

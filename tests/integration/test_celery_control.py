@@ -25,9 +25,9 @@ from ops.workers import backends, celery as celery_processes, registry
 from ops.workers.processes import Processes, arguments, descendants, identify, pids
 from ops.workers.registry import run_folder
 from ops.workers.supervisor import Supervisor
-from tests import forks, process_cli
-from tests.deal_ads import insert_ads
-from tests.fleets import ROOT, install_units, until
+from tests.support import forks, process_cli
+from tests.support.deal_ads import insert_ads
+from tests.support.fleets import ROOT, install_units, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class Celery:
 
     folder: Path
     environment: dict[str, str]
-    program: str = str(ROOT / "tests" / "process_cli.py")
+    program: str = str(ROOT / "tests" / "support" / "process_cli.py")
 
     @property
     def data_dir(self) -> Path:
@@ -100,7 +100,7 @@ class Celery:
 
 def stand_in(kind: str) -> list[str]:
     """Return the command of a process that stands for Celery."""
-    return [sys.executable, str(ROOT / "tests" / "celery_process.py"), kind]
+    return [sys.executable, str(ROOT / "tests" / "support" / "celery_process.py"), kind]
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from celery import Celery
 
 from deals.app import configuration
 from deals.watchdog import Progress, WorkerWatchdog
-from tests.brokers import WITHOUT_REDIS, available, broker
-from tests.fleets import until
-from tests.notify_listener import Systemd
+from tests.support.brokers import WITHOUT_REDIS, available, broker
+from tests.support.fleets import until
+from tests.support.notify_listener import Systemd
 from vinops import systemd as notify_socket
 from vinops.config import Secret, Settings
 

@@ -18,7 +18,7 @@ import typer
 
 from ops.commands import sql
 from ops.commands.maintenance import restore
-from tests import forks
+from tests.support import forks
 from vinops.config import Settings
 from vinops.db.database import DatabaseError
 

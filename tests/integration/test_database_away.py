@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photos.server import PhotoServer
-from tests.fleets import until
-from tests.photo_crawls import Crawls, Database
+from tests.support.fleets import until
+from tests.support.photo_crawls import Crawls, Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

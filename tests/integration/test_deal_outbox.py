@@ -12,7 +12,7 @@ from psycopg import errors
 from deals.queue import outbox, runner
 from deals.stages import normalize
 from deals.stages.registry import STAGES
-from tests.deal_ads import insert_ads, requeue
+from tests.support.deal_ads import insert_ads, requeue
 from vinops.db import database as db
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deals.stages.registry import STAGES
-from tests import forks
-from tests.deal_ads import insert_ads
+from tests.support import forks
+from tests.support.deal_ads import insert_ads
 
 if TYPE_CHECKING:
     from pathlib import Path

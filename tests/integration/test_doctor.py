@@ -16,8 +16,8 @@ from psycopg import sql
 from ops.checks import configuration as doctor_checks
 from standin.feed.command import Market
 from standin.feed.server import FeedServer
-from tests import forks, snapshots
-from tests.s3_server import BUCKET, KEY_ID, s3_server
+from tests.support import forks, snapshots
+from tests.support.s3_server import BUCKET, KEY_ID, s3_server
 from vinops import config
 from vinops.checks import Level
 from vinops.config import Survey

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ops.checks.roles import read
-from tests import forks
+from tests.support import forks
 from vinops.config import Secret, Settings
 from vinops.db import database
 from vinops.db.database import queries

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from tests.market_crawls import Database
+    from tests.support.market_crawls import Database
     from vinops.config import Settings
 
 FIRST = example_site()["tests/pages/kola/two_ads/response.html"]

@@ -20,7 +20,7 @@ from etl.store.archive import extract
 from etl.store.files import chain_of
 from standin.feed.command import QUIRKS, REFUSALS, Market, inject
 from standin.feed.server import FAULTS, FeedServer
-from tests import forks
+from tests.support import forks
 from vinops.config import Secret, Settings
 from vinops.db.database import DatabaseError
 

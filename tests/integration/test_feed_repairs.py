@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.feed_files import LATER, NOON, Loader, row, vin_of
+from tests.support.feed_files import LATER, NOON, Loader, row, vin_of
 
 if TYPE_CHECKING:
-    from tests.feed_files import Database, Row
+    from tests.support.feed_files import Database, Row
     from vinops.config import Settings
 
 MIGRATION = Path(__file__).resolve().parents[2] / "sql" / "migrations" / "0011_feed_repairs.sql"

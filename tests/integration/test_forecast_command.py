@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import forks
+from tests.support import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from ops.backup import backup, files as backup_files
 from ops.backup.dumps import BackupError
 from ops.backup.progress import Progress
 from ops.commands.maintenance.backup import failed
-from tests.feed_files import Loader, row
+from tests.support.feed_files import Loader, row
 from vinops import disk, logs
 from vinops.config import ConfigError
 from vinops.storage.folder import Folder

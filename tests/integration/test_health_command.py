@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from ops.checks.health import CHECKS
 from ops.workers.processes import Processes
 from ops.workers.registry import run_folder, workers
-from tests import forks
+from tests.support import forks
 from vinops.db.database import queries
 
 if TYPE_CHECKING:

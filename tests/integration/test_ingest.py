@@ -24,7 +24,7 @@ from etl.steps import Steps
 from etl.store import places, retention
 from etl.store.archive import extract
 from etl.store.files import chain_of
-from tests.feed_files import (
+from tests.support.feed_files import (
     EARLIER,
     LATER,
     NAMES,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops import log_files
-from tests import forks
+from tests.support import forks
 from vinops.logs import LogFile
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from scrapy.statscollectors import StatsCollector
 from scrapy.utils.test import get_crawler
 
 from standin.photos.server import PhotoServer
-from tests.photo_crawls import FIRST_LOT, Crawls, Database
+from tests.support.photo_crawls import FIRST_LOT, Crawls, Database
 from vinops.db import database as db
 from vinops_scrapy.copart import leases
 from vinops_scrapy.copart.leases import LeaseLost, Lots, Settlement

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.market.server import MarketServer
-from tests import reservations
-from tests.market_crawls import ROOT, Database, MarketCrawls
+from tests.support import reservations
+from tests.support.market_crawls import ROOT, Database, MarketCrawls
 from vinops_scrapy.middlewares.budget import SPARE
 from vinops_scrapy.mobile_bg.makes import read_makes
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.photo_crawls import Crawled
+    from tests.support.photo_crawls import Crawled
     from vinops.config import Settings
 
 WORKERS = (1, 2, 3, 4)

@@ -10,7 +10,7 @@ import pytest
 
 from standin.market.server import MarketServer
 from tests.conftest import fresh
-from tests.market_crawls import Database, MarketCrawls
+from tests.support.market_crawls import Database, MarketCrawls
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import TupleRow
 
-    from tests.photo_crawls import Crawled
+    from tests.support.photo_crawls import Crawled
 
 MAKES = ("seat", "fiat", "kia")
 NAMED = ("-a", f"makes={','.join(MAKES)}")

@@ -18,9 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ops.checks.metrics import Collector, exposition
 from ops.observe.observer import Observer
-from tests import forks, snapshots as given
-from tests.metrics_lint import lint
-from tests.snapshots import NOW, ago
+from tests.support import forks, snapshots as given
+from tests.support.metrics_lint import lint
+from tests.support.snapshots import NOW, ago
 from vinops.config import Secret
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import pytest
 from ops.monitor.dialogs import Ask, LogScreen, Sheet
 from ops.monitor.screen import Monitor
 from ops.observe.observer import Observer
-from tests import forks, snapshots as given
-from tests.snapshots import ago
+from tests.support import forks, snapshots as given
+from tests.support.snapshots import ago
 from vinops.config import Secret, Settings
 
 if TYPE_CHECKING:

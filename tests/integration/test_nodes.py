@@ -17,8 +17,16 @@ import pytest
 
 from ops.nodes import egg
 from standin.market.server import MarketServer
-from tests.market_crawls import Database, MarketCrawls
-from tests.scrapyd_nodes import DEPLOY, PASSWORD, NodeProcess, Nodes, environment_of_nodes, free_port, plain_environment
+from tests.support.market_crawls import Database, MarketCrawls
+from tests.support.scrapyd_nodes import (
+    DEPLOY,
+    PASSWORD,
+    NodeProcess,
+    Nodes,
+    environment_of_nodes,
+    free_port,
+    plain_environment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

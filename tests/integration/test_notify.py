@@ -17,8 +17,8 @@ from deals.channel import post as poster, queue as notify
 from deals.channel.post import post
 from deals.channel.queue import Posted, is_due, queue
 from standin.telegram.server import TelegramServer
-from tests.connections import alone
-from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
+from tests.support.connections import alone
+from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 from vinops import telegram as client
 from vinops.config import Settings
 from vinops.db import database as db

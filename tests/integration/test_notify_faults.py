@@ -20,7 +20,7 @@ from deals.channel import post as poster
 from deals.channel.post import post
 from deals.channel.queue import MOST_TRIES, Posted, queue
 from standin.telegram.server import TelegramServer
-from tests.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
+from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.photos.server import PhotoServer
-from tests.photo_crawls import Crawls, Database
+from tests.support.photo_crawls import Crawls, Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

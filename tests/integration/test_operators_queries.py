@@ -10,7 +10,7 @@ import pytest
 
 from etl.read.columns import COLUMNS
 from standin.feed.command import Market, inject
-from tests.feed_files import Database, Loader, row
+from tests.support.feed_files import Database, Loader, row
 from vinops.config import Settings
 from vinops.db.database import queries
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photos.server import VISITOR, PhotoServer
-from tests.photo_crawls import FIRST_LOT, Crawled, Crawls, Database
-from tests.s3_server import BUCKET, KEY_ID, s3_server
+from tests.support.photo_crawls import FIRST_LOT, Crawled, Crawls, Database
+from tests.support.s3_server import BUCKET, KEY_ID, s3_server
 from vinops.config import ConfigError, Settings
 from vinops_scrapy.copart.browser import find_chromium
 

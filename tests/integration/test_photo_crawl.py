@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photos.server import PhotoServer
-from tests.notify_listener import Systemd
-from tests.photo_crawls import ROOT, Crawls, Database
-from tests.s3_server import BUCKET, KEY_ID, SECRET, s3_server
+from tests.support.notify_listener import Systemd
+from tests.support.photo_crawls import ROOT, Crawls, Database
+from tests.support.s3_server import BUCKET, KEY_ID, SECRET, s3_server
 from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photos.server import PhotoServer
-from tests import reservations
-from tests.photo_crawls import Crawled, Crawls, Database
+from tests.support import reservations
+from tests.support.photo_crawls import Crawled, Crawls, Database
 from vinops import politeness
 from vinops_scrapy.middlewares.budget import SPARE
 from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET

@@ -13,7 +13,7 @@ from ops.checks.health import Health, judge
 from ops.observe.observer import Observer
 from ops.observe.snapshot import Celery
 from standin.photos.server import PhotoServer
-from tests.photo_crawls import SECONDS, Crawls, Database
+from tests.support.photo_crawls import SECONDS, Crawls, Database
 from vinops.checks import Level
 from vinops_scrapy.pipelines import decoding
 

@@ -14,7 +14,7 @@ import pytest
 from deals.estimate import candidates as market, comparables, learned, model as price_model
 from deals.estimate.cars import of_rows
 from deals.stages import price as pricing
-from tests import priced_cars
+from tests.support import priced_cars
 from vinops.db import database as db
 
 if TYPE_CHECKING:

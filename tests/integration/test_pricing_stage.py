@@ -10,7 +10,7 @@ import pytest
 
 from deals.estimate import candidates, model as price_model
 from deals.stages import price as pricing
-from tests import priced_cars
+from tests.support import priced_cars
 from vinops.db.database import queries
 
 if TYPE_CHECKING:

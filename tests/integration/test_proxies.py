@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.photos.server import PhotoServer
-from tests.browser_crawls import look
-from tests.photo_crawls import Crawls, Database
-from tests.proxy import Proxy, dead
+from tests.support.browser_crawls import look
+from tests.support.photo_crawls import Crawls, Database
+from tests.support.proxy import Proxy, dead
 from vinops.config import ConfigError, Settings, variables
 from vinops_scrapy.copart.browser import find_chromium
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.browser_crawls import Looked
+    from tests.support.browser_crawls import Looked
 
 LOT = 45_000_001
 PASSWORD = "canary-password-91ef"

@@ -21,7 +21,7 @@ from etl.read.columns import COLUMNS, read_header
 from etl.read.file import FeedFile
 from etl.run import ingest
 from tests.conftest import fresh
-from tests.feed_files import Database, Loader, row
+from tests.support.feed_files import Database, Loader, row
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 

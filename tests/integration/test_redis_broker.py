@@ -22,8 +22,8 @@ from deals.broker import (
     filesystem as embedded,  # noqa: F401 # it gives `redis` our transport
     redis as redis_broker,
 )
-from tests.brokers import WITHOUT_REDIS, Broker, available, broker
-from tests.fleets import ROOT, until
+from tests.support.brokers import WITHOUT_REDIS, Broker, available, broker
+from tests.support.fleets import ROOT, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,8 +13,8 @@ import pytest
 
 from ops import log_files, retention
 from ops.retention import Kept, Removed
-from tests import forks
-from tests.feed_files import Loader, row
+from tests.support import forks
+from tests.support.feed_files import Loader, row
 from vinops import clock
 from vinops.clock import ClockDoubted
 from vinops.db import database as db

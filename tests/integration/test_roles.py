@@ -17,10 +17,10 @@ from ops import retention
 from ops.retention import Removed
 from standin.market.server import MarketServer
 from standin.photos.server import PhotoServer
-from tests import forks
-from tests.feed_files import Loader, row
-from tests.market_crawls import MarketCrawls
-from tests.photo_crawls import Crawls
+from tests.support import forks
+from tests.support.feed_files import Loader, row
+from tests.support.market_crawls import MarketCrawls
+from tests.support.photo_crawls import Crawls
 from vinops import alerts
 from vinops.config import Secret, Settings
 from vinops.db import database as db

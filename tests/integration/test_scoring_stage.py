@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from deals.stages import score as scoring
-from tests.deal_ads import insert_ads
+from tests.support.deal_ads import insert_ads
 from vinops.db.database import queries
 
 if TYPE_CHECKING:

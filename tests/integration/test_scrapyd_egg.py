@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops.nodes import egg
-from tests.scrapyd_nodes import ROOT, environment_of_nodes, plain_environment
+from tests.support.scrapyd_nodes import ROOT, environment_of_nodes, plain_environment
 
 if TYPE_CHECKING:
     from vinops.config import Settings

@@ -19,7 +19,7 @@ from ops import schema
 from ops.backup import backup, dumps, restore
 from ops.backup.progress import Progress
 from ops.checks.configuration import the_database
-from tests import forks
+from tests.support import forks
 from vinops import config
 from vinops.config import Secret, Settings
 from vinops.db import database as db, session

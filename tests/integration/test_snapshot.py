@@ -23,7 +23,7 @@ from ops.observe.snapshot import Celery, as_json
 from ops.workers.processes import Identity, ProcessStatus
 from ops.workers.registry import workers as workers_of
 from standin.market.server import MarketServer
-from tests.market_crawls import MarketCrawls
+from tests.support.market_crawls import MarketCrawls
 from vinops.checks import Level
 from vinops.config import Secret, Settings
 from vinops.db.database import queries

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.s3_server import SECRET, S3Server, s3_server
+from tests.support.s3_server import SECRET, S3Server, s3_server
 from vinops.storage.folder import Folder
 from vinops.storage.opening import open_bucket
 from vinops.storage.store import BACKUPS, PHOTOS, Namespace, ObjectMissing

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
+from tests.support.s3_server import BUCKET, KEY_ID, SECRET, S3Server, s3_server
 from vinops.config import Secret
 from vinops.storage.bucket import Bucket
 from vinops.storage.opening import open_bucket, open_photos

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.fleets import Database, Fleet, until
-from tests.notify_listener import Systemd
+from tests.support.fleets import Database, Fleet, until
+from tests.support.notify_listener import Systemd
 from vinops_scrapy.hosts import netloc
 
 if TYPE_CHECKING:

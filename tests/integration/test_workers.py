@@ -17,7 +17,7 @@ import pytest
 from ops.workers.processes import AlreadyRunning, Processes, descendants, identify, last_lines
 from ops.workers.registry import Program
 from standin.market.server import MarketServer
-from tests.fleets import ROOT, Database, Fleet, unit, until
+from tests.support.fleets import ROOT, Database, Fleet, unit, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

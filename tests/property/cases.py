@@ -7,7 +7,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, settings, strategies as st
 
-from tests.feed_files import NAMES, TITLE, line as line_of, quoted, row
+from tests.support.feed_files import NAMES, TITLE, line as line_of, quoted, row
 
 CASES: Final = int(os.environ.get("VINOPS_PROPERTY_CASES", "100"))
 LOADS_SHARE: Final = 10

@@ -23,8 +23,8 @@ from etl.read.file import FeedFile
 from etl.store.archive import Archiver, Link, extract
 from etl.store.places import ARCHIVE, NEXT
 from etl.store.state import EMPTY, StateWriter, load
-from tests.feed_files import NAMES, feed_bytes, row
 from tests.property.cases import crooked_lines, few, many, newlines
+from tests.support.feed_files import NAMES, feed_bytes, row
 
 LATEST = "2027-01-01T00:00:00Z"
 Line = dict[str, str] | bytes

@@ -17,8 +17,8 @@ from hypothesis import given, strategies as st
 
 from etl.merge import diff
 from etl.read.file import FeedFile
-from tests.feed_files import LATER, NAMES, NOON, TABLES, Database, Loader, Row, row
 from tests.property.cases import crooked_lines, few
+from tests.support.feed_files import LATER, NAMES, NOON, TABLES, Database, Loader, Row, row
 from vinops.config import Settings
 
 ANCHOR = row(60_000_000, last_updated_at=LATER)

@@ -21,8 +21,8 @@ from etl.merge.diff import Differ, Difference
 from etl.read.body import Stripper, restored
 from etl.read.file import BLOCK_BYTES, Broken, FeedFile, Record
 from etl.store.state import EMPTY, StateWriter
-from tests.feed_files import NAMES, feed_bytes, line, row
 from tests.property.cases import HEADER, crooked_files, many, newlines, texts
+from tests.support.feed_files import NAMES, feed_bytes, line, row
 
 LATEST = "2027-01-01T00:00:00Z"
 REASONS = {"empty", "html", "short", "header", "wrong_export", "missing_column", "truncated", "unreadable"}

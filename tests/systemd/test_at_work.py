@@ -92,7 +92,7 @@ def machine(wheelhouse: Path) -> Iterator[Machine]:
 def of_store(machine: Machine, expression: str) -> Done:
     """Print something that a client `c` of the store says, in the machine."""
     program = (
-        "from pathlib import Path; from tests.s3_server import S3Server;"
+        "from pathlib import Path; from tests.support.s3_server import S3Server;"
         f"c = S3Server(endpoint='{STORE['R2_ENDPOINT']}', ca_file=None, log=Path('/dev/null')).client();"
         f"print({expression})"
     )

@@ -12,7 +12,7 @@ from deals.alarms import ALARMS
 from ops.checks.health import CHECKS
 from ops.checks.metrics import METRICS
 from ops.workers.troubles import MEANINGS
-from tests.snapshots import NOW, ago, stage
+from tests.support.snapshots import NOW, ago, stage
 from vinops.checks import Level, Limit
 
 ROOT = Path(__file__).resolve().parents[2]

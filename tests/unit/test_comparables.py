@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from deals.estimate import candidates as market, comparables
 from deals.estimate.cars import Row, of_rows
-from tests import priced_cars
+from tests.support import priced_cars
 
 GOLF = Row(
     listing_id=1, car=1, price_eur=5_000.0, year=2010, month=6, mileage_km=180_000, power_hp=105, engine_cc=1_600,

@@ -12,7 +12,7 @@ from scrapy import Spider, signals
 from scrapy.signalmanager import SignalManager
 from scrapy.statscollectors import MemoryStatsCollector
 
-from tests.notify_listener import Systemd
+from tests.support.notify_listener import Systemd
 from vinops_scrapy.copart import sessions
 from vinops_scrapy.extensions.watchdog import Watchdog
 

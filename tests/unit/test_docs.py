@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from etl import commands
-from tests import forks
+from tests.support import forks
 from vinops.config import variables
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from deals import evaluate
 from deals.estimate import learned
 from deals.estimate.cars import of_rows
-from tests import priced_cars
+from tests.support import priced_cars
 
 if TYPE_CHECKING:
     from pathlib import Path

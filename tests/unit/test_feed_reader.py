@@ -8,7 +8,7 @@ import pytest
 
 from etl.errors import FeedRefused
 from etl.read.file import MOST_BROKEN_BYTES, MOST_JOINED_LINES, Broken, FeedFile, Record
-from tests.feed_files import NAMES, feed_bytes, line, row
+from tests.support.feed_files import NAMES, feed_bytes, line, row
 
 NOTE = NAMES.index("special_note")
 LAST = NAMES.index("announcements")

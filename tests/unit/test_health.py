@@ -12,8 +12,8 @@ from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
 from ops.observe import observer
 from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot
-from tests import snapshots as given
-from tests.snapshots import NOW, ago
+from tests.support import snapshots as given
+from tests.support.snapshots import NOW, ago
 from vinops.checks import Level
 
 OK, WARNING, CRITICAL, UNKNOWN = Level.OK, Level.WARNING, Level.CRITICAL, Level.UNKNOWN

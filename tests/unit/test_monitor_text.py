@@ -9,8 +9,8 @@ import pytest
 from ops.checks.health import judge
 from ops.monitor import panels
 from ops.monitor.panels import View
-from tests import snapshots as given
-from tests.snapshots import MAKES, NOW, ago
+from tests.support import snapshots as given
+from tests.support.snapshots import MAKES, NOW, ago
 from vinops.text import figures
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.notify_listener import Systemd
+from tests.support.notify_listener import Systemd
 from vinops import systemd
 
 

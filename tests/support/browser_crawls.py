@@ -1,6 +1,6 @@
 """Crawls of lot pages for the tests: sessions, browser and proxies in a Scrapy of their own, without a database.
 
-    python -m tests.browser_crawls '{"urls": ["http://127.0.0.1:8080/lot/45000001"]}'
+    python -m tests.support.browser_crawls '{"urls": ["http://127.0.0.1:8080/lot/45000001"]}'
 
 prints a line of JSON: what came of each address, the statistics, and what was left open.
 """
@@ -21,8 +21,7 @@ from scrapy import Request
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.utils.project import get_project_settings
 
-from tests import forks
-from tests.support import contain
+from tests.support import contain, forks
 from vinops import config, logs
 from vinops_scrapy.copart import browser_pages, browser_process
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions

@@ -18,10 +18,10 @@ from psycopg import Connection
 
 from ops.workers.processes import KEEPER, arguments as command_line, descendants, identify, pids
 from ops.workers.registry import workers
-from tests import forks
+from tests.support import forks
 from vinops.config import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
 UNITS = "units"
 
@@ -48,7 +48,7 @@ def install_units(folder: Path, commands: dict[str, list[str]]) -> None:
     for name, command in commands.items():
         (folder / UNITS / f"{name}.command").write_text(json.dumps(command))
     script = folder / "bin" / "systemctl"
-    fake = ROOT / "tests" / "fake_systemctl.py"
+    fake = ROOT / "tests" / "support" / "fake_systemctl.py"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{fake}" "{folder / UNITS}" "$@"\n')
     script.chmod(0o755)
 
@@ -65,10 +65,10 @@ class Fleet:
     database: Database
     folder: Path
     is_systemd: bool = False
-    program: str = str(ROOT / "tests" / "process_cli.py")
+    program: str = str(ROOT / "tests" / "support" / "process_cli.py")
     crawl: Callable[[str], list[str]] = lambda name: [
         sys.executable,
-        str(ROOT / "tests" / "worker_process.py"),
+        str(ROOT / "tests" / "support" / "worker_process.py"),
         name,
     ]
     more: dict[str, str] = field(default_factory=dict)

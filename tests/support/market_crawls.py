@@ -12,11 +12,11 @@ from typing import Any
 from psycopg import Connection
 
 from standin.market.server import MarketServer
-from tests import forks
-from tests.photo_crawls import Crawled
+from tests.support import forks
+from tests.support.photo_crawls import Crawled
 from vinops.config import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 240
 
 Database = Connection[tuple[Any, ...]]

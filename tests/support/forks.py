@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from tests.support import contain
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ETL = str(ROOT / "etl" / "__main__.py")
 MOST_SECONDS = 240
 LIBRARIES = frozenset({"annotated_types", "boto3", "botocore", "pydantic", "redis", "rich", "sklearn", "typer", "yoyo"})
@@ -96,7 +96,7 @@ def _file() -> Any:
 @cache
 def _server(kind: str) -> subprocess.Popen[str]:
     """It ends with the tests: when its input ends."""
-    command = [sys.executable, "-m", "tests.forks", kind]
+    command = [sys.executable, "-m", "tests.support.forks", kind]
     server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(server.__exit__, None, None, None)
     contain.STAYING.add(server.pid)

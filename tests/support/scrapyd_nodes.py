@@ -22,11 +22,11 @@ import psutil
 import pytest
 
 from ops.nodes.scrapyd import Node
-from tests import forks
-from tests.fleets import until
+from tests.support import forks
+from tests.support.fleets import until
 from vinops.config import Secret
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy" / "scrapyd"
 PASSWORD = "stand-in-node-password"
 INSTALL_SECONDS = 240

@@ -14,10 +14,10 @@ from typing import Any
 from psycopg import Connection
 
 from standin.photos.server import PhotoServer
-from tests import forks
+from tests.support import forks
 from vinops.config import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIRST_LOT = 45_000_001
 SECONDS = 120
 
