@@ -189,14 +189,14 @@ def check_is_shown(copy: Copy) -> None:
     copy.vinops("migrate")
     lines = json.loads(copy.vinops("health", "--json", codes=(0, 1, 2)))["lines"]
     copy.expect({line["name"]: line["level"] for line in lines}.get("room", "no line"), contains="OK")
-    copy.test("tests/unit/test_health.py", "tests/unit/test_alarms.py")
+    copy.test("tests/unit/ops/test_health.py", "tests/unit/ops/test_alarms.py")
 
 
 @proves("site")
 def site_is_crawled(copy: Copy) -> None:
     """The contract of sites is kept, and a crawl of two pages on loopback ends with the ads in `listings`."""
     copy.run("tests.pages.rewrite", "kola/two_ads", "kola/empty")
-    copy.test("tests/unit/test_pages_contract.py", "tests/pages/test_recorded_pages.py")
+    copy.test("tests/unit/vinops_scrapy/test_pages_contract.py", "tests/pages/test_recorded_pages.py")
     copy.vinops("migrate")
     page = (copy.root / "tests/pages/kola/two_ads/response.html").read_text(encoding="utf-8")
     with served({"/ads": page, "/ads?page=2": page.partition("<a rel=")[0]}) as address:
@@ -230,7 +230,7 @@ def served(pages: Mapping[str, str]) -> Iterator[str]:
 def column_arrives(copy: Copy) -> None:
     """A file with the column is loaded to `lots`, and the rest of the feed is as before."""
     copy.run("ops.schema")
-    copy.test("tests/unit/test_columns.py", "tests/integration/test_operators_queries.py")
+    copy.test("tests/unit/etl/test_columns.py", "tests/integration/etl/test_operators_queries.py")
 
 
 @proves("alarm")
@@ -243,13 +243,13 @@ def alarm_is_raised_and_cleared(copy: Copy) -> None:
     copy.run("-c", WATCH)
     found = copy.vinops("sql", "--csv", "select kind, cleared_at is not null as cleared from ops.alerts")
     copy.expect(found, contains="deals_crowded,true")
-    copy.test("tests/unit/test_alarms.py")
+    copy.test("tests/unit/ops/test_alarms.py")
 
 
 @proves("metric")
 def metric_is_served(copy: Copy) -> None:
     """`vinops metrics` has the metric with a value; the runbook and the dashboard have it."""
-    copy.test("tests/integration/test_metrics.py", "tests/unit/test_alarms.py")
+    copy.test("tests/integration/ops/test_metrics.py", "tests/unit/ops/test_alarms.py")
     copy.vinops("migrate")
     copy.vinops("backup")
     copy.expect(copy.vinops("metrics", "--once"), contains="\nvinops_backup_bytes ")
@@ -259,7 +259,7 @@ def metric_is_served(copy: Copy) -> None:
 def stage_is_done(copy: Copy) -> None:
     """An ad goes through the stage, on to the next one, and to its score."""
     copy.run("ops.schema")
-    copy.test("tests/unit/test_deal_stages.py")
+    copy.test("tests/unit/deals/test_deal_stages.py")
     copy.vinops("migrate")
     copy.vinops("sql", "--write", AD)
     copy.expect(copy.vinops("deals", "run", "--no-post"), contains="mileage")
@@ -272,7 +272,7 @@ def stage_is_done(copy: Copy) -> None:
 @proves("setting")
 def setting_is_read(copy: Copy) -> None:
     """The setting is documented, has a default, and is refused where it makes no sense."""
-    copy.test("tests/unit/test_config.py")
+    copy.test("tests/unit/vinops/test_config.py")
     copy.expect(
         copy.run("ops.cli", "sql", "select 1", codes=(1,), VINOPS_ALERTS_PAUSED="perhaps"), contains="on or off"
     )

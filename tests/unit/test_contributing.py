@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from scrapy.http import HtmlResponse
 
-from tests.unit.test_pages_contract import ROOT, what_is_missing
+from tests.unit.vinops_scrapy.test_pages_contract import ROOT, what_is_missing
 from vinops_scrapy.pages.errors import PageError
 
 if TYPE_CHECKING:

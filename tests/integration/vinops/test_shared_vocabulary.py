@@ -22,7 +22,7 @@ from vinops import vehicles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
+DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
 ADS = DATA / "listings_bg_2025.csv"
 LISTS = DATA / "mobilebg_dictionaries_2025-10.json"
 MODELS = DATA / "bg_models_and_places.json"

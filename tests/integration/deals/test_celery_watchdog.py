@@ -25,7 +25,7 @@ from vinops.config import Secret, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import sys, time
 from celery import Celery

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Findings = dict[str, tuple[str, str, str]]
     Doctor = Callable[[str], tuple[int, Findings]]
 
-SQL = Path(__file__).resolve().parents[2] / "deploy" / "sql"
+SQL = Path(__file__).resolve().parents[3] / "deploy" / "sql"
 ROLES = ("owner", "etl", "photos", "market", "deals", "ops", "retention", "backup", "node")
 
 

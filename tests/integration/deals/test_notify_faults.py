@@ -1,7 +1,7 @@
 """Any answers of Telegram in any order: no deal is lost, and none is posted more often than is promised.
 
 Twenty messages by default, and a seed; more of both: VINOPS_FAULT_MESSAGES=500 VINOPS_FAULT_SEEDS=20 python -m pytest
-tests/integration/test_notify_faults.py.
+tests/integration/deals/test_notify_faults.py.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import pytest
 from vinops import config
 from vinops.config import ConfigError, Secret, Settings, load
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CANARY = "canary-5f2c9"
 
 

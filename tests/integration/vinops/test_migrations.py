@@ -19,7 +19,7 @@ from vinops.db import database as db
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = sorted(path.stem for path in (ROOT / "sql" / "migrations").glob("*.sql"))
 
 TRICKY = """-- A first comment; with a semicolon.

@@ -819,7 +819,7 @@ def test_an_update_from_the_future_overwrites_as_one_of_unknown_time_does(feed: 
 
 
 def test_the_tolerance_is_that_of_decision_0004(feed: Loader) -> None:
-    decision = next((Path(__file__).parents[2] / "docs" / "decisions").glob("0004-*.md")).read_text(encoding="utf-8")
+    decision = next((Path(__file__).parents[3] / "docs" / "decisions").glob("0004-*.md")).read_text(encoding="utf-8")
     assert timedelta(hours=1) == CLOCK_TOLERANCE
     assert "more than an hour ahead" in decision
     assert "days" not in decision

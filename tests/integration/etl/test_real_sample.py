@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROWS = 25_762
-DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
+DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
 SAMPLE = DATA / "copart_salesdata59.csv.gz"
 CODES = DATA / "copart_code_lists_2026.json"
 

@@ -15,7 +15,7 @@ from ops.workers.troubles import MEANINGS
 from tests.support.snapshots import NOW, ago, stage
 from vinops.checks import Level, Limit
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 HELP = {f"vinops_{metric.name}": metric.about for metric in METRICS}
 

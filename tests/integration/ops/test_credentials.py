@@ -17,7 +17,7 @@ from tests.support import forks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CANARY = "canary-90c1f"
 UNIT = """\
 [Service]

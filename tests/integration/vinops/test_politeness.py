@@ -36,7 +36,7 @@ from vinops_scrapy.copart.leases import tried
 T = TypeVar("T")
 Database = psycopg.Connection[Any]
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HOST = "cs.copart.com"
 HOUR = 3600.0
 DAILY = 1000

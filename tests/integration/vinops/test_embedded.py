@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 60  # seconds until a test that waits for something gives up; none passes or fails by how long it took
 
 # A process that uses the server: says the server's process id, then waits for its input to end.

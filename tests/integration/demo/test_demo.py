@@ -29,7 +29,7 @@ LOTS = "3000"
 COMMAND = [sys.executable, "-m", "ops.cli", "demo", "--lots", LOTS]
 SERVE = [*COMMAND[:4], "--serve"]
 CANARY = "canary-7f3a91"
-RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
+RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook.md"
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from deals import evaluate
 
-DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
+DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
 ADS = DATA / "listings_bg_2025.csv"
 
 pytestmark = [

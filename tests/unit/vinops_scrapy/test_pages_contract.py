@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[3]
 
 SHARED: Final = {"__init__", "errors", "masking", "mobile_bg_words", "refusals"}
 """Modules in pages/ that are no site's."""

@@ -21,7 +21,7 @@ from vinops.db.errors import is_collision, is_lost, is_passing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("vinops", "etl", "vinops_scrapy", "deals", "ops")
 BROAD = {"OperationalError", "InterfaceError"}
 SQLSTATES = {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vinops_scrapy.items import ListPage, PhotoList
     from vinops_scrapy.pages.refusals import Expects, Kind
 
-DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
+DATA = Path(os.environ.get("VINOPS_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
 INVENTORY = DATA / "copart_lotImages_inventoryv2_shape.json"
 SOLR = DATA / "copart_solr_lotImages_shapes.json"
 ADVERTISEMENTS = sorted([*DATA.glob("mobilebg_*.html"), *DATA.glob("autobg_*.html")])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Database = Connection[tuple[Any, ...]]
 
-SQL = Path(__file__).resolve().parents[2] / "deploy" / "sql"
+SQL = Path(__file__).resolve().parents[3] / "deploy" / "sql"
 ROLES = ("etl", "photos", "market", "deals", "ops", "retention", "node")
 
 

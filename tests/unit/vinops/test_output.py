@@ -11,7 +11,7 @@ import pytest
 
 from vinops.output import for_reader
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PIPE_BYTES = 1 << 16
 """What Linux takes of a pipe that nobody reads."""
 

@@ -12,7 +12,7 @@ import pytest
 from deals.app import QUEUES
 from deals.stages.registry import STAGES, next_stage
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.support.feed_files import Database, Row
     from vinops.config import Settings
 
-MIGRATION = Path(__file__).resolve().parents[2] / "sql" / "migrations" / "0011_feed_repairs.sql"
+MIGRATION = Path(__file__).resolve().parents[3] / "sql" / "migrations" / "0011_feed_repairs.sql"
 ONE, TWO, THREE, FOUR = range(71_000_001, 71_000_005)
 ANCHOR = row(70_000_000, last_updated_at=LATER)
 ZEROES, SHARED = "0" * 17, "12345678901234567"

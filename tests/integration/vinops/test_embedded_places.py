@@ -244,6 +244,6 @@ def test_a_demo_that_begins_anew_leaves_nothing_of_the_one_before(place: Path, h
 
 
 def test_make_clean_removes_what_nobody_needs() -> None:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     said = subprocess.run(["make", "-n", "clean"], cwd=root, capture_output=True, text=True, check=True).stdout
     assert said.index(" -m vinops.db.embedded") < said.index("rm -rf .venv")
