@@ -48,7 +48,7 @@ with (fillfactor = 80, toast_tuple_target = 128);
 
 create index listings_active on listings (source, make_slug) where removed_at is null;
 
-comment on column listings.make_slug is 'the list on which the ad was seen: a key of vinops_scrapy/mobile_bg/makes.toml';
+comment on column listings.make_slug is 'the list on which the ad was seen: a key of makes.toml';
 comment on column listings.price_eur is 'null: on request, or no price that makes sense';
 comment on column listings.is_new is 'as promotion: as it was when the ad last changed otherwise';
 comment on column listings.changed_at is 'when something of the ad was last seen to be new, its price or anything else';

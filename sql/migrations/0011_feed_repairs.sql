@@ -1,5 +1,5 @@
 -- Placeholders that stand where a VIN is due are no VINs, and times from the future are no times. What was loaded
--- before that was known is repaired once, as far as the tables tell; the next file brings the rest (etl/store/state.py).
+-- before that was known is repaired once, as the tables tell; the next file brings the rest: etl/store/state.py.
 -- depends: 0010_operations
 
 -- A VIN that more than a few makes share at once is a placeholder.
