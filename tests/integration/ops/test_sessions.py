@@ -21,6 +21,7 @@ from ops.backup.progress import Progress
 from ops.checks.configuration import the_database
 from tests.support import forks
 from vinops import config
+from vinops.checks import Level
 from vinops.config import Secret, Settings
 from vinops.db import database as db, session
 
@@ -151,7 +152,7 @@ def test_the_connections_of_crawls_and_of_doctor_are_like_all_others(
         monkeypatch.setenv("PGSERVICE", "nonsense")
         monkeypatch.setenv("PGDATESTYLE", "German")
         found = list(the_database(config.Survey(settings=settings, problems={}, sources={}, unknown={})))
-        assert {each.level for each in found if each.subject in {"database", "clock"}} == {"OK"}, found
+        assert {each.level for each in found if each.name in {"database", "clock"}} == {Level.OK}, found
 
 
 SPOILING = {
