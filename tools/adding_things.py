@@ -334,7 +334,7 @@ def made(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             copy_repository(folder / "vinops")
             yield name, do(name, Copy(root=folder / "vinops", environment=environment))
         finally:
-            embedded.stop(data)
+            embedded.stop(embedded.folder(data))
             while folder.exists():  # the server's keeper may be writing its last files
                 shutil.rmtree(folder, ignore_errors=True)
             embedded.release(data)

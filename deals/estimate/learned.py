@@ -36,6 +36,8 @@ LESS_OFF: Final = 0.97  # the error of a model of all ads beside that of four fi
 def one_thread() -> threadpool_limits:
     """Return a context in which scikit-learn has one thread: its threads wait for each other, and on two busy cores a
     model took 31 s with them instead of 8 s."""
+    import sklearn.ensemble  # noqa: F401 # a limit reaches only the libraries that are loaded
+
     return threadpool_limits(limits=1)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,3 +168,13 @@ def test_the_report_names_all_figures() -> None:
     rows = [" ".join(line.split()) for line in shown[4:]]
     names = ("ours", "gradient boosting", "comparables")
     assert rows == [f"{name}, {each} 1,100 12.5% 70.0% 80.1%" for each in evaluate.GROUPS for name in names]
+
+
+def test_scikit_learn_has_one_thread_also_where_nothing_has_imported_it() -> None:
+    code = "import threadpoolctl\nfrom deals.estimate import learned\nwith learned.one_thread():\n"
+    code += (
+        "    print(*(each['num_threads'] for each in threadpoolctl.threadpool_info() if each['user_api'] == 'openmp'))"
+    )
+    command, environment = [sys.executable, "-c", code], {**os.environ, "OMP_NUM_THREADS": "4"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"1"}
