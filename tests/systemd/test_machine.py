@@ -272,7 +272,7 @@ def test_rolled_back_it_is_as_before_the_upgrade(machine: Machine) -> None:
     restored = machine.run("vinops", "restore", "latest", "--yes")
     assert "all checksums equal" in restored.stdout
     said = deploy(machine, "--upgrade", "--no-backup")
-    assert "left out, as asked" in said
+    assert "skipped, as requested" in said
     machine.until(lambda: is_active(machine, WORKER), "worker 1 is back")
     assert sql(machine, "select to_regclass('upgraded') is null") == "t"
     machine.run("systemctl", "start", "vinops-etl.service")
