@@ -15,7 +15,6 @@ in place of `#`, HTML and Markdown `<!-- … -->`, JSON `//`. These comments are
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -28,6 +27,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vinops.config import without_settings
 from vinops.db import embedded
 
 if TYPE_CHECKING:
@@ -329,7 +329,7 @@ def made(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         folder = Path(tempfile.mkdtemp(prefix="vinops-adding-"))
         folder.chmod(0o711)  # the embedded server may run as another user
         data = folder / "data"
-        environment = {**os.environ, "DATABASE_URL": "", "VINOPS_DATA_DIR": str(data), "VINOPS_EMBEDDED_LINGER": "1"}
+        environment = {**without_settings(), "VINOPS_DATA_DIR": str(data), "VINOPS_EMBEDDED_LINGER": "1"}
         try:
             copy_repository(folder / "vinops")
             yield name, do(name, Copy(root=folder / "vinops", environment=environment))

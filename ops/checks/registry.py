@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ops.observe.snapshot import Snapshot
 
-    Look = Callable[..., Finding]
+    Judge = Callable[..., Finding]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,25 +30,25 @@ class Check:
     name: str
     needs: tuple[str, ...]
     reads: tuple[str, ...]
-    look: Look
+    judge: Judge
 
     def __call__(self, snapshot: Snapshot) -> Finding:
         """Judge a snapshot. Pure: the same snapshot gives the same finding."""
         parts = {part: getattr(snapshot, part) for part in self.needs}
         lacking = next((part for part, value in parts.items() if value is None), None)
-        found = self.look(snapshot, *parts.values()) if lacking is None else unknown(snapshot, lacking)
+        found = self.judge(snapshot, *parts.values()) if lacking is None else unknown(snapshot, lacking)
         return replace(found, name=self.name)
 
 
 class Checks(dict[str, Check]):
     """Checks by their names, in the order of their lines."""
 
-    def add(self, name: str, *needs: str, reads: tuple[str, ...] = ()) -> Callable[[Look], Look]:
+    def add(self, name: str, *needs: str, reads: tuple[str, ...] = ()) -> Callable[[Judge], Judge]:
         """Register the function below under a name; it is called with the snapshot and the parts in `needs`."""
 
-        def register(look: Look) -> Look:
-            self[name] = Check(name=name, needs=needs, reads=(*needs, *reads), look=look)
-            return look
+        def register(judge: Judge) -> Judge:
+            self[name] = Check(name=name, needs=needs, reads=(*needs, *reads), judge=judge)
+            return judge
 
         return register
 

@@ -47,7 +47,7 @@ def test_each_metric_has_a_help_text_and_a_line_in_the_runbook(name: str) -> Non
 
 
 def test_each_check_says_what_it_judges() -> None:
-    assert all((check.look.__doc__ or "").endswith(".") for check in CHECKS.values())
+    assert all((check.judge.__doc__ or "").endswith(".") for check in CHECKS.values())
 
 
 @pytest.mark.parametrize(
