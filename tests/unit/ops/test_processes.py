@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,7 +30,8 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     processes = Processes(tmp_path / "run")
     yield processes
     for pid in {processes.status_of(one(tmp_path)).pid, *processes.holders("one")} - {None}:
-        os.kill(pid or 0, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid or 0, signal.SIGKILL)
 
 
 def one(folder: Path, *command: str) -> Program:
@@ -121,6 +123,6 @@ def test_one_that_ends_while_its_status_is_read_runs_still_or_has_its_exit_code(
 
 
 def test_the_last_output_is_in_its_file_when_the_end_is_known(processes: Processes, tmp_path: Path) -> None:
-    start(processes, "sh", "-c", "seq 20000 >&2; echo the last line >&2; exit 3")
+    processes.start(one(tmp_path, "sh", "-c", "seq 20000 >&2; echo the last line >&2; exit 3"))
     until(lambda: processes.status_of(one(tmp_path)).state == "failed")
     assert last_lines(one(tmp_path).errors, 1) == ["the last line"]
