@@ -219,8 +219,8 @@ def test_an_installation_carries_its_sql(tmp_path: Path) -> None:
     target = tmp_path / "installed"
     subprocess.run(
         [
-            *(sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "--no-index"),
-            *("--target", str(target), str(source)),
+            *(str(ROOT / ".venv/bin/uv"), "pip", "install", "--quiet", "--python", sys.executable),
+            *("--no-deps", "--no-build-isolation", "--no-index", "--target", str(target), str(source)),
         ],
         check=True,
         cwd=tmp_path,
