@@ -20,8 +20,8 @@ HEAD = 8
 def lines(
     snapshot: Snapshot, *, by_hand: Mapping[str, Sequence[int]], last: Mapping[str, str], width: int
 ) -> Iterator[str]:
-    """Yield the lines, none but paths wider than `width`: by worker, `by_hand` are the processes that were started by hand, and
-    `last` the last lines of the logs."""
+    """Yield the lines, none but paths wider than `width`. By worker, `by_hand` are the processes that were started by
+    hand, and `last` the last lines of the logs."""
     for worker in snapshot.workers or ():
         yield from figures.wrapped(_state(worker, snapshot.at), width, f"{worker.name:<{HEAD}}")
         for about in _details(worker, by_hand.get(worker.name, ()), last.get(worker.name, ""), snapshot.at):
