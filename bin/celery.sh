@@ -1,3 +1,4 @@
 #!/bin/sh
 # start, stop, restart, status or clean the Celery processes.
-PATH="$(dirname "$(readlink -f "$0")")/../.venv/bin:$PATH" exec vinops celery "$@"
+. "$(dirname "$(readlink -f "$0")")/checkout.sh"
+exec vinops celery "$@"

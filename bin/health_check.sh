@@ -1,3 +1,4 @@
 #!/bin/sh
 # Check everything; exits with 0, 1 warning, 2 critical, 3 unknown.
-PATH="$(dirname "$(readlink -f "$0")")/../.venv/bin:$PATH" exec vinops health "$@"
+. "$(dirname "$(readlink -f "$0")")/checkout.sh"
+exec vinops health "$@"

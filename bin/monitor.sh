@@ -1,3 +1,4 @@
 #!/bin/sh
 # The live dashboard.
-PATH="$(dirname "$(readlink -f "$0")")/../.venv/bin:$PATH" exec vinops monitor "$@"
+. "$(dirname "$(readlink -f "$0")")/checkout.sh"
+exec vinops monitor "$@"

@@ -290,16 +290,17 @@ copy_program() {
     step "program"
     note "$checkout to $program"
     if [ -n "$dry_run" ]; then
-        note "would copy all but .git, var, .venv, .env and caches"
+        note "would copy all but .git, var, logs, .venv, .env and caches, and link logs to $logs"
         return
     fi
     [ "$checkout" != "$program" ] || fail "run it from a checkout, not from $program"
     rm -rf "$program.new"
     mkdir -m 755 "$program.new"
-    tar -C "$checkout" --exclude=./.git --exclude=./var --exclude=./.venv --exclude=./.env --exclude='.*_cache' \
+    tar -C "$checkout" --exclude=./.git --exclude=./var --exclude=./logs --exclude=./.venv --exclude=./.env --exclude='.*_cache' \
         --exclude=.hypothesis --exclude=__pycache__ --exclude='*.egg-info' -cf - . | tar -C "$program.new" --no-same-owner -xf -
     chmod -R u=rwX,go=rX "$program.new"
     ln -s "$venv" "$program.new/.venv"
+    ln -s "$logs" "$program.new/logs"
     # Compiled once: services may not write here.
     "$venv/bin/python" -m compileall -q -s "$program.new" -p "$program" "$program.new"/{vinops,etl,vinops_scrapy,deals,ops} || true
     if [ -d "$program" ] && diff -rq --no-dereference --exclude=__pycache__ "$program" "$program.new" >/dev/null; then

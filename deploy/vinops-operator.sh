@@ -29,7 +29,7 @@ if ! has_address "$database"; then
 fi
 # Units are started and stopped by root.
 user=vinops
-case "$1" in workers | celery) user=root ;; esac
+case "$1 ${2:-}" in "workers "* | "celery "* | "stop "* | "supervise --stop") user=root ;; esac
 
 properties=(--property=WorkingDirectory=/var/data/vinops --property=EnvironmentFile=-/etc/vinops/vinops.env
     --property=UMask=0077 --property=LimitCORE=0 --setenv=HOME=/var/data/vinops

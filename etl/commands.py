@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from etl.errors import FeedError
 from etl.progress import bar
 from vinops import config
-from vinops.output import for_reader
+from vinops.output import data_folder, for_reader, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,6 +104,7 @@ def run_command(settings: Settings, options: argparse.Namespace) -> int:
     """Fetch, then load. A feed that did not change costs one request."""
     from etl.run import run
 
+    name_data_folder(settings, options)
     outcome = run(settings, allow_shrink=options.allow_shrink, progress=bar("loading"), fetching=bar("fetching"))
     return report(outcome, options)
 
@@ -124,6 +125,7 @@ def ingest_command(settings: Settings, options: argparse.Namespace) -> int:
     """Load a file from disk; its time is now."""
     from etl.run import ingest
 
+    name_data_folder(settings, options)
     outcome = ingest(
         settings,
         options.file,
@@ -156,10 +158,17 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     from etl.connection import connected
     from etl.status import status, status_text
 
+    name_data_folder(settings, options)
     with connected(settings, "vinops etl status") as connection:
         found = status(connection)
     print(json.dumps(found, default=str) if options.json else status_text(found))
     return DONE
+
+
+def name_data_folder(settings: Settings, options: argparse.Namespace) -> None:
+    """Begin the text with the data folder. On standard output: cron sends what is on standard error."""
+    if not options.json:
+        say(f"data folder {data_folder(settings)}")
 
 
 def report(outcome: Outcome, options: argparse.Namespace) -> int:

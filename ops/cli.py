@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "logs": "ops.commands.logs:command",
     "metrics": "ops.commands.metrics:command",
     "workers": "ops.commands.workers:app",
+    "stop": "ops.commands.stop:command",
     "supervise": "ops.commands.supervise:command",
     "celery": "ops.commands.celery:app",
     "deals": "ops.commands.deals:app",

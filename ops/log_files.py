@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from vinops import clock, locks, logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from vinops.config import Settings
 
 NAMES = {
     "1": ("worker_1",),
@@ -36,6 +38,7 @@ LOG = re.compile(r".+\.log(\.\d+)?")
 NUMBERED = re.compile(r"(.+\.log)\.\d+")
 ERRORS = frozenset({"WARNING", "ERROR", "CRITICAL"})
 BLOCK = 64 << 10
+LARGE = 1_000_000  # bytes of a log that `vinops celery clean` rotates
 AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -215,6 +218,17 @@ def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
     finally:
         os.close(lock)
     return removed
+
+
+def rotate(settings: Settings, always: Sequence[Path]) -> list[tuple[Path, int]]:
+    """Rotate these logs, and all of the log folder that are large; return them with their bytes. Processes that write
+    them go on in the new files. If this process dies in it, the next call does the rest."""
+    done = []
+    for path in sorted({*always, *settings.log_dir.glob("*.log")}):
+        size = path.stat().st_size if path.is_file() else 0
+        if size and (path in always or size >= LARGE) and logs.rotate(path, days=settings.log_days):
+            done.append((path, size))
+    return done
 
 
 def parse_age(text: str) -> float:

@@ -75,6 +75,21 @@ def also(path: Path) -> None:
     root.addHandler(file)
 
 
+def rotate(path: Path, *, days: float = OLD_DAYS) -> bool:
+    """Rotate a log now, and return whether that was done. The new file belongs to the owner of the old one. Raises
+    OSError."""
+    before = path.stat()
+    file = LogFile(path, days=days)
+    try:
+        file.rotate()
+        after = path.stat()
+        if os.geteuid() == 0:
+            os.chown(path, before.st_uid, before.st_gid, follow_symlinks=False)
+    finally:
+        file.close()
+    return (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino)
+
+
 def check_log_clock(written: Iterable[float], now: datetime, oldest: float) -> None:
     """Raise ClockDoubted if the clock may be wrong according to the times of log files, in seconds since 1970. A file
     that is rotated for its age was last written up to `oldest` seconds ago: such a pause is usual."""
@@ -147,14 +162,14 @@ class LogFile(Quiet):
         self._begun = 0.0
         self._postponed = 0.0
         self._descriptor = self._open()
-        self._rotate(only_old=True)
+        self.rotate(only_old=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             data = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
             self._follow()
             if os.fstat(self._descriptor).st_size + len(data) > self.most or self._is_old():
-                self._rotate()
+                self.rotate()
             os.write(self._descriptor, data)
         except Exception:  # noqa: BLE001 # logging must never end the work that it reports
             self.handleError(record)
@@ -189,7 +204,7 @@ class LogFile(Quiet):
             return False
         return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
-    def _rotate(self, *, only_old: bool = False) -> None:
+    def rotate(self, *, only_old: bool = False) -> None:
         """Rotate, unless another process did or, with `only_old`, the file is not old; remove old rotated files."""
         if time.monotonic() < self._postponed:
             return

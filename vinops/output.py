@@ -1,14 +1,17 @@
-"""Standard output whose reader may close it early, as in `… | head`: the command then ends silently."""
+"""Output whose reader may close it early, as in `… | head`: a command that shows something ends there, silently, and
+one that does something does all of it."""
 
 from __future__ import annotations
 
 import os
 import select
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vinops.config import Settings
 
 T = TypeVar("T")
 
@@ -30,8 +33,35 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
             try:
                 stream.flush()
             except BrokenPipeError:
-                # The rest of the buffer must not fail again at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+                _discard(stream)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line of a command whose work goes on also when nobody reads it any more."""
+    stream = sys.stderr if err else sys.stdout
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except BrokenPipeError:
+        _discard(stream)
+
+
+def data_folder(settings: Settings) -> str:
+    """Return the data folder as people read it: its whole path, and that it is not there yet if so."""
+    missing = "" if settings.data_dir.is_dir() else " (not there yet)"
+    return f"{settings.data_dir.absolute()}{missing}"
+
+
+def name_data_folder(settings: Settings, program: str = "vinops") -> None:
+    """Say on standard error which data folder a command is about: the first line of what starts or judges something."""
+    say(f"{program}: data folder {data_folder(settings)}", err=True)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send the rest of a stream nowhere: what is buffered must not fail again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _is_closed() -> bool:

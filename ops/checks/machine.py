@@ -37,6 +37,15 @@ SET_CLOCK: Final = "timedatectl set-ntp true"
 CHECKS: Final = Checks()
 
 
+@CHECKS.add("data", "machine")
+def data(snapshot: Snapshot, found: Machine) -> Finding:
+    """Report a data folder that is not there: what is judged is another one than the one in use, or nothing ran yet."""
+    if found.has_data_dir:
+        return ok(str(found.data_dir))
+    text = f"{found.data_dir} is not there: nothing ran here yet, or vinops is run in the wrong folder"
+    return warning(text, fix="vinops doctor; docs/runbook.md, Another data folder")
+
+
 @CHECKS.add("errors", "logs")
 def errors(snapshot: Snapshot, found: Logs) -> Finding:
     """Judge the number of errors in the logs."""

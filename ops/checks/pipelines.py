@@ -105,7 +105,7 @@ def celery(snapshot: Snapshot, found: Celery) -> Finding:
     for name, pids in (("workers", found.workers), ("beats", found.beats)):
         if len(pids) > 1:
             text = f"more than one of the {name}: PIDs {', '.join(map(str, pids))}"
-            return warning(text, "one of each", fix=f"kill {' '.join(map(str, pids[1:]))}")
+            return warning(text, "one of each", fix="vinops celery restart")
     if found.workers and found.beats:
         quiet = _since_last_task(snapshot, found)
         if quiet is not None and quiet >= snapshot.silence:

@@ -12,6 +12,7 @@ from ops.commands.workers import AsJson, Grace, errors_as_lines, load_settings, 
 from ops.show import tables
 from ops.workers import backends, celery, control, registry, runs
 from vinops.db import database
+from vinops.output import say
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from ops.workers.backends import Backend
-    from ops.workers.processes import State, Stopped
+    from ops.workers.control import Ended
+    from ops.workers.processes import State
     from ops.workers.registry import Program
     from vinops.config import Settings
 
@@ -35,33 +37,43 @@ NOT_RECORDED: Final = {
 @app.command()
 def start(*, as_json: AsJson = False) -> None:
     """Start the worker and beat, and wait until they are up. Exits with 1 if one runs already or does not come up."""
-    _start(load_settings(), as_json=as_json)
+    _start(load_settings(quiet=as_json), as_json=as_json)
 
 
 @app.command()
 def stop(*, grace: Grace = None, as_json: AsJson = False) -> None:
-    """Stop both: tasks in hand are finished first, and what takes too long is killed."""
-    stopped = _stop(load_settings(), grace)
+    """Stop both, and those that were started by hand: tasks in hand are finished first, and what takes too long is
+    killed."""
+    ended = stop_all(load_settings(quiet=as_json), grace)
     if as_json:
-        rows = [{"process": _kind(program), "pid": each.pid, "killed": each.was_killed} for program, each in stopped]
-        typer.echo(json.dumps(rows))
-    for program, each in [] if as_json else stopped:
-        typer.echo(control.describe(program, each))
+        rows = [
+            {
+                "process": _kind(each.program),
+                "pid": each.stopped.pid,
+                "killed": each.stopped.was_killed,
+                "by_hand": each.is_by_hand,
+            }
+            for each in ended
+            if each.program
+        ]
+        say(json.dumps(rows))
+    for each in [] if as_json else ended:
+        say(each.text)
 
 
 @app.command()
 def restart(*, grace: Grace = None, as_json: AsJson = False) -> None:
-    """Stop both, then start them."""
-    settings = load_settings()
-    for program, each in _stop(settings, grace):
-        typer.echo(control.describe(program, each), err=True)
+    """Stop both, and those that were started by hand, then start one of each."""
+    settings = load_settings(quiet=as_json)
+    for each in stop_all(settings, grace):
+        say(each.text, err=True)
     _start(settings, as_json=as_json)
 
 
 @app.command()
 def status(*, as_json: AsJson = False) -> None:
     """Show the status of both, and others that were started by hand. Exits with 0 if both run, each once."""
-    settings = load_settings()
+    settings = load_settings(quiet=as_json)
     with errors_as_lines():
         found = _backend(settings).status(registry.celery(settings))
     rows: list[dict[str, Any]] = [
@@ -77,21 +89,25 @@ def status(*, as_json: AsJson = False) -> None:
     tables.write_objects(shown, as_json=as_json)
     for row in [] if as_json else rows:
         for pid in row["duplicates"]:
-            typer.echo(f"vinops: another Celery {row['process']} was started by hand: `kill {pid}`", err=True)
+            fix = "`vinops celery restart` leaves one"
+            typer.echo(f"vinops: another Celery {row['process']} was started by hand, PID {pid}: {fix}", err=True)
     if any(row["state"] != "running" or row["duplicates"] for row in rows):
         raise typer.Exit(1)
 
 
 @app.command()
-def clean(*, as_json: AsJson = False) -> None:
-    """Remove what dead processes left: stale PID files, messages that cannot be read. What runs is left alone."""
+def clean(*, grace: Grace = None, as_json: AsJson = False) -> None:
+    """Stop all Celery processes of this data folder, remove what dead ones left (state files, messages that cannot be
+    read), and rotate the logs: those of Celery, and every one of more than 1 MB."""
+    settings = load_settings(quiet=as_json)
+    ended = [each.text for each in stop_all(settings, grace) if each.stopped.pid is not None]
     with errors_as_lines():
-        done = celery.clean(load_settings())
+        done = [*ended, *celery.clean(settings)]
     if as_json:
-        typer.echo(json.dumps({"done": done}))
+        say(json.dumps({"done": done}))
         return
     for line in done or ["nothing to clean"]:
-        typer.echo(line)
+        say(line)
 
 
 def _start(settings: Settings, *, as_json: bool) -> None:
@@ -108,9 +124,9 @@ def _start(settings: Settings, *, as_json: bool) -> None:
     show_starts(outcomes, rows, as_json=as_json)
 
 
-def _stop(settings: Settings, grace: float | None) -> list[tuple[Program, Stopped]]:
-    """Stop beat, then the worker, which finishes the tasks that it has in hand. If it has to be killed the next one
-    does them anew: they are recorded in PostgreSQL."""
+def stop_all(settings: Settings, grace: float | None) -> list[Ended]:
+    """Stop beat, then the worker, which finishes the tasks that it has in hand; of each also what was started by hand.
+    If a worker has to be killed the next one does its tasks anew: they are recorded in PostgreSQL."""
     programs = registry.celery(settings)
     with _database(settings, "stopped") as connection:
         if connection:
@@ -118,7 +134,9 @@ def _stop(settings: Settings, grace: float | None) -> list[tuple[Program, Stoppe
     seconds = settings.stop_grace if grace is None else grace
     with errors_as_lines():
         backend = _backend(settings)
-        return [(program, backend.stop(program, grace=seconds)) for program in reversed(programs)]
+        return [
+            each for program in reversed(programs) for each in control.stop(settings, backend, [program], grace=seconds)
+        ]
 
 
 @contextmanager
@@ -129,7 +147,7 @@ def _database(settings: Settings, desired: State) -> Iterator[Connection[Any] | 
         try:
             connection = stack.enter_context(database.connect(settings, application="vinops celery", autocommit=True))
         except database.DatabaseError as error:
-            typer.echo(f"vinops: {redact(str(error))}\n{NOT_RECORDED[desired]}", err=True)
+            say(f"vinops: {redact(str(error))}\n{NOT_RECORDED[desired]}", err=True)
         yield connection
 
 

@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from ops.show import tables
 from vinops import config, logs
 from vinops.db import database
+from vinops.output import name_data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ def run(
     from deals.stages.registry import STAGES
 
     settings = _settings()
+    if not as_json:
+        name_data_folder(settings)
     with _open(settings, "deals run") as connection:
         if again:
             runner.requeue_all(connection)

@@ -11,6 +11,7 @@ import typer
 from ops.checks.configuration import examine
 from vinops import config
 from vinops.checks import Level
+from vinops.output import name_data_folder
 from vinops.redaction import remember
 
 WIDTH: Final = 9
@@ -33,6 +34,8 @@ def command(
     """
     survey = config.survey()
     remember(survey.settings)
+    if not as_json:
+        name_data_folder(survey.settings)
     found = [(NAMES.get(each.level, each.level.value), each) for each in examine(survey, online=online)]
     counts = Counter(level for level, _ in found)
     if as_json:

@@ -15,6 +15,7 @@ from ops.forecast.arithmetic import HORIZON_DAYS, MONTHS, WHICH, Case, Range, ca
 from ops.forecast.measures import Measures, measure
 from vinops import config
 from vinops.db import database
+from vinops.output import name_data_folder
 from vinops.redaction import remember
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def command(
     """
     settings = config.load()
     remember(settings)
+    if not as_json:
+        name_data_folder(settings)
     with closing(database.connect(settings, application="vinops forecast", autocommit=True)) as connection:
         measures = measure(connection, settings)
     measures.inputs = what_if(

@@ -14,6 +14,7 @@ from ops.checks import health
 from ops.observe.observer import observe_once
 from ops.show import screen
 from vinops import config
+from vinops.output import name_data_folder
 from vinops.redaction import one_line, remember
 
 
@@ -25,6 +26,8 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     except config.ConfigError as error:
         found = health.unreadable(one_line(str(error)))
     else:
+        if not as_json:
+            name_data_folder(settings)
         found = health.judge(observe_once(settings, application="vinops health", parts=health.PARTS))
     if as_json:
         typer.echo(json.dumps({**health.as_dict(found), "exit_code": found.exit_code}))

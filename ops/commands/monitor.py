@@ -10,6 +10,7 @@ import typer
 from ops.checks import health
 from ops.observe.observer import observe_once
 from vinops import config
+from vinops.output import name_data_folder
 from vinops.redaction import remember
 
 REFRESH: Final = 2.0  # seconds
@@ -33,6 +34,8 @@ def command(
 
         Monitor(settings, refresh=refresh).run()
         return
+    if not as_json:
+        name_data_folder(settings)
     snapshot = observe_once(settings, application="vinops monitor", pause=HEARTBEAT, first=True)
     if as_json:
         typer.echo(health.as_json(snapshot))

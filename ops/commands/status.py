@@ -11,6 +11,7 @@ from ops.checks import health
 from ops.observe.observer import PARTS, observe_once
 from ops.show import screen
 from vinops import config
+from vinops.output import name_data_folder
 from vinops.redaction import remember
 from vinops.text.figures import age, amount, percent, plural, rate, wrapped
 
@@ -24,6 +25,8 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     """Print the state of workers, feed, photos, deals and health in a few lines. Exits with 0 whatever it finds."""
     settings = config.load()
     remember(settings)
+    if not as_json:
+        name_data_folder(settings)
     parts = PARTS if as_json else health.PARTS
     snapshot = observe_once(settings, application="vinops status", parts=parts, first=as_json)
     if as_json:

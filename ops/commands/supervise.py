@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from contextlib import closing
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.workers import backends, registry, supervisor as supervising
+from ops.commands.workers import errors_as_lines
+from ops.workers import backends, control, registry, supervisor as supervising
 from ops.workers.processes import held
 from vinops import config, logs
+from vinops.output import data_folder, name_data_folder, say
+
+if TYPE_CHECKING:
+    from vinops.config import Settings
 
 
 def command(
@@ -22,12 +28,18 @@ def command(
     every: Annotated[
         float | None, typer.Option(min=0.05, help="Seconds between two passes; default: VINOPS_SUPERVISE_EVERY.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="With --once: print JSON.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the supervisor that runs; the workers go on.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once or --stop: print JSON.")] = False,
 ) -> None:
     """Watch over the workers and Celery: restart what died or hangs, begin the next cycle, raise alerts. One on each
     machine."""
     settings = config.load()
+    if stop:
+        _stop(settings, as_json=as_json)
+        return
     logs.configure("supervisor", settings, console=not once or sys.stderr.isatty())
+    if not once:
+        logging.getLogger("supervisor").info("the data folder is %s", data_folder(settings))
     folder = registry.run_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     workers, celery = (
@@ -43,6 +55,8 @@ def command(
                     signal.signal(number, lambda *_: supervisor.stop())
                 supervisor.run(every or settings.supervise_every)
                 return
+            if not as_json:
+                say(f"data folder {data_folder(settings)}")
             decisions = supervisor.once()
     except BlockingIOError:
         typer.echo(f"vinops: a supervisor runs already: PID {supervising.pid(settings) or 'unknown'}", err=True)
@@ -51,3 +65,15 @@ def command(
         typer.echo(json.dumps([asdict(each) for each in decisions]))
     for each in [] if as_json else decisions:
         typer.echo(f"worker {each.name}: {each.action}: {each.text}")
+
+
+def _stop(settings: Settings, *, as_json: bool) -> None:
+    if not as_json:
+        name_data_folder(settings)
+    with errors_as_lines():
+        stopped = supervising.stop_running(settings)
+    if as_json:
+        say(json.dumps({"pid": stopped.pid, "killed": stopped.was_killed}))
+    else:
+        program = registry.supervisor(settings)
+        say(control.Ended(title=program.title, program=program, stopped=stopped).text)

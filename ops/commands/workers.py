@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import signal
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.show import tables
-from ops.workers import backends, control, registry, runs
+from ops.log_files import last_events
+from ops.observe.observer import Observer
+from ops.show import screen, tables, workers as worker_lines
+from ops.workers import backends, by_hand, control, registry, runs
 from ops.workers.loop import WorkerLoop
 from ops.workers.processes import ProcessError
 from vinops import config, logs
 from vinops.db import database
+from vinops.output import name_data_folder, say
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from ops.observe.snapshot import Worker
     from ops.workers.backends import Backend
-    from ops.workers.control import Started
-    from ops.workers.processes import ProcessStatus, Stopped
+    from ops.workers.control import Ended, Started
+    from ops.workers.processes import ProcessStatus
     from ops.workers.registry import Program
     from vinops.config import Settings
 
@@ -48,6 +53,7 @@ def run(
 ) -> None:
     """Run a worker in the foreground: one cycle after the other, as its unit does. SIGTERM ends it in order."""
     settings = config.load()
+    name_data_folder(settings)
     (program,) = chosen_programs(settings, [name])
     logs.configure(program.log.stem, settings, console=True)
     loop = WorkerLoop(settings, program)
@@ -59,55 +65,87 @@ def run(
 @app.command()
 def start(chosen: Names = None, *, as_json: AsJson = False) -> None:
     """Start workers, and wait until each has begun its run. Exits with 1 if one runs already or does not come up."""
-    settings = load_settings()
+    settings = load_settings(quiet=as_json)
     _start(settings, chosen_programs(settings, chosen), as_json=as_json)
 
 
 @app.command()
 def stop(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
-    """Stop workers: each ends its page, gives back what it had, and is killed if it takes too long."""
-    settings = load_settings()
-    programs = chosen_programs(settings, chosen)
-    stopped = _stop(settings, programs, grace)
-    if not as_json:
-        _show_stops(programs, stopped, err=False)
-        return
-    rows = [
-        {"worker": program.name, "pid": each.pid, "killed": each.was_killed, "leftovers": each.leftovers}
-        for program, each in zip(programs, stopped, strict=True)
-    ]
-    typer.echo(json.dumps(rows))
+    """Stop workers: each ends its page, gives back what it had, and is killed if it takes too long.
+
+    Crawls of this data folder that were started by hand are stopped too. `vinops stop` stops everything.
+    """
+    settings = load_settings(quiet=as_json)
+    show_ends(_stop(settings, chosen, grace), as_json=as_json)
 
 
 @app.command()
 def restart(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
-    """Stop workers, then start them."""
-    settings = load_settings()
-    programs = chosen_programs(settings, chosen)
-    _show_stops(programs, _stop(settings, programs, grace), err=True)
-    _start(settings, programs, as_json=as_json)
+    """Stop workers, also those that were started by hand, then start them."""
+    settings = load_settings(quiet=as_json)
+    show_ends(_stop(settings, chosen, grace), err=True)
+    _start(settings, chosen_programs(settings, chosen), as_json=as_json)
 
 
 @app.command()
 def status(chosen: Names = None, *, as_json: AsJson = False) -> None:
-    """Show the status of workers. Exits with 0 if all that are named run, else with 1."""
-    settings = load_settings()
+    """Show workers: state, page, progress, the last line of the log; the load of the machine. Exits with 0 if all that
+    are named run, else with 1."""
+    settings = load_settings(quiet=as_json)
     asked = [program.name for program in chosen_programs(settings, chosen)]
-    found = _backend(settings).status(registry.workers(settings))
-    # Without names the photo crawl is shown too, where it was ever started.
-    shown = [each for each in found if each.program.name in asked or (not chosen and each.started_at)]
-    rows = [
-        {
-            "worker": each.program.name,
-            **values(each),
-            "makes": list(each.program.makes) if as_json else ", ".join(each.program.makes),
-            "log": str(each.program.log),
-        }
-        for each in shown
+    with errors_as_lines():
+        found = _backend(settings).status(registry.workers(settings))
+    # Without names the photo crawl is shown too, where it was ever started or was started by hand.
+    doubles = {each.program.name: by_hand.duplicates(settings, each.program, each.pid) for each in found}
+    shown = [
+        each
+        for each in found
+        if each.program.name in asked or (not chosen and (each.started_at or doubles[each.program.name]))
     ]
-    tables.write_objects(rows, as_json=as_json)
+    with closing(Observer(settings, application="vinops workers", workers=lambda: shown)) as observer:
+        snapshot = observer.observe(("workers",) if as_json else ("workers", "machine"))
+    if as_json:
+        rows = [
+            {
+                "worker": each.program.name,
+                **values(each),
+                "makes": list(each.program.makes),
+                "log": str(each.program.log),
+                "duplicates": list(doubles[each.program.name]),
+                "run": run_values(worker),
+            }
+            for each, worker in zip(shown, snapshot.workers or [None] * len(shown), strict=True)
+        ]
+        tables.write_objects(rows, as_json=True)
+    else:
+        last = {each.program.name: last_line(each.program.log) for each in shown}
+        text = worker_lines.lines(snapshot, by_hand=doubles, last=last, width=screen.width())
+        screen.show(screen.levelled(line) for line in text)
     if any(each.state != "running" for each in shown if each.program.name in asked):
         raise typer.Exit(1)
+
+
+def last_line(log: Path) -> str:
+    """Return the first line of the last event of a log; empty without one."""
+    found = last_events(log.parent, log.stem, 1, only_errors=False)
+    return found[0].lines[0] if found else ""
+
+
+def run_values(worker: Worker | None) -> dict[str, Any] | None:
+    """Return what JSON shows of the run of a worker: how far it is, and why it ended."""
+    run = worker.run if worker else None
+    if worker is None or run is None:
+        return None
+    return {
+        "current_item": run.current_item,
+        "unit": run.unit,
+        "done": run.done,
+        "total": run.total,
+        "items": run.items,
+        "items_per_minute": worker.rate,
+        "heartbeat_at": run.heartbeat_at,
+        "reason": run.reason,
+    }
 
 
 def values(status: ProcessStatus) -> dict[str, Any]:
@@ -122,15 +160,33 @@ def values(status: ProcessStatus) -> dict[str, Any]:
     }
 
 
+def show_ends(ended: Sequence[Ended], *, as_json: bool = False, err: bool = False) -> None:
+    """Print the results of a stop."""
+    if as_json:
+        rows = [
+            {
+                "worker": each.program.name if each.program else None,
+                "pid": each.stopped.pid,
+                "killed": each.stopped.was_killed,
+                "leftovers": each.stopped.leftovers,
+                "by_hand": each.is_by_hand,
+            }
+            for each in ended
+        ]
+        say(json.dumps(rows))
+    for each in [] if as_json else ended:
+        say(each.text, err=err)
+
+
 def show_starts(outcomes: Sequence[Started], rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """Print the result of a start, in JSON the rows. Exits with 1 if there is a problem."""
     if as_json:
-        typer.echo(json.dumps(rows))
+        say(json.dumps(rows))
     for each in outcomes:
         if each.problem:
-            typer.echo(redact(each.problem), err=True)
+            say(redact(each.problem), err=True)
         elif not as_json:
-            typer.echo(f"{each.status.program.title}: {f'PID {each.pid}' if each.pid else 'has done its work already'}")
+            say(f"{each.status.program.title}: {f'PID {each.pid}' if each.pid else 'has done its work already'}")
     if any(each.problem for each in outcomes):
         raise typer.Exit(1)
 
@@ -145,10 +201,13 @@ def errors_as_lines() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def load_settings() -> Settings:
-    """Return the settings; their secrets are hidden in all output from here on."""
+def load_settings(*, quiet: bool = True) -> Settings:
+    """Return the settings, and name the data folder unless `quiet`; their secrets are hidden in all output from here
+    on."""
     settings = config.load()
     remember(settings)
+    if not quiet:
+        name_data_folder(settings)
     return settings
 
 
@@ -162,21 +221,36 @@ def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) ->
     show_starts(outcomes, rows, as_json=as_json)
 
 
-def _stop(settings: Settings, programs: Sequence[Program], grace: float | None) -> list[Stopped]:
+def _stop(settings: Settings, chosen: Sequence[str] | None, grace: float | None) -> list[Ended]:
     """Stop workers. What an operator stopped is not started again by the supervisor."""
-    try:
-        with database.connect(settings, application="vinops workers", autocommit=True) as connection:
-            runs.want(connection, programs, "stopped")
-    except database.DatabaseError as error:  # without a database a crawl can be stopped all the same
-        typer.echo(f"vinops: {redact(str(error))}\na supervisor that runs may start them again", err=True)
+    programs = chosen_programs(settings, chosen)
+    want_stopped(settings, programs)
+    seconds = settings.stop_grace if grace is None else grace
     with errors_as_lines():
-        return control.stop(_backend(settings), programs, grace=settings.stop_grace if grace is None else grace)
+        ended = control.stop(settings, _backend(settings), programs, grace=seconds, all_of_them=not chosen)
+    tell_elsewhere(settings, programs)
+    return ended
 
 
-def _show_stops(programs: Sequence[Program], stopped: Sequence[Stopped], *, err: bool) -> None:
-    for program, each in zip(programs, stopped, strict=True):
-        left = f"; {each.leftovers} processes that it left were killed" if each.leftovers else ""
-        typer.echo(control.describe(program, each) + left, err=err)
+def want_stopped(settings: Settings, programs: Sequence[Program]) -> None:
+    """Record that these are not wanted. Without a database they can be stopped all the same."""
+    try:
+        with database.connect(settings, application="vinops stop", autocommit=True) as connection:
+            runs.want(connection, programs, "stopped")
+    except database.DatabaseError as error:
+        say(f"vinops: {redact(str(error))}\na supervisor that runs may start them again", err=True)
+
+
+def tell_elsewhere(settings: Settings, programs: Sequence[Program]) -> None:
+    """Name what still runs after a stop: on another machine, or for another data folder or account."""
+    try:
+        with database.connect(settings, application="vinops stop", autocommit=True) as connection:
+            found = runs.elsewhere(connection, programs)
+    except database.DatabaseError:
+        return
+    for program in programs:
+        if where := found.get(program.name):
+            say(f"{program.title} runs elsewhere, as {where}: stop it there", err=True)
 
 
 def _backend(settings: Settings) -> Backend:

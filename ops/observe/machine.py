@@ -34,6 +34,8 @@ def machine(settings: Settings) -> Machine:
         memory_free=memory.available,
         data_disk=min(map(disk, _data_folders(settings)), key=lambda each: each.free),
         log_disk=disk(settings.log_dir),
+        data_dir=settings.data_dir.absolute(),
+        has_data_dir=settings.data_dir.is_dir(),
     )
 
 

@@ -204,7 +204,10 @@ class Disk:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """This machine. `cpu` and `memory` are shares, 0 to 1; `memory_free` is what processes can still allocate."""
+    """This machine. `cpu` and `memory` are shares, 0 to 1; `memory_free` is what processes can still allocate.
+
+    `data_dir` is the data folder, whole; `has_data_dir` is False where there is no such folder.
+    """
 
     cpu: float
     cores: int
@@ -214,6 +217,8 @@ class Machine:
     memory_free: int
     data_disk: Disk
     log_disk: Disk
+    data_dir: Path
+    has_data_dir: bool = True
 
     @property
     def disks(self) -> dict[str, Disk]:

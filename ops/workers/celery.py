@@ -2,7 +2,7 @@
 when they count as silent.
 
 What they do and how many at once is in deals/app.py. A process that was started by hand is found by its command line
-and its data folder: two workers share the work without harm, two beats send each task twice.
+and its data folder (by_hand.py): two workers share the work without harm, two beats send each task twice.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import json
 import shutil
 import socket
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.workers import backends, registry
+from ops import log_files
+from ops.workers import backends, by_hand, registry
 from ops.workers.holds import Hold
-from ops.workers.processes import Processes, arguments, parent, pids
-from vinops import config
+from ops.workers.processes import Processes
 from vinops.db.database import queries
+from vinops.text import figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,23 +28,12 @@ if TYPE_CHECKING:
 
     from deals.broker.state import BrokerState
     from ops.workers.processes import ProcessStatus
-    from ops.workers.registry import Program
     from vinops.config import Settings
 
 
 def duplicates(settings: Settings, status: ProcessStatus) -> tuple[int, ...]:
     """Return the processes that do the work of this one on this data folder, too, and were started by hand."""
-    return tuple(pid for pid in started_by_hand(settings, status.program) if pid != status.pid)
-
-
-def started_by_hand(settings: Settings, program: Program) -> list[int]:
-    """Return the processes of this program and data folder, however they were started: of each family the first.
-
-    Those of other accounts cannot be seen unless this is root.
-    """
-    found = {pid for pid in pids() if _is_celery(arguments(pid), program)}
-    first = [pid for pid in found if parent(pid) not in found]
-    return sorted(pid for pid in first if _data_dir(pid) == settings.data_dir.resolve())
+    return by_hand.duplicates(settings, status.program, status.pid)
 
 
 def held_by_hand(settings: Settings, status: ProcessStatus) -> Hold | None:
@@ -52,14 +41,12 @@ def held_by_hand(settings: Settings, status: ProcessStatus) -> Hold | None:
     found = () if status.state == "running" else duplicates(settings, status)
     if not found:
         return None
-    text = (
-        f"one that was started by hand runs: PID {', '.join(map(str, found))}; end it with `kill`, then start it here"
-    )
+    text = f"one that was started by hand runs: PID {', '.join(map(str, found))}; `vinops celery restart` ends it first"
     return Hold(reason="elsewhere", text=text, pid=found[0])
 
 
 def clean(settings: Settings) -> list[str]:
-    """Remove what dead processes left, and return what was done, a line each. What runs is left alone.
+    """Remove what dead processes left, rotate the logs, and return what was done, a line each. What runs is left alone.
 
     Messages that can be read stay: they announce work that is recorded in PostgreSQL. One that cannot be read is moved
     aside, and the sweep sends a new one. If this process dies in here the next call goes on.
@@ -69,9 +56,9 @@ def clean(settings: Settings) -> list[str]:
     runs = [each.program.title for each in found if each.state == "running" or duplicates(settings, each)]
     processes = Processes(registry.run_folder(settings))
     done = [f"removed the stale {name} of {program.title}" for program in programs for name in processes.clear(program)]
-    if runs:
-        return [*done, f"left the broker alone: {' and '.join(runs)} runs"]
-    return done + _clean_broker(settings)
+    done += [f"left the broker alone: {' and '.join(runs)} runs"] if runs else _clean_broker(settings)
+    rotated = log_files.rotate(settings, [program.log for program in programs])
+    return done + [f"rotated {path.name}, {figures.size(size)}" for path, size in rotated]
 
 
 def silences(
@@ -148,33 +135,6 @@ def broker_state(settings: Settings) -> BrokerState:
 
 def _or_ever(seconds: float | None) -> float:
     return float("inf") if seconds is None else seconds
-
-
-def _is_celery(line: Sequence[str], program: Program) -> bool:
-    """Tell by a command line: that of the program, or `celery -A deals worker` in any spelling."""
-    if tuple(line) == program.command:
-        return True
-    if not any(Path(part).name == "celery" for part in line[:3]):
-        return False
-    kind = program.name.removeprefix("celery_")
-    has_beat = "worker" in line and not {"-B", "--beat"}.isdisjoint(line)  # a worker may run a beat of its own
-    if kind not in line and not (kind == "beat" and has_beat):
-        return False
-    return any(part.startswith("--app=deals") for part in line) or any(
-        name in ("-A", "--app") and value.split(".")[0] == "deals" for name, value in pairwise(line)
-    )
-
-
-def _data_dir(pid: int) -> Path | None:
-    """Return the data folder of a process, by its environment and the .env of its folder."""
-    folder = Path(f"/proc/{pid}/cwd")
-    try:
-        text = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
-        environ = dict(part.partition("=")[::2] for part in text.split("\0") if part)
-        here = folder.readlink()
-        return (here / config.load(environ, folder=here).data_dir).resolve()
-    except (OSError, config.ConfigError):
-        return None
 
 
 def _clean_broker(settings: Settings) -> list[str]:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ops.workers import celery, runs
+from ops.workers import by_hand, celery, runs
 from ops.workers.processes import AlreadyRunning, ProcessError
 
 if TYPE_CHECKING:
@@ -53,18 +53,48 @@ def start(
     return [came_up.get(each.status.program.name, each) for each in outcomes]
 
 
-def stop(backend: Backend, programs: Sequence[Program], *, grace: float) -> list[Stopped]:
-    """Stop programs, all at once. Raises ProcessError."""
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The result of a stop: of a program, or of a process that was started by hand; `program` is None for a crawl that
+    is no program's."""
+
+    title: str
+    program: Program | None
+    stopped: Stopped
+    is_by_hand: bool = False
+
+    @property
+    def text(self) -> str:
+        """The result as a line."""
+        if self.stopped.pid is None:
+            return f"{self.title} does not run"
+        how = ", started by hand," if self.is_by_hand else ""
+        end = "killed: it did not end in time" if self.stopped.was_killed else "stopped"
+        left = self.stopped.leftovers
+        rest = f"; {left} processes that it left were killed" if left else ""
+        return f"{self.title}: PID {self.stopped.pid}{how} {end}{rest}"
+
+
+def stop(
+    settings: Settings, backend: Backend, programs: Sequence[Program], *, grace: float, all_of_them: bool = False
+) -> list[Ended]:
+    """Stop programs, all at once, and what does their work on this data folder and was started by hand; with
+    `all_of_them` also other crawls of their spiders. Raises ProcessError when the others are stopped."""
     with ThreadPoolExecutor(max_workers=len(programs)) as pool:
         waiting = [pool.submit(backend.stop, program, grace=grace) for program in programs]
-    return [each.result() for each in waiting]
-
-
-def describe(program: Program, stopped: Stopped) -> str:
-    """Return the result of a stop as a line."""
-    if stopped.pid is None:
-        return f"{program.title} does not run"
-    return f"{program.title}: PID {stopped.pid} {'killed: it did not end in time' if stopped.was_killed else 'stopped'}"
+    stopped = [each.result() for each in waiting]
+    found = by_hand.find(settings, programs, all_of_them=all_of_them)
+    theirs = [
+        Ended(title=each.title, program=each.program, stopped=end, is_by_hand=True)
+        for each, end in zip(found, by_hand.end(found, grace=grace), strict=True)
+    ]
+    ended = list[Ended]()
+    for program, end in zip(programs, stopped, strict=True):
+        same = [each for each in theirs if each.program is program]
+        if end.pid is not None or not same:
+            ended.append(Ended(title=program.title, program=program, stopped=end))
+        ended += same
+    return ended + [each for each in theirs if each.program is None]
 
 
 def _start(settings: Settings, backend: Backend, status: ProcessStatus, connection: Connection[Any] | None) -> Started:

@@ -235,9 +235,8 @@ class Processes:
         return self.status_of(program)
 
     def stop(self, program: Program, *, grace: float) -> Stopped:
-        """Terminate the process, wait up to `grace` seconds, then kill it; none of its children is left afterwards.
+        """Terminate the process as `terminate` does.
 
-        SIGTERM goes to the process alone: sent to its whole group it would end Scrapy's browser within a page.
         Of two calls at once one stops it. If this process dies in here, the other one has its SIGTERM and ends, and its
         end is known as a stop.
         """
@@ -250,22 +249,9 @@ class Processes:
                 return Stopped(pid=None)
             about = {"pid": identity.pid, "ticks": identity.ticks, "boot": identity.boot}
             write_state(self._stop_file(program), about)
-            below = descendants(identity.pid)
-            _signal(identity, signal.SIGTERM)
-            _signal(identity, signal.SIGCONT)  # a suspended process has to run to end
-            deadline = time.monotonic() + grace
-            while time.monotonic() < deadline and not _wait(lambda: not identity.is_alive, min(grace, POLL_SECONDS)):
-                below |= descendants(identity.pid)
-            was_killed = identity.is_alive
-            _signal(identity, signal.SIGKILL)
-            if not _wait(lambda: not identity.is_alive, KILL_SECONDS):
-                raise ProcessError(
-                    f"process {identity.pid} does not end, not even by SIGKILL: the kernel waits for a disk or a "
-                    "network file system; look at `dmesg`"
-                )
-            leftovers = _end(below)
+            stopped = terminate(identity, grace=grace)
             _wait(lambda: self._is_free(program), LOCK_SECONDS)
-            return Stopped(pid=identity.pid, was_killed=was_killed, leftovers=leftovers)
+            return stopped
 
     def why(self, status: ProcessStatus) -> str:
         """Return the last lines that a process wrote, and where."""
@@ -426,6 +412,27 @@ def hand_over(path: Path) -> None:
     if os.geteuid() == 0:
         above = path.parent.stat()
         os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
+
+
+def terminate(identity: Identity, *, grace: float) -> Stopped:
+    """Terminate a process, wait up to `grace` seconds, then kill it; none of its children is left afterwards.
+
+    SIGTERM goes to the process alone: sent to its whole group it would end Scrapy's browser within a page.
+    """
+    below = descendants(identity.pid)
+    _signal(identity, signal.SIGTERM)
+    _signal(identity, signal.SIGCONT)  # a suspended process has to run to end
+    deadline = time.monotonic() + grace
+    while time.monotonic() < deadline and not _wait(lambda: not identity.is_alive, min(grace, POLL_SECONDS)):
+        below |= descendants(identity.pid)
+    was_killed = identity.is_alive
+    _signal(identity, signal.SIGKILL)
+    if not _wait(lambda: not identity.is_alive, KILL_SECONDS):
+        raise ProcessError(
+            f"process {identity.pid} does not end, not even by SIGKILL: the kernel waits for a disk or a "
+            "network file system; look at `dmesg`"
+        )
+    return Stopped(pid=identity.pid, was_killed=was_killed, leftovers=_end(below))
 
 
 def _signal(identity: Identity, number: int) -> None:

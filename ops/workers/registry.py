@@ -103,6 +103,18 @@ def celery(settings: Settings) -> tuple[Program, Program]:
     )
 
 
+def supervisor(settings: Settings) -> Program:
+    """Return the supervisor."""
+    return Program(
+        name="supervisor",
+        key="supervisor",
+        title="Supervisor",
+        command=(sys.executable, "-m", "ops.cli", "supervise"),
+        log=settings.log_dir / "supervisor.log",
+        unit="vinops-supervisor.service",
+    )
+
+
 def chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
     """Return the workers of these names, without names the market workers. Raises LookupError for one unknown."""
     known = {program.name: program for program in workers(settings)}

@@ -14,9 +14,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ops.workers import celery, holds, log_watch, registry, runs, supervision, troubles
+from ops.workers import backends, celery, holds, log_watch, registry, runs, supervision, troubles
 from ops.workers.log_watch import Position
-from ops.workers.processes import AlreadyRunning, ProcessError, Processes
+from ops.workers.processes import AlreadyRunning, ProcessError, Processes, Stopped, identify, terminate
 from ops.workers.supervision import Decision, Limits, Seen
 from vinops import alerts, config, systemd
 from vinops.db import database
@@ -38,12 +38,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("supervisor")
 
 LOCK: Final = "supervisor"
+STOP_SECONDS: Final = 30.0  # a pass is over in a few; what it is ending itself goes on to its end
 
 
 def pid(settings: Settings) -> int | None:
     """Return the process of the supervisor of this data folder; None if there is none, or it cannot be seen."""
     held = Processes(registry.run_folder(settings)).holders(LOCK)
     return held[0] if held else None
+
+
+def stop_running(settings: Settings) -> Stopped:
+    """Stop the supervisor of this data folder: its unit, or the process that is one. Raises ProcessError."""
+    program = registry.supervisor(settings)
+    found = backends.backend(settings, [program])
+    stopped = found.stop(program, grace=STOP_SECONDS) if found.owns_restarts else Stopped(pid=None)
+    holder = identify(held) if (held := pid(settings)) else None
+    return terminate(holder, grace=STOP_SECONDS) if holder else stopped
 
 
 class Supervisor:

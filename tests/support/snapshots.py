@@ -183,6 +183,7 @@ def machine(**more: Any) -> Machine:
         "memory_free": 5 * GB,
         "data_disk": disk(0.61),
         "log_disk": disk(0.61),
+        "data_dir": Path("/var/data/vinops"),
     }
     return Machine(**{**values, **more})
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md"), *ROOT.glob("deploy/**/*.md")]
+)
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 ROWS = [line for line in RUNBOOK.splitlines() if line.startswith("|")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

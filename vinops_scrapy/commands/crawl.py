@@ -19,6 +19,7 @@ from scrapy.exceptions import UsageError
 
 from vinops import config, logs
 from vinops.db.database import DatabaseError
+from vinops.output import data_folder
 from vinops.redaction import redact
 from vinops_scrapy.shortfalls import shortfalls
 
@@ -52,6 +53,7 @@ class Command(crawl.Command):
         try:
             settings = replace(config.load(), log_level=str(crawler.settings["LOG_LEVEL"]))
             logs.configure(_log_name(crawler, opts.spargs), settings, console=True)
+            log.info("the data folder is %s", data_folder(settings))
         except config.ConfigError as error:
             self._fail(error)
             return

@@ -1,4 +1,4 @@
-"""`vinops celery`: one worker and one beat, others found and named, what died cleaned up after. The scripts of bin/.
+"""`vinops celery`: one worker and one beat, others found and named, what died cleaned up after.
 
 The contract of both backends is in test_backends.py.
 """
@@ -37,16 +37,6 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 pytestmark = pytest.mark.slow
-
-SCRIPTS = {
-    "start_all_workers.sh": "vinops workers start",
-    "stop_all_workers.sh": "vinops workers stop",
-    "status_workers.sh": "vinops workers status",
-    "monitor.sh": "vinops monitor",
-    "supervisor.sh": "vinops supervise",
-    "celery.sh": "vinops celery",
-    "health_check.sh": "vinops health",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +133,11 @@ def test_start_stop_and_what_is_said(celery: Celery) -> None:
     assert first.stdout == f"Celery worker: PID {worker}\nCelery beat: PID {beat}\n"
     again = celery.run("start")
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == f"Celery worker runs already: PID {worker}\nCelery beat runs already: PID {beat}\n"
+    assert again.stderr.splitlines() == [
+        f"vinops: data folder {celery.data_dir}",
+        f"Celery worker runs already: PID {worker}",
+        f"Celery beat runs already: PID {beat}",
+    ]
     found = celery.status()
     assert {kind: (each["state"], each["pid"], each["duplicates"]) for kind, each in found.items()} == {
         "worker": ("running", worker, []),
@@ -229,7 +223,7 @@ def test_without_systemctl_each_command_says_so_in_a_line(units: Celery) -> None
     for verb in ("start", "stop", "restart", "status", "clean"):
         done = away.run(verb)
         assert (done.returncode, done.stdout) == (1, ""), verb
-        assert done.stderr == "vinops: systemctl cannot be run (No such file or directory)\n"
+        assert done.stderr.splitlines()[1:] == ["vinops: systemctl cannot be run (No such file or directory)"]
 
 
 def test_units_are_used_where_they_are_installed(units: Celery) -> None:
@@ -258,7 +252,7 @@ def test_health_monitor_and_metrics_see_it(celery: Celery) -> None:
         until(lambda: celery.status()["beat"]["duplicates"] == [other.pid], "it is found")
         lines = {line["name"]: line for line in json.loads(celery.vinops("health", "--json").stdout)["lines"]}
         assert lines["celery"]["figure"] == f"more than one of the beats: PIDs {beat}, {other.pid}"
-        assert lines["celery"]["fix"] == f"kill {other.pid}"
+        assert lines["celery"]["fix"] == "vinops celery restart"
 
 
 def test_one_that_was_started_by_hand_is_found_named_and_not_doubled(celery: Celery) -> None:
@@ -267,7 +261,7 @@ def test_one_that_was_started_by_hand_is_found_named_and_not_doubled(celery: Cel
         assert celery.status()["worker"]["duplicates"] == [other.pid]
         shown = celery.run("status")
         assert shown.returncode == 1
-        assert f"another Celery worker was started by hand: `kill {other.pid}`" in shown.stderr
+        assert f"another Celery worker was started by hand, PID {other.pid}: `vinops celery restart`" in shown.stderr
         done = celery.run("start")
         assert done.returncode == 1
         assert f"one that was started by hand runs: PID {other.pid}" in done.stderr
@@ -295,15 +289,10 @@ def test_clean_removes_what_dead_processes_left_and_says_so(plain: Celery) -> No
 
     done = celery.run("clean")
     assert done.returncode == 0
-    assert done.stdout.splitlines() == [
-        "removed the stale celery_worker.json of Celery worker",
-        "left the broker alone: Celery beat runs",
-    ]
-    assert len(list(messages.iterdir())) == 2
-    celery.run("stop")
-    lines = celery.run("clean").stdout.splitlines()
     aside = celery.data_dir / "celery" / "unreadable"
-    assert lines == [
+    assert [line for line in done.stdout.splitlines() if not line.startswith("rotated ")] == [
+        f"Celery beat: PID {found['beat']['pid']} stopped",
+        "removed the stale celery_worker.json of Celery worker",
         f"moved the message 2_b.price.msg, which cannot be read, to {aside}: the sweep sends a new one",
         "kept 1 messages: the next worker reads them",
     ]
@@ -312,12 +301,68 @@ def test_clean_removes_what_dead_processes_left_and_says_so(plain: Celery) -> No
     assert celery.run("clean").stdout == "kept 1 messages: the next worker reads them\n"
 
 
-def test_clean_leaves_what_runs_alone(celery: Celery) -> None:
+def test_clean_ends_everything_of_celery_and_rotates_logs(celery: Celery, settings: Settings) -> None:
+    celery.run("start")
+    found = celery.status()
+    large, small = settings.log_dir / "worker_1.log", settings.log_dir / "worker_2.log"
+    large.write_bytes(b"2026-11-23T07:10:00Z INFO market: Scraped: bmw page 1\n" * 20_000)
+    small.write_text("2026-11-23T07:10:00Z INFO market: began\n")
+    with celery.by_hand("worker") as other:
+        until(lambda: len(descendants(other.pid)) == 4, "it is up")
+        done = celery.run("clean")
+        assert other.wait(20) == 0, "it was asked to end"
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:3] == [
+        f"Celery beat: PID {found['beat']['pid']} stopped",
+        f"Celery worker: PID {found['worker']['pid']} stopped",
+        f"Celery worker: PID {other.pid}, started by hand, stopped",
+    ]
+    assert celery.processes() == []
+    assert "rotated worker_1.log, 1.1 MB" in done.stdout
+    rotated = {path.name for path in settings.log_dir.glob("*.log.1")}
+    assert rotated == {"celery_beat.log.1", "celery_worker.log.1", "worker_1.log.1"}
+    assert large.read_bytes() == b""
+    assert small.read_text() != ""
+
+
+@on_both
+@pytest.mark.quick
+def test_restart_leaves_one_of_each_whatever_was_started_by_hand(celery: Celery) -> None:
     celery.run("start")
     before = celery.status()
-    assert celery.run("clean").stdout == "left the broker alone: Celery worker and Celery beat runs\n"
+    with celery.by_hand("worker") as other:
+        until(lambda: celery.status()["worker"]["duplicates"] == [other.pid], "it is found")
+        done = celery.run("restart")
+        assert done.returncode == 0, done.stderr
+        assert f"Celery worker: PID {other.pid}, started by hand, stopped" in done.stderr
+        assert other.wait(20) == 0
     after = celery.status()
-    assert {kind: each["pid"] for kind, each in after.items()} == {kind: each["pid"] for kind, each in before.items()}
+    assert {each["state"] for each in after.values()} == {"running"}
+    assert all(each["duplicates"] == [] for each in after.values())
+    assert {each["pid"] for each in after.values()}.isdisjoint(each["pid"] for each in before.values())
+    assert celery.run("status").returncode == 0
+
+
+def test_stop_ends_what_was_started_by_hand_too(plain: Celery) -> None:
+    with plain.by_hand("beat") as other:
+        until(lambda: plain.status()["beat"]["duplicates"] == [other.pid], "it is found")
+        done = plain.run("stop")
+        assert other.wait(20) == 0
+    assert done.stdout.splitlines() == [
+        f"Celery beat: PID {other.pid}, started by hand, stopped",
+        "Celery worker does not run",
+    ]
+    assert plain.processes() == []
+
+
+def test_another_data_folder_is_left_alone(plain: Celery, tmp_path: Path) -> None:
+    away = {**plain.environment, "VINOPS_DATA_DIR": str(tmp_path / "other"), "VINOPS_LOG_DIR": str(tmp_path / "other")}
+    (tmp_path / "other").mkdir()
+    with replace(plain, environment=away).by_hand("worker") as other:
+        until(lambda: len(descendants(other.pid)) == 4, "it is up")
+        assert "does not run" in plain.run("stop").stdout
+        assert plain.run("clean").returncode == 0
+        assert other.poll() is None
 
 
 def test_there_is_nothing_to_clean_at_first(celery: Celery) -> None:
@@ -350,32 +395,6 @@ def test_the_real_celery_comes_up_works_and_ends(
         stopped = celery.run("stop", "--grace", "60")
     assert "killed" not in stopped.stdout
     assert identify(worker) is None
-
-
-@pytest.mark.parametrize(("script", "command"), SCRIPTS.items())
-def test_each_script_is_the_command_with_the_same_arguments_and_exit_code(
-    script: str, command: str, tmp_path: Path
-) -> None:
-    home = tmp_path / "a folder"
-    (home / "bin").mkdir(parents=True)
-    (home / ".venv" / "bin").mkdir(parents=True)
-    (home / "bin" / script).write_bytes((ROOT / "bin" / script).read_bytes())
-    (home / "bin" / script).chmod(0o755)
-    (tmp_path / "link.sh").symlink_to(home / "bin" / script)
-    for place, code in ((home / ".venv" / "bin", 3), (tmp_path, 4)):
-        (place / "vinops").write_text(f'#!/bin/sh\nfor each in vinops "$@"; do echo "$each"; done\nexit {code}\n')
-        (place / "vinops").chmod(0o755)
-    assert os.access(ROOT / "bin" / script, os.X_OK)
-    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    for called in (home / "bin" / script, tmp_path / "link.sh"):
-        done = subprocess.run(
-            [called, "2", "two words"], cwd="/", env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.stdout.splitlines() == [*command.split(), "2", "two words"]
-        assert done.returncode == 3, "the one of the checkout comes first"
-    (home / ".venv" / "bin" / "vinops").unlink()
-    done = subprocess.run([home / "bin" / script], env=environment, capture_output=True, text=True, check=False)
-    assert (done.stdout.splitlines(), done.returncode) == (command.split(), 4)
 
 
 # The supervisor.

@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     Health = Callable[..., tuple[int, dict[str, dict[str, str]]]]
 
 
+NAMING = (
+    *(["health"], ["status"], ["doctor"], ["monitor", "--once"], ["forecast"], ["deals", "run"]),
+    *(["workers", each] for each in ("status", "stop")),
+    *(["celery", each] for each in ("status", "stop", "clean")),
+    *(["supervise", "--stop"], ["stop"]),
+)
+"""What starts or judges something, as far as it starts nothing here: the starts are in test_workers.py."""
+
+
 @pytest.fixture
 def health(environment: dict[str, str], tmp_path: Path) -> Health:
     """Runs `vinops health --json`: its exit code, and its lines by name."""
@@ -54,10 +63,11 @@ def loaded(database: Connection[Any], *, minutes: float) -> None:
     )
 
 
-def test_a_fresh_database_is_well_but_for_what_is_still_to_be_set_up(health: Health) -> None:
+def test_a_fresh_database_is_well_but_for_what_is_still_to_be_set_up(health: Health, settings: Settings) -> None:
     code, lines = health()
     wrong = {name for name, line in lines.items() if line["level"] != "OK"} - {"cpu"}  # a machine that is shared
-    assert wrong == {"backup"}
+    assert wrong == {"backup", "data"}
+    assert lines["data"]["figure"].startswith(str(settings.data_dir))
     assert code in {1, 2}
     assert lines["backup"]["fix"] == "vinops backup"
     assert "not set up" in lines["feed"]["figure"]
@@ -176,7 +186,24 @@ def test_the_text_has_one_summary_line_first_and_a_line_for_each_thing(environme
     named = [line.split()[1] for line in lines[1:] if not line.startswith(" ")]
     assert named == list(CHECKS)
     assert any(line.strip() == "fix: vinops backup" for line in lines)
-    assert done.stderr == ""
+    assert done.stderr == f"vinops: data folder {environment['VINOPS_DATA_DIR']} (not there yet)\n"
+
+
+def test_what_starts_or_judges_something_names_its_data_folder_first(
+    environment: dict[str, str], settings: Settings
+) -> None:
+    """Also where nothing is there, or the command fails; never in JSON."""
+    first = f"data folder {settings.data_dir}"
+    for command in NAMING:
+        done = forks.vinops({**environment, "VINOPS_WORKERS_BACKEND": "processes"}, *command)
+        assert done.stderr.splitlines()[0].removesuffix(" (not there yet)") == f"vinops: {first}", command
+    for command in (["health"], ["status"], ["workers", "status"], ["celery", "status"]):
+        done = forks.vinops({**environment, "VINOPS_WORKERS_BACKEND": "processes"}, *command, "--json")
+        assert "data folder" not in done.stderr, command
+    assert forks.vinops(environment, "supervise", "--once").stdout.splitlines()[0] == first
+    for name in ("run", "status"):
+        done = forks.vinops(environment, name, program=forks.ETL)
+        assert done.stdout.splitlines()[0] == f"data folder {settings.data_dir}", name
 
 
 def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -69,22 +70,35 @@ def test_each_start_is_confirmed_and_a_second_one_says_they_run(plain: Fleet) ->
 
     second = plain.run("workers", "start", "1", "2")
     assert (second.returncode, second.stdout) == (1, "")
-    assert second.stderr.splitlines()[0] == f"{FIRST} runs already: PID {lines[FIRST]}"
+    assert second.stderr.splitlines()[:2] == [
+        f"vinops: data folder {plain.settings.data_dir}",
+        f"{FIRST} runs already: PID {lines[FIRST]}",
+    ]
     assert plain.processes("1") == [int(lines[FIRST])]
 
 
 def test_status_tells_how_each_is(plain: Fleet) -> None:
     assert {each["state"] for each in plain.status().values()} == {"stopped"}
     pids = plain.start("1", "2")
-    table = plain.run("workers", "status")
-    assert table.returncode == 1, "two of four do not run"
-    assert table.stdout.splitlines()[0].split() == [
-        *("worker", "state", "pid", "since", "seconds", "exit_code", "makes", "log")
-    ]
+    plain.database.execute(
+        "update ops.crawl_runs set current_item = 'bmw page 7', done = 12, total = 85, items = 240 where worker = '1'"
+    )
+    shown = plain.run("workers", "status")
+    assert shown.returncode == 1, "two of four do not run"
+    text = " ".join(shown.stdout.split())
+    assert f"1 running, PID {pids['1']}, for " in text
+    assert "at bmw page 7; page 12 of 85, 240 items, " in text
+    assert re.search(r"last: 20\S+ INFO worker_1: began", text), "the last line of its log"
+    assert "3 stopped; Ford, Toyota, Renault" in text
+    assert re.search(r"machine CPU \d+ %, load [\d.]+ on .*; memory \d+ %, .* free; disk \d+ %, .* free", text)
+    paths = [line for line in shown.stdout.splitlines() if str(plain.settings.log_dir) in line]
+    assert len(paths) == 4, "where each log is, whole"
+    assert all(len(line) <= 80 for line in shown.stdout.splitlines() if line not in paths)
     assert plain.run("workers", "status", "1", "2").returncode == 0
     found = plain.status()["1"]
     assert (found["state"], found["pid"], found["makes"]) == ("running", pids["1"], ["Mercedes-Benz", "BMW"])
     assert found["log"] == str(plain.settings.log_dir / "worker_1.log")
+    assert (found["run"]["current_item"], found["run"]["done"], found["duplicates"]) == ("bmw page 7", 12, [])
 
 
 @pytest.mark.quick
@@ -141,6 +155,83 @@ def test_a_crawl_that_was_started_by_hand_is_not_doubled(plain: Fleet) -> None:
         by_hand.kill()
         by_hand.wait()
     assert plain.run("workers", "start", "1").returncode == 0, "it is gone, whatever its heartbeat says"
+
+
+def test_stop_ends_crawls_that_were_started_by_hand(plain: Fleet) -> None:
+    pid = plain.start("2")["2"]
+    with subprocess.Popen(plain.crawl("4"), env=plain.environment, stderr=subprocess.DEVNULL) as by_hand:
+        until(lambda: plain.rows("select 1 from ops.crawl_runs where worker = '4'"), "it begins")
+        shown = plain.run("workers", "status").stdout
+        assert f"started by hand: PID {by_hand.pid} (`vinops workers stop 4` ends it)" in " ".join(shown.split())
+        assert plain.status()["4"]["duplicates"] == [by_hand.pid]
+        assert plain.run("workers", "stop", "1").stdout == f"{FIRST} does not run\n", "another is not named"
+        assert by_hand.poll() is None
+        done = plain.run("workers", "stop")
+        assert by_hand.wait(20) == 0, "it gave back what it had"
+    lines = done.stdout.splitlines()
+    assert lines[1] == f"Worker 2 (Audi, VW, Opel): PID {pid} stopped"
+    assert lines[3].endswith(f"Alfa Romeo): PID {by_hand.pid}, started by hand, stopped")
+    assert len(lines) == 4
+    assert plain.rows("select distinct reason from ops.crawl_runs") == [("shutdown",)]
+
+
+def test_stop_names_what_runs_elsewhere(plain: Fleet) -> None:
+    plain.database.execute(
+        "insert into ops.crawl_runs (spider, worker, machine, pid) values ('mobile_bg', '1', 'elsewhere', 1)"
+    )
+    done = plain.run("workers", "stop", "1")
+    assert f"{FIRST} runs elsewhere, as PID 1 on elsewhere: stop it there" in done.stderr
+
+
+def test_a_stop_whose_reader_leaves_stops_all(plain: Fleet) -> None:
+    """`workers stop | head -1`, and a restart whose output nobody reads."""
+    plain.start()
+    for verb, states in (("stop", {"stopped"}), ("restart", {"running"}), ("stop", {"stopped"})):
+        process = plain.begin("workers", verb)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(60) == 0, verb
+        assert {plain.state(name) for name in "1234"} == states
+
+
+@pytest.mark.quick
+def test_one_command_stops_everything(plain: Fleet) -> None:
+    plain.more["VINOPS_SUPERVISE_EVERY"] = "0.2"
+    pids = plain.start("1", "photos")
+    assert plain.run("celery", "start").returncode == 0
+    supervisor = plain.supervise()
+    until(lambda: "supervising" in plain.log(), "it supervises")
+    with subprocess.Popen(plain.crawl("3"), env=plain.environment, stderr=subprocess.DEVNULL) as by_hand:
+        until(lambda: plain.rows("select 1 from ops.crawl_runs where worker = '3'"), "it begins")
+        done = plain.run("stop")
+        assert by_hand.wait(20) == 0
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"Supervisor: PID {supervisor.pid} stopped"
+    assert f"{FIRST}: PID {pids['1']} stopped" in lines
+    assert f"Photo crawl: PID {pids['photos']} stopped" in lines
+    assert sum(line.startswith("Celery") and line.endswith("stopped") for line in lines) == 2
+    assert sum(f"PID {by_hand.pid}, started by hand, stopped" in line for line in lines) == 1
+    assert supervisor.wait(20) == 0
+    assert {each["state"] for each in plain.status().values()} == {"stopped"}
+    again = plain.run("stop")
+    assert (again.returncode, again.stdout.splitlines()[0]) == (0, "Supervisor does not run")
+    assert plain.run("supervise", "--once").returncode == 0
+    assert {each["state"] for each in plain.status().values()} == {"stopped"}, "none of them is wanted"
+
+
+def test_the_supervisor_is_stopped_by_a_command_of_its_own(plain: Fleet) -> None:
+    plain.start("1")
+    supervisor = plain.supervise()
+    until(lambda: "supervising" in plain.log(), "it supervises")
+    done = plain.run("supervise", "--stop")
+    assert (done.returncode, done.stdout) == (0, f"Supervisor: PID {supervisor.pid} stopped\n")
+    assert supervisor.wait(20) == 0
+    assert plain.state("1") == "running"
+    assert plain.run("supervise", "--stop").stdout == "Supervisor does not run\n"
 
 
 def test_a_worker_of_another_machine_is_not_doubled(plain: Fleet) -> None:

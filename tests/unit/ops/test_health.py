@@ -118,14 +118,14 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         "celery",
         WARNING,
         "more than one of the workers: PIDs 1, 2, 4",
-        "kill 2 4",
+        "vinops celery restart",
         {"celery": Celery(workers=(1, 2, 4), children=12, beats=(3,))},
     ),
     (
         "celery",
         WARNING,
         "more than one of the beats: PIDs 2, 3",
-        "kill 3",
+        "vinops celery restart",
         {"celery": Celery(workers=(1,), children=4, beats=(2, 3))},
     ),
     (
@@ -253,6 +253,15 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("alerts", OK, "none is open", "", {}),
     ("alerts", WARNING, "blocked cs.copart.com, and 1 more", "vinops sql", {"alerts": (given.alert(), given.alert())}),
     ("alerts", UNKNOWN, "timeout", "vinops doctor", {"alerts": None, "faults": {"alerts": "timeout"}}),
+    ("data", OK, "/var/data/vinops", "", {}),
+    (
+        "data",
+        WARNING,
+        "/root/var is not there: nothing ran here yet",
+        "vinops doctor",
+        {"machine": given.machine(data_dir=Path("/root/var"), has_data_dir=False)},
+    ),
+    ("data", UNKNOWN, "gone", "vinops doctor", {"machine": None, "faults": {"machine": "gone"}}),
     ("errors", OK, "4 in the last hour", "", {"logs": given.logs(errors=4)}),
     ("errors", WARNING, "5 in the last hour", "vinops logs --errors", {"logs": given.logs(errors=5)}),
     ("errors", CRITICAL, "50 in the last hour", "vinops logs --errors", {"logs": given.logs(errors=50)}),
@@ -338,7 +347,7 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     assert {name for name, _ in seen} == set(CHECKS)
     # What cannot be: nothing to be grave about, or nothing that could not be looked at.
     never = {
-        *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets")),
+        *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets", "data")),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
     every = {(name, level) for name in CHECKS for level in Level}

@@ -1,0 +1,1 @@
+bin/health_check.sh

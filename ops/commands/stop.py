@@ -1,0 +1,27 @@
+"""`vinops stop`: stops everything of this data folder that starts or does work."""
+
+from __future__ import annotations
+
+from ops.commands import celery
+from ops.commands.workers import AsJson, Grace, errors_as_lines, load_settings, show_ends, tell_elsewhere, want_stopped
+from ops.workers import backends, control, registry, supervisor
+from vinops.output import say
+
+
+def command(*, grace: Grace = None, as_json: AsJson = False) -> None:
+    """Stop everything: the supervisor, the market workers, the photo crawl, Celery, and what of these was started by
+    hand. Timers of systemd and cron go on."""
+    settings = load_settings(quiet=as_json)
+    program, crawls = registry.supervisor(settings), registry.workers(settings)
+    seconds = settings.stop_grace if grace is None else grace
+    want_stopped(settings, [*crawls, *registry.celery(settings)])  # before a supervisor that dies starts one more
+    with errors_as_lines():
+        stopped = supervisor.stop_running(settings)
+        backend = backends.backend(settings, crawls)
+        ended = [control.Ended(title=program.title, program=program, stopped=stopped)]
+        ended += control.stop(settings, backend, crawls, grace=seconds, all_of_them=True)
+    ended += celery.stop_all(settings, grace)
+    show_ends(ended, as_json=as_json)
+    tell_elsewhere(settings, crawls)
+    if backend.owns_restarts:
+        say("timers go on: `systemctl stop 'vinops-*.timer'` stops them too", err=True)

@@ -1,0 +1,1 @@
+bin/start_all_workers.sh

@@ -1,0 +1,1 @@
+bin/status_workers.sh

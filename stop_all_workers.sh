@@ -1,0 +1,1 @@
+bin/stop_all_workers.sh
