@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from etl.errors import FeedError
 from etl.progress import bar
 from vinops import config
-from vinops.output import for_reader
+from vinops.output import for_reader, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +158,7 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
 
     with connected(settings, "vinops etl status") as connection:
         found = status(connection)
-    print(json.dumps(found, default=str) if options.json else status_text(found))
+    print(json.dumps(found, default=str) if options.json else status_text(found, terminal_width()))
     return DONE
 
 

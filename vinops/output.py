@@ -1,9 +1,10 @@
-"""Standard output whose reader may close it early, as in `… | head`: the command then ends silently."""
+"""Standard output: its width, and a reader who may close it early, as in `… | head`: the command then ends silently."""
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +33,11 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
             except BrokenPipeError:
                 # The rest of the buffer must not fail again at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def terminal_width() -> int | None:
+    """Return the columns of standard output; None if it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _is_closed() -> bool:
