@@ -155,10 +155,12 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     """Show the status of the feed."""
     from etl.connection import connected
     from etl.status import status, status_text
+    from vinops.text import figures
 
     with connected(settings, "vinops etl status") as connection:
         found = status(connection)
-    print(json.dumps(found, default=str) if options.json else status_text(found, terminal_width()))
+    now = figures.moment(datetime.now(UTC), settings.time_zone)
+    print(json.dumps(found, default=str) if options.json else status_text(found, now, terminal_width()))
     return DONE
 
 

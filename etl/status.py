@@ -15,7 +15,7 @@ EXAMPLE = 60  # characters of a row or a value that could not be read; audit.v_p
 TITLES = {
     "runs": "Last runs",
     "lots": "Lots",
-    "files": "Last archived files (UTC)",
+    "files": "Last archived files",
     "archive": "Archive",
     "unknown": "Known least (active lots)",
     "errors": "Rejected rows and values that could not be read",
@@ -32,12 +32,15 @@ def status(connection: Connection[Any]) -> dict[str, Any]:
     return found
 
 
-def status_text(found: dict[str, Any], width: int | None = None) -> str:
-    """Return `status` as text, in at most `width` columns if one is given."""
+def status_text(found: dict[str, Any], now: str, width: int | None = None) -> str:
+    """Return `status` as text, in at most `width` columns if one is given; `now` is the time, for the times in it."""
     if not found["runs"]:
         return "no run yet: set COPART_CSV_URL and run `python -m etl run`, or `python -m etl ingest FILE`"
     titles = {key: "\n".join(grid.fold(title, width)) for key, title in TITLES.items()}
-    return "\n\n".join(f"{title}\n{_grid(found[key], width)}" for key, title in titles.items() if found[key])
+    times = "\n".join(grid.fold(f"Times are in UTC; now it is {now}", width))
+    return f"{times}\n\n" + "\n\n".join(
+        f"{title}\n{_grid(found[key], width)}" for key, title in titles.items() if found[key]
+    )
 
 
 def _grid(rows: list[dict[str, Any]], width: int | None) -> str:

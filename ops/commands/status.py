@@ -46,8 +46,10 @@ def lines(snapshot: Snapshot, width: int = screen.WIDTH) -> Iterator[str]:
 
 
 def _worker(worker: Worker) -> str:
-    if worker.state != "running" or worker.run is None:
-        return f"{worker.name} {worker.state}"
+    if worker.state != "running":
+        return f"{worker.name} {worker.state}" + (f" ({worker.end})" if worker.started_at else "")
+    if worker.run is None:
+        return f"{worker.name} running"
     of = f" of {worker.run.total}" if worker.run.total else ""
     return f"{worker.name} {worker.run.unit} {worker.run.done}{of}, {rate(worker.rate)}/min"
 

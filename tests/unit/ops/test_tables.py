@@ -118,7 +118,8 @@ def test_the_status_of_the_feed_is_whole(columns: int) -> None:
         "unknown": [],
         "errors": [{"kind": "value", "name": "title_type", "errors": 31_655, "example": "x" * 500}],
     }
-    lines = status_text(found, columns).splitlines()
+    lines = status_text(found, "2026-11-25 02:40 UTC (04:40 EET)", columns).splitlines()
+    assert " ".join(lines[:2]).startswith("Times are in UTC; now it is 2026-11-25 02:40 UTC (04:40 EET)")
     for word in ("missing_column", "149997", path, "90123456", "18041776", "31655", "2026-11-25", "02:40:00"):
         assert any(word in line for line in lines), word
     assert [line for line in lines if len(line) > columns and "xxx" not in line] == []
