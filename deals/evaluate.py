@@ -18,6 +18,7 @@ import numpy as np
 from deals.estimate import candidates as market, comparables, learned
 from deals.estimate.cars import Row, of_rows
 from deals.stages import normalize
+from vinops.text import grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ FIRST_YEAR, LAST_YEAR = 1950, 2100
 BGN: Final = Decimal("1.95583")
 METHODS: Final = ("ours", "gradient_boosting", "comparables")
 GROUPS: Final = ("all", "covered")
+TITLES: Final = ("", "ads", "median off", "within 20 %", "in p10-p90")
 VATS: Final = {"incl": "included", "excl": "excluded"}
 
 
@@ -233,17 +235,17 @@ def _whole(text: str | None) -> int | None:
         return None
 
 
-def report(figures: Mapping[str, Any]) -> list[str]:
-    """Return the figures as lines of a table."""
+def report(figures: Mapping[str, Any], width: int | None = None) -> list[str]:
+    """Return the figures as lines of a table, in at most `width` columns if one is given."""
     lines = [f"{figures['n']:,} ads in {figures['folds']} folds, {figures['covered']:,} of them covered"]
     if left_out := figures.get("left_out"):
         lines.append("left out: " + ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items())))
-    lines += ["", f"{'':20}{'ads':>8}{'median off':>12}{'within 20 %':>13}{'in p10-p90':>12}"]
+    rows = []
     for group in GROUPS:
         for method in METHODS:
             one = figures[method][group]
-            lines.append(
-                f"{method.replace('_', ' ') + ', ' + group:28}{one['n']:>6,}{one['mdape']:>10.1%}"
-                f"{one['within20']:>13.1%}{one['coverage_p10_p90']:>12.1%}"
-            )
-    return lines
+            shares = (f"{one[name]:.1%}" for name in ("mdape", "within20", "coverage_p10_p90"))
+            rows.append((f"{method.replace('_', ' ')}, {group}", f"{one['n']:,}", *shares))
+    right = [False, *[True] * (len(TITLES) - 1)]
+    folded = [part for line in lines for part in grid.fold(line, width)]
+    return [*folded, "", *grid.lines(TITLES, rows, width=width, right=right)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from etl.errors import FeedError
 from etl.progress import bar
 from vinops import config
-from vinops.output import data_folder, for_reader, say
+from vinops.output import data_folder, for_reader, say, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,11 +157,13 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     """Show the status of the feed."""
     from etl.connection import connected
     from etl.status import status, status_text
+    from vinops.text import figures
 
     name_data_folder(settings, options)
     with connected(settings, "vinops etl status") as connection:
         found = status(connection)
-    print(json.dumps(found, default=str) if options.json else status_text(found))
+    now = figures.moment(datetime.now(UTC), settings.time_zone)
+    print(json.dumps(found, default=str) if options.json else status_text(found, now, terminal_width()))
     return DONE
 
 

@@ -29,6 +29,7 @@ from vinops.parsers import (
     site,
     switch,
     url,
+    zone,
 )
 from vinops.secrets import Secret as Secret, secrets_in
 
@@ -62,6 +63,9 @@ class Settings:
     log_dir: Path = _setting("VINOPS_LOG_DIR", path, Path(), "name a folder")
     log_days: float = _setting("VINOPS_LOG_DAYS", Number("days", 0.01, 3650), 14.0)
     log_level: str = _setting("VINOPS_LOG_LEVEL", level, "INFO", f"use one of {', '.join(LOG_LEVELS)}")
+    time_zone: str = _setting(
+        "VINOPS_TIME_ZONE", zone, "Europe/Sofia", "give a name such as Europe/Sofia, and see that tzdata is installed"
+    )
     embedded_linger: float = _setting("VINOPS_EMBEDDED_LINGER", Number("seconds", 0, 86_400), 15.0)
     copart_csv_url: Secret | None = _setting(
         "COPART_CSV_URL", url("https", "http", "file"), None, "use the https:// address of the member feed"

@@ -1,10 +1,11 @@
-"""Output whose reader may close it early, as in `… | head`: a command that shows something ends there, silently, and
-one that does something does all of it."""
+"""Standard output: its width, and a reader who may close it early, as in `… | head`: a command that shows something
+ends there, silently, and one that does something does all of it."""
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
@@ -62,6 +63,11 @@ def _discard(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def terminal_width() -> int | None:
+    """Return the columns of standard output; None if it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _is_closed() -> bool:

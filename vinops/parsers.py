@@ -183,3 +183,13 @@ def one_line(raw: str) -> str:
     if not raw.isprintable():
         raise ValueError("holds a line break or a control character")
     return raw
+
+
+def zone(raw: str) -> str:
+    """Read the name of a time zone of the IANA database."""
+    from zoneinfo import ZoneInfo  # costs 5 ms: only where there is a name to read
+
+    try:
+        return ZoneInfo(raw).key
+    except (OSError, ValueError, KeyError):  # a folder, a path out of the database, no such name
+        raise ValueError("is no time zone that this machine knows") from None

@@ -221,9 +221,12 @@ def _show(rows: Sequence[dict[str, Any]], *, as_json: bool, nothing: str) -> Non
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> None:
-    tables.write_plain(sys.stdout, list(rows[0]), [tuple(row.values()) for row in rows])
+    tables.show(list(rows[0]), [tuple(row.values()) for row in rows])
 
 
 def _expanded(row: dict[str, Any], *, as_json: bool = False) -> None:
-    write = tables.write_json if as_json else tables.write_expanded
-    write(sys.stdout, list(row), [tuple(row.values())])
+    names, rows = list(row), [tuple(row.values())]
+    if as_json:
+        tables.write_json(sys.stdout, names, rows)
+    else:
+        tables.show(names, rows, expanded=True)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from ops.checks.configuration import examine
 from vinops import config
 from vinops.checks import Level
-from vinops.output import name_data_folder
+from vinops.output import name_data_folder, terminal_width
 from vinops.redaction import remember
+from vinops.text import grid
 
-WIDTH: Final = 9
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vinops.checks import Finding
+
+LEVEL: Final = 9
 SUBJECT: Final = 22
+ROOM: Final = 30  # columns of the text beside its subject; with less it stands below
 NAMES: Final = {Level.CRITICAL: "ERROR"}
 
 
@@ -43,9 +50,23 @@ def command(
         typer.echo(json.dumps({"ok": not counts["ERROR"], "findings": findings}))
     else:
         for level, each in found:
-            typer.echo(f"{level:<{WIDTH}}{each.name:<{SUBJECT}} {each.text}")
-            if each.fix:
-                typer.echo(f"{'':<{WIDTH}}{'':<{SUBJECT}} -> {each.fix}")
+            for line in _lines(level, each):
+                typer.echo(line)
         typer.echo(f"{counts['ERROR']} errors, {counts['WARNING']} warnings, {counts['OK']} fine", err=True)
     if counts["ERROR"]:
         raise typer.Exit(1)
+
+
+def _lines(level: str, finding: Finding) -> Iterator[str]:
+    """Yield a finding and what fixes it, on a terminal folded to its width."""
+    width, head = terminal_width(), f"{level:<{LEVEL}}{finding.name:<{SUBJECT}} "
+    indent = " " * len(head)
+    if width is not None and width < len(head) + ROOM:
+        yield head.rstrip()
+        head = indent = " " * LEVEL
+    room = None if width is None else max(width - len(head), ROOM)
+    first, *others = grid.fold(finding.text, room)
+    yield head + first
+    yield from (indent + each for each in others)
+    if finding.fix:
+        yield f"{indent}-> {finding.fix}"  # whole, to be copied

@@ -1,4 +1,4 @@
-"""`vinops forecast`: the forecast and the figures behind it, in 80 columns."""
+"""`vinops forecast`: the forecast and the figures behind it, in at most 80 columns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from ops.forecast.arithmetic import HORIZON_DAYS, MONTHS, WHICH, Case, Range, ca
 from ops.forecast.measures import Measures, measure
 from vinops import config
 from vinops.db import database
-from vinops.output import name_data_folder
+from vinops.output import name_data_folder, terminal_width
 from vinops.redaction import remember
+from vinops.text import grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,14 +129,14 @@ def _print(measures: Measures, found: Mapping[str, Case]) -> None:
     rows.append((f"raw archive, {inputs.archive_days} days", *(_size(case.archive_bytes) for case in three)))
     for place, number in enumerate(MONTHS):
         rows.append((f"database after month {number}", *(_size(case.database_bytes[place]) for case in three)))
-    widths = [max(len(row[place]) for row in (TITLES, *rows)) for place in range(len(TITLES))]
-    for row in (TITLES, *rows):
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        out.write("  ".join(cells).rstrip() + "\n")
-    out.write(f"\nnow: raw archive {_size(inputs.archive_bytes)}, database {_size(inputs.database_bytes)}, ")
-    out.write(f"photos {_size(inputs.stored_bytes)}\n\n")
+    width = terminal_width()
+    right = [False, *[True] * len(WHICH)]
+    out.writelines(f"{each}\n" for each in grid.lines(TITLES, rows, width=width, right=right))
+    now = f"now: raw archive {_size(inputs.archive_bytes)}, database {_size(inputs.database_bytes)}, "
+    room = min(width or WIDTH, WIDTH)
+    out.write("\n" + textwrap.fill(f"{now}photos {_size(inputs.stored_bytes)}", room) + "\n\n")
     for name, text in measures.said.items():
-        out.write(textwrap.fill(f"{name:<18}{text}", WIDTH, subsequent_indent=" " * 18) + "\n")
+        out.write(textwrap.fill(f"{name:<18}{text}", room, subsequent_indent=" " * 18) + "\n")
 
 
 def _days(case: Case) -> str:

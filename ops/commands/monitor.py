@@ -22,7 +22,7 @@ def command(
     once: Annotated[bool, typer.Option("--once", help="Print it as text, once.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, once.")] = False,
     width: Annotated[
-        int | None, typer.Option(min=60, max=400, help="Columns of --once; default: the terminal's, else 80.")
+        int | None, typer.Option(min=40, max=400, help="Columns of --once; default: the terminal's, else 80.")
     ] = None,
     refresh: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds between two snapshots.")] = REFRESH,
 ) -> None:
@@ -43,5 +43,5 @@ def command(
         from ops.monitor import panels
         from ops.show import screen
 
-        view = panels.View(snapshot=snapshot, health=health.judge(snapshot))
+        view = panels.View(snapshot=snapshot, health=health.judge(snapshot), zone=settings.time_zone)
         screen.show(panels.page(view, width or screen.width()))

@@ -77,9 +77,5 @@ def _show(names: list[str], rows: list[tuple[object, ...]], how: Format) -> None
         tables.write_json(sys.stdout, names, rows)
     elif how is Format.CSV:
         tables.write_csv(sys.stdout, names, rows)
-    elif how is Format.EXPANDED:
-        tables.write_expanded(sys.stdout, names, rows)
-    elif sys.stdout.isatty():
-        tables.write_rich(names, rows)
     else:
-        tables.write_plain(sys.stdout, names, rows)
+        tables.show(names, rows, expanded=how is Format.EXPANDED)

@@ -32,21 +32,27 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     if as_json:
         typer.echo(health.as_json(snapshot))
     else:
-        sys.stdout.writelines(f"{each}\n" for each in lines(snapshot))
+        sys.stdout.writelines(f"{each}\n" for each in lines(snapshot, screen.width()))
 
 
-def lines(snapshot: Snapshot) -> Iterator[str]:
+def lines(snapshot: Snapshot, width: int = screen.WIDTH) -> Iterator[str]:
     """Yield the lines, each with its subject in front."""
-    workers = "; ".join(_worker(worker) for worker in snapshot.workers or ()) or "unknown"
-    yield from wrapped(workers, screen.WIDTH, "workers   ")
-    for name, said in (("feed", _feed(snapshot)), ("photos", _photos(snapshot)), ("deals", _deals(snapshot))):
-        yield f"{name:<8}  {said}"
-    yield f"health    {health.judge(snapshot).summary}"
+    said = {
+        "workers": "; ".join(_worker(worker) for worker in snapshot.workers or ()) or "unknown",
+        "feed": _feed(snapshot),
+        "photos": _photos(snapshot),
+        "deals": _deals(snapshot),
+        "health": health.judge(snapshot).summary,
+    }
+    for name, text in said.items():
+        yield from wrapped(text, width, f"{name:<8}  ")
 
 
 def _worker(worker: Worker) -> str:
-    if worker.state != "running" or worker.run is None:
-        return f"{worker.name} {worker.state}"
+    if worker.state != "running":
+        return f"{worker.name} {worker.state}" + (f" ({worker.end})" if worker.started_at else "")
+    if worker.run is None:
+        return f"{worker.name} running"
     of = f" of {worker.run.total}" if worker.run.total else ""
     return f"{worker.name} {worker.run.unit} {worker.run.done}{of}, {rate(worker.rate)}/min"
 

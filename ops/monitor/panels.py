@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ops.show.screen import BAD, GOOD, PLAIN, QUIET, STYLES, TITLE, WARN, line
 from vinops.checks import Level
-from vinops.text.figures import age, amount, clock, fitted, percent, plural, rate, short, size, sparkline
+from vinops.text.figures import age, amount, clock, fitted, moment, percent, plural, rate, short, size, sparkline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 LABEL: Final = 10  # columns of the word that a line begins with
 STATES: Final = {"running": GOOD, "stuck": BAD, "dead": BAD, "failed": WARN, "finished": QUIET, "stopped": QUIET}
 GOING: Final = frozenset({"running", "stuck"})
+WELL_ENDED: Final = frozenset({"finished", "shutdown", "exit code 0"})
 AWAY: Final = "the database does not answer"
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What panels show: the snapshot, its health, and the selected worker."""
+    """What panels show: the snapshot, its health, the selected worker, and the time zone beside UTC."""
 
     snapshot: Snapshot
     health: Health
     chosen: int = 0
+    zone: str = "UTC"
 
     @property
     def worker(self) -> Worker | None:
@@ -76,22 +78,23 @@ def state_of(worker: Worker, snapshot: Snapshot) -> str:
 COLUMNS: Final = {
     "worker": (6, 0),
     "state": (8, 0),
-    "makes": (0, 0),
-    "pages": (9, 0),
-    "items": (7, 0),
+    "now": (0, 0),
+    "pages": (9, 50),
+    "items": (7, 60),
     "/min": (5, 0),
-    "trend": (6, 0),
-    "up": (6, 0),
-    "ETA": (6, 0),
+    "trend": (6, 70),
+    "up": (6, 70),
+    "ETA": (6, 70),
+    "makes": (30, 150),
     "PID": (8, 120),
     "refusals": (8, 120),
-    "ended": (14, 150),
-    "last error": (56, 180),
+    "last error": (48, 190),
 }
-"""The width of each column, and from which width of the screen on it is shown; `makes` has the remaining width."""
-ON_THE_LEFT: Final = frozenset({"worker", "state", "makes", "ended", "last error"})
+"""The width of each column, and from which width of the screen on it is shown; `now` has the remaining width: the make
+and the page of a worker at work, why another ended."""
+ON_THE_LEFT: Final = frozenset({"worker", "state", "now", "makes", "last error"})
 WIDE: Final = 120
-WIDE_TREND: Final = 30
+WIDE_TREND: Final = 14
 
 
 def _worker_cells(worker: Worker, now: datetime, widths: dict[str, int]) -> dict[str, tuple[str, str]]:
@@ -104,18 +107,30 @@ def _worker_cells(worker: Worker, now: datetime, widths: dict[str, int]) -> dict
     return {
         "worker": (worker.name, TITLE),
         "state": (worker.state, STATES.get(worker.state, PLAIN)),
-        "makes": (makes(worker.makes, widths["makes"]) if worker.makes else "auction photos", PLAIN),
-        "pages": (_pages(run, widths["pages"]), PLAIN) if run else nothing,
+        "now": _now(worker, widths["now"]),
+        "pages": (_pages(run, widths.get("pages", 0)), PLAIN) if run else nothing,
         "items": (short(run.items), PLAIN) if run else nothing,
         "/min": (rate(worker.rate), PLAIN) if is_going else nothing,
-        "trend": (sparkline(worker.history, widths["trend"]), PLAIN if is_going else QUIET),
+        "trend": (sparkline(worker.history, widths.get("trend", 0)), PLAIN if is_going else QUIET),
         "up": (clock(up), PLAIN) if up is not None else nothing,
         "ETA": (clock(left), PLAIN) if left is not None else nothing,
+        "makes": (makes(worker.makes, widths.get("makes", 0)) if worker.makes else "auction photos", QUIET),
         "PID": (str(worker.pid), PLAIN) if worker.pid and is_going else nothing,
         "refusals": (str(run.refusals), WARN) if run and run.refusals else ("0", QUIET),
-        "ended": nothing if is_going or worker.started_at is None else (worker.end, PLAIN),
         "last error": (f"{age((now - error.at).total_seconds())} ago: {error.text}", WARN) if error else nothing,
     }
+
+
+def _now(worker: Worker, width: int) -> tuple[str, str]:
+    """Return the make and the page, or the lot, that a worker is at; why it ended; what it is for if it never ran."""
+    if worker.state in GOING:
+        at = worker.run.current_item if worker.run else None
+        if at is None:
+            return "begins", QUIET
+        return f"lot {at}" if at.isdecimal() else at, PLAIN
+    if worker.started_at is None:
+        return makes(worker.makes, width) if worker.makes else "auction photos", QUIET
+    return worker.end, QUIET if worker.end in WELL_ENDED else WARN
 
 
 def makes(names: Sequence[str], width: int) -> str:
@@ -142,7 +157,7 @@ def workers(view: View, width: int, *, marked: bool = True) -> list[Text]:
     widths = {title: least for title, (least, from_width) in COLUMNS.items() if from_width <= width}
     if width >= WIDE:
         widths["trend"] = WIDE_TREND
-    widths["makes"] = max(width - 2 - sum(widths.values()) - len(widths), 4)
+    widths["now"] = max(width - 2 - sum(widths.values()) - len(widths), 4)
 
     def aligned(title: str, text: str) -> str:
         text = fitted(text, widths[title])
@@ -173,7 +188,7 @@ def detail(view: View, width: int) -> list[Text]:
         said = "never started; s starts it"
     else:
         since = f", {age((view.snapshot.at - worker.ended_at).total_seconds())} ago" if worker.ended_at else ""
-        said = f"{worker.state}{since}; s starts it"
+        said = f"{worker.state}{since}: {worker.end}; s starts it"
     names = f" ({', '.join(worker.makes)})" if len(f"{name}{said}") + len(", ".join(worker.makes)) + 5 <= width else ""
     return [line("  ", (fitted(f"{name}{said}{names if worker.makes else ''}", width - 2), QUIET))]
 
@@ -257,7 +272,8 @@ def hosts(view: View, width: int) -> list[Text]:
     for host in view.snapshot.hosts or ():
         said = f"{amount(host.requests):>7} today"
         refused = f", {plural(host.refusals_in_row, 'refusal')} in a row" if host.refusals_in_row else ""
-        lines.append(line(f"{fitted(host.host, 24):<24} ", said, (refused, WARN)))
+        name = min(max(width - len(said) - 1, 8), 24)
+        lines.append(line(f"{fitted(host.host, name):<{name}} ", said, (refused, WARN)))
     return lines or [line(("no host was asked lately", QUIET))]
 
 
@@ -307,25 +323,33 @@ def items(view: View, width: int) -> list[Text]:
 def machine(view: View, width: int) -> list[Text]:
     """Return the load of the machine and the database."""
     found, data = view.snapshot.machine, view.snapshot.database
-    cpu, load, memory, disk = "-", "-", "-", "-"
+    load, memory, disk = "-", "-", "-"
     if found is not None:
-        cpu, memory = percent(found.cpu), percent(found.memory)
-        load, disk = f"{found.load:.1f}", percent(max(found.data_disk.share, found.log_disk.share))
-    lines = [
-        _cells(("CPU", cpu, view.style("cpu")), ("memory", memory, view.style("memory"))),
-        _cells(("load", load, view.style("cpu")), ("disk", disk, view.style("disk"))),
-    ]
+        load, memory = f"{percent(found.cpu)}, {found.load:.1f}", percent(found.memory)
+        disk = percent(max(found.data_disk.share, found.log_disk.share))
+    lines = [_cells(("CPU, load", load, view.style("cpu")), ("memory", memory, view.style("memory")))]
+    lines.append(_cells(("Celery", *_celery_words(view)), ("disk", disk, view.style("disk"))))
     if data.error is not None:
         away = ("none yet", WARN) if data.is_new else ("does not answer", BAD)
         return [_row("database", away), *lines, *_more_of_the_machine(view)]
-    writes = f"{short(data.writes_per_minute)}/min" if data.writes_per_minute is not None else "-"
-    lines.append(_cells(("Celery", *_celery_words(view)), ("writes", writes, PLAIN)))
+    inserts, updates = _a_minute(data.inserts_per_minute), _a_minute(data.updates_per_minute)
+    lines.append(_cells(("inserts", inserts, PLAIN), ("updates", updates, PLAIN)))
     return [*lines, *_more_of_the_machine(view)]
+
+
+def _a_minute(number: float | None) -> str:
+    """Return a rate in at most nine characters: `9,999/min`, `123k/min`."""
+    if number is None:
+        return "-"
+    return f"{number / 1000:.0f}k/min" if 9_999.5 <= number < 99_999.5 else f"{short(number)}/min"
 
 
 def _cells(left: tuple[str, str, str], right: tuple[str, str, str]) -> Text:
     return line(
-        (left[0].ljust(LABEL), QUIET), (left[1].ljust(LABEL), left[2]), (right[0].ljust(8), QUIET), (right[1], right[2])
+        (left[0].ljust(LABEL), QUIET),
+        (f"{left[1]:<{LABEL - 1}} ", left[2]),
+        (right[0].ljust(8), QUIET),
+        (right[1], right[2]),
     )
 
 
@@ -414,8 +438,8 @@ SECTIONS: Final[tuple[tuple[str, Callable[[View, int], list[Text]], int], ...]] 
 
 def page(view: View, width: int) -> list[Text]:
     """Return all panels, one below the other."""
-    at = view.snapshot.at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    lines = [line((f"vinops {at}: ", TITLE), (summary(view), summary_style(view))), line("")]
+    at = moment(view.snapshot.at, view.zone, seconds=True)
+    lines = [line((f"vinops {at}", TITLE)), line((summary(view), summary_style(view))), line("")]
     lines += workers(view, width, marked=False)
     for title, panel, most in SECTIONS:
         lines += [line(""), line((title.upper(), TITLE))]

@@ -23,7 +23,7 @@ from ops.observe.log_tails import last_lines
 from ops.observe.observer import Observer
 from ops.show.screen import BAD, QUIET, TITLE, WARN, line
 from vinops.redaction import redact
-from vinops.text.figures import age
+from vinops.text.figures import age, local_time, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 ROOMY: Final = (170, 45)  # columns and rows from where on panels have borders, and there is room for a log
+NARROW: Final = 70  # columns below which panels stand below each other, and the screen scrolls
 MOST_ALARMS: Final = {False: 3, True: 8}
 LATE: Final = 4  # refreshes without a new snapshot before its age is shown
 ACT_SECONDS: Final = 300
@@ -46,11 +47,12 @@ KEYS: Final = (
     ("a", "all alarms in full, with the command that fixes each"),
     ("p", "pause or continue"),
     ("r", "refresh now"),
+    ("pgdn", "scroll, where the screen is narrow"),
     ("q", "quit"),
 )
 
 
-OF_THE_MAIN_SCREEN: Final = frozenset({"choose", "act", "log", "alarms", "pause", "snapshot", "help", "quit"})
+OF_THE_MAIN_SCREEN: Final = frozenset({"choose", "scroll", "act", "log", "alarms", "pause", "snapshot", "help", "quit"})
 
 
 class Panel(Widget):
@@ -136,6 +138,15 @@ class Monitor(App[None]):
         display: block; height: 1fr; border: round $surface-lighten-2; border-title-color: $text-muted; padding: 0 1;
     }
 
+    Screen.narrow { overflow-y: auto; scrollbar-size-vertical: 0; }
+    .narrow #head { dock: top; }
+    .narrow Footer { display: none; }
+    .narrow #keys { display: block; }
+    #keys { display: none; dock: bottom; height: 1; background: $surface; }
+    Panel { text-wrap: nowrap; }
+    .narrow #pipelines { grid-size: 1; grid-rows: 6 6 6 6; height: 24; }
+    .narrow #lists { grid-size: 1; grid-rows: 6 6; height: 12; }
+
     Ask, Sheet { align: center middle; background: $background 60%; }
     .box, .sheet { width: auto; max-width: 90%; height: auto; max-height: 90%; padding: 1 2; }
     .box, .sheet { background: $surface; border: round $foreground 60%; border-title-color: $text; }
@@ -148,6 +159,8 @@ class Monitor(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "choose(-1)", "choose", show=False),
         Binding("down,j", "choose(1)", "choose", show=False),
+        Binding("pageup", "scroll(-1)", "scroll", show=False),
+        Binding("pagedown", "scroll(1)", "scroll", show=False),
         Binding("s", "act('start')", "start"),
         Binding("x", "act('stop')", "stop"),
         Binding("l,enter", "log", "log"),
@@ -196,6 +209,7 @@ class Monitor(App[None]):
         yield Panel("log", tail, "log")
         yield Panel("alarms", panels.alarms)
         yield Footer(show_command_palette=False)
+        yield Static(" s start x stop l log a alarms ? q quit", id="keys")
 
     def on_mount(self) -> None:
         """Observe now and at each interval."""
@@ -216,6 +230,10 @@ class Monitor(App[None]):
         is_roomy = self._is_roomy()
         for main in self._main():
             main.set_class(is_roomy, "roomy")
+            main.set_class(is_narrow := self.size.width < NARROW, "narrow")
+            if main.query("#alarms"):  # where the screen scrolls they come before the pipelines
+                before = main.query_one("#detail" if is_narrow else "#log")
+                main.move_child(main.query_one("#alarms"), after=before)
             for panel in main.query(Panel):
                 panel.retitle(is_roomy=is_roomy)
 
@@ -246,7 +264,8 @@ class Monitor(App[None]):
     def _view(self) -> View | None:
         if self._snapshot is None:
             return None
-        return View(snapshot=self._snapshot, health=judge(self._snapshot), chosen=self._chosen)
+        zone = self._settings.time_zone
+        return View(snapshot=self._snapshot, health=judge(self._snapshot), chosen=self._chosen, zone=zone)
 
     def _draw(self) -> None:
         view = self._view()
@@ -277,15 +296,18 @@ class Monitor(App[None]):
         view = view or self._view()
         if view is None:
             return
-        at = view.snapshot.at.strftime("%Y-%m-%d %H:%M:%S UTC ")
+        at = moment(view.snapshot.at, view.zone, seconds=True) + " "
         state: tuple[str, str] = ("", "")
         if self._is_paused:
             state = ("paused  ", WARN)
         elif self._missed >= LATE:
             state = (f"{age(self._missed * self._seconds)} old  ", WARN)
         said = (panels.summary(view), panels.summary_style(view))
-        room = self.size.width - len(" vinops   ") - len(said[0]) - len(state[0]) - len(at)
-        head = line((" vinops   ", TITLE), said, " " * max(room, 1), state, at)
+        name = " vinops   " if self.size.width >= NARROW else " "
+        room = self.size.width - len(name) - len(said[0]) - len(state[0])
+        if room <= len(at):
+            at = f"{local_time(view.snapshot.at, view.zone)} "
+        head = line((name, TITLE), said, " " * max(room - len(at), 1), state, at)
         for main in self._main():
             for shown in main.query("#head").results(Static):
                 shown.update(head)
@@ -305,6 +327,11 @@ class Monitor(App[None]):
         count = len(self._snapshot.workers or ()) if self._snapshot else 0
         self._chosen = min(max(self._chosen + step, 0), max(count - 1, 0))
         self._draw()
+
+    def action_scroll(self, pages: int) -> None:
+        """Scroll a screen that is too narrow to show all panels at once."""
+        for main in self._main():
+            main.scroll_relative(y=pages * (main.size.height - 2), animate=False)
 
     def action_pause(self) -> None:
         """Pause, or continue."""

@@ -115,7 +115,7 @@ class Observer:
         self._wanted = PARTS
         self._logs = LogTails(settings.log_dir)
         self._rates: dict[int, RateWindow] = {}
-        self._writes = RateWindow()
+        self._inserts, self._updates = RateWindow(), RateWindow()
         machine.cpu()  # the next call returns the share since this one
 
     def close(self) -> None:
@@ -194,15 +194,22 @@ class Observer:
         before = time.time()
         activity = self._rows("activity")[0]
         offset = activity["now"].timestamp() - (before + time.time()) / 2
-        self._writes.add(time.monotonic(), activity["rows_written"])
+        now, inserted, updated = time.monotonic(), activity["rows_inserted"], activity["rows_updated"]
+        self._inserts.add(now, inserted)
+        self._updates.add(now, updated)
+        inserts, updates = self._inserts.rate(SHORTEST), self._updates.rate(SHORTEST)
         sizes = self._part("sizes", RARELY, lambda: self._rows("sizes")[0]) or {}
         runs = self._part("runs", 0, self._runs)
         found = Database(
             size=sizes.get("bytes"),
             connections=activity["connections"],
             most_connections=activity["most_connections"],
-            rows_written=activity["rows_written"],
-            writes_per_minute=self._writes.rate(SHORTEST),
+            rows_written=inserted + updated,
+            rows_inserted=inserted,
+            rows_updated=updated,
+            writes_per_minute=None if inserts is None or updates is None else inserts + updates,
+            inserts_per_minute=inserts,
+            updates_per_minute=updates,
             clock_offset=offset,
             lots=sizes.get("lots"),
             images=sizes.get("images"),

@@ -245,7 +245,7 @@ class Database:
     """The database. `error` says why it cannot be used, and the rest is None then; `fix` is the command that fixes it.
 
     `listings`, `images` and `lots` are PostgreSQL's own estimates. `clock_offset` is by how much its clock is ahead of
-    ours. `rows_written` counts inserts and updates since its statistics were reset.
+    ours. `rows_inserted`, `rows_updated` and their sum `rows_written` are since its statistics were reset.
     """
 
     error: str | None = None
@@ -255,7 +255,11 @@ class Database:
     connections: int | None = None
     most_connections: int | None = None
     rows_written: int | None = None
+    rows_inserted: int | None = None
+    rows_updated: int | None = None
     writes_per_minute: float | None = None
+    inserts_per_minute: float | None = None
+    updates_per_minute: float | None = None
     clock_offset: float | None = None
     lots: int | None = None
     images: int | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from vinops.checks import Level
+from vinops.output import terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ STYLES: Final = {Level.OK: GOOD, Level.WARNING: WARN, Level.CRITICAL: BAD, Level
 
 def width() -> int:
     """Return the width of standard output in columns."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+    return terminal_width() or WIDTH
 
 
 def line(*parts: str | Text | tuple[str, str]) -> Text:

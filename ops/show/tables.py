@@ -9,6 +9,9 @@ import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, TextIO
 
+from vinops.output import terminal_width
+from vinops.text import grid
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -72,40 +75,27 @@ def _is_number(cell: str) -> bool:
     )
 
 
-def write_plain(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write an aligned table without lines or color; numbers are right-aligned, NULL is empty."""
-    cells = [[_printable(text(value)) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+def write_plain(out: TextIO, names: Sequence[str], rows: Sequence[Row], *, width: int | None = None) -> None:
+    """Write an aligned table without lines or color; numbers are right-aligned, NULL is empty.
+
+    What does not fit `width` columns is folded, or written as `write_expanded` does; nothing is cut.
+    """
     right = [_all_numbers([row[place] for row in rows]) for place in range(len(names))]
-    for line in (list(names), ["-" * width for width in widths], *cells):
-        padded = [
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(line, widths, right, strict=True)
-        ]
-        out.write("  ".join(padded).rstrip() + "\n")
+    out.writelines(f"{each}\n" for each in grid.lines(names, _cells(rows), width=width, right=right))
 
 
-def write_expanded(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
+def write_expanded(out: TextIO, names: Sequence[str], rows: Sequence[Row], *, width: int | None = None) -> None:
     """Write each row as a block of lines `column  value`, for many columns."""
-    width = max(map(len, names))
-    for number, row in enumerate(rows, 1):
-        out.write(f"-- row {number} of {len(rows)}\n")
-        lines = (f"{name:<{width}}  {_printable(text(value))}" for name, value in zip(names, row, strict=True))
-        out.writelines(line.rstrip() + "\n" for line in lines)
+    out.writelines(f"{each}\n" for each in grid.blocks(names, _cells(rows), width=width))
 
 
-def write_rich(names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Print a table for a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    return [[_printable(text(value)) for value in row] for row in rows]
 
-    table = Table(header_style="bold")
-    for place, name in enumerate(names):
-        table.add_column(Text(name), justify="right" if _all_numbers([row[place] for row in rows]) else "left")
-    for row in rows:
-        table.add_row(*(Text(_printable(text(value))) for value in row))
-    Console().print(table)
+
+def show(names: Sequence[str], rows: Sequence[Row], *, expanded: bool = False) -> None:
+    """Print a table on standard output, on a terminal within its width."""
+    (write_expanded if expanded else write_plain)(sys.stdout, names, rows, width=terminal_width())
 
 
 def text(value: object) -> str:
@@ -138,7 +128,5 @@ def write_objects(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
     names, values = list(rows[0]), [tuple(row.values()) for row in rows]
     if as_json:
         write_json(sys.stdout, names, values)
-    elif sys.stdout.isatty():
-        write_rich(names, values)
     else:
-        write_plain(sys.stdout, names, values)
+        show(names, values)

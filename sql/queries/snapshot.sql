@@ -39,11 +39,12 @@ from recent
 order by spider asc, worker asc, started_at desc;
 
 -- name: activity
--- Connections, rows written since the statistics began, and the clock.
+-- Connections, rows inserted and updated since the statistics began, and the clock.
 select
     numbackends as connections,
     current_setting('max_connections')::integer as most_connections,
-    tup_inserted + tup_updated as rows_written,
+    tup_inserted as rows_inserted,
+    tup_updated as rows_updated,
     clock_timestamp() as now
 from pg_stat_database
 where datname = current_database();

@@ -1,1 +1,1 @@
-"""Analysis of the texts of ads in Bulgarian: phrases, denials, words of risk; and numbers as people read them."""
+"""Analysis of the texts of ads in Bulgarian: phrases, denials, words of risk. Numbers and tables for people."""

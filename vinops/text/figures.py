@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 
@@ -29,6 +31,31 @@ def clock(seconds: float) -> str:
     if minutes < 1440:
         return f"{minutes // 60}:{minutes % 60:02d}"
     return f"{minutes // 1440}d{minutes % 1440 // 60:02d}h"
+
+
+def moment(at: datetime, zone: str, *, seconds: bool = False) -> str:
+    """Return a time in UTC and in a time zone: `2026-11-25 02:40 UTC (04:40 EET)`, with the date where it differs."""
+    in_utc, there = at.astimezone(UTC), _local(at, zone)
+    said = in_utc.strftime(f"%Y-%m-%d {'%H:%M:%S' if seconds else '%H:%M'} UTC")
+    if there.utcoffset() == in_utc.utcoffset():
+        return said
+    is_same_day = there.date() == in_utc.date()
+    return f"{said} ({there.strftime('%H:%M %Z' if is_same_day else '%Y-%m-%d %H:%M %Z')})"
+
+
+def local_time(at: datetime, zone: str) -> str:
+    """Return the hours and minutes of a time in a time zone: `04:40`."""
+    return _local(at, zone).strftime("%H:%M")
+
+
+def _local(at: datetime, zone: str) -> datetime:
+    """Return a time in a time zone, in UTC if this machine does not know the zone."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return at.astimezone(ZoneInfo(zone))
+    except ZoneInfoNotFoundError:
+        return at.astimezone(UTC)
 
 
 def size(number: float) -> str:

@@ -6,8 +6,9 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vinops import politeness
+from vinops import config, politeness
 from vinops.logs import pairs
+from vinops.text import figures
 from vinops_scrapy import closing
 from vinops_scrapy.failures import Refused
 from vinops_scrapy.hosts import netloc
@@ -45,11 +46,12 @@ class Refusals(Component):
         until = await shared.refused(host, kind, at_once=kind in AT_ONCE)
         if until is not None:
             self._crawler.stats.set_value("breaker/opened", host)
+            said = figures.moment(until, config.load().time_zone)
             await closing.end(
                 self._crawler,
                 KIND,
                 host,
-                f"{host} refuses ({kind}): nobody asks it until {until:%Y-%m-%d %H:%M} UTC. Look at it in a browser "
+                f"{host} refuses ({kind}): nobody asks it until {said}. Look at it in a browser "
                 "as a member would; the breaker stands in ops.host_budgets",
             )
         raise Refused(kind, host)

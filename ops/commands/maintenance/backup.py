@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -111,6 +110,6 @@ def _list(store: Store, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
     elif rows:
-        tables.write_plain(sys.stdout, SHOWN, [tuple(row[name] for name in SHOWN) for row in rows])
+        tables.show(SHOWN, [tuple(row[name] for name in SHOWN) for row in rows])
     else:
         typer.echo("there is no backup: `vinops backup` takes one", err=True)

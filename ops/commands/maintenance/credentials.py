@@ -90,7 +90,7 @@ def list_command(*, as_json: AsJson = False, folder: Folder = FOLDER, units: Uni
         )
         for row in rows
     ]
-    tables.write_plain(sys.stdout, ["name", "kept", "changed", "units", "problem"], shown)
+    tables.show(["name", "kept", "changed", "units", "problem"], shown)
 
 
 @app.command("check")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,17 +135,38 @@ def test_without_a_terminal_the_table_is_plain_and_aligned(vinops: Run) -> None:
     assert done.stderr == ""
 
 
-def test_on_a_terminal_the_table_has_lines(environment: dict[str, str]) -> None:
+def on_terminal(environment: dict[str, str], columns: int, *arguments: str) -> list[str]:
+    """The lines that `vinops` prints on a terminal of so many columns."""
     ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [*VINOPS, "sql", "select '[red]x' as a"], env={**environment, "TERM": "xterm"}, stdout=theirs, check=False
-    )
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    mine = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
+    done = subprocess.run([*VINOPS, *arguments], env={**mine, "TERM": "xterm"}, stdout=theirs, check=False)
     os.close(theirs)
-    shown = os.read(ours, 65536).decode()
+    shown = b""
+    with suppress(OSError):  # the end of a terminal
+        while part := os.read(ours, 65536):
+            shown += part
     os.close(ours)
     assert done.returncode == 0
-    assert "┃" in shown
-    assert "[red]x" in shown, "data was taken for markup"
+    return shown.decode().splitlines()
+
+
+def test_on_a_terminal_a_table_that_fits_is_as_it_is_in_a_pipe(environment: dict[str, str]) -> None:
+    assert on_terminal(environment, 80, "sql", "select '[red]x' as a, 1 as b") == [
+        "a       b",
+        "------  -",
+        "[red]x  1",
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_on_a_terminal_every_value_of_a_wide_row_is_there_whole(environment: dict[str, str], columns: int) -> None:
+    values = {f"column_{number}": f"value_{number} with words" for number in range(30)}
+    statement = "select " + ", ".join(f"'{value}' as {name}" for name, value in values.items())
+    lines = on_terminal(environment, columns, "sql", statement)
+    assert lines[0] == "-- row 1 of 1"
+    assert [line.split(maxsplit=1) for line in lines[1:]] == [[name, value] for name, value in values.items()]
+    assert max(map(len, lines)) <= columns
 
 
 def test_changes_are_refused_unless_asked_for(vinops: Run) -> None:

@@ -90,9 +90,9 @@ def test_all_that_matters_stands_on_eighty_by_twenty_four() -> None:
         text = "\n".join(lines)
         assert len(lines) == 24
         assert max(map(len, lines)) <= 80
-        assert re.match(r" vinops   4 of 5 workers run, 2 alarms +2026-11-25 02:40:00 UTC", lines[0])
+        assert re.match(r" vinops   4 of 5 workers run, 2 alarms +2026-11-25 02:40:00 UTC \(04:40 EET\)", lines[0])
         assert [line.split()[0] for line in lines[3:7]] == ["2", "3", "4", "photos"]
-        for word in ("pages", "items", "/min", "trend", "ETA", "Mercedes-Benz +1", "dead", "37/117", "1,240", "2:05"):
+        for word in ("pages", "items", "/min", "trend", "ETA", "bmw page 37", "dead", "37/117", "1,240", "2:05"):
             assert word in text
         for words in ("149,997 rows", "changed     1,500", "rejected        3", "94 % of 150,000", "0.5 days left"):
             assert words in text
@@ -100,13 +100,14 @@ def test_all_that_matters_stands_on_eighty_by_twenty_four() -> None:
             "normalize       0 wait",
             "     12 today",
             "shut, 0 refusals",
-            "CPU       23 %",
+            "CPU, load 23 %, 0.8",
             "disk    61 %",
         ):
             assert words in text
         for words in (
             "Celery    5, beat",
-            "writes  1,203/min",
+            "inserts   1,003/min",
+            "updates 200/min",
             "of worker photos"[:4],
             "BMW 320 number 0",
             "12,500 EUR",
@@ -118,6 +119,28 @@ def test_all_that_matters_stands_on_eighty_by_twenty_four() -> None:
         assert " ".join(lines[-1].split()) == "s start x stop l log a alarms p pause ? help q quit"
 
     play(Hands(BAD), (80, 24), game)
+
+
+def test_forty_columns_show_every_worker_and_alarm_and_scroll_to_the_rest() -> None:
+    async def game(app: Monitor, pilot: Pilot[None]) -> None:
+        await settled(pilot, lambda: any("CRITICAL feed" in line for line in on_screen(app)))
+        lines = on_screen(app)
+        assert len(lines) == 24
+        assert max(map(len, lines)) <= 40
+        assert lines[0].split() == ["4", "of", "5", "workers", "run,", "2", "alarms", "04:40"]
+        assert [line.split()[0] for line in lines[3:7]] == ["2", "3", "4", "photos"]
+        assert any("CRITICAL workers: " in line for line in lines)
+        text = "\n".join(lines)
+        for words in ("bmw page 37", "dead", "149,997 rows", "changed     1,500", "normalize       0 wait"):
+            assert words in text
+        assert lines[-1] == " s start x stop l log a alarms ? q quit"
+        await pilot.press("pagedown")
+        await settled(pilot, lambda: any("12,500 EUR" in line for line in on_screen(app)))
+        text = "\n".join(on_screen(app))
+        for words in ("4 of 5 workers run", "94 % of 150,000", "inserts   1,003/min updates 200/min", "q quit"):
+            assert words in text
+
+    play(Hands(BAD), (40, 24), game)
 
 
 def test_five_last_items_stand_on_eighty_by_twenty_four_when_nothing_is_wrong() -> None:

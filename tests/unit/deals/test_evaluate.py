@@ -165,7 +165,7 @@ def test_the_report_names_all_figures() -> None:
     methods = {method: dict.fromkeys(evaluate.GROUPS, group) for method in evaluate.METHODS}
     shown = evaluate.report({"n": 1_200, "covered": 1_000, "folds": 3, "left_out": {"placeholder": 3}, **methods})
     assert shown[:2] == ["1,200 ads in 3 folds, 1,000 of them covered", "left out: 3 placeholder"]
-    rows = [" ".join(line.split()) for line in shown[4:]]
+    rows = [" ".join(line.split()) for line in shown[5:]]
     names = ("ours", "gradient boosting", "comparables")
     assert rows == [f"{name}, {each} 1,100 12.5% 70.0% 80.1%" for each in evaluate.GROUPS for name in names]
 

@@ -235,3 +235,11 @@ def test_a_survey_of_what_is_right_is_what_load_gives(tmp_path: Path) -> None:
     found = config.survey(environ, folder=tmp_path)
     assert (found.settings, found.problems, found.unknown) == (load(environ, folder=tmp_path), {}, {})
     assert config.secret_variables(found.settings) == {"COPART_PASSWORD", "PROXY_LIST"}
+
+
+@pytest.mark.parametrize("name", ["Sofia", "../etc/passwd", "/etc/localtime", "Europe", "UTC+2"])
+def test_a_time_zone_is_one_that_the_machine_knows(name: str) -> None:
+    with pytest.raises(ConfigError, match="VINOPS_TIME_ZONE is no time zone that this machine knows: give a name such"):
+        load({"VINOPS_TIME_ZONE": name})
+    assert load({"VINOPS_TIME_ZONE": "Europe/Berlin"}).time_zone == "Europe/Berlin"
+    assert load({}).time_zone == "Europe/Sofia"
