@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vinops import locks
 from vinops.db import embedded
+from vinops.db.embedded.process import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -125,11 +126,7 @@ def _stat(pid: int) -> list[str]:
 
 def arguments(pid: int) -> list[str]:
     """Return the command line of a process; empty if it is gone."""
-    try:
-        data = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return []
-    return [os.fsdecode(part) for part in data.split(b"\0") if part]
+    return [os.fsdecode(part) for part in command_line(pid) if part]
 
 
 def parent(pid: int) -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,11 @@ import pytest
 
 from vinops import locks
 from vinops.db import embedded
-from vinops.db.embedded import cluster
+from vinops.db.embedded import cluster, process
 from vinops.db.embedded.account import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 PATIENCE = 60  # seconds
 ACCOUNT = Account(uid=os.geteuid(), gid=os.getegid(), name="tests")
@@ -144,3 +145,53 @@ def test_a_cluster_that_is_half_made_is_none_and_the_next_start_removes_it(
     assert list(tmp_path.iterdir()), "nothing was half made"
     cluster._make_cluster(tmp_path, ACCOUNT)
     assert [each.name for each in tmp_path.iterdir()] == ["data"]
+
+
+class Executing:
+    """/proc as it shows a process that is held in the middle of execve: running, and without arguments."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+        """Show no arguments for so many reads."""
+        self.left = looks
+        read = Path.read_bytes
+
+        def shown(path: Path) -> bytes:
+            if path.name == "cmdline" and self.left > 0:
+                self.left -= 1
+                return b""
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", shown)
+
+
+def test_a_server_whose_shell_is_just_becoming_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "postgres"
+    (base / "data").mkdir(parents=True)
+    server = subprocess.Popen(["/bin/sh", "-c", "read x", "postgres", "-D", str(base / "data")], stdin=subprocess.PIPE)
+    ready = [str(server.pid), str(base / "data"), "", "5432", str(base / "run"), "", "", "ready"]
+
+    def spawn(*_: object) -> int:
+        executing.left = 30
+        (base / "data" / "postmaster.pid").write_text("\n".join(ready))
+        return server.pid
+
+    executing = Executing(monkeypatch, 0)
+    monkeypatch.setattr(cluster, "spawn", spawn)
+    with server:
+        assert cluster._launch(base, base / "run", ACCOUNT) == str(base / "run")
+        assert executing.left == 0
+        server.communicate()
+
+
+@pytest.mark.parametrize("stat", [b"9 (postgres) Z 1 9 9 0 -1 4228108 0", b"2 (kthreadd) S 0 0 0 0 -1 2129984 0"])
+def test_neither_a_zombie_nor_a_thread_of_the_kernel_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stat: bytes
+) -> None:
+    def forbidden(_: float) -> None:
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr(Path, "read_bytes", lambda path: stat if path.name == "stat" else b"")
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=time.monotonic, sleep=forbidden))
+    assert not process.is_server(9, tmp_path)

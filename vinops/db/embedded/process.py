@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 STOP_SECONDS = 120
+EXEC_SECONDS = 5.0  # the longest that a process is without arguments, if the program comes from a slow disk
+KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of proc_pid_stat(5)
 
 
 class ServerError(Exception):
@@ -41,18 +43,33 @@ def pid_file(base: Path) -> list[str]:
 
 
 def is_server(pid: int, base: Path) -> bool:
-    """Tell whether a process is this folder's server, by its command line: other accounts can read that, and a zombie's
-    is empty."""
-    try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
+    """Tell whether a process is this folder's server, by its command line, which other accounts can read."""
+    arguments = command_line(pid)
     data = os.fsencode(base / "data")
     if data in arguments:
         return True
     # Started with another spelling of the path, by a version that did not follow a link in the data folder.
     given = arguments[arguments.index(b"-D") + 1 :][:1] if b"-D" in arguments else []
     return [os.path.realpath(each) for each in given] == [data]
+
+
+def command_line(pid: int) -> list[bytes]:
+    """Return the arguments of a process; none if it has ended, or is the kernel's.
+
+    While a process executes another program (the shell becoming the server) it has none for an instant: one in thirteen
+    starts was seen like that (2026-11-29, 31 of 400). So a process without arguments that still runs is read again.
+    """
+    deadline = time.monotonic() + EXEC_SECONDS
+    while True:
+        try:
+            text = Path(f"/proc/{pid}/cmdline").read_bytes()
+            state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return []
+        never = state in (b"Z", b"X") or int(fields[5]) & KERNEL_THREAD
+        if text or never or time.monotonic() > deadline:
+            return text.split(b"\0") if text else []
+        time.sleep(0.001)
 
 
 def stop(base: Path) -> bool:
