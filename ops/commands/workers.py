@@ -123,7 +123,7 @@ def values(status: ProcessStatus) -> dict[str, Any]:
 
 
 def show_starts(outcomes: Sequence[Started], rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """Print the result of a start, in JSON the rows. Exits with 1 if there is a problem."""
+    """Print the result of a start, in JSON the rows."""
     if as_json:
         typer.echo(json.dumps(rows))
     for each in outcomes:
@@ -131,8 +131,6 @@ def show_starts(outcomes: Sequence[Started], rows: Sequence[dict[str, Any]], *, 
             typer.echo(redact(each.problem), err=True)
         elif not as_json:
             typer.echo(f"{each.status.program.title}: {f'PID {each.pid}' if each.pid else 'has done its work already'}")
-    if any(each.problem for each in outcomes):
-        raise typer.Exit(1)
 
 
 @contextmanager
@@ -160,6 +158,8 @@ def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) ->
         for each in outcomes
     ]
     show_starts(outcomes, rows, as_json=as_json)
+    if any(each.problem for each in outcomes):
+        raise typer.Exit(1)
 
 
 def _stop(settings: Settings, programs: Sequence[Program], grace: float | None) -> list[Stopped]:
