@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     run = command("run", run_command, "Fetch the feed from COPART_CSV_URL and load what changed.")
     run.add_argument("--allow-shrink", action="store_true", help=shrink)
     command("fetch", fetch_command, "Fetch the feed to the data folder and print where it is.")
-    ingest = command("ingest", ingest_command, "Load a feed file from disk.")
+    ingest = command("ingest", ingest_command, "Load a feed file from disk, plain or compressed with gzip.")
     ingest.add_argument("file", type=Path, metavar="FILE")
     ingest.add_argument("--allow-shrink", action="store_true", help=shrink)
     cat = command("cat", cat_command, "Write an archived file to standard output, byte for byte.")

@@ -66,15 +66,21 @@ def run(
 def ingest(
     settings: Settings, path: Path, *, fetched_at: datetime, allow_shrink: bool = False, progress: Progress = silent
 ) -> Outcome:
-    """Load a file from disk, fetched at that time; otherwise as `run`. Raises OSError if it cannot be read."""
-    feed_run = FeedRun(settings, allow_shrink=allow_shrink, progress=progress)
-    sha256 = Sha256(path)
+    """Load a file from disk, plain or compressed with gzip, fetched at that time; otherwise as `run`.
 
-    def work() -> None:
-        feed_run.steps.reached("hash")
-        feed_run.load(path, sha256.result(), fetched_at)
+    Raises NotLoaded for what cannot be a feed file, and OSError if it cannot be read; neither is recorded.
+    """
+    from etl.fetch.given import plain
 
-    return feed_run.under_lock(work)
+    with plain(settings, path, progress) as file:
+        feed_run = FeedRun(settings, allow_shrink=allow_shrink, progress=progress)
+        sha256 = Sha256(file)
+
+        def work() -> None:
+            feed_run.steps.reached("hash")
+            feed_run.load(file, sha256.result(), fetched_at)
+
+        return feed_run.under_lock(work)
 
 
 class FeedRun:

@@ -24,6 +24,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from psycopg import sql
 
 from tests.support import contain
+from tests.support.outbound import sitecustomize as outbound
 from vinops.config import LIBPQ_IGNORED, LIBPQ_KEPT, Secret, Settings, variables
 from vinops.db import database as db, embedded
 
@@ -51,6 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Staying())
     hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
     hypothesis.settings.load_profile("here")
+    _use_memory(config)
+    _refuse_connections()
+
+
+def _use_memory(config: pytest.Config) -> None:
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not memory.is_mount() or os.statvfs(memory).f_flag & os.ST_NOEXEC:
         return
@@ -58,6 +64,23 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = config.stash[IN_MEMORY] = Path(tempfile.mkdtemp(prefix="vinops-tests-", dir=memory))
         folder.chmod(0o1777)  # as /tmp: servers are run by other accounts
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+def _refuse_connections() -> None:
+    """Let this process, and every Python process that a test starts, reach no other machine; a record says which tried.
+
+    Each process of pytest-xdist has a record of its own."""
+    file, record = tempfile.mkstemp(prefix="vinops-outbound-")
+    os.fchmod(file, 0o666)  # servers are run by other accounts
+    os.close(file)
+    atexit.register(Path(record).unlink, missing_ok=True)
+    is_guarded = outbound.RECORD in os.environ  # by its interpreter
+    os.environ[outbound.RECORD] = record
+    os.environ["TLDEXTRACT_CACHE"] = f"{record}-suffixes"  # a list that was fetched once is not asked for again
+    if not is_guarded:
+        outbound.guard(record)
+        folder = str(Path(outbound.__file__).parent)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -182,6 +205,18 @@ def _nothing_is_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
             contain.kill([each for pid in left for each in (pid, *contain.descendants(pid))])
             pytest.fail(f"left running, and killed:\n{lines}", pytrace=False)
         time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_leaves_this_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test fails if something that it started looked up, or connected to, another machine. Hosts in namespaces are
+    other machines on purpose."""
+    record = Path(os.environ[outbound.RECORD])
+    before = record.stat().st_size
+    yield
+    tried = record.read_text()[before:] if record.stat().st_size > before else ""
+    if tried and not request.node.get_closest_marker("machines"):
+        pytest.fail(f"tried to reach other machines:\n{tried}", pytrace=False)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -276,8 +277,9 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     (default: the current one). Raises ConfigError for the first value that is wrong.
     """
     environ = os.environ if environ is None else environ
-    values, problems = _read((_credentials(environ), environ, _dotenv((folder or Path()) / ".env")))
-    for problem in problems.values():
+    found, broken = _dotenv((folder or Path()) / ".env")
+    values, problems = _read((_credentials(environ), environ, found))
+    for problem in (*broken, *problems.values()):
         raise ConfigError(problem)
     return Settings(**values)
 
@@ -305,17 +307,14 @@ def survey(environ: Mapping[str, str] | None = None, *, folder: Path | None = No
     environ = os.environ if environ is None else environ
     problems: dict[str, str] = {}
     named: dict[str, Mapping[str, str]] = {}
-    readers: dict[str, Callable[[], Mapping[str, str]]] = {
-        "a credential": lambda: _credentials(environ),
-        "the environment": lambda: environ,
-        ".env": lambda: _dotenv((folder or Path()) / ".env"),
-    }
-    for name, read in readers.items():
-        try:
-            named[name] = read()
-        except ConfigError as error:
-            problems[name if name == ".env" else "CREDENTIALS_DIRECTORY"] = str(error)
-            named[name] = {}
+    try:
+        named["a credential"] = _credentials(environ)
+    except ConfigError as error:
+        problems["CREDENTIALS_DIRECTORY"] = str(error)
+        named["a credential"] = {}
+    named["the environment"] = environ
+    named[".env"], broken = _dotenv((folder or Path()) / ".env")
+    problems |= {f".env {number}" if number > 1 else ".env": text for number, text in enumerate(broken, 1)}
     values, wrong = _read(tuple(named.values()))
     problems |= wrong
     sources = {
@@ -382,14 +381,26 @@ def _credentials(environ: Mapping[str, str]) -> Mapping[str, str]:
         ) from None
 
 
-def _dotenv(path: Path) -> Mapping[str, str]:
-    if not path.is_file():
-        return {}
-    from dotenv import dotenv_values  # costs 30 ms: only where there is a file to read
-
+def _dotenv(path: Path) -> tuple[Mapping[str, str], list[str]]:
+    """Return the values of the file, and what is wrong with it: of a broken line its number, never its text, which may
+    hold a secret."""
     try:
-        found = dotenv_values(path, interpolate=False, encoding="utf-8")
+        if not path.exists():
+            return {}, []
+        text = path.read_text(encoding="utf-8-sig")  # an editor of Windows puts a mark first
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f".env cannot be read ({reason}): fix {path} or remove it") from None
-    return {name: value for name, value in found.items() if value is not None}
+        return {}, [f".env cannot be read ({reason}): fix {path.absolute()} or remove it"]
+    from dotenv.parser import parse_stream  # costs 30 ms: only where there is a file to read
+
+    values, broken = {}, []
+    for each in parse_stream(StringIO(text)):
+        if each.error or (each.key is not None and each.value is None):
+            blank = each.original.string[: -len(each.original.string.lstrip())].count("\n")
+            broken.append(
+                f"{path.absolute()}, line {each.original.line + blank}, is no NAME=value: write it as in .env.example, "
+                "a value with blanks in quotes, or put a # before it"
+            )
+        elif each.key is not None and each.value is not None:
+            values[each.key] = each.value
+    return values, broken

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from scrapy.exceptions import IgnoreRequest
 
+from vinops.config import ConfigError
+
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
@@ -21,6 +23,10 @@ NAMES: Final = {
     "DownloadCancelledError": "too_large",
 }
 """By the class of Scrapy's exception."""
+
+
+class WrongArgument(ConfigError):  # noqa: N818
+    """An argument of -a is unknown or makes no sense. Raised by spiders; `scrapy crawl` ends with exit code 2."""
 
 
 class Ignored(IgnoreRequest):

@@ -62,6 +62,7 @@ SPIDER_MIDDLEWARES = {
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
     # Requests pass from the low numbers to the high, responses from the high to the low.
     "vinops_scrapy.middlewares.allowed_hosts.AllowedHosts": 50,  # first: the hops of a redirect start anew here
     "vinops_scrapy.middlewares.proxies.RotatingProxies": 580,
@@ -69,6 +70,7 @@ DOWNLOADER_MIDDLEWARES = {
     # Between unpacking and redirects: it reads bodies, and sees the redirect to the login before it is followed.
     "vinops_scrapy.middlewares.refusals.Refusals": 610,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 620,
+    "vinops_scrapy.middlewares.cookies.Cookies": 700,  # Scrapy's place and its work, without requests of its own
     "vinops_scrapy.middlewares.budget.Budget": 900,  # last: nothing may delay a request after its place in the budget
 }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+GZIP = b"\x1f\x8b"  # how a file that is compressed with it begins
 CHUNK_BYTES = 1 << 16
 INFLATED_BYTES = 1 << 20  # the most that one step of the decompression returns
 MOST_REDIRECTS = 3
@@ -213,12 +214,20 @@ def _decoded(wire: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     if encoding in ("", "identity"):
         yield from wire
     elif encoding in ("gzip", "x-gzip"):
-        yield from _gunzipped(wire)
+        try:
+            yield from gunzipped(wire)
+        except Damaged as damage:
+            raise _truncated(str(damage)) from None
     else:
         raise FetchFailed("encoding", "the source sent a compression that was not asked for: see the runbook")
 
 
-def _gunzipped(wire: Iterable[bytes]) -> Iterator[bytes]:
+class Damaged(Exception):  # noqa: N818
+    """Compressed data is not what gzip writes. Raised by `gunzipped`; the message says in what way."""
+
+
+def gunzipped(wire: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the content of gzip's data in pieces of limited size, which may be empty. Raises Damaged."""
     inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
     for data in wire:
         out = b""
@@ -228,11 +237,11 @@ def _gunzipped(wire: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 out = inflater.decompress(data, INFLATED_BYTES)
             except zlib.error:
-                raise _truncated("the compressed data is damaged") from None
+                raise Damaged("the compressed data is damaged") from None
             yield out
             data = inflater.unconsumed_tail or inflater.unused_data
     if not inflater.eof:
-        raise _truncated("the compressed data has no end")
+        raise Damaged("the compressed data has no end")
 
 
 def _truncated(detail: str) -> FeedRefused:

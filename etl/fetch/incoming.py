@@ -10,7 +10,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from etl.errors import FeedRefused, FetchFailed, NotLoaded
 from etl.fetch.address import Address, parse_address
-from etl.fetch.download import Job, Seen, ask, can_be_sent, content, status_error, validator
+from etl.fetch.download import (
+    GZIP,
+    Damaged,
+    Job,
+    Seen,
+    ask,
+    can_be_sent,
+    content,
+    gunzipped,
+    status_error,
+    validator,
+)
 from etl.progress import Progress, silent
 from etl.read.file import FeedFile
 from etl.store.places import INCOMING
@@ -27,6 +38,8 @@ from vinops import disk
 from vinops.logs import pairs, redact
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from vinops.config import Settings
 
 log = logging.getLogger("etl")
@@ -176,19 +189,30 @@ def _copy(job: Job, part: Part) -> Fetched:
     at = datetime.now(UTC)
     try:
         if not path.is_file():
-            raise FetchFailed("not_found", "the file that COPART_CSV_URL names is not there: check the path")
+            what = "is a folder" if path.is_dir() else "is no file" if path.exists() else "is not there"
+            raise FetchFailed("not_found", f"what COPART_CSV_URL names {what}: check the path, or write the file there")
         whole = path.stat().st_size
         original = path.open("rb")
     except OSError as error:
         message = f"the file that COPART_CSV_URL names cannot be read ({error.strerror}): give this user the right to"
         raise FetchFailed("not_readable", message) from None
     with original:
-        while data := original.read(COPIED_BYTES):
-            part.write(data)
-            job.wire_bytes += len(data)
-            job.progress(job.wire_bytes, whole)
-            job.check_time()
+        pieces = _pieces(job, original, whole)
+        is_gzip = original.peek(len(GZIP)).startswith(GZIP)
+        try:
+            for data in gunzipped(pieces) if is_gzip else pieces:
+                part.write(data)
+        except Damaged as damage:
+            raise FeedRefused("truncated", f"the file is cut short or damaged ({damage}): write it again") from None
     return _accepted(job, part, at)
+
+
+def _pieces(job: Job, file: BufferedReader, whole: int) -> Iterator[bytes]:
+    while data := file.read(COPIED_BYTES):
+        job.wire_bytes += len(data)
+        job.progress(job.wire_bytes, whole)
+        job.check_time()
+        yield data
 
 
 def _download(job: Job, part: Part) -> Fetched | None:
@@ -214,7 +238,7 @@ def _accepted(
     FeedFile(part.path)
     rows = part.lines - 1
     if rows < 1:
-        raise FeedRefused("empty", "the file holds a header and no row: the source sent nothing; fetch it again")
+        raise FeedRefused("empty", "the file holds a header and no row: get it again")
     least = job.settings.feed_min_rows
     if rows < least:
         raise FeedRefused(
@@ -281,7 +305,7 @@ class Part:
         """Add to the file. Raises OSError, and FeedRefused for more than any feed has."""
         self.bytes += len(data)
         if self.bytes > MOST_BYTES:
-            message = f"more than {MOST_BYTES >> 30} GB came, and no end: this is no feed; check COPART_CSV_URL"
+            message = f"it has more than {MOST_BYTES >> 30} GB: this is no feed; check COPART_CSV_URL, or the file"
             raise FeedRefused("too_large", message)
         self._file.write(data)
         self._sum.update(data)

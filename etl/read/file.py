@@ -216,10 +216,11 @@ def decoded(line: bytes) -> str | Broken:
 
 def _check_is_text(head: bytes) -> None:
     if not head.strip():
-        raise FeedRefused("empty", "the file is empty: the source sent nothing; fetch it again")
+        raise FeedRefused("empty", "the file is empty: get it again")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:2048].lower()
     if start.startswith(b"<") or b"<html" in start:
-        raise FeedRefused("html", "this is an HTML page, not a feed: the source refused the request; see the runbook")
+        message = "this is an HTML page, not a feed: what the source sends for a request that it refuses"
+        raise FeedRefused("html", f"{message}; see the runbook")
 
 
 def _header_of(line: bytes) -> Header:

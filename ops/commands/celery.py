@@ -36,7 +36,10 @@ NOT_RECORDED: Final = {
 
 @app.command()
 def start(*, as_json: AsJson = False) -> None:
-    """Start the worker and beat, and wait until they are up. Exits with 1 if one runs already or does not come up."""
+    """Start what does not run of the worker and beat, and wait until it is up.
+
+    Exits with 1 if both run already, or one does not come up.
+    """
     _start(load_settings(quiet=as_json), as_json=as_json)
 
 
@@ -122,6 +125,9 @@ def _start(settings: Settings, *, as_json: bool) -> None:
         for each in outcomes
     ]
     show_starts(outcomes, rows, as_json=as_json)
+    is_failure = any(each.problem and not each.runs_already for each in outcomes)
+    if is_failure or all(each.runs_already for each in outcomes):
+        raise typer.Exit(1)
 
 
 def stop_all(settings: Settings, grace: float | None) -> list[Ended]:

@@ -179,7 +179,7 @@ def show_ends(ended: Sequence[Ended], *, as_json: bool = False, err: bool = Fals
 
 
 def show_starts(outcomes: Sequence[Started], rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """Print the result of a start, in JSON the rows. Exits with 1 if there is a problem."""
+    """Print the result of a start, in JSON the rows."""
     if as_json:
         say(json.dumps(rows))
     for each in outcomes:
@@ -187,8 +187,6 @@ def show_starts(outcomes: Sequence[Started], rows: Sequence[dict[str, Any]], *, 
             say(redact(each.problem), err=True)
         elif not as_json:
             say(f"{each.status.program.title}: {f'PID {each.pid}' if each.pid else 'has done its work already'}")
-    if any(each.problem for each in outcomes):
-        raise typer.Exit(1)
 
 
 @contextmanager
@@ -219,6 +217,8 @@ def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) ->
         for each in outcomes
     ]
     show_starts(outcomes, rows, as_json=as_json)
+    if any(each.problem for each in outcomes):
+        raise typer.Exit(1)
 
 
 def _stop(settings: Settings, chosen: Sequence[str] | None, grace: float | None) -> list[Ended]:

@@ -31,11 +31,12 @@ READY_SECONDS: Final = 30.0
 @dataclass(frozen=True, kw_only=True)
 class Started:
     """The result of a start. `problem` says why the program was not started, or is not known to work; `pid` is that of
-    another process where that is the reason."""
+    another process where that is the reason. `runs_already`: it runs, as it was started here before."""
 
     status: ProcessStatus
     pid: int | None
     problem: str | None = None
+    runs_already: bool = False
 
 
 def start(
@@ -115,7 +116,7 @@ def _start(settings: Settings, backend: Backend, status: ProcessStatus, connecti
         try:
             status = backend.start(program)
         except AlreadyRunning as error:
-            return Started(status=status, pid=error.pid, problem=str(error))
+            return Started(status=status, pid=error.pid, problem=str(error), runs_already=error.pid is not None)
         except (ProcessError, OSError) as error:
             return Started(status=status, pid=status.pid, problem=str(error))
     return Started(status=status, pid=status.pid)

@@ -51,7 +51,8 @@ def keep(lock: int, ready: int, state: Path, errors: Path, command: list[str]) -
         }
         _write(state, about)
     except OSError as error:
-        os.write(ready, f"{error.filename or command[0]}: {error.strerror}".encode())
+        place = f"{error.filename}: " if error.filename else ""
+        os.write(ready, f"{place}{error.strerror}".encode())
         os._exit(1)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -143,7 +144,10 @@ def _identity(pid: int) -> dict[str, object]:
 
 def _write(path: Path, values: dict[str, object]) -> None:
     new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(values), encoding="utf-8")
+    try:
+        new.write_text(json.dumps(values), encoding="utf-8")
+    except OSError as error:  # that of a full disk names no file
+        raise OSError(error.errno, error.strerror, str(new)) from None
     new.replace(path)
 
 

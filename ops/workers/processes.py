@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from vinops import locks
+from vinops import disk, locks
 from vinops.db import embedded
 from vinops.db.embedded.process import command_line
 
@@ -228,7 +228,8 @@ class Processes:
             text = pipe.read().decode("utf-8", "replace")
         launcher.wait()
         if text != "started":
-            raise ProcessError(f"{program.title} was not started: {text or 'its keeper died'}")
+            more = f": free some space: {disk.GO}" * text.endswith(disk.PHRASE)
+            raise ProcessError(f"{program.title} was not started: {text or 'its keeper died'}{more}")
         return self.status_of(program)
 
     def stop(self, program: Program, *, grace: float) -> Stopped:

@@ -101,6 +101,26 @@ where
     lots.lot_external_id = any(%(lots)s::bigint[])
     or lots.vin = any(%(vins)s::text[]);
 
+-- name: missing_named_lots
+-- List the numbers and VINs that no lot has.
+select named.number::text
+from unnest(%(lots)s::bigint[]) as named (number)
+where
+    not exists (
+        select 1
+        from lots
+        where lots.lot_external_id = named.number
+    )
+union all
+select named.vin
+from unnest(%(vins)s::text[]) as named (vin)
+where
+    not exists (
+        select 1
+        from lots
+        where lots.vin = named.vin
+    );
+
 -- name: count_due_lots
 -- Count the lots that are due and not leased.
 select count(*)

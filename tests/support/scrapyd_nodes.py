@@ -24,6 +24,7 @@ import pytest
 from ops.nodes.scrapyd import Node
 from tests.support import forks
 from tests.support.fleets import until
+from tests.support.outbound.sitecustomize import without_guard
 from vinops.config import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,7 @@ def environment_of_nodes() -> Path:
             capture_output=True,
             text=True,
             timeout=INSTALL_SECONDS,
+            env=without_guard(),
             check=False,
         )
     except subprocess.TimeoutExpired:

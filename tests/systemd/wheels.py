@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.outbound.sitecustomize import without_guard
 from tests.systemd.boot import CHECKOUT
 from tests.systemd.installed import deploy
 
@@ -36,7 +37,14 @@ def fetch(folder: Path) -> Path:
     locked = [part for lock in LOCKS for part in ("-r", str(CHECKOUT / lock))]
     arguments = ("--only-binary", ":all:", "--no-deps", "--require-hashes", *locked)
     try:
-        done = subprocess.run([*download, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [*download, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            env=without_guard(),
+        )
     except subprocess.TimeoutExpired:
         pytest.skip("what is locked could not be fetched in time: no package index?")
     if done.returncode:

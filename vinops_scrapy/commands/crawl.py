@@ -1,8 +1,9 @@
 """`scrapy crawl`, with the logs of vinops and an exit code for the end of the run.
 
 0: finished, or stopped and to be continued later (the day's requests used up, SIGTERM). 1: blocked, login failed, an
-unexpected error, no browser for a lot page, most photos, lots, pages or ads failed, or an invalid setting. 2: wrong
-usage, as in Scrapy.
+unexpected error, no browser for a lot page, most photos, lots, pages or ads failed, a lot that was named is not in the
+database, or an invalid setting. 2: wrong
+usage, as in Scrapy: no such spider, or an argument of -a that it does not know or that makes no sense.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vinops import config, logs
 from vinops.db.database import DatabaseError
 from vinops.output import data_folder
 from vinops.redaction import redact
+from vinops_scrapy.failures import WrongArgument
 from vinops_scrapy.shortfalls import shortfalls
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ SWITCH_SECONDS = 0.0005
 
 GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
 
-FAULTS = ("spider_exceptions/count", "photo/failed/fault", "listing/not_recorded", "page/no_browser")
+FAULTS = ("spider_exceptions/count", "photo/failed/fault", "listing/not_recorded", "page/no_browser", "lot/not_there")
 """Statistics of unexpected errors, and of failures that recur until an operator fixes their cause."""
 
 
@@ -49,6 +51,9 @@ class Command(crawl.Command):
         if len(args) != 1:
             raise UsageError("name one spider: `scrapy list` shows them")
         process: Any = self.crawler_process
+        known = sorted(process.spider_loader.list())
+        if args[0] not in known:
+            raise UsageError(f"{args[0]} is no spider: use {' or '.join(known)}", print_help=False)
         crawler: Crawler = process.create_crawler(args[0])
         try:
             settings = replace(config.load(), log_level=str(crawler.settings["LOG_LEVEL"]))
@@ -85,7 +90,7 @@ class Command(crawl.Command):
         if not isinstance(error, (config.ConfigError, DatabaseError)):
             log.critical("the run did not begin", exc_info=error)
         sys.stderr.write(f"scrapy crawl: {' '.join(redact(str(error)).split())}\n")
-        self.exitcode = 1
+        self.exitcode = 2 if isinstance(error, WrongArgument) else 1
 
 
 def _log_name(crawler: Crawler, arguments: dict[str, str]) -> str:

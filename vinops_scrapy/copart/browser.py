@@ -34,6 +34,12 @@ INSTALL: Final = "apt-get install chromium (Debian), or playwright install chrom
 BLOCKED: Final = frozenset({"image", "font", "media"})
 """Kinds of resources that are not needed to read a gallery: most of a page's bytes."""
 
+UNUSED: Final = (
+    *("OptimizationHints", "MediaRouter", "Translate", "InterestFeedContentSuggestions"),
+    *("AutofillServerCommunication", "NetworkTimeServiceQuerying"),
+)
+"""Features that ask hosts of their own."""
+
 QUIET: Final = (
     "--disable-background-networking",  # no requests of Chromium's own: updates, field trials, safe browsing
     "--disable-component-update",
@@ -42,9 +48,17 @@ QUIET: Final = (
     "--no-default-browser-check",
     "--no-first-run",
     "--no-pings",
-    "--disable-features=OptimizationHints,MediaRouter,Translate,InterestFeedContentSuggestions",
+    f"--disable-features={','.join(UNUSED)}",
 )
 ORDINARY: Final = "--disable-blink-features=AutomationControlled"
+
+OWN_SERVICES: Final = (
+    *("accounts.google.com", "clients*.google.com", "android.clients.google.com", "mtalk.google.com"),
+    *("update.googleapis.com", "content-autofill.googleapis.com", "optimizationguide-pa.googleapis.com"),
+    *("safebrowsing.googleapis.com", "safebrowsing.google.com", "*.gvt1.com"),
+)
+"""Hosts that Chromium asks by itself, in spite of these arguments: accounts, updates, the time, and for the fields of
+each form, so of the login, how to fill them (Chromium 156, by its --log-net-log). No page of the site needs one."""
 
 NOT_OPEN: Final = (
     *("localhost", "*.localhost", "0.*.*.*", "10.*.*.*", "127.*.*.*", "169.254.*.*", "192.168.*.*"),
@@ -165,11 +179,11 @@ def scrapy_playwright_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _no_way_in(settings: Settings) -> str:
-    """Return the argument by which Chromium resolves no host of this network except stand-ins and proxies in the
-    settings. Raises ConfigError for invalid proxies."""
+    """Return the argument by which Chromium resolves no host of its own services, and none of this network except
+    stand-ins and proxies in the settings. Raises ConfigError for invalid proxies."""
     trusted = ({host.rpartition(":")[0].strip("[]") for host in hosts_of(settings)} & LOOPBACK) | proxy_hosts(settings)
     shown = sorted({*trusted, *(f"[{host}]" for host in trusted if ":" in host)})
-    rules = [*(f"MAP {host} ~NOTFOUND" for host in NOT_OPEN), *(f"EXCLUDE {host}" for host in shown)]
+    rules = [*(f"MAP {host} ~NOTFOUND" for host in (*NOT_OPEN, *OWN_SERVICES)), *(f"EXCLUDE {host}" for host in shown)]
     return f"--host-resolver-rules={','.join(rules)}"
 
 

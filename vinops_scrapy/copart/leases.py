@@ -106,13 +106,15 @@ class Lots:
         """Lease up to `count` lots that are due. If the process dies the leases expire."""
         return await self._lease("lease_due_lots", {"count": count})
 
-    async def lease_named(self, lots: Collection[int], vins: Collection[str]) -> tuple[list[Lot], int]:
-        """Lease lots by number or VIN; return them, and how many lots have these numbers and VINs at all."""
+    async def lease_named(self, lots: Collection[int], vins: Collection[str]) -> tuple[list[Lot], int, list[str]]:
+        """Lease lots by number or VIN; return them, how many lots have these numbers and VINs at all, and the numbers
+        and VINs that no lot has."""
         names = {"lots": list(lots), "vins": list(vins)}
         async with self._pool.connection() as connection:
             await connection.execute(self._queries["enlist_named_lots"], names)
             row = await (await connection.execute(self._queries["count_named_lots"], names)).fetchone()
-        return await self._lease("lease_named_lots", names), int(row[0]) if row else 0
+            missing = await (await connection.execute(self._queries["missing_named_lots"], names)).fetchall()
+        return await self._lease("lease_named_lots", names), int(row[0]) if row else 0, [name for (name,) in missing]
 
     async def _lease(self, name: str, parameters: Mapping[str, Any]) -> list[Lot]:
         rows = await tried(

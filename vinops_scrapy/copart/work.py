@@ -45,6 +45,7 @@ DUE_BY_REASON = {
 }
 """The same by reason, which takes precedence."""
 LAST_LOTS = 5
+SHOWN_LOTS = 20
 
 
 @dataclass(kw_only=True)
@@ -101,13 +102,14 @@ class Work:
                 yield lot
 
     async def named(self, lots: list[int], vins: list[str]) -> AsyncIterator[Lot]:
-        """Yield the lots that go by these numbers and VINs, due or not."""
-        self._waiting, there = await self._lots.lease_named(lots, vins)
+        """Yield the lots that go by these numbers and VINs, due or not. Those that are not there are counted: the run
+        ends with exit code 1."""
+        self._waiting, there, missing = await self._lots.lease_named(lots, vins)
         self.total = len(self._waiting)
-        if there < len(lots) + len(vins):
-            log.warning(
-                "not every lot that was named is in the database %s", pairs(named=len(lots) + len(vins), there=there)
-            )
+        if missing:
+            self._stats.inc_value("lot/not_there", len(missing))
+            named = {"missing": ",".join(missing[:SHOWN_LOTS]), "count": len(missing)}
+            log.error("not every lot that was named is in the database %s", pairs(**named))
         if self.total < there:
             log.warning("another crawl has lots that were named %s", pairs(leased=self.total, there=there))
         async for lot in self._each():

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from vinops.config import ConfigError
+from vinops_scrapy.failures import WrongArgument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,18 +50,21 @@ class Makes:
         return tuple(make for makes in self.workers.values() for make in makes)
 
     def of_worker(self, worker: int) -> tuple[Make, ...]:
-        """Return the makes of a worker. Raises ConfigError for a worker that is not in the file."""
+        """Return the makes of a worker. Raises WrongArgument for one that is not in the file."""
         if worker not in self.workers:
             known = ", ".join(map(str, self.workers))
-            raise ConfigError(f"-a worker={worker} is none of {known}: name one of them, or add it to the makes file")
+            raise WrongArgument(f"-a worker={worker} is none of {known}: name one of them, or add it to the makes file")
         return self.workers[worker]
 
     def named(self, slugs: list[str]) -> tuple[Make, ...]:
-        """Return the makes with these slugs, whether or not they are in the file. Raises ConfigError for no slug."""
+        """Return the makes with these slugs, whether or not they are in the file. Raises WrongArgument for no
+        slug."""
         known = {make.slug: make for make in self.all}
         for slug in slugs:
             if not SLUG.fullmatch(slug):
-                raise ConfigError(f"-a makes={slug} is no word of the site's addresses: write it as in bmw,alfa-romeo")
+                raise WrongArgument(
+                    f"-a makes={slug} is no word of the site's addresses: write it as in bmw,alfa-romeo"
+                )
         return tuple(known.get(slug, Make(slug=slug, name=slug)) for slug in dict.fromkeys(slugs))
 
 

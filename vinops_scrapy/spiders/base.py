@@ -18,10 +18,9 @@ from scrapy import Request, signals
 from scrapy.downloadermiddlewares.retry import get_retry_request
 
 from vinops import config
-from vinops.config import ConfigError
 from vinops.logs import pairs
 from vinops_scrapy import closing
-from vinops_scrapy.failures import reason_of
+from vinops_scrapy.failures import WrongArgument, reason_of
 from vinops_scrapy.hosts import netloc
 from vinops_scrapy.items import ListedAds
 from vinops_scrapy.listings.fill_rates import FillRates
@@ -46,6 +45,8 @@ log = logging.getLogger("market")
 LAST_ITEMS: Final = 5
 SCRAPYD: Final = frozenset({"_job"})
 """Arguments that scrapyd adds to those of the spider."""
+MOST_DIGITS: Final = 18
+"""Of a count: it fits into PostgreSQL's bigint."""
 TRANSIENT: Final = frozenset({"truncated"})
 """Reasons of unreadable pages that lie in the connection, not in the site."""
 RESULTS: Final = ("listing/new", "listing/changed", "listing/back", "listing/unchanged")
@@ -79,11 +80,16 @@ class BaseSpider(scrapy.Spider):
     """Whether something that the crawl had to read could not be read: it ends with the reason `incomplete`."""
 
     def __init__(self, **given: str) -> None:
-        """Read the arguments of -a. Raises ConfigError for one that is unknown or makes no sense."""
+        """Read the arguments of -a. Raises WrongArgument for one that is unknown or makes no sense."""
         if unknown := sorted(set(given) - set(self.defaults) - SCRAPYD):
             known = [*self.defaults]
             use = f"use {', '.join(known[:-1])} or {known[-1]}" if known[1:] else f"use {''.join(known) or 'none'}"
-            raise ConfigError(f"{self.name} knows no -a {', '.join(unknown)}: {use}")
+            raise WrongArgument(f"{self.name} knows no -a {', '.join(unknown)}: {use}")
+        for name, value in given.items():
+            if not str(value):
+                raise WrongArgument(f"-a {name}= has no value: give one, or leave the argument out")
+            if not str(value).isprintable():
+                raise WrongArgument(f"-a {name} has a character that cannot be printed: give plain text")
         super().__init__(**{name: value for name, value in given.items() if name in SCRAPYD})
         self.config = config.load()
         self.arguments = {name: str(given.get(name, default)) for name, default in self.defaults.items()}
@@ -92,7 +98,7 @@ class BaseSpider(scrapy.Spider):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
-        """Make the spider of a crawl. Raises ConfigError, and DatabaseError if there is no database."""
+        """Make the spider of a crawl. Raises WrongArgument, and DatabaseError if there is no database."""
         spider = super().from_crawler(crawler, *args, **kwargs)
         pool(crawler)  # raises before anything has begun
         spider.connect(crawler.signals)
@@ -114,7 +120,7 @@ class BaseSpider(scrapy.Spider):
         return str(cls.name)
 
     def read_arguments(self, *_: Any, **arguments: Any) -> None:
-        """Take the arguments that `defaults` declares, by keyword. Raises ConfigError for one that makes no sense."""
+        """Take the arguments that `defaults` declares, by keyword. Raises WrongArgument for one that makes no sense."""
 
     def connect(self, manager: SignalManager) -> None:
         """Connect the handlers of Scrapy's signals, beside `closed`, which Scrapy connects."""
@@ -177,7 +183,7 @@ class ListingSpider(BaseSpider):
     listings: Listings
 
     def __init__(self, **given: str) -> None:
-        """Read the arguments of -a. Raises ConfigError for one that is unknown or makes no sense."""
+        """Read the arguments of -a. Raises WrongArgument for one that is unknown or makes no sense."""
         super().__init__(**given)
         self.current_item: str | None = None
         self.last_items: deque[str] = deque(maxlen=LAST_ITEMS)
@@ -316,14 +322,14 @@ class ListingSpider(BaseSpider):
 
 
 def whole_number(name: str, text: str) -> int:
-    """Return the value of an argument that is a count. Raises ConfigError."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"-a {name}={text} is no count above 0")
+    """Return the value of an argument that is a count. Raises WrongArgument."""
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
+        raise WrongArgument(f"-a {name}={text} is no count above 0")
     return int(text)
 
 
 def one_of(name: str, text: str, choices: tuple[str, ...]) -> str:
-    """Return the value of an argument that is one of some words. Raises ConfigError."""
+    """Return the value of an argument that is one of some words. Raises WrongArgument."""
     if text not in choices:
-        raise ConfigError(f"-a {name}={text} is none of {', '.join(choices)}")
+        raise WrongArgument(f"-a {name}={text} is none of {', '.join(choices)}")
     return text

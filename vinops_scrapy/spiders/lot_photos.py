@@ -24,7 +24,7 @@ from vinops_scrapy import closing
 from vinops_scrapy.copart.leases import Lots, owner
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
 from vinops_scrapy.copart.work import Work
-from vinops_scrapy.failures import Ignored, Stopped, reason_of
+from vinops_scrapy.failures import Ignored, Stopped, WrongArgument, reason_of
 from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.items import Photo, PhotoList
 from vinops_scrapy.middlewares.budget import wait
@@ -48,6 +48,7 @@ log = logging.getLogger("photos")
 LIST_SECONDS = 30
 LIST_BYTES = 2_000_000
 RENEW_SECONDS = 3.0
+LOTS_END = 1 << 63  # of the numbers of lots, as PostgreSQL stores them
 LOTS_BUDGET = "lots"
 """The budget of lots: a lot may need two hosts, and the pace limits lots, too."""
 
@@ -73,11 +74,13 @@ class LotPhotos(BaseSpider):
     _renewing: asyncio.Task[None] | None = None
 
     def read_arguments(self, *, batch: str, lot: str, vin: str, source: str) -> None:
-        """Take the arguments of -a. Raises ConfigError for one that makes no sense."""
+        """Take the arguments of -a. Raises WrongArgument, and ConfigError if a setting is missing."""
         self.source = one_of("source", source, ("auto", "api", "page"))
         self.batch = _numbers("batch", batch)[0]
         self.lots = _numbers("lot", lot)
         self.vins = [part.strip().upper() for part in vin.split(",") if part.strip()]
+        if vin and not self.vins:
+            raise WrongArgument(f"-a vin={vin} names no VIN")
         has_account = bool(self.config.copart_username and self.config.copart_password)
         if self.source == "page" and not has_account:
             raise ConfigError("-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both")
@@ -309,6 +312,7 @@ def _numbers(name: str, text: str) -> list[int]:
         numbers = [int(part) for part in str(text).split(",") if part.strip()]
     except ValueError:
         numbers = [0]
-    if any(number < 1 for number in numbers) or (name == "batch" and len(numbers) != 1):
-        raise ConfigError(f"-a {name}={text} is no count or list of numbers above 0")
+    is_wrong = (text and not numbers) or any(not 1 <= number < LOTS_END for number in numbers)
+    if is_wrong or (name == "batch" and len(numbers) != 1):
+        raise WrongArgument(f"-a {name}={text} is no count or list of numbers above 0")
     return numbers

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request
 
-from vinops.config import ConfigError
 from vinops.logs import pairs
 from vinops_scrapy import closing
-from vinops_scrapy.failures import reason_of
+from vinops_scrapy.failures import WrongArgument, reason_of
 from vinops_scrapy.hosts import netloc
 from vinops_scrapy.items import ListingDetail
 from vinops_scrapy.mobile_bg.makes import read_makes
@@ -67,9 +66,9 @@ class MobileBg(ListingSpider):
     schedule: Schedule
 
     def read_arguments(self, *, worker: str, makes: str, pages: str, mode: str, details: str) -> None:
-        """Take the arguments of -a. Raises ConfigError for one that makes no sense."""
+        """Take the arguments of -a. Raises WrongArgument, and ConfigError for a makes file that cannot be read."""
         if worker and makes:
-            raise ConfigError("-a worker and -a makes say different things: give one of them")
+            raise WrongArgument("-a worker and -a makes say different things: give one of them")
         self.mode = one_of("mode", mode, ("full", "fresh"))
         self.details = one_of("details", details, ("none", "missing", "all"))
         self.pages = whole_number("pages", pages) if pages else None

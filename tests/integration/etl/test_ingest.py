@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -761,6 +762,17 @@ def test_a_shrunk_file_is_refused_unless_told_otherwise(feed: Loader) -> None:
     assert not list((feed.settings.data_dir / places.ARCHIVE).glob("next*"))
     assert feed.loaded(lots[:15], allow_shrink=True).lots_gone == 5
     assert feed.loaded(lots[:12]).lots_gone == 3  # exactly a fifth
+
+
+def test_a_file_compressed_with_gzip_is_the_file_in_it(feed: Loader, tmp_path: Path) -> None:
+    rows = [row(ONE), row(TWO)]
+    packed = tmp_path / "salesdata.csv.gz"
+    packed.write_bytes(gzip.compress(feed_bytes(rows)))
+    outcome = ingest(feed.settings, packed, fetched_at=feed.now)
+    assert (outcome.status, outcome.rows_accepted) == ("loaded", 2)
+    assert restored(feed, outcome.file_id) == feed_bytes(rows)
+    assert list((feed.settings.data_dir / places.INCOMING).iterdir()) == []
+    assert feed.load(rows).status == "unchanged"
 
 
 def test_a_short_file_is_refused(feed: Loader) -> None:

@@ -283,12 +283,14 @@ def test_it_says_who_asks_and_reads_robots_txt(crawls: MarketCrawls) -> None:
         (["mode=slow"], "-a mode=slow is none of full, fresh"),
         (["details=some"], "-a details=some is none of none, missing, all"),
         (["pages=0"], "-a pages=0 is no count above 0"),
+        (["pages=" + "9" * 30], "is no count above 0"),
+        (["makes="], "-a makes= has no value: give one, or leave the argument out"),
         (["page=3"], "mobile_bg knows no -a page: use worker, makes, pages, mode or details"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong_and_asks_nothing(crawls: MarketCrawls, arguments: list[str], says: str) -> None:
     crawled = crawls.run(*(part for argument in arguments for part in ("-a", argument)))
-    assert crawled.exit_code == 1
+    assert crawled.exit_code == 2
     assert says in crawled.log
     assert "Traceback" not in crawled.log
     assert crawls.server.requests == []

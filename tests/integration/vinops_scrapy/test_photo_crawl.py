@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photos.server import PhotoServer
+from tests.support import forks
 from tests.support.notify_listener import Systemd
 from tests.support.photo_crawls import ROOT, Crawls, Database
 from tests.support.s3_server import BUCKET, KEY_ID, SECRET, s3_server
@@ -90,7 +91,7 @@ def test_lots_are_named_by_number_or_vin_due_or_not(crawls: Crawls) -> None:
     crawled = crawls.run("-a", f"lot={lots[2]},99", "-a", f"vin=1vn{lots[0]:014d}")
     assert {number for number, state in crawls.states().items() if state == "ok"} == {lots[0], lots[2]}
     crawls.check([lots[0], lots[2]])
-    assert "not every lot that was named is in the database named=3 there=2" in crawled.log
+    assert "not every lot that was named is in the database missing=99 count=1" in crawled.log
 
 
 def test_a_vehicle_that_is_back_has_its_photos_stored_once(settings: Settings, database: Database) -> None:
@@ -177,23 +178,50 @@ def test_a_store_that_takes_nothing_ends_the_run_and_gives_the_lots_back(crawls:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "code", "says"),
     [
-        (["-a", "lot=x"], "-a lot=x is no count or list of numbers above 0"),
-        (["-a", "batch=0"], "-a batch=0 is no count or list of numbers above 0"),
-        (["-a", "source=fax"], "-a source=fax is none of auto, api, page"),
-        (["-a", "bach=5"], "lot_photos knows no -a bach: use batch, lot, vin or source"),
-        (["-a", "source=page"], "-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both"),
-        (["-s", "VINOPS_PACE=fast"], "VINOPS_PACE is none of careful, steady, none: use careful or steady"),
+        (["-a", "lot=x"], 2, "-a lot=x is no count or list of numbers above 0"),
+        (["-a", "lot=,"], 2, "-a lot=, is no count or list of numbers above 0"),
+        (["-a", "lot=99999999999999999999"], 2, "is no count or list of numbers above 0"),
+        (["-a", "vin="], 2, "-a vin= has no value: give one, or leave the argument out"),
+        (["-a", "vin=,"], 2, "-a vin=, names no VIN"),
+        (["-a", "vin=\udcff"], 2, "-a vin has a character that cannot be printed"),
+        (["-a", "batch=0"], 2, "-a batch=0 is no count or list of numbers above 0"),
+        (["-a", "batch=-5"], 2, "-a batch=-5 is no count or list of numbers above 0"),
+        (["-a", "source=fax"], 2, "-a source=fax is none of auto, api, page"),
+        (["-a", "bach=5"], 2, "lot_photos knows no -a bach: use batch, lot, vin or source"),
+        (["-a", "source=page"], 1, "-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both"),
+        (["-s", "VINOPS_PACE=fast"], 1, "VINOPS_PACE is none of careful, steady, none: use careful or steady"),
     ],
 )
-def test_wrong_usage_says_what_is_wrong_and_asks_nothing(crawls: Crawls, arguments: list[str], says: str) -> None:
+def test_wrong_usage_says_what_is_wrong_and_asks_nothing(
+    crawls: Crawls, arguments: list[str], code: int, says: str
+) -> None:
     crawls.add_lots(1)
     crawled = crawls.run(*arguments)
-    assert crawled.exit_code == 1
+    assert crawled.exit_code == code
     assert says in crawled.log
     assert "Traceback" not in crawled.log
     assert crawls.server.requests == []
+
+
+def test_a_spider_that_is_not_there_is_told_in_one_line(crawls: Crawls) -> None:
+    done = forks.crawl(crawls.environment, "lot_foto")
+    assert done.exit_code == 2
+    assert "lot_foto is no spider: use lot_photos or mobile_bg" in done.log
+    assert "Traceback" not in done.log
+
+
+@pytest.mark.parametrize("named", ["vin=1VN00000000000001", "lot=1,{lot}", "vin=1VN00000000000001,{vin}"])
+def test_a_lot_that_is_named_and_not_there_ends_the_run_with_1(crawls: Crawls, named: str) -> None:
+    (lot,) = crawls.add_lots(1)
+    crawled = crawls.run("-a", named.format(lot=lot, vin=f"1VN{lot:014d}"))
+    assert crawled.exit_code == 1
+    assert crawled.stats["lot/not_there"] == 1
+    missing = named.partition("=")[2].partition(",")[0]
+    assert f"not every lot that was named is in the database missing={missing} count=1" in crawled.log
+    if "{" in named:
+        crawls.check([lot])
 
 
 def test_without_a_pace_only_stand_ins_are_asked(crawls: Crawls) -> None:

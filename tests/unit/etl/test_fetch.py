@@ -148,8 +148,27 @@ class TestFromAFile:
         assert failure.value.reason == "not_found"
 
     def test_a_folder_is_no_file(self, settings: Settings, tmp_path: Path) -> None:
-        with pytest.raises(FetchFailed):
+        with pytest.raises(FetchFailed, match="names is a folder"):
             fetch.fetch(with_url(settings, tmp_path.as_uri()))
+
+    def test_it_may_be_compressed_with_gzip(self, settings: Settings, feed: Path) -> None:
+        content = feed.read_bytes()
+        feed.write_bytes(gzip.compress(content))
+        fetched = fetch.fetch(with_url(settings, feed.as_uri()))
+        assert fetched is not None
+        assert fetched.path.read_bytes() == content
+        feed.write_bytes(gzip.compress(content)[:-9])
+        with pytest.raises(FeedRefused, match="the file is cut short or damaged") as refusal:
+            fetch.fetch(with_url(settings, feed.as_uri()))
+        assert refusal.value.reason == "truncated"
+
+    @pytest.mark.parametrize("content", [b"", b"<html>", b'"a","b"\n'])
+    def test_a_refusal_does_not_tell_of_a_request(self, settings: Settings, feed: Path, content: bytes) -> None:
+        feed.write_bytes(content)
+        with pytest.raises(FeedRefused) as refusal:
+            fetch.fetch(with_url(settings, feed.as_uri()))
+        assert "the source refused" not in str(refusal.value)
+        assert "the source sent nothing" not in str(refusal.value)
 
     def test_it_is_read_as_strictly_as_any_other(self, settings: Settings, feed: Path) -> None:
         feed.write_bytes(feed.read_bytes()[:-10])
@@ -365,24 +384,24 @@ class TestCompression:
     )
     def test_where_the_pieces_are_cut_makes_no_difference(self, members: list[bytes], cuts: list[int]) -> None:
         packed = b"".join(gzip.compress(member) for member in members)
-        assert b"".join(download._gunzipped(pieces(packed, cuts))) == b"".join(members)
+        assert b"".join(download._decoded(pieces(packed, cuts), "gzip")) == b"".join(members)
 
     @given(data=st.binary(min_size=1, max_size=400), share=st.floats(0, 0.999))
     def test_what_is_cut_short_is_never_taken_for_whole(self, data: bytes, share: float) -> None:
         packed = gzip.compress(data)
         with pytest.raises(FeedRefused) as refusal:
-            list(download._gunzipped([packed[: int(len(packed) * share)]]))
+            list(download._decoded([packed[: int(len(packed) * share)]], "gzip"))
         assert refusal.value.reason == "truncated"
         assert refusal.value.is_transient
 
     @given(data=st.binary(max_size=200))
     def test_any_bytes_give_a_file_or_a_reason(self, data: bytes) -> None:
         with suppress(NotLoaded):
-            b"".join(download._gunzipped([data]))
+            b"".join(download._decoded([data], "gzip"))
 
     def test_what_swells_comes_in_pieces(self) -> None:
         size = 5 * download.INFLATED_BYTES
-        parts = list(download._gunzipped([gzip.compress(bytes(size))]))
+        parts = list(download.gunzipped([gzip.compress(bytes(size))]))
         assert max(map(len, parts)) <= download.INFLATED_BYTES
         assert sum(map(len, parts)) == size
 

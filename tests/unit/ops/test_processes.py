@@ -126,3 +126,14 @@ def test_the_last_output_is_in_its_file_when_the_end_is_known(processes: Process
     processes.start(one(tmp_path, "sh", "-c", "seq 20000 >&2; echo the last line >&2; exit 3"))
     until(lambda: processes.status_of(one(tmp_path)).state == "failed")
     assert last_lines(one(tmp_path).errors, 1) == ["the last line"]
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_not_written(processes: Processes) -> None:
+    processes.folder.mkdir()
+    state = processes.folder / "one.json.new"
+    state.symlink_to("/dev/full")
+    with pytest.raises(found.ProcessError) as raised:
+        start(processes, "/usr/bin/sleep", "1000")
+    assert str(raised.value).startswith(
+        f"One was not started: {state}: No space left on device: free some space: `vinops logs --prune 1d`"
+    )

@@ -243,3 +243,42 @@ def test_a_time_zone_is_one_that_the_machine_knows(name: str) -> None:
         load({"VINOPS_TIME_ZONE": name})
     assert load({"VINOPS_TIME_ZONE": "Europe/Berlin"}).time_zone == "Europe/Berlin"
     assert load({}).time_zone == "Europe/Sofia"
+
+
+BROKEN = [
+    ("A=1\n\n# a note\nnonsense {canary} here\nVINOPS_PACE=steady\n", [4]),
+    ("VINOPS_PACE=steady\nCOPART_PASSWORD\n", [2]),
+    ('VINOPS_PACE=steady\nCOPART_PASSWORD = "{canary}\n={canary}\n', [2, 3]),
+]
+
+
+@pytest.mark.parametrize(("text", "numbers"), BROKEN)
+def test_a_broken_line_of_dotenv_is_told_by_file_and_number_without_its_text(
+    tmp_path: Path, text: str, numbers: list[int]
+) -> None:
+    (tmp_path / ".env").write_text(text.format(canary=CANARY), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load({}, folder=tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/.env, line {numbers[0]}, is no NAME=value: write it as in")
+    found = config.survey({}, folder=tmp_path)
+    assert len(found.problems) == len(numbers), "each is an error of `vinops doctor`"
+    for number, problem in zip(numbers, found.problems.values(), strict=True):
+        assert f".env, line {number}, is no NAME=value" in problem
+    assert CANARY not in repr(found) + str(caught.value)
+    assert found.settings.pace == "steady", "the lines that can be read count for the rest of the survey"
+
+
+@pytest.mark.parametrize("kind", ["a folder", "not UTF-8"])
+def test_a_dotenv_that_cannot_be_read_is_an_error_and_not_nothing(tmp_path: Path, kind: str) -> None:
+    if kind == "a folder":
+        (tmp_path / ".env").mkdir()
+    else:
+        (tmp_path / ".env").write_bytes(b"A=\xff\n")
+    with pytest.raises(ConfigError, match=re.escape(f"fix {tmp_path}/.env or remove it")):
+        load({}, folder=tmp_path)
+    assert list(config.survey({}, folder=tmp_path).problems) == [".env"]
+
+
+def test_a_mark_at_the_start_of_dotenv_belongs_to_no_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfVINOPS_PACE=steady\n")
+    assert load({}, folder=tmp_path).pace == "steady"

@@ -448,6 +448,8 @@ def test_a_redirect_leads_the_browser_into_no_network_of_ours(tmp_path: Path) ->
             "192.168.*.*",
             "[::*",
             "[fd*:*",
+            "accounts.google.com",
+            "content-autofill.googleapis.com",
         ):
             assert f"MAP {host} ~NOTFOUND" in found
         assert [each.removeprefix("EXCLUDE ") for each in found if each.startswith("EXCLUDE")] == excluded
