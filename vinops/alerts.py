@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from vinops.db.database import queries
 from vinops.redaction import redact
+from vinops.text.printable import printable
+from vinops.text.unlinked import unlinked
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alerts")
 
-LONGEST_TEXT = 2000  # characters: Telegram takes 4096, and counts some of them double
+LONGEST_TEXT = 2000  # characters: Telegram takes 4096, counts some double, and a sign that breaks a link more
 
 
 def raise_alert(connection: Connection[Any], settings: Settings, kind: str, subject: str, message: str) -> bool:
@@ -60,7 +62,8 @@ def tell(settings: Settings, chat_id: str, kind: str, subject: str, message: str
             outcome = telegram.send_text(settings, outcome.moved_to, text)
         return outcome
 
-    outcome = send(f"vinops: {kind} {subject}\n{message}"[:LONGEST_TEXT])
+    text = printable(f"vinops: {kind} {subject}\n{message}", lines=True)[:LONGEST_TEXT]
+    outcome = send(unlinked(text))
     if isinstance(outcome, telegram.Refused) and not outcome.is_chat:
         log.warning("Telegram refused the text of an alert: %s", outcome.reason)
         outcome = send(f"vinops: {kind}\nTelegram refused the text of this alert: it is in ops.alerts and in the log")

@@ -7,7 +7,6 @@ cut first, from the last on, then the title; everything else is short.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -16,6 +15,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from vinops.network import is_loopback
+from vinops.text.printable import without_controls
+from vinops.text.unlinked import unlinked
 
 LONGEST: Final = 1024  # UTF-16 units: a caption; a text may have 4096, but either may replace the other
 LONGEST_TITLE: Final = 300
@@ -23,9 +24,6 @@ LONGEST_WORD: Final = 60  # a place, a fuel, a word of warning
 LONGEST_URL: Final = 2048
 FEWEST_PERCENT: Final = 1  # a price nearer to the market value is at the market
 OPEN: Final = "Open the ad"
-
-# Controls of the writing direction, which would also affect the text around their field.
-_DIRECTION_MARKS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,13 +160,8 @@ def _add_reasons(line: _Line, reasons: Iterable[str], room: int) -> None:
 
 
 def clean(text: str) -> str:
-    """Return a text as one line, without control characters and direction marks."""
-    kept = (
-        " " if sign.isspace() or unicodedata.category(sign) == "Cc" else sign
-        for sign in text
-        if sign not in _DIRECTION_MARKS and unicodedata.category(sign) != "Cs"
-    )
-    return " ".join("".join(kept).split())
+    """Return a text as one line, without control characters and direction marks, in which Telegram finds no link."""
+    return unlinked(" ".join(without_controls(text).split()))
 
 
 def cut(text: str, longest: int) -> str:

@@ -15,6 +15,12 @@ _TAG: Final = re.compile(
 # Telegram knows these four and numbers; any other is text.
 _ENTITY: Final = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
 
+_LINKED: Final = re.compile(
+    r"(?<![\w])@\w{2,32}|(?<!\w)[#$]\w{1,256}|(?<![\w/<>])/\w{1,64}(?![\w/<>])|[a-z][a-z0-9+.-]{0,20}://\S{1,300}"
+    r"|[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[\w-]{2,24}|(?:[\w-]{1,63}[.。．｡]){1,5}[^\W\d_]{2,24}\b|(?:\d{1,3}\.){3}\d{1,3}",
+    re.IGNORECASE,
+)
+
 
 class EntitiesError(ValueError):
     """The text is not what Telegram takes for HTML; the message is the end of the one that Telegram gives."""
@@ -44,6 +50,12 @@ def plain(html: str) -> str:
         raise EntitiesError(f'Can\'t find end tag corresponding to start tag "{open_tags[-1]}"')
     shown.append(html[place:])
     return _ENTITY.sub(lambda entity: unescape(entity[0]), "".join(shown)).strip()
+
+
+def links(text: str) -> list[str]:
+    """Return what Telegram makes links of by itself: names, tags, commands, addresses, and domains (of any ending: a
+    real one has to be known)."""
+    return _LINKED.findall(text)
 
 
 def units(text: str) -> int:

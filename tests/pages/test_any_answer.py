@@ -259,10 +259,9 @@ def test_a_sitemap_that_never_ends_is_not_unpacked() -> None:
 @example(text=["Иван "] * 20_000)
 @example(text=["a."] * 20_000 + ["@"])
 def test_what_is_masked_once_is_masked(text: list[str]) -> None:
-    before = perf_counter()
     found = masked("".join(text))
-    assert perf_counter() - before < 2  # seconds: no text makes it go over it again and again
     assert "0888000000" not in found
+    assert masked(found) == found
 
 
 MARKS = [

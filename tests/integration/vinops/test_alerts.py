@@ -15,11 +15,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from standin.telegram.html import links
 from standin.telegram.server import TelegramServer
 from vinops import telegram as client
 from vinops.alerts import clear_alert, deliver, raise_alert
 from vinops.config import Secret, Settings
 from vinops.db import database as db
+from vinops.text.unlinked import JOINER
 
 Database = psycopg.Connection[Any]
 
@@ -118,6 +120,19 @@ def test_secrets_are_masked_before_anything_is_kept(
     for text in (str(kept), str(message.text), caplog.text):
         assert "canary" not in text
         assert "***" in text
+
+
+def test_text_from_outside_has_no_effect_in_the_chat(
+    owner: Settings, database: Database, telegram: TelegramServer
+) -> None:
+    raise_alert(
+        database, owner, "drift", "@evil", "column «t.me/evil» \x1b]0;x\x07 \u202e and\nhttps://evil.example /start"
+    )
+    assert deliver(database, owner) == 1
+    text = str(telegram.messages[0].text)
+    assert links(text) == []
+    assert all(sign.isprintable() or sign in ("\n", JOINER) for sign in text)
+    assert "\\x1b]0;x\\x07 \\u202e" in text
 
 
 # Delivering

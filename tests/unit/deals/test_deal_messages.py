@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from deals.channel.message import LONGEST, DealPost, clean, compose, cut, units
-from standin.telegram.html import EntitiesError, plain, units as units_of_telegram
+from standin.telegram.html import EntitiesError, links, plain, units as units_of_telegram
+from vinops.text.unlinked import JOINER, unlinked
 
 DEAL = DealPost(
     title="VW Golf 2.0 TDI",
@@ -87,7 +88,45 @@ def test_warnings_are_told() -> None:
 
 def test_html_in_the_facts_is_text() -> None:
     text = '<b>Golf</b> & "Co" <a href="https://evil.example">x</a> &lt; <script>'
-    assert read(replace(DEAL, title=text)).splitlines()[0] == f"{text}, 03/2015"
+    assert read(replace(DEAL, title=text)).splitlines()[0].replace(JOINER, "") == f"{text}, 03/2015"
+
+
+LINKS = (
+    "t.me/joinchat", "https://evil.example/x", "http://evil", "tg://resolve?domain=evil", "evil.com",
+    "EVIL.COM/path?q=1",
+    "www.evil.bg", "evil.бг", "коли-тук.бг", "пример.com", "evil。com", "xn--e1afmkfd.com", "192.0.2.1",
+    "192.0.2.1:80/x",
+    "@evil_channel", "x @evil", "#tag", "#евтино", "$USD", "/start", "/start@evil_bot", "ivan@evil.example",
+    "BMW.evil.com", "(evil.com)", "«evil.com»", "evil.com.", "a.b.c.d.com", "＠evil", "ＥＶＩＬ.com",
+    "https:\\\\evil.com",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_nothing_that_a_seller_writes_becomes_a_link(link: str) -> None:
+    deal = replace(
+        DEAL, title=f"VW {link}", reasons=(link, f"see {link}"), risks=(f"crashed: «{link}»",), place=link, fuel=link,
+        gearbox=link, seller_kind=link,
+    )  # fmt: skip
+    for is_gone in (False, True):
+        seen = read(deal, is_gone=is_gone)
+        assert links(seen) == []
+        assert seen.replace(JOINER, "").count(clean(link).replace(JOINER, "")) == 8
+
+
+def test_the_links_of_the_test_are_links() -> None:
+    assert [link for link in LINKS if not links(link)] == ["＠evil"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "systemctl start vinops-etl.service", "restart vinops-worker@2.service", "see /var/log/vinops/etl.log",
+        "2.0 TDI, 1.9", "A/C, 4x4", "05.06.2026", "set it in .env", "и/или", "R2: vinops/backups/1.zst",
+    ],
+)  # fmt: skip
+def test_what_is_for_copying_and_no_link_stays(text: str) -> None:
+    assert unlinked(text) == text
 
 
 def test_line_breaks_and_signs_that_turn_the_text_around_stay_out() -> None:

@@ -28,7 +28,7 @@ PURE: Final = {
     "__future__", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "html", "ipaddress",
     "itertools", "json", "math", "operator", "re", "string", "typing", "unicodedata", "urllib.parse", "zlib",
     "zoneinfo", "parsel", "w3lib", "scrapy.http", "scrapy.selector", "itemadapter",
-    "vinops.network", "vinops.vehicles", "vinops_scrapy.items", "vinops_scrapy.pages",
+    "vinops.network", "vinops.text", "vinops.vehicles", "vinops_scrapy.items", "vinops_scrapy.pages",
 }  # fmt: skip
 """What a page module may import: nothing that reaches the network, the settings, the clock's owner or a file."""
 
