@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 NAMING = (
-    *(["health"], ["status"], ["doctor"], ["monitor", "--once"], ["forecast"], ["deals", "run"]),
+    *(["health"], ["status"], ["doctor"], ["monitor", "--once"], ["forecast"]),
     *(["workers", each] for each in ("status", "stop")),
     *(["celery", each] for each in ("status", "stop", "clean")),
     *(["supervise", "--stop"], ["stop"]),
@@ -201,9 +201,9 @@ def test_what_starts_or_judges_something_names_its_data_folder_first(
         done = forks.vinops({**environment, "VINOPS_WORKERS_BACKEND": "processes"}, *command, "--json")
         assert "data folder" not in done.stderr, command
     assert forks.vinops(environment, "supervise", "--once").stdout.splitlines()[0] == first
-    for name in ("run", "status"):
-        done = forks.vinops(environment, name, program=forks.ETL)
-        assert done.stdout.splitlines()[0] == f"data folder {settings.data_dir}", name
+    for program, command in ((forks.ETL, ["run"]), (forks.ETL, ["status"]), ("vinops", ["deals", "run"])):
+        done = forks.vinops(environment, *command, program=program)
+        assert done.stdout.splitlines()[0] == f"data folder {settings.data_dir}", command
 
 
 def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -98,6 +98,24 @@ def test_a_checkout_that_is_not_set_up_says_so(home: Path) -> None:
     assert found.stdout.splitlines() == [str(home), "health"], "the one on PATH, as in an image without a .venv"
 
 
+def test_an_installed_copy_uses_the_operators_command(home: Path, tmp_path: Path) -> None:
+    """Which has the secrets of the services; so does a checkout without .venv, as the one that was installed from."""
+    operators = tmp_path / "operators" / "vinops"
+    operators.parent.mkdir()
+    operators.write_text("#!/bin/sh\necho operators $PWD $*\n")
+    operators.chmod(0o755)
+    shared = home / "bin" / "checkout.sh"
+    text = shared.read_text().replace("/usr/local/bin/vinops", str(operators))
+    said = ["operators", *str(home).split()]
+    shared.write_text(text.replace("!= /opt/vinops", f"!= '{home}'"))
+    for name, command in SCRIPTS.items():
+        assert run(home / name, cwd=Path("/")).stdout.split() == [*said, *command]
+    shared.write_text(text)
+    assert run(home / "health_check.sh", cwd=Path("/")).stdout.splitlines() == [str(home), "health"]
+    shutil.rmtree(home / ".venv")
+    assert run(home / "health_check.sh", cwd=Path("/")).stdout.split() == [*said, "health"]
+
+
 @pytest.fixture
 def supervisor(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A supervisor that was started by its script, and that ends at SIGTERM."""
