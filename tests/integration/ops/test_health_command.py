@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 NAMING = (
-    *(["health"], ["status"], ["doctor"], ["monitor", "--once"], ["forecast"]),
+    *(["health"], ["status"], ["doctor"], ["monitor", "--once"], ["forecast"], ["migrate"], ["restore", "latest"]),
     *(["workers", each] for each in ("status", "stop")),
     *(["celery", each] for each in ("status", "stop", "clean")),
     *(["supervise", "--stop"], ["stop"]),
