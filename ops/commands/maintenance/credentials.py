@@ -16,6 +16,7 @@ from ops import credentials
 from ops.credentials import FOLDER, OLD_SECRETS, UNITS, Credential, CredentialError, Store
 from ops.show import tables
 from vinops import clock, config, disk
+from vinops.output import say
 
 app = typer.Typer(help="Secrets of the services: set, list and check them.", no_args_is_help=True)
 
@@ -48,14 +49,14 @@ def set_command(
         _fail(error)
     how = "encrypted with the key of this machine" if is_encrypted else "a file that only root reads"
     if not is_encrypted and not plain:
-        typer.echo(
+        say(
             "vinops: systemd-creds cannot encrypt here: root, and anyone with access to the disk, can read it", err=True
         )
-    typer.echo(f"{name} is set: {how}", err=True)
+    say(f"{name} is set: {how}", err=True)
     if used_by := credentials.using(store).get(name, ()):
-        typer.echo(f"used from the next start of: {' '.join(used_by)}", err=True)
+        say(f"used from the next start of: {' '.join(used_by)}", err=True)
     else:
-        typer.echo(f"vinops: no unit in {units} loads {name}", err=True)
+        say(f"vinops: no unit in {units} loads {name}", err=True)
     _reload(changed)
 
 

@@ -190,7 +190,6 @@ def test_a_stop_whose_reader_leaves_stops_all(plain: Fleet) -> None:
         process = plain.begin("workers", verb)
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stderr.readline()
         process.stdout.close()
         process.stderr.close()
         assert process.wait(60) == 0, verb
