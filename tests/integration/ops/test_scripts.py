@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -114,6 +115,23 @@ def test_an_installed_copy_uses_the_operators_command(home: Path, tmp_path: Path
     assert run(home / "health_check.sh", cwd=Path("/")).stdout.splitlines() == [str(home), "health"]
     shutil.rmtree(home / ".venv")
     assert run(home / "health_check.sh", cwd=Path("/")).stdout.split() == [*said, "health"]
+
+
+def test_setup_leads_from_logs_to_the_logs(home: Path) -> None:
+    """Also where .venv is up to date; a link that an operator made stays."""
+    parts = ["requirements.txt", "bin/setup-requirements.txt", "pyproject.toml", "bin/setup"]
+    for name in (*parts, "requirements-dev.txt"):
+        shutil.copy(ROOT / name, home / name)
+    stamp = hashlib.sha256(f"{home}\n".encode() + b"".join((home / name).read_bytes() for name in parts)).hexdigest()
+    (home / ".venv" / ".vinops-stamp").write_text(f"{stamp}\n")
+    done = run(home / "bin" / "setup", cwd=Path("/"))
+    assert (done.returncode, done.stderr) == (0, "")
+    (home / "logs" / "supervisor.log").write_text("as by `nohup ./supervisor.sh > logs/supervisor.log`\n")
+    assert (home / "var" / "logs" / "supervisor.log").exists()
+    (home / "logs").unlink()
+    (home / "logs").symlink_to("elsewhere")
+    assert run(home / "bin" / "setup", cwd=Path("/")).returncode == 0
+    assert (home / "logs").readlink() == Path("elsewhere")
 
 
 @pytest.fixture
