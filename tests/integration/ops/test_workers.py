@@ -222,6 +222,15 @@ def test_one_command_stops_everything(plain: Fleet) -> None:
     assert {each["state"] for each in plain.status().values()} == {"stopped"}, "none of them is wanted"
 
 
+def test_one_command_stops_all_units(units: Fleet) -> None:
+    pid = units.start("1")["1"]
+    done = units.run("stop")
+    assert done.returncode == 0, done.stderr
+    assert f"{FIRST}: PID {pid} stopped" in done.stdout.splitlines()
+    assert units.state("1") == "stopped"
+    assert "timers go on: `systemctl stop 'vinops-*.timer'` stops them too" in done.stderr
+
+
 def test_the_supervisor_is_stopped_by_a_command_of_its_own(plain: Fleet) -> None:
     plain.start("1")
     supervisor = plain.supervise()
