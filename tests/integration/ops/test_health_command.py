@@ -189,6 +189,7 @@ def test_the_text_has_one_summary_line_first_and_a_line_for_each_thing(environme
     assert done.stderr == f"vinops: data folder {environment['VINOPS_DATA_DIR']} (not there yet)\n"
 
 
+@pytest.mark.slow
 def test_what_starts_or_judges_something_names_its_data_folder_first(
     environment: dict[str, str], settings: Settings
 ) -> None:

@@ -196,7 +196,6 @@ def test_a_stop_whose_reader_leaves_stops_all(plain: Fleet) -> None:
         assert {plain.state(name) for name in "1234"} == states
 
 
-@pytest.mark.quick
 def test_one_command_stops_everything(plain: Fleet) -> None:
     plain.more["VINOPS_SUPERVISE_EVERY"] = "0.2"
     pids = plain.start("1", "photos")
