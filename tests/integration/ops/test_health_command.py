@@ -215,6 +215,18 @@ def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environmen
     assert not (tmp_path / "var").exists()
 
 
+def test_what_looks_or_stops_makes_nothing_where_there_is_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    """In a wrong folder, that is."""
+    fresh = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", "VINOPS_LOG_DIR")}
+    fresh |= {"VINOPS_DATA_DIR": str(tmp_path / "var"), "VINOPS_WORKERS_BACKEND": "processes"}
+    for command in ("status", "stop", "workers status", "workers stop", "celery status", "celery stop", "celery clean"):
+        done = forks.vinops(fresh, *command.split())
+        assert done.stderr.splitlines()[0] == f"vinops: data folder {tmp_path}/var (not there yet)", command
+        assert not (tmp_path / "var").exists(), command
+    assert forks.vinops(fresh, "supervise", "--stop").stdout == "Supervisor does not run\n"
+    assert not (tmp_path / "var").exists()
+
+
 def test_status_is_a_few_lines(environment: dict[str, str], database: Connection[Any]) -> None:
     loaded(database, minutes=5)
     done = forks.vinops(environment, "status")
