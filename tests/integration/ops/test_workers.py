@@ -37,6 +37,8 @@ def plain(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Fl
     fleet.prepare()
     yield fleet
     fleet.close()
+    if (settings.data_dir / "run" / "celery_worker.json").exists():
+        fleet.run("celery", "stop", "--grace", "1")
 
 
 @pytest.fixture
