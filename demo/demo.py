@@ -71,7 +71,8 @@ class Demo:
             env=self.environment,
         )
         for line in done.stdout.splitlines():
-            if "://" not in line:  # an address of a stand-in is of no use after the demo, and wider than a line
+            # The demo says where its folder is. An address of a stand-in is of no use later, and wider than a line.
+            if "://" not in line and not line.startswith("data folder "):
                 say(line, indent=indent)
         if done.returncode:
             command = " ".join((module, *arguments)).replace("ops.cli", "vinops").replace("etl", "python -m etl")

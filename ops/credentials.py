@@ -28,6 +28,7 @@ DROP_IN: Final = "50-credentials.conf"
 NAME: Final = re.compile(r"(?P<variable>[A-Z][A-Z0-9_]*)(?:\.[a-z]+)?")
 LOADED: Final = re.compile(r"^LoadCredential=(?P<id>[A-Z0-9_]+):(?P<path>/\S+)$", re.MULTILINE)
 SECONDS: Final = 60
+OLD_SECRETS: Final = "change the keys and passwords from time to time (VINOPS_SECRET_DAYS)"
 
 
 class CredentialError(Exception):

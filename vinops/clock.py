@@ -39,6 +39,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def days_since(seconds: float) -> float:
+    """Return how many days ago a moment was, given in seconds since 1970."""
+    return (now().timestamp() - seconds) / 86_400
+
+
 def is_ahead(moment: datetime, at: datetime) -> bool:
     """Tell whether a timestamp is in the future: a clock was wrong when it was made, or is wrong now."""
     return moment - at > AHEAD

@@ -96,6 +96,7 @@ class Settings:
     runs_days: float = _setting("VINOPS_RUNS_DAYS", Number("days", 1, 3650), 90.0)
     backup_keep: int = _setting("VINOPS_BACKUP_KEEP", Whole("a count of backups", 1), 7)
     backup_days: float = _setting("VINOPS_BACKUP_DAYS", Number("days", 0, 3650), 30.0)
+    secret_days: float = _setting("VINOPS_SECRET_DAYS", Number("days", 0, 36_500), 365.0)
     copart_site_url: str = _setting(
         "COPART_SITE_URL", site, "https://www.copart.com", "use the site's address, as in https://www.copart.com"
     )

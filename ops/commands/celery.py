@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from ops.commands.workers import AsJson, Grace, errors_as_lines, load_settings, show_starts, values
+from ops.commands.workers import (
+    AsJson,
+    Grace,
+    errors_as_lines,
+    has_database,
+    load_settings,
+    show_starts,
+    values,
+)
 from ops.show import tables
 from ops.workers import backends, celery, control, registry, runs
 from vinops.db import database
@@ -147,7 +155,10 @@ def stop_all(settings: Settings, grace: float | None) -> list[Ended]:
 
 @contextmanager
 def _database(settings: Settings, desired: State) -> Iterator[Connection[Any] | None]:
-    """Connect to the database. Celery is started and stopped without one, too: None then."""
+    """Connect to the database. Celery is started and stopped without one, too: None then. A stop makes none."""
+    if desired == "stopped" and not has_database(settings):
+        yield None
+        return
     with ExitStack() as stack:
         connection: Connection[Any] | None = None
         try:

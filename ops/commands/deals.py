@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from ops.show import tables
 from vinops import config, logs
 from vinops.db import database
-from vinops.output import name_data_folder
+from vinops.output import data_folder, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def run(
 
     settings = _settings()
     if not as_json:
-        name_data_folder(settings)
+        say(f"data folder {data_folder(settings)}")
     with _open(settings, "deals run") as connection:
         if again:
             runner.requeue_all(connection)

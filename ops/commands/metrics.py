@@ -10,6 +10,7 @@ import typer
 from ops.checks.metrics import PARTS, Collector, exposition
 from ops.observe.observer import Observer, observe_once
 from vinops import config, network, systemd
+from vinops.output import name_data_folder
 from vinops.redaction import remember
 
 PORT: Final = 9477
@@ -46,6 +47,7 @@ def _serve(settings: config.Settings, host: str, port: int) -> None:
         except OSError as error:
             text = f"--port {port} on {host} cannot be opened ({error.strerror}): choose another"
             raise config.ConfigError(text) from None
+        name_data_folder(settings)
         typer.echo(f"http://{host}:{port}/metrics", err=True)
         systemd.ready()
         try:

@@ -9,6 +9,7 @@ import typer
 
 from vinops import config
 from vinops.db import database
+from vinops.output import name_data_folder
 from vinops.redaction import remember
 
 
@@ -16,6 +17,8 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     """Bring the database's schema up to this version. Safe to run again, and at the same time elsewhere."""
     settings = config.load()
     remember(settings)
+    if not as_json:
+        name_data_folder(settings)
     applied = database.migrate(settings)
     if as_json:
         typer.echo(json.dumps({"applied": applied}))

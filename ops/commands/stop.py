@@ -20,6 +20,7 @@ def command(*, grace: Grace = None, as_json: AsJson = False) -> None:
         backend = backends.backend(settings, crawls)
         ended = [control.Ended(title=program.title, program=program, stopped=stopped)]
         ended += control.stop(settings, backend, crawls, grace=seconds, all_of_them=True)
+    want_stopped(settings, [program])  # its last pass may have recorded that it runs
     ended += celery.stop_all(settings, grace)
     show_ends(ended, as_json=as_json)
     tell_elsewhere(settings, crawls)

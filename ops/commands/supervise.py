@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.commands.workers import errors_as_lines
+from ops.commands.workers import errors_as_lines, want_stopped
 from ops.workers import backends, control, registry, supervisor as supervising
 from ops.workers.processes import held
 from vinops import config, logs
@@ -72,6 +72,7 @@ def _stop(settings: Settings, *, as_json: bool) -> None:
         name_data_folder(settings)
     with errors_as_lines():
         stopped = supervising.stop_running(settings)
+    want_stopped(settings, [registry.supervisor(settings)])
     if as_json:
         say(json.dumps({"pid": stopped.pid, "killed": stopped.was_killed}))
     else:

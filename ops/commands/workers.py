@@ -17,7 +17,7 @@ from ops.workers import backends, by_hand, control, registry, runs
 from ops.workers.loop import WorkerLoop
 from ops.workers.processes import ProcessError
 from vinops import config, logs
-from vinops.db import database
+from vinops.db import database, embedded
 from vinops.output import name_data_folder, say
 from vinops.redaction import redact, remember
 
@@ -232,8 +232,15 @@ def _stop(settings: Settings, chosen: Sequence[str] | None, grace: float | None)
     return ended
 
 
+def has_database(settings: Settings) -> bool:
+    """Tell whether there is a database: the embedded one may not have been made yet."""
+    return settings.database_url is not None or (embedded.folder(settings.data_dir) / "data" / "PG_VERSION").exists()
+
+
 def want_stopped(settings: Settings, programs: Sequence[Program]) -> None:
-    """Record that these are not wanted. Without a database they can be stopped all the same."""
+    """Record that these are not wanted. Without a database they can be stopped all the same; a stop makes none."""
+    if not has_database(settings):
+        return
     try:
         with database.connect(settings, application="vinops stop", autocommit=True) as connection:
             runs.want(connection, programs, "stopped")
@@ -243,6 +250,8 @@ def want_stopped(settings: Settings, programs: Sequence[Program]) -> None:
 
 def tell_elsewhere(settings: Settings, programs: Sequence[Program]) -> None:
     """Name what still runs after a stop: on another machine, or for another data folder or account."""
+    if not has_database(settings):
+        return
     try:
         with database.connect(settings, application="vinops stop", autocommit=True) as connection:
             found = runs.elsewhere(connection, programs)

@@ -396,4 +396,5 @@ def workers_command(what: str, name: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ACT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return f"`vinops workers {what} {name}` has not come back after {ACT_SECONDS} s"
-    return redact((done.stdout + done.stderr).strip()) or f"exit code {done.returncode}"
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "data folder " not in line]
+    return redact("\n".join(said).strip()) or f"exit code {done.returncode}"

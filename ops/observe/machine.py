@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from ops.backup import files as backup_files
+from ops.credentials import OLD_SECRETS
 from ops.observe.snapshot import Backup, Celery, Disk, Machine, Secrets
 from vinops import clock
 from vinops.db import embedded
@@ -133,4 +134,7 @@ def secrets(settings: Settings) -> Secrets:
     dotenv = Path(".env")
     if settings.secrets() and dotenv.is_file() and dotenv.stat().st_mode & 0o007:
         problems.append(".env can be read by everybody on this machine: chmod 600 .env")
+    old = clock.days_since(dotenv.stat().st_mtime) if settings.secrets() and dotenv.is_file() else 0.0
+    if settings.secret_days and old > settings.secret_days:
+        problems.append(f".env was last changed {old:.0f} days ago: {OLD_SECRETS}")
     return Secrets(count=len(settings.secrets()), problems=tuple(problems))

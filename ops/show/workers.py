@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vinops.redaction import redact
 from vinops.text import figures
 from vinops.text.figures import age, percent, rate, size
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,12 +52,12 @@ def _details(worker: Worker, by_hand: Sequence[int], last: str, now: datetime) -
     if worker.run is not None:
         yield _progress(worker, worker.run, now)
     if last:
-        yield f"last: {_clean(last)}"
+        yield f"last: {printable(redact(last))}"
 
 
 def _progress(worker: Worker, run: CrawlRun, now: datetime) -> str:
     """Return how far a run is: `at bmw page 3; page 12 of 85, 240 items, 96/min, heartbeat 2 s ago`."""
-    at = f"at {_clean(run.current_item)}; " if run.current_item and worker.state == "running" else ""
+    at = f"at {printable(run.current_item)}; " if run.current_item and worker.state == "running" else ""
     of = f" of {run.total}" if run.total else ""
     when = f"{age(max((now - run.heartbeat_at).total_seconds(), 0.0))} ago"
     return f"{at}{run.unit} {run.done}{of}, {run.items} items, {rate(worker.rate)}/min, last sign {when}"
@@ -69,8 +70,3 @@ def _machine(machine: Machine) -> str:
         f"CPU {percent(machine.cpu)}, load {machine.load:.1f} on {cores}; memory {percent(machine.memory)}, "
         f"{size(machine.memory_free)} free; disk {percent(disk.share)}, {size(disk.free)} free"
     )
-
-
-def _clean(text: str) -> str:
-    """Return text of a site or a log as one printable line."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in redact(text))

@@ -13,9 +13,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from ops import credentials
-from ops.credentials import FOLDER, UNITS, CredentialError, Store
+from ops.credentials import FOLDER, OLD_SECRETS, UNITS, Credential, CredentialError, Store
 from ops.show import tables
-from vinops import disk
+from vinops import clock, config, disk
+from vinops.output import say
 
 app = typer.Typer(help="Secrets of the services: set, list and check them.", no_args_is_help=True)
 
@@ -48,24 +49,25 @@ def set_command(
         _fail(error)
     how = "encrypted with the key of this machine" if is_encrypted else "a file that only root reads"
     if not is_encrypted and not plain:
-        typer.echo(
+        say(
             "vinops: systemd-creds cannot encrypt here: root, and anyone with access to the disk, can read it", err=True
         )
-    typer.echo(f"{name} is set: {how}", err=True)
+    say(f"{name} is set: {how}", err=True)
     if used_by := credentials.using(store).get(name, ()):
-        typer.echo(f"used from the next start of: {' '.join(used_by)}", err=True)
+        say(f"used from the next start of: {' '.join(used_by)}", err=True)
     else:
-        typer.echo(f"vinops: no unit in {units} loads {name}", err=True)
+        say(f"vinops: no unit in {units} loads {name}", err=True)
     _reload(changed)
 
 
 @app.command("list")
 def list_command(*, as_json: AsJson = False, folder: Folder = FOLDER, units: Units = UNITS) -> None:
     """List the credentials that are set and the units that load them, and those that units load and are not set. No
-    values."""
+    values. Those that were not changed for VINOPS_SECRET_DAYS are named."""
     store = Store(folder=folder, units=units)
     try:
-        rows = [asdict(each) for each in credentials.found(store)]
+        found = credentials.found(store)
+        rows = [asdict(each) for each in found]
         known = credentials.using(store)
     except OSError as error:
         _fail(error)
@@ -91,6 +93,7 @@ def list_command(*, as_json: AsJson = False, folder: Folder = FOLDER, units: Uni
         for row in rows
     ]
     tables.show(["name", "kept", "changed", "units", "problem"], shown)
+    _remind(found)
 
 
 @app.command("check")
@@ -101,10 +104,12 @@ def check_command(
     folder: Folder = FOLDER,
     units: Units = UNITS,
 ) -> None:
-    """Check that credentials can be read, decrypted and make sense; all, or those named. Exits with 1 if one cannot."""
+    """Check that credentials can be read, decrypted and make sense; all, or those named. Exits with 1 if one cannot.
+    Those that were not changed for VINOPS_SECRET_DAYS are named."""
     store = Store(folder=folder, units=units)
     try:
-        chosen = names or [each.name for each in credentials.found(store)]
+        found = credentials.found(store)
+        chosen = names or [each.name for each in found]
         for name in chosen:
             _check_name(name)
         results = {name: credentials.problem(store, name) for name in chosen}
@@ -114,6 +119,7 @@ def check_command(
         typer.echo(json.dumps([{"name": name, "problem": problem} for name, problem in results.items()]))
     for name, problem in [] if as_json else results.items():
         typer.echo(f"{name}: {problem or 'ok'}")
+    _remind([each for each in found if each.name in chosen])
     if any(results.values()):
         raise typer.Exit(1)
 
@@ -128,6 +134,15 @@ def apply_command(*, folder: Folder = FOLDER, units: Units = UNITS) -> None:
     for path in changed:
         typer.echo(str(path))
     _reload(changed)
+
+
+def _remind(found: list[Credential]) -> None:
+    """Name the credentials that should be changed, on standard error."""
+    limit = config.survey().settings.secret_days
+    for each in found:
+        days = clock.days_since(each.changed_at.timestamp())
+        if limit and days > limit:
+            typer.echo(f"vinops: {each.name} was last changed {days:.0f} days ago: {OLD_SECRETS}", err=True)
 
 
 def _check_name(name: str) -> None:

@@ -17,6 +17,7 @@ from ops.backup.progress import Progress
 from ops.commands.maintenance.backup import failed
 from vinops import config, logs, parsers
 from vinops.logs import pairs
+from vinops.output import name_data_folder
 from vinops.storage.opening import open_bucket
 from vinops.storage.store import BACKUPS
 
@@ -60,6 +61,8 @@ def command(
     target = checked_target(into)
     settings = config.load()
     logs.configure("backup", settings, console=False)
+    if not as_json:
+        name_data_folder(settings)
     progress, began = Progress(), time.monotonic()
     folder = source or backup_files.folder_of(settings)
     try:

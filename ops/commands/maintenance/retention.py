@@ -13,6 +13,7 @@ from ops.retention import Kept, Removed, retain
 from vinops import clock, config, logs
 from vinops.db import database
 from vinops.logs import pairs
+from vinops.output import say
 from vinops.redaction import redact
 
 log = logging.getLogger("retention")
@@ -35,7 +36,7 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
                 log.info("removed %s", pairs(what=each.what, count=each.count, older_than_days=each.older_than_days))
             elif isinstance(each, Kept):
                 log.warning("nothing removed %s: %s", pairs(what=each.what), each.reason)
-                typer.echo(f"vinops: {each.what}: nothing removed: {each.reason}", err=True)
+                say(f"vinops: {each.what}: nothing removed: {each.reason}", err=True)
             else:
                 failures.append(redact(each))
                 log.error("%s", each)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,6 +165,18 @@ def test_the_list_names_what_is_set_what_is_not_and_who_loads_it(plain: Secrets)
     assert rows["PROXY_LIST"]["units"] == []
     assert rows["DATABASE_URL.etl"]["problem"] == "not set"
     assert "COPART_PASSWORD" in plain.run("list").stdout
+
+
+def test_one_that_was_not_changed_for_a_year_is_told(plain: Secrets) -> None:
+    plain.run("set", "COPART_PASSWORD", text=CANARY)
+    plain.run("set", "COPART_USERNAME", text=CANARY)
+    year_ago = time.time() - 400 * 86_400
+    os.utime(plain.folder / "COPART_PASSWORD", (year_ago, year_ago))
+    for verb in ("list", "check"):
+        done = plain.run(verb)
+        assert done.returncode == 0
+        assert "vinops: COPART_PASSWORD was last changed 400 days ago: change the keys" in done.stderr
+        assert "COPART_USERNAME" not in done.stderr
 
 
 def test_a_file_that_others_may_read_is_found(plain: Secrets) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 NAMING = (
-    *(["health"], ["status"], ["doctor"], ["monitor", "--once"], ["forecast"], ["deals", "run"]),
+    *(["health"], ["status"], ["doctor"], ["monitor", "--once"], ["forecast"], ["migrate"], ["restore", "latest"]),
     *(["workers", each] for each in ("status", "stop")),
     *(["celery", each] for each in ("status", "stop", "clean")),
     *(["supervise", "--stop"], ["stop"]),
@@ -189,6 +189,7 @@ def test_the_text_has_one_summary_line_first_and_a_line_for_each_thing(environme
     assert done.stderr == f"vinops: data folder {environment['VINOPS_DATA_DIR']} (not there yet)\n"
 
 
+@pytest.mark.slow
 def test_what_starts_or_judges_something_names_its_data_folder_first(
     environment: dict[str, str], settings: Settings
 ) -> None:
@@ -201,9 +202,9 @@ def test_what_starts_or_judges_something_names_its_data_folder_first(
         done = forks.vinops({**environment, "VINOPS_WORKERS_BACKEND": "processes"}, *command, "--json")
         assert "data folder" not in done.stderr, command
     assert forks.vinops(environment, "supervise", "--once").stdout.splitlines()[0] == first
-    for name in ("run", "status"):
-        done = forks.vinops(environment, name, program=forks.ETL)
-        assert done.stdout.splitlines()[0] == f"data folder {settings.data_dir}", name
+    for program, command in ((forks.ETL, ["run"]), (forks.ETL, ["status"]), ("vinops", ["deals", "run"])):
+        done = forks.vinops(environment, *command, program=program)
+        assert done.stdout.splitlines()[0] == f"data folder {settings.data_dir}", command
 
 
 def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -211,6 +212,18 @@ def test_health_makes_no_database_where_there_is_none(tmp_path: Path, environmen
     fresh |= {"VINOPS_DATA_DIR": str(tmp_path / "var"), "VINOPS_LOG_DIR": str(tmp_path / "logs")}
     done = forks.vinops(fresh, "health")
     assert "fix: vinops migrate" in done.stdout
+    assert not (tmp_path / "var").exists()
+
+
+def test_what_looks_or_stops_makes_nothing_where_there_is_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    """In a wrong folder, that is."""
+    fresh = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", "VINOPS_LOG_DIR")}
+    fresh |= {"VINOPS_DATA_DIR": str(tmp_path / "var"), "VINOPS_WORKERS_BACKEND": "processes"}
+    for command in ("status", "stop", "workers status", "workers stop", "celery status", "celery stop", "celery clean"):
+        done = forks.vinops(fresh, *command.split())
+        assert done.stderr.splitlines()[0] == f"vinops: data folder {tmp_path}/var (not there yet)", command
+        assert not (tmp_path / "var").exists(), command
+    assert forks.vinops(fresh, "supervise", "--stop").stdout == "Supervisor does not run\n"
     assert not (tmp_path / "var").exists()
 
 

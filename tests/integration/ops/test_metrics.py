@@ -199,6 +199,7 @@ def test_they_are_served_on_loopback(environment: dict[str, str]) -> None:
     )
     try:
         assert process.stderr is not None
+        assert process.stderr.readline().startswith("vinops: data folder ")
         assert process.stderr.readline().strip() == f"http://127.0.0.1:{port}/metrics"
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             text = answer.read().decode()

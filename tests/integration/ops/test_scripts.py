@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -96,6 +97,41 @@ def test_a_checkout_that_is_not_set_up_says_so(home: Path) -> None:
     (home / "path" / "vinops").chmod(0o755)
     found = run(home / "bin" / "health_check.sh", cwd=Path("/"), PATH=f"{home}/path:/usr/bin:/bin")
     assert found.stdout.splitlines() == [str(home), "health"], "the one on PATH, as in an image without a .venv"
+
+
+def test_an_installed_copy_uses_the_operators_command(home: Path, tmp_path: Path) -> None:
+    """Which has the secrets of the services; so does a checkout without .venv, as the one that was installed from."""
+    operators = tmp_path / "operators" / "vinops"
+    operators.parent.mkdir()
+    operators.write_text("#!/bin/sh\necho operators $PWD $*\n")
+    operators.chmod(0o755)
+    shared = home / "bin" / "checkout.sh"
+    text = shared.read_text().replace("/usr/local/bin/vinops", str(operators))
+    said = ["operators", *str(home).split()]
+    shared.write_text(text.replace("!= /opt/vinops", f"!= '{home}'"))
+    for name, command in SCRIPTS.items():
+        assert run(home / name, cwd=Path("/")).stdout.split() == [*said, *command]
+    shared.write_text(text)
+    assert run(home / "health_check.sh", cwd=Path("/")).stdout.splitlines() == [str(home), "health"]
+    shutil.rmtree(home / ".venv")
+    assert run(home / "health_check.sh", cwd=Path("/")).stdout.split() == [*said, "health"]
+
+
+def test_setup_leads_from_logs_to_the_logs(home: Path) -> None:
+    """Also where .venv is up to date; a link that an operator made stays."""
+    parts = ["requirements.txt", "bin/setup-requirements.txt", "pyproject.toml", "bin/setup"]
+    for name in (*parts, "requirements-dev.txt"):
+        shutil.copy(ROOT / name, home / name)
+    stamp = hashlib.sha256(f"{home}\n".encode() + b"".join((home / name).read_bytes() for name in parts)).hexdigest()
+    (home / ".venv" / ".vinops-stamp").write_text(f"{stamp}\n")
+    done = run(home / "bin" / "setup", cwd=Path("/"))
+    assert (done.returncode, done.stderr) == (0, "")
+    (home / "logs" / "supervisor.log").write_text("as by `nohup ./supervisor.sh > logs/supervisor.log`\n")
+    assert (home / "var" / "logs" / "supervisor.log").exists()
+    (home / "logs").unlink()
+    (home / "logs").symlink_to("elsewhere")
+    assert run(home / "bin" / "setup", cwd=Path("/")).returncode == 0
+    assert (home / "logs").readlink() == Path("elsewhere")
 
 
 @pytest.fixture

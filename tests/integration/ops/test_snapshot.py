@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -383,6 +384,21 @@ def test_secrets_are_counted_and_half_set_ones_told(
     assert "canary" not in json.dumps(found.problems)
     (tmp_path / ".env").chmod(0o600)
     assert machine.secrets(settings).problems == ()
+
+
+def test_secrets_that_were_not_changed_for_a_year_are_told(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / ".env"
+    path.touch(mode=0o600)
+    year_ago = time.time() - 400 * 86_400
+    os.utime(path, (year_ago, year_ago))
+    (found,) = machine.secrets(settings).problems
+    assert found.startswith(".env was last changed 400 days ago: ")
+    assert machine.secrets(replace(settings, secret_days=0)).problems == ()
+    assert machine.secrets(replace(settings, secret_days=500)).problems == ()
+    assert machine.secrets(replace(settings, database_url=None)).problems == (), "it holds no secret"
 
 
 def test_when_a_worker_of_this_machine_last_did_a_task_is_known(watch: Watch, database: Connection[Any]) -> None:

@@ -274,6 +274,7 @@ def test_a_dry_run_says_each_step_and_changes_nothing(tmp_path: Path) -> None:
         "migrations", "start", "doctor", "health", "done",
     ]  # fmt: skip
     assert "would set the credential COPART_PASSWORD" in done.stdout
+    assert "link logs to /var/log/vinops" in done.stdout
     assert "canary" not in done.stdout + done.stderr
     assert not Path("/opt/vinops.new").exists()
 

@@ -1,4 +1,5 @@
-"""A reader that leaves early, as `head`, ends a command without a word, and with exit code 0."""
+"""A reader that leaves early, as `head`, ends a command without a word, and with exit code 0; one that does something
+does all of it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vinops.output import for_reader
+from vinops.config import Settings
+from vinops.output import data_folder, for_reader
 
 ROOT = Path(__file__).resolve().parents[3]
 PIPE_BYTES = 1 << 16
@@ -62,3 +64,43 @@ def test_another_pipe_that_breaks_is_no_reader_that_left() -> None:
 def test_what_a_command_returns_is_returned(capsys: pytest.CaptureFixture[str]) -> None:
     assert for_reader(lambda: (print("done"), 3), enough=None) == (None, 3)
     assert capsys.readouterr().out == "done\n"
+
+
+SCRIPT = """
+import sys
+from vinops.output import for_reader, say
+
+def work():
+    sys.stdin.readline()
+    for number in range(3):
+        say(f"line {number}")
+        say(f"line {number}", err=True)
+    open(sys.argv[1], "w").write("done")
+    return 0
+
+sys.exit(for_reader(work, enough=7))
+"""
+
+
+def test_what_does_something_goes_on_when_its_reader_leaves(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(done)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stderr.close()
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+        assert process.wait(30) == 0
+    assert done.read_text() == "done"
+
+
+def test_a_data_folder_is_named_whole_and_whether_it_is_there(tmp_path: Path) -> None:
+    assert data_folder(Settings(data_dir=tmp_path)) == str(tmp_path)
+    assert data_folder(Settings(data_dir=tmp_path / "var")) == f"{tmp_path}/var (not there yet)"
