@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl.errors import FeedError
 from etl.progress import bar
-from vinops import config
+from vinops import config, version
 from vinops.output import data_folder, for_reader, say, terminal_width
 
 if TYPE_CHECKING:
@@ -70,9 +70,18 @@ def fail(message: str, *, log: bool = False) -> int:
     return FAILED
 
 
+class ShowVersion(argparse.Action):
+    """Prints the version, which is read only then, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"vinops {version()}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the arguments of all commands."""
     top = argparse.ArgumentParser(prog="python -m etl", description="The feed: fetch, archive, diff, merge, audit.")
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version and exit")
     top.set_defaults(verbose=False)
     commands = top.add_subparsers(dest="name", required=True, metavar="run | fetch | ingest | cat | status")
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MESSAGES: Final = {
     "unit_failed": "the unit has failed, and is not started again by itself if it is no timer's: "
-    "`systemctl status {subject}` and `journalctl -u {subject} -n 50` show why, `systemctl start {subject}` starts it",
+    "`systemctl status {subject}` and `journalctl -u {subject} -n 50` show why, "
+    "`systemctl start --no-block {subject}` starts it",
 }
 
 
