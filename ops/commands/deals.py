@@ -7,15 +7,16 @@ import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from psycopg.rows import dict_row
 
-from ops.show import tables
+from ops.show import card, tables
 from vinops import config, logs
 from vinops.db import database
-from vinops.output import name_data_folder
+from vinops.output import name_data_folder, terminal_width
+from vinops.text import grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="From ads to deals: normalize, price, score, notify.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TOP: Final = (
+    *("listing_id", "title", "year", "price_eur", "p50", "difference", "score", "is_approved", "comparables"),
+    *("confidence", "reasons", "url"),
+)
+"""The columns of `deals top --csv`."""
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many.")]
 
 
@@ -76,16 +82,61 @@ def run(
 
 
 @app.command()
-def top(*, limit: Limit = 10, as_json: AsJson = False) -> None:
+def top(
+    *,
+    limit: Limit = 10,
+    make: Annotated[str | None, typer.Option(help="Of this make only: VW, Mercedes, БМВ.")] = None,
+    family: Annotated[str | None, typer.Option(help="Of this family or model only: Golf, 3 Series, 320.")] = None,
+    max_price: Annotated[float | None, typer.Option(min=0, help="At most so many EUR.")] = None,
+    year: Annotated[str | None, typer.Option(metavar="YEAR|FROM-TO", help="2015, 2012-2016, 2012-, -2016.")] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,
+) -> None:
     """Show the best deals: price, market value, and why."""
+    from vinops import vehicles
+
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    first, last = _years(year)
+    wanted = {
+        "make": make and (found.value if (found := vehicles.make(make)) else make),
+        "family": family and " ".join(family.split()),
+        "max_price": max_price,
+        "from_year": first,
+        "to_year": last,
+    }
     with _open(_settings(), "deals top") as connection:
-        rows = _rows(connection, "scoring", "top_deals", limit=limit)
-    if as_json or not rows:
-        _show(rows, as_json=as_json, nothing="no ad has been scored yet: `vinops deals run` does it")
+        rows = _rows(connection, "scoring", "top_deals", limit=limit, **wanted)
+    if as_csv:
+        shown = [{**row, "reasons": "; ".join(row["reasons"])} for row in rows]
+        tables.write_csv(sys.stdout, list(TOP), [tuple(row[name] for name in TOP) for row in shown])
         return
+    if as_json or not rows:
+        is_any = any(value is not None for value in wanted.values())
+        nothing = "no ad is like that" if is_any else "no ad has been scored yet: `vinops deals run` does it"
+        _show(rows, as_json=as_json, nothing=nothing)
+        return
+    width = terminal_width()
     for place, row in enumerate(rows, 1):
         for number, line in enumerate(_lines(row)):
-            typer.echo(f"{'' if number else place:>2}  {line}")
+            head = f"{'' if number else place:>2}  " + " " * 6 * bool(number)
+            typer.echo("\n".join(_below(head, line, width)))
+
+
+def _years(text: str | None) -> tuple[int | None, int | None]:
+    """Return the first and the last year of `2015`, `2012-2016`, `2012-` or `-2016`."""
+    if text is None:
+        return None, None
+    first, dash, last = text.partition("-")
+    if not (first or last) or any(each and not (each.isascii() and each.isdecimal()) for each in (first, last)):
+        raise typer.BadParameter("write a year or years as in 2015, 2012-2016, 2012- or -2016", param_hint="--year")
+    return (int(first) if first else None), (int(last) if last else None if dash else int(first))
+
+
+def _below(head: str, text: str, width: int | None) -> list[str]:
+    """Return a text behind a head, folded to the width of a terminal."""
+    lines = grid.fold(text, None if width is None else width - len(head))
+    return [(head if not number else " " * len(head)) + line for number, line in enumerate(lines)]
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
@@ -95,10 +146,10 @@ def _lines(row: dict[str, Any]) -> list[str]:
     if row["p50"] is not None:
         worth = f"worth about {row['p50']:,.0f}, {row['difference']:+.0f} %"
     return [
-        f"{row['score']:>4}  {row['title']}, {row['year'] or 'year unknown'} (id {row['listing_id']})",
-        f"      {price}, {worth}",
-        f"      {'; '.join(row['reasons'])}",
-        f"      {row['url']}",
+        f"{row['score']:>4}  {row['title']}, {row['year'] or card.NO_YEAR} (id {row['listing_id']})",
+        f"{price}, {worth}",
+        "; ".join(row["reasons"]),
+        row["url"],
     ]
 
 
@@ -108,15 +159,25 @@ def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show an ad: its facts, its value, its score, and what was posted."""
+    """Show an ad as a card: its facts, value and score, its prices, the cars that it is compared with, what was posted.
+
+    With --json it is everything that is stored about the ad.
+    """
     if not listing.isascii() or not listing.isdecimal():
-        raise typer.BadParameter("an id is a number, as in the last column of `vinops deals top`")
-    with _open(_settings(), "deals show") as connection:
+        raise typer.BadParameter("an id is a number, as behind `id` in `vinops deals top`")
+    settings = _settings()
+    with _open(settings, "deals show") as connection:
         rows = _rows(connection, "scoring", "deal", id=listing)
-    if not rows:
-        typer.echo(f"vinops: there is no ad {listing}: `vinops deals top` shows ids", err=True)
-        raise typer.Exit(1)
-    _expanded(rows[0], as_json=as_json)
+        if not rows:
+            typer.echo(f"vinops: there is no ad {listing}: `vinops deals top` shows ids", err=True)
+            raise typer.Exit(1)
+        details = (rows[0]["valuation"] or {}).get("details", {})
+        near = _rows(connection, "scoring", "comparables", listing_ids=details.get("comparables", []))
+    if as_json:
+        _expanded(rows[0], as_json=True)
+        return
+    for line in card.lines(rows[0], near, zone=settings.time_zone, width=terminal_width()):
+        typer.echo(line)
 
 
 @app.command()
