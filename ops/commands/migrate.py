@@ -9,6 +9,7 @@ import typer
 
 from vinops import config
 from vinops.db import database
+from vinops.output import at_work
 from vinops.redaction import remember
 
 
@@ -16,7 +17,8 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     """Bring the database's schema up to this version. Safe to run again, and at the same time elsewhere."""
     settings = config.load()
     remember(settings)
-    applied = database.migrate(settings)
+    with at_work("migrating the database"):
+        applied = database.migrate(settings)
     if as_json:
         typer.echo(json.dumps({"applied": applied}))
     for name in [] if as_json else applied:

@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from ops.show import tables
 from vinops import config
 from vinops.db import database, embedded, session, statements
+from vinops.output import at_work
 from vinops.redaction import one_line, remember
 
 if TYPE_CHECKING:
@@ -113,11 +114,14 @@ def run(settings: config.Settings, text: str, how: Format, *, write: bool) -> No
     found = [text] if write else statements.split(text)
     if len(found) > 1 and how in (Format.JSON, Format.CSV):
         raise typer.BadParameter(f"--{how.value} takes one statement, and here are {len(found)}")
-    with connect(settings, application="vinops sql") as connection:
+    with at_work("connecting"):
+        opened = connect(settings, application="vinops sql")
+    with opened as connection:
         connection.read_only = not write
         session.read_for_printing(connection)
         for number, statement in enumerate(found):
-            names, rows, status = _result(connection, statement, write=write)
+            with at_work("the query runs" if len(found) == 1 else f"query {number + 1} of {len(found)} runs"):
+                names, rows, status = _result(connection, statement, write=write)
             if number and names:
                 typer.echo()
             if names:
@@ -162,7 +166,7 @@ def psql_command(settings: config.Settings) -> str:
         if name in found and not (name == "dbname" and found.keys() - OWN_OPTIONS):
             words += [option, str(found.pop(name))]
     if found:  # what has no option of its own goes into the connection string
-        words += ["-d", make_conninfo(**found)]
+        words += ["-d", make_conninfo(**{name: str(value) for name, value in found.items()})]
     return shlex.join(words)
 
 

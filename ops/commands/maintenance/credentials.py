@@ -16,6 +16,7 @@ from ops import credentials
 from ops.credentials import FOLDER, UNITS, CredentialError, Store
 from ops.show import tables
 from vinops import disk
+from vinops.output import at_work
 
 app = typer.Typer(help="Secrets of the services: set, list and check them.", no_args_is_help=True)
 
@@ -107,7 +108,8 @@ def check_command(
         chosen = names or [each.name for each in credentials.found(store)]
         for name in chosen:
             _check_name(name)
-        results = {name: credentials.problem(store, name) for name in chosen}
+        with at_work("decrypting"):
+            results = {name: credentials.problem(store, name) for name in chosen}
     except OSError as error:
         _fail(error)
     if as_json:
