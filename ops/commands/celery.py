@@ -89,7 +89,7 @@ def status(*, as_json: AsJson = False) -> None:
         for each in found
     ]
     shown = rows if as_json else [{**row, "duplicates": ", ".join(map(str, row["duplicates"]))} for row in rows]
-    tables.write_objects(shown, as_json=as_json)
+    tables.write_objects(shown, as_json=as_json, zone=settings.time_zone)
     for row in [] if as_json else rows:
         for pid in row["duplicates"]:
             fix = "`vinops celery restart` leaves one"
