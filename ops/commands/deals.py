@@ -253,7 +253,7 @@ def evaluate(
 ) -> None:
     """Measure the estimates on a file of ads by cross-validation in five folds.
 
-    23,000 ads take about a minute of processor time.
+    5,000 ads take about a minute of processor time.
     """
     from deals import evaluate as evaluation
 
