@@ -21,10 +21,12 @@ from deals.stages import normalize
 from vinops.text import grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from deals.estimate.cars import Bools, Cars, Floats
+
+    Progress = Callable[[int, int], object]
 
 COLUMNS: Final = (
     "listing_id", "title", "make", "model", "year", "month", "mileage_km", "fuel", "gearbox", "body", "power_hp",
@@ -43,20 +45,22 @@ class EvaluateError(Exception):
     """A file cannot be used for the measurement. The message says what is wrong with it."""
 
 
-def evaluate_file(path: Path, *, folds: int = 5, seed: str = "evaluate") -> dict[str, Any]:
+def evaluate_file(
+    path: Path, *, folds: int = 5, seed: str = "evaluate", progress: Progress | None = None
+) -> dict[str, Any]:
     """Measure on the ads of a CSV file with the columns COLUMNS, and return the figures; see `evaluate`.
 
     They include `left_out`: how many ads were not used, by the reason. Raises EvaluateError.
     """
     cars, left_out = read_file(path)
-    return evaluate(cars, folds=folds, seed=seed) | {"left_out": dict(left_out)}
+    return evaluate(cars, folds=folds, seed=seed, progress=progress) | {"left_out": dict(left_out)}
 
 
-def evaluate(cars: Cars, *, folds: int = 5, seed: str = "evaluate") -> dict[str, Any]:
+def evaluate(cars: Cars, *, folds: int = 5, seed: str = "evaluate", progress: Progress | None = None) -> dict[str, Any]:
     """Return `n`, the number of `covered` ads, and for each of METHODS and GROUPS mdape, within20 and coverage_p10_p90.
 
     All are shares: 0.135 is 13.5 %, over the `n` ads of the group for which the method has an estimate. All cars must
-    have a price.
+    have a price. `progress` gets the number of folds that are done, and of all.
     """
     if len(cars) < FEWEST_ADS:
         raise EvaluateError(f"{len(cars)} ads with a usable price are too few: {FEWEST_ADS} or more can be measured on")
@@ -73,6 +77,8 @@ def evaluate(cars: Cars, *, folds: int = 5, seed: str = "evaluate") -> dict[str,
             found["ours"][here] = learned.fit(known).model.predict(asked, estimates)
             found["gradient_boosting"][here] = _plain_boosting(known, asked)
             found["comparables"][here] = _plain_comparables(asked, pairs)
+            if progress:
+                progress(part + 1, folds)
     figures = {method: _figures(found[method], cars.log_price, covered) for method in METHODS}
     return {"n": len(cars), "covered": int(covered.sum()), "folds": folds, **figures}
 

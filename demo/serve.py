@@ -19,6 +19,7 @@ from demo.text import say, typed
 from demo.world import MOVES, DemoFailed
 from vinops import config
 from vinops.db import database, embedded
+from vinops.output import at_work
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
@@ -50,20 +51,24 @@ def _serve(cleanup: ExitStack) -> None:
     shown = place()
     folder = shown.resolve()
     what = cleanup.enter_context(kept(shown))
+    say(f"Starting the stand-ins of the demo in {shown}, with its {what['lots']:,} lots: half a minute or more.")
     settings = config.Settings(data_dir=folder, embedded_linger=0)
     cleanup.callback(embedded.release, folder)
-    database.migrate(settings)  # and the server stays up with this process
-    environment = {**config.without_settings(), "VINOPS_DATA_DIR": str(folder)}
-    world = demo_world.start(
-        environment,
-        folder,
-        lots=what["lots"],
-        count=demo_world.ads(what["lots"]),
-        cleanup=cleanup,
-        earlier=what,
-        with_page=demo_world.has_browser(),
-    )
-    world.catch_up(what["served"])
+    with at_work("starting the database") as work:
+        database.migrate(settings)  # and the server stays up with this process
+        work(0, text="writing the feed, the market and the photos")
+        environment = {**config.without_settings(), "VINOPS_DATA_DIR": str(folder)}
+        world = demo_world.start(
+            environment,
+            folder,
+            lots=what["lots"],
+            count=demo_world.ads(what["lots"]),
+            cleanup=cleanup,
+            earlier=what,
+            with_page=demo_world.has_browser(),
+        )
+        work(0, text="moving them on to where they were")
+        world.catch_up(what["served"])
     here = shown / PLACE
     here.mkdir(exist_ok=True)
     path = here / ".env"

@@ -6,6 +6,8 @@ import textwrap
 
 import typer
 
+from vinops.output import terminal_width
+
 WIDTH = 80
 
 
@@ -19,7 +21,8 @@ def say(text: str, *, indent: str = "") -> None:
 
 
 def _folded(text: str, indent: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    width = min(terminal_width() or WIDTH, WIDTH)
+    return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
 def typed(command: str, statement: str = "", **options: object) -> None:

@@ -10,7 +10,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 case ${1:-} in
-credentials | '' | --help) exec "$program" "$@" ;;
+credentials | '' | --help | -h | --version) exec "$program" "$@" ;;
 esac
 
 # Commands that observe may read everything; commands that change data run as its owner.

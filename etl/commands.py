@@ -7,15 +7,16 @@ import json
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from etl.errors import FeedError
-from etl.progress import bar
-from vinops import config
-from vinops.output import data_folder, for_reader, say, terminal_width
+from etl.progress import shown
+from vinops import config, version
+from vinops.output import at_work, data_folder, for_reader, say, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +71,18 @@ def fail(message: str, *, log: bool = False) -> int:
     return FAILED
 
 
+class ShowVersion(argparse.Action):
+    """Prints the version, which is read only then, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"vinops {version()}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the arguments of all commands."""
     top = argparse.ArgumentParser(prog="python -m etl", description="The feed: fetch, archive, diff, merge, audit.")
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version and exit")
     top.set_defaults(verbose=False)
     commands = top.add_subparsers(dest="name", required=True, metavar="run | fetch | ingest | cat | status")
 
@@ -105,7 +115,9 @@ def run_command(settings: Settings, options: argparse.Namespace) -> int:
     from etl.run import run
 
     name_data_folder(settings, options)
-    outcome = run(settings, allow_shrink=options.allow_shrink, progress=bar("loading"), fetching=bar("fetching"))
+    with at_work("fetching") as work:
+        loading, fetching = shown(work, "loading"), shown(work, "fetching")
+        outcome = run(settings, allow_shrink=options.allow_shrink, progress=loading, fetching=fetching)
     return report(outcome, options)
 
 
@@ -113,7 +125,8 @@ def fetch_command(settings: Settings, options: argparse.Namespace) -> int:
     """Fetch only."""
     from etl.fetch.incoming import fetch
 
-    fetched = fetch(settings, progress=bar("fetching"))
+    with at_work("fetching") as work:
+        fetched = fetch(settings, progress=shown(work, "fetching"))
     if options.json:
         print(json.dumps({"status": "unchanged"} if fetched is None else asdict(fetched), default=str))
     else:
@@ -126,13 +139,14 @@ def ingest_command(settings: Settings, options: argparse.Namespace) -> int:
     from etl.run import ingest
 
     name_data_folder(settings, options)
-    outcome = ingest(
-        settings,
-        options.file,
-        fetched_at=datetime.now(UTC),
-        allow_shrink=options.allow_shrink,
-        progress=bar("loading"),
-    )
+    with at_work("loading") as work:
+        outcome = ingest(
+            settings,
+            options.file,
+            fetched_at=datetime.now(UTC),
+            allow_shrink=options.allow_shrink,
+            progress=shown(work, "loading"),
+        )
     if outcome.status == "busy":
         return fail(f"{outcome.message}; {options.file} was not loaded, run this again")
     return report(outcome, options)
@@ -149,7 +163,9 @@ def cat_command(settings: Settings, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([asdict(link) for link in chain], default=str))
         return DONE
-    extract(settings.data_dir, chain, sys.stdout.buffer)
+    # On the same terminal it would stand among the bytes.
+    with nullcontext() if sys.stdout.isatty() else at_work("reading the archive"):
+        extract(settings.data_dir, chain, sys.stdout.buffer)
     return DONE
 
 
@@ -160,7 +176,7 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     from vinops.text import figures
 
     name_data_folder(settings, options)
-    with connected(settings, "vinops etl status") as connection:
+    with at_work("counting"), connected(settings, "vinops etl status") as connection:
         found = status(connection)
     now = figures.moment(datetime.now(UTC), settings.time_zone)
     print(json.dumps(found, default=str) if options.json else status_text(found, now, terminal_width()))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vinops.output import AtWork
 
 Progress = Callable[[int, int], None]
 
@@ -12,17 +15,6 @@ def silent(_done: int, _whole: int) -> None:
     """Show no progress."""
 
 
-def bar(label: str) -> Progress:
-    """Return a progress bar on standard error if that is a terminal, else `silent`."""
-    if not sys.stderr.isatty():
-        return silent
-    width = 40
-
-    def show(done: int, whole: int) -> None:
-        share = min(1.0, done / whole) if whole else 0.0
-        filled = int(width * share)
-        end = "\r\033[K" if share >= 1 else ""
-        sys.stderr.write(f"\r{label} [{'#' * filled}{'.' * (width - filled)}] {share:4.0%} {done >> 20} MB{end}")
-        sys.stderr.flush()
-
-    return show
+def shown(work: AtWork, text: str) -> Progress:
+    """Return the progress of a part of some work, in MB."""
+    return lambda done, whole: work(done >> 20, whole >> 20, "MB", text=text)

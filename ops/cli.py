@@ -9,22 +9,22 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from vinops import config, disk
+from vinops import config, disk, version
 from vinops.db import database
 from vinops.output import for_reader
 from vinops.redaction import one_line
 
-# Name and place of each: a function of typer's, or an application of it with commands of its own.
+# Name and place of each: a function of typer's, or an application of it with one command or more.
 COMMANDS: Final = {
     "demo": "demo.command:command",
     "migrate": "ops.commands.migrate:command",
-    "sql": "ops.commands.sql:command",
+    "sql": "ops.commands.sql:app",
     "monitor": "ops.commands.monitor:command",
     "status": "ops.commands.status:command",
     "health": "ops.commands.health:command",
@@ -46,6 +46,11 @@ COMMANDS: Final = {
 }
 
 
+def unfolded(text: str | None) -> str | None:
+    """Return a docstring without the line breaks inside its paragraphs: typer would keep them in a help text."""
+    return text and "\n\n".join(" ".join(each.split()) for each in text.split("\n\n"))
+
+
 class Commands(TyperGroup):
     """The commands of the table. Each may be read by one that leaves early, as `head`."""
 
@@ -59,13 +64,14 @@ class Commands(TyperGroup):
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         found = getattr(import_module(module), attribute)
-        if isinstance(found, typer.Typer):
-            command: Any = get_group(found)
-        else:
+        if not isinstance(found, typer.Typer):
             single = typer.Typer(add_completion=False)
             single.command()(found)
-            command = get_command(single)
+            found = single
+        command: Any = get_group(found) if len(found.registered_commands) > 1 else get_command(found)
         command.name = cmd_name
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = unfolded(each.help)
         return command
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
@@ -78,12 +84,24 @@ app = typer.Typer(
     help="The used-vehicle market from both ends, in one PostgreSQL database.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of all commands
     pretty_exceptions_enable=False,  # it prints local variables, and they hold secrets
 )
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"vinops {version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _vinops() -> None:
+def _vinops(
+    *,
+    version_asked: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     pass
 
 

@@ -199,10 +199,10 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
-    """Remove the rotated files whose last event is older than `seconds`, and return them with their bytes. The files in
-    use stay. Raises ClockDoubted, before anything is removed, if the clock may be wrong according to the log files, and
-    OSError. If the process dies in it, the next call does the rest."""
+def prune(folder: Path, seconds: float, *, dry_run: bool = False) -> list[tuple[Path, int]]:
+    """Remove the rotated files whose last event is older than `seconds`, and return them with their bytes; with
+    `dry_run` only return them. The files in use stay. Raises ClockDoubted, before anything is removed, if the clock may
+    be wrong according to the log files, and OSError. If the process dies in it, the next call does the rest."""
     if not folder.is_dir():
         return []
     lock = locks.locked(folder / logs.LOCK, fcntl.LOCK_EX, seconds=math.inf)  # the lock of rotation
@@ -213,7 +213,8 @@ def prune(folder: Path, seconds: float) -> list[tuple[Path, int]]:
         logs.check_log_clock((each.st_mtime for each in found.values()), now, seconds)
         for path, about in found.items():
             if NUMBERED.fullmatch(path.name) and now.timestamp() - about.st_mtime > seconds:
-                path.unlink()
+                if not dry_run:
+                    path.unlink()
                 removed.append((path, about.st_size))
     finally:
         os.close(lock)

@@ -43,10 +43,11 @@ class Removed:
 
 
 def retain(
-    connection: Connection[Any], settings: Settings, now: datetime, *, batch: int = BATCH
+    connection: Connection[Any], settings: Settings, now: datetime, *, batch: int = BATCH, dry_run: bool = False
 ) -> Iterator[Removed | Kept | str]:
     """Remove what is past its retention period at `now`. Yield for each kind of data how much was removed, why it was
-    kept because the clock may be wrong, or why it could not be removed.
+    kept because the clock may be wrong, or why it could not be removed. With `dry_run` nothing is removed or marked:
+    the counts are of what would be.
 
     Rows are removed `batch` at a time, each batch in a transaction of its own: if the process dies, the next call goes
     on. Files of the archive are marked in the database before they are removed (etl/store/retention.py); of logs only
@@ -69,11 +70,19 @@ def retain(
         except ClockDoubted as doubt:
             yield Kept(what=what, reason=str(doubt))
             continue
-        count = _remove_rows(connection, f"remove_{query}", limit, batch)
+        count = _count(connection, query, limit) if dry_run else _remove_rows(connection, query, limit, batch)
         yield Removed(what=what, count=count, unit="rows", older_than_days=days)
     files: tuple[tuple[str, Callable[[], Sized], float], ...] = (
-        ("archived feed files", lambda: remove_old(connection, settings, now), float(settings.archive_days)),
-        ("rotated logs", lambda: prune(settings.log_dir, settings.log_days * DAY), settings.log_days),
+        (
+            "archived feed files",
+            lambda: remove_old(connection, settings, now, dry_run=dry_run),
+            float(settings.archive_days),
+        ),
+        (
+            "rotated logs",
+            lambda: prune(settings.log_dir, settings.log_days * DAY, dry_run=dry_run),
+            settings.log_days,
+        ),
     )
     for what, remove, days in files:
         try:
@@ -104,11 +113,19 @@ def _newest(connection: Connection[Any], what: str, now: datetime) -> datetime:
     return min(now, found)
 
 
-def _remove_rows(connection: Connection[Any], query: str, older_than: datetime, batch: int) -> int:
+def _count(connection: Connection[Any], what: str, older_than: datetime) -> int:
+    """Return how many rows of a kind would be removed."""
+    row = connection.execute(queries("retention")[f"count_{what}"], {"older_than": older_than}).fetchone()
+    connection.rollback()
+    return int(row[0]) if row else 0
+
+
+def _remove_rows(connection: Connection[Any], what: str, older_than: datetime, batch: int) -> int:
     """Remove rows batch by batch, each committed, and return how many."""
     total = 0
     while True:
-        count = connection.execute(queries("retention")[query], {"older_than": older_than, "count": batch}).rowcount
+        about = {"older_than": older_than, "count": batch}
+        count = connection.execute(queries("retention")[f"remove_{what}"], about).rowcount
         connection.commit()
         total += count
         if count < batch:

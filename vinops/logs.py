@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 from vinops import clock, disk, locks
 from vinops.clock import ClockDoubted
 from vinops.config import ConfigError
+from vinops.output import clear_line
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ class Console(Quiet):
     def emit(self, record: logging.LogRecord) -> None:
         stream: TextIO = sys.stderr
         try:
+            clear_line()
             stream.write(self.format(record) + "\n")
             stream.flush()
         except Exception:  # noqa: BLE001 # as in LogFile

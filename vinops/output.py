@@ -1,20 +1,27 @@
-"""Standard output: its width, and a reader who may close it early, as in `… | head`: a command that shows something
-ends there, silently, and one that does something does all of it."""
+"""What commands write: standard output, whose reader may close it early, as in `… | head` (what only shows ends there,
+silently; what does something does all of it), and a line of progress on standard error."""
 
 from __future__ import annotations
 
 import os
 import select
-import shutil
 import sys
-from typing import TYPE_CHECKING, TextIO, TypeVar
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vinops.config import Settings
 
 T = TypeVar("T")
+
+FIRST: Final = 1.0  # seconds of work before it is shown
+EVERY: Final = 0.5  # seconds between two updates
+BAR: Final = 20  # columns
+CLEAR: Final = "\r\033[K"
 
 
 def for_reader(command: Callable[[], T], *, enough: T) -> T:
@@ -41,6 +48,7 @@ def say(text: str, *, err: bool = False) -> None:
     """Print a line of a command whose work goes on also when nobody reads it any more."""
     stream = sys.stderr if err else sys.stdout
     try:
+        clear_line()
         stream.write(f"{text}\n")
         stream.flush()
     except BrokenPipeError:
@@ -67,7 +75,95 @@ def _discard(stream: TextIO) -> None:
 
 def terminal_width() -> int | None:
     """Return the columns of standard output; None if it is no terminal."""
+    import shutil  # not needed by most commands that end after a hash
+
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+class AtWork:
+    """What a command is doing, how far it is, and for how long it has been at it."""
+
+    def __init__(self, text: str) -> None:
+        """Begin some work."""
+        self.text = text
+        self._began = time.monotonic()
+        self._done: int | None = None
+        self._whole = 0
+        self._unit = ""
+
+    def __call__(self, done: int, whole: int = 0, unit: str = "", *, text: str = "") -> None:
+        """Say how much is done, of how much if that is known, in which unit, and what is being done now."""
+        self._done, self._whole, self._unit = done, whole, unit
+        self.text = text or self.text
+
+    def line(self) -> str:
+        """Return it as a line: `loading [####......] 40 % 36 MB, 3 s`."""
+        parts = [self.text]
+        if self._whole:
+            share = min(1.0, (self._done or 0) / self._whole)
+            filled = int(BAR * share)
+            parts.append(f"[{'#' * filled}{'.' * (BAR - filled)}] {share:.0%}")
+        if self._done is not None and self._unit:
+            parts.append(f"{self._done:,} {self._unit}")
+        return " ".join(parts) + f", {time.monotonic() - self._began:.0f} s"
+
+
+_lock = threading.RLock()
+_work: list[AtWork] = []  # the innermost is shown
+_is_drawn = False
+
+
+@contextmanager
+def at_work(text: str) -> Iterator[AtWork]:
+    """Show on a terminal what is being done while the block runs, from the second second on: a line on standard error
+    that goes again. Elsewhere nothing is written.
+
+    The value tells how far it is. Blocks may be nested; a log that is shown goes above the line.
+    """
+    work = AtWork(text)
+    if not sys.stderr.isatty():
+        yield work
+        return
+    with _lock:
+        is_first = not _work
+        _work.append(work)
+    over = threading.Event()
+    if is_first:
+        threading.Thread(target=_draw, args=(over,), name="progress", daemon=True).start()
+    try:
+        yield work
+    finally:
+        with _lock:
+            _work.remove(work)
+            over.set()
+            clear_line()
+
+
+def clear_line() -> None:
+    """Remove the line of progress, before something else is written to the terminal. It is drawn again later."""
+    global _is_drawn  # of the one standard error of a process
+    with _lock:
+        if _is_drawn:
+            _is_drawn = False
+            sys.stderr.write(CLEAR)
+            sys.stderr.flush()
+
+
+def _draw(over: threading.Event) -> None:
+    global _is_drawn
+    pause = FIRST
+    while not over.wait(pause):
+        pause = EVERY
+        with _lock:
+            if over.is_set() or not _work:
+                return
+            try:
+                columns = os.get_terminal_size(sys.stderr.fileno()).columns
+            except (OSError, ValueError):  # in tests it may be no file
+                columns = 80
+            sys.stderr.write(CLEAR + _work[-1].line()[: columns - 1])
+            sys.stderr.flush()
+            _is_drawn = True
 
 
 def _is_closed() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,11 +97,16 @@ def _log_given_up(listing_id: int, stage: str, reason: str) -> None:
     log.error("given up %s: %s; see `vinops deals dead`", pairs(stage=stage, listing=listing_id), reason)
 
 
-def drain(connection: Connection[Any], settings: Settings, stage: str) -> list[Outcome]:
-    """Take all ads that wait through one stage, batch by batch, until no ad can be leased."""
+def drain(
+    connection: Connection[Any], settings: Settings, stage: str, progress: Callable[[int], object] | None = None
+) -> list[Outcome]:
+    """Take all ads that wait through one stage, batch by batch, until no ad can be leased. `progress` gets the number
+    of ads that are through."""
     outcomes = []
     while (outcome := run(connection, settings, stage)) is not None:
         outcomes.append(outcome)
+        if progress:
+            progress(sum(len(each.done) for each in outcomes))
     return outcomes
 
 

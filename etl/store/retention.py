@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("etl")
 
 
-def remove_old(connection: Connection[Any], settings: Settings, now: datetime) -> list[Path]:
-    """Remove the chains whose newest file is VINOPS_ARCHIVE_DAYS older than the newest of all; return their paths.
+def remove_old(connection: Connection[Any], settings: Settings, now: datetime, *, dry_run: bool = False) -> list[Path]:
+    """Remove the chains whose newest file is VINOPS_ARCHIVE_DAYS older than the newest of all; return their paths. With
+    `dry_run` nothing is removed or marked.
 
     The chain of the last load stays at any age. The rows are marked in one transaction, then the files are removed: if
     the process dies in between, the next call removes the rest. Raises ClockDoubted, before anything is removed, if the
@@ -27,6 +28,10 @@ def remove_old(connection: Connection[Any], settings: Settings, now: datetime) -
     """
     limit = _newest(connection, now) - timedelta(days=settings.archive_days)
     marked = connection.execute(queries("feed")["mark_old_files"], {"older_than": limit}).fetchall()
+    if dry_run:
+        left = connection.execute(queries("feed")["removed_files"]).fetchall()
+        connection.rollback()
+        return [Path(path) for (path,) in left if (settings.data_dir / path).exists()]
     connection.commit()
     if marked:
         log.info("archive: %d files older than %d days are removed", len(marked), settings.archive_days)

@@ -11,13 +11,15 @@ import typer
 
 from vinops import alerts, config, logs
 from vinops.db import database
+from vinops.output import at_work
 
 if TYPE_CHECKING:
     from vinops.config import Settings
 
 MESSAGES: Final = {
     "unit_failed": "the unit has failed, and is not started again by itself if it is no timer's: "
-    "`systemctl status {subject}` and `journalctl -u {subject} -n 50` show why, `systemctl start {subject}` starts it",
+    "`systemctl status {subject}` and `journalctl -u {subject} -n 50` show why, "
+    "`systemctl start --no-block {subject}` starts it",
 }
 
 
@@ -38,8 +40,9 @@ def command(
             if clear:
                 alerts.clear_alert(connection, kind, subject)
                 return
-            is_new = alerts.raise_alert(connection, settings, kind, subject, text)
-            delivered = alerts.deliver(connection, settings)
+            with at_work("delivering"):
+                is_new = alerts.raise_alert(connection, settings, kind, subject, text)
+                delivered = alerts.deliver(connection, settings)
     except database.DatabaseError:
         # The database may be what failed. Whoever is told twice is better off than who is not told.
         if clear or not _send(settings, kind, subject, text):

@@ -20,7 +20,7 @@ from ops.commands.workers import (
 from ops.show import tables
 from ops.workers import backends, celery, control, registry, runs
 from vinops.db import database
-from vinops.output import say
+from vinops.output import at_work, say
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def restart(*, grace: Grace = None, as_json: AsJson = False) -> None:
 def status(*, as_json: AsJson = False) -> None:
     """Show the status of both, and others that were started by hand. Exits with 0 if both run, each once."""
     settings = load_settings(quiet=as_json)
-    with errors_as_lines():
+    with errors_as_lines(), at_work("asking for Celery"):
         found = _backend(settings).status(registry.celery(settings))
     rows: list[dict[str, Any]] = [
         {
@@ -97,7 +97,7 @@ def status(*, as_json: AsJson = False) -> None:
         for each in found
     ]
     shown = rows if as_json else [{**row, "duplicates": ", ".join(map(str, row["duplicates"]))} for row in rows]
-    tables.write_objects(shown, as_json=as_json)
+    tables.write_objects(shown, as_json=as_json, zone=settings.time_zone)
     for row in [] if as_json else rows:
         for pid in row["duplicates"]:
             fix = "`vinops celery restart` leaves one"
@@ -112,7 +112,7 @@ def clean(*, grace: Grace = None, as_json: AsJson = False) -> None:
     read), and rotate the logs: those of Celery, and every one of more than 1 MB."""
     settings = load_settings(quiet=as_json)
     ended = [each.text for each in stop_all(settings, grace) if each.stopped.pid is not None]
-    with errors_as_lines():
+    with errors_as_lines(), at_work("cleaning"):
         done = [*ended, *celery.clean(settings)]
     if as_json:
         say(json.dumps({"done": done}))
@@ -122,7 +122,7 @@ def clean(*, grace: Grace = None, as_json: AsJson = False) -> None:
 
 
 def _start(settings: Settings, *, as_json: bool) -> None:
-    with errors_as_lines(), _database(settings, "running") as connection:
+    with errors_as_lines(), _database(settings, "running") as connection, at_work("starting Celery"):
         outcomes = control.start(settings, _backend(settings), registry.celery(settings), connection)
     rows = [
         {
@@ -146,7 +146,7 @@ def stop_all(settings: Settings, grace: float | None) -> list[Ended]:
         if connection:
             runs.want(connection, programs, "stopped")
     seconds = settings.stop_grace if grace is None else grace
-    with errors_as_lines():
+    with errors_as_lines(), at_work("Celery ends the tasks in hand"):
         backend = _backend(settings)
         return [
             each for program in reversed(programs) for each in control.stop(settings, backend, [program], grace=seconds)

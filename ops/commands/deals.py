@@ -7,24 +7,33 @@ import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from psycopg.rows import dict_row
 
-from ops.show import tables
+from ops.show import card, tables
 from vinops import config, logs
 from vinops.db import database
-from vinops.output import data_folder, say
+from vinops.output import at_work, data_folder, say, terminal_width
+from vinops.text import grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from psycopg import Connection
 
+    from deals.queue.runner import Outcome
+    from vinops.output import AtWork
+
 app = typer.Typer(help="From ads to deals: normalize, price, score, notify.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TOP: Final = (
+    *("listing_id", "title", "year", "price_eur", "p50", "difference", "score", "is_approved", "comparables"),
+    *("confidence", "reasons", "url"),
+)
+"""The columns of `deals top --csv`."""
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many.")]
 
 
@@ -44,11 +53,13 @@ def run(
     if not as_json:
         say(f"data folder {data_folder(settings)}")
     with _open(settings, "deals run") as connection:
-        if again:
-            runner.requeue_all(connection)
-        runner.give_up(connection)
-        outcomes = {stage: runner.drain(connection, settings, stage) for stage in STAGES}
-        posted = asdict(channel.post(connection, settings)) if post else {}
+        with at_work("queueing") as work:
+            if again:
+                runner.requeue_all(connection)
+            runner.give_up(connection)
+            outcomes = {stage: _drained(connection, settings, stage, work) for stage in STAGES}
+            work(0, text="posting")
+            posted = asdict(channel.post(connection, settings)) if post else {}
         backlog = _rows(connection, "deals", "backlog", stages=list(STAGES))
     rows = [
         {
@@ -75,17 +86,71 @@ def run(
         raise typer.Exit(1)
 
 
+def _drained(connection: Connection[Any], settings: config.Settings, stage: str, work: AtWork) -> list[Outcome]:
+    """Take all ads that wait through a stage, and show how many are through."""
+    from deals.queue import runner
+
+    (about,) = _rows(connection, "deals", "backlog", stages=[stage])
+    work(0, about["waiting"], "ads", text=stage)
+    return runner.drain(connection, settings, stage, lambda done: work(done, about["waiting"], "ads"))
+
+
 @app.command()
-def top(*, limit: Limit = 10, as_json: AsJson = False) -> None:
+def top(
+    *,
+    limit: Limit = 10,
+    make: Annotated[str | None, typer.Option(help="Of this make only: VW, Mercedes, БМВ.")] = None,
+    family: Annotated[str | None, typer.Option(help="Of this family or model only: Golf, 3 Series, 320.")] = None,
+    max_price: Annotated[float | None, typer.Option(min=0, help="At most so many EUR.")] = None,
+    year: Annotated[str | None, typer.Option(metavar="YEAR|FROM-TO", help="2015, 2012-2016, 2012-, -2016.")] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,
+) -> None:
     """Show the best deals: price, market value, and why."""
+    from vinops import vehicles
+
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    first, last = _years(year)
+    wanted = {
+        "make": make and (found.value if (found := vehicles.make(make)) else make),
+        "family": family and " ".join(family.split()),
+        "max_price": max_price,
+        "from_year": first,
+        "to_year": last,
+    }
     with _open(_settings(), "deals top") as connection:
-        rows = _rows(connection, "scoring", "top_deals", limit=limit)
-    if as_json or not rows:
-        _show(rows, as_json=as_json, nothing="no ad has been scored yet: `vinops deals run` does it")
+        rows = _rows(connection, "scoring", "top_deals", limit=limit, **wanted)
+    if as_csv:
+        shown = [{**row, "reasons": "; ".join(row["reasons"])} for row in rows]
+        tables.write_csv(sys.stdout, list(TOP), [tuple(row[name] for name in TOP) for row in shown])
         return
+    if as_json or not rows:
+        is_any = any(value is not None for value in wanted.values())
+        nothing = "no ad is like that" if is_any else "no ad has been scored yet: `vinops deals run` does it"
+        _show(rows, as_json=as_json, nothing=nothing)
+        return
+    width = terminal_width()
     for place, row in enumerate(rows, 1):
         for number, line in enumerate(_lines(row)):
-            typer.echo(f"{'' if number else place:>2}  {line}")
+            head = f"{'' if number else place:>2}  " + " " * 6 * bool(number)
+            typer.echo("\n".join(_below(head, line, width)))
+
+
+def _years(text: str | None) -> tuple[int | None, int | None]:
+    """Return the first and the last year of `2015`, `2012-2016`, `2012-` or `-2016`."""
+    if text is None:
+        return None, None
+    first, dash, last = text.partition("-")
+    if not (first or last) or any(each and not (each.isascii() and each.isdecimal()) for each in (first, last)):
+        raise typer.BadParameter("write a year or years as in 2015, 2012-2016, 2012- or -2016", param_hint="--year")
+    return (int(first) if first else None), (int(last) if last else None if dash else int(first))
+
+
+def _below(head: str, text: str, width: int | None) -> list[str]:
+    """Return a text behind a head, folded to the width of a terminal."""
+    lines = grid.fold(text, None if width is None else width - len(head))
+    return [(head if not number else " " * len(head)) + line for number, line in enumerate(lines)]
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
@@ -95,10 +160,10 @@ def _lines(row: dict[str, Any]) -> list[str]:
     if row["p50"] is not None:
         worth = f"worth about {row['p50']:,.0f}, {row['difference']:+.0f} %"
     return [
-        f"{row['score']:>4}  {row['title']}, {row['year'] or 'year unknown'} (id {row['listing_id']})",
-        f"      {price}, {worth}",
-        f"      {'; '.join(row['reasons'])}",
-        f"      {row['url']}",
+        f"{row['score']:>4}  {row['title']}, {row['year'] or card.NO_YEAR} (id {row['listing_id']})",
+        f"{price}, {worth}",
+        "; ".join(row["reasons"]),
+        row["url"],
     ]
 
 
@@ -108,15 +173,25 @@ def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show an ad: its facts, its value, its score, and what was posted."""
+    """Show an ad as a card: its facts, value and score, its prices, the cars that it is compared with, what was posted.
+
+    With --json it is everything that is stored about the ad.
+    """
     if not listing.isascii() or not listing.isdecimal():
-        raise typer.BadParameter("an id is a number, as in the last column of `vinops deals top`")
-    with _open(_settings(), "deals show") as connection:
+        raise typer.BadParameter("an id is a number, as behind `id` in `vinops deals top`")
+    settings = _settings()
+    with _open(settings, "deals show") as connection:
         rows = _rows(connection, "scoring", "deal", id=listing)
-    if not rows:
-        typer.echo(f"vinops: there is no ad {listing}: `vinops deals top` shows ids", err=True)
-        raise typer.Exit(1)
-    _expanded(rows[0], as_json=as_json)
+        if not rows:
+            typer.echo(f"vinops: there is no ad {listing}: `vinops deals top` shows ids", err=True)
+            raise typer.Exit(1)
+        details = (rows[0]["valuation"] or {}).get("details", {})
+        near = _rows(connection, "scoring", "comparables", listing_ids=details.get("comparables", []))
+    if as_json:
+        _expanded(rows[0], as_json=True)
+        return
+    for line in card.lines(rows[0], near, zone=settings.time_zone, width=terminal_width()):
+        typer.echo(line)
 
 
 @app.command()
@@ -162,7 +237,7 @@ def train(*, as_json: AsJson = False) -> None:
     from deals.estimate import model as price_model
 
     settings = _settings()
-    with _open(settings, "deals train") as connection:
+    with _open(settings, "deals train") as connection, at_work("training on all priced ads"):
         outcome = price_model.train(connection, settings)
     if as_json:
         typer.echo(json.dumps(outcome, default=str))
@@ -176,20 +251,28 @@ def evaluate(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the estimates on a file of ads by cross-validation in five folds."""
+    """Measure the estimates on a file of ads by cross-validation in five folds.
+
+    5,000 ads take about a minute of processor time.
+    """
     from deals import evaluate as evaluation
 
     _settings()
     try:
-        measured = evaluation.evaluate_file(file)
+        with at_work("estimating fold 1") as work:
+            measured = evaluation.evaluate_file(file, progress=lambda done, folds: _folds(work, done, folds))
     except evaluation.EvaluateError as error:
         typer.echo(f"vinops: {error}", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(measured))
     else:
-        for line in evaluation.report(measured):
+        for line in evaluation.report(measured, terminal_width()):
             typer.echo(line)
+
+
+def _folds(work: AtWork, done: int, folds: int) -> None:
+    work(done, folds, f"of {folds} folds", text=f"estimating fold {min(done + 1, folds)}")
 
 
 def _settings() -> config.Settings:
@@ -203,11 +286,12 @@ def _settings() -> config.Settings:
 
 
 def _open(settings: config.Settings, name: str) -> Connection[Any]:
-    return database.connect(settings, application=f"vinops {name}", autocommit=True)
+    with at_work("connecting"):
+        return database.connect(settings, application=f"vinops {name}", autocommit=True)
 
 
 def _rows(connection: Connection[Any], file: str, name: str, **values: object) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
+    with at_work("the query runs"), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(database.queries(file)[name], values or None).fetchall()
 
 

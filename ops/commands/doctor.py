@@ -11,7 +11,7 @@ import typer
 from ops.checks.configuration import examine
 from vinops import config
 from vinops.checks import Level
-from vinops.output import name_data_folder, terminal_width
+from vinops.output import at_work, name_data_folder, terminal_width
 from vinops.redaction import remember
 from vinops.text import grid
 
@@ -43,7 +43,8 @@ def command(
     remember(survey.settings)
     if not as_json:
         name_data_folder(survey.settings)
-    found = [(NAMES.get(each.level, each.level.value), each) for each in examine(survey, online=online)]
+    with at_work("examining the configuration"):
+        found = [(NAMES.get(each.level, each.level.value), each) for each in examine(survey, online=online)]
     counts = Counter(level for level, _ in found)
     if as_json:
         findings = [{"level": level, "subject": each.name, "text": each.text, "fix": each.fix} for level, each in found]

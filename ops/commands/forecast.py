@@ -15,7 +15,7 @@ from ops.forecast.arithmetic import HORIZON_DAYS, MONTHS, WHICH, Case, Range, ca
 from ops.forecast.measures import Measures, measure
 from vinops import config
 from vinops.db import database
-from vinops.output import name_data_folder, terminal_width
+from vinops.output import at_work, name_data_folder, terminal_width
 from vinops.redaction import remember
 from vinops.text import grid
 
@@ -50,7 +50,10 @@ def command(
     remember(settings)
     if not as_json:
         name_data_folder(settings)
-    with closing(database.connect(settings, application="vinops forecast", autocommit=True)) as connection:
+    with (
+        at_work("measuring"),
+        closing(database.connect(settings, application="vinops forecast", autocommit=True)) as connection,
+    ):
         measures = measure(connection, settings)
     measures.inputs = what_if(
         measures.inputs,

@@ -14,6 +14,7 @@ import typer
 from ops.log_files import NAMES, Event, Follower, last_events, parse_age, present, prune
 from vinops import config
 from vinops.clock import ClockDoubted
+from vinops.output import at_work
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def _prune(settings: Settings, older: str, *, as_json: bool) -> None:
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     try:
-        removed = prune(settings.log_dir, seconds)
+        with at_work("removing old files"):
+            removed = prune(settings.log_dir, seconds)
     except ClockDoubted as doubt:
         typer.echo(f"vinops: {settings.log_dir} was not pruned: {redact(str(doubt))}", err=True)
         raise typer.Exit(1) from None

@@ -9,7 +9,7 @@ import typer
 
 from vinops import config
 from vinops.db import database
-from vinops.output import name_data_folder
+from vinops.output import at_work, name_data_folder
 from vinops.redaction import remember
 
 
@@ -19,7 +19,8 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     remember(settings)
     if not as_json:
         name_data_folder(settings)
-    applied = database.migrate(settings)
+    with at_work("migrating the database"):
+        applied = database.migrate(settings)
     if as_json:
         typer.echo(json.dumps({"applied": applied}))
     for name in [] if as_json else applied:

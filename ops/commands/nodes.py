@@ -17,6 +17,7 @@ from ops.nodes.scrapyd import NodeError, nodes_of
 from ops.show import tables
 from vinops import config
 from vinops.db import database
+from vinops.output import at_work
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ops.nodes.scrapyd import Node
     from vinops.config import Settings
 
+ASKING = "asking the nodes"
 LOAD = ("pending", "running", "finished", "version")
 
 app = typer.Typer(help="Crawls over several scrapyd nodes: VINOPS_SCRAPYD_NODES names them.", no_args_is_help=True)
@@ -37,7 +39,8 @@ def list_nodes(*, on: OnNode = None, as_json: AsJson = False) -> None:
     """Show the state of the nodes. Exits with 1 if one does not answer."""
     settings = load_settings()
     nodes = _nodes(settings, on)
-    found = ask(nodes, lambda node: node.load())
+    with at_work(ASKING):
+        found = ask(nodes, lambda node: node.load())
     rows = [
         {
             "node": node.name,
@@ -60,7 +63,8 @@ def jobs(
 ) -> None:
     """List the jobs that wait or run. Exits with 1 if a node does not answer; the others' are listed."""
     nodes = _nodes(load_settings(), on)
-    listed, problems = jobs_of(nodes) if everything else unfinished(nodes)
+    with at_work(ASKING):
+        listed, problems = jobs_of(nodes) if everything else unfinished(nodes)
     _show([asdict(job) for job in listed], as_json=as_json, nothing="no jobs")
     _end([*problems.values()])
 
@@ -90,7 +94,10 @@ def schedule(
         programs=chosen_programs(settings, chosen), arguments=own, options=options or [], batch=batch, crawls=crawls
     )
     nodes = _nodes(settings, on)
-    with database.connect(settings, application="vinops nodes", autocommit=True) as connection:
+    with (
+        at_work("giving the crawls to the nodes"),
+        database.connect(settings, application="vinops nodes", autocommit=True) as connection,
+    ):
         # Of all nodes, also those that get nothing: a worker may run there.
         outcomes, problems = schedule_crawls(connection, order, _nodes(settings, None), nodes)
     _show([asdict(each) for each in outcomes], as_json=as_json, nothing="nothing was scheduled")
@@ -109,13 +116,15 @@ def cancel(
     if bool(chosen) == everything:
         raise typer.BadParameter("name jobs, or give --all")
     nodes = _nodes(load_settings(), on)
-    listed, failed = unfinished(nodes)
+    with at_work(ASKING):
+        listed, failed = unfinished(nodes)
     wanted = [job for job in listed if everything or job.id in (chosen or ())]
     by_name = {node.name: node for node in nodes}
     rows, problems = [], [*failed.values()]
     for job in wanted:
         try:
-            was = by_name[job.node].cancel(job.id)
+            with at_work(ASKING):
+                was = by_name[job.node].cancel(job.id)
         except NodeError as error:
             problems.append(str(error))
         else:
@@ -141,11 +150,13 @@ def deploy(
     settings = load_settings()
     nodes = _nodes(settings, on)
     try:
-        egg = file.read_bytes() if file else eggs.build()
+        with at_work("building the egg"):
+            egg = file.read_bytes() if file else eggs.build()
     except (OSError, eggs.EggError) as error:
         _end([str(error)])
     name = version or str(int(time.time()))  # as scrapyd-deploy does: the newest version is the one that runs
-    found = ask(nodes, lambda node: node.deploy(egg, name))
+    with at_work("sending the egg to the nodes"):
+        found = ask(nodes, lambda node: node.deploy(egg, name))
     rows = [
         {"node": node.name, "version": name, "bytes": len(egg), "spiders": each}
         for node, each in zip(nodes, found, strict=True)

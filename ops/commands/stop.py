@@ -5,7 +5,7 @@ from __future__ import annotations
 from ops.commands import celery
 from ops.commands.workers import AsJson, Grace, errors_as_lines, load_settings, show_ends, tell_elsewhere, want_stopped
 from ops.workers import backends, control, registry, supervisor
-from vinops.output import say
+from vinops.output import at_work, say
 
 
 def command(*, grace: Grace = None, as_json: AsJson = False) -> None:
@@ -15,7 +15,7 @@ def command(*, grace: Grace = None, as_json: AsJson = False) -> None:
     program, crawls = registry.supervisor(settings), registry.workers(settings)
     seconds = settings.stop_grace if grace is None else grace
     want_stopped(settings, [*crawls, *registry.celery(settings)])  # before a supervisor that dies starts one more
-    with errors_as_lines():
+    with errors_as_lines(), at_work("the supervisor and the crawls end what they do"):
         stopped = supervisor.stop_running(settings)
         backend = backends.backend(settings, crawls)
         ended = [control.Ended(title=program.title, program=program, stopped=stopped)]

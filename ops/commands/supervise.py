@@ -16,7 +16,7 @@ from ops.commands.workers import errors_as_lines, want_stopped
 from ops.workers import backends, control, registry, supervisor as supervising
 from ops.workers.processes import held
 from vinops import config, logs
-from vinops.output import data_folder, name_data_folder, say
+from vinops.output import at_work, data_folder, name_data_folder, say
 
 if TYPE_CHECKING:
     from vinops.config import Settings
@@ -57,7 +57,8 @@ def command(
                 return
             if not as_json:
                 say(f"data folder {data_folder(settings)}")
-            decisions = supervisor.once()
+            with at_work("looking after the workers"):
+                decisions = supervisor.once()
     except BlockingIOError:
         typer.echo(f"vinops: a supervisor runs already: PID {supervising.pid(settings) or 'unknown'}", err=True)
         raise typer.Exit(1) from None

@@ -18,7 +18,7 @@ from ops.workers.loop import WorkerLoop
 from ops.workers.processes import ProcessError
 from vinops import config, logs
 from vinops.db import database, embedded
-from vinops.output import name_data_folder, say
+from vinops.output import at_work, name_data_folder, say
 from vinops.redaction import redact, remember
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def status(chosen: Names = None, *, as_json: AsJson = False) -> None:
     are named run, else with 1."""
     settings = load_settings(quiet=as_json)
     asked = [program.name for program in chosen_programs(settings, chosen)]
-    with errors_as_lines():
+    with errors_as_lines(), at_work("asking for the workers"):
         found = _backend(settings).status(registry.workers(settings))
     # Without names the photo crawl is shown too, where it was ever started or was started by hand.
     doubles = {each.program.name: by_hand.duplicates(settings, each.program, each.pid) for each in found}
@@ -210,7 +210,11 @@ def load_settings(*, quiet: bool = True) -> Settings:
 
 
 def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) -> None:
-    with errors_as_lines(), database.connect(settings, application="vinops workers", autocommit=True) as connection:
+    with (
+        errors_as_lines(),
+        at_work(f"starting {', '.join(program.name for program in programs)}"),
+        database.connect(settings, application="vinops workers", autocommit=True) as connection,
+    ):
         outcomes = control.start(settings, _backend(settings), programs, connection)
     rows = [
         {"worker": each.status.program.name, "pid": each.pid, "state": each.status.state, "problem": each.problem}
@@ -226,7 +230,7 @@ def _stop(settings: Settings, chosen: Sequence[str] | None, grace: float | None)
     programs = chosen_programs(settings, chosen)
     want_stopped(settings, programs)
     seconds = settings.stop_grace if grace is None else grace
-    with errors_as_lines():
+    with errors_as_lines(), at_work(f"{', '.join(program.name for program in programs)} end what they do"):
         ended = control.stop(settings, _backend(settings), programs, grace=seconds, all_of_them=not chosen)
     tell_elsewhere(settings, programs)
     return ended

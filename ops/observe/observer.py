@@ -25,6 +25,7 @@ from ops.observe.snapshot import Alert, Celery, CrawlRun, Database, Deal, Deals,
 from ops.workers import backends, registry
 from vinops.db import database, embedded
 from vinops.db.database import queries
+from vinops.output import at_work
 from vinops.redaction import redact
 from vinops_scrapy.shortfalls import shortfalls
 
@@ -334,7 +335,7 @@ def observe_once(
 ) -> Snapshot:
     """Take one snapshot after `pause` seconds, over which the CPU is measured; `first` measures what the database
     writes, too."""
-    with closing(Observer(settings, application=application)) as observer:
+    with at_work("observing"), closing(Observer(settings, application=application)) as observer:
         if first:
             observer.observe(())
         time.sleep(pause)

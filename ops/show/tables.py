@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, TextIO
 
 from vinops.output import terminal_width
-from vinops.text import grid
+from vinops.text import figures, grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,10 +123,14 @@ def _printable(cell: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cell)
 
 
-def write_objects(rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
-    """Write objects with the same keys to standard output, as JSON or a table."""
+def write_objects(rows: Sequence[dict[str, object]], *, as_json: bool, zone: str = "UTC") -> None:
+    """Write objects with the same keys to standard output, as JSON, or as a table with times in UTC and in a zone."""
     names, values = list(rows[0]), [tuple(row.values()) for row in rows]
     if as_json:
         write_json(sys.stdout, names, values)
     else:
-        show(names, values)
+        show(names, [tuple(_moment(value, zone) for value in row) for row in values])
+
+
+def _moment(value: object, zone: str) -> object:
+    return figures.moment(value, zone) if isinstance(value, dt.datetime) else value

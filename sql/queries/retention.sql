@@ -99,3 +99,39 @@ where id in (
     where alerts.cleared_at < %(older_than)s
     limit %(count)s
 );
+
+-- name: count_staging
+-- How many rows `remove_staging` would remove.
+select count(*) as rows
+from staging.copart_raw as rows
+inner join raw.csv_files as files on rows.file_id = files.id
+where
+    files.fetched_at < %(older_than)s
+    and rows.ingested_at < %(older_than)s;
+
+-- name: count_etl_runs
+-- How many rows `remove_etl_runs` would remove.
+select count(*) as rows
+from audit.etl_runs as runs
+where
+    runs.finished_at < %(older_than)s
+    and runs.id <> coalesce(
+        (
+            select max(loaded.id)
+            from audit.etl_runs as loaded
+            where loaded.status = 'loaded'
+        ),
+        0
+    );
+
+-- name: count_crawl_runs
+-- How many rows `remove_crawl_runs` would remove.
+select count(*) as rows
+from ops.crawl_runs
+where heartbeat_at < %(older_than)s;
+
+-- name: count_alerts
+-- How many rows `remove_alerts` would remove.
+select count(*) as rows
+from ops.alerts
+where cleared_at < %(older_than)s;

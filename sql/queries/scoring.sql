@@ -110,8 +110,18 @@ on conflict (model) do update set
     measured_at = now();
 
 -- name: top_deals
--- The best active ads: those worth a message first, then the others, each by its score. `difference` is that of the
--- price to the estimate, in per cent of the estimate.
+-- The best active ads: those worth a message first, then the others, each by its score; only those of a make, a family
+-- (or a model, with or without its make in front), a price and years, unless these are null. `difference` is that of
+-- the price to the estimate, in per cent of the estimate.
+with wanted as (
+    select
+        %(max_price)s::numeric as max_price,
+        %(from_year)s::integer as from_year,
+        %(to_year)s::integer as to_year,
+        lower(%(make)s::text) as make,
+        lower(%(family)s::text) as family
+)
+
 select
     scores.listing_id,
     ads.title,
@@ -126,10 +136,21 @@ select
     round(100 * (cars.price_eur / worth.p50 - 1), 1) as difference,
     coalesce(worth.comparables, 0) as comparables
 from scores
+cross join wanted
 inner join listings as ads on scores.listing_id = ads.id
 left join normalized_listings as cars on scores.listing_id = cars.listing_id
 left join valuations as worth on scores.listing_id = worth.listing_id
-where ads.removed_at is null
+where
+    ads.removed_at is null
+    and (wanted.make is null or lower(cars.make) = wanted.make)
+    and (
+        wanted.family is null
+        or lower(cars.family) in (wanted.family, lower(cars.make) || ' ' || wanted.family)
+        or lower(cars.model) in (wanted.family, lower(cars.make) || ' ' || wanted.family)
+    )
+    and (wanted.max_price is null or cars.price_eur <= wanted.max_price)
+    and (wanted.from_year is null or ads.year >= wanted.from_year)
+    and (wanted.to_year is null or ads.year <= wanted.to_year)
 order by
     scores.is_approved desc,
     scores.score desc,
@@ -173,3 +194,18 @@ where
     ads.id = case when length(%(id)s::text) < 19 then %(id)s::text::bigint end
     or ads.ad_id = %(id)s::text
 order by ads.ad_id = %(id)s::text;
+
+-- name: comparables
+-- Ads that an estimate rests on, in the order of their ids in it: the one with the most weight first.
+select
+    ads.id as listing_id,
+    ads.title,
+    ads.year,
+    ads.mileage_km,
+    cars.price_eur,
+    ads.url,
+    ads.removed_at
+from unnest(%(listing_ids)s::bigint[]) with ordinality as asked (id, place)
+inner join listings as ads on asked.id = ads.id
+left join normalized_listings as cars on ads.id = cars.listing_id
+order by asked.place;

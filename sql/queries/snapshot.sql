@@ -42,9 +42,9 @@ order by spider asc, worker asc, started_at desc;
 -- Connections, rows inserted and updated since the statistics began, and the clock.
 select
     numbackends as connections,
-    current_setting('max_connections')::integer as most_connections,
     tup_inserted as rows_inserted,
     tup_updated as rows_updated,
+    current_setting('max_connections')::integer as most_connections,
     clock_timestamp() as now
 from pg_stat_database
 where datname = current_database();

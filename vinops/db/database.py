@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vinops import config
 from vinops.db import embedded, session
+from vinops.output import at_work
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def url(settings: Settings) -> str:
     if settings.database_url is not None:
         return settings.database_url.reveal()
     try:
-        sockets = embedded.ensure_running(settings.data_dir, settings.embedded_linger)
+        with at_work("starting the embedded database"):
+            sockets = embedded.ensure_running(settings.data_dir, settings.embedded_linger)
     except embedded.ServerError as error:
         raise DatabaseError(str(error)) from None
     from psycopg.conninfo import make_conninfo

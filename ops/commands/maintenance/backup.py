@@ -15,6 +15,7 @@ from ops.backup.progress import Progress
 from ops.show import tables
 from vinops import clock, config, logs
 from vinops.logs import pairs
+from vinops.output import at_work
 from vinops.redaction import redact
 from vinops.storage.opening import open_bucket
 from vinops.storage.store import BACKUPS
@@ -102,7 +103,8 @@ def _summary(taken: Backup) -> dict[str, Any]:
 
 
 def _list(store: Store, *, as_json: bool) -> None:
-    found, wrong = backup_files.verified(store)
+    with at_work("reading the backups"):
+        found, wrong = backup_files.verified(store)
     found, ahead = backup_files.counted(found, clock.now())
     for text in (*wrong, *ahead):
         typer.echo(f"does not count: {text}", err=True)

@@ -16,7 +16,7 @@ from ops import credentials
 from ops.credentials import FOLDER, OLD_SECRETS, UNITS, Credential, CredentialError, Store
 from ops.show import tables
 from vinops import clock, config, disk
-from vinops.output import say
+from vinops.output import at_work, say
 
 app = typer.Typer(help="Secrets of the services: set, list and check them.", no_args_is_help=True)
 
@@ -112,7 +112,8 @@ def check_command(
         chosen = names or [each.name for each in found]
         for name in chosen:
             _check_name(name)
-        results = {name: credentials.problem(store, name) for name in chosen}
+        with at_work("decrypting"):
+            results = {name: credentials.problem(store, name) for name in chosen}
     except OSError as error:
         _fail(error)
     if as_json:

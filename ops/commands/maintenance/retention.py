@@ -13,13 +13,19 @@ from ops.retention import Kept, Removed, retain
 from vinops import clock, config, logs
 from vinops.db import database
 from vinops.logs import pairs
-from vinops.output import say
+from vinops.output import at_work, say
 from vinops.redaction import redact
 
 log = logging.getLogger("retention")
 
 
-def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def command(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be removed, and remove nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Remove what is past its retention period: raw rows, runs, archived files, rotated logs. Prints what was removed.
 
     Ages are measured against the newest thing of the same kind. While the clock may be wrong nothing is removed, and
@@ -28,23 +34,31 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     settings = config.load()
     logs.configure("retention", settings, console=False)
     removed: list[Removed] = []
+    kept: list[str] = []
     failures: list[str] = []
-    with database.connect(settings, application="vinops retention") as connection:
-        for each in retain(connection, settings, clock.now()):
+    doing = "counting" if dry_run else "removing"
+    with at_work(doing) as work, database.connect(settings, application="vinops retention") as connection:
+        for each in retain(connection, settings, clock.now(), dry_run=dry_run):
             if isinstance(each, Removed):
                 removed.append(each)
-                log.info("removed %s", pairs(what=each.what, count=each.count, older_than_days=each.older_than_days))
+                work(0, text=f"{doing}: {each.what} done")
+                if not dry_run:
+                    days = each.older_than_days
+                    log.info("removed %s", pairs(what=each.what, count=each.count, older_than_days=days))
             elif isinstance(each, Kept):
+                kept.append(f"{each.what}: nothing removed: {each.reason}")
                 log.warning("nothing removed %s: %s", pairs(what=each.what), each.reason)
-                say(f"vinops: {each.what}: nothing removed: {each.reason}", err=True)
             else:
                 failures.append(redact(each))
                 log.error("%s", each)
+    for text in kept:
+        say(f"vinops: {text}", err=True)
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in removed]))
+        say(json.dumps([asdict(each) for each in removed]))
+    done = "would be removed" if dry_run else "removed"
     for each in [] if as_json else removed:
-        typer.echo(f"{each.what}: {each.count:,} {each.unit} older than {each.older_than_days:g} days removed")
+        say(f"{each.what}: {each.count:,} {each.unit} older than {each.older_than_days:g} days {done}")
     for failure in failures:
-        typer.echo(f"vinops: {failure}", err=True)
+        say(f"vinops: {failure}", err=True)
     if failures:
         raise typer.Exit(1)

@@ -36,6 +36,14 @@ def listings(database: Connection[Any]) -> list[int]:
     return insert_ads(database, 30)
 
 
+def test_draining_tells_how_many_ads_are_through(
+    database: Connection[Any], settings: Settings, listings: list[int]
+) -> None:
+    told: list[int] = []
+    runner.drain(database, settings, "normalize", told.append)
+    assert told[-1] == len(listings)
+
+
 @pytest.fixture
 def other(settings: Settings) -> Iterator[Connection[Any]]:
     """A second worker's connection."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,9 @@ COLUMNS = (
     *("listing_id", "title", "make", "model", "year", "month", "mileage_km", "fuel", "gearbox", "body", "power_hp"),
     *("color", "price_bgn", "price_eur", "vat"),
 )
+
+
+PARTS = ("listing", "valuation")
 
 
 def deals(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -88,6 +93,45 @@ def test_top_and_show_say_why(environment: dict[str, str], market: list[int]) ->
     plain = deals(environment, "show", str(good))
     assert plain.returncode == 0
     assert "VW Golf" in plain.stdout
+    lines = plain.stdout.splitlines()
+    assert lines[0] == "VW Golf, 2016"
+    listing, worth = (json.loads(deals(environment, "show", str(good), "--json").stdout)[0][name] for name in PARTS)
+    assert lines[1] == listing["url"]
+    assert f"The nearest of {worth['comparables']} comparable cars" in lines
+    for other in worth["details"]["comparables"]:
+        assert any(f"(id {other})" in line and " EUR, " in line for line in lines)
+    assert sum(line.startswith("    http") for line in lines) == len(worth["details"]["comparables"]) > 2
+    at = lines.index("Price history")
+    assert "UTC (" in lines[at + 3]
+    assert any(line.startswith("score ") and "worth a message" in line for line in lines)
+
+
+def test_top_is_narrowed_down_and_written_as_csv(
+    environment: dict[str, str], market: list[int], database: Connection[Any]
+) -> None:
+    good = market[0]
+    database.execute("update listings set title = '=cmd|''/c calc''!A1' where id = %s", [good])
+    assert deals(environment, "run", "--no-post").returncode == 0
+    given = ("--make", "фолксваген", "--family", "golf", "--max-price", "4000", "--year", "2015-2016")
+    done = deals(environment, "top", "--csv", *given)
+    assert done.returncode == 0, done.stderr
+    row, *others = csv.DictReader(io.StringIO(done.stdout))
+    assert [each["listing_id"] for each in others] == [str(market[1])]
+    assert (row["listing_id"], row["price_eur"], row["year"]) == (str(good), "3900.00", "2016")
+    assert row["title"] == "'=cmd|'/c calc'!A1", "a spreadsheet would run it"
+    assert "comparable cars" in row["reasons"]
+    shown = deals(environment, "top", *given).stdout
+    assert f"(id {good})" in shown
+    assert shown.count(" EUR, worth") == 2
+    none = deals(environment, "top", "--make", "Trabant")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "no ad is like that\n")
+
+
+@pytest.mark.parametrize("year", ["x", "-", "2012-x", "2012-2013-2014", "²"])
+def test_a_year_that_is_none_is_wrong_usage(environment: dict[str, str], year: str) -> None:
+    done = deals(environment, "top", f"--year={year}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("listing", "code"), [("999999", 1), ("abc", 2), ("-1", 2), ("1; drop table lots", 2)])

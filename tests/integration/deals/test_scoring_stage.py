@@ -175,6 +175,37 @@ def test_demand_is_measured_by_model(database: Database, settings: Settings) -> 
     assert rows(database, "select model, active, gone, median_days from model_demand") == demand
 
 
+TOP = dict.fromkeys(("make", "family", "max_price", "from_year", "to_year"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ({}, 3),
+        ({"make": "volkswagen"}, 3),
+        ({"make": "Opel"}, 0),
+        ({"family": "golf"}, 3),
+        ({"family": "Volkswagen GOLF"}, 3),
+        ({"family": "gol"}, 0),
+        ({"max_price": 7200}, 2),
+        ({"from_year": 1900, "to_year": 2100}, 3),
+        ({"from_year": 2100}, 0),
+        ({"to_year": 1900}, 0),
+    ],
+)
+def test_the_best_of_a_make_a_family_a_price_or_some_years(
+    database: Database, settings: Settings, wanted: dict[str, Any], count: int
+) -> None:
+    ids = insert_ads(database, 3)
+    for number, listing in enumerate(ids):
+        normalized(database, [listing], price=6500 + number * 700)
+    valued(database, ids)
+    through(database, settings, ids)
+    with database.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        found = cursor.execute(queries("scoring")["top_deals"], TOP | wanted | {"limit": 10}).fetchall()
+    assert len(found) == count
+
+
 def test_the_best_that_are_there_are_on_top(database: Database, settings: Settings) -> None:
     ids = insert_ads(database, 6)
     for number, listing in enumerate(ids):
@@ -185,7 +216,7 @@ def test_the_best_that_are_there_are_on_top(database: Database, settings: Settin
     scores = {result.listing_id: result.score for result in through(database, settings, ids)}
     assert scores[ids[1]] > scores[ids[2]]
     with database.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-        found = cursor.execute(queries("scoring")["top_deals"], {"limit": 4}).fetchall()
+        found = cursor.execute(queries("scoring")["top_deals"], TOP | {"limit": 4}).fetchall()
     assert [row["listing_id"] for row in found] == ids[2:3] + ids[1:2] + ids[3:5]
     assert found[0]["difference"] == pytest.approx(-21)
     assert found[0]["is_approved"]

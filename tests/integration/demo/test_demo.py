@@ -225,6 +225,7 @@ def test_served_it_is_a_world_to_work_in(done: tuple[Path, str]) -> None:
             shown.append(line)
             if "Ctrl-C" in line:
                 break
+        assert shown[0].startswith("Starting the stand-ins of the demo in "), "silent while they start"
         commands = [line.removeprefix("$ ").strip() for line in "".join(shown).replace("\n    ", " ").splitlines()]
         place = folder / next(line.removeprefix("cd ") for line in commands if line.startswith("cd "))
         start = next(line for line in commands if "workers start" in line)

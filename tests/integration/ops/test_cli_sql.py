@@ -23,7 +23,7 @@ import typer
 from ops.commands import sql
 from ops.commands.maintenance import restore
 from tests.support import forks
-from vinops.config import Settings
+from vinops.config import Secret, Settings
 from vinops.db.database import DatabaseError
 
 if TYPE_CHECKING:
@@ -177,6 +177,82 @@ def test_changes_are_refused_unless_asked_for(vinops: Run) -> None:
     assert escaped.returncode == 1, "a second transaction escaped the read-only mode"
     assert vinops("sql", "--write", "create table made ()").returncode == 0
     assert vinops("sql", "select from made").returncode == 0
+
+
+COMMENTED = "-- Total lots; gone ones too\nSELECT COUNT(*) FROM lots"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["-x"]])
+def test_a_statement_may_begin_with_a_comment(vinops: Run, options: list[str]) -> None:
+    for arguments in ([COMMENTED, *options], [*options, COMMENTED], [*options, "--", COMMENTED]):
+        done = vinops("sql", *arguments)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        assert done.stdout.split()[-1].strip("}]") in ("0", ""), done.stdout
+
+
+def test_statements_are_read_from_standard_input_and_from_files(environment: dict[str, str], tmp_path: Path) -> None:
+    given = f"{COMMENTED};\n\n/* and\nanother; */ select 'a;b' as text;\n-- the end\n"
+    file = tmp_path / "queries.sql"
+    file.write_text("\ufeff" + given, encoding="utf-8")
+    shown = "count\n-----\n    0\n\ntext\n----\na;b\n"
+    for arguments, text in (([], given), (["-"], given), (["--file", str(file)], ""), (["-f", "-"], given)):
+        done = forks.vinops(environment, "sql", *arguments, given=text)
+        assert (done.returncode, done.stdout, done.stderr) == (0, shown, ""), arguments
+    one = forks.vinops(environment, "sql", "--json", given=COMMENTED)
+    assert json.loads(one.stdout) == [{"count": 0}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "code", "told"),
+    [
+        (["--json"], "select 1; select 2", 2, "takes one statement"),
+        ([], " -- nothing\n;", 2, "there is no statement"),
+        (["--file", "nowhere.sql"], "", 1, "nowhere.sql cannot be read (No such file or directory)"),
+        (["--file", "a.sql", "select 1"], "", 2, "exclude each other"),
+        (["--psql", "select 1"], "", 2, "takes no statement"),
+    ],
+)
+def test_what_is_no_statement_is_refused(
+    environment: dict[str, str], arguments: list[str], given: str, code: int, told: str
+) -> None:
+    done = forks.vinops(environment, "sql", *arguments, given=given)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "escape", ["commit", "set transaction read write", "begin read write", "set default_transaction_read_only = off"]
+)
+def test_no_statement_before_it_lets_another_one_write(vinops: Run, escape: str) -> None:
+    done = vinops("sql", f"{escape}; create table escaped ()")
+    assert done.returncode == 1
+    assert "read-only transaction; --write allows changes" in done.stderr
+    assert vinops("sql", "select from escaped").returncode == 1
+
+
+def test_the_psql_command_of_the_embedded_server_works(
+    embedded_settings: Settings, environment: dict[str, str]
+) -> None:
+    mine = {**environment, "VINOPS_DATA_DIR": str(embedded_settings.data_dir), "DATABASE_URL": ""}
+    done = forks.vinops(mine, "sql", "--psql")
+    assert done.returncode == 0, done.stderr
+    line = done.stdout.strip()
+    assert line.startswith("flock --shared "), "the server would stop under psql"
+    asked = subprocess.run(
+        ["sh", "-c", f"{line} -Atc 'select current_database()'"], env=mine, capture_output=True, text=True, check=False
+    )
+    assert (asked.stdout, asked.stderr) == ("vinops\n", "")
+
+
+def test_the_psql_command_of_a_server_works_and_shows_no_password(environment: dict[str, str]) -> None:
+    line = forks.vinops(environment, "sql", "--psql").stdout.strip()
+    asked = subprocess.run(
+        ["sh", "-c", f"{line} -Atc 'select count(*) from lots'"], capture_output=True, text=True, check=False
+    )
+    assert (asked.stdout, asked.stderr) == ("0\n", "")
+    url = "postgresql://me:canary%205f2c9@db.example:6432/cars?sslmode=require"
+    secret = sql.psql_command(Settings(database_url=Secret(url)))
+    assert secret == "psql -h db.example -p 6432 -U me -d 'dbname=cars sslmode=require'"
 
 
 @pytest.fixture

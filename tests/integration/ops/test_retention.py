@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -159,6 +160,53 @@ def test_archived_files_and_rotated_logs_go_by_their_own_settings(
     database.execute("update raw.csv_files set fetched_at = fetched_at - interval '20 days'")
     settings = replace(settings, archive_days=1)
     assert run(connection, settings, datetime.now(UTC))["archived feed files"] == 0
+
+
+def test_a_dry_run_counts_what_would_go_of_each_kind_and_removes_nothing(
+    connection: Database, database: Database, settings: Settings
+) -> None:
+    loader = Loader(settings=settings, database=database, folder=settings.data_dir / "files", now=datetime.now(UTC))
+    loader.loaded([row(1), row(2)])
+    database.execute("update raw.csv_files set fetched_at = fetched_at - interval '400 days', base_id = null")
+    database.execute("update staging.copart_raw set ingested_at = ingested_at - interval '400 days'")
+    database.execute("update audit.etl_runs set finished_at = finished_at - interval '400 days'")
+    shutil.rmtree(settings.data_dir / "state")  # the next file begins a chain of its own
+    loader.loaded([row(1), row(2), row(3)])
+    now = datetime.now(UTC)
+    for days in (400, 300):
+        crawl_run(database, started=now - days * DAY, beat=now - days * DAY)
+        database.execute(
+            "insert into ops.alerts (kind, subject, message, raised_at, cleared_at) values ('k', %s, 'm', %s, %s)",
+            [str(days), now - days * DAY, now - days * DAY],
+        )
+    database.execute("insert into ops.alerts (kind, subject, message) values ('k', 'open', 'm')")
+    worked(database, now, 8, 1)
+    settings.log_dir.mkdir(exist_ok=True)
+    for name, age in (("etl.log.1", 15), ("etl.log.2", 16), ("etl.log", 0)):
+        path = settings.log_dir / name
+        path.write_text("x")
+        os.utime(path, (time.time() - age * 86_400,) * 2)
+    dry = list(retention.retain(connection, settings, now, dry_run=True))
+    assert dry == list(retention.retain(connection, settings, now, dry_run=True)), "something was removed"
+    assert all(isinstance(each, Removed) and each.count > 0 for each in dry), dry
+    assert dry == list(retention.retain(connection, settings, now))
+    assert all(isinstance(each, Removed) and not each.count for each in retention.retain(connection, settings, now))
+
+
+def test_every_kind_of_rows_can_be_counted() -> None:
+    names = set(db.queries("retention"))
+    kinds = {name.removeprefix("remove_") for name in names if name.startswith("remove_")}
+    assert {f"count_{kind}" for kind in kinds} <= names
+
+
+def test_the_command_removes_nothing_in_a_dry_run(database: Database, environment: dict[str, str]) -> None:
+    crawl_run(database, started=datetime.now(UTC) - 200 * DAY, beat=datetime.now(UTC) - 200 * DAY)
+    worked(database, datetime.now(UTC), 8, 1)
+    for _ in range(2):
+        done = forks.vinops(environment, "retention", "--dry-run")
+        assert done.returncode == 0, done.stderr
+        assert "runs of crawls: 1 rows older than 90 days would be removed" in done.stdout.splitlines()
+    assert database.execute("select count(*) from ops.crawl_runs").fetchone() == (3,)
 
 
 def test_the_command_says_what_went(database: Database, environment: dict[str, str]) -> None:

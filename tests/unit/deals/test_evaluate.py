@@ -37,7 +37,14 @@ def write(path: Path, lines: list[dict[str, str]], columns: tuple[str, ...] = ev
 
 @pytest.fixture(scope="module")
 def figures() -> dict[str, Any]:
-    return evaluate.evaluate(of_rows(priced_cars.market(1_200)), folds=3)
+    told: list[tuple[int, int]] = []
+    found = evaluate.evaluate(of_rows(priced_cars.market(1_200)), folds=3, progress=lambda *done: told.append(done))
+    return found | {"told": told}
+
+
+@pytest.mark.slow
+def test_it_tells_how_many_folds_are_done(figures: dict[str, Any]) -> None:
+    assert figures["told"] == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.slow

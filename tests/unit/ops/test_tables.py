@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,8 +104,16 @@ def test_a_table_on_a_terminal_is_whole(
     tables.write_objects(TABLES[name], as_json=False)
     lines = capsys.readouterr().out.splitlines()
     (row,) = TABLES[name]
-    assert [word for word in texts(row.values()) if not any(word in line for line in lines)] == []
+    told = [value for value in row.values() if not isinstance(value, datetime)]
+    assert [word for word in texts(told) if not any(word in line for line in lines)] == []
     assert [line for line in lines if len(line) > columns] == []
+
+
+def test_times_of_a_table_are_in_utc_and_local_and_those_of_json_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.write_objects([{"since": AT}], as_json=False, zone="Europe/Sofia")
+    assert capsys.readouterr().out.splitlines()[2] == "2026-11-25 02:40 UTC (04:40 EET)"
+    tables.write_objects([{"since": AT}], as_json=True, zone="Europe/Sofia")
+    assert json.loads(capsys.readouterr().out) == [{"since": "2026-11-25T02:40:00+00:00"}]
 
 
 @pytest.mark.parametrize("columns", [80, 40])

@@ -1,15 +1,22 @@
 """A reader that leaves early, as `head`, ends a command without a word, and with exit code 0; one that does something
-does all of it."""
+does all of it. Progress on a terminal."""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from vinops import logs, output
 from vinops.config import Settings
 from vinops.output import data_folder, for_reader
 
@@ -104,3 +111,74 @@ def test_what_does_something_goes_on_when_its_reader_leaves(tmp_path: Path) -> N
 def test_a_data_folder_is_named_whole_and_whether_it_is_there(tmp_path: Path) -> None:
     assert data_folder(Settings(data_dir=tmp_path)) == str(tmp_path)
     assert data_folder(Settings(data_dir=tmp_path / "var")) == f"{tmp_path}/var (not there yet)"
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def wait_for(self, text: str) -> None:
+        until = time.monotonic() + 30
+        while text not in self.getvalue():
+            assert time.monotonic() < until, self.getvalue()
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Standard error is a terminal, and nothing waits for a second."""
+    found = Terminal()
+    for module in (output, logs):  # pytest replaces the streams of sys between a fixture and its test
+        monkeypatch.setattr(module, "sys", SimpleNamespace(stderr=found))
+    monkeypatch.setattr(output, "FIRST", 0.0)
+    monkeypatch.setattr(output, "EVERY", 0.001)
+    return found
+
+
+def test_work_is_shown_on_a_terminal_and_its_line_goes_again(terminal: Terminal) -> None:
+    with output.at_work("loading") as work:
+        terminal.wait_for("loading, 0 s")
+        work(45, 90, "MB")
+        terminal.wait_for("loading [##########..........] 50% 45 MB, 0 s")
+        with output.at_work("starting the embedded database"):
+            terminal.wait_for("starting the embedded database, 0 s")
+        work(7, unit="ads", text="counting")
+        terminal.wait_for("counting 7 ads, 0 s")
+    assert terminal.getvalue().endswith(output.CLEAR)
+    before = terminal.getvalue()
+    with output.at_work("again"):
+        terminal.wait_for("again, 0 s")
+    assert terminal.getvalue().startswith(before)
+
+
+def test_work_that_is_over_soon_shows_nothing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "FIRST", 60.0)
+    with output.at_work("loading"):
+        pass
+    assert terminal.getvalue() == ""
+
+
+def test_work_off_a_terminal_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "sys", SimpleNamespace(stderr=(found := io.StringIO())))
+    with output.at_work("loading") as work:
+        work(1, 2)
+    assert found.getvalue() == ""
+    assert all(each.name != "progress" for each in threading.enumerate())
+
+
+def test_a_log_goes_above_the_line_and_an_error_ends_it(terminal: Terminal) -> None:
+    console = logs.Console()
+    with pytest.raises(ValueError, match="over"), output.at_work("loading"):  # noqa: PT012
+        terminal.wait_for("loading, 0 s")
+        console.emit(logging.LogRecord("etl", logging.INFO, "", 0, "an event", (), None))
+        raise ValueError("over")
+    assert re.search(r"loading, 0 s\r\x1b\[K\S+Z INFO etl: an event\n", terminal.getvalue())
+    assert output.CLEAR in terminal.getvalue().rpartition("\n")[2] or terminal.getvalue().endswith("\n")
+
+
+def test_progress_fits_a_narrow_terminal(terminal: Terminal) -> None:
+    with output.at_work("x" * 200):
+        terminal.wait_for("x" * 79)
+    assert "x" * 80 not in terminal.getvalue()

@@ -26,13 +26,14 @@ from pathlib import Path
 from vinops import locks
 from vinops.db.embedded import cluster, places
 from vinops.db.embedded.account import SYSTEM_USER, Account, account_of
-from vinops.db.embedded.places import MAJOR, binary, folder, remove
+from vinops.db.embedded.places import MAJOR, USERS_LOCK, binary, folder, remove
 from vinops.db.embedded.process import STOP_SECONDS, ServerError, foreign, socket_folder, stop
 
 __all__ = [
     "KEEPER",
     "MAJOR",
     "SYSTEM_USER",
+    "USERS_LOCK",
     "Account",
     "ServerError",
     "account_of",
@@ -72,7 +73,7 @@ def ensure_running(data_dir: Path, linger: float = 15.0) -> str:
     base = folder(data_dir)
     if base not in _users:
         base = places.prepare(data_dir)
-        _users[base] = _locked(base, "users.lock", fcntl.LOCK_SH, STOP_WAIT_SECONDS)
+        _users[base] = _locked(base, USERS_LOCK, fcntl.LOCK_SH, STOP_WAIT_SECONDS)
     running = socket_folder(base)
     if running is None or not _is_kept(base):
         lock = _locked(base, "start.lock", fcntl.LOCK_EX, START_WAIT_SECONDS)
@@ -158,10 +159,10 @@ def keep(base: Path, linger: float) -> None:
     if keeper < 0:
         return
     while True:
-        os.close(_locked(base, "users.lock", fcntl.LOCK_EX))
+        os.close(_locked(base, USERS_LOCK, fcntl.LOCK_EX))
         time.sleep(linger)
         try:
-            users = _locked(base, "users.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            users = _locked(base, USERS_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             continue  # there is a user again
         stop(base)

