@@ -17,6 +17,7 @@ from ops.photos import compare as comparing, places, sync as syncing
 from vinops import config, logs
 from vinops.db import database
 from vinops.logs import pairs
+from vinops.output import name_data_folder
 from vinops.redaction import redact
 from vinops.storage.opening import FOLDER, photo_places, photos_place
 from vinops.storage.store import StoreError
@@ -55,7 +56,7 @@ FAILED = {
 @app.command("status")
 def status_command(*, as_json: AsJson = False) -> None:
     """Say how many photos are where, and where new ones go."""
-    settings = _settings()
+    settings = _settings(as_json=as_json)
     with database.connect(settings, application="vinops photos", autocommit=True) as connection:
         found = places.read(connection, settings, most=sys.maxsize)
     if as_json:
@@ -85,7 +86,7 @@ def sync_command(
     Stop it at any time, kill -9 included: the next call carries on. Photos that an earlier version recorded are looked
     for first. Exit code 1 if a photo could not be copied, with the reason.
     """
-    settings = _settings()
+    settings = _settings(as_json=as_json)
     place = _place(settings, to)
     with (
         ExitStack() as stack,
@@ -128,7 +129,7 @@ def check_command(
     another size, or if there are objects that no crawl stores: of no lot, under another kind of name, or outside of the
     prefixes that vinops uses.
     """
-    settings = _settings()
+    settings = _settings(as_json=as_json)
     place = _place(settings, where)
     with (
         ExitStack() as stack,
@@ -154,9 +155,11 @@ def check_command(
         raise typer.Exit(1)
 
 
-def _settings() -> Settings:
+def _settings(*, as_json: bool) -> Settings:
     settings = config.load()
     logs.configure("photo-store", settings, console=False)
+    if not as_json:
+        name_data_folder(settings)
     return settings
 
 
