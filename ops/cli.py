@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "deals": "ops.commands.deals:app",
     "nodes": "ops.commands.nodes:app",
     "forecast": "ops.commands.forecast:command",
+    "photos": "ops.commands.maintenance.photos:app",
     "backup": "ops.commands.maintenance.backup:command",
     "restore": "ops.commands.maintenance.restore:command",
     "retention": "ops.commands.maintenance.retention:command",

@@ -665,6 +665,7 @@ CREATE TABLE public.images (
     height integer NOT NULL,
     bytes integer NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    store_id integer,
     CONSTRAINT images_content_hash_check CHECK ((content_hash ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT images_variant_check CHECK ((variant = ANY (ARRAY['hrs'::text, 'ful'::text, 'thb'::text])))
 );
@@ -771,6 +772,20 @@ CREATE TABLE public.notifications (
 
 ALTER TABLE public.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.photo_stores (
+    id integer NOT NULL,
+    name text NOT NULL
+);
+
+ALTER TABLE public.photo_stores ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.photo_stores_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -915,6 +930,12 @@ ALTER TABLE ONLY public.normalized_listings
 ALTER TABLE ONLY public.notifications
     ADD CONSTRAINT notifications_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.photo_stores
+    ADD CONSTRAINT photo_stores_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.photo_stores
+    ADD CONSTRAINT photo_stores_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.scores
     ADD CONSTRAINT scores_pkey PRIMARY KEY (listing_id);
 
@@ -967,6 +988,8 @@ CREATE INDEX worker_restarts_worker ON ops.worker_restarts USING btree (machine,
 
 CREATE INDEX images_created ON public.images USING btree (created_at);
 
+CREATE INDEX images_store ON public.images USING btree (store_id);
+
 CREATE INDEX images_vin ON public.images USING btree (vin, content_hash);
 
 CREATE INDEX listing_prices_listing ON public.listing_prices USING btree (listing_id, seen_at);
@@ -1013,6 +1036,9 @@ ALTER TABLE ONLY ops.deal_outbox
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);
+
+ALTER TABLE ONLY public.images
+    ADD CONSTRAINT images_store_id_fkey FOREIGN KEY (store_id) REFERENCES public.photo_stores(id);
 
 ALTER TABLE ONLY public.listing_prices
     ADD CONSTRAINT listing_prices_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;

@@ -39,6 +39,7 @@ grant insert on audit.etl_runs, audit.lot_events, audit.rejected_rows to vinops_
 grant select on lots, vehicles to vinops_photos;
 grant select, insert, update on lot_photos to vinops_photos;
 grant select, insert, update, delete on images to vinops_photos;
+grant select, insert on photo_stores to vinops_photos;
 grant usage on sequence lot_photos_token to vinops_photos;
 grant select, insert, update on ops.crawl_runs to vinops_photos;
 

@@ -179,7 +179,21 @@ def _of_server(connection: Any, settings: Settings) -> Iterator[Finding]:
         text = f"its encoding is {row['encoding']}: Bulgarian texts cannot be stored"
         yield critical(text, fix="create it with `encoding 'UTF8'`", name="database")
     yield from _of_schema(connection, row, settings)
+    yield from _of_photos(connection, settings)
     yield replace(skew(ahead), name="clock")
+
+
+def _of_photos(connection: Any, settings: Settings) -> Iterator[Finding]:
+    """Check whether the stored photos are where these settings look for them."""
+    import psycopg
+
+    from ops.checks.pipelines import judge_stored
+    from ops.photos import places
+
+    try:
+        yield replace(judge_stored(places.read(connection, settings)), name="photos")
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        return  # another role's, or not migrated yet, which has a finding of its own
 
 
 def _of_schema(connection: Any, row: dict[str, Any], settings: Settings) -> Iterator[Finding]:

@@ -108,7 +108,7 @@ METRICS: Final = (
     Metric("feed_rows", "Rows of the last file that was loaded, by their outcome.", _rows, STATE),
     Metric("photo_lots", "Active lots by the state of their photos.", lambda s: s.photos and s.photos.lots, STATE),
     Metric("photo_coverage_ratio", "Share of active lots with all photos.", lambda s: s.photos and s.photos.share),
-    Metric("photo_drain_seconds", "Time until all lots have photos.", lambda s: s.photos and s.photos.seconds_to_drain),
+    Metric("photo_drain_seconds", "Time until all lots have photos.", lambda s: s.photos and s.photos.seconds_to_go),
     Metric("host_requests_total", "Requests reserved today (UTC).", _hosts(lambda host: host.requests), HOST),
     Metric("host_refusals_in_row", "Refusals without an answer between.", _hosts(lambda h: h.refusals_in_row), HOST),
     Metric("host_breaker_open", "1 while the breaker is open.", _hosts(lambda h: h.open_until is not None), HOST),

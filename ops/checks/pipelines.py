@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from deals import alarms
 from deals.alarms import BACKLOG
 from ops.checks.registry import Checks, unknown
+from ops.photos import places
 from vinops import clock
 from vinops.checks import Finding, Level, Limit, critical, ok, warning
 from vinops.text.figures import age, percent, plural
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ops.observe.snapshot import Alert, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Worker
+    from ops.photos.places import Stored
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
@@ -172,9 +174,9 @@ def photos(snapshot: Snapshot, found: Photos) -> Finding:
         return ok("no active lot")
     if found.last_run_at is None and not found.settled:
         return ok("not set up: no photo crawl ever ran")
-    days = found.days_to_drain
+    days = found.days_to_go
     text = f"{percent(found.share)} of {plural(found.active, 'lot')}"
-    text += f", {days:.1f} days to go" if days is not None else ""
+    text += f", {found.time_left}" if found.time_left else ""
     text += ", and no lot of the last run ended well" if found.is_stuck else ""
     limit = percent(COVERAGE)
     if found.share >= COVERAGE:
@@ -185,9 +187,25 @@ def photos(snapshot: Snapshot, found: Photos) -> Finding:
         return critical(f"{text}, and no crawl{since}", limit, fix="vinops workers start photos")
     if found.is_stuck:
         return critical(text, limit, fix="vinops logs photos --errors")
+    if found.pace and found.pace.lots_a_day is None:  # the first day
+        return ok(text)
     if days is not None and days <= DRAIN_DAYS:
         return ok(text, f"{DRAIN_DAYS:g} days")
     return warning(text, f"{limit}, or {DRAIN_DAYS:g} days", fix="vinops forecast")
+
+
+@CHECKS.add("stored", "stored")
+def stored(snapshot: Snapshot, found: Stored) -> Finding:
+    """Judge whether all photos are in one place, the one where the next ones go."""
+    return judge_stored(found)
+
+
+def judge_stored(found: Stored) -> Finding:
+    """Judge where photos are; for `vinops doctor`, too."""
+    if not found.elsewhere:
+        return ok(found.text)
+    text = f"{found.text}; new ones go {places.words(found.wanted).replace('in ', 'to ', 1)}"
+    return warning(text, "one place", fix="vinops photos sync")
 
 
 @CHECKS.add("hosts", "hosts")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.forecast.arithmetic import HORIZON_DAYS, MONTHS, WHICH, Case, Range, cases, what_if
+from ops.forecast.arithmetic import MONTHS, WHICH, Case, Range, cases, storage_cost, what_if
 from ops.forecast.measures import Measures, measure
+from ops.observe.pace import not_yet, to_go
 from vinops import config
 from vinops.db import database
 from vinops.output import at_work, name_data_folder, terminal_width
@@ -20,10 +21,11 @@ from vinops.redaction import remember
 from vinops.text import grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 WIDTH = 80
 TITLES = ("", *WHICH)
+ASKED = "asked: "
 SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
@@ -64,12 +66,11 @@ def command(
     )
     for name, value in (("lots an hour", lots_per_hour), ("photos of a lot", photos_per_lot)):
         if value is not None:
-            measures.said[name] = f"asked: {value:,g}"
-    found = cases(measures.inputs)
+            measures.said[name] = f"{ASKED}{value:,g}"
     if as_json:
-        typer.echo(json.dumps(_data(measures, found), default=str))
+        typer.echo(json.dumps(_data(measures, cases(measures.inputs)), default=str))
     else:
-        _print(measures, found)
+        sys.stdout.writelines(f"{each}\n" for each in lines(measures))
 
 
 def _data(measures: Measures, found: Mapping[str, Case]) -> dict[str, Any]:
@@ -79,9 +80,13 @@ def _data(measures: Measures, found: Mapping[str, Case]) -> dict[str, Any]:
         if name != "waiting"
     }
     return {
+        "days_to_go": found["likely"].days_to_go if _is_known(measures) else None,
+        "not_enough_data_until": _not_before(measures),
         "lots": {
             "active": measures.active,
             "photographed": measures.photographed,
+            "settled": measures.settled,
+            "remaining": measures.inputs.remaining,
             "waiting": sum(each.lots for each in measures.inputs.waiting),
         },
         "inputs": inputs,
@@ -89,6 +94,7 @@ def _data(measures: Measures, found: Mapping[str, Case]) -> dict[str, Any]:
         "cases": {
             which: {
                 "lots_a_day": case.lots_a_day,
+                "days_to_go": case.days_to_go,
                 "backfill": asdict(case.backfill),
                 "months": [
                     {
@@ -112,15 +118,14 @@ def _data(measures: Measures, found: Mapping[str, Case]) -> dict[str, Any]:
     }
 
 
-def _print(measures: Measures, found: Mapping[str, Case]) -> None:
-    inputs = measures.inputs
-    waiting = sum(each.lots for each in inputs.waiting)
-    out = sys.stdout
-    out.write(f"{waiting:,.0f} of {measures.active:,} active lots wait for their photos\n\n")
+def lines(measures: Measures) -> Iterator[str]:
+    """Yield the forecast as people read it, in 80 columns."""
+    inputs, found = measures.inputs, cases(measures.inputs)
+    yield from textwrap.wrap(_progress(measures, found["likely"]), WIDTH)
+    yield ""
     three = [found[which] for which in WHICH]
     rows: list[tuple[str, ...]] = [
         ("new lots looked at a day", *(f"{case.lots_a_day:,.0f}" for case in three)),
-        ("days until none waits", *(_days(case) for case in three)),
         ("lost of those that wait", *(f"{case.backfill.lost_waiting:,.0f}" for case in three)),
         ("lost of those that come", *(f"{case.backfill.lost_arriving:,.0f}" for case in three)),
         ("lost a day after that", *(f"{case.backfill.lost_a_day:,.0f}" for case in three)),
@@ -130,20 +135,41 @@ def _print(measures: Measures, found: Mapping[str, Case]) -> None:
         rows.append((f"month {number}: R2 holds", *(_size(case.months[place].stored_bytes) for case in three)))
         rows.append((f"month {number}: R2 costs", *(f"${case.months[place].cost.total:,.2f}" for case in three)))
     rows.append((f"raw archive, {inputs.archive_days} days", *(_size(case.archive_bytes) for case in three)))
+    # It is kept on this machine's disk, in deltas; a bucket is what it is compared with.
+    rows.append(("the same in R2, a month", *(f"${storage_cost(case.archive_bytes):,.2f}" for case in three)))
     for place, number in enumerate(MONTHS):
         rows.append((f"database after month {number}", *(_size(case.database_bytes[place]) for case in three)))
     width = terminal_width()
     right = [False, *[True] * len(WHICH)]
-    out.writelines(f"{each}\n" for each in grid.lines(TITLES, rows, width=width, right=right))
-    now = f"now: raw archive {_size(inputs.archive_bytes)}, database {_size(inputs.database_bytes)}, "
+    yield from grid.lines(TITLES, rows, width=width, right=right)
     room = min(width or WIDTH, WIDTH)
-    out.write("\n" + textwrap.fill(f"{now}photos {_size(inputs.stored_bytes)}", room) + "\n\n")
+    now = f"now: raw archive {_size(inputs.archive_bytes)}, database {_size(inputs.database_bytes)}, "
+    yield ""
+    yield from textwrap.wrap(f"{now}photos {_size(inputs.stored_bytes)}", room)
+    yield ""
     for name, text in measures.said.items():
-        out.write(textwrap.fill(f"{name:<18}{text}", room, subsequent_indent=" " * 18) + "\n")
+        yield from textwrap.wrap(f"{name:<18}{text}", room, subsequent_indent=" " * 18)
 
 
-def _days(case: Case) -> str:
-    return f"over {HORIZON_DAYS}" if case.backfill.days is None else f"{case.backfill.days:,.1f}"
+def _progress(measures: Measures, likely: Case) -> str:
+    """Return how many lots are done, how many remain, and how long those take: in the words of health and status."""
+    inputs = measures.inputs
+    text = f"{measures.settled:,} of {measures.active:,} active lots are done, {inputs.remaining:,} remain"
+    if _is_known(measures):
+        return f"{text}: {to_go(inputs.remaining, likely.lots_a_day)}"
+    if measures.pace is None:
+        return f"{text}; no photo crawl ran in the last week (what if: --lots-per-hour)"
+    return f"{text}: {not_yet(measures.pace.enough_from)} (what if: --lots-per-hour)"
+
+
+def _is_known(measures: Measures) -> bool:
+    """Tell whether it is measured, or was asked, how many lots are done a day."""
+    is_measured = measures.pace is not None and measures.pace.lots_a_day is not None
+    return is_measured or measures.said["lots an hour"].startswith(ASKED)
+
+
+def _not_before(measures: Measures) -> str | None:
+    return None if measures.pace is None or _is_known(measures) else measures.pace.enough_from.isoformat()
 
 
 def _size(value: float) -> str:

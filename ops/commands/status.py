@@ -71,7 +71,7 @@ def _photos(snapshot: Snapshot) -> str:
     photos = snapshot.photos
     if photos is None or photos.share is None:
         return "unknown" if photos is None else "no active lot"
-    left = f", {photos.days_to_drain:.1f} days left" if photos.days_to_drain is not None else ""
+    left = f", {photos.time_left}" if photos.time_left else ""
     return f"{percent(photos.share)} of {plural(photos.active, 'active lot')}{left}"
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from ops.observe.pace import days_to_go
+
 HOURS: Final = 24
 MONTH_DAYS: Final = 30
 HORIZON_DAYS: Final = 90  # days; no rate can be extrapolated further
@@ -183,6 +185,11 @@ class Cost:
         return self.storage + self.class_a + self.class_b
 
 
+def storage_cost(stored_bytes: float) -> Decimal:
+    """Return what a month of so many bytes in R2 costs beside the photos, which use up what is free."""
+    return Decimal(stored_bytes) / GIGABYTE * STORAGE_PRICE
+
+
 def r2_cost(*, stored_bytes: float, writes: float, reads: float) -> Cost:
     """Return the cost of a month with this much stored, and these class A (writes) and class B (reads) requests."""
     gigabytes = max(0, math.ceil(stored_bytes / GIGABYTE) - FREE_GIGABYTES)
@@ -250,8 +257,9 @@ def month(stream: PhotoStream, number: int, *, reads_per_photo: float = 0.0) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The input of the forecast. Lots an hour are all that the crawl requests; rechecks a day are those that have
-    photos already."""
+    """The input of the forecast. Lots an hour are all that the crawl requests; rechecks a day are those of them that
+    have photos already, unless `are_new` says that lots an hour are without those. `remaining` are the lots that no
+    crawl has finished."""
 
     waiting: Sequence[Waiting]
     lots_per_hour: Range
@@ -271,13 +279,17 @@ class Inputs:
     database_a_day: Range
     retention_days: float | None = None
     reads_per_photo: float = 0.0
+    are_new: bool = False
+    remaining: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """The forecast with all ranges low, likely or high."""
+    """The forecast with all ranges low, likely or high. `days_to_go` is how long the remaining lots take, whatever
+    comes and goes meanwhile; `backfill` has what comes and goes."""
 
     lots_a_day: float
+    days_to_go: float | None
     backfill: Backfill
     months: tuple[Month, ...]
     archive_bytes: float
@@ -300,7 +312,7 @@ def _case(inputs: Inputs, which: str) -> Case:
         return found
 
     # A recheck requests a list and no photo: in the fast case it costs nothing.
-    rechecks = 0.0 if which == "high" else inputs.rechecks_a_day
+    rechecks = 0.0 if which == "high" or inputs.are_new else inputs.rechecks_a_day
     lots_a_day = max(0.0, pick(inputs.lots_per_hour) * HOURS - rechecks)
     arrivals_a_day = inputs.arrivals_a_day.likely
     arrivals = Arrivals(
@@ -321,6 +333,7 @@ def _case(inputs: Inputs, which: str) -> Case:
     )
     return Case(
         lots_a_day=lots_a_day,
+        days_to_go=days_to_go(inputs.remaining, lots_a_day),
         backfill=backfill(inputs.waiting, lots_a_day / HOURS, arrivals),
         months=tuple(month(stream, number, reads_per_photo=inputs.reads_per_photo) for number in MONTHS),
         archive_bytes=pick(inputs.archive_a_day) * inputs.archive_days,
@@ -341,6 +354,7 @@ def what_if(
     """Return the inputs with these figures in place of the measured ones; None leaves a figure as it is."""
     changes: dict[str, Any] = {
         "lots_per_hour": None if lots_per_hour is None else exactly(lots_per_hour),
+        "are_new": None if lots_per_hour is None else False,
         "photos_per_lot": None if photos_per_lot is None else exactly(photos_per_lot),
         "retention_days": retention_days,
         "reads_per_photo": reads_per_photo,

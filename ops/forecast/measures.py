@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from ops.forecast.arithmetic import Inputs, Range, Waiting, exactly
+from ops.forecast.arithmetic import HOURS, Inputs, Range, Waiting, exactly
+from ops.observe.pace import Pace, not_yet
+from ops.observe.snapshot import Photos
+from vinops import clock
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from psycopg import Connection
 
     from vinops.config import Settings
@@ -38,17 +44,22 @@ SPREAD: Final = 0.2  # of a figure with too few days of data
 
 ENOUGH_LOTS: Final = 100
 ENOUGH_ROWS: Final = 1000
-ENOUGH_DAYS: Final = 0.25
+ENOUGH_DAYS: Final = 1.0  # lots come mostly at certain hours of the day
+LIFE_DAYS: Final = 18.0
+"""Days since the first load after which the lives of lots that came later count: before, only short ones are over."""
 
 
 @dataclass(kw_only=True)
 class Measures:
-    """The inputs, and the source of each figure in `said`."""
+    """The inputs, and the source of each figure in `said`. Of the active lots `settled` have the photos that there are;
+    `pace` is None if no crawl did a lot in the last week."""
 
     inputs: Inputs
     said: dict[str, str] = field(default_factory=dict)
     active: int = 0
     photographed: int = 0
+    settled: int = 0
+    pace: Pace | None = None
 
 
 def measure(connection: Connection[Any], settings: Settings) -> Measures:
@@ -57,7 +68,9 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
     lots = _row(connection, "lots")
     life_hours = _life(lots, said)
     active = int(lots["active"])
-    rates = _rates(_row(connection, "crawl_rates"), settings, said)
+    states = dict(connection.execute(queries("snapshot")["photo_states"]).fetchall())
+    photographed = Photos(counted_at=clock.now(), lots=states, pace=Pace.of(_row(connection, "photo_pace", "snapshot")))
+    rates = _rates(photographed.pace, settings, said)
     arrivals, changes = _arrivals(_row(connection, "arrivals"), active, life_hours, said)
     dated_share, lead_hours = _sales(_row(connection, "sales"), life_hours, said)
     per_lot = _photos_per_lot(_row(connection, "photos_per_lot"), said)
@@ -77,6 +90,8 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
         inputs=Inputs(
             waiting=_waiting(connection, life_hours),
             lots_per_hour=rates,
+            are_new=photographed.pace is not None and photographed.pace.lots_a_day is not None,
+            remaining=photographed.remaining,
             rechecks_a_day=float(lots["photographed"]) / settings.photo_recheck_days,
             arrivals_a_day=arrivals,
             dated_share=dated_share,
@@ -95,11 +110,13 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
         said=said,
         active=active,
         photographed=int(lots["photographed"]),
+        settled=photographed.settled,
+        pace=photographed.pace,
     )
 
 
-def _row(connection: Connection[Any], name: str) -> dict[str, Any]:
-    cursor = connection.execute(queries("forecast")[name])
+def _row(connection: Connection[Any], name: str, file: str = "forecast") -> dict[str, Any]:
+    cursor = connection.execute(queries(file)[name])
     names = [column.name for column in cursor.description or ()]
     return dict(zip(names, cursor.fetchone() or (), strict=True))
 
@@ -115,21 +132,34 @@ def _waiting(connection: Connection[Any], life_hours: float) -> list[Waiting]:
 
 
 def _life(lots: dict[str, Any], said: dict[str, str]) -> float:
-    if lots["gone"] >= ENOUGH_LOTS and lots["life_hours"]:
+    if lots["gone"] >= ENOUGH_LOTS and lots["life_hours"] and lots["history_days"] >= LIFE_DAYS:
         said["life of a lot"] = f"measured: {float(lots['life_hours']) / 24:.1f} days, of {lots['gone']:,} that left"
         return float(lots["life_hours"])
-    said["life of a lot"] = f"assumed: {LIFE_HOURS / 24:.0f} days; too few have left"
+    why = "too few have left" if lots["history_days"] is None or lots["history_days"] >= LIFE_DAYS else ""
+    why = why or _not_yet(lots["first_load"], LIFE_DAYS)
+    said["life of a lot"] = f"assumed: {LIFE_HOURS / 24:.0f} days; {why}"
     return LIFE_HOURS
 
 
-def _rates(row: dict[str, Any], settings: Settings, said: dict[str, str]) -> Range:
-    if row["runs"]:
-        found = _measured(row)
-        said["lots an hour"] = f"measured: {found.likely:,.0f}, of {row['runs']} crawls in the last week"
+def _not_yet(since: datetime, days: float) -> str:
+    return not_yet(since + timedelta(days=days))
+
+
+def _rates(pace: Pace | None, settings: Settings, said: dict[str, str]) -> Range:
+    """Return lots an hour: those that crawls finish in a day, pauses included, divided by 24."""
+    if pace and pace.lots_a_day is not None:
+        found = _ordered(
+            Range(low=(pace.low or 0) / HOURS, likely=pace.lots_a_day / HOURS, high=(pace.high or 0) / HOURS)
+        )
+        said["lots an hour"] = (
+            f"measured: {found.likely:,.1f}, which is {pace.lots_a_day:,.0f} a day in the last "
+            f"{pace.days} days of {pace.runs:,} crawls and the pauses between them"
+        )
         return found
-    pace = settings.pace if settings.pace in RATES else "steady"
-    said["lots an hour"] = f"assumed: {RATES[pace].likely:,.0f}, one crawl at pace {pace} all day"
-    return RATES[pace]
+    assumed = settings.pace if settings.pace in RATES else "steady"
+    text = f"assumed: {RATES[assumed].likely:,.0f}, one crawl at pace {assumed} all day"
+    said["lots an hour"] = text if pace is None else f"{text}; {not_yet(pace.enough_from)}"
+    return RATES[assumed]
 
 
 def _arrivals(row: dict[str, Any], active: int, life_hours: float, said: dict[str, str]) -> tuple[Range, float]:
@@ -144,7 +174,9 @@ def _arrivals(row: dict[str, Any], active: int, life_hours: float, said: dict[st
     lots = active or ACTIVE_LOTS
     mean = lots / (life_hours / 24)
     what = "the lots that are active" if active else f"{lots:,.0f} lots"
-    said["new lots a day"] = f"assumed: {mean:,.0f}, {what} by the life of a lot"
+    since = row["since"] or row["first_load"]
+    why = f"; {_not_yet(since, ENOUGH_DAYS)}" if since else ""
+    said["new lots a day"] = f"assumed: {mean:,.0f}, {what} by the life of a lot{why}"
     return Range(low=mean * (1 - SPREAD), likely=mean, high=mean * (1 + SPREAD)), lots * CHANGES_A_DAY
 
 

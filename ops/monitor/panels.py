@@ -243,11 +243,11 @@ def photos(view: View, width: int) -> list[Text]:
     bar = max(width - LABEL - len(said), 4)
     full = round(bar * found.share)
     speed = f"{rate(found.lots_per_minute)} lots/min" if found.lots_per_minute else "no rate yet"
-    left = f", {rate(found.days_to_drain)} days left" if found.days_to_drain is not None else ""
+    pace = textwrap.wrap(found.time_left, width - LABEL) or [speed]
     return [
         _row("coverage", ("█" * full, view.style("photos") or GOOD), ("░" * (bar - full), QUIET), said),
-        _row("rate", f"{speed}{left}"),
         *_breaker(view, width),
+        *(_row("" if number else "rate", part) for number, part in enumerate(pace)),
         *(_row("", f"{amount(count):>9} ", (state, QUIET)) for state, count in found.lots.items()),
     ]
 

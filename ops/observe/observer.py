@@ -21,7 +21,9 @@ from deals.alarms import Backlog
 from deals.stages.registry import STAGES
 from ops.observe import machine
 from ops.observe.log_tails import LogTails
+from ops.observe.pace import Pace
 from ops.observe.snapshot import Alert, Celery, CrawlRun, Database, Deal, Deals, Feed, Host, Photos, Snapshot, Worker
+from ops.photos import places
 from ops.workers import backends, registry
 from vinops.db import database, embedded
 from vinops.db.database import queries
@@ -41,7 +43,7 @@ T = TypeVar("T")
 
 PARTS: Final = frozenset(
     {
-        *("workers", "runs", "feed", "photos", "hosts", "deals", "top", "alerts", "sizes"),
+        *("workers", "runs", "feed", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -219,6 +221,7 @@ class Observer:
         parts = {
             "feed": self._part("feed", SOON, self._feed),
             "photos": self._photos(runs or []),
+            "stored": self._part("stored", RARELY, lambda: places.read(self._open(), self.settings)),
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
             "deals": self._deals(),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
@@ -243,7 +246,8 @@ class Observer:
     def _photos(self, runs: list[CrawlRun]) -> Photos | None:
         def count() -> Photos:
             lots = {row["state"]: row["lots"] for row in self._rows("photo_states")}
-            return Photos(counted_at=datetime.now(UTC), lots=lots)
+            (pace, *_) = [*self._rows("photo_pace"), None]
+            return Photos(counted_at=datetime.now(UTC), lots=lots, pace=Pace.of(pace))
 
         counted = self._part("photos", RARELY, count)
         run = next((run for run in runs if run.spider == "lot_photos"), None)

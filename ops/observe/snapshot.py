@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
     from deals.alarms import Backlog
+    from ops.photos.places import Stored
 
+from ops.observe.pace import Pace, days_to_go, not_yet, to_go
 from vinops.config import Settings
 
 
@@ -114,7 +116,8 @@ class Feed:
 class Photos:
     """The photos of the active lots, by the state of the lot; `counted_at` is the time of the count, which is cached.
 
-    `lots_per_minute` counts lots that ended well. `is_stuck` is True when the last run did lots and none of them did.
+    `lots_per_minute` counts lots of the last run that ended well, `pace` is what crawls did a day. `is_stuck` is True
+    when the last run did lots and none of them did.
     """
 
     counted_at: datetime
@@ -122,6 +125,7 @@ class Photos:
     lots_per_minute: float | None = None
     last_run_at: datetime | None = None
     is_stuck: bool = False
+    pace: Pace | None = None
 
     @property
     def active(self) -> int:
@@ -134,19 +138,32 @@ class Photos:
         return sum(self.lots.get(state, 0) for state in ("ok", "none_yet", "gone"))
 
     @property
+    def remaining(self) -> int:
+        """Active lots that are not settled."""
+        return self.active - self.settled
+
+    @property
     def share(self) -> float | None:
         """The part of the active lots that is settled, 0 to 1; None without lots."""
         return self.settled / self.active if self.active else None
 
     @property
-    def days_to_drain(self) -> float | None:
-        """The days that the others take at the measured rate; None without one."""
-        return None if (seconds := self.seconds_to_drain) is None else seconds / 86_400
+    def days_to_go(self) -> float | None:
+        """The days that the others take at the measured pace; None without one."""
+        return days_to_go(self.remaining, self.pace.lots_a_day if self.pace else None)
 
     @property
-    def seconds_to_drain(self) -> float | None:
+    def seconds_to_go(self) -> float | None:
         """The same in seconds."""
-        return 60 * (self.active - self.settled) / self.lots_per_minute if self.lots_per_minute else None
+        return None if (days := self.days_to_go) is None else days * 86_400
+
+    @property
+    def time_left(self) -> str:
+        """The pace and the days to go, or from when on they are known; empty if no crawl ran in the last week."""
+        if self.pace is None:
+            return ""
+        measured = self.pace.lots_a_day
+        return not_yet(self.pace.enough_from) if measured is None else to_go(self.remaining, measured)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,6 +343,7 @@ class Snapshot:
     secrets: Secrets | None
     feed: Feed | None = None
     photos: Photos | None = None
+    stored: Stored | None = None
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
     alerts: tuple[Alert, ...] | None = None

@@ -69,6 +69,7 @@ with needed (role_names, relations, rights) as (
     ('{vinops_photos, vinops_node}', '{public.lots, public.vehicles}', '{select}'),
     ('{vinops_photos, vinops_node}', '{public.lot_photos, ops.crawl_runs}', '{select, insert, update}'),
     ('{vinops_photos, vinops_node}', '{public.images}', '{select, insert, update, delete}'),
+    ('{vinops_photos, vinops_node}', '{public.photo_stores}', '{select, insert}'),
     ('{vinops_photos, vinops_node}', '{public.lot_photos_token}', '{usage}'),
     (
         '{vinops_market, vinops_node}',

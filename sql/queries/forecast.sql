@@ -16,18 +16,47 @@ group by sale_hours, age_hours
 order by sale_hours asc nulls last, age_hours asc;
 
 -- name: lots
--- The active lots, those of them whose photos are there, and how long lots lasted that left in the last month.
+-- The active lots, those of them whose photos are there, and how long lots lasted that left in the last month. Lots of
+-- the first file have an unknown age, and do not count for that.
+with history as (
+    select min(fetched_at) as first_load
+    from raw.csv_files
+),
+
+counted as (
+    select
+        count(*) filter (where lots.status = 'active') as active,
+        count(*) filter (where lots.status = 'active' and lot_photos.state = 'ok') as photographed
+    from lots
+    left join lot_photos on lots.id = lot_photos.lot_id
+),
+
+lives as (
+    select
+        count(*) as gone,
+        percentile_cont(0.5) within group (order by extract(epoch from lots.gone_at - lots.first_seen_at) / 3600)
+            as life_hours
+    from lots
+    cross join history
+    where
+        lots.gone_at > now() - interval '30 days'
+        and lots.first_seen_at > history.first_load + interval '1 hour'
+)
+
 select
-    count(*) filter (where lots.status = 'active') as active,
-    count(*) filter (where lots.status = 'active' and lot_photos.state = 'ok') as photographed,
-    count(*) filter (where lots.gone_at > now() - interval '30 days') as gone,
-    percentile_cont(0.5) within group (order by extract(epoch from lots.gone_at - lots.first_seen_at) / 3600)
-    filter (where lots.gone_at > now() - interval '30 days') as life_hours
-from lots
-left join lot_photos on lots.id = lot_photos.lot_id;
+    counted.active,
+    counted.photographed,
+    lives.gone,
+    lives.life_hours,
+    history.first_load,
+    extract(epoch from now() - history.first_load) / 86400 as history_days
+from counted
+cross join lives
+cross join history;
 
 -- name: sales
--- Of the lots that came in the last three days: the share whose sale is known, and how far off it was.
+-- Of the lots that came in the last three days, but not with the first file: the share whose sale is known, and how far
+-- off it was.
 select
     count(*) as lots,
     avg((coalesce(sale_at, sale_date) is not null)::integer) as dated_share,
@@ -35,30 +64,9 @@ select
         order by extract(epoch from coalesce(sale_at, sale_date) - first_seen_at) / 3600
     ) as lead_hours
 from lots
-where first_seen_at > now() - interval '3 days';
-
--- name: crawl_rates
--- Lots an hour that the photo crawls of the last week finished well, of those that looked at ten for a minute at least.
-with runs as (
-    select
-        done
-        - coalesce((stats ->> 'lot/failed')::integer, 0)
-        - coalesce((stats ->> 'lot/partial')::integer, 0) as settled,
-        extract(epoch from coalesce(finished_at, heartbeat_at) - started_at) / 3600 as hours
-    from ops.crawl_runs
-    where
-        spider = 'lot_photos'
-        and started_at > now() - interval '7 days'
-        and done >= 10
-        and coalesce(finished_at, heartbeat_at) - started_at >= interval '1 minute'
-)
-
-select
-    count(*) as runs,
-    sum(settled) / sum(hours) as mean,
-    percentile_cont(0.1) within group (order by settled / hours) as low,
-    percentile_cont(0.9) within group (order by settled / hours) as high
-from runs;
+where
+    first_seen_at > now() - interval '3 days'
+    and first_seen_at > (select min(files.fetched_at) + interval '1 hour' from raw.csv_files as files);
 
 -- name: photos_per_lot
 -- Photos of the lots that have all of theirs.
@@ -124,6 +132,8 @@ spread as (
 
 select
     count(*) as loads,
+    (select min(loads.started_at) from loads) as first_load,
+    min(later.started_at) as since,
     extract(epoch from now() - min(later.started_at)) / 86400 as days,
     coalesce(sum(later.lots_new), 0) as lots_new,
     coalesce(sum(later.lots_changed), 0) as lots_changed,

@@ -151,13 +151,21 @@ where
     and lease_token = any(%(tokens)s::bigint[]);
 
 -- name: known_photos
--- The stored photos of a lot, and those of other lots of the same vehicle.
+-- The stored photos of a lot, and those of other lots of the same vehicle; whether they are in this store.
 select
     images.source_url,
     images.seq,
     images.content_hash,
     images.storage_key,
-    images.lot_id = %(lot_id)s as is_own
+    images.lot_id = %(lot_id)s as is_own,
+    coalesce(
+        images.store_id = (
+            select photo_stores.id
+            from photo_stores
+            where photo_stores.name = %(store)s
+        ),
+        false
+    ) as is_here
 from images
 where
     images.lot_id = %(lot_id)s
@@ -176,7 +184,7 @@ for update;
 -- name: add_photo
 -- Record a stored photo; an address that is recorded already keeps its row.
 insert into images (
-    lot_id, vin, seq, variant, source_url, storage_key, content_hash, content_type, width, height, bytes
+    lot_id, vin, seq, variant, source_url, storage_key, content_hash, content_type, width, height, bytes, store_id
 )
 values (
     %(lot_id)s,
@@ -189,7 +197,12 @@ values (
     %(content_type)s,
     %(width)s,
     %(height)s,
-    %(bytes)s
+    %(bytes)s,
+    (
+        select photo_stores.id
+        from photo_stores
+        where photo_stores.name = %(store)s
+    )
 )
 on conflict (lot_id, source_url) do nothing;
 

@@ -125,6 +125,71 @@ select
     lots
 from audit.v_photo_coverage;
 
+-- name: photo_pace
+-- Lots a day that the photo crawls of the last week finished for good: over the whole days until now since the first of
+-- them began, so that pauses count. A run's lots are spread evenly over its time. Lots that failed, that have no photos
+-- yet, or whose photos were all there do not count.
+with runs as (
+    select
+        started_at,
+        greatest(coalesce(finished_at, heartbeat_at), started_at + interval '1 second') as ended_at,
+        greatest(
+            done
+            - coalesce((stats ->> 'lot/failed')::integer, 0)
+            - coalesce((stats ->> 'lot/partial')::integer, 0)
+            - coalesce((stats ->> 'lot/none_yet')::integer, 0)
+            - coalesce((stats ->> 'lot/rechecked')::integer, 0),
+            0
+        ) as lots
+    from ops.crawl_runs
+    where
+        spider = 'lot_photos'
+        and started_at between now() - interval '14 days' and now()
+        and coalesce(finished_at, heartbeat_at) > now() - interval '168 hours'
+        and done > 0
+),
+
+window_of as (
+    select
+        min(started_at) as since,
+        count(*) as runs,
+        least(7, floor(extract(epoch from now() - min(started_at)) / 86400))::integer as days
+    from runs
+),
+
+days as (
+    select
+        numbers.number,
+        coalesce(
+            sum(
+                runs.lots
+                * extract(
+                    epoch from least(runs.ended_at, now() - (numbers.number - 1) * interval '24 hours')
+                    - greatest(runs.started_at, now() - numbers.number * interval '24 hours')
+                )
+                / extract(epoch from runs.ended_at - runs.started_at)
+            ),
+            0
+        ) as lots
+    from window_of
+    cross join lateral generate_series(1, window_of.days) as numbers (number) -- noqa: ST05
+    left join runs
+        on
+            runs.started_at < now() - (numbers.number - 1) * interval '24 hours'
+            and runs.ended_at > now() - numbers.number * interval '24 hours'
+    group by numbers.number
+)
+
+select
+    min(window_of.since) as since,
+    min(window_of.runs) as runs,
+    min(window_of.days) as days,
+    avg(days.lots)::double precision as lots_a_day,
+    percentile_cont(0.1) within group (order by days.lots) as low,
+    percentile_cont(0.9) within group (order by days.lots) as high
+from window_of
+left join days on true;
+
 -- name: posts
 -- Deals posted since midnight (UTC), and messages that wait.
 with posted as (

@@ -37,19 +37,22 @@ select id, 1, 'hrs', 'u', 'photos/' || (id / 2), repeat('0', 64), 'image/jpeg', 
 from lots where status = 'active' order by id limit 1500;
 insert into ops.crawl_runs (spider, machine, pid, started_at, heartbeat_at, finished_at, done)
 values
-    ('lot_photos', 'm', 1, now() - interval '3 hours', now() - interval '2 hours', now() - interval '2 hours', 100),
-    ('lot_photos', 'm', 2, now() - interval '2 hours', now() - interval '1 hours', null, 300),
+    ('lot_photos', 'm', 1, now() - interval '47 hours', now() - interval '46 hours', now() - interval '46 hours', 2000),
+    ('lot_photos', 'm', 2, now() - interval '49 hours', now() - interval '48 hours', now() - interval '48 hours', 9000),
+    ('lot_photos', 'm', 2, now() - interval '2 hours', now() - interval '1 hours', null, 6000),
     ('mobile_bg', 'm', 3, now() - interval '2 hours', now() - interval '1 hours', null, 9000),
     ('lot_photos', 'm', 4, now() - interval '1 hours', now() - interval '1 hours', null, 0);
 insert into audit.etl_runs (started_at, status, lots_new, lots_changed)
 values
-    (now() - interval '3 days', 'loaded', 150000, 0),
+    (now() - interval '30 days', 'loaded', 150000, 0),
     (now() - interval '2 days', 'loaded', 1000, 2000),
     (now() - interval '1 days', 'loaded', 3000, 4000);
 insert into raw.csv_files (sha256, fetched_at, path, bytes, archive_bytes, archive_sha256)
 select repeat(n::text, 64), date_trunc('day', now()) - n * interval '1 day' + interval '1 hour', n::text, 90000000,
     n * 10000000, ''
 from generate_series(0, 4) as n;
+insert into raw.csv_files (sha256, fetched_at, path, bytes, archive_bytes, archive_sha256)
+values (repeat('f', 64), now() - interval '30 days', '9', 90000000, 0, '');
 analyze;
 """
 
@@ -80,11 +83,16 @@ def test_what_is_in_the_database_is_what_counts(vinops: Run, database: Database)
     done = vinops("--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said["lots"] == {"active": 4000, "photographed": 1000, "waiting": 3000}
+    assert said["lots"] == {"active": 4000, "photographed": 1000, "waiting": 3000, "settled": 1000, "remaining": 3000}
     given = said["inputs"]
-    # 400 lots in two hours; the quantiles of 100 and 300.
-    assert given["lots_per_hour"] == {"low": pytest.approx(120), "likely": 200, "high": pytest.approx(280)}
+    # 2,000 lots the day before yesterday, 6,000 since; the 9,000 before that are just too old for two whole days.
+    assert given["lots_per_hour"] == {
+        "low": pytest.approx(2400 / 24),
+        "likely": pytest.approx(4000 / 24),
+        "high": pytest.approx(5600 / 24),
+    }
     assert given["rechecks_a_day"] == pytest.approx(1000 / 3)
+    assert given["are_new"] is True
     # 4,000 new lots in two days; the first load is none.
     assert given["arrivals_a_day"]["likely"] == pytest.approx(2000, rel=0.01)
     assert given["life_hours"] == pytest.approx(240)
@@ -97,9 +105,10 @@ def test_what_is_in_the_database_is_what_counts(vinops: Run, database: Database)
     assert given["archive_a_day"]["likely"] == pytest.approx(20e6)
     assert given["archive_bytes"] == 100e6
     likely = said["cases"]["likely"]
-    assert likely["lots_a_day"] == pytest.approx(200 * 24 - 1000 / 3)
-    # 3,000 wait and 83 an hour come, 186 are done: 3,000 / 103 hours.
-    assert likely["backfill"]["days"] == pytest.approx(3000 / (4466.7 / 24 - 2000 / 24) / 24, rel=0.05)
+    assert likely["lots_a_day"] == pytest.approx(4000)
+    assert likely["days_to_go"] == pytest.approx(3000 / 4000)
+    # 3,000 wait and 83 an hour come, 167 are done: 3,000 / 84 hours.
+    assert likely["backfill"]["days"] == pytest.approx(3000 / (4000 / 24 - 2000 / 24) / 24, rel=0.05)
     assert likely["backfill"]["lost_waiting"] == 0
     assert said["cases"]["high"]["months"][2]["stored_bytes"] > likely["months"][2]["stored_bytes"]
     assert all(text.startswith("measured") for name, text in said["basis"].items() if name != "database growth")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deals.alarms import Backlog
+from ops.observe.pace import Pace
 from ops.observe.snapshot import (
     Alert,
     Backup,
@@ -27,6 +28,7 @@ from ops.observe.snapshot import (
     Snapshot,
     Worker,
 )
+from ops.photos.places import Stored
 
 NOW = datetime(2026, 11, 25, 2, 40, tzinfo=UTC)
 GB = 1_000_000_000
@@ -131,12 +133,20 @@ def feed(**more: Any) -> Feed:
     return Feed(**{**values, **more})
 
 
+def pace(lots_a_day: float | None, **more: Any) -> Pace:
+    """What photo crawls did in the last week."""
+    days = 0 if lots_a_day is None else 7
+    since = ago(hours=2) if lots_a_day is None else ago(days=7)
+    return Pace(**{"since": since, "runs": 21, "days": days, "lots_a_day": lots_a_day, **more})
+
+
 def photos(**more: Any) -> Photos:
     """Photos of nine lots in ten and more."""
     values: dict[str, Any] = {
         "counted_at": ago(seconds=20),
         "lots": {"ok": 141_000, "missing": 8000, "partial": 700, "none_yet": 300},
         "lots_per_minute": 12.3,
+        "pace": pace(17_712),
         "last_run_at": ago(seconds=2),
     }
     return Photos(**{**values, **more})
@@ -233,6 +243,7 @@ def snapshot(**more: Any) -> Snapshot:
         "secrets": Secrets(count=6),
         "feed": feed(),
         "photos": photos(),
+        "stored": Stored(wanted="folder", photos={"folder": 1_700_000}, about=("folder",)),
         "runs": tuple(map(run, MAKES)),
         "hosts": (host(),),
         "deals": deals(),
@@ -246,6 +257,7 @@ def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
     values: dict[str, Any] = {"feed": None, "photos": None, "runs": None, "hosts": None, "deals": None, "alerts": None}
+    values["stored"] = None
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}
     )

@@ -31,7 +31,7 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 from botocore.session import Session  # type: ignore[import-untyped]
 
 from vinops.storage.put import Puts
-from vinops.storage.store import BLOCK, ObjectMissing, StoreError
+from vinops.storage.store import BACKUPS, BLOCK, PHOTOS, ObjectMissing, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 REGION: Final = "auto"
 USER_AGENT: Final = "vinops"
 TRIAL_KEY: Final = "check/trial"  # outside of every namespace, so that no list shows it
+OURS: Final = frozenset({PHOTOS.prefix, BACKUPS.prefix, "check/"})
 PART_BYTES: Final = 64 << 20  # 10,000 parts are the most: 640 GB
 ABANDONED: Final = timedelta(days=1)  # an upload takes minutes: an older one has no sender any more
 
@@ -205,6 +206,14 @@ class Bucket:
             for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
                 for found in page.get("Contents", ()):
                     yield found["Key"], int(found["Size"])
+
+    def outside(self) -> list[str]:
+        """Return the beginnings of keys outside of all namespaces: one request, for the first thousand."""
+        with self._explained("the objects were not listed in"):
+            answer = self._client.list_objects_v2(Bucket=self._bucket, Delimiter="/")
+        names = [*(each["Prefix"] for each in answer.get("CommonPrefixes", ()))]
+        names += [each["Key"] for each in answer.get("Contents", ())]
+        return sorted(name for name in names if name not in OURS)
 
     def check(self) -> None:
         """Write a trial object and remove it. If the process dies in it, that object is left, one for all checks."""

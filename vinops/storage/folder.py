@@ -97,6 +97,10 @@ class Folder:
                     with suppress(FileNotFoundError):  # removed since it was listed
                         yield key, self._path(key).stat().st_size
 
+    def outside(self) -> list[str]:
+        """Return nothing: each namespace has a folder of its own."""
+        return []
+
     def check(self) -> None:
         """Write a file, remove it, and sweep. If the process dies in it, one more unfinished file is left."""
         with self._explained("a trial file was not written in"):

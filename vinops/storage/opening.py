@@ -1,8 +1,13 @@
-"""Opens the stores that the settings name: the bucket of the R2 settings, else a folder."""
+"""Opens the stores that the settings name: the bucket of the R2 settings, else a folder.
+
+Photos that were stored before the settings changed stay where they are, and `images.store_id` says where: a place has a
+name that outlives the settings.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from vinops.storage.folder import Folder
 from vinops.storage.store import PHOTOS, Namespace, Store, StoreError
@@ -11,6 +16,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vinops.config import Settings
+
+FOLDER: Final = "folder"
+"""The name of the folder `photos` in the data folder, wherever that is."""
+
+
+def photos_place(settings: Settings) -> str:
+    """Return the name of the place where photos are stored by these settings, as in `photo_stores`."""
+    if not settings.r2_endpoint:
+        return FOLDER
+    return f"bucket {settings.r2_bucket_name} at {urlsplit(settings.r2_endpoint).netloc}"
+
+
+def photo_places(settings: Settings, *, threads: int = 8) -> dict[str, Store]:
+    """Return every place of photos that these settings reach, by name: the folder, and the bucket if it is set. What
+    removes a photo for good removes it in all of them. Connects to nothing yet; raises StoreError as `open_photos`."""
+    found: dict[str, Store] = {FOLDER: _folder(settings)}
+    if settings.r2_endpoint:
+        found[photos_place(settings)] = open_bucket(settings, PHOTOS, threads=threads)
+    return found
+
+
+def _folder(settings: Settings) -> Store:
+    return Folder(settings.data_dir / "photos", PHOTOS)
 
 
 def open_photos(settings: Settings, *, threads: int = 8, ca_file: Path | None = None) -> Store:
@@ -21,7 +49,7 @@ def open_photos(settings: Settings, *, threads: int = 8, ca_file: Path | None = 
     """
     if settings.r2_endpoint:
         return open_bucket(settings, PHOTOS, threads=threads, ca_file=ca_file)
-    return Folder(settings.data_dir / "photos", PHOTOS)
+    return _folder(settings)
 
 
 def open_bucket(

@@ -134,6 +134,9 @@ class Store(Protocol):
     def sizes(self, prefix: str | None = None) -> Iterator[tuple[str, int]]:
         """Yield the keys that begin with `prefix` and their bytes, sorted by key."""
 
+    def outside(self) -> list[str]:
+        """Return what the store holds beside the namespaces, the beginnings of the keys: nothing of ours is there."""
+
     def check(self) -> None:
         """Try to write and to remove. Raises StoreError that names the setting to fix. If the process dies in it, an
         empty file or object outside the namespace may be left; the next check removes it."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vinops.db.database import queries
 from vinops.db.errors import is_collision, is_lost
+from vinops.storage.opening import FOLDER
 from vinops_scrapy.items import Lot
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class LeaseLost(Exception):  # noqa: N818 # a state, not a fault
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """The stored photos of a lot: their numbers by address, and the storage keys by content of all photos of its
-    vehicle."""
+    """The stored photos of a lot: their numbers by address, wherever they are stored, and the storage keys by content
+    of those photos of its vehicle that are in the store of this crawl."""
 
     seqs: Mapping[str, int] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -88,10 +89,15 @@ class Lots:
     """The lots of one crawl. Statements are repeated when the connection breaks: a lease whose confirmation was lost
     expires, and a settlement whose confirmation was lost raises LeaseLost the second time."""
 
-    def __init__(self, pool: AsyncConnectionPool[Any], owner: str, *, lease: float = LEASE_SECONDS) -> None:
-        """`owner` names this crawl. A lease lasts `lease` seconds, and is to be renewed every third of it."""
+    def __init__(
+        self, pool: AsyncConnectionPool[Any], owner: str, *, lease: float = LEASE_SECONDS, store: str = FOLDER
+    ) -> None:
+        """`owner` names this crawl, `store` the place where it stores photos. A lease lasts `lease` seconds, and is to
+        be renewed every third of it."""
         self._pool = pool
         self._owner = owner
+        self._store = store
+        self._is_store_noted = False
         self.lease = lease
         self._queries = queries("photos")
 
@@ -134,10 +140,10 @@ class Lots:
 
     async def known(self, lot: Lot) -> Known:
         """Return the stored photos of a lot and of other lots of its vehicle."""
-        rows = await tried(lambda: self._rows("known_photos", {"lot_id": lot.id, "vin": lot.vin}))
+        rows = await tried(lambda: self._rows("known_photos", {"lot_id": lot.id, "vin": lot.vin, "store": self._store}))
         return Known(
-            seqs={url: seq for url, seq, _, _, is_own in rows if is_own},
-            keys={content_hash: key for _, _, content_hash, key, _ in rows},
+            seqs={url: seq for url, seq, _, _, is_own, _ in rows if is_own},
+            keys={content_hash: key for _, _, content_hash, key, _, is_here in rows if is_here},
         )
 
     async def settle(self, lot: Lot, settlement: Settlement) -> None:
@@ -165,10 +171,11 @@ class Lots:
             if await held.fetchone() is None:
                 raise LeaseLost(f"lot {lot.lot_external_id}")
             if settlement.photos:
+                if not self._is_store_noted:
+                    await connection.execute(queries("photo_stores")["add_store"], {"store": self._store})
+                rows = [{**_row(lot, photo), "store": self._store} for photo in settlement.photos]
                 async with connection.cursor() as cursor:
-                    await cursor.executemany(
-                        self._queries["add_photo"], [_row(lot, photo) for photo in settlement.photos]
-                    )
+                    await cursor.executemany(self._queries["add_photo"], rows)
                 await connection.execute(self._queries["drop_superseded"], {"lot_id": lot.id})
             if settlement.links:
                 await connection.execute(
@@ -190,6 +197,7 @@ class Lots:
                     "is_failure": settlement.is_failure,
                 },
             )
+        self._is_store_noted |= bool(settlement.photos)
 
 
 def _row(lot: Lot, photo: Photo) -> dict[str, object]:

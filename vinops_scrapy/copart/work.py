@@ -181,6 +181,8 @@ class Work:
             self._stats.inc_value(f"lot/{settlement.state}")
             if settlement.state == "failed":
                 self._stats.inc_value(f"lot/failed/{settlement.reason}")
+            if settlement.state == "ok" and settlement.links and not settlement.photos:
+                self._stats.inc_value("lot/rechecked")  # no step towards the end: sql/queries/snapshot.sql, photo_pace
             self.done += 1
             self._log(entry.lot, settlement)
         finally:

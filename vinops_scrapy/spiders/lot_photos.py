@@ -20,6 +20,7 @@ from vinops import politeness
 from vinops.config import ConfigError
 from vinops.db.database import DatabaseError
 from vinops.logs import pairs
+from vinops.storage.opening import photos_place
 from vinops_scrapy import closing
 from vinops_scrapy.copart.leases import Lots, owner
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
@@ -106,7 +107,7 @@ class LotPhotos(BaseSpider):
         settings = self.crawler.settings
         self.pace = politeness.pace(settings["VINOPS_PACE"], speed=settings.getfloat("VINOPS_CLOCK_SPEED"))
         self.work = Work(
-            Lots(pool(self.crawler), owner(), lease=self.config.photo_lease),
+            Lots(pool(self.crawler), owner(), lease=self.config.photo_lease, store=photos_place(self.config)),
             self.crawler.stats,
             at_once=settings.getint("VINOPS_LOTS_AT_ONCE"),
             recheck_seconds=self.config.photo_recheck_days * 86_400,

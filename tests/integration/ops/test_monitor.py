@@ -94,7 +94,13 @@ def test_all_that_matters_stands_on_eighty_by_twenty_four() -> None:
         assert [line.split()[0] for line in lines[3:7]] == ["2", "3", "4", "photos"]
         for word in ("pages", "items", "/min", "trend", "ETA", "bmw page 37", "dead", "37/117", "1,240", "2:05"):
             assert word in text
-        for words in ("149,997 rows", "changed     1,500", "rejected        3", "94 % of 150,000", "0.5 days left"):
+        for words in (
+            "149,997 rows",
+            "changed     1,500",
+            "rejected        3",
+            "94 % of 150,000",
+            "17,712 a day, 0.5 days to go",
+        ):
             assert words in text
         for words in (
             "normalize       0 wait",

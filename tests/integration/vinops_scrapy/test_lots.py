@@ -18,7 +18,7 @@ from standin.photos.server import PhotoServer
 from tests.support.photo_crawls import FIRST_LOT, Crawls, Database
 from vinops.db import database as db
 from vinops_scrapy.copart import leases
-from vinops_scrapy.copart.leases import LeaseLost, Lots, Settlement
+from vinops_scrapy.copart.leases import Known, LeaseLost, Lots, Settlement
 from vinops_scrapy.copart.work import DAY, Work
 from vinops_scrapy.items import Photo, PhotoLink, PhotoList
 
@@ -163,6 +163,46 @@ def test_only_what_another_try_may_cure_is_tried_again(error: Exception, times: 
     with pytest.raises(type(error)):
         asyncio.run(leases.tried(call))
     assert len(calls) == times
+
+
+def test_a_photo_is_recorded_where_it_is_and_reused_only_there(settings: Settings, crawls: Crawls) -> None:
+    """The address counts as known wherever its photo is; the object is taken for another lot only where it is."""
+    crawls.add_lots(1)
+    url = "https://example.com/a_hrs.jpg"
+
+    async def in_folder(pool: Any) -> Lot:
+        lots = Lots(pool, "a crawl")
+        await lots.enlist()
+        (lot,) = await lots.lease_due(1)
+        of_lot = photo(lot, url)
+        await lots.settle(lot, Settlement(state="ok", due_seconds=0, listed=1, links=(of_lot.link,), photos=(of_lot,)))
+        return lot
+
+    async def known(pool: Any) -> list[Known]:
+        return [await Lots(pool, "a crawl", store=store).known(lot) for store in ("folder", "bucket b at h")]
+
+    lot = with_pool(settings, in_folder)
+    here, elsewhere = with_pool(settings, known)
+    assert crawls.rows("select name from images join photo_stores on photo_stores.id = store_id") == [("folder",)]
+    assert here.seqs == elsewhere.seqs == {url: 1}
+    assert here.keys == {sha256(url.encode()).hexdigest(): f"photos/{lot.lot_external_id}/1.jpg"}
+    assert elsewhere.keys == {}
+
+
+def test_a_lot_whose_photos_were_all_there_is_rechecked_and_no_progress(settings: Settings, crawls: Crawls) -> None:
+    crawls.add_lots(1)
+    settled(settings, "https://example.com/a_hrs.jpg")
+    crawls.database.execute("update lot_photos set due_at = now() - interval '1 second'")
+    stats = StatsCollector(get_crawler())
+
+    async def again(lots: Lots) -> None:
+        work = Work(lots, stats, at_once=1, recheck_seconds=DAY)
+        async for lot in work.due(1):
+            await work.known(lot)
+            await work.listed(lot, PhotoList(announced=1, photos=(photo(lot, "").link,)), 0)
+
+    with_lots(settings, again)
+    assert stats.get_stats()["lot/rechecked"] == stats.get_stats()["lot/ok"] == 1
 
 
 def taken(settings: Settings, owner: str, database: Database, *, is_over: bool = False) -> list[Lot]:

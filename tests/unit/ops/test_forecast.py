@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -148,6 +149,7 @@ def inputs() -> Inputs:
         waiting=[undated(600, 1000)],
         lots_per_hour=Range(low=5, likely=10, high=20),
         rechecks_a_day=40,
+        remaining=600,
         arrivals_a_day=exactly(0),
         dated_share=0,
         lead_hours=0,
@@ -168,6 +170,7 @@ def test_the_three_cases() -> None:
     found = cases(inputs())
     # 10 an hour are 240 a day, less 40 rechecks; 600 lots are 3 days. The fast case has rechecks for nothing.
     assert [found[which].lots_a_day for which in ("low", "likely", "high")] == [80, 200, 480]
+    assert [found[which].days_to_go for which in ("low", "likely", "high")] == [7.5, 3.0, 1.25]
     assert found["low"].backfill.days == pytest.approx(7.5)
     assert found["likely"].backfill.days == pytest.approx(3.0)
     assert found["high"].backfill.days == pytest.approx(1.25)
@@ -181,3 +184,10 @@ def test_what_is_asked_about_takes_the_place_of_what_was_measured() -> None:
     assert (asked.lots_per_hour, asked.photos_per_lot) == (exactly(100), exactly(20))
     assert (asked.retention_days, asked.reads_per_photo) == (5, 1)
     assert what_if(inputs()) == inputs()
+
+
+def test_measured_lots_are_new_ones_and_asked_ones_are_not() -> None:
+    """Crawls count rechecks apart; of lots an hour that somebody asks about, they take their share."""
+    measured = replace(inputs(), are_new=True)
+    assert cases(measured)["likely"].lots_a_day == 240
+    assert cases(what_if(measured, lots_per_hour=10))["likely"].lots_a_day == 200

@@ -12,6 +12,7 @@ from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
 from ops.observe import observer
 from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot
+from ops.photos.places import Stored
 from tests.support import snapshots as given
 from tests.support.snapshots import NOW, ago
 from vinops.checks import Level
@@ -191,30 +192,44 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     (
         "photos",
         OK,
-        "50 % of 200 lots, 0.1 days to go",
+        "50 % of 200 lots, 1,440 a day, 0.1 days to go",
         "",
-        {"photos": given.photos(lots={"ok": 100, "missing": 100}, lots_per_minute=1)},
+        {"photos": given.photos(lots={"ok": 100, "missing": 100}, pace=given.pace(1440))},
     ),
     (
         "photos",
         WARNING,
-        "50 % of 200,000 lots, 69.4 days to go",
+        "50 % of 200,000 lots, 1,440 a day, 69 days to go",
         "vinops forecast",
-        {"photos": given.photos(lots={"ok": 100_000, "missing": 100_000}, lots_per_minute=1)},
+        {"photos": given.photos(lots={"ok": 100_000, "missing": 100_000}, pace=given.pace(1440))},
+    ),
+    (
+        "photos",
+        OK,
+        "50 % of 200 lots, not enough data yet, from 2026-",
+        "",
+        {"photos": given.photos(lots={"ok": 100, "missing": 100}, pace=given.pace(None))},
+    ),
+    (
+        "photos",
+        WARNING,
+        "50 % of 200 lots, 0 a day",
+        "vinops forecast",
+        {"photos": given.photos(lots={"ok": 100, "missing": 100}, pace=given.pace(0))},
     ),
     (
         "photos",
         CRITICAL,
         "no crawl for 2 d",
         "vinops workers start photos",
-        {"photos": given.photos(lots={"ok": 1, "missing": 1}, lots_per_minute=None, last_run_at=ago(days=2))},
+        {"photos": given.photos(lots={"ok": 1, "missing": 1}, pace=None, last_run_at=ago(days=2))},
     ),
     (
         "photos",
         CRITICAL,
         "0 % of 3 lots, and no lot of the last run ended well",
         "vinops logs photos --errors",
-        {"photos": given.photos(lots={"failed": 3}, lots_per_minute=None, is_stuck=True)},
+        {"photos": given.photos(lots={"failed": 3}, pace=None, is_stuck=True)},
     ),
     ("crawls", OK, "5 runs in the last day", "", {}),
     ("crawls", OK, "0 runs in the last day", "", {"runs": ()}),
@@ -241,6 +256,23 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ),
     ("crawls", UNKNOWN, "timeout", "vinops doctor", {"runs": None, "faults": {"runs": "timeout"}}),
     ("photos", UNKNOWN, "timeout", "vinops doctor", {"photos": None, "faults": {"photos": "timeout"}}),
+    ("stored", OK, "about 1,700,000 photos in the folder", "", {}),
+    ("stored", OK, "no photo yet", "", {"stored": Stored(wanted="folder", photos={})}),
+    (
+        "stored",
+        WARNING,
+        "7 photos in bucket b at h, 3 photos in the folder; new ones go to bucket b at h",
+        "vinops photos sync",
+        {"stored": Stored(wanted="bucket b at h", photos={"folder": 3, "bucket b at h": 7})},
+    ),
+    (
+        "stored",
+        WARNING,
+        "9 photos in a place that is not known; new ones go to bucket b at h",
+        "vinops photos sync",
+        {"stored": Stored(wanted="bucket b at h", photos={None: 9})},
+    ),
+    ("stored", UNKNOWN, "timeout", "vinops doctor", {"stored": None, "faults": {"stored": "timeout"}}),
     ("hosts", OK, "no breaker is open", "", {}),
     (
         "hosts",
@@ -347,7 +379,7 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     assert {name for name, _ in seen} == set(CHECKS)
     # What cannot be: nothing to be grave about, or nothing that could not be looked at.
     never = {
-        *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets", "data")),
+        *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets", "data", "stored")),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
     every = {(name, level) for name in CHECKS for level in Level}
@@ -381,7 +413,7 @@ def test_a_database_that_is_away_is_one_alarm_not_eight() -> None:
     judged = judge(given.without_database())
     assert [line.name for line in judged.alarms] == ["database"]
     assert {line.name for line in judged.lines if line.level is UNKNOWN} == {
-        *("progress", "crawls", "backlog", "feed", "photos", "hosts", "alerts", "clock")
+        *("progress", "crawls", "backlog", "feed", "photos", "stored", "hosts", "alerts", "clock")
     }
     assert judged.exit_code == 2
 

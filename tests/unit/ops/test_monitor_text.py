@@ -33,7 +33,7 @@ WORST = given.snapshot(
     feed=given.feed(
         status="refused", reason="missing_column", good_at=ago(days=12, hours=23), loaded_at=ago(days=12, hours=23)
     ),
-    photos=given.photos(lots={"ok": 1_000_000, "missing": 1_000_000}, lots_per_minute=0.7),
+    photos=given.photos(lots={"ok": 1_000_000, "missing": 1_000_000}, pace=given.pace(1008)),
     hosts=(given.host(open_until=NOW + (NOW - ago(hours=23)), host="inventoryv2.copart.io"), given.host()),
     deals=given.deals(
         stages=tuple(
