@@ -24,7 +24,7 @@ class EggError(Exception):
 
 
 def spiders(egg: bytes) -> list[str]:
-    """Return the names of the spiders in an egg, imported from it as a node does. Raises EggError for an egg that a node
+    """Return the names of the spiders in an egg, imported from it as a node does. Raises EggError for one that a node
     would refuse.
 
     Code of the egg runs in a process of its own, with this process's rights: it is to run on the nodes anyway.
