@@ -156,8 +156,9 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
             if missing:
                 raise EvaluateError(f"{path} lacks the columns {', '.join(missing)}")
             lines = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvaluateError(f"{path} cannot be read as CSV in UTF-8: {error}") from None
+    except (OSError, UnicodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EvaluateError(f"{path} cannot be read as CSV in UTF-8: {reason}") from None
     if not lines:
         raise EvaluateError(f"{path} holds no ad")
     left_out: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from etl.errors import FeedError
 from etl.progress import shown
 from vinops import config, version
-from vinops.output import at_work, data_folder, for_reader, say, terminal_width
+from vinops.output import at_work, data_folder, for_reader, not_text, say, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from etl.outcome import Outcome
     from vinops.config import Settings
 
-DONE, FAILED = 0, 1  # argparse exits with 2 for wrong usage
+DONE, FAILED, USAGE = 0, 1, 2  # argparse exits with 2, too
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return for_reader(lambda: int(options.command(settings, options)), enough=DONE)
     except (FeedError, DatabaseError) as error:
         return fail(str(error), log=True)
+    except UnicodeError:
+        if not (problem := not_text(sys.argv)):
+            raise
+        fail(problem)
+        return USAGE
     except FileNotFoundError as error:
         return fail(f"{error.filename}: no such file", log=True)
     except OSError as error:

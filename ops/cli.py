@@ -17,7 +17,7 @@ from typer.main import get_command, get_group
 
 from vinops import config, disk, version
 from vinops.db import database
-from vinops.output import for_reader
+from vinops.output import for_reader, not_text
 from vinops.redaction import one_line
 
 # Name and place of each: a function of typer's, or an application of it with one command or more.
@@ -113,8 +113,13 @@ def main() -> None:
     except (config.ConfigError, database.DatabaseError) as error:
         sys.stderr.write(f"vinops: {one_line(str(error))}\n")
         sys.exit(1)
+    except UnicodeError:
+        if not (problem := not_text(sys.argv)):
+            raise
+        sys.stderr.write(f"vinops: {problem}\n")
+        sys.exit(2)
     except OSError as error:
-        if not disk.is_full(error):
+        if not disk.is_full(error) and error.filename is None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds must not fail again
         sys.stderr.write(f"vinops: {one_line(disk.explain(error, config.load().data_dir, is_sure=False))}\n")

@@ -282,7 +282,11 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     values, problems = _read((_credentials(environ), environ, found))
     for problem in (*broken, *problems.values()):
         raise ConfigError(problem)
-    return Settings(**values)
+    settings = Settings(**values)
+    there = next((each for each in (settings.data_dir, *settings.data_dir.absolute().parents) if each.exists()), None)
+    if there is not None and not there.is_dir():
+        raise ConfigError(f"VINOPS_DATA_DIR {settings.data_dir} is no folder, as {there} is a file: name a folder")
+    return settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from vinops.config import Settings
 
@@ -39,7 +39,8 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:
-                stream.flush()
+                if stream is not None:  # closed by the shell, as `>&-` does
+                    stream.flush()
             except BrokenPipeError:
                 _discard(stream)
 
@@ -53,6 +54,18 @@ def say(text: str, *, err: bool = False) -> None:
         stream.flush()
     except BrokenPipeError:
         _discard(stream)
+
+
+def not_text(arguments: Sequence[str]) -> str | None:
+    """Return a message for the first argument that is no UTF-8 text, which neither the database nor the terminal takes;
+    None if all are."""
+    for each in arguments:
+        try:
+            each.encode()
+        except UnicodeEncodeError:
+            shown = each.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            return f"the argument {shown} is no UTF-8 text: type it again, or rename the file"
+    return None
 
 
 def data_folder(settings: Settings) -> str:
@@ -170,7 +183,7 @@ def _is_closed() -> bool:
     """Tell whether the reader of standard output or standard error has closed it."""
     poll = select.poll()
     try:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             poll.register(stream.fileno(), 0)  # errors are always reported
     except (OSError, ValueError):  # in tests a stream may be no file
         return False

@@ -38,6 +38,8 @@ FRESH: Final = 0.8  # points on the first day
 HALF_FRESH: Final = 4.0  # days in which these points halve
 DROP_FRESH: Final = 0.5  # points on the day when the price came down
 LEAST_DROP: Final = 0.01
+GOOD: Final = 7.0
+"""From which on a score is in the log at INFO, also of an ad that gets no message."""
 DEMAND: Final = 0.4  # points for each halving of the days that cars of the model are advertised
 USUAL_DAYS: Final = 30.0
 MOST_DEMAND: Final = 0.6  # points
@@ -114,7 +116,8 @@ def work(batch: Batch) -> list[Score]:
 
 
 def write(connection: Connection[Any], results: Sequence[Score]) -> None:
-    """Record scores in the caller's transaction, and log one line an ad: INFO if it is worth a message, else DEBUG.
+    """Record scores in the caller's transaction, and log one line an ad: INFO for a score from GOOD on, and for any ad
+    that is worth a message, else DEBUG.
 
     A score is replaced if it differs, so a second call changes nothing. If the process dies before the caller commits,
     the scores are what they were.
@@ -123,11 +126,17 @@ def write(connection: Connection[Any], results: Sequence[Score]) -> None:
         return
     connection.execute(queries("scoring")["write_scores"], {"scores": Jsonb([vars(result) for result in results])})
     for result in results:
-        level = logging.INFO if result.is_approved else logging.DEBUG
+        level = logging.INFO if result.is_approved or result.score >= GOOD else logging.DEBUG
         if log.isEnabledFor(level):
             approved = "yes" if result.is_approved else "no"
             about = pairs(listing=result.listing_id, approved=approved, **result.parts, why="; ".join(result.reasons))
-            log.log(level, "Score: %.1f %s", result.score, about)
+            log.log(level, "%s %s", said(result.score), about)
+
+
+def said(score: float) -> str:
+    """Return a score as the log has it. `grep "Score: [7-9]"`, which operators type, finds all from 7 on: ten too."""
+    shown = f"Score: {score:.1f}"
+    return f"{shown} (above Score: 9.9)" if shown == "Score: 10.0" else shown
 
 
 def refresh_demand(connection: Connection[Any]) -> None:

@@ -219,7 +219,7 @@ def _check_is_text(head: bytes) -> None:
         raise FeedRefused("empty", "the file is empty: get it again")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:2048].lower()
     if start.startswith(b"<") or b"<html" in start:
-        message = "this is an HTML page, not a feed: what the source sends for a request that it refuses"
+        message = "this is an HTML page, not a feed: how the source refuses a request"
         raise FeedRefused("html", f"{message}; see the runbook")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ops.commands.workers import finite
 from ops.forecast.arithmetic import MONTHS, WHICH, Case, Range, cases, storage_cost, what_if
 from ops.forecast.measures import Measures, measure
 from ops.observe.pace import not_yet, to_go
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 WIDTH = 80
+MOST = 1_000_000  # of any input: more is a slip of the pen
 TITLES = ("", *WHICH)
 ASKED = "asked: "
 SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
@@ -32,14 +34,23 @@ SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 def command(
     *,
     lots_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="What if the photo crawls requested this many lots an hour?")
+        float | None,
+        typer.Option(
+            min=0, max=MOST, callback=finite, help="What if the photo crawls requested this many lots an hour?"
+        ),
     ] = None,
-    photos_per_lot: Annotated[float | None, typer.Option(min=0, help="What if a lot had this many photos?")] = None,
+    photos_per_lot: Annotated[
+        float | None, typer.Option(min=0, max=MOST, callback=finite, help="What if a lot had this many photos?")
+    ] = None,
     retention_days: Annotated[
-        float | None, typer.Option(min=1, help="What if photos were kept for this many days? By default for ever.")
+        float | None,
+        typer.Option(
+            min=1, max=MOST, callback=finite, help="What if photos were kept for this many days? By default for ever."
+        ),
     ] = None,
     reads_per_photo: Annotated[
-        float | None, typer.Option(min=0, help="What if each stored photo were read this often a month?")
+        float | None,
+        typer.Option(min=0, max=MOST, callback=finite, help="What if each stored photo were read this often a month?"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

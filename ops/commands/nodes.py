@@ -12,6 +12,7 @@ import typer
 
 from ops.commands.workers import AsJson, Names, chosen_programs, load_settings
 from ops.nodes import egg as eggs
+from ops.nodes.deploy import deploy as deploy_egg
 from ops.nodes.schedule import RESERVED, Order, ask, jobs_of, schedule as schedule_crawls, unfinished
 from ops.nodes.scrapyd import NodeError, nodes_of
 from ops.show import tables
@@ -65,7 +66,7 @@ def jobs(
     nodes = _nodes(load_settings(), on)
     with at_work(ASKING):
         listed, problems = jobs_of(nodes) if everything else unfinished(nodes)
-    _show([asdict(job) for job in listed], as_json=as_json, nothing="no jobs")
+    _show([asdict(job) for job in listed], as_json=as_json, nothing="" if problems else "no jobs")
     _end([*problems.values()])
 
 
@@ -146,24 +147,29 @@ def deploy(
     version: Annotated[str | None, typer.Option("--version", help="Default: the time, in seconds.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give the nodes the egg that later jobs run from. Exits with 1 if one has not got it."""
+    """Give the nodes the egg that later jobs run from: all of them or none. Exits with 1 if none has got it.
+
+    The egg is checked here first, and taken back from every node if one refuses it.
+    """
     settings = load_settings()
     nodes = _nodes(settings, on)
     try:
         with at_work("building the egg"):
             egg = file.read_bytes() if file else eggs.build()
-    except (OSError, eggs.EggError) as error:
+            eggs.spiders(egg)
+    except OSError as error:
+        _end([f"{error.filename or file}: {error.strerror}: give an egg with --egg, or none to build it here"])
+    except eggs.EggError as error:
         _end([str(error)])
     name = version or str(int(time.time()))  # as scrapyd-deploy does: the newest version is the one that runs
     with at_work("sending the egg to the nodes"):
-        found = ask(nodes, lambda node: node.deploy(egg, name))
+        counts, problems = deploy_egg(nodes, egg, name)
     rows = [
-        {"node": node.name, "version": name, "bytes": len(egg), "spiders": each}
-        for node, each in zip(nodes, found, strict=True)
-        if not isinstance(each, NodeError)
+        {"node": node.name, "version": name, "bytes": len(egg), "spiders": count}
+        for node, count in zip(nodes, counts, strict=False)
     ]
-    _show(rows, as_json=as_json, nothing="no node has got it")
-    _end([str(each) for each in found if isinstance(each, NodeError)])
+    _show(rows, as_json=as_json)
+    _end(problems)
 
 
 def _pairs(name: str, given: Sequence[str] | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.commands.workers import errors_as_lines, want_stopped
+from ops.commands.workers import errors_as_lines, finite, want_stopped
 from ops.workers import backends, control, registry, supervisor as supervising
 from ops.workers.processes import held
 from vinops import config, logs
@@ -26,7 +26,8 @@ def command(
     *,
     once: Annotated[bool, typer.Option("--once", help="Make one pass and exit, as for cron.")] = False,
     every: Annotated[
-        float | None, typer.Option(min=0.05, help="Seconds between two passes; default: VINOPS_SUPERVISE_EVERY.")
+        float | None,
+        typer.Option(min=0.05, callback=finite, help="Seconds between two passes; default: VINOPS_SUPERVISE_EVERY."),
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the supervisor that runs; the workers go on.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --once or --stop: print JSON.")] = False,

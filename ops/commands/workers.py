@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -34,10 +35,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The workers of this machine: four market crawls, and the photo crawl.", no_args_is_help=True)
 
+
+def finite(value: float | None) -> float | None:
+    """Return the value of an option, for Typer's `callback`. Raises BadParameter for `nan` and `inf`, which its ranges
+    let through."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Grace = Annotated[
     float | None,
-    typer.Option(min=0, help="Seconds before what does not end is killed; default: VINOPS_STOP_GRACE."),
+    typer.Option(
+        min=0, callback=finite, help="Seconds before what does not end is killed; default: VINOPS_STOP_GRACE."
+    ),
 ]
 Names = Annotated[
     list[str] | None,

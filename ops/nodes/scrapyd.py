@@ -77,13 +77,17 @@ class Node:
     def load(self) -> NodeLoad:
         """Return the load of the node."""
         counts = self._ask("daemonstatus.json")
-        versions = self._ask("listversions.json", query={"project": PROJECT})["versions"]
+        versions = self.versions()
         return NodeLoad(
             pending=int(counts["pending"]),
             running=int(counts["running"]),
             finished=int(counts["finished"]),
-            version=str(versions[-1]) if versions else None,
+            version=versions[-1] if versions else None,
         )
+
+    def versions(self) -> list[str]:
+        """Return the versions of the egg that are stored, the one that jobs run from last."""
+        return [str(each) for each in self._ask("listversions.json", query={"project": PROJECT})["versions"]]
 
     def jobs(self) -> list[Job]:
         """Return the node's jobs: those that wait, that run, and the last that ended. A node without egg has none."""
@@ -119,7 +123,10 @@ class Node:
         return found if found in STATES else None
 
     def deploy(self, egg: bytes, version: str) -> int:
-        """Give the node an egg under a version; return how many spiders are in it. Jobs that run keep their egg."""
+        """Give the node an egg under a version; return how many spiders are in it. Jobs that run keep their egg.
+
+        The node stores it first: one that it refuses is its newest version until it is removed.
+        """
         boundary = uuid4().hex
         parts = [
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
@@ -135,6 +142,14 @@ class Node:
             "addversion.json", body=b"".join(parts), content_type=f"multipart/form-data; boundary={boundary}"
         )
         return int(answer["spiders"])
+
+    def remove(self, version: str) -> None:
+        """Remove a version of the egg, which may not be there. Jobs that run keep their egg."""
+        form = urlencode({"project": PROJECT, "version": version}).encode()
+        try:
+            self._ask("delversion.json", body=form)
+        except NoEgg:
+            return
 
     def _ask(
         self,
@@ -183,7 +198,7 @@ class Node:
 
     def _complaint(self, message: str) -> NodeError:
         """Return the exception for an error of scrapyd, which has no codes."""
-        if "project '" in message and "not found" in message:
+        if ("project '" in message or "version '" in message) and "not found" in message:
             return NoEgg(f"node {self.name} has no egg of {PROJECT}: run `vinops nodes deploy`")
         if "spider '" in message and "not found" in message:
             return NoEgg(f"node {self.name}: {message}; its egg is another version: run `vinops nodes deploy`")

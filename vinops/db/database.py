@@ -259,7 +259,9 @@ def _open(settings: Settings, application: str) -> Connection[TupleRow]:
         try:
             return psycopg.connect(address(settings, application), autocommit=True, context=session.adapters())
         except psycopg.Error as error:
-            text = redact(str(error), settings).strip()
+            import re
+
+            text = re.sub(r"\[Errno -?\d+\] ", "", redact(str(error), settings)).strip()
             if not _is_passing(text, settings) or time.monotonic() > deadline:
                 raise DatabaseError(f"no connection to the database: {text}\n{_remedy(settings)}") from None
         time.sleep(0.1)

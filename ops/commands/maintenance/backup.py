@@ -12,6 +12,7 @@ import typer
 
 from ops.backup import backup, files as backup_files
 from ops.backup.progress import Progress
+from ops.commands.workers import finite
 from ops.show import tables
 from vinops import clock, config, logs
 from vinops.logs import pairs
@@ -36,7 +37,9 @@ def command(
     ] = None,
     to_r2: Annotated[bool, typer.Option("--to-r2", help="Into the bucket of the photos, under backups/.")] = False,
     keep: Annotated[int | None, typer.Option(min=1, help="How many are kept (VINOPS_BACKUP_KEEP).")] = None,
-    days: Annotated[float | None, typer.Option(min=0, help="How long they are kept (VINOPS_BACKUP_DAYS).")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0, callback=finite, help="How long they are kept (VINOPS_BACKUP_DAYS).")
+    ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the backups that are there; take none.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -54,6 +57,8 @@ def command(
     try:
         with closing(open_bucket(settings, BACKUPS) if to_r2 else backup_files.in_folder(folder)) as store:
             if listed:
+                if folder.exists() and not folder.is_dir() and not to_r2:
+                    raise typer.BadParameter(f"--to {folder} is no folder")
                 _list(store, as_json=as_json)
                 return
             taken, removed = backup.take(

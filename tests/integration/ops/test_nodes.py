@@ -121,10 +121,12 @@ def test_trouble_is_told_in_words_and_the_other_nodes_go_on(nodes: Nodes, tmp_pa
 
     half = tmp_path / "half.egg"
     half.write_bytes(without_market(egg.build()))
-    done = nodes.run("deploy", "--egg", str(half), "--json")
+    done = nodes.run("deploy", "--egg", str(half))
     assert done.returncode == 1
-    assert [(row["node"], row["spiders"]) for row in json.loads(done.stdout)] == [("one", 1)]
     assert "node gone is down (Connection refused): start scrapyd at" in done.stderr
+    assert nodes.rows("list", code=1)[0]["version"] is None, "none has got it"
+    (row,) = nodes.rows("deploy", "--egg", str(half), "--node", "one", "--version", "7")
+    assert (row["node"], row["spiders"]) == ("one", 1)
 
     lacking = nodes.run("schedule", "1")
     assert lacking.returncode == 1
@@ -139,7 +141,18 @@ def test_trouble_is_told_in_words_and_the_other_nodes_go_on(nodes: Nodes, tmp_pa
     assert (no_egg.returncode, "nothing.egg" in no_egg.stderr) == (1, True)
     not_zipped = tmp_path / "text.egg"
     not_zipped.write_text("no egg")
-    assert "egg is not a ZIP file" in nodes.run("deploy", "--node", "one", "--egg", str(not_zipped)).stderr
+    assert "this is no egg" in nodes.run("deploy", "--node", "one", "--egg", str(not_zipped)).stderr
+
+    locked = nodes.run("jobs", "--node", "one", password="not-the-password")
+    assert (locked.returncode, "node one refuses the password" in locked.stderr) == (1, True)
+    assert "no jobs" not in locked.stderr
+
+    refused = tmp_path / "refused.egg"
+    refused.write_bytes(refused_by_nodes())
+    done = nodes.run("deploy", "--egg", str(refused), "--node", "one", "--version", "8")
+    assert done.returncode == 1
+    assert "version 8 was taken back from every node" in done.stderr
+    assert [row["version"] for row in nodes.rows("list", "--node", "one")] == ["7"]
 
 
 @pytest.mark.parametrize(
@@ -259,4 +272,19 @@ def without_market(whole: bytes) -> bytes:
         for name in old.namelist():
             if not name.startswith("vinops_scrapy/spiders/") or "mobile_bg" not in name:
                 new.writestr(name, old.read(name))
+    return made.getvalue()
+
+
+def refused_by_nodes() -> bytes:
+    """Return an egg whose spider can be imported here, and not by a node."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as new:
+        new.writestr("EGG-INFO/entry_points.txt", "[scrapy]\nsettings = cars.settings\n")
+        new.writestr("cars/__init__.py", "")
+        new.writestr("cars/settings.py", 'SPIDER_MODULES = ["cars.one"]\n')
+        new.writestr(
+            "cars/one.py",
+            "import os\nimport scrapy\n\nif 'SCRAPY_PROJECT' in os.environ:\n    raise RuntimeError('not here')\n\n\n"
+            "class One(scrapy.Spider):\n    name = 'one'\n",
+        )
     return made.getvalue()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
@@ -232,3 +233,35 @@ def test_nothing_is_written_of_no_ads(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         scoring.write(Recorder(), [])  # type: ignore[arg-type]
     assert not caplog.records
+
+
+class Recorded:
+    """A connection that takes every statement."""
+
+    def execute(self, *_: Any) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("score", "is_approved", "is_found"),
+    [
+        (6.9, False, False),
+        (6.9, True, False),
+        (7.0, False, True),
+        (7.4, False, True),
+        (7.5, True, True),
+        (8.1, False, True),
+        (9.9, True, True),
+        (10.0, True, True),
+        (1.0, False, False),
+    ],
+)
+def test_the_grep_of_operators_finds_every_score_from_seven_on(
+    caplog: pytest.LogCaptureFixture, score: float, is_approved: bool, is_found: bool
+) -> None:
+    result = Score(listing_id=1, score=score, is_approved=is_approved, reasons=[], parts={})
+    with caplog.at_level(logging.INFO, logger="deals"):
+        scoring.write(cast("Any", Recorded()), [result])
+    log = [each.getMessage() for each in caplog.records]
+    assert [bool(re.search("Score: [7-9]", line)) for line in log] == ([is_found] if is_found or is_approved else [])
+    assert all(line.startswith(f"Score: {score:.1f}") for line in log)
