@@ -176,7 +176,7 @@ def photos(snapshot: Snapshot, found: Photos) -> Finding:
         return ok("not set up: no photo crawl ever ran")
     days = found.days_to_go
     text = f"{percent(found.share)} of {plural(found.active, 'lot')}"
-    text += f", {found.time_left}" if found.time_left else ""
+    text += f", {found.time_left}" if found.time_left and not found.is_stuck else ""
     text += ", and no lot of the last run ended well" if found.is_stuck else ""
     limit = percent(COVERAGE)
     if found.share >= COVERAGE:

@@ -123,7 +123,7 @@ def compare(
     record: bool = False,
     forget: bool = False,
     examples: int = 20,
-    progress: Callable[[str], None] = lambda _text: None,
+    progress: Callable[[int, int], None] = lambda _done, _whole: None,
 ) -> Comparison:
     """Compare a place with the rows. `record` notes that copies are here, `forget` removes the rows of missing photos,
     so that crawls fetch them again. The connection commits each statement.
@@ -140,7 +140,7 @@ def compare(
         if len(batch) >= BATCH:
             _take(connection, batch, result, record=record, forget=forget, examples=examples)
             batch.clear()
-            progress(f"{result.objects:,} objects, {result.recorded:,} photos compared")
+            progress(result.objects, 0)
     _take(connection, batch, result, record=record, forget=forget, examples=examples)
     result.outside = tuple(store.outside())
     return result

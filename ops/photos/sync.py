@@ -72,7 +72,7 @@ def sync(
     place: str,
     *,
     move: bool = False,
-    progress: Callable[[str], None] = lambda _text: None,
+    progress: Callable[[int, int], None] = lambda _done, _whole: None,
 ) -> Synced:
     """Copy to `place`, one of `places`, all photos that are recorded elsewhere, and record them there. With `move` an
     object is removed where it was once its copy is recorded. The connection commits each statement.
@@ -102,7 +102,7 @@ def _copy(
     total: int,
     *,
     move: bool,
-    progress: Callable[[str], None],
+    progress: Callable[[int, int], None],
 ) -> None:
     statements = queries("photo_stores")
     after = 0
@@ -134,8 +134,7 @@ def _copy(
                 result.removed += sum(threads.map(lambda photo: _removed(photo, places, result.place), here))
             errors = [outcome for outcome in outcomes.values() if isinstance(outcome, StoreError)]
             _count(result, photos, outcomes)
-            done = result.copied + result.there
-            progress(f"{done:,} of {total:,} photos, {result.bytes / 1e6:,.1f} MB copied")
+            progress(result.copied + result.there, total)
     raise errors[0]
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ops.backup.progress import Progress
 from ops.photos import compare as comparing, places, sync as syncing
 from vinops import config, logs
 from vinops.db import database
 from vinops.logs import pairs
-from vinops.output import name_data_folder
+from vinops.output import at_work, name_data_folder
 from vinops.redaction import redact
 from vinops.storage.opening import FOLDER, photo_places, photos_place
 from vinops.storage.store import StoreError
@@ -57,7 +56,10 @@ FAILED = {
 def status_command(*, as_json: AsJson = False) -> None:
     """Say how many photos are where, and where new ones go."""
     settings = _settings(as_json=as_json)
-    with database.connect(settings, application="vinops photos", autocommit=True) as connection:
+    with (
+        at_work("counting photos"),
+        database.connect(settings, application="vinops photos", autocommit=True) as connection,
+    ):
         found = places.read(connection, settings, most=sys.maxsize)
     if as_json:
         known = [{"place": name, "photos": count} for name, count in found.photos.items()]
@@ -93,12 +95,15 @@ def sync_command(
         database.connect(settings, application="vinops photos sync", autocommit=True) as connection,
     ):
         if dry_run:
-            _say_waiting(syncing.waiting(connection, place), place, as_json=as_json)
+            with at_work("counting photos"):
+                left = syncing.waiting(connection, place)
+            _say_waiting(left, place, as_json=as_json)
             return
         found = _opened(settings, stack)
-        progress = Progress()
-        result = syncing.sync(connection, found, place, move=move, progress=progress.show)
-        progress.end()
+        with at_work("copying photos") as work:
+            result = syncing.sync(
+                connection, found, place, move=move, progress=lambda done, whole: work(done, whole, "photos")
+            )
     log.info("photos copied %s", pairs(to=place, copied=result.copied, there=result.there, bytes=result.bytes))
     if as_json:
         typer.echo(json.dumps({**asdict(result), "failed": dict(result.failed)}))
@@ -136,16 +141,21 @@ def check_command(
         database.connect(settings, application="vinops photos check", autocommit=True) as connection,
     ):
         store = _opened(settings, stack)[place]
-        progress = Progress()
         try:
             if forget and next(store.sizes(), None) is None:
                 _fail(f"{store.describe()} holds no photo at all: is this the right machine, data folder and bucket?")
-            result = comparing.compare(
-                connection, store, place, record=record, forget=forget, examples=limit, progress=progress.show
-            )
+            with at_work("comparing photos") as work:
+                result = comparing.compare(
+                    connection,
+                    store,
+                    place,
+                    record=record,
+                    forget=forget,
+                    examples=limit,
+                    progress=lambda done, whole: work(done, whole, "objects"),
+                )
         except StoreError as error:
             _fail(str(error))
-        progress.end()
     log.info("photos compared %s", pairs(place=place, objects=result.objects, **result.counts))
     if as_json:
         typer.echo(json.dumps({**asdict(result), "counts": dict(result.counts), "is_clean": result.is_clean}))

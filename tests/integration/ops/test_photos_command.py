@@ -48,12 +48,12 @@ def s3() -> Iterator[S3Server]:
 @pytest.fixture
 def ours(settings: Settings, s3: S3Server) -> Iterator[Settings]:
     """Settings with a bucket, which is empty."""
-    found = s3.settings()
-    ours = replace(settings, **{name: getattr(found, name) for name in R2})
+    given = s3.settings()
+    ours = replace(settings, **{name: getattr(given, name) for name in R2})
     yield ours
     client = s3.client()
-    for each in client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-        client.delete_object(Bucket=BUCKET, Key=each["Key"])
+    while found := client.list_objects_v2(Bucket=BUCKET).get("Contents"):
+        client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": each["Key"]} for each in found]})
     client.close()
 
 
