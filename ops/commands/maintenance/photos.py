@@ -17,7 +17,7 @@ from ops.photos import compare as comparing, places, sync as syncing
 from vinops import config, logs
 from vinops.db import database
 from vinops.logs import pairs
-from vinops.output import name_data_folder
+from vinops.output import at_work, name_data_folder
 from vinops.redaction import redact
 from vinops.storage.opening import FOLDER, photo_places, photos_place
 from vinops.storage.store import StoreError
@@ -57,7 +57,10 @@ FAILED = {
 def status_command(*, as_json: AsJson = False) -> None:
     """Say how many photos are where, and where new ones go."""
     settings = _settings(as_json=as_json)
-    with database.connect(settings, application="vinops photos", autocommit=True) as connection:
+    with (
+        at_work("counting"),
+        database.connect(settings, application="vinops photos", autocommit=True) as connection,
+    ):
         found = places.read(connection, settings, most=sys.maxsize)
     if as_json:
         known = [{"place": name, "photos": count} for name, count in found.photos.items()]
