@@ -158,8 +158,7 @@ def clear_line() -> None:
     with _lock:
         if _is_drawn:
             _is_drawn = False
-            sys.stderr.write(CLEAR)
-            sys.stderr.flush()
+            _write(CLEAR)
 
 
 def _draw(over: threading.Event) -> None:
@@ -174,9 +173,16 @@ def _draw(over: threading.Event) -> None:
                 columns = os.get_terminal_size(sys.stderr.fileno()).columns
             except (OSError, ValueError):  # in tests it may be no file
                 columns = 80
-            sys.stderr.write(CLEAR + _work[-1].line()[: columns - 1])
-            sys.stderr.flush()
+            _write(CLEAR + _work[-1].line()[: columns - 1])
             _is_drawn = True
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return  # the terminal was closed: the work goes on
 
 
 def _is_closed() -> bool:

@@ -13,14 +13,12 @@ QUICK = {
     ("demo",): "prints its steps, and serve.py shows what it starts",
     ("workers", "run"): "a service: its log is on the terminal",
     ("logs",): "reads the ends of files; --prune is at work",
-    ("backup",): "has lines of its own, ops/backup/progress.py",
-    ("restore",): "has lines of its own, ops/backup/progress.py",
     ("credentials", "set"): "asks, and writes a file",
     ("credentials", "list"): "reads the names of files",
     ("credentials", "apply"): "writes small files",
 }
 """The commands that are not all at work themselves, and why."""
-SHOWING = {"at_work", "observe_once"}
+SHOWING = {"at_work", "observe_once", "Progress"}
 
 
 def functions(path: Path) -> dict[str, set[str]]:

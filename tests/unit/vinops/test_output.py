@@ -178,6 +178,14 @@ def test_a_log_goes_above_the_line_and_an_error_ends_it(terminal: Terminal) -> N
     assert output.CLEAR in terminal.getvalue().rpartition("\n")[2] or terminal.getvalue().endswith("\n")
 
 
+def test_a_terminal_that_is_closed_ends_no_work(terminal: Terminal) -> None:
+    with output.at_work("loading"):
+        terminal.wait_for("loading, 0 s")
+        terminal.close()
+    with output.at_work("again"):
+        pass
+
+
 def test_progress_fits_a_narrow_terminal(terminal: Terminal) -> None:
     with output.at_work("x" * 200):
         terminal.wait_for("x" * 79)
