@@ -424,7 +424,7 @@ def telegram_online(survey: Survey) -> Iterator[Finding]:
     from urllib.parse import urlsplit
 
     settings = survey.settings
-    if settings.telegram_bot_token is None:
+    if settings.telegram_bot_token is None or "TELEGRAM_API_URL" in survey.problems:  # the token is for that one
         return
     parts = urlsplit(settings.telegram_api_url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
