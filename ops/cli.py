@@ -81,6 +81,10 @@ class Commands(TyperGroup):
             command.invoke = lambda ctx: to_its_end(lambda: invoke(ctx))
         return command
 
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """Read the arguments, and print the help if it is asked for."""
+        return to_its_end(lambda: super(Commands, self).make_context(*arguments, **named))
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that is named."""
         return for_reader(lambda: super(Commands, self).invoke(ctx), enough=None)
