@@ -10,6 +10,6 @@ from etl.commands import main  # noqa: E402
 
 if __name__ == "__main__":
     code = main()
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # the shell may have closed one
-        stream.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)  # all is committed, closed and written: freeing every row of a file takes a twentieth of a load

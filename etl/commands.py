@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from etl.errors import FeedError
 from etl.progress import shown
 from vinops import config, version
-from vinops.output import at_work, data_folder, for_reader, not_text, say, terminal_width
+from vinops.output import at_work, data_folder, for_reader, not_text, open_streams, say, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ DONE, FAILED, USAGE = 0, 1, 2  # argparse exits with 2, too
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done or nothing to do, 1 refused or failed, 2 wrong usage."""
+    open_streams()
     options = parser().parse_args(arguments)
     from vinops import logs  # after the arguments: a wrong one costs nothing
 

@@ -17,7 +17,7 @@ from typer.main import get_command, get_group
 
 from vinops import config, disk, version
 from vinops.db import database
-from vinops.output import for_reader, not_text
+from vinops.output import for_reader, not_text, open_streams, to_its_end
 from vinops.redaction import one_line
 
 # Name and place of each: a function of typer's, or an application of it with one command or more.
@@ -46,6 +46,9 @@ COMMANDS: Final = {
     "alert": "ops.commands.alert:command",
 }
 
+JUDGING: Final = frozenset({"health", "doctor", "workers", "celery", "nodes", "supervise"})
+"""Commands whose exit code is a verdict: they do not end where their reader does."""
+
 
 def unfolded(text: str | None) -> str | None:
     """Return a docstring without the line breaks inside its paragraphs: typer would keep them in a help text."""
@@ -73,7 +76,14 @@ class Commands(TyperGroup):
         command.name = cmd_name
         for each in (command, *getattr(command, "commands", {}).values()):
             each.help = unfolded(each.help)
+        if cmd_name in JUDGING:
+            invoke = command.invoke
+            command.invoke = lambda ctx: to_its_end(lambda: invoke(ctx))
         return command
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """Read the arguments, and print the help if it is asked for."""
+        return to_its_end(lambda: super(Commands, self).make_context(*arguments, **named))
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that is named."""
@@ -108,6 +118,7 @@ def _vinops(
 
 def main() -> None:
     """Run the command line and exit. Errors are one line, redacted."""
+    open_streams()
     try:
         app()
     except (config.ConfigError, database.DatabaseError) as error:

@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TextIO, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vinops.config import Settings
 
@@ -22,6 +23,13 @@ FIRST: Final = 1.0  # seconds of work before it is shown
 EVERY: Final = 0.5  # seconds between two updates
 BAR: Final = 20  # columns
 CLEAR: Final = "\r\033[K"
+
+
+def open_streams() -> None:
+    """Open the standard streams that the shell has closed, as `>&-` does: what is written to them goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 # until the end
 
 
 def for_reader(command: Callable[[], T], *, enough: T) -> T:
@@ -39,8 +47,7 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
     finally:
         for stream in (sys.stdout, sys.stderr):
             try:
-                if stream is not None:  # closed by the shell, as `>&-` does
-                    stream.flush()
+                stream.flush()
             except BrokenPipeError:
                 _discard(stream)
 
@@ -54,6 +61,55 @@ def say(text: str, *, err: bool = False) -> None:
         stream.flush()
     except BrokenPipeError:
         _discard(stream)
+
+
+class Unread:
+    """A stream that takes what is written to it also when nobody reads it any more."""
+
+    def __init__(self, stream: Any) -> None:
+        """Write to a stream of text or bytes."""
+        self._stream = stream
+
+    @property
+    def buffer(self) -> Unread:
+        """The stream of bytes below one of text, to which Click writes."""
+        return Unread(self._stream.buffer)
+
+    def write(self, data: Any) -> int:
+        """Write, or drop the data if the reader has closed the stream."""
+        try:
+            return int(self._stream.write(data))
+        except BrokenPipeError:
+            _discard(self._stream)
+            return len(data)
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        """Write several."""
+        for each in lines:
+            self.write(each)
+
+    def flush(self) -> None:
+        """Write out what is buffered, or drop it."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            _discard(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the stream itself has."""
+        return getattr(self._stream, name)
+
+
+def to_its_end(command: Callable[[], T]) -> T:
+    """Run a command to its end and return its result, also if its reader leaves: the exit code is its verdict, as that
+    of `vinops health | head -1`."""
+    stream = sys.stdout
+    sys.stdout = cast("TextIO", Unread(stream))
+    try:
+        return command()
+    finally:
+        sys.stdout.flush()
+        sys.stdout = stream
 
 
 def not_text(arguments: Sequence[str]) -> str | None:
@@ -189,7 +245,7 @@ def _is_closed() -> bool:
     """Tell whether the reader of standard output or standard error has closed it."""
     poll = select.poll()
     try:
-        for stream in filter(None, (sys.stdout, sys.stderr)):
+        for stream in (sys.stdout, sys.stderr):
             poll.register(stream.fileno(), 0)  # errors are always reported
     except (OSError, ValueError):  # in tests a stream may be no file
         return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from etl import commands
+from ops.checks.configuration import OLDEST_SERVER
 from tests.support import forks
 from vinops.config import variables
 
@@ -212,3 +213,10 @@ def test_the_changelog_names_this_version() -> None:
     version = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
     assert version
     assert re.search(rf"^## {re.escape(version[1])}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/scaling.md", "docs/runbook.md"])
+def test_the_oldest_server_of_doctor_stands_in_the_documents(document: str) -> None:
+    text = " ".join((ROOT / document).read_text(encoding="utf-8").split())
+    found = re.findall(r"PostgreSQL (?:server(?: of version|,)? )?(\d+) or newer", text)
+    assert found == [str(OLDEST_SERVER)]

@@ -64,6 +64,8 @@ class Command(crawl.Command):
             return
         if self.settings and (file := self.settings.get("LOG_FILE")):
             logs.also(Path(file))  # scrapyd names one for each job
+        # It lists the classes that are enabled: operators search the log for `error`, and one is HttpErrorMiddleware.
+        logging.getLogger("scrapy.middleware").setLevel(logging.WARNING)
         faults: list[BaseException] = []
         task: asyncio.Task[None] = process.crawl(crawler, **opts.spargs)
         task.add_done_callback(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from itemadapter import ItemAdapter
 from psycopg import Error
 from psycopg.types.json import Jsonb
 
@@ -149,4 +150,4 @@ def _row(make: str, listing: Listing) -> dict[str, Any]:
 
 def _plain(listing: Listing) -> dict[str, Any]:
     """Return the fields of an ad, with lists as PostgreSQL takes them."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(listing).items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in ItemAdapter(listing).items()}

@@ -273,3 +273,14 @@ def test_scrapy_knows_the_spider_and_finds_no_fault_in_it(crawls: Crawls) -> Non
         )
         assert done.returncode == 0, done.stderr
         assert says in done.stdout + done.stderr
+
+
+def test_the_grep_of_operators_for_errors_is_empty_on_a_good_day(crawls: Crawls) -> None:
+    crawls.add_lots(2)
+    assert crawls.run().exit_code == 0
+    log = (crawls.settings.log_dir / "photo-scraper.log").read_text()
+    assert [line for line in log.splitlines() if "error" in line.lower()] == []
+    assert "Scraped: lot" in log
+    crawls.run("-a", "lot=99")
+    log = (crawls.settings.log_dir / "photo-scraper.log").read_text()
+    assert "ERROR" in {line.split()[1] for line in log.splitlines() if "error" in line.lower()}

@@ -16,6 +16,7 @@ RECORD = "VINOPS_TESTS_OUTBOUND"
 LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"})
 CONNECTIONS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 LOOPBACK = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "::1", "0.0.0.0", "::", ""})
+# A name with other signs than those of names, as `user@host`, leads nowhere either.
 RESERVED = (".invalid", ".example", ".test", ".localhost", "example.com", "example.net", "example.org")
 
 
@@ -26,9 +27,9 @@ def guard(record: str) -> None:
         if event not in LOOKUPS and event not in CONNECTIONS:
             return
         host = _host(event, arguments)
-        if _is_here(host):
+        if _is_here(host) or (event in LOOKUPS and _is_address(host)):
             return
-        if not host.endswith(RESERVED):
+        if not host.endswith(RESERVED) and _is_name(host):
             _write(os.environ.get(RECORD, record), f"{event} {host} by {sys.argv!r:.300}\n")
         if event in LOOKUPS:
             import socket  # the program has imported it: those that never do stay without it
@@ -57,6 +58,14 @@ def _host(event: str, arguments: tuple[object, ...]) -> str:
 
 def _is_here(host: str) -> bool:
     return host in LOOPBACK or host.startswith("127.") or host == os.uname().nodename.lower()
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _is_name(host: str) -> bool:
+    return ":" in host or host.replace(".", "").replace("-", "").replace("_", "").isalnum()
 
 
 def _write(record: str, line: str) -> None:

@@ -190,3 +190,10 @@ def test_progress_fits_a_narrow_terminal(terminal: Terminal) -> None:
     with output.at_work("x" * 200):
         terminal.wait_for("x" * 79)
     assert "x" * 80 not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("print_it", ["print('x')", "sys.stdout.writelines(['x'])", "sys.stdout.buffer.write(b'x')"])
+def test_a_verdict_is_reached_though_nobody_reads(print_it: str) -> None:
+    code = f"from vinops.output import to_its_end\ndef judge():\n    for _ in range(9999): {print_it}\n    sys.exit(2)"
+    done = streams(f"{code}\nfor_reader(lambda: to_its_end(judge), enough=0)")
+    assert (done.returncode, done.stderr) == (2, "")
