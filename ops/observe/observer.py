@@ -25,8 +25,10 @@ from ops.observe.pace import Pace
 from ops.observe.snapshot import Alert, Celery, CrawlRun, Database, Deal, Deals, Feed, Host, Photos, Snapshot, Worker
 from ops.photos import places
 from ops.workers import backends, registry
+from vinops import disk
 from vinops.db import database, embedded
 from vinops.db.database import queries
+from vinops.db.errors import explain
 from vinops.output import at_work
 from vinops.redaction import redact
 from vinops_scrapy.shortfalls import shortfalls
@@ -59,6 +61,7 @@ BUCKET: Final = 10.0  # seconds of one bar of a history
 BUCKETS: Final = 60
 SHORTEST: Final = 0.9  # seconds: PostgreSQL's backends report their counts once a second
 TOP_DEALS: Final = 10
+FREE_SPACE: Final = "vinops logs --prune 1d; docs/runbook.md, The disk is full"
 DAY: Final = timedelta(days=1)
 ENOUGH: Final = 3  # lots of a run that goes on, to say of it that none of them ends well
 
@@ -187,11 +190,10 @@ class Observer:
         return connection  # type: ignore[no-any-return]
 
     def _said(self, error: Exception) -> Database:
-        text = " ".join(redact(str(error), self.settings).split())
+        text = explain(error, self.settings)
         is_behind = isinstance(error, (database.NotMigrated, _NotCreated))
-        return Database(
-            error=text, fix="vinops migrate" if is_behind else "vinops doctor", is_new=isinstance(error, _NotCreated)
-        )
+        fix = "vinops migrate" if is_behind else FREE_SPACE if disk.PHRASE in text else "vinops doctor"
+        return Database(error=text, fix=fix, is_new=isinstance(error, _NotCreated))
 
     def _ask_all(self) -> tuple[Database, dict[str, Any], list[CrawlRun]]:
         before = time.time()

@@ -205,12 +205,15 @@ class Deals:
 
 @dataclass(frozen=True, kw_only=True)
 class Disk:
-    """The file system that a folder lies on."""
+    """The file system that a folder lies on. `files` is the used share of the files (inodes) that it can have, 0 to 1,
+    0 where it has no such limit."""
 
     path: Path
     size: int
     used: int
     free: int
+    files: float = 0.0
+    is_read_only: bool = False
 
     @property
     def share(self) -> float:

@@ -21,7 +21,7 @@ from ops.workers.supervision import Decision, Limits, Seen
 from vinops import alerts, config, systemd
 from vinops.db import database
 from vinops.db.database import queries
-from vinops.db.errors import is_passing
+from vinops.db.errors import explain, is_passing
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Supervisor:
             if not is_passing(error):
                 raise
             if not self._is_blind:
-                log.warning("the database is away, nothing is restarted meanwhile: %s", " ".join(str(error).split()))
+                log.warning("the database is away, nothing is restarted meanwhile: %s", explain(error, self._settings))
             self._is_blind = True
             self.close()
             return None
