@@ -10,13 +10,13 @@ from ops.checks.registry import Checks, unknown
 from ops.photos import places
 from vinops import clock
 from vinops.checks import Finding, Level, Limit, critical, ok, warning
-from vinops.text.figures import age, percent, plural
+from vinops.text.figures import age, amount, percent, plural
 from vinops_scrapy.shortfalls import MOST_FAILED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ops.observe.snapshot import Alert, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Worker
+    from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Worker
     from ops.photos.places import Stored
 
 MINUTE: Final = 60.0
@@ -29,6 +29,11 @@ SILENCE: Final = 0.1
 NO_REQUEST: Final = Limit(15 * MINUTE, unit=age)
 # The timer loads every 15 minutes: three missed, then a morning's worth of sales.
 FEED: Final = Limit(45 * MINUTE, 3 * HOUR, age)
+# The operators' own limit. On real files, sampled in 2026, it is under a tenth of that.
+UNKNOWN: Final = Limit(0.01, unit=percent)
+# A few odd rows come with any file; a format that changed shows in each.
+PARSING: Final = Limit(0.01, unit=percent)
+LEAST_ERRORS: Final = 5
 # Lots come and go all day. Photos that lack are no fault if they take no longer than lots stay in the feed.
 COVERAGE: Final = 0.9
 DRAIN_DAYS: Final = 7.0
@@ -36,6 +41,8 @@ DRAIN_DAYS: Final = 7.0
 PHOTOS_IDLE: Final = DAY
 
 ALERTS: Final = "vinops sql -x 'select * from ops.alerts where cleared_at is null'"
+UNKNOWN_RATE: Final = "vinops sql 'select * from audit.v_unknown_rate'; docs/runbook.md, A column changed"
+PARSE_ERRORS: Final = "vinops sql -x 'select * from audit.v_parse_errors'; docs/runbook.md, Rejected rows"
 WRONG_CLOCK: Final = "date; docs/runbook.md, A wrong clock"
 
 CHECKS: Final = Checks()
@@ -165,6 +172,32 @@ def feed(snapshot: Snapshot, found: Feed) -> Finding:
         return finding
     # Loaded by hand, or this shell lacks the setting: not critical.
     return warning(f"{finding.text}, and COPART_CSV_URL is not set", age(FEED.warning), fix=fix)
+
+
+@CHECKS.add("unknown", "audit")
+def unknown_values(snapshot: Snapshot, found: Audit) -> Finding:
+    """Judge the share of values of the key columns that are unknown: the row `(key columns)` of v_unknown_rate."""
+    if not found.lots:
+        return ok("no active lot", percent(UNKNOWN.warning))
+    name, count = max(found.unknown.items(), key=lambda each: each[1])
+    text = f"{100 * found.unknown_rate:.2f} % of the key columns' values"
+    text += f", most of them {name}: {amount(count)} of {plural(found.lots, 'lot')}" if count else ""
+    return UNKNOWN.judge(found.unknown_rate, text, fix=UNKNOWN_RATE)
+
+
+@CHECKS.add("parsing", "audit", "feed")
+def parsing(snapshot: Snapshot, found: Audit, last: Feed) -> Finding:
+    """Judge what share of the rows that the last load brought could not be read, or has a value that could not be."""
+    errors = sum(count for _, _, count in found.errors)
+    brought = (last.new or 0) + (last.changed or 0)
+    if not errors:
+        return ok("all rows and values of the last load were read")
+    worst = ", ".join(f"{name} {amount(count)}" for _, name, count in found.errors[:3])
+    text = f"{plural(errors, 'row or value', 'rows or values')} of the last load not read ({worst}), "
+    text += f"{amount(brought)} rows were new or changed"
+    if errors < LEAST_ERRORS:
+        return ok(text, f"{LEAST_ERRORS}, and {percent(PARSING.warning)}")
+    return PARSING.judge(errors / max(brought, errors), text, fix=PARSE_ERRORS)
 
 
 @CHECKS.add("photos", "photos")

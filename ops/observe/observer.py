@@ -22,7 +22,20 @@ from deals.stages.registry import STAGES
 from ops.observe import machine
 from ops.observe.log_tails import LogTails
 from ops.observe.pace import Pace
-from ops.observe.snapshot import Alert, Celery, CrawlRun, Database, Deal, Deals, Feed, Host, Photos, Snapshot, Worker
+from ops.observe.snapshot import (
+    Alert,
+    Audit,
+    Celery,
+    CrawlRun,
+    Database,
+    Deal,
+    Deals,
+    Feed,
+    Host,
+    Photos,
+    Snapshot,
+    Worker,
+)
 from ops.photos import places
 from ops.workers import backends, registry
 from vinops import disk
@@ -45,7 +58,7 @@ T = TypeVar("T")
 
 PARTS: Final = frozenset(
     {
-        *("workers", "runs", "feed", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
+        *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -222,6 +235,7 @@ class Observer:
         )
         parts = {
             "feed": self._part("feed", SOON, self._feed),
+            "audit": self._part("audit", RARELY, self._audit),
             "photos": self._photos(runs or []),
             "stored": self._part("stored", RARELY, lambda: places.read(self._open(), self.settings)),
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
@@ -244,6 +258,12 @@ class Observer:
     def _feed(self) -> Feed:
         (row, *_) = [*self._rows("feed"), {}]
         return Feed(is_configured=self.settings.copart_csv_url is not None, **row)
+
+    def _audit(self) -> Audit:
+        unknown = dict(self._rows("unknown_rate")[0])
+        lots = unknown.pop("lots")
+        errors = tuple((row["kind"], row["name"], row["errors"]) for row in self._rows("parse_errors"))
+        return Audit(lots=lots, unknown=unknown, errors=errors)
 
     def _photos(self, runs: list[CrawlRun]) -> Photos | None:
         def count() -> Photos:

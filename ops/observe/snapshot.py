@@ -113,6 +113,22 @@ class Feed:
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What the audit views say of the feed: the active lots, in how many of them each key column is unknown, and what
+    of the last load could not be read, as (kind, name, count)."""
+
+    lots: int
+    unknown: dict[str, int]
+    errors: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def unknown_rate(self) -> float:
+        """The share of values of the key columns that are unknown, 0 to 1."""
+        return sum(self.unknown.values()) / (self.lots * len(self.unknown)) if self.lots else 0.0
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class Photos:
     """The photos of the active lots, by the state of the lot; `counted_at` is the time of the count, which is cached.
 
@@ -345,6 +361,7 @@ class Snapshot:
     backup: Backup | None
     secrets: Secrets | None
     feed: Feed | None = None
+    audit: Audit | None = None
     photos: Photos | None = None
     stored: Stored | None = None
     hosts: tuple[Host, ...] | None = None

@@ -253,3 +253,27 @@ where
 select done_at as last_task_at
 from ops.task_progress
 where machine = %(machine)s;
+
+-- name: unknown_rate
+-- The row `(key columns)` of audit.v_unknown_rate, without counting the other columns: how many of the active lots have
+-- no value, by key column.
+select
+    count(*) as lots,
+    count(*) - count(lots.vin) as vin,
+    count(*) - count(vehicles.year) as year,
+    count(*) - count(vehicles.make) as make,
+    count(*) - count(vehicles.model) as model,
+    count(*) - count(vehicles.fuel) as fuel,
+    count(*) - count(lots.damage) as damage,
+    count(*) - count(lots.image_url) as image_url
+from lots
+inner join vehicles on lots.vehicle_id = vehicles.id
+where lots.status = 'active';
+
+-- name: parse_errors
+-- What of the last load could not be read, most frequent first.
+select
+    kind,
+    name,
+    errors
+from audit.v_parse_errors;

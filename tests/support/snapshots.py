@@ -11,6 +11,7 @@ from deals.alarms import Backlog
 from ops.observe.pace import Pace
 from ops.observe.snapshot import (
     Alert,
+    Audit,
     Backup,
     Celery,
     CrawlRun,
@@ -140,6 +141,12 @@ def pace(lots_a_day: float | None, **more: Any) -> Pace:
     return Pace(**{"since": since, "runs": 21, "days": days, "lots_a_day": lots_a_day, **more})
 
 
+def audit(**more: Any) -> Audit:
+    """A feed whose key columns are known, and whose last load was read."""
+    unknown = {**dict.fromkeys(("vin", "year", "make", "model", "damage", "image_url"), 0), "fuel": 795}
+    return Audit(**{"lots": 150_000, "unknown": unknown, **more})
+
+
 def photos(**more: Any) -> Photos:
     """Photos of nine lots in ten and more."""
     values: dict[str, Any] = {
@@ -242,6 +249,7 @@ def snapshot(**more: Any) -> Snapshot:
         "backup": backup(),
         "secrets": Secrets(count=6),
         "feed": feed(),
+        "audit": audit(),
         "photos": photos(),
         "stored": Stored(wanted="folder", photos={"folder": 1_700_000}, about=("folder",)),
         "runs": tuple(map(run, MAKES)),
@@ -256,8 +264,7 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    values: dict[str, Any] = {"feed": None, "photos": None, "runs": None, "hosts": None, "deals": None, "alerts": None}
-    values["stored"] = None
+    values: dict[str, Any] = dict.fromkeys(("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "alerts"))
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}
     )

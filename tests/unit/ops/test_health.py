@@ -186,6 +186,39 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         {"feed": given.feed(good_at=ago(days=9), is_configured=False)},
     ),
     ("feed", UNKNOWN, "timeout", "vinops doctor", {"feed": None, "faults": {"feed": "timeout"}}),
+    ("unknown", OK, "0.08 % of the key columns' values, most of them fuel: 795 of 150,000 lots", "", {}),
+    ("unknown", OK, "no active lot", "", {"audit": given.audit(lots=0, unknown={})}),
+    (
+        "unknown",
+        WARNING,
+        "1.00 % of the key columns' values, most of them make: 2 of 100 lots",
+        "vinops sql 'select * from audit.v_unknown_rate'",
+        {"audit": given.audit(lots=100, unknown={"make": 2, "vin": 0})},
+    ),
+    ("unknown", UNKNOWN, "timeout", "vinops doctor", {"audit": None, "faults": {"audit": "timeout"}}),
+    ("parsing", OK, "all rows and values of the last load were read", "", {}),
+    (
+        "parsing",
+        OK,
+        "4 rows or values of the last load not read (quotes 3, color 1)",
+        "",
+        {"audit": given.audit(errors=(("row", "quotes", 3), ("value", "color", 1))), "feed": given.feed(new=4)},
+    ),
+    (
+        "parsing",
+        OK,
+        "17 rows or values of the last load not read (color 17), 1,803 rows were new or changed",
+        "",
+        {"audit": given.audit(errors=(("value", "color", 17),))},
+    ),
+    (
+        "parsing",
+        WARNING,
+        "19 rows or values of the last load not read (color 19)",
+        "vinops sql -x 'select * from audit.v_parse_errors'",
+        {"audit": given.audit(errors=(("value", "color", 19),))},
+    ),
+    ("parsing", UNKNOWN, "timeout", "vinops doctor", {"audit": None, "faults": {"audit": "timeout"}}),
     ("photos", OK, "94 % of 150,000 lots", "", {}),
     ("photos", OK, "no active lot", "", {"photos": given.photos(lots={})}),
     ("photos", OK, "not set up", "", {"photos": given.photos(lots={"missing": 9}, last_run_at=None)}),
@@ -395,7 +428,10 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     assert {name for name, _ in seen} == set(CHECKS)
     # What cannot be: nothing to be grave about, or nothing that could not be looked at.
     never = {
-        *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets", "data", "stored")),
+        *(
+            (name, CRITICAL)
+            for name in ("crawls", "unknown", "parsing", "hosts", "alerts", "secrets", "data", "stored")
+        ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
     every = {(name, level) for name in CHECKS for level in Level}
@@ -425,11 +461,11 @@ def test_one_summary_line_comes_first_and_names_what_is_wrong() -> None:
     assert next(health.text(judged, 80)) == judged.summary
 
 
-def test_a_database_that_is_away_is_one_alarm_not_eight() -> None:
+def test_a_database_that_is_away_is_one_alarm_not_ten() -> None:
     judged = judge(given.without_database())
     assert [line.name for line in judged.alarms] == ["database"]
     assert {line.name for line in judged.lines if line.level is UNKNOWN} == {
-        *("progress", "crawls", "backlog", "feed", "photos", "stored", "hosts", "alerts", "clock")
+        *("progress", "crawls", "backlog", "feed", "unknown", "parsing", "photos", "stored", "hosts", "alerts", "clock")
     }
     assert judged.exit_code == 2
 
