@@ -86,6 +86,11 @@ def backup(snapshot: Snapshot, found: Backup) -> Finding:
 @CHECKS.add("disk", "machine")
 def disk(snapshot: Snapshot, found: Machine) -> Finding:
     """Judge whether the disks below the data folder and the log folder take writes, and how full they are."""
+    return judge_disks(found)
+
+
+def judge_disks(found: Machine) -> Finding:
+    """Judge the disks; for the alert of the supervisor, too."""
     for name, each in found.disks.items():
         if each.is_read_only:
             text = f"{name}: the file system of {each.path} is read-only, nothing can be stored"

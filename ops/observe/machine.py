@@ -12,7 +12,7 @@ import psutil
 
 from ops.backup import files as backup_files
 from ops.credentials import OLD_SECRETS
-from ops.observe.snapshot import Backup, Celery, Disk, Machine, Secrets
+from ops.observe.snapshot import Backup, Celery, Disk, Machine, Secrets, Supervision
 from vinops import clock
 from vinops.db import embedded
 from vinops.storage.store import StoreError
@@ -85,6 +85,13 @@ def celery(settings: Settings) -> Celery:
         beats=beats,
         since=max((at for at in map(_began, [*workers, *beats]) if at), default=None),
     )
+
+
+def supervisor(settings: Settings) -> Supervision:
+    """Return the supervisor of this data folder."""
+    from ops.workers import supervisor as supervising
+
+    return Supervision(pid=supervising.pid(settings), every=settings.supervise_every)
 
 
 def _began(pid: int) -> datetime | None:

@@ -34,6 +34,7 @@ from ops.observe.snapshot import (
     Host,
     Photos,
     Snapshot,
+    Wanted,
     Worker,
 )
 from ops.photos import places
@@ -59,6 +60,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
+        *("wanted", "supervisor"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -149,13 +151,17 @@ class Observer:
         self._faults.clear()
         # The run of a worker is one of its parts, and that of the photo crawl has its rate.
         self._wanted = PARTS.intersection(parts) | ({"runs"} if {"workers", "photos"} & set(parts) else set())
+        self._wanted |= {"wanted"} if "workers" in self._wanted else set()
         found, asked, runs = self._database()
         logs = self._part("logs", 0, lambda: self._logs.read(now))
         statuses = self._part("workers", 0, self._workers)
         return Snapshot(
             at=now,
             silence=self.settings.worker_silence,
-            workers=None if statuses is None else tuple(self._worker(status, runs, now) for status in statuses),
+            workers=None
+            if statuses is None
+            else tuple(self._worker(status, runs, now, asked.get("wanted") or ()) for status in statuses),
+            supervisor=self._part("supervisor", SOON, lambda: machine.supervisor(self.settings)),
             database=found,
             machine=self._part("machine", 0, lambda: machine.machine(self.settings)),
             logs=logs,
@@ -241,6 +247,7 @@ class Observer:
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
             "deals": self._deals(),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
+            "wanted": self._wanted_programs(),
             "alerts": self._part("alerts", SOON, lambda: tuple(Alert(**row) for row in self._rows("open_alerts"))),
         }
         return found, parts, runs or []
@@ -258,6 +265,12 @@ class Observer:
     def _feed(self) -> Feed:
         (row, *_) = [*self._rows("feed"), {}]
         return Feed(is_configured=self.settings.copart_csv_url is not None, **row)
+
+    def _wanted_programs(self) -> tuple[Wanted, ...] | None:
+        here = socket.gethostname()
+        return self._part(
+            "wanted", 0, lambda: tuple(Wanted(is_here=row["machine"] == here, **row) for row in self._rows("wanted"))
+        )
 
     def _audit(self) -> Audit:
         unknown = dict(self._rows("unknown_rate")[0])
@@ -326,7 +339,7 @@ class Observer:
 
     # The workers.
 
-    def _worker(self, status: ProcessStatus, runs: list[CrawlRun], now: datetime) -> Worker:
+    def _worker(self, status: ProcessStatus, runs: list[CrawlRun], now: datetime, wanted: Sequence[Wanted]) -> Worker:
         run = _run_of(status, runs)
         rate, history = self._growth(run, now) if run else (None, ())
         return Worker(
@@ -342,6 +355,8 @@ class Observer:
             rate=rate,
             history=history,
             error=self._logs.last_error(status.program.log),
+            wanted=_wanted(status.program.name, wanted),
+            is_shared=status.program.is_shared,
         )
 
     def _growth(self, run: CrawlRun, now: datetime) -> tuple[float | None, tuple[float, ...]]:
@@ -398,6 +413,13 @@ def _run_of(status: ProcessStatus, runs: list[CrawlRun]) -> CrawlRun | None:
     is_its_own = run.pid == status.pid and run.machine == socket.gethostname()
     is_later = status.started_at is None or run.started_at >= status.started_at
     return run if is_its_own or is_later else None
+
+
+def _wanted(name: str, wanted: Sequence[Wanted]) -> str | None:
+    """Return what is wanted of a worker, as `Worker.wanted` has it."""
+    rows = [each for each in wanted if each.name == name]
+    is_elsewhere = any(each.desired == "running" and not each.is_here for each in rows)
+    return next((each.desired for each in rows if each.is_here), "elsewhere" if is_elsewhere else None)
 
 
 def _statuses(settings: Settings) -> Sequence[ProcessStatus]:

@@ -63,8 +63,9 @@ class LogError:
 class Worker:
     """A worker: its process and its crawl run.
 
-    `run` is None before its first one. `rate` is measured over the last minute of observation, or by the run itself;
-    `history` are rates over ten seconds each, oldest first.
+    `run` is None before its first one. `wanted` is what an operator last wanted of it here, `running` or `stopped`;
+    `elsewhere` if it is to run on another machine; None if it was never started or is retired. `rate` is measured over
+    the last minute of observation, or by the run itself; `history` are rates over ten seconds each, oldest first.
     """
 
     name: str
@@ -79,6 +80,8 @@ class Worker:
     rate: float | None = None
     history: tuple[float, ...] = ()
     error: LogError | None = None
+    wanted: str | None = None
+    is_shared: bool = False
 
     @property
     def end(self) -> str:
@@ -316,6 +319,27 @@ class Celery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What an operator wants of a program of a machine, and since when; of a supervisor `at` is its last pass."""
+
+    name: str
+    machine: str
+    desired: str
+    at: datetime
+    is_here: bool = True
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Supervision:
+    """The supervisor of this data folder: its process, None if there is none or it cannot be seen, and the seconds
+    between two passes."""
+
+    pid: int | None
+    every: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alert:
     """An open alert of ops.alerts."""
 
@@ -367,6 +391,8 @@ class Snapshot:
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
     alerts: tuple[Alert, ...] | None = None
+    wanted: tuple[Wanted, ...] | None = None
+    supervisor: Supervision | None = None
     runs: tuple[CrawlRun, ...] | None = None
     clock_synchronized: bool | None = None
     silence: float = Settings.worker_silence

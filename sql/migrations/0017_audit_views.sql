@@ -124,3 +124,7 @@ group by flag
 order by errors desc;
 
 create index rejected_rows_file on audit.rejected_rows (file_id);
+
+comment on column ops.workers.worker is '1 to 4, or photos; celery_worker, celery_beat; supervisor';
+comment on column ops.workers.desired_at is
+'when the operator said so; of a supervisor that is to run, its last pass';

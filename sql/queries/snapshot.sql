@@ -277,3 +277,16 @@ select
     name,
     errors
 from audit.v_parse_errors;
+
+-- name: wanted
+-- What was started on any machine and not retired, and what its operator last wanted of it; of a supervisor that runs
+-- `desired_at` is its last pass.
+select
+    worker as name,
+    machine,
+    desired,
+    desired_at as at
+from ops.workers
+order by
+    machine asc,
+    worker asc;

@@ -224,3 +224,10 @@ where
         or not %(is_delivered)s::boolean
         or raised_at < clock_timestamp() - interval '1 day'
     );
+
+-- name: retire
+-- These workers are not expected on this machine any more.
+delete from ops.workers
+where
+    machine = %(machine)s
+    and worker = any(%(workers)s::text[]);

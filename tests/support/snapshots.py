@@ -27,6 +27,8 @@ from ops.observe.snapshot import (
     Photos,
     Secrets,
     Snapshot,
+    Supervision,
+    Wanted,
     Worker,
 )
 from ops.photos.places import Stored
@@ -83,6 +85,8 @@ def worker(name: str = "1", **more: Any) -> Worker:
         "log": Path("var/logs") / ("photo-scraper.log" if name == "photos" else f"worker_{name}.log"),
         "run": run(name),
         "rate": 41.5,
+        "wanted": "running",
+        "is_shared": name == "photos",
         "history": tuple(float(20 + 7 * number % 40) for number in range(30)),
     }
     return Worker(**{**values, **more})
@@ -90,7 +94,7 @@ def worker(name: str = "1", **more: Any) -> Worker:
 
 def never_started(name: str) -> Worker:
     """A worker that nobody ever started."""
-    return worker(name, state="stopped", pid=None, started_at=None, run=None, rate=None, history=())
+    return worker(name, state="stopped", pid=None, started_at=None, run=None, rate=None, history=(), wanted=None)
 
 
 def disk(share: float, size: int = 100 * GB) -> Disk:
@@ -231,6 +235,16 @@ def backup(hours: float | None = 5, *ahead: str) -> Backup:
     return Backup(folder=folder, newest=folder / "x.dump", at=ago(hours=hours), bytes=2 * GB, ahead=ahead)
 
 
+def wanted(**desired: str) -> tuple[Wanted, ...]:
+    """What is wanted here: everything, since two hours ago, with a supervisor that made a pass 20 s ago."""
+    names = {**dict.fromkeys((*MAKES, "celery_worker", "celery_beat", "supervisor"), "running"), **desired}
+    return tuple(
+        Wanted(name=name, machine="here", desired=how, at=ago(seconds=20) if name == "supervisor" else ago(hours=2))
+        for name, how in names.items()
+        if how
+    )
+
+
 def error(minutes: float = 12) -> LogError:
     """An error in a log."""
     return LogError(at=ago(minutes=minutes), text="market: the page could not be read: no_cards")
@@ -256,6 +270,8 @@ def snapshot(**more: Any) -> Snapshot:
         "hosts": (host(),),
         "deals": deals(),
         "alerts": (),
+        "wanted": wanted(),
+        "supervisor": Supervision(pid=4999, every=60),
         "clock_synchronized": True,
     }
     return Snapshot(**{**values, **more})
@@ -264,7 +280,8 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    values: dict[str, Any] = dict.fromkeys(("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "alerts"))
+    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "alerts", "wanted")
+    values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}
     )

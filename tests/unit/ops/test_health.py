@@ -11,7 +11,7 @@ import pytest
 from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
 from ops.observe import observer
-from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot
+from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot, Supervision, Wanted, Worker
 from ops.photos.places import Stored
 from tests.support import snapshots as given
 from tests.support.snapshots import NOW, ago
@@ -48,12 +48,56 @@ def beat(seconds: float) -> dict[str, Any]:
     return one_worker(run=given.run("2", heartbeat_at=ago(seconds=seconds)))
 
 
+def passed(**units: float) -> tuple[Wanted, ...]:
+    """What is wanted, with a supervisor whose last pass was so long ago."""
+    *others, its = given.wanted()
+    return (*others, replace(its, at=ago(**units)))
+
+
+ALL = tuple(given.worker(name) for name in "1234")
+
+
+def ended(wanted: str | None, state: str = "stopped") -> tuple[Worker, ...]:
+    """The market workers, none of which runs."""
+    return tuple(given.worker(name, state=state, pid=None, wanted=wanted) for name in "1234")
+
+
 CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     # check, level, its text, what fixes it, what differs from all being well
     ("workers", OK, "5 running", "", {}),
     ("workers", OK, "none was ever started", "", {"workers": NEVER}),
-    ("workers", OK, "1 stopped", "", one_worker(state="stopped", pid=None)),
+    ("workers", OK, "1 stopped", "", one_worker(state="stopped", pid=None, wanted=None)),
     ("workers", OK, "1 finished", "", one_worker(state="finished", exit_code=0)),
+    ("workers", OK, "1 running, 4 stopped", "", {"workers": (*ended("elsewhere"), given.worker("photos"))}),
+    ("workers", OK, "4 running, 1 stopped", "", {"workers": (*ALL, given.worker("photos", state="stopped", pid=None))}),
+    (
+        "workers",
+        WARNING,
+        "0 of 4 run: workers 1, 2, 3, 4 stopped by an operator",
+        "vinops workers start 1 2 3 4",
+        {"workers": ended("stopped")},
+    ),
+    (
+        "workers",
+        WARNING,
+        "0 of 4 run: workers 1, 2, 3, 4 finished, and no supervisor begins the next cycle",
+        "nohup vinops supervise &",
+        {"workers": ended("running", state="finished"), "wanted": given.wanted(supervisor="")},
+    ),
+    (
+        "workers",
+        WARNING,
+        "2 of 4 run: workers 3, 4 never started on any machine",
+        "vinops workers start 3 4",
+        {"workers": (*ALL[:2], given.never_started("3"), given.never_started("4"))},
+    ),
+    (
+        "workers",
+        WARNING,
+        "3 of 4 run: worker 4 wanted, and not running",
+        "vinops workers start 4",
+        {"workers": (*ALL[:3], *ended("running")[3:])},
+    ),
     (
         "workers",
         WARNING,
@@ -93,7 +137,21 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ),
     ("progress", UNKNOWN, "no bus", "vinops doctor", {"workers": None, "faults": {"workers": "no bus"}}),
     ("celery", OK, "worker 5000 with 4 processes, beat", "", {}),
-    ("celery", OK, "not running, and nothing waits", "", {"celery": NO_CELERY}),
+    ("celery", OK, "not running, and nothing waits", "", {"celery": NO_CELERY, "wanted": ()}),
+    (
+        "celery",
+        WARNING,
+        "not running, and started 2 h ago",
+        "vinops celery start",
+        {"celery": NO_CELERY},
+    ),
+    (
+        "celery",
+        WARNING,
+        "stopped by an operator 2 h ago",
+        "vinops celery start",
+        {"celery": NO_CELERY, "wanted": given.wanted(celery_worker="stopped")},
+    ),
     (
         "celery",
         WARNING,
@@ -140,6 +198,27 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("celery", OK, "worker 5000", "", {"celery": at_work(minutes=1), "deals": tasks(hours=9)}),
     ("celery", CRITICAL, "no task was done for 10 min", "vinops celery restart", {"celery": at_work(minutes=10)}),
     ("celery", UNKNOWN, "no proc", "vinops doctor", {"celery": None, "faults": {"celery": "no proc"}}),
+    ("supervisor", OK, "the last pass 20 s ago, PID 4999", "", {}),
+    ("supervisor", OK, "no process of it is seen", "", {"supervisor": Supervision(pid=None, every=60)}),
+    ("supervisor", OK, "not set up", "", {"wanted": given.wanted(supervisor="")}),
+    ("supervisor", OK, "nothing is wanted here", "", {"wanted": given.wanted(supervisor="stopped")[-1:]}),
+    (
+        "supervisor",
+        WARNING,
+        "and 1, 2, 3, 4, photos, celery_worker, celery_beat are wanted",
+        "nohup vinops supervise &",
+        {"wanted": given.wanted(supervisor="stopped")},
+    ),
+    (
+        "supervisor",
+        CRITICAL,
+        "the last pass 4 min ago, no process of it is seen",
+        "nohup vinops supervise &",
+        {"wanted": passed(minutes=4), "supervisor": Supervision(pid=None, every=60)},
+    ),
+    ("supervisor", CRITICAL, "the last pass 4 min ago, PID 4999", "kill 4999; nohup", {"wanted": passed(minutes=4)}),
+    ("supervisor", OK, "4 min ago", "", {"wanted": passed(minutes=4), "supervisor": Supervision(pid=1, every=600)}),
+    ("supervisor", UNKNOWN, "timeout", "vinops doctor", {"wanted": None, "faults": {"wanted": "timeout"}}),
     ("backlog", OK, "no ad waits", "", {}),
     (
         "backlog",
@@ -461,11 +540,24 @@ def test_one_summary_line_comes_first_and_names_what_is_wrong() -> None:
     assert next(health.text(judged, 80)) == judged.summary
 
 
-def test_a_database_that_is_away_is_one_alarm_not_ten() -> None:
+def test_a_database_that_is_away_is_one_alarm_not_eleven() -> None:
     judged = judge(given.without_database())
     assert [line.name for line in judged.alarms] == ["database"]
     assert {line.name for line in judged.lines if line.level is UNKNOWN} == {
-        *("progress", "crawls", "backlog", "feed", "unknown", "parsing", "photos", "stored", "hosts", "alerts", "clock")
+        *(
+            "progress",
+            "crawls",
+            "supervisor",
+            "backlog",
+            "feed",
+            "unknown",
+            "parsing",
+            "photos",
+            "stored",
+            "hosts",
+            "alerts",
+            "clock",
+        )
     }
     assert judged.exit_code == 2
 
