@@ -269,7 +269,7 @@ class Observer:
     def _wanted_programs(self) -> tuple[Wanted, ...] | None:
         here = socket.gethostname()
         return self._part(
-            "wanted", 0, lambda: tuple(Wanted(is_here=row["machine"] == here, **row) for row in self._rows("wanted"))
+            "wanted", SOON, lambda: tuple(Wanted(is_here=row["machine"] == here, **row) for row in self._rows("wanted"))
         )
 
     def _audit(self) -> Audit:

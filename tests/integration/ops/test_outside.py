@@ -218,6 +218,7 @@ def test_a_killed_supervisor_and_a_stopped_fleet_are_seen_by_the_command(fleet: 
     process = fleet.supervise()
     until(lambda: "supervising" in fleet.log(), "it supervises")
     assert "PID" in lines()["supervisor"]["figure"]
+    assert "supervision pass failed" not in fleet.log()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     database.execute("update ops.workers set desired_at = now() - interval '4 minutes' where worker = 'supervisor'")

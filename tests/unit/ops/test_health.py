@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
+from ops.commands import health as health_command
 from ops.observe import observer
 from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot, Supervision, Wanted, Worker
 from ops.photos.places import Stored
@@ -500,6 +502,12 @@ def test_each_check_at_each_level(name: str, level: Level, text: str, fix: str, 
     assert (line.level, line.fix[: len(fix)]) == (level, fix), line
     assert text in line.text
     assert bool(line.fix) is (level is not OK)
+
+
+def test_the_help_and_the_script_say_what_each_exit_code_means() -> None:
+    script = Path(__file__).resolve().parents[3] / "bin" / "health_check.sh"
+    for text in (health_command.command.__doc__ or "", script.read_text()):
+        assert all(re.search(rf"\b{code}\b", text) for code in health.EXIT.values()), text
 
 
 def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
