@@ -678,7 +678,7 @@ CREATE TABLE ops.workers (
     log_file bigint,
     log_offset bigint,
     troubles jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT workers_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'stopped'::text])))
+    CONSTRAINT workers_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'stopped'::text, 'retired'::text])))
 );
 
 CREATE TABLE public.images (

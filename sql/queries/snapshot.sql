@@ -287,6 +287,7 @@ select
     desired,
     desired_at as at
 from ops.workers
+where desired <> 'retired'
 order by
     machine asc,
     worker asc;

@@ -44,7 +44,7 @@ on conflict (machine, worker) do update
         desired_at = clock_timestamp(),
         gave_up_at = null
     where
-        known.desired = 'stopped'
+        known.desired <> 'running'
         and known.desired_at < excluded.desired_at;
 
 -- name: remembered
@@ -52,7 +52,7 @@ on conflict (machine, worker) do update
 -- and since an operator last started or stopped the worker.
 select
     workers.worker,
-    workers.desired,
+    case when workers.desired = 'running' then 'running' else 'stopped' end as desired, -- noqa: ST06
     workers.gave_up_at,
     workers.log_file,
     workers.log_offset,
@@ -227,7 +227,10 @@ where
 
 -- name: retire
 -- These workers are not expected on this machine any more.
-delete from ops.workers
+update ops.workers
+set
+    desired = 'retired',
+    desired_at = clock_timestamp()
 where
     machine = %(machine)s
     and worker = any(%(workers)s::text[]);

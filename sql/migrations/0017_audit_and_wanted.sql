@@ -1,5 +1,5 @@
--- The audit views answer for what is new: key columns are those that every lot has, and a row or a value that could not
--- be read is an error of the load that brought it, not for ever.
+-- The audit views answer for what is new, and health for what is wanted. Key columns are those that every lot has; a row
+-- or a value that could not be read is an error of the load that brought it, not for ever.
 -- depends: 0014_celery_progress
 
 -- sale_date is empty until a sale is scheduled, and odometer where there is none, as for trailers: neither is a key
@@ -124,6 +124,10 @@ group by flag
 order by errors desc;
 
 create index rejected_rows_file on audit.rejected_rows (file_id);
+
+-- What is not to run on a machine any more is not missed there.
+alter table ops.workers drop constraint workers_desired_check;
+alter table ops.workers add constraint workers_desired_check check (desired in ('running', 'stopped', 'retired'));
 
 comment on column ops.workers.worker is '1 to 4, or photos; celery_worker, celery_beat; supervisor';
 comment on column ops.workers.desired_at is
