@@ -17,7 +17,7 @@ from vinops.db.database import queries
 from vinops.text.figures import age, amount, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from psycopg import Connection
 
@@ -50,12 +50,12 @@ class Backlog:
     oldest: datetime | None
 
 
-def watch(connection: Connection[Any], settings: Settings) -> list[Alarm]:
-    """Raise the alarms that are on, clear the others, and return those that are on.
+def watch(connection: Connection[Any], settings: Settings, kinds: Collection[str] | None = None) -> list[Alarm]:
+    """Raise the alarms that are on, clear the others, and return those that are on; with `kinds` only these.
 
     The connection is in autocommit. If the process dies here, the next call does what is left.
     """
-    found = list(alarms(connection))
+    found = list(alarms(connection, kinds))
     is_on = [alarm for alarm in found if alarm.finding.level is not Level.OK]
     for alarm in found:
         if alarm in is_on:
@@ -67,9 +67,11 @@ def watch(connection: Connection[Any], settings: Settings) -> list[Alarm]:
     return is_on
 
 
-def alarms(connection: Connection[Any]) -> Iterator[Alarm]:
-    """Run the check of every alarm, and yield what each finds, OK or not."""
+def alarms(connection: Connection[Any], kinds: Collection[str] | None = None) -> Iterator[Alarm]:
+    """Run the check of every alarm, or of these kinds, and yield what each finds, OK or not."""
     for kind, check in ALARMS.items():
+        if kinds is not None and kind not in kinds:
+            continue
         for subject, finding in check(connection):
             yield Alarm(kind=kind, subject=subject, finding=finding)
 

@@ -24,7 +24,7 @@ from deals.stages.registry import STAGES, next_stage
 from vinops import config
 from vinops.db import database
 from vinops.db.database import queries
-from vinops.db.errors import is_passing
+from vinops.db.errors import explain, is_passing
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
             except (psycopg.Error, database.DatabaseError) as error:
                 if not is_passing(error) and not _is_broken():
                     raise
-                log.warning("the database went away %s: the task is tried again", pairs(task=name, error=error))
+                log.warning(
+                    "the database went away %s: the task is tried again",
+                    pairs(task=name, error=explain(error, config.load())),
+                )
             else:
                 return
         log.warning("the database stays away %s: the sweep sends it again", pairs(task=name))

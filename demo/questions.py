@@ -24,7 +24,7 @@ FEED: Final = (
     Question("How much is not known? The worst ten of all columns:", "SELECT * FROM audit.v_unknown_rate LIMIT 10"),
     Question(
         "What could not be read? Broken rows, and values without a meaning:",
-        "SELECT kind, name, errors, left(example, 28) AS example FROM audit.v_parse_errors",
+        "SELECT kind, name, errors, left(example, 28) AS example FROM audit.v_all_parse_errors",
     ),
     Question(
         "How much is staged? The rows that were new or changed, as they came:",

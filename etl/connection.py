@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl.errors import FeedBusy
 from vinops.db import database
-from vinops.logs import redact
+from vinops.db.errors import explain
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -28,7 +28,7 @@ def connected(settings: Settings, application: str = "vinops etl") -> Iterator[C
         with connection:
             yield connection
     except psycopg.Error as error:
-        reason = redact(str(error), settings).strip().partition("\n")[0]
+        reason = explain(error, settings)
         raise database.DatabaseError(
             f"the database ended the work ({reason}): nothing is half done; look at the server's log and run again"
         ) from None

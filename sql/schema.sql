@@ -211,6 +211,94 @@ CREATE TABLE public.lots (
 )
 WITH (fillfactor='90');
 
+CREATE TABLE staging.copart_raw (
+    file_id bigint NOT NULL,
+    line_number integer NOT NULL,
+    row_hash bytea NOT NULL,
+    ingested_at timestamp with time zone DEFAULT now() NOT NULL,
+    ordinal text,
+    yard_number text,
+    yard_name text,
+    sale_date text,
+    day_of_week text,
+    sale_time text,
+    time_zone text,
+    item_number text,
+    lot_number text,
+    vehicle_type text,
+    year text,
+    make text,
+    model_group text,
+    model_detail text,
+    body_style text,
+    color text,
+    damage text,
+    secondary_damage text,
+    title_state text,
+    title_type text,
+    has_keys text,
+    condition_code text,
+    vin text,
+    odometer text,
+    odometer_brand text,
+    retail_value text,
+    repair_cost text,
+    engine text,
+    drive text,
+    transmission text,
+    fuel text,
+    cylinders text,
+    runs_drives text,
+    sale_status text,
+    high_bid text,
+    special_note text,
+    city text,
+    state text,
+    zip text,
+    country text,
+    currency text,
+    thumbnail_url text,
+    created_at text,
+    grid_row text,
+    make_an_offer text,
+    buy_now_price text,
+    image_url text,
+    "trim" text,
+    last_updated_at text,
+    rentals text,
+    copart_select text,
+    seller_name text,
+    offsite_address text,
+    offsite_state text,
+    offsite_city text,
+    offsite_zip text,
+    sale_light text,
+    autograde text,
+    announcements text,
+    extra jsonb
+);
+
+CREATE VIEW audit.v_all_parse_errors AS
+ SELECT 'row'::text AS kind,
+    rejected_rows.reason AS name,
+    count(*) AS errors,
+    max(rejected_rows.rejected_at) AS last_seen,
+    (array_agg(rejected_rows.raw_text ORDER BY rejected_rows.id DESC))[1] AS example
+   FROM audit.rejected_rows
+  GROUP BY rejected_rows.reason
+UNION ALL
+ SELECT 'value'::text AS kind,
+    flag.flag AS name,
+    count(DISTINCT lots.id) AS errors,
+    max(raw_row.ingested_at) AS last_seen,
+    (array_agg((((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flag.flag), '?'::text)) ORDER BY lots.id DESC))[1] AS example
+   FROM ((public.lots
+     CROSS JOIN LATERAL unnest(lots.flags) flag(flag))
+     LEFT JOIN staging.copart_raw raw_row ON (((lots.file_id = raw_row.file_id) AND (lots.row_hash = raw_row.row_hash))))
+  WHERE (lots.status = 'active'::text)
+  GROUP BY flag.flag
+  ORDER BY 3 DESC;
+
 CREATE TABLE public.vehicles (
     id bigint NOT NULL,
     vin text,
@@ -240,7 +328,7 @@ CREATE VIEW audit.v_column_coverage AS
     bool_or(known_values.is_key) AS is_key
    FROM ((public.lots
      JOIN public.vehicles ON ((lots.vehicle_id = vehicles.id)))
-     CROSS JOIN LATERAL ( VALUES ('vin'::text,lots.vin,true), ('vehicle_type'::text,vehicles.vehicle_type,false), ('year'::text,(vehicles.year)::text,true), ('make'::text,vehicles.make,true), ('model'::text,vehicles.model,true), ('trim'::text,vehicles."trim",false), ('body_style'::text,vehicles.body_style,false), ('color'::text,vehicles.color,false), ('engine'::text,vehicles.engine,false), ('cylinders'::text,(vehicles.cylinders)::text,false), ('drive'::text,vehicles.drive,false), ('transmission'::text,vehicles.transmission,false), ('fuel'::text,vehicles.fuel,true), ('sale_date'::text,(lots.sale_date)::text,true), ('sale_at'::text,(lots.sale_at)::text,false), ('sale_status'::text,lots.sale_status,false), ('high_bid'::text,(lots.high_bid)::text,false), ('buy_now_price'::text,(lots.buy_now_price)::text,false), ('damage'::text,lots.damage,true), ('secondary_damage'::text,lots.secondary_damage,false), ('title_type'::text,lots.title_type,false), ('has_keys'::text,(lots.has_keys)::text,false), ('condition'::text,lots.condition,false), ('odometer'::text,(lots.odometer)::text,true), ('odometer_brand'::text,lots.odometer_brand,false), ('retail_value'::text,(lots.retail_value)::text,false), ('repair_cost'::text,(lots.repair_cost)::text,false), ('image_url'::text,lots.image_url,true), ('seller_name'::text,lots.seller_name,false), ('special_note'::text,lots.special_note,false), ('sale_light'::text,lots.sale_light,false), ('autograde'::text,(lots.autograde)::text,false), ('announcements'::text,lots.announcements,false)) known_values(column_name, value, is_key))
+     CROSS JOIN LATERAL ( VALUES ('vin'::text,lots.vin,true), ('vehicle_type'::text,vehicles.vehicle_type,false), ('year'::text,(vehicles.year)::text,true), ('make'::text,vehicles.make,true), ('model'::text,vehicles.model,true), ('trim'::text,vehicles."trim",false), ('body_style'::text,vehicles.body_style,false), ('color'::text,vehicles.color,false), ('engine'::text,vehicles.engine,false), ('cylinders'::text,(vehicles.cylinders)::text,false), ('drive'::text,vehicles.drive,false), ('transmission'::text,vehicles.transmission,false), ('fuel'::text,vehicles.fuel,true), ('sale_date'::text,(lots.sale_date)::text,false), ('sale_at'::text,(lots.sale_at)::text,false), ('sale_status'::text,lots.sale_status,false), ('high_bid'::text,(lots.high_bid)::text,false), ('buy_now_price'::text,(lots.buy_now_price)::text,false), ('damage'::text,lots.damage,true), ('secondary_damage'::text,lots.secondary_damage,false), ('title_type'::text,lots.title_type,false), ('has_keys'::text,(lots.has_keys)::text,false), ('condition'::text,lots.condition,false), ('odometer'::text,(lots.odometer)::text,false), ('odometer_brand'::text,lots.odometer_brand,false), ('retail_value'::text,(lots.retail_value)::text,false), ('repair_cost'::text,(lots.repair_cost)::text,false), ('image_url'::text,lots.image_url,true), ('seller_name'::text,lots.seller_name,false), ('special_note'::text,lots.special_note,false), ('sale_light'::text,lots.sale_light,false), ('autograde'::text,(lots.autograde)::text,false), ('announcements'::text,lots.announcements,false)) known_values(column_name, value, is_key))
   WHERE (lots.status = 'active'::text)
   GROUP BY known_values.column_name;
 
@@ -352,91 +440,33 @@ CREATE VIEW audit.v_market AS
   GROUP BY ads.source, ads.make_slug
   ORDER BY (count(*) FILTER (WHERE (ads.removed_at IS NULL))) DESC, ads.source, ads.make_slug;
 
-CREATE TABLE staging.copart_raw (
-    file_id bigint NOT NULL,
-    line_number integer NOT NULL,
-    row_hash bytea NOT NULL,
-    ingested_at timestamp with time zone DEFAULT now() NOT NULL,
-    ordinal text,
-    yard_number text,
-    yard_name text,
-    sale_date text,
-    day_of_week text,
-    sale_time text,
-    time_zone text,
-    item_number text,
-    lot_number text,
-    vehicle_type text,
-    year text,
-    make text,
-    model_group text,
-    model_detail text,
-    body_style text,
-    color text,
-    damage text,
-    secondary_damage text,
-    title_state text,
-    title_type text,
-    has_keys text,
-    condition_code text,
-    vin text,
-    odometer text,
-    odometer_brand text,
-    retail_value text,
-    repair_cost text,
-    engine text,
-    drive text,
-    transmission text,
-    fuel text,
-    cylinders text,
-    runs_drives text,
-    sale_status text,
-    high_bid text,
-    special_note text,
-    city text,
-    state text,
-    zip text,
-    country text,
-    currency text,
-    thumbnail_url text,
-    created_at text,
-    grid_row text,
-    make_an_offer text,
-    buy_now_price text,
-    image_url text,
-    "trim" text,
-    last_updated_at text,
-    rentals text,
-    copart_select text,
-    seller_name text,
-    offsite_address text,
-    offsite_state text,
-    offsite_city text,
-    offsite_zip text,
-    sale_light text,
-    autograde text,
-    announcements text,
-    extra jsonb
-);
-
 CREATE VIEW audit.v_parse_errors AS
+ WITH newest AS (
+         SELECT etl_runs.file_id
+           FROM audit.etl_runs
+          WHERE (etl_runs.status = 'loaded'::text)
+          ORDER BY etl_runs.id DESC
+         LIMIT 1
+        )
  SELECT 'row'::text AS kind,
-    rejected_rows.reason AS name,
+    rejected.reason AS name,
     count(*) AS errors,
-    max(rejected_rows.rejected_at) AS last_seen,
-    (array_agg(rejected_rows.raw_text ORDER BY rejected_rows.id DESC))[1] AS example
-   FROM audit.rejected_rows
-  GROUP BY rejected_rows.reason
+    max(rejected.rejected_at) AS last_seen,
+    (array_agg(rejected.raw_text ORDER BY rejected.id DESC))[1] AS example
+   FROM (newest
+     JOIN audit.rejected_rows rejected ON ((newest.file_id = rejected.file_id)))
+  GROUP BY rejected.reason
 UNION ALL
  SELECT 'value'::text AS kind,
     flag.flag AS name,
     count(DISTINCT lots.id) AS errors,
     max(raw_row.ingested_at) AS last_seen,
     (array_agg((((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flag.flag), '?'::text)) ORDER BY lots.id DESC))[1] AS example
-   FROM ((public.lots
+   FROM (((newest
+     JOIN staging.copart_raw raw_row ON ((newest.file_id = raw_row.file_id)))
+     JOIN public.lots ON ((((raw_row.lot_number)::bigint = lots.lot_external_id) AND (raw_row.row_hash = lots.row_hash))))
      CROSS JOIN LATERAL unnest(lots.flags) flag(flag))
-     LEFT JOIN staging.copart_raw raw_row ON (((lots.file_id = raw_row.file_id) AND (lots.row_hash = raw_row.row_hash))))
-  WHERE (lots.status = 'active'::text)
+  WHERE ((lots.status = 'active'::text) AND (flag.flag <> 'title_type'::text))
   GROUP BY flag.flag
   ORDER BY 3 DESC;
 
@@ -648,7 +678,7 @@ CREATE TABLE ops.workers (
     log_file bigint,
     log_offset bigint,
     troubles jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT workers_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'stopped'::text])))
+    CONSTRAINT workers_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'stopped'::text, 'retired'::text])))
 );
 
 CREATE TABLE public.images (
@@ -973,6 +1003,8 @@ ALTER TABLE ONLY staging.shared_vins
     ADD CONSTRAINT shared_vins_pkey PRIMARY KEY (lot_external_id);
 
 CREATE INDEX etl_runs_loaded ON audit.etl_runs USING btree (id) WHERE (status = 'loaded'::text);
+
+CREATE INDEX rejected_rows_file ON audit.rejected_rows USING btree (file_id);
 
 CREATE UNIQUE INDEX alerts_open ON ops.alerts USING btree (kind, subject) WHERE (cleared_at IS NULL);
 

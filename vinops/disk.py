@@ -13,6 +13,14 @@ PHRASE: Final = os.strerror(errno.ENOSPC)
 GO: Final = "`vinops logs --prune 1d` removes rotated logs; docs/runbook.md, The disk is full, says what else may go"
 
 
+def read_only(place: Path) -> str:
+    """Return in words that the file system of a folder takes no writes, and what fixes it."""
+    return (
+        f"the file system of {place} is read-only ({os.strerror(errno.EROFS)}): mount it writable, or name another "
+        "folder; `dmesg` says whether the kernel did that because the disk fails"
+    )
+
+
 def is_full(error: BaseException) -> bool:
     """Tell whether a disk, a quota or a limit of a file's size is used up."""
     return isinstance(error, OSError) and error.errno in FULL
@@ -20,12 +28,16 @@ def is_full(error: BaseException) -> bool:
 
 def explain(error: OSError, place: Path, *, go: str = GO, is_sure: bool = True) -> str:
     """Return in words why a file below `place` was not written: which disk is full, and with `go` how to free space;
-    for other errors the file, the reason, and that its owner has to run the command.
+    of a
+    read-only file system that it is one; for other errors the file, the reason, and that its owner has to run the
+    command.
 
     Without `is_sure` it may be the output of the program that was not written.
     """
     reason = error.strerror or type(error).__name__
     named = error.filename and Path(os.fsdecode(error.filename))
+    if error.errno == errno.EROFS:
+        return read_only(named or place)
     if not is_full(error):
         return f"{named or place}: {reason}: run as the owner of it, or name another folder"
     if named or is_sure:

@@ -12,7 +12,7 @@ import psycopg
 from vinops import alerts, config
 from vinops.db import database
 from vinops.db.database import DatabaseError
-from vinops.db.errors import is_passing
+from vinops.db.errors import explain, is_passing
 from vinops.logs import pairs
 from vinops_scrapy.shared import pool
 
@@ -58,7 +58,7 @@ def lost(crawler: Crawler, error: Exception) -> None:
         return
     _ended.add(crawler)
     crawler.stats.inc_value("database/lost")
-    log.error("the database is lost: the run ends %s", pairs(error=one_line(error)))
+    log.error("the database is lost: the run ends %s", pairs(error=explain(error, config.load())))
     pool(crawler).timeout = SOON
     close(crawler, "no_database")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHECKS: Final = {**pipelines.CHECKS, **machine.CHECKS}
 PARTS: Final = frozenset(part for check in CHECKS.values() for part in check.reads)
 """The parts of a snapshot that the checks read."""
+NAME: Final = max(map(len, CHECKS))
 EXIT: Final = {Level.OK: 0, Level.WARNING: 1, Level.CRITICAL: 2, Level.UNKNOWN: 3}
 SEVERITY: Final = (Level.OK, Level.WARNING, Level.UNKNOWN, Level.CRITICAL)
 """What is known to be critical outweighs what is unknown, which outweighs a warning."""
@@ -81,7 +82,7 @@ def text(health: Health, width: int) -> Iterator[str]:
     """Yield the lines as people read them, none but commands wider than `width`."""
     yield from figures.wrapped(health.summary, width, "")
     for line in health.lines:
-        head = f"{line.level.value:<8}  {line.name:<8}  "
+        head = f"{line.level.value:<8}  {line.name:<{NAME}}  "
         yield from figures.wrapped(line.message, width, head)
         if line.fix and line.level is not Level.OK:
             yield f"{' ' * len(head)}fix: {line.fix}"  # whole, to be copied

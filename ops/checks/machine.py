@@ -31,6 +31,7 @@ MEMORY: Final = Limit(0.9, 0.97, percent)
 CLOCK: Final = Limit(2, 30, "{:g} s".format)
 
 PRUNE_LOGS: Final = "vinops logs --prune 7d"
+FULL_DISK: Final = "docs/runbook.md, The disk is full"
 ACTIVITY: Final = "vinops sql 'select application_name, count(*) from pg_stat_activity group by 1'"
 SET_CLOCK: Final = "timedatectl set-ntp true"
 
@@ -84,18 +85,33 @@ def backup(snapshot: Snapshot, found: Backup) -> Finding:
 
 @CHECKS.add("disk", "machine")
 def disk(snapshot: Snapshot, found: Machine) -> Finding:
-    """Judge how full the disks below the data folder and the log folder are."""
-    name, fullest = max(found.disks.items(), key=lambda each: each[1].share)
+    """Judge whether the disks below the data folder and the log folder take writes, and how full they are."""
+    return judge_disks(found)
+
+
+def judge_disks(found: Machine) -> Finding:
+    """Judge the disks; for the alert of the supervisor, too."""
+    for name, each in found.disks.items():
+        if each.is_read_only:
+            text = f"{name}: the file system of {each.path} is read-only, nothing can be stored"
+            return critical(text, "writable", fix=f"mount it writable; `dmesg` says why it is not; {FULL_DISK}")
+    name, fullest = max(found.disks.items(), key=lambda each: max(each[1].share, each[1].files))
     shares = ", ".join(f"{each} {percent(disk.share)}" for each, disk in found.disks.items())
-    fix = PRUNE_LOGS if name == "logs" else "vinops forecast"
-    return DISK.judge(fullest.share, f"{shares}, {size(fullest.free)} free", fix=fix)
+    text = f"{shares}, {size(fullest.free)} free"
+    if fullest.files > fullest.share:
+        text += f", {name}: {percent(fullest.files)} of the files that it can have"
+    share = max(fullest.share, fullest.files)
+    is_critical = DISK.level(share) is Level.CRITICAL
+    fix = f"vinops logs --prune 1d; {FULL_DISK}" if is_critical else PRUNE_LOGS if name == "logs" else "vinops forecast"
+    return DISK.judge(share, text, fix=fix)
 
 
 @CHECKS.add("logs", "logs")
 def logs(snapshot: Snapshot, found: Logs) -> Finding:
     """Judge whether logs can be written, their size, and whether they are rotated."""
     if not found.is_writable:
-        return critical(f"{found.folder} cannot be written", "writable", fix=f"chown -R $(id -un) {found.folder}")
+        fix = f"chown -R $(id -un) {found.folder}; where the line `disk` says read-only or full, that first"
+        return critical(f"{found.folder} cannot be written", "writable", fix=fix)
     text = f"{size(found.bytes)}, the largest file {size(found.largest_bytes)}"
     finding = LOGS.judge(found.bytes, text, fix=PRUNE_LOGS)
     if finding.level is Level.OK and found.largest and UNROTATED.level(found.largest_bytes) is not Level.OK:

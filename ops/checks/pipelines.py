@@ -8,15 +8,16 @@ from deals import alarms
 from deals.alarms import BACKLOG
 from ops.checks.registry import Checks, unknown
 from ops.photos import places
+from ops.workers.registry import CELERY_WORKER as CELERY, SUPERVISOR
 from vinops import clock
 from vinops.checks import Finding, Level, Limit, critical, ok, warning
-from vinops.text.figures import age, percent, plural
+from vinops.text.figures import age, amount, percent, plural
 from vinops_scrapy.shortfalls import MOST_FAILED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ops.observe.snapshot import Alert, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Worker
+    from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
     from ops.photos.places import Stored
 
 MINUTE: Final = 60.0
@@ -29,23 +30,32 @@ SILENCE: Final = 0.1
 NO_REQUEST: Final = Limit(15 * MINUTE, unit=age)
 # The timer loads every 15 minutes: three missed, then a morning's worth of sales.
 FEED: Final = Limit(45 * MINUTE, 3 * HOUR, age)
+# The operators' own limit. On real files, sampled in 2026, it is under a tenth of that.
+UNKNOWN: Final = Limit(0.01, unit=percent)
+# A few odd rows come with any file; a format that changed shows in each.
+PARSING: Final = Limit(0.01, unit=percent)
+LEAST_ERRORS: Final = 5
 # Lots come and go all day. Photos that lack are no fault if they take no longer than lots stay in the feed.
 COVERAGE: Final = 0.9
 DRAIN_DAYS: Final = 7.0
 # The README advises a photo crawl every eight hours: a day without one is three missed.
 PHOTOS_IDLE: Final = DAY
 
+SUPERVISE: Final = "nohup vinops supervise &, or systemctl start vinops-supervisor"
+FINISHED: Final = "finished, and no supervisor begins the next cycle"
 ALERTS: Final = "vinops sql -x 'select * from ops.alerts where cleared_at is null'"
+UNKNOWN_RATE: Final = "vinops sql 'select * from audit.v_unknown_rate'; docs/runbook.md, A column changed"
+PARSE_ERRORS: Final = "vinops sql -x 'select * from audit.v_parse_errors'; docs/runbook.md, Rejected rows"
 WRONG_CLOCK: Final = "date; docs/runbook.md, A wrong clock"
 
 CHECKS: Final = Checks()
 
 
-@CHECKS.add("workers", "workers")
+@CHECKS.add("workers", "workers", reads=("wanted", "supervisor"))
 def workers(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding:
-    """Judge how workers ended."""
+    """Judge how workers ended, and whether those run that are wanted."""
     started = [worker for worker in found if worker.started_at is not None or worker.pid is not None]
-    if not started:
+    if not started and not any(worker.wanted for worker in found):
         return ok("not set up: none was ever started (`vinops workers start`)")
     states = sorted(worker.state for worker in started)
     if dead := [worker for worker in started if worker.state == "dead"]:
@@ -54,7 +64,79 @@ def workers(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding:
     if failed := [worker for worker in started if worker.state == "failed"]:
         ends = ", ".join(f"{worker.name}: {worker.end}" for worker in failed)
         return warning(f"{_named(failed)} failed ({ends})", "0 failed", fix=f"vinops logs {failed[0].name}")
+    if missing := _missing(snapshot, found):
+        return missing
     return ok(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))
+
+
+def _missing(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding | None:
+    """Return the finding about workers that are wanted and do not run; None if there are none.
+
+    Wanted is what was started here and not retired, and, where one worker is, also those that no machine has. A shared
+    one is judged by its work: the line `photos`.
+    """
+    if snapshot.wanted is None:
+        return None
+    own = [worker for worker in found if not worker.is_shared and worker.wanted != "elsewhere"]
+    whys: dict[str, list[Worker]] = {}
+    for worker in own:
+        if worker.state != "running" and (why := _why(snapshot, worker, is_used=any(each.wanted for each in found))):
+            whys.setdefault(why, []).append(worker)
+    if not whys:
+        return None
+    count = sum(worker.state == "running" for worker in own)
+    text = "; ".join(f"{_named(some)} {why}" for why, some in whys.items())
+    names = sorted(worker.name for some in whys.values() for worker in some)
+    fix = SUPERVISE if set(whys) == {FINISHED} else f"vinops workers start {' '.join(names)}"
+    return warning(f"{count} of {len(own)} run: {text}", f"{len(own)} running", fix=fix)
+
+
+def _why(snapshot: Snapshot, worker: Worker, *, is_used: bool) -> str | None:
+    """Return why a worker that does not run is missing, None if it is not."""
+    if worker.wanted == "stopped":
+        return "stopped by an operator"
+    if worker.wanted == "running":
+        if worker.state != "finished":
+            return "wanted, and not running"
+        return None if _supervised(snapshot) else FINISHED
+    return "never started on any machine" if is_used and worker.started_at is None else None
+
+
+def _row(snapshot: Snapshot, name: str) -> Wanted | None:
+    """Return what an operator wants of a program of this machine."""
+    return next((each for each in snapshot.wanted or () if each.name == name and each.is_here), None)
+
+
+def _supervised(snapshot: Snapshot) -> bool:
+    """Tell whether the supervisor of this machine is to run, and makes passes."""
+    row = _row(snapshot, SUPERVISOR)
+    return row is not None and row.desired == "running" and _seconds(snapshot, row.at) < _passes(snapshot).warning
+
+
+def _passes(snapshot: Snapshot) -> Limit:
+    """Return the limit for the time since the last pass of the supervisor: three of them."""
+    every = snapshot.supervisor.every if snapshot.supervisor else MINUTE
+    seconds = max(3 * every, 3 * MINUTE)
+    return Limit(seconds, seconds, age)
+
+
+@CHECKS.add("supervisor", "wanted", reads=("supervisor",))
+def supervisor(snapshot: Snapshot, found: tuple[Wanted, ...]) -> Finding:
+    """Judge whether the supervisor makes passes, if it is to run, and whether one is missing."""
+    row = _row(snapshot, SUPERVISOR)
+    needed = [each.name for each in found if each.is_here and each.desired == "running" and each.name != SUPERVISOR]
+    if row is None:
+        return ok("not set up: what dies is not restarted (`vinops supervise`)")
+    seconds = _seconds(snapshot, row.at)
+    if row.desired == "stopped":
+        if not needed:
+            return ok(f"stopped {age(seconds)} ago, and nothing is wanted here")
+        verb = "are" if len(needed) > 1 else "is"
+        return warning(f"stopped {age(seconds)} ago, and {', '.join(needed)} {verb} wanted", fix=SUPERVISE)
+    pid = snapshot.supervisor.pid if snapshot.supervisor else None
+    who = f"PID {pid}" if pid else "no process of it is seen"
+    fix = f"kill {pid}; {SUPERVISE}" if pid else SUPERVISE
+    return _passes(snapshot).judge(seconds, f"the last pass {age(seconds)} ago, {who}", fix=fix)
 
 
 def _named(found: list[Worker]) -> str:
@@ -101,7 +183,7 @@ def crawls(snapshot: Snapshot, runs: tuple[CrawlRun, ...]) -> Finding:
     return warning(text, limit, fix=" ".join(f"vinops logs {name} --errors".split()))
 
 
-@CHECKS.add("celery", "celery", reads=("deals",))
+@CHECKS.add("celery", "celery", reads=("deals", "wanted"))
 def celery(snapshot: Snapshot, found: Celery) -> Finding:
     """Judge whether Celery's worker and beat run, once each, and do tasks."""
     for name, pids in (("workers", found.workers), ("beats", found.beats)):
@@ -118,6 +200,11 @@ def celery(snapshot: Snapshot, found: Celery) -> Finding:
         text = f"worker {found.workers[0]} runs, beat does not: nothing dispatches the work"
         return warning(text, "one of each", fix="vinops celery restart")
     late = _oldest(snapshot.deals, snapshot.at)
+    row = _row(snapshot, CELERY)
+    if row is not None and late is None:
+        since = f"{age(_seconds(snapshot, row.at))} ago"
+        text = f"stopped by an operator {since}" if row.desired == "stopped" else f"not running, and started {since}"
+        return warning(text, "1 worker", fix="vinops celery start")
     if late is None:
         return ok("not running, and nothing waits for it" if snapshot.deals else "not running")
     judge = warning if late.level is Level.OK else critical
@@ -165,6 +252,32 @@ def feed(snapshot: Snapshot, found: Feed) -> Finding:
         return finding
     # Loaded by hand, or this shell lacks the setting: not critical.
     return warning(f"{finding.text}, and COPART_CSV_URL is not set", age(FEED.warning), fix=fix)
+
+
+@CHECKS.add("unknown", "audit")
+def unknown_values(snapshot: Snapshot, found: Audit) -> Finding:
+    """Judge the share of values of the key columns that are unknown: the row `(key columns)` of v_unknown_rate."""
+    if not found.lots:
+        return ok("no active lot", percent(UNKNOWN.warning))
+    name, count = max(found.unknown.items(), key=lambda each: each[1])
+    text = f"{100 * found.unknown_rate:.2f} % of the key columns' values"
+    text += f", most of them {name}: {amount(count)} of {plural(found.lots, 'lot')}" if count else ""
+    return UNKNOWN.judge(found.unknown_rate, text, fix=UNKNOWN_RATE)
+
+
+@CHECKS.add("parsing", "audit", "feed")
+def parsing(snapshot: Snapshot, found: Audit, last: Feed) -> Finding:
+    """Judge what share of the rows that the last load brought could not be read, or has a value that could not be."""
+    errors = sum(count for _, _, count in found.errors)
+    brought = (last.new or 0) + (last.changed or 0)
+    if not errors:
+        return ok("all rows and values of the last load were read")
+    worst = ", ".join(f"{name} {amount(count)}" for _, name, count in found.errors[:3])
+    text = f"{plural(errors, 'row or value', 'rows or values')} of the last load not read ({worst}), "
+    text += f"{amount(brought)} rows were new or changed"
+    if errors < LEAST_ERRORS:
+        return ok(text, f"{LEAST_ERRORS}, and {percent(PARSING.warning)}")
+    return PARSING.judge(errors / max(brought, errors), text, fix=PARSE_ERRORS)
 
 
 @CHECKS.add("photos", "photos")

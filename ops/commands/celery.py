@@ -11,6 +11,7 @@ import typer
 from ops.commands.workers import (
     AsJson,
     Grace,
+    Retire,
     errors_as_lines,
     has_database,
     load_settings,
@@ -52,10 +53,10 @@ def start(*, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def stop(*, grace: Grace = None, as_json: AsJson = False) -> None:
+def stop(*, grace: Grace = None, retire: Retire = False, as_json: AsJson = False) -> None:
     """Stop both, and those that were started by hand: tasks in hand are finished first, and what takes too long is
     killed."""
-    ended = stop_all(load_settings(quiet=as_json), grace)
+    ended = stop_all(load_settings(quiet=as_json), grace, retire=retire)
     if as_json:
         rows = [
             {
@@ -138,13 +139,15 @@ def _start(settings: Settings, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def stop_all(settings: Settings, grace: float | None) -> list[Ended]:
+def stop_all(settings: Settings, grace: float | None, *, retire: bool = False) -> list[Ended]:
     """Stop beat, then the worker, which finishes the tasks that it has in hand; of each also what was started by hand.
     If a worker has to be killed the next one does its tasks anew: they are recorded in PostgreSQL."""
     programs = registry.celery(settings)
     with _database(settings, "stopped") as connection:
         if connection:
             runs.want(connection, programs, "stopped")
+            if retire:
+                runs.retire(connection, programs)
     seconds = settings.stop_grace if grace is None else grace
     with errors_as_lines(), at_work("Celery ends the tasks in hand"):
         backend = _backend(settings)

@@ -19,7 +19,11 @@ from vinops.redaction import one_line, remember
 
 
 def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Run all checks: a line each, with its value, its limit and what fixes it. Exits with 0, 1, 2 or 3."""
+    """Run all checks: a line each, with its value, its limit and what fixes it.
+
+    Exits with 0 if all is well, 1 for a warning, 2 if something is critical, and 3 if nothing is known to be critical
+    and something could not be examined: a script that knows only 0, 1 and 2 takes that for a failure, as it should.
+    """
     try:
         settings = config.load()
         remember(settings)

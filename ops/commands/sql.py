@@ -15,8 +15,9 @@ from typer.core import TyperCommand
 from ops.show import tables
 from vinops import config
 from vinops.db import database, embedded, session, statements
+from vinops.db.errors import explain
 from vinops.output import at_work
-from vinops.redaction import one_line, remember
+from vinops.redaction import remember
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -145,7 +146,7 @@ def _result(connection: Connection[TupleRow], statement: str, *, write: bool) ->
     except psycopg.Error as error:
         refused = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege)
         hint = "; --write allows changes" if isinstance(error, refused) and not write else ""
-        raise database.DatabaseError(one_line(str(error)) + hint) from None
+        raise database.DatabaseError(explain(error, config.load()) + hint) from None
     return names, rows, cursor.statusmessage or ""
 
 

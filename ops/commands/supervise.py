@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ops.checks import outside
 from ops.commands.workers import errors_as_lines, finite, want_stopped
 from ops.workers import backends, control, registry, supervisor as supervising
 from ops.workers.processes import held
@@ -49,7 +50,7 @@ def command(
     try:
         with (
             held(folder / f"{supervising.LOCK}.lock", wait=False),
-            closing(supervising.Supervisor(settings, workers, celery)) as supervisor,
+            closing(supervising.Supervisor(settings, workers, celery, watch=outside.Watch(settings))) as supervisor,
         ):
             if not once:
                 for number in (signal.SIGTERM, signal.SIGINT):

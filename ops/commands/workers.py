@@ -51,6 +51,9 @@ Grace = Annotated[
         min=0, callback=finite, help="Seconds before what does not end is killed; default: VINOPS_STOP_GRACE."
     ),
 ]
+Retire = Annotated[
+    bool, typer.Option("--retire", help="They are not to run here any more: `vinops health` does not miss them.")
+]
 Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="[N]...", help="1 to 4, or photos; default: the market workers.", show_default=False),
@@ -82,13 +85,13 @@ def start(chosen: Names = None, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def stop(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
+def stop(chosen: Names = None, *, grace: Grace = None, retire: Retire = False, as_json: AsJson = False) -> None:
     """Stop workers: each ends its page, gives back what it had, and is killed if it takes too long.
 
     Crawls of this data folder that were started by hand are stopped too. `vinops stop` stops everything.
     """
     settings = load_settings(quiet=as_json)
-    show_ends(_stop(settings, chosen, grace), as_json=as_json)
+    show_ends(_stop(settings, chosen, grace, retire=retire), as_json=as_json)
 
 
 @app.command()
@@ -237,10 +240,12 @@ def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) ->
         raise typer.Exit(1)
 
 
-def _stop(settings: Settings, chosen: Sequence[str] | None, grace: float | None) -> list[Ended]:
-    """Stop workers. What an operator stopped is not started again by the supervisor."""
+def _stop(
+    settings: Settings, chosen: Sequence[str] | None, grace: float | None, *, retire: bool = False
+) -> list[Ended]:
+    """Stop workers. What an operator stopped is not started again by the supervisor, and what is retired not missed."""
     programs = chosen_programs(settings, chosen)
-    want_stopped(settings, programs)
+    want_stopped(settings, programs, retire=retire)
     seconds = settings.stop_grace if grace is None else grace
     with errors_as_lines(), at_work(f"{', '.join(program.name for program in programs)} end what they do"):
         ended = control.stop(settings, _backend(settings), programs, grace=seconds, all_of_them=not chosen)
@@ -253,13 +258,16 @@ def has_database(settings: Settings) -> bool:
     return settings.database_url is not None or (embedded.folder(settings.data_dir) / "data" / "PG_VERSION").exists()
 
 
-def want_stopped(settings: Settings, programs: Sequence[Program]) -> None:
-    """Record that these are not wanted. Without a database they can be stopped all the same; a stop makes none."""
+def want_stopped(settings: Settings, programs: Sequence[Program], *, retire: bool = False) -> None:
+    """Record that these are not wanted, or with `retire` not expected any more. Without a database they can be stopped
+    all the same; a stop makes none."""
     if not has_database(settings):
         return
     try:
         with database.connect(settings, application="vinops stop", autocommit=True) as connection:
             runs.want(connection, programs, "stopped")
+            if retire:
+                runs.retire(connection, programs)
     except database.DatabaseError as error:
         say(f"vinops: {redact(str(error))}\na supervisor that runs may start them again", err=True)
 

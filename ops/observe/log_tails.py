@@ -57,6 +57,7 @@ class LogTails:
             if path.suffix == ".log":
                 self._follow(path, found)
         oldest = now.timestamp() - HOUR
+        place = self.folder.absolute()
         last = max((tail.last for tail in self._tails.values() if tail.last), key=lambda each: each.at, default=None)
         return Logs(
             folder=self.folder,
@@ -65,7 +66,7 @@ class LogTails:
             largest_bytes=largest_bytes,
             errors=sum(at >= oldest for tail in self._tails.values() for at in tail.errors),
             last_error=last,
-            is_writable=not self.folder.exists() or os.access(self.folder, os.W_OK),
+            is_writable=os.access(next(each for each in (place, *place.parents) if each.exists()), os.W_OK | os.X_OK),
         )
 
     def last_error(self, path: Path) -> LogError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import psutil
 
 from ops.backup import files as backup_files
 from ops.credentials import OLD_SECRETS
-from ops.observe.snapshot import Backup, Celery, Disk, Machine, Secrets
+from ops.observe.snapshot import Backup, Celery, Disk, Machine, Secrets, Supervision
 from vinops import clock
 from vinops.db import embedded
 from vinops.storage.store import StoreError
@@ -33,7 +34,7 @@ def machine(settings: Settings) -> Machine:
         memory=memory.percent / 100,
         memory_size=memory.total,
         memory_free=memory.available,
-        data_disk=min(map(disk, _data_folders(settings)), key=lambda each: each.free),
+        data_disk=min(map(disk, _data_folders(settings)), key=lambda each: (not each.is_read_only, each.free)),
         log_disk=disk(settings.log_dir),
         data_dir=settings.data_dir.absolute(),
         has_data_dir=settings.data_dir.is_dir(),
@@ -57,8 +58,15 @@ def disk(folder: Path) -> Disk:
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
-    usage = psutil.disk_usage(str(place))
-    return Disk(path=folder, size=usage.total, used=usage.used, free=usage.free)
+    usage, system = psutil.disk_usage(str(place)), os.statvfs(place)
+    return Disk(
+        path=folder,
+        size=usage.total,
+        used=usage.used,
+        free=usage.free,
+        files=1 - system.f_favail / system.f_files if system.f_files else 0.0,
+        is_read_only=bool(system.f_flag & os.ST_RDONLY),
+    )
 
 
 def celery(settings: Settings) -> Celery:
@@ -77,6 +85,13 @@ def celery(settings: Settings) -> Celery:
         beats=beats,
         since=max((at for at in map(_began, [*workers, *beats]) if at), default=None),
     )
+
+
+def supervisor(settings: Settings) -> Supervision:
+    """Return the supervisor of this data folder."""
+    from ops.workers import supervisor as supervising
+
+    return Supervision(pid=supervising.pid(settings), every=settings.supervise_every)
 
 
 def _began(pid: int) -> datetime | None:

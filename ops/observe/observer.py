@@ -22,11 +22,27 @@ from deals.stages.registry import STAGES
 from ops.observe import machine
 from ops.observe.log_tails import LogTails
 from ops.observe.pace import Pace
-from ops.observe.snapshot import Alert, Celery, CrawlRun, Database, Deal, Deals, Feed, Host, Photos, Snapshot, Worker
+from ops.observe.snapshot import (
+    Alert,
+    Audit,
+    Celery,
+    CrawlRun,
+    Database,
+    Deal,
+    Deals,
+    Feed,
+    Host,
+    Photos,
+    Snapshot,
+    Wanted,
+    Worker,
+)
 from ops.photos import places
 from ops.workers import backends, registry
+from vinops import disk
 from vinops.db import database, embedded
 from vinops.db.database import queries
+from vinops.db.errors import explain
 from vinops.output import at_work
 from vinops.redaction import redact
 from vinops_scrapy.shortfalls import shortfalls
@@ -43,7 +59,8 @@ T = TypeVar("T")
 
 PARTS: Final = frozenset(
     {
-        *("workers", "runs", "feed", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
+        *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
+        *("wanted", "supervisor"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -59,6 +76,7 @@ BUCKET: Final = 10.0  # seconds of one bar of a history
 BUCKETS: Final = 60
 SHORTEST: Final = 0.9  # seconds: PostgreSQL's backends report their counts once a second
 TOP_DEALS: Final = 10
+FREE_SPACE: Final = "vinops logs --prune 1d; docs/runbook.md, The disk is full"
 DAY: Final = timedelta(days=1)
 ENOUGH: Final = 3  # lots of a run that goes on, to say of it that none of them ends well
 
@@ -133,13 +151,17 @@ class Observer:
         self._faults.clear()
         # The run of a worker is one of its parts, and that of the photo crawl has its rate.
         self._wanted = PARTS.intersection(parts) | ({"runs"} if {"workers", "photos"} & set(parts) else set())
+        self._wanted |= {"wanted"} if "workers" in self._wanted else set()
         found, asked, runs = self._database()
         logs = self._part("logs", 0, lambda: self._logs.read(now))
         statuses = self._part("workers", 0, self._workers)
         return Snapshot(
             at=now,
             silence=self.settings.worker_silence,
-            workers=None if statuses is None else tuple(self._worker(status, runs, now) for status in statuses),
+            workers=None
+            if statuses is None
+            else tuple(self._worker(status, runs, now, asked.get("wanted") or ()) for status in statuses),
+            supervisor=self._part("supervisor", SOON, lambda: machine.supervisor(self.settings)),
             database=found,
             machine=self._part("machine", 0, lambda: machine.machine(self.settings)),
             logs=logs,
@@ -187,11 +209,10 @@ class Observer:
         return connection  # type: ignore[no-any-return]
 
     def _said(self, error: Exception) -> Database:
-        text = " ".join(redact(str(error), self.settings).split())
+        text = explain(error, self.settings)
         is_behind = isinstance(error, (database.NotMigrated, _NotCreated))
-        return Database(
-            error=text, fix="vinops migrate" if is_behind else "vinops doctor", is_new=isinstance(error, _NotCreated)
-        )
+        fix = "vinops migrate" if is_behind else FREE_SPACE if disk.PHRASE in text else "vinops doctor"
+        return Database(error=text, fix=fix, is_new=isinstance(error, _NotCreated))
 
     def _ask_all(self) -> tuple[Database, dict[str, Any], list[CrawlRun]]:
         before = time.time()
@@ -220,11 +241,13 @@ class Observer:
         )
         parts = {
             "feed": self._part("feed", SOON, self._feed),
+            "audit": self._part("audit", RARELY, self._audit),
             "photos": self._photos(runs or []),
             "stored": self._part("stored", RARELY, lambda: places.read(self._open(), self.settings)),
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
             "deals": self._deals(),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
+            "wanted": self._wanted_programs(),
             "alerts": self._part("alerts", SOON, lambda: tuple(Alert(**row) for row in self._rows("open_alerts"))),
         }
         return found, parts, runs or []
@@ -242,6 +265,18 @@ class Observer:
     def _feed(self) -> Feed:
         (row, *_) = [*self._rows("feed"), {}]
         return Feed(is_configured=self.settings.copart_csv_url is not None, **row)
+
+    def _wanted_programs(self) -> tuple[Wanted, ...] | None:
+        here = socket.gethostname()
+        return self._part(
+            "wanted", SOON, lambda: tuple(Wanted(is_here=row["machine"] == here, **row) for row in self._rows("wanted"))
+        )
+
+    def _audit(self) -> Audit:
+        unknown = dict(self._rows("unknown_rate")[0])
+        lots = unknown.pop("lots")
+        errors = tuple((row["kind"], row["name"], row["errors"]) for row in self._rows("parse_errors"))
+        return Audit(lots=lots, unknown=unknown, errors=errors)
 
     def _photos(self, runs: list[CrawlRun]) -> Photos | None:
         def count() -> Photos:
@@ -304,7 +339,7 @@ class Observer:
 
     # The workers.
 
-    def _worker(self, status: ProcessStatus, runs: list[CrawlRun], now: datetime) -> Worker:
+    def _worker(self, status: ProcessStatus, runs: list[CrawlRun], now: datetime, wanted: Sequence[Wanted]) -> Worker:
         run = _run_of(status, runs)
         rate, history = self._growth(run, now) if run else (None, ())
         return Worker(
@@ -320,6 +355,8 @@ class Observer:
             rate=rate,
             history=history,
             error=self._logs.last_error(status.program.log),
+            wanted=_wanted(status.program.name, wanted),
+            is_shared=status.program.is_shared,
         )
 
     def _growth(self, run: CrawlRun, now: datetime) -> tuple[float | None, tuple[float, ...]]:
@@ -376,6 +413,13 @@ def _run_of(status: ProcessStatus, runs: list[CrawlRun]) -> CrawlRun | None:
     is_its_own = run.pid == status.pid and run.machine == socket.gethostname()
     is_later = status.started_at is None or run.started_at >= status.started_at
     return run if is_its_own or is_later else None
+
+
+def _wanted(name: str, wanted: Sequence[Wanted]) -> str | None:
+    """Return what is wanted of a worker, as `Worker.wanted` has it."""
+    rows = [each for each in wanted if each.name == name]
+    is_elsewhere = any(each.desired == "running" and not each.is_here for each in rows)
+    return next((each.desired for each in rows if each.is_here), "elsewhere" if is_elsewhere else None)
 
 
 def _statuses(settings: Settings) -> Sequence[ProcessStatus]:

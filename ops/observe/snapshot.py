@@ -63,8 +63,9 @@ class LogError:
 class Worker:
     """A worker: its process and its crawl run.
 
-    `run` is None before its first one. `rate` is measured over the last minute of observation, or by the run itself;
-    `history` are rates over ten seconds each, oldest first.
+    `run` is None before its first one. `wanted` is what an operator last wanted of it here, `running` or `stopped`;
+    `elsewhere` if it is to run on another machine; None if it was never started or is retired. `rate` is measured over
+    the last minute of observation, or by the run itself; `history` are rates over ten seconds each, oldest first.
     """
 
     name: str
@@ -79,6 +80,8 @@ class Worker:
     rate: float | None = None
     history: tuple[float, ...] = ()
     error: LogError | None = None
+    wanted: str | None = None
+    is_shared: bool = False
 
     @property
     def end(self) -> str:
@@ -109,6 +112,22 @@ class Feed:
     changed: int | None = None
     gone: int | None = None
     rejected: int | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What the audit views say of the feed: the active lots, in how many of them each key column is unknown, and what
+    of the last load could not be read, as (kind, name, count)."""
+
+    lots: int
+    unknown: dict[str, int]
+    errors: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def unknown_rate(self) -> float:
+        """The share of values of the key columns that are unknown, 0 to 1."""
+        return sum(self.unknown.values()) / (self.lots * len(self.unknown)) if self.lots else 0.0
 
 
 @final
@@ -205,12 +224,15 @@ class Deals:
 
 @dataclass(frozen=True, kw_only=True)
 class Disk:
-    """The file system that a folder lies on."""
+    """The file system that a folder lies on. `files` is the used share of the files (inodes) that it can have, 0 to 1,
+    0 where it has no such limit."""
 
     path: Path
     size: int
     used: int
     free: int
+    files: float = 0.0
+    is_read_only: bool = False
 
     @property
     def share(self) -> float:
@@ -297,6 +319,27 @@ class Celery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What an operator wants of a program of a machine, and since when; of a supervisor `at` is its last pass."""
+
+    name: str
+    machine: str
+    desired: str
+    at: datetime
+    is_here: bool = True
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Supervision:
+    """The supervisor of this data folder: its process, None if there is none or it cannot be seen, and the seconds
+    between two passes."""
+
+    pid: int | None
+    every: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alert:
     """An open alert of ops.alerts."""
 
@@ -342,11 +385,14 @@ class Snapshot:
     backup: Backup | None
     secrets: Secrets | None
     feed: Feed | None = None
+    audit: Audit | None = None
     photos: Photos | None = None
     stored: Stored | None = None
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
     alerts: tuple[Alert, ...] | None = None
+    wanted: tuple[Wanted, ...] | None = None
+    supervisor: Supervision | None = None
     runs: tuple[CrawlRun, ...] | None = None
     clock_synchronized: bool | None = None
     silence: float = Settings.worker_silence

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PHOTOS: Final = "photos"
 CELERY_WORKER: Final = "celery_worker"
 CELERY_BEAT: Final = "celery_beat"
+SUPERVISOR: Final = "supervisor"
+"""Its name is that of its lock, too, and of its row in `ops.workers`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +108,8 @@ def celery(settings: Settings) -> tuple[Program, Program]:
 def supervisor(settings: Settings) -> Program:
     """Return the supervisor."""
     return Program(
-        name="supervisor",
-        key="supervisor",
+        name=SUPERVISOR,
+        key=SUPERVISOR,
         title="Supervisor",
         command=(sys.executable, "-m", "ops.cli", "supervise"),
         log=settings.log_dir / "supervisor.log",

@@ -43,6 +43,12 @@ def want(connection: Connection[Any], programs: Sequence[Program], desired: Stat
     )
 
 
+def retire(connection: Connection[Any], programs: Sequence[Program]) -> None:
+    """Record that these programs are not expected on this machine any more."""
+    about = {"machine": socket.gethostname(), "workers": [program.name for program in programs]}
+    connection.execute(queries("workers")["retire"], about)
+
+
 def newest(connection: Connection[Any], found: Sequence[ProcessStatus]) -> dict[str, CrawlRun]:
     """Return the newest run of each process by the name of its program; of one that has ended, its last run.
 

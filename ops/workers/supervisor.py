@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,11 +22,11 @@ from ops.workers.supervision import Decision, Limits, Seen
 from vinops import alerts, config, systemd
 from vinops.db import database
 from vinops.db.database import queries
-from vinops.db.errors import is_passing
+from vinops.db.errors import explain, is_passing
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from psycopg import Connection
 
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("supervisor")
 
-LOCK: Final = "supervisor"
+LOCK: Final = registry.SUPERVISOR
+WATCH_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0  # a pass is over in a few; what it is ending itself goes on to its end
 
 
@@ -59,8 +61,18 @@ def stop_running(settings: Settings) -> Stopped:
 class Supervisor:
     """Watches the programs of this machine. Killed at any line it leaves them running, and the next one goes on."""
 
-    def __init__(self, settings: Settings, workers: Backend, celery_backend: Backend | None = None) -> None:
-        """Watch the crawls through one backend, and Celery through another, if one is given."""
+    def __init__(
+        self,
+        settings: Settings,
+        workers: Backend,
+        celery_backend: Backend | None = None,
+        *,
+        watch: Callable[[Connection[Any]], None] | None = None,
+    ) -> None:
+        """Watch the crawls through one backend, and Celery through another, if one is given.
+
+        `watch` raises the alerts on what cannot tell of itself; it is called with the connection every WATCH_SECONDS.
+        """
         self._settings = settings
         self._workers = workers
         self._celery = celery_backend
@@ -78,7 +90,10 @@ class Supervisor:
         self._ending: dict[str, threading.Thread] = {}
         self._stopping = threading.Event()
         self._awake = threading.Event()
-        self._reported = -float("inf")
+        self._reported = self._watched = -float("inf")
+        self._watch = watch
+        self._blind_since: float | None = None
+        self._told_blind = False
 
     def stop(self) -> None:
         """Have `run` return soon. The programs go on."""
@@ -104,6 +119,7 @@ class Supervisor:
             if not self._stopping.is_set():
                 self._awake.clear()
         systemd.stopping()
+        self._record("want_stopped")
         log.info("supervisor ends: workers go on")
 
     def once(self) -> list[Decision]:
@@ -123,21 +139,48 @@ class Supervisor:
             decisions = self._pass()
             if time.monotonic() - self._reported >= self._settings.supervise_report:
                 self._report(decisions)
+            if self._watch and time.monotonic() - self._watched >= WATCH_SECONDS:
+                self._watched = time.monotonic()
+                self._watch(self._connected())
         except (psycopg.Error, database.DatabaseError) as error:
             if not is_passing(error):
                 raise
             if not self._is_blind:
-                log.warning("the database is away, nothing is restarted meanwhile: %s", " ".join(str(error).split()))
+                log.warning("the database is away, nothing is restarted meanwhile: %s", explain(error, self._settings))
             self._is_blind = True
             self.close()
+            self._tell_blind(error)
             return None
         except (ProcessError, OSError, config.ConfigError) as error:
             log.warning("supervision pass failed: %s", error)
             return None
         return decisions
 
+    def _tell_blind(self, error: Exception) -> None:
+        """Tell the owner, once and past the database, that it has been away for longer than a restart takes."""
+        now = time.monotonic()
+        self._blind_since = self._blind_since or now
+        chat = self._settings.telegram_alert_chat_id
+        if self._told_blind or now - self._blind_since < self._limits.cooldown:
+            return
+        self._told_blind = True
+        text = f"nothing is restarted, and no alert can be recorded, while it is: {explain(error, self._settings)}"
+        log.error("alert database_away %s: %s", self._machine, text)
+        if chat is not None and self._settings.telegram_bot_token is not None:
+            alerts.tell(self._settings, chat, "database_away", self._machine, text)
+
+    def _record(self, query: str) -> None:
+        """Record that the supervisor of this machine is to run, and made a pass, or that it was told to end."""
+        import psycopg  # as above
+
+        if self._connection is None or self._connection.closed:
+            return
+        with suppress(psycopg.Error):  # the next pass meets the same
+            self._connection.execute(self._queries[query], {"machine": self._machine, "workers": [LOCK]})
+
     def _pass(self) -> list[Decision]:
         connection = self._connected()
+        self._record("want_running")
         found = self._see(connection)
         decisions = [self._decide(each) for each in found]
         for seen, decision in zip(found, decisions, strict=True):
@@ -162,6 +205,7 @@ class Supervisor:
             if self._is_blind:
                 log.info("the database is back")
                 self._is_blind, self._sees_since = False, time.monotonic()
+                self._blind_since, self._told_blind = None, False
         return self._connection
 
     def _statuses(self) -> tuple[list[ProcessStatus], list[ProcessStatus]]:

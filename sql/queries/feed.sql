@@ -275,5 +275,5 @@ select
     errors,
     last_seen,
     example
-from audit.v_parse_errors
+from audit.v_all_parse_errors
 limit 12;

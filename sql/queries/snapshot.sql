@@ -253,3 +253,41 @@ where
 select done_at as last_task_at
 from ops.task_progress
 where machine = %(machine)s;
+
+-- name: unknown_rate
+-- The row `(key columns)` of audit.v_unknown_rate, without counting the other columns: how many of the active lots have
+-- no value, by key column.
+select
+    count(*) as lots,
+    count(*) - count(lots.vin) as vin,
+    count(*) - count(vehicles.year) as year,
+    count(*) - count(vehicles.make) as make,
+    count(*) - count(vehicles.model) as model,
+    count(*) - count(vehicles.fuel) as fuel,
+    count(*) - count(lots.damage) as damage,
+    count(*) - count(lots.image_url) as image_url
+from lots
+inner join vehicles on lots.vehicle_id = vehicles.id
+where lots.status = 'active';
+
+-- name: parse_errors
+-- What of the last load could not be read, most frequent first.
+select
+    kind,
+    name,
+    errors
+from audit.v_parse_errors;
+
+-- name: wanted
+-- What was started on any machine and not retired, and what its operator last wanted of it; of a supervisor that runs
+-- `desired_at` is its last pass.
+select
+    worker as name,
+    machine,
+    desired,
+    desired_at as at
+from ops.workers
+where desired <> 'retired'
+order by
+    machine asc,
+    worker asc;

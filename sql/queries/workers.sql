@@ -44,7 +44,7 @@ on conflict (machine, worker) do update
         desired_at = clock_timestamp(),
         gave_up_at = null
     where
-        known.desired = 'stopped'
+        known.desired <> 'running'
         and known.desired_at < excluded.desired_at;
 
 -- name: remembered
@@ -52,7 +52,7 @@ on conflict (machine, worker) do update
 -- and since an operator last started or stopped the worker.
 select
     workers.worker,
-    workers.desired,
+    case when workers.desired = 'running' then 'running' else 'stopped' end as desired, -- noqa: ST06
     workers.gave_up_at,
     workers.log_file,
     workers.log_offset,
@@ -224,3 +224,13 @@ where
         or not %(is_delivered)s::boolean
         or raised_at < clock_timestamp() - interval '1 day'
     );
+
+-- name: retire
+-- These workers are not expected on this machine any more.
+update ops.workers
+set
+    desired = 'retired',
+    desired_at = clock_timestamp()
+where
+    machine = %(machine)s
+    and worker = any(%(workers)s::text[]);

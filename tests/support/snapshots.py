@@ -11,6 +11,7 @@ from deals.alarms import Backlog
 from ops.observe.pace import Pace
 from ops.observe.snapshot import (
     Alert,
+    Audit,
     Backup,
     Celery,
     CrawlRun,
@@ -26,6 +27,8 @@ from ops.observe.snapshot import (
     Photos,
     Secrets,
     Snapshot,
+    Supervision,
+    Wanted,
     Worker,
 )
 from ops.photos.places import Stored
@@ -82,6 +85,8 @@ def worker(name: str = "1", **more: Any) -> Worker:
         "log": Path("var/logs") / ("photo-scraper.log" if name == "photos" else f"worker_{name}.log"),
         "run": run(name),
         "rate": 41.5,
+        "wanted": "running",
+        "is_shared": name == "photos",
         "history": tuple(float(20 + 7 * number % 40) for number in range(30)),
     }
     return Worker(**{**values, **more})
@@ -89,7 +94,7 @@ def worker(name: str = "1", **more: Any) -> Worker:
 
 def never_started(name: str) -> Worker:
     """A worker that nobody ever started."""
-    return worker(name, state="stopped", pid=None, started_at=None, run=None, rate=None, history=())
+    return worker(name, state="stopped", pid=None, started_at=None, run=None, rate=None, history=(), wanted=None)
 
 
 def disk(share: float, size: int = 100 * GB) -> Disk:
@@ -138,6 +143,12 @@ def pace(lots_a_day: float | None, **more: Any) -> Pace:
     days = 0 if lots_a_day is None else 7
     since = ago(hours=2) if lots_a_day is None else ago(days=7)
     return Pace(**{"since": since, "runs": 21, "days": days, "lots_a_day": lots_a_day, **more})
+
+
+def audit(**more: Any) -> Audit:
+    """A feed whose key columns are known, and whose last load was read."""
+    unknown = {**dict.fromkeys(("vin", "year", "make", "model", "damage", "image_url"), 0), "fuel": 795}
+    return Audit(**{"lots": 150_000, "unknown": unknown, **more})
 
 
 def photos(**more: Any) -> Photos:
@@ -224,6 +235,16 @@ def backup(hours: float | None = 5, *ahead: str) -> Backup:
     return Backup(folder=folder, newest=folder / "x.dump", at=ago(hours=hours), bytes=2 * GB, ahead=ahead)
 
 
+def wanted(**desired: str) -> tuple[Wanted, ...]:
+    """What is wanted here: everything, since two hours ago, with a supervisor that made a pass 20 s ago."""
+    names = {**dict.fromkeys((*MAKES, "celery_worker", "celery_beat", "supervisor"), "running"), **desired}
+    return tuple(
+        Wanted(name=name, machine="here", desired=how, at=ago(seconds=20) if name == "supervisor" else ago(hours=2))
+        for name, how in names.items()
+        if how
+    )
+
+
 def error(minutes: float = 12) -> LogError:
     """An error in a log."""
     return LogError(at=ago(minutes=minutes), text="market: the page could not be read: no_cards")
@@ -242,12 +263,15 @@ def snapshot(**more: Any) -> Snapshot:
         "backup": backup(),
         "secrets": Secrets(count=6),
         "feed": feed(),
+        "audit": audit(),
         "photos": photos(),
         "stored": Stored(wanted="folder", photos={"folder": 1_700_000}, about=("folder",)),
         "runs": tuple(map(run, MAKES)),
         "hosts": (host(),),
         "deals": deals(),
         "alerts": (),
+        "wanted": wanted(),
+        "supervisor": Supervision(pid=4999, every=60),
         "clock_synchronized": True,
     }
     return Snapshot(**{**values, **more})
@@ -256,8 +280,8 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    values: dict[str, Any] = {"feed": None, "photos": None, "runs": None, "hosts": None, "deals": None, "alerts": None}
-    values["stored"] = None
+    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "alerts", "wanted")
+    values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}
     )

@@ -315,6 +315,8 @@ def _is_passing(text: str, settings: Settings) -> bool:
 
 def _remedy(settings: Settings) -> str:
     if settings.database_url is None:
+        if why := embedded.explain(settings.data_dir):
+            return f"The reason: {why}."
         return f"See {embedded.folder(settings.data_dir) / 'server.log'}, or set DATABASE_URL to use another server."
     return "Check DATABASE_URL and that the server runs, or leave it empty to use the embedded database."
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -25,6 +26,7 @@ from etl.steps import Steps
 from etl.store import places, retention
 from etl.store.archive import extract
 from etl.store.files import chain_of
+from ops.observe.observer import Observer
 from tests.support.feed_files import (
     EARLIER,
     LATER,
@@ -1262,6 +1264,23 @@ def test_rejected_rows_are_counted_by_reason(feed: Loader) -> None:
     assert found == [("field_count", 1), ("placeholder", 2), ("quotes", 1)]
 
 
+def test_parse_errors_are_those_of_the_last_load(feed: Loader) -> None:
+    """A rejected row, and a lot that keeps its unread value, are no errors of the next load."""
+    bad = [row(ONE, color="OCTARINE", title_type="QQ", title_state="OH"), BAD_ROWS["quotes"]]
+    feed.loaded([*bad, row(TWO)])
+    errors = "select kind, name, errors from audit.v_parse_errors order by kind"
+    assert feed.all(errors) == [("row", "quotes", 1), ("value", "color", 1)]
+    feed.loaded([*bad, row(TWO), row(THREE)])
+    assert feed.all(errors) == []
+    everything = feed.all("select kind, name, errors from audit.v_all_parse_errors order by kind, name")
+    assert everything == [("row", "quotes", 1), ("value", "color", 1), ("value", "title_type", 1)]
+    feed.loaded([*bad, row(TWO, fuel="PHLOGISTON"), row(THREE)])
+    assert feed.all(errors) == [("value", "fuel", 1)]
+
+
+KEYS = ("vin", "year", "make", "model", "fuel", "damage", "image_url")
+
+
 def test_the_unknown_rate_counts_active_lots_and_key_columns(feed: Loader) -> None:
     feed.loaded([row(ONE, odometer="0.0"), row(TWO), row(THREE, odometer="0.0")])
     feed.loaded([row(ONE, odometer="0.0"), row(TWO)])
@@ -1269,7 +1288,19 @@ def test_the_unknown_rate_counts_active_lots_and_key_columns(feed: Loader) -> No
     rates = {name: (lots, unknown, rate) for name, lots, unknown, rate in rows}
     assert rates["odometer"] == (2, 1, Decimal("0.5000"))
     assert rates["make"] == (2, 0, 0)
-    assert rates["(key columns)"][:2] == (2, 1)
+    assert rates["(key columns)"][:2] == (2, 0), "it may be empty: no key column"
+    assert all(rate < Decimal("0.01") for name, (_, _, rate) in rates.items() if name in KEYS)
+    feed.loaded([row(ONE, odometer="0.0", make=""), row(TWO)])
+    (unknown,) = feed.all("select unknown_rate from audit.v_unknown_rate where column_name = '(key columns)'")
+    assert unknown == (Decimal("0.0714"),)
+    observer = Observer(feed.settings, application="tests")
+    with closing(observer):
+        found = observer.observe({"audit"}).audit
+    assert found is not None
+    assert (found.lots, found.unknown) == (2, {**dict.fromkeys(KEYS, 0), "make": 1}), "what health judges is the view"
+    assert set(found.unknown) == {
+        name for (name,) in feed.all("select column_name from audit.v_column_coverage where is_key")
+    }
 
 
 def test_many_duplicates_do_not_cost_their_square(feed: Loader) -> None:

@@ -445,18 +445,19 @@ def supervised(
 
 
 @on_both
-def test_one_that_was_killed_is_restarted_by_the_supervisor(supervised: Supervised) -> None:
+@pytest.mark.parametrize("kind", ["worker", "beat"])
+def test_one_that_was_killed_is_restarted_by_the_supervisor(supervised: Supervised, kind: str) -> None:
     supervised.done(-3600)  # of a clock that is ahead: it is well for as long as this test takes
     assert supervised.pass_once() == {"celery_beat": ("leave", None), "celery_worker": ("leave", None)}
-    before = supervised.celery.status()["worker"]["pid"]
+    before = supervised.celery.status()[kind]["pid"]
     for each in (*descendants(before), identify(before)):
         assert each is not None
         os.kill(each.pid, signal.SIGKILL)
-    until(lambda: supervised.celery.status()["worker"]["state"] == "dead", "it is dead")
+    until(lambda: supervised.celery.status()[kind]["state"] == "dead", "it is dead")
     is_ours = supervised.celery.environment["VINOPS_WORKERS_BACKEND"] == "processes"
-    assert supervised.pass_once()["celery_worker"] == (("restart" if is_ours else "leave"), "dead")
+    assert supervised.pass_once()[f"celery_{kind}"] == (("restart" if is_ours else "leave"), "dead")
     assert supervised.troubles() == {"worker_dead"}
-    after = supervised.celery.status()["worker"]
+    after = supervised.celery.status()[kind]
     assert (after["state"] == "running" and after["pid"] != before) is is_ours, "a unit is systemd's to restart"
 
 

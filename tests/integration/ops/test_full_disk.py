@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from ops.commands.maintenance.backup import failed
 from tests.support.feed_files import Loader, row
 from vinops import disk, logs
 from vinops.config import ConfigError
+from vinops.db import embedded
 from vinops.storage.folder import Folder
 from vinops.storage.store import PHOTOS, StoreError
 
@@ -138,6 +141,71 @@ def test_photos_in_a_folder_name_it_and_what_may_go(small: Path) -> None:
     with pytest.raises(StoreError, match=rf"{small}/photos \(No space left on device\): free space on its disk \(`vin"):
         store.put("photos/1/" + "a" * 64 + ".jpg", bytes(200_000), content_type="image/jpeg")
     assert [path for path in small.rglob("*") if path.is_file()] == []
+
+
+def vinops(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = [sys.executable, "-m", "ops.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def database_line(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return the line of health on the database."""
+    (line,) = [each for each in json.loads(done.stdout)["lines"] if each["name"] == "database"]
+    return line
+
+
+@pytest.mark.slow
+def test_a_full_disk_below_the_embedded_server_is_named(environment: dict[str, str]) -> None:
+    """The server ends when it cannot begin a file of its write-ahead log; clients see only a lost connection."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # where the server's account reaches it
+    mount = ["mount", "-t", "tmpfs", "-o", "size=90m", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        folder.rmdir()
+        pytest.skip("no disk can be mounted here")
+    here = {**environment, "VINOPS_DATA_DIR": str(folder / "var"), "VINOPS_EMBEDDED_LINGER": "20"}
+    here.pop("DATABASE_URL", None)
+    try:
+        folder.chmod(0o755)
+        assert vinops(here, "migrate").returncode == 0
+        full(folder / "ballast")
+        for number in range(5):  # there may be files of the write-ahead log ahead
+            done = vinops(here, "sql", "--write", f"create table more_{number} (); select pg_switch_wal()")
+            if done.returncode:
+                break
+        assert done.stderr.count("\n") == 1, done.stderr
+        for said in (done.stderr, database_line(vinops(here, "health", "--json"))["figure"]):
+            assert f"the disk of {folder}/var/postgres is full" in said
+            assert "No space left on device" in said
+        assert database_line(vinops(here, "health", "--json"))["level"] == "CRITICAL"
+        (folder / "ballast").unlink()
+        assert vinops(here, "sql", "--write", "create table one_more ()").returncode == 0
+    finally:
+        embedded.stop(embedded.folder(folder / "var"))
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
+
+
+@pytest.mark.slow
+def test_a_read_only_data_folder_is_said_in_a_line(environment: dict[str, str], tmp_path: Path) -> None:
+    here = {**environment, "VINOPS_DATA_DIR": str(tmp_path / "var"), "VINOPS_EMBEDDED_LINGER": "0"}
+    here.pop("DATABASE_URL", None)
+    assert vinops(here, "migrate").returncode == 0
+    embedded.stop(embedded.folder(tmp_path / "var"))
+    folder = str(embedded.folder(tmp_path / "var").parent)  # also where root's data are elsewhere
+    bound = subprocess.run(["mount", "--bind", folder, folder], check=False, capture_output=True)
+    if bound.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        for command in ("health", "monitor --once", "forecast", "sql table(lots)", "status"):
+            done = vinops(here, *command.split())
+            assert "Traceback" not in done.stderr, command
+            said = "CRITICAL: database, disk" if command == "status" else "is read-only"
+            assert said in " ".join((done.stdout + done.stderr).split()), command
+            assert done.returncode == {"health": 2, "status": 0, "monitor --once": 0}.get(command, 1), command
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.parametrize("program", ["etl cat", "vinops sql"])

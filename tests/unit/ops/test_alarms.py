@@ -9,6 +9,7 @@ import pytest
 
 from deals import alarms
 from deals.alarms import ALARMS
+from ops.checks import outside
 from ops.checks.health import CHECKS
 from ops.checks.metrics import METRICS
 from ops.workers.troubles import MEANINGS
@@ -28,7 +29,7 @@ def row(first: str, section: str = "") -> list[str]:
     return [cell.strip() for cell in rows[0].split("|")[2:-1]]
 
 
-@pytest.mark.parametrize("kind", [*ALARMS, *MEANINGS])
+@pytest.mark.parametrize("kind", [*ALARMS, *MEANINGS, *outside.MEANINGS, "database_away"])
 def test_each_alarm_has_its_meaning_and_an_action_in_the_runbook(kind: str) -> None:
     assert all(row(f"`{kind}`"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 
 from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
+from ops.commands import health as health_command
 from ops.observe import observer
-from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot
+from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot, Supervision, Wanted, Worker
 from ops.photos.places import Stored
 from tests.support import snapshots as given
 from tests.support.snapshots import NOW, ago
@@ -48,12 +50,56 @@ def beat(seconds: float) -> dict[str, Any]:
     return one_worker(run=given.run("2", heartbeat_at=ago(seconds=seconds)))
 
 
+def passed(**units: float) -> tuple[Wanted, ...]:
+    """What is wanted, with a supervisor whose last pass was so long ago."""
+    *others, its = given.wanted()
+    return (*others, replace(its, at=ago(**units)))
+
+
+ALL = tuple(given.worker(name) for name in "1234")
+
+
+def ended(wanted: str | None, state: str = "stopped") -> tuple[Worker, ...]:
+    """The market workers, none of which runs."""
+    return tuple(given.worker(name, state=state, pid=None, wanted=wanted) for name in "1234")
+
+
 CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     # check, level, its text, what fixes it, what differs from all being well
     ("workers", OK, "5 running", "", {}),
     ("workers", OK, "none was ever started", "", {"workers": NEVER}),
-    ("workers", OK, "1 stopped", "", one_worker(state="stopped", pid=None)),
+    ("workers", OK, "1 stopped", "", one_worker(state="stopped", pid=None, wanted=None)),
     ("workers", OK, "1 finished", "", one_worker(state="finished", exit_code=0)),
+    ("workers", OK, "1 running, 4 stopped", "", {"workers": (*ended("elsewhere"), given.worker("photos"))}),
+    ("workers", OK, "4 running, 1 stopped", "", {"workers": (*ALL, given.worker("photos", state="stopped", pid=None))}),
+    (
+        "workers",
+        WARNING,
+        "0 of 4 run: workers 1, 2, 3, 4 stopped by an operator",
+        "vinops workers start 1 2 3 4",
+        {"workers": ended("stopped")},
+    ),
+    (
+        "workers",
+        WARNING,
+        "0 of 4 run: workers 1, 2, 3, 4 finished, and no supervisor begins the next cycle",
+        "nohup vinops supervise &",
+        {"workers": ended("running", state="finished"), "wanted": given.wanted(supervisor="")},
+    ),
+    (
+        "workers",
+        WARNING,
+        "2 of 4 run: workers 3, 4 never started on any machine",
+        "vinops workers start 3 4",
+        {"workers": (*ALL[:2], given.never_started("3"), given.never_started("4"))},
+    ),
+    (
+        "workers",
+        WARNING,
+        "3 of 4 run: worker 4 wanted, and not running",
+        "vinops workers start 4",
+        {"workers": (*ALL[:3], *ended("running")[3:])},
+    ),
     (
         "workers",
         WARNING,
@@ -93,7 +139,21 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ),
     ("progress", UNKNOWN, "no bus", "vinops doctor", {"workers": None, "faults": {"workers": "no bus"}}),
     ("celery", OK, "worker 5000 with 4 processes, beat", "", {}),
-    ("celery", OK, "not running, and nothing waits", "", {"celery": NO_CELERY}),
+    ("celery", OK, "not running, and nothing waits", "", {"celery": NO_CELERY, "wanted": ()}),
+    (
+        "celery",
+        WARNING,
+        "not running, and started 2 h ago",
+        "vinops celery start",
+        {"celery": NO_CELERY},
+    ),
+    (
+        "celery",
+        WARNING,
+        "stopped by an operator 2 h ago",
+        "vinops celery start",
+        {"celery": NO_CELERY, "wanted": given.wanted(celery_worker="stopped")},
+    ),
     (
         "celery",
         WARNING,
@@ -140,6 +200,27 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("celery", OK, "worker 5000", "", {"celery": at_work(minutes=1), "deals": tasks(hours=9)}),
     ("celery", CRITICAL, "no task was done for 10 min", "vinops celery restart", {"celery": at_work(minutes=10)}),
     ("celery", UNKNOWN, "no proc", "vinops doctor", {"celery": None, "faults": {"celery": "no proc"}}),
+    ("supervisor", OK, "the last pass 20 s ago, PID 4999", "", {}),
+    ("supervisor", OK, "no process of it is seen", "", {"supervisor": Supervision(pid=None, every=60)}),
+    ("supervisor", OK, "not set up", "", {"wanted": given.wanted(supervisor="")}),
+    ("supervisor", OK, "nothing is wanted here", "", {"wanted": given.wanted(supervisor="stopped")[-1:]}),
+    (
+        "supervisor",
+        WARNING,
+        "and 1, 2, 3, 4, photos, celery_worker, celery_beat are wanted",
+        "nohup vinops supervise &",
+        {"wanted": given.wanted(supervisor="stopped")},
+    ),
+    (
+        "supervisor",
+        CRITICAL,
+        "the last pass 4 min ago, no process of it is seen",
+        "nohup vinops supervise &",
+        {"wanted": passed(minutes=4), "supervisor": Supervision(pid=None, every=60)},
+    ),
+    ("supervisor", CRITICAL, "the last pass 4 min ago, PID 4999", "kill 4999; nohup", {"wanted": passed(minutes=4)}),
+    ("supervisor", OK, "4 min ago", "", {"wanted": passed(minutes=4), "supervisor": Supervision(pid=1, every=600)}),
+    ("supervisor", UNKNOWN, "timeout", "vinops doctor", {"wanted": None, "faults": {"wanted": "timeout"}}),
     ("backlog", OK, "no ad waits", "", {}),
     (
         "backlog",
@@ -186,6 +267,39 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         {"feed": given.feed(good_at=ago(days=9), is_configured=False)},
     ),
     ("feed", UNKNOWN, "timeout", "vinops doctor", {"feed": None, "faults": {"feed": "timeout"}}),
+    ("unknown", OK, "0.08 % of the key columns' values, most of them fuel: 795 of 150,000 lots", "", {}),
+    ("unknown", OK, "no active lot", "", {"audit": given.audit(lots=0, unknown={})}),
+    (
+        "unknown",
+        WARNING,
+        "1.00 % of the key columns' values, most of them make: 2 of 100 lots",
+        "vinops sql 'select * from audit.v_unknown_rate'",
+        {"audit": given.audit(lots=100, unknown={"make": 2, "vin": 0})},
+    ),
+    ("unknown", UNKNOWN, "timeout", "vinops doctor", {"audit": None, "faults": {"audit": "timeout"}}),
+    ("parsing", OK, "all rows and values of the last load were read", "", {}),
+    (
+        "parsing",
+        OK,
+        "4 rows or values of the last load not read (quotes 3, color 1)",
+        "",
+        {"audit": given.audit(errors=(("row", "quotes", 3), ("value", "color", 1))), "feed": given.feed(new=4)},
+    ),
+    (
+        "parsing",
+        OK,
+        "17 rows or values of the last load not read (color 17), 1,803 rows were new or changed",
+        "",
+        {"audit": given.audit(errors=(("value", "color", 17),))},
+    ),
+    (
+        "parsing",
+        WARNING,
+        "19 rows or values of the last load not read (color 19)",
+        "vinops sql -x 'select * from audit.v_parse_errors'",
+        {"audit": given.audit(errors=(("value", "color", 19),))},
+    ),
+    ("parsing", UNKNOWN, "timeout", "vinops doctor", {"audit": None, "faults": {"audit": "timeout"}}),
     ("photos", OK, "94 % of 150,000 lots", "", {}),
     ("photos", OK, "no active lot", "", {"photos": given.photos(lots={})}),
     ("photos", OK, "not set up", "", {"photos": given.photos(lots={"missing": 9}, last_run_at=None)}),
@@ -326,7 +440,23 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("backup", UNKNOWN, "denied", "vinops doctor", {"backup": None, "faults": {"backup": "denied"}}),
     ("disk", OK, "data 79 %, logs 61 %", "", {"machine": given.machine(data_disk=given.disk(0.79))}),
     ("disk", WARNING, "data 80 %", "vinops forecast", {"machine": given.machine(data_disk=given.disk(0.8))}),
-    ("disk", CRITICAL, "logs 90 %", "vinops logs --prune 7d", {"machine": given.machine(log_disk=given.disk(0.9))}),
+    ("disk", WARNING, "logs 80 %", "vinops logs --prune 7d", {"machine": given.machine(log_disk=given.disk(0.8))}),
+    ("disk", CRITICAL, "logs 90 %", "vinops logs --prune 1d", {"machine": given.machine(log_disk=given.disk(0.9))}),
+    ("disk", CRITICAL, "data 90 %", "vinops logs --prune 1d;", {"machine": given.machine(data_disk=given.disk(0.9))}),
+    (
+        "disk",
+        CRITICAL,
+        "data 50 %, logs 61 %, 50.0 GB free, data: 99 % of the files that it can have",
+        "vinops logs --prune 1d; docs/runbook.md, The disk is full",
+        {"machine": given.machine(data_disk=replace(given.disk(0.5), files=0.99))},
+    ),
+    (
+        "disk",
+        CRITICAL,
+        "data: the file system of var is read-only",
+        "mount it writable",
+        {"machine": given.machine(data_disk=replace(given.disk(0.2), is_read_only=True))},
+    ),
     ("disk", UNKNOWN, "gone", "vinops doctor", {"machine": None, "faults": {"machine": "gone"}}),
     ("logs", OK, "42.0 MB", "", {}),
     ("logs", WARNING, "1.0 GB", "vinops logs --prune 7d", {"logs": given.logs(bytes=10**9)}),
@@ -374,12 +504,21 @@ def test_each_check_at_each_level(name: str, level: Level, text: str, fix: str, 
     assert bool(line.fix) is (level is not OK)
 
 
+def test_the_help_and_the_script_say_what_each_exit_code_means() -> None:
+    script = Path(__file__).resolve().parents[3] / "bin" / "health_check.sh"
+    for text in (health_command.command.__doc__ or "", script.read_text()):
+        assert all(re.search(rf"\b{code}\b", text) for code in health.EXIT.values()), text
+
+
 def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     seen = {(name, level) for name, level, *_ in CASES}
     assert {name for name, _ in seen} == set(CHECKS)
     # What cannot be: nothing to be grave about, or nothing that could not be looked at.
     never = {
-        *((name, CRITICAL) for name in ("crawls", "hosts", "alerts", "secrets", "data", "stored")),
+        *(
+            (name, CRITICAL)
+            for name in ("crawls", "unknown", "parsing", "hosts", "alerts", "secrets", "data", "stored")
+        ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
     every = {(name, level) for name in CHECKS for level in Level}
@@ -409,11 +548,24 @@ def test_one_summary_line_comes_first_and_names_what_is_wrong() -> None:
     assert next(health.text(judged, 80)) == judged.summary
 
 
-def test_a_database_that_is_away_is_one_alarm_not_eight() -> None:
+def test_a_database_that_is_away_is_one_alarm_not_eleven() -> None:
     judged = judge(given.without_database())
     assert [line.name for line in judged.alarms] == ["database"]
     assert {line.name for line in judged.lines if line.level is UNKNOWN} == {
-        *("progress", "crawls", "backlog", "feed", "photos", "stored", "hosts", "alerts", "clock")
+        *(
+            "progress",
+            "crawls",
+            "supervisor",
+            "backlog",
+            "feed",
+            "unknown",
+            "parsing",
+            "photos",
+            "stored",
+            "hosts",
+            "alerts",
+            "clock",
+        )
     }
     assert judged.exit_code == 2
 

@@ -17,14 +17,15 @@ the standard library.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
 import time
 from pathlib import Path
 
-from vinops import locks
-from vinops.db.embedded import cluster, places
+from vinops import disk, locks
+from vinops.db.embedded import cluster, diagnosis, places
 from vinops.db.embedded.account import SYSTEM_USER, Account, account_of
 from vinops.db.embedded.places import MAJOR, USERS_LOCK, binary, folder, remove
 from vinops.db.embedded.process import STOP_SECONDS, ServerError, foreign, socket_folder, stop
@@ -39,6 +40,7 @@ __all__ = [
     "account_of",
     "binary",
     "ensure_running",
+    "explain",
     "folder",
     "keep",
     "release",
@@ -70,6 +72,23 @@ def ensure_running(data_dir: Path, linger: float = 15.0) -> str:
     process dies in it, the next start removes the unfinished cluster, and the next process or the keeper finds, or
     stops, the starting server.
     """
+    try:
+        return _ensure_running(data_dir, linger)
+    except OSError as error:
+        why: str | None = explain(data_dir) or disk.explain(error, folder(data_dir))
+        raise ServerError(f"the embedded database cannot be started: {why}") from None
+    except ServerError as error:
+        if disk.PHRASE in str(error) and (why := explain(data_dir)):
+            raise ServerError(f"the embedded database cannot be started: {why}") from None
+        raise
+
+
+def explain(data_dir: Path) -> str | None:
+    """Return why the server fails if its disk is full or read-only, with what fixes it; None if neither is the case."""
+    return diagnosis.explain(folder(data_dir))
+
+
+def _ensure_running(data_dir: Path, linger: float) -> str:
     base = folder(data_dir)
     if base not in _users:
         base = places.prepare(data_dir)
@@ -108,6 +127,8 @@ def _locked(base: Path, name: str, how: int, seconds: float | None = None) -> in
     except BlockingIOError:
         raise
     except OSError as error:
+        if error.errno == errno.EROFS or disk.is_full(error):
+            raise ServerError(disk.explain(error, base)) from None
         raise ServerError(
             f"{path} cannot be opened ({error.strerror}): run as the owner of {base}, "
             "set VINOPS_DATA_DIR to a folder of yours, or set DATABASE_URL"

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from vinops.db.embedded import diagnosis
 from vinops.db.embedded.account import Account, obstacle, reaches, run_as
 from vinops.db.embedded.places import MAJOR, binary
 from vinops.db.embedded.process import ServerError, is_server, server_pid, socket_folder
@@ -78,7 +79,8 @@ def _launch(base: Path, sockets: Path, account: Account) -> str:
         passing = "still in use" in output or server_pid(base) is not None
         if not passing or time.monotonic() > deadline:
             last = "\n".join(output.splitlines()[-8:])
-            raise ServerError(f"PostgreSQL did not start; {log} ends with:\n{last}")
+            why = diagnosis.explain(base) or f"{log} ends with:\n{last}"
+            raise ServerError(f"PostgreSQL did not start; {why}")
         time.sleep(0.2)
 
 

@@ -1,0 +1,67 @@
+"""The alerts that the supervisor raises on what cannot tell of itself.
+
+The backlog of the deals is there because Celery may be dead, whose own task raises it otherwise; the disk because
+nothing else watches it where there is no timer for `vinops health`.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from deals import alarms
+from ops.checks.machine import judge_disks
+from ops.observe import machine
+from vinops import alerts
+from vinops.checks import Level
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+log = logging.getLogger("supervisor")
+
+OF_CELERY: Final = frozenset({"deals_backlog", "deals_given_up"})
+"""The alarms of the deals that tell of Celery, too."""
+DISK: Final = "disk_full"
+MEANINGS: Final = {DISK: "a disk is nearly full, or takes no writes"}
+
+
+class Watch:
+    """Raises and clears these alerts each time it is called."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Watch the database and the disks of these settings."""
+        self._settings = settings
+        self._machine = socket.gethostname()
+        self._told = False
+
+    def __call__(self, connection: Connection[Any]) -> None:
+        """Judge all. Raises psycopg's errors if the connection breaks; each alert is raised once until it has passed.
+
+        An alert on a disk that is so full that the database cannot record it is sent past the database, once.
+        """
+        found = judge_disks(machine.machine(self._settings))
+        try:
+            if found.level is Level.CRITICAL:
+                message = f"{MEANINGS[DISK]}: {found.message}: {found.fix}"
+                alerts.raise_alert(connection, self._settings, DISK, self._machine, message)
+            elif found.level is Level.OK:  # at 80 %, so that one around 90 % is told once
+                alerts.clear_alert(connection, DISK, self._machine)
+                self._told = False
+            alarms.watch(connection, self._settings, OF_CELERY)
+        except psycopg.Error:
+            if found.level is Level.CRITICAL:
+                self._tell(found.message)
+            raise
+
+    def _tell(self, text: str) -> None:
+        chat = self._settings.telegram_alert_chat_id
+        if self._told or chat is None or self._settings.telegram_bot_token is None:
+            return
+        self._told = True
+        alerts.tell(self._settings, chat, DISK, self._machine, text)
