@@ -7,27 +7,20 @@ and only the newest token may settle a lot.
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vinops.db.database import queries
-from vinops.db.errors import is_collision, is_lost
+from vinops.db.errors import tried
 from vinops.storage.opening import FOLDER
 from vinops_scrapy.items import Lot
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from psycopg_pool import AsyncConnectionPool
 
     from vinops_scrapy.items import Photo, PhotoLink
-T = TypeVar("T")
-
-TRIES = 5  # a server that restarts breaks each of a crawl's four connections once
 LEASE_SECONDS = 600.0
 """How long a lease lasts that is not renewed, unless VINOPS_PHOTO_LEASE says otherwise."""
 
@@ -63,26 +56,6 @@ class Settlement:
     def is_failure(self) -> bool:
         """Tell whether the lot is tried again, later each time."""
         return self.state in {"partial", "failed"}
-
-
-async def tried(call: Callable[[], Awaitable[T]]) -> T:
-    """Return the result of a call, repeated if the connection broke or another transaction was in the way.
-
-    Raises the error of the last try, and at once any error that would only occur again.
-    """
-    for _ in range(TRIES - 1):
-        try:
-            return await call()
-        except Exception as error:
-            if not (is_lost(error) or is_collision(error)):
-                raise
-    return await call()
-
-
-@cache
-def owner() -> str:
-    """Return the name under which this process holds leases, unlike that of any other: machine, process and start."""
-    return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
 
 
 class Lots:
