@@ -71,6 +71,8 @@ class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
         for pause in PAUSES:
             time.sleep(pause)
             try:
+                if _open and not database.is_alive(_open[0]):
+                    _open.clear()
                 super().__call__(*arguments, **named)
                 if name in schedule.TIMES:
                     schedule.finish(connection(), name)

@@ -33,7 +33,10 @@ async def end(crawler: Crawler, reason: str, subject: str, message: str) -> None
     """Raise an alert of kind `reason` and close the spider with that reason; only the first call of a crawl counts."""
     if crawler not in _ended:
         _ended.add(crawler)
-        await tell(reason, {subject: message})
+        try:
+            await tell(reason, {subject: message})
+        except (psycopg.Error, DatabaseError) as error:
+            log.error("%s; the owner cannot be told %s", message, pairs(error=one_line(error)))
         close(crawler, reason)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vinops import config
 from vinops.db import embedded, session
@@ -272,6 +272,18 @@ def open_any(settings: Settings, application: str) -> Connection[TupleRow]:
             if not _is_passing(text, settings) or time.monotonic() > deadline:
                 raise DatabaseError(f"no connection to the database: {text}\n{_remedy(settings)}") from None
         time.sleep(0.1)
+
+
+def is_alive(connection: Connection[Any]) -> bool:
+    """Tell whether a connection in autocommit works, by using it: for one that is kept between two uses, as the server
+    may have ended it meanwhile (a restart, idle_session_timeout), which shows only then."""
+    import psycopg
+
+    try:
+        connection.execute("")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _key(settings: Settings) -> str:

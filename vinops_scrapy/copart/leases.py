@@ -76,10 +76,9 @@ class Lots:
 
     async def enlist(self) -> int:
         """Add the lots that the feed brought since; return how many are due."""
-        async with self._pool.connection() as connection:
-            await connection.execute(self._queries["enlist_lots"])
-            row = await (await connection.execute(self._queries["count_due_lots"])).fetchone()
-        return int(row[0]) if row else 0
+        await tried(lambda: self._done("enlist_lots", {}))
+        ((count,),) = await tried(lambda: self._rows("count_due_lots", {}))
+        return int(count)
 
     async def lease_due(self, count: int) -> list[Lot]:
         """Lease up to `count` lots that are due. If the process dies the leases expire."""
@@ -89,11 +88,10 @@ class Lots:
         """Lease lots by number or VIN; return them, how many lots have these numbers and VINs at all, and the numbers
         and VINs that no lot has."""
         names = {"lots": list(lots), "vins": list(vins)}
-        async with self._pool.connection() as connection:
-            await connection.execute(self._queries["enlist_named_lots"], names)
-            row = await (await connection.execute(self._queries["count_named_lots"], names)).fetchone()
-            missing = await (await connection.execute(self._queries["missing_named_lots"], names)).fetchall()
-        return await self._lease("lease_named_lots", names), int(row[0]) if row else 0, [name for (name,) in missing]
+        await tried(lambda: self._done("enlist_named_lots", names))
+        ((count,),) = await tried(lambda: self._rows("count_named_lots", names))
+        missing = [str(name) for (name,) in await tried(lambda: self._rows("missing_named_lots", names))]
+        return await self._lease("lease_named_lots", names), int(count), missing
 
     async def _lease(self, name: str, parameters: Mapping[str, Any]) -> list[Lot]:
         rows = await tried(

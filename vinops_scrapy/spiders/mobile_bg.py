@@ -320,7 +320,8 @@ class MobileBg(ListingSpider):
         """Record the end of a list, and let the next one begin."""
         try:
             if isinstance(course, Walk):
-                await self.schedule.end_walk(course)
+                with closing.IfDatabaseIsLost(self.crawler):
+                    await self.schedule.end_walk(course)
                 self._pages_of[course.make.slug] = course.steps
                 if course.shortfall:
                     self.fell_short(course.shortfall)
