@@ -17,8 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from vinops import config, disk, version
-from vinops.db import database
-from vinops.db.errors import explanation, fix_of, is_of_database
+from vinops.db.errors import DatabaseError, explanation, fix_of, is_of_database
 from vinops.output import for_reader, not_text
 from vinops.redaction import one_line
 
@@ -121,7 +120,7 @@ def main() -> None:
     """Run the command line and exit. Errors are one line, redacted."""
     try:
         app()
-    except (config.ConfigError, database.DatabaseError) as error:
+    except (config.ConfigError, DatabaseError) as error:
         sys.stderr.write(f"vinops: {one_line(str(error))}\n")
         sys.exit(1)
     except UnicodeError:

@@ -103,6 +103,8 @@ def fix_of(error: BaseException) -> str | None:
 
 def explanation(error: BaseException) -> str:
     """Return in one line what an error of the database is, and what fixes it. Not redacted."""
+    if isinstance(error, DatabaseError):
+        return " ".join(str(error).split())
     diagnosis = getattr(error, "diag", None)
     said = " ".join((getattr(diagnosis, "message_primary", None) or str(error)).split()) or type(error).__name__
     if is_lost(error):
@@ -113,9 +115,11 @@ def explanation(error: BaseException) -> str:
 
 
 def is_of_database(error: BaseException) -> bool:
-    """Tell whether psycopg raised an error."""
+    """Tell whether an error is a DatabaseError, or one of psycopg's."""
     import sys
 
+    if isinstance(error, DatabaseError):
+        return True
     psycopg = sys.modules.get("psycopg")  # who never imported it has no error of it
     return psycopg is not None and isinstance(error, psycopg.Error)
 

@@ -194,3 +194,17 @@ def test_progress_is_written_every_ten_seconds_at_the_most(database: Connection[
         tasks.sweep()
         versions.add(database.execute("select xmin::text from ops.task_progress").fetchone())
     assert len(versions) == 1
+
+
+def test_what_an_operator_must_allow_is_one_line_and_no_failure_of_the_task(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object) -> None:
+        raise psycopg.errors.InsufficientPrivilege("permission denied for table ads")
+
+    monkeypatch.setattr(runner, "requeue_all", refused)
+    tasks.rescore()
+    (event,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert event.exc_info is None
+    assert event.getMessage().startswith("a task failed task=rescore: the database refused a statement (permission")
+    assert "deploy/sql/grants.sql" in event.getMessage()

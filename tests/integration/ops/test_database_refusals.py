@@ -77,6 +77,14 @@ def test_a_role_without_a_right_costs_a_command_one_line(poor: dict[str, str], c
     assert not [each for each in logs if "Traceback" in each.read_text() or "uncaught" in each.read_text()]
 
 
+@pytest.mark.parametrize("command", ["workers stop", "celery stop"])
+def test_what_the_database_refuses_to_record_is_stopped_all_the_same(poor: dict[str, str], command: str) -> None:
+    done = forks.vinops(poor, *command.split(), program=PROGRAM)
+    assert done.returncode == 0, done.stderr
+    assert GRANTS in done.stderr
+    assert "does not run" in done.stdout
+
+
 @pytest.mark.parametrize("command", ["run", "status", "cat latest", "ingest"])
 def test_a_role_without_a_right_costs_the_feed_one_line(poor: dict[str, str], tmp_path: Path, command: str) -> None:
     arguments = [str(tmp_path / "feed.csv")] if command == "ingest" else []
