@@ -1,8 +1,4 @@
--- Sessions of PostgreSQL, and what a pooler between it and vinops makes of them.
-
--- name: server_process
--- The process of the server that serves this session.
-select pg_backend_pid();
+-- Sessions of PostgreSQL through a pooler.
 
 -- name: settle
 -- Apply settings to this session, for a pooler that does not pass on those of a connection's start.

@@ -305,7 +305,7 @@ def _settle(connection: Connection[TupleRow], settings: Settings, application: s
     import psycopg
 
     def process(of: Connection[TupleRow]) -> int:
-        row = of.execute(queries("sessions")["server_process"]).fetchone()
+        row = of.execute("select pg_backend_pid()").fetchone()
         return int(row[0]) if row else 0
 
     first = process(connection)
