@@ -24,8 +24,9 @@ from deals.stages.registry import STAGES, next_stage
 from vinops import config
 from vinops.db import database
 from vinops.db.database import queries
-from vinops.db.errors import explain, is_passing
+from vinops.db.errors import explain, explanation, fix_of, is_passing
 from vinops.logs import pairs
+from vinops.redaction import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,13 +71,18 @@ class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
         for pause in PAUSES:
             time.sleep(pause)
             try:
+                if _open and not database.is_alive(_open[0]):
+                    _open.clear()
                 super().__call__(*arguments, **named)
                 if name in schedule.TIMES:
                     schedule.finish(connection(), name)
                 connection().execute(queries("deals")["note_progress"], {"machine": socket.gethostname(), "task": name})
             except (psycopg.Error, database.DatabaseError) as error:
                 if not is_passing(error) and not _is_broken():
-                    raise
+                    if fix_of(error) is None:
+                        raise
+                    log.error("a task failed %s: %s", pairs(task=name), one_line(explanation(error)))
+                    return
                 log.warning(
                     "the database went away %s: the task is tried again",
                     pairs(task=name, error=explain(error, config.load())),

@@ -20,6 +20,21 @@ class FeedBusy(FeedError):
     status = "busy"
 
 
+class LockStuck(FeedBusy):
+    """The lock of the feed is held, and no run has ended for long. Raised by etl.connection."""
+
+    status = "failed"
+    reason = "lock_stuck"
+
+    def __init__(self, pid: int, application: str, since: str) -> None:
+        """The server's process that holds the lock, its application, and the time of its start."""
+        super().__init__(
+            f"process {pid} of the database's server ({application or 'unnamed'}, connected since {since}) holds the "
+            f"lock of the feed, and no run has ended for an hour: look whether it is a run that works, else end it by "
+            f'`vinops sql --write "select pg_terminate_backend({pid})"`'
+        )
+
+
 class ArchiveDamaged(FeedError):
     """An archived file is unknown, removed, missing or damaged. Raised by etl.store when a file is extracted."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl import audit
 from etl.connection import connected, locked
-from etl.errors import FeedBusy, FeedRefused, NotLoaded, StateDamaged
+from etl.errors import FeedBusy, FeedRefused, LockStuck, NotLoaded, StateDamaged
 from etl.memory import keep_freed
 from etl.outcome import Outcome
 from etl.progress import Progress, silent
@@ -52,8 +52,9 @@ def run(
 ) -> Outcome:
     """Fetch the feed and load what changed.
 
-    A file that is refused, or a fetch that fails, is an Outcome too, recorded in audit.etl_runs; `busy`, if another run
-    holds the lock, is not recorded. `progress` gets the bytes that are loaded and the size, `fetching` those received.
+    A file that is refused, or a fetch that fails, is an Outcome too, recorded in audit.etl_runs, and so is a lock that
+    is held for longer than a run takes (`lock_stuck`); `busy`, if another run holds the lock, is not. `progress` gets
+    the bytes that are loaded and the size, `fetching` those received.
     Raises FetchFailed if COPART_CSV_URL is missing or wrong, DatabaseError if there is no database.
     """
     from etl.fetch.incoming import source
@@ -104,6 +105,8 @@ class FeedRun:
             try:
                 with locked(self._connection):
                     work()
+            except LockStuck as stuck:
+                self._end(stuck.status, stuck.reason, str(stuck))
             except FeedBusy as busy:
                 self._note(status=busy.status, message=str(busy))
         self._note(seconds=self.steps.finish())

@@ -6,17 +6,18 @@ why commands are named here and imported only when they run.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import import_module
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from vinops import config, disk, version
-from vinops.db import database
+from vinops.db.errors import DatabaseError, explanation, fix_of, is_of_database
 from vinops.output import for_reader, not_text, open_streams, to_its_end
 from vinops.redaction import one_line
 
@@ -116,12 +117,21 @@ def _vinops(
     pass
 
 
+def _fail_of_database(error: Exception) -> NoReturn:
+    """Print in one line what PostgreSQL refused and what fixes it, and exit. A fault of vinops is logged whole."""
+    text = one_line(explanation(error))
+    if logging.getLogger().handlers:  # else it would be printed a second time
+        logging.getLogger("vinops").error("%s", text, exc_info=None if fix_of(error) else error)
+    sys.stderr.write(f"vinops: {text}\n")
+    sys.exit(1)
+
+
 def main() -> None:
     """Run the command line and exit. Errors are one line, redacted."""
     open_streams()
     try:
         app()
-    except (config.ConfigError, database.DatabaseError) as error:
+    except (config.ConfigError, DatabaseError) as error:
         sys.stderr.write(f"vinops: {one_line(str(error))}\n")
         sys.exit(1)
     except UnicodeError:
@@ -129,8 +139,10 @@ def main() -> None:
             raise
         sys.stderr.write(f"vinops: {problem}\n")
         sys.exit(2)
-    except OSError as error:
-        if not disk.is_full(error) and error.filename is None:
+    except Exception as error:
+        if is_of_database(error):
+            _fail_of_database(error)
+        if not isinstance(error, OSError) or (not disk.is_full(error) and error.filename is None):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds must not fail again
         sys.stderr.write(f"vinops: {one_line(disk.explain(error, config.load().data_dir, is_sure=False))}\n")

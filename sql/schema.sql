@@ -372,7 +372,9 @@ CREATE TABLE ops.listing_walks (
     pages integer DEFAULT 0 NOT NULL,
     total integer,
     ads integer,
-    ads_gone integer
+    ads_gone integer,
+    claimed_by text,
+    claimed_until timestamp with time zone
 )
 WITH (fillfactor='50');
 
@@ -1013,6 +1015,8 @@ CREATE INDEX crawl_runs_process ON ops.crawl_runs USING btree (machine, pid, sta
 CREATE INDEX crawl_runs_spider ON ops.crawl_runs USING btree (spider, started_at DESC);
 
 CREATE INDEX deal_outbox_stage ON ops.deal_outbox USING btree (stage, attempts, queued_at) WHERE (dead_at IS NULL);
+
+CREATE UNIQUE INDEX listing_walks_claim ON ops.listing_walks USING btree (source, make_slug) WHERE (claimed_until IS NOT NULL);
 
 CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_slug, started_at DESC);
 

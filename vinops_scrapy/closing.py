@@ -12,7 +12,7 @@ import psycopg
 from vinops import alerts, config
 from vinops.db import database
 from vinops.db.database import DatabaseError
-from vinops.db.errors import explain, is_passing
+from vinops.db.errors import explain, fix_of, is_passing
 from vinops.logs import pairs
 from vinops_scrapy.shared import pool
 
@@ -33,7 +33,10 @@ async def end(crawler: Crawler, reason: str, subject: str, message: str) -> None
     """Raise an alert of kind `reason` and close the spider with that reason; only the first call of a crawl counts."""
     if crawler not in _ended:
         _ended.add(crawler)
-        await tell(reason, {subject: message})
+        try:
+            await tell(reason, {subject: message})
+        except (psycopg.Error, DatabaseError) as error:
+            log.error("%s; the owner cannot be told %s", message, pairs(error=one_line(error)))
         close(crawler, reason)
 
 
@@ -58,13 +61,15 @@ def lost(crawler: Crawler, error: Exception) -> None:
         return
     _ended.add(crawler)
     crawler.stats.inc_value("database/lost")
-    log.error("the database is lost: the run ends %s", pairs(error=explain(error, config.load())))
+    said = explain(error, config.load()) if isinstance(error, psycopg.Error) else one_line(error)
+    log.error("the database is lost: the run ends %s", pairs(error=said))
     pool(crawler).timeout = SOON
     close(crawler, "no_database")
 
 
 class IfDatabaseIsLost:
-    """Context manager: closes the spider, instead of raising, when the database becomes unavailable in its block."""
+    """Context manager: closes the spider, instead of raising, when the database becomes unavailable in its block, or
+    refuses what only an operator can allow."""
 
     def __init__(self, crawler: Crawler) -> None:
         """Keep the crawler."""
@@ -74,8 +79,8 @@ class IfDatabaseIsLost:
         """Begin the block."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        """Suppress the errors of a database that is unavailable."""
-        if not isinstance(error, (psycopg.Error, DatabaseError)) or not is_passing(error):
+        """Suppress the errors that an operator fixes."""
+        if not isinstance(error, (psycopg.Error, DatabaseError)) or not (is_passing(error) or fix_of(error)):
             return False
         lost(self._crawler, error)
         return True

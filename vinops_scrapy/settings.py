@@ -28,6 +28,7 @@ VINOPS_SESSION_LOTS = _settings.session_lots
 VINOPS_SESSION_PAUSE = _settings.session_pause
 VINOPS_BREAKER_REFUSALS = _settings.breaker_refusals
 VINOPS_STANDIN = ""  # a stand-in of the site on loopback, for spiders that have no setting of their own
+VINOPS_CLAIM_SECONDS = 120.0  # how long a make stays claimed by a crawl that died; one at work extends it every 30
 VINOPS_STILL_SECONDS = 300.0  # a request that times out three times takes 180: without anything for longer, it hangs
 
 ADDONS = {"vinops_scrapy.pace.PaceAddon": 0}

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakKeyDictionary
 
+import psycopg
 from scrapy import signals
 
 from vinops import config
 from vinops.db import database
+from vinops.db.errors import GRANTS, DatabaseError, explanation
 from vinops.politeness import Budgets, Departures
+from vinops.redaction import one_line
 from vinops_scrapy.motion import Motion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg_pool import AsyncConnectionPool
     from scrapy.crawler import Crawler
+
+    from vinops.config import Settings
 
 T = TypeVar("T")
 
@@ -82,3 +92,20 @@ def departures(crawler: Crawler) -> Departures:
 def motion(crawler: Crawler) -> Motion:
     """Return the progress check of this crawl."""
     return Motion(still_seconds=crawler.settings.getfloat("VINOPS_STILL_SECONDS"))
+
+
+def require_rights(settings: Settings, tables: Iterable[str]) -> None:
+    """Raise DatabaseError unless the role of this crawl may read, insert into and update these tables."""
+    with database.connect(settings, application="scrapy rights", autocommit=True) as connection:
+        try:
+            row = connection.execute(database.queries("crawls")["lacking_right"], {"tables": list(tables)}).fetchone()
+        except psycopg.Error as error:
+            raise DatabaseError(one_line(explanation(error))) from None
+    if row is not None:
+        raise DatabaseError(f"{row[2]} may not {row[1]} on {row[0]}: {GRANTS}")
+
+
+@cache
+def owner() -> str:
+    """Return the name under which this process holds leases, unlike that of any other: machine, process and start."""
+    return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"

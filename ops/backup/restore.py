@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ops import roles
 from ops.backup import backup, carry_over, dumps, files as backup_files
 from ops.backup.dumps import BackupError
 from ops.backup.files import PART, SIDECAR, Backup
@@ -41,10 +42,11 @@ LEAVING: Final = 10.0  # seconds; an alert of a unit that has just been stopped 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
     """The result of a restore: the database restored into (None after a drill), the name that a replaced database was
-    given, and what was carried over from it."""
+    given, how many rights the roles of services got again, and what was carried over."""
 
     database: str | None = None
     replaced: str | None = None
+    granted: int = 0
     carried_over: Carried | None = None
 
 
@@ -79,10 +81,10 @@ def into_new(
     name: str,
     replace: Settings | None = None,
     progress: Progress,
-) -> tuple[str | None, Carried | None]:
+) -> tuple[str | None, int, Carried | None]:
     """Restore into a new database of this name; with `replace` even if there is one, which is renamed to
-    NAME_before_TIME, and whose external effects since the backup are carried over. Returns the name of the replaced
-    database, and what was carried over.
+    NAME_before_TIME, and whose external effects since the backup are carried over. The roles of services get their
+    rights again. Returns the name of the replaced database, how many rights that were, and what was carried over.
 
     Raises BackupError; the databases that were there are as before then. So are they if the process dies, and a scratch
     database is left, or all is done: both renamings are one transaction.
@@ -102,6 +104,7 @@ def into_new(
         if replace is not None:
             source = dumps.named(address, name) if is_there else None
             carried = carry_over.carry_over(replace, source, scratch.address, kept.sequences, name=name)
+        granted = _grant(scratch.address, name, progress)
         _analyze(scratch.address)
         before = f"{name}_before_{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}" if is_there else None
         scratch.holder.close()
@@ -115,7 +118,20 @@ def into_new(
             raise BackupError(f"a program connected to {name} at the moment of the swap: try again") from None
         except psycopg.Error as error:
             raise BackupError(f"{name} was not put in place: {redact(str(error)).strip()}") from None
-    return before, carried
+    return before, granted, carried
+
+
+def _grant(address: str, name: str, progress: Progress) -> int:
+    """Grant the roles of services their rights in a restored database, and return how many. Without them a warning says
+    what does."""
+    import psycopg
+
+    try:
+        with closing(dumps.connect(address, "vinops restore")) as connection:
+            return roles.grant_missing(connection)
+    except psycopg.Error as error:
+        progress.warn(f"the roles of services have no rights in {name} ({redact(str(error)).strip()}): {roles.GRANTS}")
+        return 0
 
 
 def into_empty(address: str, dumped: Path, kept: Backup, progress: Progress) -> None:
@@ -243,12 +259,12 @@ def restore(
             into_empty(dumps.named(address, into), dumped, kept, progress)
             return Restored(database=into)
         name = own if yes else into or f"{own}_restored_{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-        before, carried = into_new(
+        before, granted, carried = into_new(
             admin, address, dumped, kept, name=name, replace=settings if yes else None, progress=progress
         )
     if carried is not None and carried.held:
         _tell_owner(settings)
-    return Restored(database=name, replaced=before, carried_over=carried)
+    return Restored(database=name, replaced=before, granted=granted, carried_over=carried)
 
 
 def _tell_owner(settings: Settings) -> None:

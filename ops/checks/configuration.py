@@ -22,6 +22,7 @@ from vinops import config
 from vinops.checks import Finding, Level, critical, ok, warning
 from vinops.config import ConfigError, Settings, Survey
 from vinops.db import database, embedded
+from vinops.db.errors import explanation
 from vinops.redaction import redact
 from vinops.text.figures import size
 
@@ -131,7 +132,6 @@ def the_database(survey: Survey) -> Iterator[Finding]:
     """Check whether the database can be reached, is migrated, and grants this role its rights. Does not create the
     embedded one."""
     import psycopg
-    from psycopg.conninfo import make_conninfo
 
     settings = survey.settings
     if "DATABASE_URL" in survey.problems:
@@ -146,20 +146,19 @@ def the_database(survey: Survey) -> Iterator[Finding]:
             yield ok(f"embedded PostgreSQL {embedded.MAJOR}, made on first use", name="database")
             return
     try:
-        address = make_conninfo(database.address(settings, "vinops doctor"), connect_timeout=5)
-        with psycopg.connect(address, autocommit=True) as connection:
+        with database.open_any(settings, "vinops doctor") as connection:
             yield from _of_server(connection, settings)
-    except psycopg.OperationalError as error:
-        yield critical(
-            f"not reached: {' '.join(str(error).split())}",
-            fix="check DATABASE_URL and that the server runs, or leave it empty for the embedded one",
-            name="database",
-        )
+    except database.DatabaseError as error:
+        said, _, fix = str(error).partition("\n")
+        if not fix:
+            yield fault("database", error)
+            return
+        yield critical(f"not reached: {' '.join(said.split())}", fix=" ".join(fix.split()), name="database")
     except psycopg.errors.InsufficientPrivilege as error:
         text = f"this role may not read: {error.diag.message_primary}"
         yield critical(text, fix="run vinops as the owner of the tables", name="rights")
-    except (psycopg.Error, database.DatabaseError) as error:
-        yield fault("database", error)
+    except psycopg.Error as error:
+        yield fault("database", database.DatabaseError(explanation(error)))
 
 
 def _of_server(connection: Any, settings: Settings) -> Iterator[Finding]:
@@ -210,7 +209,7 @@ def _of_schema(connection: Any, row: dict[str, Any], settings: Settings) -> Iter
 def _of_roles(connection: Any, role: str) -> Iterator[Finding]:
     """Check the roles of all services, connected as one of them."""
     from ops.backup import dumps
-    from ops.checks.roles import BACKUP, OWNER, read
+    from ops.roles import BACKUP, OWNER, read
 
     roles = read(connection)
     if roles.absent:

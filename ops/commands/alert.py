@@ -11,6 +11,7 @@ import typer
 
 from vinops import alerts, config, logs
 from vinops.db import database
+from vinops.db.errors import is_of_database
 from vinops.output import at_work
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def command(
             with at_work("delivering"):
                 is_new = alerts.raise_alert(connection, settings, kind, subject, text)
                 delivered = alerts.deliver(connection, settings)
-    except database.DatabaseError:
+    except Exception as error:
         # The database may be what failed. Whoever is told twice is better off than who is not told.
-        if clear or not _send(settings, kind, subject, text):
+        if not is_of_database(error) or clear or not _send(settings, kind, subject, text):
             raise
         is_new, delivered = True, 1
     if as_json:

@@ -21,8 +21,9 @@ from ops.commands.workers import (
 from ops.show import tables
 from ops.workers import backends, celery, control, registry, runs
 from vinops.db import database
+from vinops.db.errors import explanation, is_of_database
 from vinops.output import at_work, say
-from vinops.redaction import redact
+from vinops.redaction import one_line, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,11 +144,16 @@ def stop_all(settings: Settings, grace: float | None, *, retire: bool = False) -
     """Stop beat, then the worker, which finishes the tasks that it has in hand; of each also what was started by hand.
     If a worker has to be killed the next one does its tasks anew: they are recorded in PostgreSQL."""
     programs = registry.celery(settings)
-    with _database(settings, "stopped") as connection:
-        if connection:
-            runs.want(connection, programs, "stopped")
-            if retire:
-                runs.retire(connection, programs)
+    try:
+        with _database(settings, "stopped") as connection:
+            if connection:
+                runs.want(connection, programs, "stopped")
+                if retire:
+                    runs.retire(connection, programs)
+    except Exception as error:
+        if not is_of_database(error):
+            raise
+        say(f"vinops: {one_line(explanation(error))}\n{NOT_RECORDED['stopped']}", err=True)
     seconds = settings.stop_grace if grace is None else grace
     with errors_as_lines(), at_work("Celery ends the tasks in hand"):
         backend = _backend(settings)

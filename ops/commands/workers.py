@@ -19,8 +19,9 @@ from ops.workers.loop import WorkerLoop
 from ops.workers.processes import ProcessError
 from vinops import config, logs
 from vinops.db import database, embedded
+from vinops.db.errors import explanation, is_of_database
 from vinops.output import at_work, name_data_folder, say
-from vinops.redaction import redact, remember
+from vinops.redaction import one_line, redact, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -268,8 +269,10 @@ def want_stopped(settings: Settings, programs: Sequence[Program], *, retire: boo
             runs.want(connection, programs, "stopped")
             if retire:
                 runs.retire(connection, programs)
-    except database.DatabaseError as error:
-        say(f"vinops: {redact(str(error))}\na supervisor that runs may start them again", err=True)
+    except Exception as error:
+        if not is_of_database(error):
+            raise
+        say(f"vinops: {one_line(explanation(error))}\na supervisor that runs may start them again", err=True)
 
 
 def tell_elsewhere(settings: Settings, programs: Sequence[Program]) -> None:
@@ -279,7 +282,9 @@ def tell_elsewhere(settings: Settings, programs: Sequence[Program]) -> None:
     try:
         with database.connect(settings, application="vinops stop", autocommit=True) as connection:
             found = runs.elsewhere(connection, programs)
-    except database.DatabaseError:
+    except Exception as error:
+        if not is_of_database(error):
+            raise
         return
     for program in programs:
         if where := found.get(program.name):

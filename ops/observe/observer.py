@@ -180,6 +180,8 @@ class Observer:
         """Return the state of the database, the parts that are read from it, and the runs."""
         if self._away and time.monotonic() - self._away[0] < RETRY:
             return self._away[1], {}, []
+        if self._connection is not None and not database.is_alive(self._connection):
+            self.close()
         try:
             self._open()
             found, parts, runs = self._ask_all()

@@ -195,7 +195,7 @@ class WorkerLoop:
 
     def _open(self) -> Connection[Any]:
         """Return a connection that works as far as is known. Raises _DatabaseAway."""
-        if self._connection is not None and not self._connection.closed and not self._connection.broken:
+        if self._connection is not None and database.is_alive(self._connection):
             return self._connection
         if not self._is_ready:
             systemd.more_time(2 * database.READY_SECONDS + database.CONNECT_SECONDS)

@@ -200,7 +200,8 @@ class Supervisor:
         return supervision.decide(seen, self._limits, owns_restarts=owns_restarts)
 
     def _connected(self) -> Connection[Any]:
-        if self._connection is None or self._connection.closed:
+        if self._connection is None or not database.is_alive(self._connection):
+            self.close()
             self._connection = database.connect(self._settings, application="vinops supervise", autocommit=True)
             if self._is_blind:
                 log.info("the database is back")

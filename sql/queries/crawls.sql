@@ -24,3 +24,15 @@ set
     last_items = %(last_items)s,
     stats = %(stats)s
 where id = %(id)s;
+
+-- name: lacking_right
+-- A right on one of these tables that the role of this session lacks; no row if it has all.
+select
+    needed.table_name,
+    wanted.right_name,
+    current_user::text as role_name
+from unnest(%(tables)s::text[]) as needed (table_name)
+cross join unnest('{select, insert, update}'::text[]) as wanted (right_name)
+where not has_table_privilege(needed.table_name, wanted.right_name)
+order by needed.table_name
+limit 1;

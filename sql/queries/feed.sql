@@ -277,3 +277,37 @@ select
     example
 from audit.v_all_parse_errors
 limit 12;
+
+-- name: holds_lock
+-- Whether this session holds the lock of the feed: a row, or none.
+select pg_locks.pid
+from pg_locks
+inner join pg_database on pg_locks.database = pg_database.oid
+where
+    pg_locks.locktype = 'advisory'
+    and pg_locks.pid = pg_backend_pid()
+    and pg_database.datname = current_database()
+    and (pg_locks.classid::bigint << 32) + pg_locks.objid::bigint = %(lock)s::bigint;
+
+-- name: stuck_lock
+-- Who holds the lock of the feed, if for longer than a run takes: its session is that old, and no run has ended since.
+select
+    holder.pid,
+    session.application_name as application,
+    to_char(session.backend_start, 'YYYY-MM-DD HH24:MI') as since
+from pg_locks as holder
+inner join pg_database on holder.database = pg_database.oid
+inner join pg_stat_activity as session on holder.pid = session.pid
+where
+    holder.locktype = 'advisory'
+    and holder.granted
+    and pg_database.datname = current_database()
+    and (holder.classid::bigint << 32) + holder.objid::bigint = %(lock)s::bigint
+    and session.backend_start < clock_timestamp() - make_interval(secs => %(seconds)s)
+    and not exists (
+        select 1
+        from audit.etl_runs as runs
+        where
+            runs.finished_at > clock_timestamp() - make_interval(secs => %(seconds)s)
+            and runs.reason is distinct from 'lock_stuck'
+    );

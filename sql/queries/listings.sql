@@ -1,14 +1,69 @@
 -- Ads, recorded page by page, and the walks through the lists of a make.
 
+-- name: free_make
+-- End the claim of a walk of this make that expired, or that this crawl has itself: its confirmation was lost.
+update ops.listing_walks
+set claimed_until = null
+where
+    source = %(source)s
+    and make_slug = %(make)s
+    and claimed_until is not null
+    and (claimed_until < clock_timestamp() or claimed_by = %(owner)s);
+
 -- name: begin_walk
--- Begin a walk of a make: active ads that are not seen from now on are gone if the walk is complete.
-insert into ops.listing_walks (source, make_slug)
-values (%(source)s, %(make)s)
+-- Begin a walk of a make, claimed by this crawl for so many seconds; no row if another crawl walks it. Active ads that
+-- are not seen from now on are gone if the walk is complete.
+insert into ops.listing_walks (source, make_slug, claimed_by, claimed_until)
+values (%(source)s, %(make)s, %(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+on conflict (source, make_slug) where claimed_until is not null do nothing
 returning id, started_at;
 
+-- name: claim_expires
+-- In how many seconds the claim of a make expires if it is not extended; no row if nobody has it.
+select extract(epoch from claimed_until - clock_timestamp())::float8
+from ops.listing_walks
+where
+    source = %(source)s
+    and make_slug = %(make)s
+    and claimed_until is not null;
+
+-- name: extend_claim
+-- Extend the claim of a walk; no row if another crawl took the make over.
+update ops.listing_walks
+set claimed_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+where
+    id = %(walk)s
+    and claimed_until is not null
+returning id;
+
+-- name: release_claim
+-- End the claim of a walk: its make can be claimed at once.
+update ops.listing_walks
+set claimed_until = null
+where id = %(walk)s;
+
+-- name: hold_claim
+-- Lock a walk for the transaction that ends it: whether it is still claimed, and how many ads are gone if it has ended
+-- already.
+select
+    claimed_until is not null as is_claimed,
+    case when finished_at is not null then coalesce(ads_gone, 0) end as ads_gone
+from ops.listing_walks
+where id = %(walk)s
+for update;
+
+-- name: count_page
+-- Count a page in its walk; no row if another crawl took the make over.
+update ops.listing_walks
+set pages = pages + 1
+where
+    id = %(walk)s
+    and claimed_until is not null
+returning id;
+
 -- name: see_listings
--- Update the timestamp of the unchanged ads of a page, and count the page in its walk. Returns the unchanged ads: the
--- others are new, changed or back. Rows are locked in one order, as two crawls may see the same ads.
+-- Update the timestamp of the unchanged ads of a page. Returns the unchanged ads: the others are new, changed or back.
+-- Rows are locked in one order, as two crawls may see the same ads.
 with seen as (
     select
         ads.id,
@@ -23,12 +78,6 @@ with seen as (
         and ads.removed_at is null
     order by ads.ad_id
     for no key update of ads
-),
-
-walked as (
-    update ops.listing_walks
-    set pages = pages + 1
-    where id = %(walk)s
 )
 
 update listings as ads
@@ -280,7 +329,8 @@ set
     reason = %(reason)s,
     total = %(total)s,
     ads = %(ads_seen)s,
-    ads_gone = %(gone)s
+    ads_gone = %(gone)s,
+    claimed_until = null
 where id = %(walk)s;
 
 -- name: walks_by_age
@@ -293,18 +343,6 @@ where
     source = %(source)s
     and is_complete
 group by make_slug;
-
--- name: claim_make
--- Lock a make against other crawls, until release_make or the end of this connection.
-select pg_try_advisory_lock(hashtextextended(%(source)s || '/' || %(make)s, 0));
-
--- name: release_make
--- Unlock a make.
-select pg_advisory_unlock(hashtextextended(%(source)s || '/' || %(make)s, 0));
-
--- name: release_makes
--- Unlock all makes of this connection.
-select pg_advisory_unlock_all();
 
 -- name: fill_rates
 -- The share of the ads of the last week in which a field has a value, for comparison with a page.

@@ -40,7 +40,6 @@ class FaultInjector(crawl_fault_injection.FaultInjector):
         ("read_detail", pages, "listing"),
     )
     awaited = (
-        ("claim", schedule.Schedule, "claim"),
         ("begin", schedule.Schedule, "begin_walk"),
         ("record", listings.Listings, "record"),
         ("detail_page", listings.Listings, "record_detail"),

@@ -39,7 +39,7 @@ FRESH = (*MAKES, "-a", "mode=fresh")
 DETAILS = ("-a", "makes=fiat", "-a", "details=all")
 
 FIRST = (
-    "claim_make 1 after",
+    "free_make 1 after",
     "begin_walk 1 after",
     "reserve_requests 1 after",
     "reserve_requests 2 after",
@@ -128,6 +128,7 @@ class Killing:
     def _landed(self, kind: str, event: str) -> None:
         self.kills.landed[kind] += 1
         wait_until(lambda: alone(self.crawls.database))
+        self.crawls.claims_expire()
         if found := faults_of_remains(self.crawls):
             self.faults.append("\n  ".join([f"killed at {event}:", *found]))
 
@@ -160,9 +161,8 @@ def faults_of_remains(crawls: MarketCrawls) -> list[str]:
         "walks with half an end": (
             "select id from ops.listing_walks where (finished_at is null) <> (is_complete is null)"
         ),
-        "makes that a dead crawl holds": (
-            "select objid from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where"
-            " datname = current_database())"
+        "makes that a dead crawl holds longer than its claim": (
+            "select make_slug from ops.listing_walks where claimed_until > now() + interval '2 minutes'"
         ),
     }
     for name, query in checks.items():

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vinops import config
 from vinops.db import embedded, session
+from vinops.db.errors import POOLER, DatabaseError as DatabaseError, NotMigrated as NotMigrated, explanation
 from vinops.output import at_work
 from vinops.redaction import redact
 
@@ -48,15 +49,10 @@ DEAD_CLIENT = " ".join(
     }.items()
 )
 READER = "vinops_reader"
+NO_OPTIONS = "unsupported startup parameter"  # the answer of pgbouncer
+_without_options: set[str] = set()  # the addresses of poolers that take no parameter `options`
+_pooled: set[str] = set()  # those of poolers in session mode
 MIGRATION_LOCK = 7_861_234_501  # an advisory lock; the number has no meaning beyond being ours
-
-
-class DatabaseError(Exception):
-    """The database cannot be reached or used. The message names what fixes it and shows no password."""
-
-
-class NotMigrated(DatabaseError):  # noqa: N818 # a state, not a fault
-    """The schema of the database is behind or ahead of this version of vinops."""
 
 
 def url(settings: Settings) -> str:
@@ -160,6 +156,10 @@ def async_pool(
     async def current_address() -> str:
         return await asyncio.to_thread(address, settings, application)
 
+    async def configure(connection: AsyncConnection[TupleRow]) -> None:
+        if _is_pooled(settings):
+            await connection.execute(queries("sessions")["settle"], session.BY_STATEMENT)
+
     logging.getLogger("psycopg.pool").setLevel(logging.WARNING)  # at INFO it logs every statement
     connect(settings, application=application).close()
     return Pool(
@@ -170,6 +170,7 @@ def async_pool(
         open=False,
         timeout=READY_SECONDS,
         check=Pool.check_connection,
+        configure=configure,
         name=application,
     )
 
@@ -182,7 +183,7 @@ def migrate(settings: Settings) -> list[str]:
     """
     from vinops.db.migrations import MigrationError, apply  # yoyo is slow to import
 
-    connection = _open(settings, "vinops migrate")
+    connection = open_any(settings, "vinops migrate")
     try:
         connection.execute("select pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         waiting, unknown = _compare(connection)
@@ -249,22 +250,77 @@ def _on_disk(name: str) -> Iterator[Path]:
         yield Path(copy)
 
 
-def _open(settings: Settings, application: str) -> Connection[TupleRow]:
-    """Connect in autocommit. Wait for a server that is starting or recovering from a crash, and for an embedded one
-    that died a moment ago; raise DatabaseError at once for anything else."""
+def open_any(settings: Settings, application: str) -> Connection[TupleRow]:
+    """Connect in autocommit to a database of any schema. Wait for a server that is starting or recovering from a crash,
+    and for an embedded one that died a moment ago; raise DatabaseError at once for anything else."""
     import psycopg
 
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            return psycopg.connect(address(settings, application), autocommit=True, context=session.adapters())
+            connection = psycopg.connect(address(settings, application), autocommit=True, context=session.adapters())
+            if settings.database_url is not None:
+                _settle(connection, settings, application)
+            return connection
         except psycopg.Error as error:
             import re
 
             text = re.sub(r"\[Errno -?\d+\] ", "", redact(str(error), settings)).strip()
+            if NO_OPTIONS in text and settings.database_url and _key(settings) not in _without_options:
+                _without_options.add(_key(settings))
+                continue
             if not _is_passing(text, settings) or time.monotonic() > deadline:
                 raise DatabaseError(f"no connection to the database: {text}\n{_remedy(settings)}") from None
         time.sleep(0.1)
+
+
+def is_alive(connection: Connection[Any]) -> bool:
+    """Tell whether a connection in autocommit works, by using it: for one that is kept between two uses, as the server
+    may have ended it meanwhile (a restart, idle_session_timeout), which shows only then."""
+    import psycopg
+
+    try:
+        connection.execute("")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _key(settings: Settings) -> str:
+    return settings.database_url.reveal() if settings.database_url is not None else ""
+
+
+def _is_pooled(settings: Settings) -> bool:
+    """Tell whether a pooler was found between this process and the server."""
+    return _key(settings) in _pooled
+
+
+def _settle(connection: Connection[TupleRow], settings: Settings, application: str) -> None:
+    """If the connection is one to a pooler, apply the settings of the session by statement: it may not have passed them
+    on. Raises DatabaseError for a pooler in transaction mode, in which a lock belongs to whoever comes next.
+
+    A pooler names another process for the cancelling of statements than the one that serves the session. In transaction
+    mode two sessions meet in one process: a second one gets that of the first, or the first gets another.
+    """
+    import psycopg
+
+    def process(of: Connection[TupleRow]) -> int:
+        row = of.execute("select pg_backend_pid()").fetchone()
+        return int(row[0]) if row else 0
+
+    first = process(connection)
+    if first == connection.info.backend_pid:
+        return
+    try:
+        if not _is_pooled(settings):
+            with psycopg.connect(address(settings, application), autocommit=True) as other, other.transaction():
+                if process(other) == first or process(connection) != first:
+                    raise DatabaseError(POOLER)
+            _pooled.add(_key(settings))
+        connection.execute(queries("sessions")["settle"], session.BY_STATEMENT)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _open_compared(settings: Settings, application: str) -> tuple[Connection[TupleRow], list[str], list[str]]:
@@ -274,14 +330,17 @@ def _open_compared(settings: Settings, application: str) -> tuple[Connection[Tup
 
     deadline = time.monotonic() + READY_SECONDS
     while True:
-        connection = _open(settings, application)
+        connection = open_any(settings, application)
         try:
             return connection, *_compare(connection)
-        except BaseException as error:
+        except psycopg.Error as error:
             is_broken = isinstance(error, psycopg.OperationalError) and connection.broken
             connection.close()
             if not is_broken or time.monotonic() > deadline:
-                raise
+                raise DatabaseError(redact(explanation(error), settings)) from None
+        except BaseException:
+            connection.close()
+            raise
         time.sleep(0.1)
 
 
@@ -297,6 +356,8 @@ def address(settings: Settings, application: str) -> str:
         "client_encoding": "UTF8",
         "options": f"{DEAD_CLIENT} {own.get('options', '')} {session.OPTIONS}",
     }
+    if _key(settings) in _without_options:  # what the operator wrote stays, and is the operator's to allow
+        del ours["options"]
     return make_conninfo(**{**DEAD_PEER, **own, **ours})  # type: ignore[arg-type] # its first one is no keyword
 
 

@@ -40,6 +40,12 @@ SETTLED = {
 OPTIONS = " ".join(f"-c {name}={value}" for name, value in SETTLED.items())
 """The settings as libpq's parameter `options`."""
 
+BY_STATEMENT = {
+    "names": list(SETTLED),
+    "settings": [value.replace("\\ ", " ") for value in SETTLED.values()],
+}
+"""The settings as parameters of the statement `settle`."""
+
 TIMES: Mapping[str, Kind] = {
     "date": (dt.date, None),
     "timestamp": (dt.datetime, None),

@@ -15,11 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
 
 from vinops import config, logs
 from vinops.db.database import DatabaseError
+from vinops.db.errors import explanation, fix_of
 from vinops.output import data_folder
 from vinops.redaction import redact
 from vinops_scrapy.failures import WrongArgument
@@ -89,9 +91,11 @@ class Command(crawl.Command):
 
     def _fail(self, error: BaseException) -> None:
         """Report why there was no run. An unexpected error is logged with its traceback, redacted."""
-        if not isinstance(error, (config.ConfigError, DatabaseError)):
+        is_of_database = isinstance(error, psycopg.Error)
+        text = explanation(error) if is_of_database else str(error)
+        if not isinstance(error, (config.ConfigError, DatabaseError)) and not (is_of_database and fix_of(error)):
             log.critical("the run did not begin", exc_info=error)
-        sys.stderr.write(f"scrapy crawl: {' '.join(redact(str(error)).split())}\n")
+        sys.stderr.write(f"scrapy crawl: {' '.join(redact(text).split())}\n")
         self.exitcode = 2 if isinstance(error, WrongArgument) else 1
 
 

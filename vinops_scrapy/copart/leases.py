@@ -7,27 +7,20 @@ and only the newest token may settle a lot.
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vinops.db.database import queries
-from vinops.db.errors import is_collision, is_lost
+from vinops.db.errors import tried
 from vinops.storage.opening import FOLDER
 from vinops_scrapy.items import Lot
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from psycopg_pool import AsyncConnectionPool
 
     from vinops_scrapy.items import Photo, PhotoLink
-T = TypeVar("T")
-
-TRIES = 5  # a server that restarts breaks each of a crawl's four connections once
 LEASE_SECONDS = 600.0
 """How long a lease lasts that is not renewed, unless VINOPS_PHOTO_LEASE says otherwise."""
 
@@ -65,26 +58,6 @@ class Settlement:
         return self.state in {"partial", "failed"}
 
 
-async def tried(call: Callable[[], Awaitable[T]]) -> T:
-    """Return the result of a call, repeated if the connection broke or another transaction was in the way.
-
-    Raises the error of the last try, and at once any error that would only occur again.
-    """
-    for _ in range(TRIES - 1):
-        try:
-            return await call()
-        except Exception as error:
-            if not (is_lost(error) or is_collision(error)):
-                raise
-    return await call()
-
-
-@cache
-def owner() -> str:
-    """Return the name under which this process holds leases, unlike that of any other: machine, process and start."""
-    return f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
-
-
 class Lots:
     """The lots of one crawl. Statements are repeated when the connection breaks: a lease whose confirmation was lost
     expires, and a settlement whose confirmation was lost raises LeaseLost the second time."""
@@ -103,10 +76,9 @@ class Lots:
 
     async def enlist(self) -> int:
         """Add the lots that the feed brought since; return how many are due."""
-        async with self._pool.connection() as connection:
-            await connection.execute(self._queries["enlist_lots"])
-            row = await (await connection.execute(self._queries["count_due_lots"])).fetchone()
-        return int(row[0]) if row else 0
+        await tried(lambda: self._done("enlist_lots", {}))
+        ((count,),) = await tried(lambda: self._rows("count_due_lots", {}))
+        return int(count)
 
     async def lease_due(self, count: int) -> list[Lot]:
         """Lease up to `count` lots that are due. If the process dies the leases expire."""
@@ -116,11 +88,10 @@ class Lots:
         """Lease lots by number or VIN; return them, how many lots have these numbers and VINs at all, and the numbers
         and VINs that no lot has."""
         names = {"lots": list(lots), "vins": list(vins)}
-        async with self._pool.connection() as connection:
-            await connection.execute(self._queries["enlist_named_lots"], names)
-            row = await (await connection.execute(self._queries["count_named_lots"], names)).fetchone()
-            missing = await (await connection.execute(self._queries["missing_named_lots"], names)).fetchall()
-        return await self._lease("lease_named_lots", names), int(row[0]) if row else 0, [name for (name,) in missing]
+        await tried(lambda: self._done("enlist_named_lots", names))
+        ((count,),) = await tried(lambda: self._rows("count_named_lots", names))
+        missing = [str(name) for (name,) in await tried(lambda: self._rows("missing_named_lots", names))]
+        return await self._lease("lease_named_lots", names), int(count), missing
 
     async def _lease(self, name: str, parameters: Mapping[str, Any]) -> list[Lot]:
         rows = await tried(

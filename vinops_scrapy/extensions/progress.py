@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from scrapy import signals
 
 from vinops.db.database import DatabaseError, queries
+from vinops.db.errors import tried
 from vinops.logs import pairs
 from vinops_scrapy import closing
 from vinops_scrapy.shared import Component, motion, pool
@@ -54,19 +55,20 @@ class Progress(Component):
     async def _opened(self, spider: BaseSpider) -> None:
         self._began = time.monotonic()
         await pool(self._crawler).open()
-        async with pool(self._crawler).connection() as connection:
-            cursor = await connection.execute(
-                self._queries["begin_run"],
-                {
-                    "spider": spider.name,
-                    "worker": spider.worker,
-                    "machine": socket.gethostname(),
-                    "pid": os.getpid(),
-                    "arguments": Jsonb(spider.arguments),
-                    "unit": spider.unit,
-                },
-            )
-            row = await cursor.fetchone()
+        about = {
+            "spider": spider.name,
+            "worker": spider.worker,
+            "machine": socket.gethostname(),
+            "pid": os.getpid(),
+            "arguments": Jsonb(spider.arguments),
+            "unit": spider.unit,
+        }
+
+        async def begin() -> Any:
+            async with pool(self._crawler).connection() as connection:
+                return await (await connection.execute(self._queries["begin_run"], about)).fetchone()
+
+        row = await tried(begin)
         self._run_id = row[0] if row else None
         self._beating = asyncio.ensure_future(self._beat_on(spider))
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from itemadapter import ItemAdapter
-from psycopg import Error
 from psycopg.types.json import Jsonb
 
 from vinops.db.database import queries
-from vinops.db.errors import is_collision
+from vinops.db.errors import tried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ATTEMPTS: Final = 3
 NOT_COMPARED: Final = frozenset({"is_new", "promotion", "dropped", "source"})
 """Fields of an ad whose change is no change of the ad."""
 OF_DETAIL: Final = (
@@ -43,8 +41,12 @@ class Recorded:
     unchanged: int = 0
 
 
+class ClaimLost(Exception):  # noqa: N818 # a state, not a fault
+    """The claim of the make expired and another crawl walks it: pages of this walk do not count. Raised by Listings."""
+
+
 class Listings:
-    """The ads of one source. Methods raise psycopg's errors if the connection breaks."""
+    """The ads of one source. What is asked and written is repeated when the connection breaks."""
 
     def __init__(self, pool: AsyncConnectionPool[Any], source: str) -> None:
         """`source` is the value of listings.source."""
@@ -54,6 +56,7 @@ class Listings:
 
     async def record(self, listings: Sequence[tuple[str, Listing]], *, walk: int | None = None) -> Recorded:
         """Record a page, as make slug and ad each, in one transaction: the ads, their prices, and the deals' outbox.
+        Raises ClaimLost if another crawl took over the make of the walk: the page may be older than what that one saw.
 
         If the process dies before the commit nothing of the page is recorded, and the next walk reads it again.
         """
@@ -63,6 +66,10 @@ class Listings:
     async def _record(
         self, connection: AsyncConnection[Any], rows: Mapping[str, dict[str, Any]], walk: int | None
     ) -> Recorded:
+        if walk is not None:
+            counted = await connection.execute(self._queries["count_page"], {"walk": walk})
+            if await counted.fetchone() is None:
+                raise ClaimLost(f"walk {walk}")
         cursor = await connection.execute(
             self._queries["see_listings"],
             {
@@ -70,7 +77,6 @@ class Listings:
                 "makes": sorted({row["make_slug"] for row in rows.values()}),
                 "ad_ids": list(rows),
                 "hashes": [bytes.fromhex(row["list_hash"][2:]) for row in rows.values()],
-                "walk": walk,
             },
         )
         seen = {ad_id for (ad_id,) in await cursor.fetchall()}
@@ -91,40 +97,39 @@ class Listings:
     async def record_detail(self, listing: Listing) -> None:
         """Record what an ad's own page adds to what its list said."""
         row = _plain(listing)
-        async with self._pool.connection() as connection:
-            await connection.execute(
-                self._queries["record_detail"],
-                {"source": self._source, "ad_id": listing.ad_id, **{name: row[name] for name in OF_DETAIL}},
-            )
+        values = {"source": self._source, "ad_id": listing.ad_id, **{name: row[name] for name in OF_DETAIL}}
+        await in_transaction(self._pool, lambda connection: connection.execute(self._queries["record_detail"], values))
 
     async def known(self, ad_ids: Sequence[str]) -> dict[str, bool]:
         """Return which of these ads are active, and whether their own page was read since they changed."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                self._queries["known_listings"], {"source": self._source, "ad_ids": list(ad_ids)}
-            )
-            return dict(await cursor.fetchall())
+        values = {"source": self._source, "ad_ids": list(ad_ids)}
+
+        async def read(connection: AsyncConnection[Any]) -> dict[str, bool]:
+            return dict(await (await connection.execute(self._queries["known_listings"], values)).fetchall())
+
+        return await in_transaction(self._pool, read)
 
     async def fill_rates(self) -> tuple[int, dict[str, float]]:
         """Return the count of ads seen in the last week, and the share of them that has a value, by field."""
-        async with self._pool.connection() as connection:
+
+        async def read(connection: AsyncConnection[Any]) -> dict[str, Any]:
             cursor = await connection.execute(self._queries["fill_rates"], {"source": self._source})
-            row = await cursor.fetchone()
             names = [column.name for column in cursor.description or ()]
-        values = dict(zip(names, row or (), strict=False))
+            return dict(zip(names, await cursor.fetchone() or (), strict=False))
+
+        values = await in_transaction(self._pool, read)
         return int(values.pop("ads", 0)), {name: float(rate) for name, rate in values.items() if rate is not None}
 
 
 async def in_transaction(pool: AsyncConnectionPool[Any], work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
-    """Return what `work` returns in a transaction of its own, run again if it collided with another crawl."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            async with pool.connection() as connection, connection.transaction():
-                return await work(connection)
-        except Error as error:
-            if not is_collision(error) or attempt == ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+    """Return what `work` returns in a transaction of its own, run again if that collided with another crawl's or if the
+    connection broke: the work must be right when it is done twice."""
+
+    async def once() -> T:
+        async with pool.connection() as connection, connection.transaction():
+            return await work(connection)
+
+    return await tried(once)
 
 
 def list_hash(make: str, listing: Listing) -> bytes:

@@ -14,6 +14,7 @@ from vinops.db.database import DatabaseError
 from vinops.logs import pairs
 from vinops_scrapy import closing
 from vinops_scrapy.items import ListedAds, ListingDetail
+from vinops_scrapy.listings.records import ClaimLost
 from vinops_scrapy.shared import Component
 
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ log = logging.getLogger("market")
 
 
 class NotRecorded(DropItem):
-    """The database did not take a page, and the run ends: the next one reads the page again."""
+    """A page was not recorded: the database did not take it, and the run ends, or another crawl took over the make."""
+
+    def __init__(self, reason: str) -> None:
+        """`reason` is the name of it in docs/runbook.md."""
+        super().__init__(reason, log_level="DEBUG")
+        self.reason = reason
 
 
 class RecordListings(Component):
@@ -38,11 +44,13 @@ class RecordListings(Component):
                 await self._record(listings, item)
             elif isinstance(item, ListingDetail):
                 await listings.record_detail(item.listing)
+        except ClaimLost:
+            raise NotRecorded("claim_lost") from None
         except (psycopg.Error, DatabaseError) as error:
             self._crawler.stats.inc_value("listing/not_recorded")
-            log.error("a page cannot be recorded: the run ends %s", pairs(error=f"{type(error).__name__}: {error}"))
+            log.error("a page cannot be recorded: the run ends %s", pairs(error=closing.one_line(error)))
             closing.close(self._crawler, "not_recorded")
-            raise NotRecorded(type(error).__name__, log_level="DEBUG") from None
+            raise NotRecorded("not_recorded") from None
         return item
 
     async def _record(self, listings: Listings, item: ListedAds) -> None:

@@ -13,11 +13,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+import psycopg
 import scrapy
 from scrapy import Request, signals
 from scrapy.downloadermiddlewares.retry import get_retry_request
 
 from vinops import config
+from vinops.db.database import DatabaseError
 from vinops.logs import pairs
 from vinops_scrapy import closing
 from vinops_scrapy.failures import WrongArgument, reason_of
@@ -27,7 +29,7 @@ from vinops_scrapy.listings.fill_rates import FillRates
 from vinops_scrapy.listings.records import Listings
 from vinops_scrapy.listings.saved_pages import save_page
 from vinops_scrapy.pages.errors import PageError
-from vinops_scrapy.shared import motion, pool
+from vinops_scrapy.shared import motion, pool, require_rights
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -75,7 +77,12 @@ class BaseSpider(scrapy.Spider):
     """What `done` and `items` of CrawlProgress count, in the singular."""
     defaults: ClassVar[Mapping[str, str]] = {}
     """The arguments of -a, with the values that they have when they are not given."""
+    renew_seconds: float = 0.0
+    """How often `renew` is called while the crawl progresses; never if 0."""
+    writes: ClassVar[tuple[str, ...]] = ("ops.alerts", "ops.crawl_runs", "ops.host_budgets")
+    """The tables that the crawl reads, inserts into and updates: without the rights it does not begin."""
     worker: str | None = None
+    _renewing: asyncio.Task[None] | None = None
     is_incomplete = False
     """Whether something that the crawl had to read could not be read: it ends with the reason `incomplete`."""
 
@@ -100,7 +107,8 @@ class BaseSpider(scrapy.Spider):
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
         """Make the spider of a crawl. Raises WrongArgument, and DatabaseError if there is no database."""
         spider = super().from_crawler(crawler, *args, **kwargs)
-        pool(crawler)  # raises before anything has begun
+        pool(crawler)  # raises before anything has begun, as does the next line
+        require_rights(spider.config, cls.writes)
         spider.connect(crawler.signals)
         return spider
 
@@ -129,6 +137,8 @@ class BaseSpider(scrapy.Spider):
     async def _open(self) -> None:
         await pool(self.crawler).open()
         await self.opened()
+        if self.renew_seconds:
+            self._renewing = asyncio.ensure_future(self._keep_leases())
 
     async def opened(self) -> None:
         """Prepare the crawl: statistics, settings and the database are available."""
@@ -136,6 +146,25 @@ class BaseSpider(scrapy.Spider):
     async def closed(self, reason: str) -> None:
         """Release what `opened` took. All items have left the pipelines."""
         self.stop()
+        if self._renewing:
+            self._renewing.cancel()
+
+    async def renew(self) -> None:
+        """Extend the leases that the crawl holds in the database."""
+
+    async def _keep_leases(self) -> None:
+        """Renew leases for as long as the crawl progresses: those of one that hangs expire."""
+        while True:
+            await asyncio.sleep(self.renew_seconds)
+            if not self.is_moving():
+                continue
+            try:
+                await self.renew()
+            except psycopg.Error as error:  # the connection broke: the next time there is another
+                log.warning("leases are not renewed %s", pairs(error=closing.one_line(error)))
+            except DatabaseError as error:
+                closing.lost(self.crawler, error)
+                return
 
     def stop(self) -> None:
         """Start no more work: the crawl is about to end."""
@@ -169,6 +198,7 @@ class ListingSpider(BaseSpider):
 
     unit = "page"
     item = "ad"
+    writes = (*BaseSpider.writes, "listings", "ops.deal_outbox")
     custom_settings = {"ITEM_PIPELINES": {"vinops_scrapy.pipelines.listing_record.RecordListings": 100}}  # noqa: RUF012 # as Scrapy has it
 
     url: ClassVar[str]
@@ -187,7 +217,7 @@ class ListingSpider(BaseSpider):
         super().__init__(**given)
         self.current_item: str | None = None
         self.last_items: deque[str] = deque(maxlen=LAST_ITEMS)
-        self._recording: dict[int, asyncio.Future[bool]] = {}
+        self._recording: dict[int, asyncio.Future[str | None]] = {}
 
     def connect(self, manager: SignalManager) -> None:
         """Connect the handlers of signals."""
@@ -287,23 +317,23 @@ class ListingSpider(BaseSpider):
         """Return the slug of an ad's make; None if the make is not followed."""
         return re.sub(r"[^a-z0-9]+", "-", (listing.make_text or "").lower()).strip("-") or "unknown"
 
-    def recording(self, item: ListedAds) -> asyncio.Future[bool]:
-        """Return a future of whether an item was recorded. To be called before the item is yielded."""
+    def recording(self, item: ListedAds) -> asyncio.Future[str | None]:
+        """Return a future of why an item was not recorded; None if it was. To be called before the item is yielded."""
         self._recording[id(item)] = found = asyncio.get_running_loop().create_future()
         return found
 
     def _scraped(self, item: Any) -> None:
         if isinstance(item, ListedAds):
             self.last_items.extend(f"{listing.ad_id} {listing.title[:60]}" for _, listing in item.ads[-LAST_ITEMS:])
-            self._recorded(item, is_recorded=True)
+            self._recorded(item, None)
 
-    def _not_scraped(self, item: Any) -> None:
-        self._recorded(item, is_recorded=False)
+    def _not_scraped(self, item: Any, exception: Exception | None = None) -> None:
+        self._recorded(item, str(getattr(exception, "reason", "not_recorded")))
 
-    def _recorded(self, item: Any, *, is_recorded: bool) -> None:
+    def _recorded(self, item: Any, reason: str | None) -> None:
         found = self._recording.pop(id(item), None)
         if found is not None and not found.done():
-            found.set_result(is_recorded)
+            found.set_result(reason)
 
     def progress(self) -> CrawlProgress:
         """Return how far the crawl is, by its statistics."""

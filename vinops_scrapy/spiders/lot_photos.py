@@ -8,21 +8,18 @@ account is set up, where the list is empty though photos are announced; with `so
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from scrapy import Request
 from scrapy.exceptions import NotSupported
 
 from vinops import politeness
 from vinops.config import ConfigError
-from vinops.db.database import DatabaseError
 from vinops.logs import pairs
 from vinops.storage.opening import photos_place
 from vinops_scrapy import closing
-from vinops_scrapy.copart.leases import Lots, owner
+from vinops_scrapy.copart.leases import Lots
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
 from vinops_scrapy.copart.work import Work
 from vinops_scrapy.failures import Ignored, Stopped, WrongArgument, reason_of
@@ -31,7 +28,7 @@ from vinops_scrapy.items import Photo, PhotoList
 from vinops_scrapy.middlewares.budget import wait
 from vinops_scrapy.pages import copart
 from vinops_scrapy.pages.errors import PageError
-from vinops_scrapy.shared import pool
+from vinops_scrapy.shared import owner, pool
 from vinops_scrapy.spiders.base import BaseSpider, CrawlProgress, one_of
 
 if TYPE_CHECKING:
@@ -48,7 +45,6 @@ log = logging.getLogger("photos")
 
 LIST_SECONDS = 30
 LIST_BYTES = 2_000_000
-RENEW_SECONDS = 3.0
 LOTS_END = 1 << 63  # of the numbers of lots, as PostgreSQL stores them
 LOTS_BUDGET = "lots"
 """The budget of lots: a lot may need two hosts, and the pace limits lots, too."""
@@ -61,6 +57,8 @@ class LotPhotos(BaseSpider):
     site = "copart"
     unit = "lot"
     item = "photo"
+    renew_seconds = 3.0
+    writes = (*BaseSpider.writes, "lot_photos", "images")
     defaults = {"batch": "500", "lot": "", "vin": "", "source": "auto"}  # noqa: RUF012 # never changed
     custom_settings = {  # noqa: RUF012 # as Scrapy has it
         "ITEM_PIPELINES": {
@@ -72,7 +70,6 @@ class LotPhotos(BaseSpider):
     pace: Pace
     work: Work
     sessions: Sessions
-    _renewing: asyncio.Task[None] | None = None
 
     def read_arguments(self, *, batch: str, lot: str, vin: str, source: str) -> None:
         """Take the arguments of -a. Raises WrongArgument, and ConfigError if a setting is missing."""
@@ -103,7 +100,7 @@ class LotPhotos(BaseSpider):
         return frozenset(settings.copart_image_hosts)
 
     async def opened(self) -> None:
-        """Prepare work and sessions, and begin to renew leases."""
+        """Prepare work and sessions."""
         settings = self.crawler.settings
         self.pace = politeness.pace(settings["VINOPS_PACE"], speed=settings.getfloat("VINOPS_CLOCK_SPEED"))
         self.work = Work(
@@ -113,26 +110,10 @@ class LotPhotos(BaseSpider):
             recheck_seconds=self.config.photo_recheck_days * 86_400,
         )
         self.sessions = Sessions(self.crawler, self.config)
-        self._renewing = asyncio.ensure_future(self._keep_leases())
 
-    async def closed(self, reason: str) -> None:
-        """Renew no more leases: the pipeline has released them."""
-        if self._renewing:
-            self._renewing.cancel()
-
-    async def _keep_leases(self) -> None:
-        """Renew the leases of the lots in work for as long as the crawl progresses: those of one that hangs expire."""
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            if not self.is_moving():
-                continue
-            try:
-                await self.work.renew()
-            except psycopg.Error as error:  # the connection broke: the next time there is another
-                log.warning("leases are not renewed %s", pairs(error=closing.one_line(error)))
-            except DatabaseError as error:
-                closing.lost(self.crawler, error)
-                return
+    async def renew(self) -> None:
+        """Renew the leases of the lots in work."""
+        await self.work.renew()
 
     def stop(self) -> None:
         """Take no more lots: the crawl is about to end."""

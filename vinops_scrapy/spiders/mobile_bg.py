@@ -11,6 +11,7 @@ that is known of them: their own pages are requested only with `details`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from vinops_scrapy.mobile_bg.schedule import Schedule
 from vinops_scrapy.mobile_bg.walks import NewestFirst, Step, Walk
 from vinops_scrapy.pages import mobile_bg
 from vinops_scrapy.pages.errors import PageError
-from vinops_scrapy.shared import pool
+from vinops_scrapy.shared import motion, owner, pool
 from vinops_scrapy.spiders.base import ListingSpider, one_of, whole_number
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class MobileBg(ListingSpider):
     name = "mobile_bg"
     site = "mobile_bg"
     source = mobile_bg.SOURCE
+    writes = (*ListingSpider.writes, "ops.listing_walks")
     defaults = {"worker": "", "makes": "", "pages": "", "mode": "full", "details": "none"}  # noqa: RUF012 # never changed
     list_page = staticmethod(mobile_bg.list_page)
     ordinary = {  # noqa: RUF012 # less than the real pages of 2025 have
@@ -98,14 +100,32 @@ class MobileBg(ListingSpider):
     async def opened(self) -> None:
         """Read what is known of ads and walks."""
         await super().opened()
+        seconds = self.settings.getfloat("VINOPS_CLAIM_SECONDS")
+        self.renew_seconds = seconds / 4
         self.schedule = Schedule(
-            pool(self.crawler), self.crawler.stats, self.source, shrink_limit=self.config.market_shrink_limit
+            pool(self.crawler),
+            self.crawler.stats,
+            self.source,
+            owner=owner(),
+            shrink_limit=self.config.market_shrink_limit,
+            claim_seconds=seconds,
         )
 
     async def closed(self, reason: str) -> None:
-        """Release the makes."""
+        """Release the make."""
         await super().closed(reason)
         await self.schedule.close()
+
+    async def renew(self) -> None:
+        """Extend the claim of the make."""
+        await self.schedule.extend()
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait on purpose; return False, at once, when the crawl is about to end."""
+        motion(self.crawler).rest(seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        return not self.stopping.is_set()
 
     def stop(self) -> None:
         """Begin no more lists."""
@@ -134,7 +154,7 @@ class MobileBg(ListingSpider):
             for make in self.makes if self.is_named else (None,):
                 yield NewestFirst(make, pages=self.pages or FRESH_PAGES)
         else:
-            async for walk in self.schedule.walks(self.makes, self.book, pages=self.pages):
+            async for walk in self.schedule.walks(self.makes, self.book, pause=self._pause, pages=self.pages):
                 yield walk
 
     def list_request(self, step: Step, course: Walk | NewestFirst) -> Request:
@@ -180,9 +200,8 @@ class MobileBg(ListingSpider):
                     continue
                 recorded = self.recording(item)
                 yield item
-                if not await recorded:
-                    self.fell_short("not_recorded")
-                    self._end.set()
+                if reason := await recorded:
+                    await self._not_recorded(course, reason)
                     return
                 for request in await self._details(read.listings):
                     yield request
@@ -279,6 +298,14 @@ class MobileBg(ListingSpider):
         arguments: dict[str, Any] = failure.request.cb_kwargs  # type: ignore[attr-defined]
         await self._give_up(arguments["course"], reason_of(failure))
 
+    async def _not_recorded(self, course: Walk | NewestFirst, reason: str) -> None:
+        """Leave a list of which a page was not recorded."""
+        if reason == "claim_lost":
+            await self._give_up(course, reason)
+        else:
+            self.fell_short(reason)
+            self._end.set()
+
     async def _give_up(self, course: Walk | NewestFirst, reason: str) -> None:
         """End a list that cannot be read to its end: none of its ads is gone."""
         make = course.make.slug if course.make else "all"
@@ -293,7 +320,8 @@ class MobileBg(ListingSpider):
         """Record the end of a list, and let the next one begin."""
         try:
             if isinstance(course, Walk):
-                await self.schedule.end_walk(course)
+                with closing.IfDatabaseIsLost(self.crawler):
+                    await self.schedule.end_walk(course)
                 self._pages_of[course.make.slug] = course.steps
                 if course.shortfall:
                     self.fell_short(course.shortfall)

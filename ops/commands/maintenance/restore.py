@@ -116,11 +116,12 @@ def checked_target(into: str | None) -> str | None:
 def _text(result: Restored, file: str) -> str:
     if result.database is None:
         return "a drill: nothing was changed"
+    rights = f"\nthe roles of services have their rights again: {result.granted} granted" if result.granted else ""
     if (carried := result.carried_over) is None:
         in_use = f"the database in use is as before (`vinops restore {file} --yes` swaps)"
-        return f"restored into {result.database}; {in_use}"
+        return f"restored into {result.database}; {in_use}{rights}"
     kept = f"; the replaced one is kept as {result.replaced}: drop it when you are sure" if result.replaced else ""
-    first = f"the database in use is {result.database} again{kept}\n"
+    first = f"the database in use is {result.database} again{kept}{rights}\n"
     if carried.held:
         return f"{first}posting is held: {carry_over.held_text(carried.held)}"
     return (

@@ -98,10 +98,13 @@ def test_each_task_tries_again_when_its_connection_is_cut(
         cut(database)
     with caplog.at_level(logging.WARNING, "deals"):
         (tasks.STAGE_TASKS.get(name) or getattr(tasks, name))(*arguments)
-    assert len(calls) == 2, "it was tried again, and came to its end"
-    (said,) = [each for each in caplog.records if each.name == "deals"]
-    assert said.getMessage().startswith("the database went away task=")
-    assert said.exc_info is None, "one line, and no traceback"
+    said = [each for each in caplog.records if each.name == "deals"]
+    if when == "before":
+        assert (len(calls), said) == (1, []), "the connection was replaced before the work began"
+    else:
+        assert len(calls) == 2, "it was tried again, and came to its end"
+        assert said[0].getMessage().startswith("the database went away task=")
+        assert [each.exc_info for each in said] == [None], "one line, and no traceback"
     row = database.execute("select machine, now() - done_at < interval '1 minute' from ops.task_progress").fetchone()
     assert row == (socket.gethostname(), True)
 
@@ -194,3 +197,17 @@ def test_progress_is_written_every_ten_seconds_at_the_most(database: Connection[
         tasks.sweep()
         versions.add(database.execute("select xmin::text from ops.task_progress").fetchone())
     assert len(versions) == 1
+
+
+def test_what_an_operator_must_allow_is_one_line_and_no_failure_of_the_task(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object) -> None:
+        raise psycopg.errors.InsufficientPrivilege("permission denied for table ads")
+
+    monkeypatch.setattr(runner, "requeue_all", refused)
+    tasks.rescore()
+    (event,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert event.exc_info is None
+    assert event.getMessage().startswith("a task failed task=rescore: the database refused a statement (permission")
+    assert "deploy/sql/grants.sql" in event.getMessage()

@@ -61,6 +61,13 @@ def test_without_a_database_it_is_told_all_the_same(told: dict[str, str]) -> Non
     assert json.loads(done.stdout) == {"new": True, "delivered": 1}
 
 
+def test_what_a_database_refuses_to_record_is_told_all_the_same(database: Database, told: dict[str, str]) -> None:
+    database.execute("drop table ops.alerts")
+    done = alert(told, "unit_failed", UNIT, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"new": True, "delivered": 1}
+
+
 def test_without_a_database_a_text_that_telegram_refuses_is_told_in_other_words(
     told: dict[str, str], telegram: TelegramServer
 ) -> None:

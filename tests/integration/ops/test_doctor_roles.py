@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from ops.checks.roles import read
+from ops.roles import grant_missing, read
 from tests.support import forks
 from vinops.config import Secret, Settings
 from vinops.db import database
@@ -124,3 +124,34 @@ def test_what_the_doctor_asks_for_is_what_is_granted(deployed: Connection[Any]) 
     assert {(right, name) for role, right, name, _ in asked if role == "vinops_node"} == {
         (right, name) for role, right, name in granted if role in through
     }
+
+
+def test_a_restored_database_gets_the_rights_of_the_services_again(deployed: Connection[Any], empty_url: str) -> None:
+    rights = (
+        "select coalesce(relacl, '{}')::text[] from pg_class join pg_namespace on relnamespace = pg_namespace.oid"
+        " where nspname in ('public', 'ops', 'audit', 'raw', 'staging') and relkind in ('r', 'v', 'S')"
+        " order by pg_class.oid"
+    )
+    access = (
+        "select nspacl::text[] from pg_namespace where nspname in ('ops', 'audit', 'raw', 'staging') order by nspname"
+    )
+    database_access = "select datacl::text[] from pg_database where datname = current_database()"
+
+    def granted() -> list[list[frozenset[str]]]:
+        """The rights on each table, schema and the database, whatever the order in which they were granted."""
+        asked = (rights, access, database_access)
+        return [[frozenset(acl) for (acl,) in deployed.execute(each.encode()).fetchall()] for each in asked]
+
+    before = granted()
+    for schema in ("public", "ops", "audit", "raw", "staging"):  # as pg_restore without privileges leaves it
+        for kind in ("tables", "sequences"):
+            deployed.execute(
+                f"revoke all on all {kind} in schema {schema} from vinops_etl, vinops_photos, vinops_market,"
+                " vinops_deals, vinops_ops, vinops_retention".encode()
+            )
+    assert read(deployed).missing
+    with psycopg.connect(as_role(empty_url, "owner"), autocommit=True) as owner:
+        assert grant_missing(owner) > 50
+        assert grant_missing(owner) == 0
+    assert read(deployed).missing == ()
+    assert granted() == before

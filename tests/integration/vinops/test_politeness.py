@@ -22,6 +22,7 @@ from hypothesis import given, strategies as st
 
 from vinops.config import PACES, Secret, Settings
 from vinops.db import database as db, embedded
+from vinops.db.errors import tried
 from vinops.politeness import (
     BreakerOpen,
     Budgets,
@@ -31,7 +32,6 @@ from vinops.politeness import (
     pace,
     retry_after,
 )
-from vinops_scrapy.copart.leases import tried
 
 T = TypeVar("T")
 Database = psycopg.Connection[Any]

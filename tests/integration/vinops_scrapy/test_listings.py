@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from scrapy.statscollectors import StatsCollector
 from scrapy.utils.test import get_crawler
 
 from tests.crash.world import wait_until
 from vinops.db import database as db
 from vinops_scrapy.items import Listing, ListPage
-from vinops_scrapy.listings.records import Listings
-from vinops_scrapy.mobile_bg.makes import Make
+from vinops_scrapy.listings.records import ClaimLost, Listings
+from vinops_scrapy.mobile_bg.makes import Make, read_makes
 from vinops_scrapy.mobile_bg.schedule import Removal, Schedule
 from vinops_scrapy.mobile_bg.walks import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    import pytest
     from psycopg import AsyncConnection, Connection
     from psycopg.rows import TupleRow
     from psycopg_pool import AsyncConnectionPool
@@ -59,8 +60,18 @@ def collide(
     return asyncio.run(main())
 
 
-def schedule_of(pool: AsyncConnectionPool[Any]) -> Schedule:
-    return Schedule(pool, StatsCollector(get_crawler()), "mobile_bg", shrink_limit=1)
+def schedule_of(pool: AsyncConnectionPool[Any], owner: str = "this crawl", claim_seconds: float = 60) -> Schedule:
+    stats = StatsCollector(get_crawler())
+    return Schedule(pool, stats, "mobile_bg", owner=owner, shrink_limit=1, claim_seconds=claim_seconds)
+
+
+async def walk_of(schedule: Schedule, make: str = "kia") -> Walk:
+    """Begin a walk of a make without ads and read it to its end."""
+    number, started_at = await schedule.begin_walk(make) or pytest.fail("it is claimed")
+    walk = Walk(Make(slug=make, name=make), number=number, started_at=started_at, page_limit=2, page_size=20)
+    walk.take(walk.first(), ListPage(listings=(), next_url=None, total=0))
+    assert walk.is_complete
+    return walk
 
 
 def count(monkeypatch: pytest.MonkeyPatch, owner: type[Any], name: str) -> list[object]:
@@ -83,12 +94,7 @@ def test_a_walk_that_meets_others_at_its_end_comes_to_it(
 
     async def end(pool: AsyncConnectionPool[Any]) -> Removal:
         schedule = schedule_of(pool)
-        number, started_at = await schedule.begin_walk("kia")
-        make = Make(slug="kia", name="Kia")
-        walk = Walk(make, number=number, started_at=started_at, page_limit=2, page_size=20)
-        walk.take(walk.first(), ListPage(listings=(), next_url=None, total=0))
-        assert walk.is_complete
-        return await schedule.end_walk(walk)
+        return await schedule.end_walk(await walk_of(schedule))
 
     with db.connect(settings, application="other") as other:
         assert collide(settings, other, end) == Removal(gone=2)
@@ -122,9 +128,127 @@ def test_a_walk_that_did_not_come_to_its_end_takes_nothing_for_gone(
                 " values ('mobile_bg', 'kia', now(), true)"
             )  # which did not see them either
             schedule = schedule_of(pool)
-            number, started_at = await schedule.begin_walk("kia")
+            number, started_at = await schedule.begin_walk("kia") or pytest.fail("it is claimed")
             make = Make(slug="kia", name="Kia")
             return await schedule.end_walk(Walk(make, number=number, started_at=started_at, page_limit=2, page_size=20))
 
     assert asyncio.run(main()) == Removal()
     assert database.execute("select ad_id from listings where removed_at is not null").fetchall() == []
+
+
+def crawl(settings: Settings, work: Callable[[AsyncConnectionPool[Any]], Awaitable[Any]]) -> Any:
+    """Return what `work` returns with the connections of a crawl."""
+
+    async def main() -> Any:
+        async with db.async_pool(settings, application="crawler") as pool:
+            return await work(pool)
+
+    return asyncio.run(main())
+
+
+def break_connections(database: Connection[TupleRow]) -> None:
+    """End the sessions of crawls, as a restart of the server does."""
+    ended = database.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        " where application_name = 'crawler' and datname = current_database()"
+    ).fetchall()
+    assert ended
+
+
+def test_the_claim_of_a_make_outlives_the_connections_of_its_crawl(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> Removal:
+        listings, schedule = Listings(pool, "mobile_bg"), schedule_of(pool)
+        await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
+        walk = await walk_of(schedule)
+        break_connections(database)
+        assert await schedule_of(pool, "another crawl").begin_walk("kia") is None
+        break_connections(database)
+        assert (await listings.record([("kia", ad(ADS[0]))], walk=walk.number)).unchanged == 1
+        break_connections(database)
+        removal = await schedule.end_walk(walk)
+        assert await schedule_of(pool, "another crawl").begin_walk("kia") is not None
+        return removal
+
+    assert crawl(settings, work) == Removal(gone=1)
+
+
+def test_a_connection_that_breaks_in_the_middle_of_a_page_costs_nothing(
+    settings: Settings, database: Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, breaks = Listings._record, iter((True, True, False))
+
+    async def broken(self: Listings, connection: AsyncConnection[Any], *arguments: Any) -> Any:
+        done = await record(self, connection, *arguments)
+        if next(breaks):
+            database.execute("select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+        return done
+
+    monkeypatch.setattr(Listings, "_record", broken)
+    recorded = crawl(settings, lambda pool: Listings(pool, "mobile_bg").record([("kia", ad(ad_id)) for ad_id in ADS]))
+    assert recorded.new == len(ADS)
+    assert next(breaks, None) is None
+    assert database.execute("select count(*) from listings").fetchone() == (len(ADS),)
+
+
+def test_a_crawl_whose_claim_was_taken_over_records_nothing_and_takes_nothing_for_gone(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> tuple[Removal, str | None]:
+        listings, late = Listings(pool, "mobile_bg"), schedule_of(pool)
+        await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
+        walk = await walk_of(late)
+        database.execute("update ops.listing_walks set claimed_until = now()")
+        assert await schedule_of(pool, "another crawl").begin_walk("kia") is not None
+        await late.extend()
+        with pytest.raises(ClaimLost):
+            await listings.record([("kia", ad("103"))], walk=walk.number)
+        return await late.end_walk(walk), walk.shortfall
+
+    assert crawl(settings, work) == (Removal(), "claim_lost")
+    active = database.execute("select ad_id from listings where removed_at is null order by 1").fetchall()
+    assert [ad_id for (ad_id,) in active] == list(ADS)
+    assert database.execute("select is_complete, reason, claimed_by from ops.listing_walks order by id").fetchall() == [
+        (False, "claim_lost", "this crawl"),
+        (None, None, "another crawl"),
+    ]
+
+
+def test_what_was_committed_and_not_confirmed_is_the_same_the_second_time(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> tuple[Removal, Removal]:
+        await Listings(pool, "mobile_bg").record([("kia", ad(ad_id)) for ad_id in ADS])
+        schedule = schedule_of(pool)
+        await schedule.begin_walk("kia")
+        walk = await walk_of(schedule)  # its own claim is in nobody's way
+        return await schedule.end_walk(walk), await schedule.end_walk(walk)
+
+    assert crawl(settings, work) == (Removal(gone=2), Removal(gone=2))
+    assert database.execute("select count(*) from ops.listing_walks where claimed_until is not null").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("is_extended", "walked"), [(False, ["fiat", "kia"]), (True, ["fiat"])])
+def test_a_make_that_another_crawl_has_is_tried_again_when_its_claim_ends(
+    settings: Settings, database: Connection[TupleRow], is_extended: bool, walked: list[str]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> list[str]:
+        other = schedule_of(pool, "another crawl", claim_seconds=90)
+        async for _ in other.walks(makes[:1], read_makes(), pause=forbidden):
+            walks = schedule_of(pool).walks(makes, read_makes(), pause=partial(pause, other))
+            return [walk.make.slug async for walk in walks]
+        raise AssertionError("unreachable")
+
+    async def forbidden(_: float) -> bool:
+        raise AssertionError("nothing is claimed")
+
+    async def pause(other: Schedule, seconds: float) -> bool:
+        assert 80 < seconds <= 90
+        database.execute("update ops.listing_walks set claimed_until = now() where make_slug = 'kia'")
+        if is_extended:
+            await other.extend()
+        return True
+
+    makes = read_makes().named(["kia", "fiat"])
+    assert crawl(settings, work) == walked

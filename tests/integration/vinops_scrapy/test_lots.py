@@ -17,7 +17,7 @@ from scrapy.utils.test import get_crawler
 from standin.photos.server import PhotoServer
 from tests.support.photo_crawls import FIRST_LOT, Crawls, Database
 from vinops.db import database as db
-from vinops_scrapy.copart import leases
+from vinops.db.errors import TRIES, tried
 from vinops_scrapy.copart.leases import Known, LeaseLost, Lots, Settlement
 from vinops_scrapy.copart.work import DAY, Work
 from vinops_scrapy.items import Photo, PhotoLink, PhotoList
@@ -145,9 +145,9 @@ def test_lots_left_over_are_given_back_whatever_one_of_them_brings(crawls: Crawl
 @pytest.mark.parametrize(
     ("error", "times"),
     [
-        (psycopg.OperationalError("the connection is closed"), leases.TRIES),
-        (errors.AdminShutdown("terminating connection"), leases.TRIES),
-        (errors.DeadlockDetected("deadlock detected"), leases.TRIES),
+        (psycopg.OperationalError("the connection is closed"), TRIES),
+        (errors.AdminShutdown("terminating connection"), TRIES),
+        (errors.DeadlockDetected("deadlock detected"), TRIES),
         (errors.ProgramLimitExceeded("index row size 3016 exceeds btree version 4 maximum 2704"), 1),
         (errors.DiskFull("could not extend file"), 1),
         (errors.QueryCanceled("canceling statement due to statement timeout"), 1),
@@ -161,7 +161,7 @@ def test_only_what_another_try_may_cure_is_tried_again(error: Exception, times: 
         raise error
 
     with pytest.raises(type(error)):
-        asyncio.run(leases.tried(call))
+        asyncio.run(tried(call))
     assert len(calls) == times
 
 

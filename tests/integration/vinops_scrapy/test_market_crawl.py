@@ -205,18 +205,23 @@ def test_details_are_asked_for_where_the_list_lacks_something_and_once(crawls: M
     assert still >= {ad_id for (ad_id,) in crawls.rows(f"select ad_id from listings where {lacking}")}
 
 
-def test_two_crawls_of_one_make_do_not_walk_it_twice(crawls: MarketCrawls) -> None:
-    first = crawls.start("-a", "makes=bmw", "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=20")
-    deadline = time.monotonic() + 60
-    while not any(each.kind == "list" for each in crawls.server.requests):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    first.send_signal(signal.SIGSTOP)
-    assert "another crawl walks this make make=bmw" in well(crawls.run("-a", "makes=bmw")).log
-    first.send_signal(signal.SIGCONT)
-    well(crawls.finish(first))
-    pages = [each.page for each in crawls.server.requests if each.kind == "list"]
-    assert len(pages) == len(set(pages))
+def test_two_crawls_of_one_make_do_not_walk_it_twice(settings: Settings, database: Database) -> None:
+    claim = ("-a", "makes=bmw", "-s", "VINOPS_CLAIM_SECONDS=2")
+    with MarketServer(seed=4, ads=0, make_ads={"bmw": 200}) as server:
+        crawls = MarketCrawls(settings=settings, database=database, server=server)
+        first = crawls.start(*claim, "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=0.5")  # a page in 6 s
+        deadline = time.monotonic() + 60
+        while not any(each.kind == "list" for each in server.requests):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        second = well(crawls.run(*claim)).log
+        assert "claimed by other crawls: tried again when the claims end makes=bmw" in second
+        assert "another crawl walks this make make=bmw" in second
+        first.send_signal(signal.SIGTERM)
+        crawls.finish(first)
+        pages = [each.page for each in server.requests if each.kind == "list"]
+        assert len(pages) == len(set(pages))
+        assert crawls.rows("select count(*), count(claimed_until) from ops.listing_walks") == [(1, 0)]
 
 
 def test_told_to_stop_it_keeps_what_it_has_and_takes_nothing_for_gone(crawls: MarketCrawls) -> None:

@@ -142,5 +142,5 @@ def test_an_embedded_server_that_starts_recovers_or_died_is_waited_for(
     monkeypatch.setattr(database, "address", lambda *_: "")
     monkeypatch.setattr(database, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0.0))
     with nullcontext() if waits else pytest.raises(DatabaseError, match="does not exist"):
-        database._open(Settings(), "tests")
+        database.open_any(Settings(), "tests")
     assert bool(answers) is not waits

@@ -15,6 +15,7 @@ from scrapy.spiderloader import SpiderLoader
 from vinops import config
 from vinops.config import ConfigError
 from vinops_scrapy.items import ListedAds, Listing, ListPage
+from vinops_scrapy.pipelines.listing_record import NotRecorded
 from vinops_scrapy.spiders.base import BaseSpider, ListingSpider
 
 if TYPE_CHECKING:
@@ -66,21 +67,28 @@ def test_arguments_have_defaults_and_those_of_scrapyd_are_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "is_recorded"),
-    [(signals.item_scraped, True), (signals.item_dropped, False), (signals.item_error, False)],
+    ("signal", "exception", "reason"),
+    [
+        (signals.item_scraped, None, None),
+        (signals.item_dropped, NotRecorded("claim_lost"), "claim_lost"),
+        (signals.item_dropped, None, "not_recorded"),
+        (signals.item_error, None, "not_recorded"),
+    ],
 )
-def test_a_spider_learns_whether_a_page_was_recorded(signal: object, is_recorded: bool) -> None:
-    async def live() -> tuple[bool, list[str]]:
+def test_a_spider_learns_whether_a_page_was_recorded(
+    signal: object, exception: Exception | None, reason: str | None
+) -> None:
+    async def live() -> tuple[str | None, list[str]]:
         spider, manager = Cars(), SignalManager()
         spider.connect(manager)
         page, other = (ListedAds(ads=(("kia", ad(number)),), title=f"page {number}") for number in (1, 2))
         recorded = spider.recording(page)
         await manager.send_catch_log_async(signals.item_scraped, item=other, response=None, spider=spider)
         assert not recorded.done()
-        await manager.send_catch_log_async(signal, item=page, response=None, spider=spider, exception=None)
+        await manager.send_catch_log_async(signal, item=page, response=None, spider=spider, exception=exception)
         return await recorded, list(spider.last_items)
 
-    assert asyncio.run(live()) == (is_recorded, ["2 ad 2", "1 ad 1"] if is_recorded else ["2 ad 2"])
+    assert asyncio.run(live()) == (reason, ["2 ad 2"] if reason else ["2 ad 2", "1 ad 1"])
 
 
 def test_ads_are_recorded_under_the_slug_of_their_make() -> None:
