@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
+from vinops.text.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -46,11 +48,11 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line of a command whose work goes on also when nobody reads it any more."""
+    """Print a line, as it may be shown, of a command whose work goes on also when nobody reads it any more."""
     stream = sys.stderr if err else sys.stdout
     try:
         clear_line()
-        stream.write(f"{text}\n")
+        stream.write(f"{printable(text, lines=True)}\n")
         stream.flush()
     except BrokenPipeError:
         _discard(stream)

@@ -21,6 +21,7 @@ from vinops import config, logs
 from vinops.db import database, embedded
 from vinops.output import at_work, name_data_folder, say
 from vinops.redaction import redact, remember
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -207,7 +208,7 @@ def errors_as_lines() -> Iterator[None]:
     try:
         yield
     except (ProcessError, OSError) as error:
-        typer.echo(f"vinops: {redact(str(error))}", err=True)
+        typer.echo(f"vinops: {printable(redact(str(error)), lines=True)}", err=True)
         raise typer.Exit(1) from None
 
 

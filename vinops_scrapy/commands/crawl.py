@@ -21,7 +21,7 @@ from scrapy.exceptions import UsageError
 from vinops import config, logs
 from vinops.db.database import DatabaseError
 from vinops.output import data_folder
-from vinops.redaction import redact
+from vinops.redaction import one_line
 from vinops_scrapy.failures import WrongArgument
 from vinops_scrapy.shortfalls import shortfalls
 
@@ -89,7 +89,7 @@ class Command(crawl.Command):
         """Report why there was no run. An unexpected error is logged with its traceback, redacted."""
         if not isinstance(error, (config.ConfigError, DatabaseError)):
             log.critical("the run did not begin", exc_info=error)
-        sys.stderr.write(f"scrapy crawl: {' '.join(redact(str(error)).split())}\n")
+        sys.stderr.write(f"scrapy crawl: {one_line(str(error))}\n")
         self.exitcode = 2 if isinstance(error, WrongArgument) else 1
 
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from vinops.text.printable import without_controls
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -88,7 +90,8 @@ MODELS: Final = (
 _APOSTROPHE: Final = re.compile(r"(?<=\d)['’‘ʼ`´′](?=\d{3}(?!\d))")
 _AMOUNT: Final = re.compile(
     # Not behind a digit and any other sign: that would be the end of a longer number.
-    r"(?<![\d.,])(?<!\d[ ])(?<!\d[^0-9A-Za-zА-я\s€$])(?<!\d[^0-9A-Za-zА-я\s€$]{2})(\d{1,3}(?: \d{3})+|\d{1,12})(?:[.,](\d{1,2}))? ?(€|eur|лв|bgn|\$|usd)(?![a-zа-я])",
+    r"(?<![\d.,])(?<!\d[ ])(?<!\d[^0-9A-Za-zА-я\s€$])(?<!\d[^0-9A-Za-zА-я\s€$]{2})"
+    r"(\d{1,3}(?: \d{3})+|\d{1,12})(?:[.,](\d{1,2}))? ?(€|eur|лв|bgn|\$|usd)(?![a-zа-я])",
     re.IGNORECASE,
 )
 _CURRENCIES: Final = {"€": "EUR", "eur": "EUR", "лв": "BGN", "bgn": "BGN", "$": "USD", "usd": "USD"}
@@ -118,8 +121,8 @@ class Reading:
 
 
 def folded(text: str) -> str:
-    """Return a text on one line, with single blanks; a no-break space counts as blank."""
-    return " ".join(text.split())
+    """Return a text on one line, with single blanks, without control characters; a no-break space counts as blank."""
+    return " ".join(without_controls(" ".join(text.split())).split())
 
 
 def _plain(text: str) -> str:
