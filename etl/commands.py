@@ -17,6 +17,7 @@ from etl.errors import FeedError
 from etl.progress import shown
 from vinops import config, version
 from vinops.output import at_work, data_folder, for_reader, not_text, open_streams, say, terminal_width
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def fail(message: str, *, log: bool = False) -> int:
     """Print on standard error what failed, and return the exit code for it."""
     from vinops.logs import redact
 
-    message = redact(message)
+    message = printable(redact(message))
     print(f"etl: {message}", file=sys.stderr)
     if log:
         logging.getLogger("etl").error("%s", message)
@@ -185,7 +186,8 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     with at_work("counting"), connected(settings, "vinops etl status") as connection:
         found = status(connection)
     now = figures.moment(datetime.now(UTC), settings.time_zone)
-    print(json.dumps(found, default=str) if options.json else status_text(found, now, terminal_width()))
+    text = json.dumps(found, default=str) if options.json else status_text(found, now, terminal_width())
+    print(printable(text, lines=True))
     return DONE
 
 
@@ -201,9 +203,9 @@ def report(outcome: Outcome, options: argparse.Namespace) -> int:
         values = {key: value for key, value in asdict(outcome).items() if value not in (None, {}, "")}
         print(json.dumps(values, default=str))
     elif not outcome.exit_code:
-        print(outcome.summary)
+        print(printable(outcome.summary))
         if outcome.status == "loaded":
-            print(outcome.table)
+            print(printable(outcome.table, lines=True))
     if outcome.exit_code:
-        print(f"etl: {outcome.summary}", file=sys.stderr)
+        print(f"etl: {printable(outcome.summary)}", file=sys.stderr)
     return outcome.exit_code

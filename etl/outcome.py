@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+from vinops.text.printable import printable
+
+MOST_SHOWN: Final = 10  # unknown columns, and the like
+LONGEST_SHOWN: Final = 40  # characters of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +71,18 @@ class Outcome:
             ("file", f"{self.bytes} bytes, sha256 {(self.sha256 or '')[:12]}…"),
             ("archive", archived),
         ]
-        rows += [(name.replace("_", " "), _plain(value)) for name, value in self.drift.items()]
+        rows += [(name.replace("_", " "), _few(value)) for name, value in self.drift.items()]
         slowest = sorted(self.seconds.items(), key=lambda item: -item[1])[:5]
         rows.append(("seconds", ", ".join(f"{name} {value:.2f}" for name, value in slowest if value >= 0.01)))
         return "\n".join(f"  {name:<16} {value}" for name, value in rows)
 
 
-def _plain(value: Any) -> str:
+def _few(value: Any) -> str:
+    """Return a list or counts by name as text: the first MOST_SHOWN of them, of LONGEST_SHOWN characters."""
+    if not isinstance(value, dict | list):
+        return printable(str(value), longest=LONGEST_SHOWN)
+    names = [printable(str(name), longest=LONGEST_SHOWN) for name in value]
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items())
-    return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)
+        names = [f"{name} {count}" for name, count in zip(names, value.values(), strict=True)]
+    more = [f"and {len(names) - MOST_SHOWN} more: audit.etl_runs.drift"] if len(names) > MOST_SHOWN else []
+    return ", ".join(names[:MOST_SHOWN] + more)

@@ -22,6 +22,7 @@ from vinops.clock import ClockDoubted
 from vinops.config import ConfigError
 from vinops.output import clear_line
 from vinops.redaction import redact, remember
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,15 +115,11 @@ class Line(logging.Formatter):
         """Return the event as one line, and the traceback if there is one as indented lines below it."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         # An escaped line break cannot forge an event.
-        message = redact(record.getMessage()).translate(_CONTROL)
+        message = printable(redact(record.getMessage()))
         below = [self.formatException(record.exc_info)] if record.exc_info else []
         below += [record.stack_info] if record.stack_info else []
-        lines = [f"    {line.translate(_CONTROL)}" for part in below for line in redact(part).splitlines()]
+        lines = [f"    {printable(line)}" for part in below for line in redact(part).splitlines()]
         return "\n".join([f"{when} {record.levelname} {record.name}: {message}", *lines])
-
-
-_CONTROL = {number: f"\\x{number:02x}" for number in (*range(32), 127, 0x85, 0x2028, 0x2029)}
-_CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 class Quiet(logging.Handler):
@@ -277,7 +274,7 @@ def _watch(logger: logging.Logger, *, console: bool) -> None:
         event = (kind, error or kind(), trace)
         logger.critical("uncaught %s%s", kind.__name__, where, exc_info=event)
         if not console:
-            sys.stderr.write(redact(logging.Formatter().formatException(event)) + "\n")
+            sys.stderr.write(printable(redact(logging.Formatter().formatException(event)), lines=True) + "\n")
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
+from vinops.text.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -53,11 +55,11 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line of a command whose work goes on also when nobody reads it any more."""
+    """Print a line, as it may be shown, of a command whose work goes on also when nobody reads it any more."""
     stream = sys.stderr if err else sys.stdout
     try:
         clear_line()
-        stream.write(f"{text}\n")
+        stream.write(f"{printable(text, lines=True)}\n")
         stream.flush()
     except BrokenPipeError:
         _discard(stream)

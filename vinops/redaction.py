@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from vinops.text.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from re import Pattern
@@ -43,8 +45,8 @@ def redact(text: str, settings: Settings | None = None) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text redacted and on one line, for printing an error."""
-    return " ".join(redact(text).split())
+    """Return the text redacted, on one line and printable, for printing an error."""
+    return printable(" ".join(redact(text).split()))
 
 
 @cache

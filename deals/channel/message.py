@@ -161,7 +161,7 @@ def _add_reasons(line: _Line, reasons: Iterable[str], room: int) -> None:
 
 def clean(text: str) -> str:
     """Return a text as one line, without control characters and direction marks, in which Telegram finds no link."""
-    return unlinked(" ".join(without_controls(text).split()))
+    return unlinked(" ".join(without_controls(" ".join(text.split())).split()))
 
 
 def cut(text: str, longest: int) -> str:

@@ -22,6 +22,7 @@ from etl.merge.window import AHEAD, BEHIND, DIGEST_BYTES, Window, digest_of
 from etl.read.body import BodyPart, tail_of
 from etl.read.file import Block, Broken, FeedFile, Record, decoded
 from etl.store.state import EMPTY, State, StateWriter
+from vinops.text.printable import without_controls
 
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9]Z")
 MOST_LOT_DIGITS = 18  # what a bigint holds
@@ -32,6 +33,9 @@ MOST_REJECTED_FREE = 200
 
 RAW_TEXT_CHARACTERS = 20_000
 """How much of a rejected row is kept in the database; the archive has all of it."""
+
+CONTROLS = bytes(each for each in (*range(32), 127) if each not in b"\t\n\r")
+"""The control characters of ASCII but for line breaks and tabs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +165,7 @@ class Differ:
     def _misses(self, block: Block, body: BodyPart, missed: list[int], first: int) -> None:
         """Send the rows of a block that the last file does not have; its first line is number `first` of the state."""
         found, feed, lines, lots = self.found, self._feed, block.lines, self._state.lots
-        is_plain = block.raw.isascii() and b"\0" not in block.raw and not self._has_unknown
+        is_plain = not self._has_unknown and block.raw.isascii() and not _has_controls(block.raw)
         is_clean = feed.is_clean
         field_at = self._lot_and_updated
         out: list[bytes] = []
@@ -218,8 +222,9 @@ class Differ:
         return True
 
     def _is_plain(self, line: bytes) -> bool:
-        """Tell whether PostgreSQL accepts the line unchanged."""
-        return not self._has_unknown and not isinstance(decoded(line), Broken)
+        """Tell whether PostgreSQL may have the line unchanged: it is text, without control characters."""
+        text = decoded(line)
+        return not self._has_unknown and not isinstance(text, Broken) and without_controls(text) == text
 
     def _note_newest(self, updated: str, lines: set[int]) -> None:
         found = self.found
@@ -277,6 +282,11 @@ def _picker(feed: FeedFile) -> Callable[[bytes], tuple[bytes, bytes]]:
     return pick
 
 
+def _has_controls(raw: bytes) -> bool:
+    """Tell whether there are control characters in ASCII lines."""
+    return len(raw.translate(None, CONTROLS)) < len(raw)
+
+
 def is_lot(text: bytes) -> bool:
     """Tell whether a lot number is valid; 0 stands for none."""
     return text.isdigit() and len(text) <= MOST_LOT_DIGITS and text.strip(b"0") != b""
@@ -303,6 +313,7 @@ def row_of(feed: FeedFile, file_id: int, number: int, record: Record, digest: by
     if not (lot.isascii() and is_lot(lot.encode())):
         return None
     header = feed.header
+    fields = [without_controls(field) for field in record.fields]
     values = [value for value, name in zip(fields, header.names, strict=True) if name]
     if header.unknown:
         extra = {

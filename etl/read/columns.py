@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etl.errors import FeedRefused
+from vinops.text.printable import without_controls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +134,9 @@ class Header:
 def read_header(titles: list[str]) -> Header:
     """Map a header. Raises FeedRefused for another export, a column that is named twice, or a missing mandatory one.
 
-    The titles of unknown columns go into every row, logs and messages: long ones are cut.
+    The titles of unknown columns go into every row, logs and messages: long ones are cut, control characters dropped.
     """
+    titles = [without_controls(title) for title in titles]
     folded = [title.strip().casefold() for title in titles]
     if _SITE_EXPORT.issubset(folded):
         raise FeedRefused(

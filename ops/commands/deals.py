@@ -16,7 +16,9 @@ from ops.show import card, tables
 from vinops import config, logs
 from vinops.db import database
 from vinops.output import at_work, data_folder, say, terminal_width
+from vinops.redaction import one_line
 from vinops.text import grid
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,12 +161,13 @@ def _lines(row: dict[str, Any]) -> list[str]:
     worth = "not priced"
     if row["p50"] is not None:
         worth = f"worth about {row['p50']:,.0f}, {row['difference']:+.0f} %"
-    return [
+    lines = [
         f"{row['score']:>4}  {row['title']}, {row['year'] or card.NO_YEAR} (id {row['listing_id']})",
         f"{price}, {worth}",
         "; ".join(row["reasons"]),
         row["url"],
     ]
+    return [printable(line) for line in lines]
 
 
 @app.command()
@@ -191,7 +194,7 @@ def show(
         _expanded(rows[0], as_json=True)
         return
     for line in card.lines(rows[0], near, zone=settings.time_zone, width=terminal_width()):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 @app.command()
@@ -262,13 +265,13 @@ def evaluate(
         with at_work("estimating fold 1") as work:
             measured = evaluation.evaluate_file(file, progress=lambda done, folds: _folds(work, done, folds))
     except evaluation.EvaluateError as error:
-        typer.echo(f"vinops: {error}", err=True)
+        typer.echo(f"vinops: {one_line(str(error))}", err=True)
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(measured))
     else:
         for line in evaluation.report(measured, terminal_width()):
-            typer.echo(line)
+            typer.echo(printable(line))
 
 
 def _folds(work: AtWork, done: int, folds: int) -> None:

@@ -14,6 +14,7 @@ from vinops.checks import Level
 from vinops.output import at_work, name_data_folder, terminal_width
 from vinops.redaction import remember
 from vinops.text import grid
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def command(
     else:
         for level, each in found:
             for line in _lines(level, each):
-                typer.echo(line)
+                typer.echo(printable(line))
         typer.echo(f"{counts['ERROR']} errors, {counts['WARNING']} warnings, {counts['OK']} fine", err=True)
     if counts["ERROR"]:
         raise typer.Exit(1)

@@ -15,7 +15,8 @@ from ops.log_files import NAMES, Event, Follower, last_events, parse_age, presen
 from vinops import config
 from vinops.clock import ClockDoubted
 from vinops.output import at_work
-from vinops.redaction import redact, remember
+from vinops.redaction import one_line, redact, remember
+from vinops.text.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ def _prune(settings: Settings, older: str, *, as_json: bool) -> None:
         with at_work("removing old files"):
             removed = prune(settings.log_dir, seconds)
     except ClockDoubted as doubt:
-        typer.echo(f"vinops: {settings.log_dir} was not pruned: {redact(str(doubt))}", err=True)
+        typer.echo(f"vinops: {settings.log_dir} was not pruned: {one_line(str(doubt))}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
         typer.echo(f"vinops: {settings.log_dir} was not pruned ({error.strerror}): run as the owner of it", err=True)
@@ -119,10 +120,10 @@ class _Show:
     def events(self, events: Sequence[Event]) -> None:
         for event in events:
             if self.as_json:
-                sys.stdout.write(redact(json.dumps(event.data(), ensure_ascii=False)) + "\n")
+                sys.stdout.write(printable_json(redact(json.dumps(event.data(), ensure_ascii=False))) + "\n")
                 continue
             for line in event.lines:
-                text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in redact(line))
+                text = printable(redact(line))
                 sys.stdout.write(f"{event.log:<13} {text}\n" if self.named else f"{text}\n")
         if events:
             sys.stdout.flush()

@@ -20,6 +20,7 @@ from vinops import config
 from vinops.db import database
 from vinops.output import at_work
 from vinops.redaction import redact
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,6 +207,6 @@ def _show(rows: Sequence[dict[str, Any]], *, as_json: bool, nothing: str = "") -
 
 def _end(problems: Sequence[str]) -> None:
     for problem in dict.fromkeys(problems):
-        typer.echo(f"vinops: {redact(problem)}", err=True)
+        typer.echo(f"vinops: {printable(redact(problem))}", err=True)
     if problems:
         raise typer.Exit(1)

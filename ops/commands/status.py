@@ -14,6 +14,7 @@ from vinops import config
 from vinops.output import name_data_folder
 from vinops.redaction import remember
 from vinops.text.figures import age, amount, percent, plural, rate, wrapped
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     if as_json:
         typer.echo(health.as_json(snapshot))
     else:
-        sys.stdout.writelines(f"{each}\n" for each in lines(snapshot, screen.width()))
+        sys.stdout.writelines(f"{printable(each)}\n" for each in lines(snapshot, screen.width()))
 
 
 def lines(snapshot: Snapshot, width: int = screen.WIDTH) -> Iterator[str]:

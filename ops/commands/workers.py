@@ -22,6 +22,7 @@ from vinops.db import database, embedded
 from vinops.db.errors import explanation, is_of_database
 from vinops.output import at_work, name_data_folder, say
 from vinops.redaction import one_line, redact, remember
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -211,7 +212,7 @@ def errors_as_lines() -> Iterator[None]:
     try:
         yield
     except (ProcessError, OSError) as error:
-        typer.echo(f"vinops: {redact(str(error))}", err=True)
+        typer.echo(f"vinops: {printable(redact(str(error)), lines=True)}", err=True)
         raise typer.Exit(1) from None
 
 

@@ -13,6 +13,7 @@ from textual.widgets import Footer, Label, Static
 from ops.observe.log_tails import last_lines
 from ops.show.screen import BAD, GOOD, TITLE, WARN, line
 from vinops.redaction import redact
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,4 +132,4 @@ def log_style(text: str) -> str:
 
 def log_line(text: str) -> Text:
     """Return a line of a log in its color; control characters are shown as a dot."""
-    return Text("".join(sign if sign.isprintable() else "·" for sign in redact(text)), style=log_style(text))
+    return Text(printable(redact(text)), style=log_style(text))

@@ -24,6 +24,7 @@ from ops.observe.observer import Observer
 from ops.show.screen import BAD, QUIET, TITLE, WARN, line
 from vinops.redaction import redact
 from vinops.text.figures import age, local_time, moment
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -380,7 +381,7 @@ class Monitor(App[None]):
     @work(thread=True, group="act")
     def _carry_out(self, what: str, name: str) -> None:
         said = self._act(what, name)
-        self.call_from_thread(self.notify, said, timeout=10, markup=False)
+        self.call_from_thread(self.notify, printable(said, lines=True), timeout=10, markup=False)
         self.call_from_thread(self.action_snapshot)
 
     def on_unmount(self) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vinops.checks import Level
 from vinops.output import terminal_width
+from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,12 +32,19 @@ def width() -> int:
 
 def line(*parts: str | Text | tuple[str, str]) -> Text:
     """Return a line made of texts and of (text, style)."""
-    return Text.assemble(*parts, no_wrap=True, overflow="crop")
+    return Text.assemble(*map(_shown, parts), no_wrap=True, overflow="crop")
+
+
+def _shown(part: str | Text | tuple[str, str]) -> str | Text | tuple[str, str]:
+    """Return a part with its text as it may be shown; a Text is made of such parts."""
+    if isinstance(part, tuple):
+        return printable(part[0]), part[1]
+    return printable(part) if isinstance(part, str) else part
 
 
 def levelled(text: str) -> Text:
     """Return a line with its levels (OK, WARNING, …) in color."""
-    found = Text(text)
+    found = Text(printable(text))
     for level, style in STYLES.items():
         found.highlight_words([level.value], style)
     return found

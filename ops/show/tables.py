@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from vinops.output import terminal_width
 from vinops.text import figures, grid
+from vinops.text.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,18 +42,23 @@ def _json(value: object) -> str:
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return json.dumps(str(value))
     if value is None or isinstance(value, bool | int | float | str):
-        return json.dumps(value, ensure_ascii=False)
+        return printable_json(json.dumps(value, ensure_ascii=False))
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(str(key))}: {_json(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_json(each) for each in value) + "]"
-    return json.dumps(text(value), ensure_ascii=False)
+    return printable_json(json.dumps(text(value), ensure_ascii=False))
 
 
 def write_csv(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Write CSV with a header. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
     lines = (names, *([text(value) for value in row] for row in rows))
-    out.writelines(",".join(_quoted(_harmless(cell)) for cell in line) + "\n" for line in lines)
+    out.writelines(",".join(_quoted(_harmless(_shown(cell))) for cell in line) + "\n" for line in lines)
+
+
+def _shown(cell: str) -> str:
+    """Return a cell as it may be shown; its line breaks stay, quoted."""
+    return "\r".join(printable(part, lines=True) for part in cell.split("\r"))
 
 
 def _quoted(cell: str) -> str:
@@ -81,16 +87,18 @@ def write_plain(out: TextIO, names: Sequence[str], rows: Sequence[Row], *, width
     What does not fit `width` columns is folded, or written as `write_expanded` does; nothing is cut.
     """
     right = [_all_numbers([row[place] for row in rows]) for place in range(len(names))]
-    out.writelines(f"{each}\n" for each in grid.lines(names, _cells(rows), width=width, right=right))
+    out.writelines(
+        f"{each}\n" for each in grid.lines(list(map(printable, names)), _cells(rows), width=width, right=right)
+    )
 
 
 def write_expanded(out: TextIO, names: Sequence[str], rows: Sequence[Row], *, width: int | None = None) -> None:
     """Write each row as a block of lines `column  value`, for many columns."""
-    out.writelines(f"{each}\n" for each in grid.blocks(names, _cells(rows), width=width))
+    out.writelines(f"{each}\n" for each in grid.blocks(list(map(printable, names)), _cells(rows), width=width))
 
 
 def _cells(rows: Sequence[Row]) -> list[list[str]]:
-    return [[_printable(text(value)) for value in row] for row in rows]
+    return [[printable(text(value)) for value in row] for row in rows]
 
 
 def show(names: Sequence[str], rows: Sequence[Row], *, expanded: bool = False) -> None:
@@ -116,11 +124,6 @@ def text(value: object) -> str:
 def _all_numbers(values: Sequence[object]) -> bool:
     found = [value for value in values if value is not None]
     return bool(found) and all(isinstance(value, int | float | Decimal) and value is not True for value in found)
-
-
-def _printable(cell: str) -> str:
-    """Escape control characters: the data comes from outside."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in cell)
 
 
 def write_objects(rows: Sequence[dict[str, object]], *, as_json: bool, zone: str = "UTC") -> None:

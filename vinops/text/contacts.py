@@ -14,7 +14,7 @@ LONGEST_LOCAL: Final = 64  # characters before the @
 
 _OPEN: Final = r"[(\[{<]\s?"
 _CLOSE: Final = r"\s?[)\]}>]"
-_AT_WORD: Final = r"(?:at|ет|кльомба|маймун(?:ка|ско)(?:\s?[aа])?)"
+_AT_WORD: Final = r"(?:at|ет|кльомба|собака|маймун(?:ка|ско)(?:\s?[aа])?)"
 _AT: Final = rf"\s?(?:@\s?|{_OPEN}(?:@|[aа]|{_AT_WORD}){_CLOSE}\s?)"
 _DOT_WORD: Final = r"(?:dot|дот|точка)"
 _DOT: Final = rf"(?:\.|\s\.\s?|\s?{_OPEN}(?:\.|{_DOT_WORD}){_CLOSE}\s?|\s{_DOT_WORD}\s)"
@@ -26,6 +26,7 @@ _MAIL: Final = re.compile(
     rf"(?:{_AT}(?:{_PROVIDER}(?!\w)(?:(?:{_DOT}|\s){_END})?|[\w-]{{1,63}}(?:{_DOT}[\w-]{{2,24}}(?!\w)|\.[\w-]{{1,63}}){{1,4}})"
     # Without the sign the host must be one of the well-known, or its dot a word too.
     rf"|\s{_AT_WORD}\s(?:{_PROVIDER}(?!\w)(?:(?:{_DOT}|\s){_END})?|[\w-]{{1,63}}\s?[(\[{{<]?\s?{_DOT_WORD}{_CLOSE}?\s?{_END})"
+    rf"|[\W_]{{1,4}}{_AT_WORD}[\W_]{{1,4}}{_PROVIDER}(?![^\W_])(?:[\W_]{{1,4}}(?:{_DOT_WORD}[\W_]{{1,4}})?{_END})?"
     rf"|[\W_]{{1,4}}{_PROVIDER}\.{_END})",
     re.IGNORECASE,
 )
@@ -44,14 +45,14 @@ _ACCOUNT: Final = re.compile(
 )
 _NAMED: Final = re.compile(
     r"(?<![\w.])(?:skype|скайп|instagram|инстаграм|insta|инста|telegram|телеграм|facebook|фейсбук|fb|tiktok|тикток|messenger"
-    r"|месинджър|viber|вайбър|whatsapp)(?:\s(?:акаунт|профил|user|username|nick|ник|име|id))?\s?[:=]\s?"
-    r"(?P<account>@?[a-z_][\w.:-]{2,63})",
+    r"|месинджър|viber|вайбър|whatsapp|tg|тг)(?:\s(?:акаунт|профил|user|username|nick|ник|име|id))?"
+    r"(?:\s?[:=]\s?(?P<account>@?[a-z_][\w.:-]{2,63})|(?:/|\s?[–-]?\s?)(?P<handle>@?[a-z]\w{0,30}[_.][\w.]{1,31}(?<!\.)))",
     re.IGNORECASE,
 )
 # Not the at-rules of CSS and the keys of JSON-LD, which are in whole pages.
 _HANDLE: Final = re.compile(
     r"(?<![\w@./])@(?!(?:type|context|id|graph|media|import|font-face|(?:-\w{1,9}-)?keyframes|supports|charset|page)\b)"
-    r"[^\W\d][\w.]{1,63}(?<!\.)"
+    r"(?:[^\W\d][\w.]{1,63}(?<!\.)|\s[^\W\d]\w{0,30}_\w{1,31})"
 )
 _IS_MAIL: Final = re.compile(rf"@|[(\[{{<]\s?[aа]|\b{_AT_WORD}|{_PROVIDER}", re.IGNORECASE)
 
@@ -67,8 +68,13 @@ def masked_contacts(text: str, *, mail: str, contact: str) -> str:
         form = plain(form.replaced((start, end, mail) for start, end in _mails(form.text)))
     if "/" in form.text or "\\" in form.text or ":" in form.text:
         form = plain(form.replaced((*match.span(), contact) for match in _ACCOUNT.finditer(form.text)))
-    if ":" in form.text or "=" in form.text:
-        form = plain(form.replaced((*match.span("account"), contact) for match in _NAMED.finditer(form.text)))
+    if _NAMED.search(form.text):
+        form = plain(
+            form.replaced(
+                (*match.span("account" if match["account"] else "handle"), contact)
+                for match in _NAMED.finditer(form.text)
+            )
+        )
     if "@" in form.text:
         form = plain(form.replaced((*match.span(), contact) for match in _HANDLE.finditer(form.text)))
     return form.source

@@ -1,7 +1,8 @@
 """Phone numbers in the texts of ads, however they are spelled; never prices, distances, years, dates or VINs.
 
-A text is taken apart into groups of digits. Groups belong together if at most four different signs that are neither
-letters nor digits are between them (a repeated sign counts once). From each group on, at most GROUPS groups are read as
+A text is taken apart into groups of digits; words for digits count as such. Groups belong together if at most four
+different signs that are neither letters nor digits are between them, in a mobile number also a letter or a word such as
+тире. From each group on, at most GROUPS groups are read as
 one number and compared with the shapes of phone numbers, so the time is linear in the length of the text.
 """
 
@@ -20,7 +21,7 @@ GROUPS: Final = 16  # of digits, in one number
 DIGITS: Final = 15  # in the longest number (E.164)
 FEWEST: Final = 6  # digits of a number after a word such as тел.
 SHORTEST: Final = 8  # digits of a landline number
-SIGNS: Final = 4  # different ones between two groups
+SIGNS: Final = 4  # different ones between two groups; blanks of all kinds are one
 LONGEST_GAP: Final = 64  # characters
 BEFORE: Final = 48  # characters before a number that are searched for words
 VIN: Final = 17  # characters
@@ -34,11 +35,33 @@ _LANDLINE: Final = re.compile(r"0(?:2[0-9]|[3-7][0-9]|8[1-6]|9[0-7]|80)[0-9]{5,6
 _HOME: Final = re.compile(r"359[2-9][0-9]{7,8}")
 _FOREIGN: Final = re.compile(r"[1-9][0-9]{8,14}")
 _PREFIXED: Final = re.compile(r"00[1-9][0-9]{8,12}")
-_SPOKEN: Final = frozenset([(9,), (3, 3, 3), (3, 6), (2, 7), (2, 3, 2, 2), (3, 2, 2, 2), (2, 2, 2, 3)])
+_SPOKEN: Final = frozenset([(9,), (3, 3, 3), (3, 6), (2, 7), (2, 3, 2, 2), (3, 2, 2, 2), (2, 2, 2, 3), (1,) * 9])
 """The lengths of the groups in which people write a mobile number without its zero."""
 
-_GROUP: Final = re.compile(r"[0-9]+")
-_SIGN: Final = re.compile(r"\s+|(\S)\1*")
+_WORDS: Final = {
+    word: str(digit)
+    for digit, words in enumerate((
+        "нула nula zero", "едно един една edno edin one", "две два dve dva two", "три tri three", "четири chetiri four",
+        "пет pet five", "шест shest six", "седем sedem seven", "осем osem eight", "девет devet nine",
+    ))
+    for word in words.split()
+}  # fmt: skip
+_TENS: Final = {
+    f"{word}{ending}": digit
+    for word, digit in _WORDS.items()
+    for ending in ("десет", "йсет", "deset")
+    if digit in "3456789" and word.isascii() == ending.isascii()
+}
+_GROUP: Final = re.compile(
+    rf"[0-9]+|(?<![^\W\d_])(?:{'|'.join(sorted([*_WORDS, *_TENS], key=len, reverse=True))})(?![^\W\d_])", re.IGNORECASE
+)
+_LOOSE: Final = re.compile(
+    r"[\W_]{0,4}(?:[^\W\d_]|тире|точка|черта|интервал|dash|dot|slash|space"
+    r"|</?[a-z]{1,6} ?/?>|&(?:nbsp|thinsp|ensp|ndash);)[\W_]{0,4}",
+    re.IGNORECASE,
+)
+_BLANKS: Final = re.compile(r"\s")
+_DIGITS_IN_WORDS: Final = re.compile(r"нула|осем|nula|osem|zero|eight", re.IGNORECASE)
 _LETTER: Final = re.compile(r"[^\W_]")
 _LEFT: Final = re.compile(r"[A-Za-z0-9]{0,17}\Z")
 _RIGHT: Final = re.compile(r"[A-Za-z0-9]{0,17}")
@@ -90,6 +113,7 @@ class _Group:
     end: int
     digits: str
     is_joined: bool  # to the next group, by a gap that a number may have
+    is_loose: bool  # joined to it by a letter or a word
 
 
 def masked_phones(text: str, placeholder: str) -> str:
@@ -100,7 +124,7 @@ def masked_phones(text: str, placeholder: str) -> str:
     тел., gsm or Viber.
     """
     form = plain(text)
-    if sum(map(str.isdigit, form.text)) < FEWEST:
+    if sum(map(str.isdigit, form.text)) < FEWEST and not _DIGITS_IN_WORDS.search(form.text):
         return text
     return form.replaced((start, end, placeholder) for start, end in phones(form.text))
 
@@ -123,9 +147,27 @@ def _groups(text: str) -> Sequence[_Group]:
     matches = list(_GROUP.finditer(text))
     following = [*(match.start() for match in matches[1:]), None]
     return [
-        _Group(start=match.start(), end=match.end(), digits=match[0], is_joined=_is_gap(text, match.end(), end))
+        _Group(
+            start=match.start(),
+            end=match.end(),
+            digits=_digits(text, match, end),
+            is_joined=_is_gap(text, match.end(), end),
+            is_loose=end is not None and _LOOSE.fullmatch(text, match.end(), end) is not None,
+        )
         for match, end in zip(matches, following, strict=True)
     ]
+
+
+def _digits(text: str, match: re.Match[str], following: int | None) -> str:
+    """Return the digits of a group. A word such as осемдесет is 8 before «и осем», else 80."""
+    word = match[0].lower()
+    if word in _TENS:
+        return (
+            _TENS[word]
+            if following is not None and text[match.end() : following].strip() in ("и", "i")
+            else f"{_TENS[word]}0"
+        )
+    return _WORDS.get(word, word)
 
 
 def _is_gap(text: str, start: int, end: int | None) -> bool:
@@ -133,7 +175,7 @@ def _is_gap(text: str, start: int, end: int | None) -> bool:
     if end is None or end - start > LONGEST_GAP:
         return False
     gap = text[start:end]
-    return _LETTER.search(gap) is None and len(_SIGN.findall(gap)) <= SIGNS
+    return _LETTER.search(gap) is None and len(set(_BLANKS.sub(" ", gap))) <= SIGNS
 
 
 class _Number:
@@ -143,13 +185,17 @@ class _Number:
         self._text = text
         self._groups: list[_Group] = []
         self._digits: list[str] = []  # the digits up to the end of each group
+        self._joined = 0  # groups without a letter or a word between them
         digits = ""
         for group in groups[first : first + GROUPS]:
             digits += group.digits
             self._groups.append(group)
             self._digits.append(digits)
-            if len(digits) > DIGITS or not group.is_joined:
+            if not group.is_joined and not self._joined:
+                self._joined = len(self._groups)
+            if len(digits) > DIGITS or not (group.is_joined or group.is_loose):
                 break
+        self._joined = self._joined or len(self._groups)
         start = self._groups[0].start
         self._before = text[max(start - BEFORE, 0) : start]
         is_next = first > 0 and groups[first - 1].is_joined
@@ -180,7 +226,7 @@ class _Number:
             return 0
         if _MOBILES.fullmatch(first):
             return 1
-        counts = self._counts(_MOBILE) or [
+        counts = self._counts(_MOBILE, is_loose=True) or [
             count for count in self._counts(_MOBILE_AND_MORE) if count == 1 or len(self._groups[count - 1].digits) > 2
         ]
         return counts[0] if counts else 0
@@ -205,11 +251,13 @@ class _Number:
         return 0
 
     def _after_a_word(self) -> int:
-        if len(self._digits[-1]) < FEWEST or (self._gap_before and not set(self._gap_before) & set(_PHONE_SIGNS)):
+        if len(self._digits[self._joined - 1]) < FEWEST or (
+            self._gap_before and not set(self._gap_before) & set(_PHONE_SIGNS)
+        ):
             return 0  # no word can be between this group and the one before
         if not _WORD.search(self._before):
             return 0
-        for count in range(len(self._groups), 0, -1):
+        for count in range(self._joined, 0, -1):
             is_long = FEWEST <= len(self._digits[count - 1]) < DIGITS
             if is_long and not self._is_quantity(count) and not self._is_tiled(count, _DATES):
                 return count
@@ -255,9 +303,10 @@ class _Number:
                 return 0 if self._is_part_number(count) else count
         return 0
 
-    def _counts(self, shape: re.Pattern[str]) -> list[int]:
-        """Return of how many groups numbers of this shape are."""
-        return [count for count, digits in enumerate(self._digits, 1) if shape.fullmatch(digits)]
+    def _counts(self, shape: re.Pattern[str], *, is_loose: bool = False) -> list[int]:
+        """Return of how many groups numbers of this shape are; with `is_loose` also those with letters in between."""
+        digits = self._digits if is_loose else self._digits[: self._joined]
+        return [count for count, each in enumerate(digits, 1) if shape.fullmatch(each)]
 
     def _lengths(self, count: int) -> tuple[int, ...]:
         return tuple(len(group.digits) for group in self._groups[:count])

@@ -20,7 +20,8 @@ _ORDINARY: Final = re.compile(r"[\t\n\r -~\u00a0\u00a7\u00ab\u00b0\u00bb\u0400-\
 
 _ENCLOSING: Final = "\u20e3"  # makes a keycap of a digit
 _LETTER_O: Final = re.compile(r"(?<![^\W\d_])[OoОо]+(?![^\W\d_])")
-_LOOKS: Final = str.maketrans("OoОо", "0000")
+_LOOKS: Final = str.maketrans("OoОоЗзlIІі", "0000331111")
+_OTHER_LETTERS: Final = re.compile(r"(?<=[0-9])[ЗзlIІі]{1,3}(?=[0-9])|(?<=[0-9])[Зз]{1,2}(?![^\W_])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class Plain:
 
 
 def plain(text: str) -> Plain:
-    """Return the plain form of a text. The letter O is a zero where it stands alone or beside digits."""
+    """Return the plain form of a text. The letter O is a zero where it stands alone or beside digits, З is 3 and l is 1
+    between digits."""
     places: list[int] | None = None
     found = text
     ordinary = _ORDINARY.match(text)
@@ -55,7 +57,9 @@ def plain(text: str) -> Plain:
                 signs.append(each)
                 places.append(place)
         found = "".join(signs)
-    return Plain(source=text, text=_LETTER_O.sub(lambda match: match[0].translate(_LOOKS), found), places=places)
+    for letters in (_LETTER_O, _OTHER_LETTERS):
+        found = letters.sub(lambda match: match[0].translate(_LOOKS), found)
+    return Plain(source=text, text=found, places=places)
 
 
 @lru_cache(maxsize=4096)

@@ -35,7 +35,7 @@ def printable_json(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    """Return a text without control characters, direction marks and invisible signs; blanks and line breaks stay."""
+    """Return a text without control characters, direction marks and invisible signs; line breaks and tabs stay."""
     if text.isprintable():
         return text
-    return "".join(sign for sign in text if sign.isspace() or unicodedata.category(sign) not in ("Cc", "Cf", "Cs"))
+    return "".join(sign for sign in text if sign in "\n\r\t" or unicodedata.category(sign) not in ("Cc", "Cf", "Cs"))

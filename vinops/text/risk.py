@@ -32,7 +32,7 @@ SAME: Final = Decimal("0.02")  # of a price: rounding in ads that give an amount
 _SAME_DIGIT: Final = re.compile(r"(\d)\1{5,}|1234567?8?9?")
 
 _AMOUNT: Final = re.compile(
-    r"(\d{1,3}(?:[ \u00a0.,]\d{3})+|\d+)(?:[.,] ?\d{1,2})?\s*(лв|лева|bgn|€|eur|евро|ев)?", re.IGNORECASE
+    r"(\d{1,3}(?:[ \u00a0.,'’‘ʼ`´′]\d{3})+|\d+)(?:[.,] ?\d{1,2})?\s*(лв|лева|bgn|€|eur|евро|ев)?", re.IGNORECASE
 )
 _NEAR: Final = 60  # characters after «вноска» within which its amount is looked for
 

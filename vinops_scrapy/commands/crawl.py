@@ -23,7 +23,7 @@ from vinops import config, logs
 from vinops.db.database import DatabaseError
 from vinops.db.errors import explanation, fix_of
 from vinops.output import data_folder
-from vinops.redaction import redact
+from vinops.redaction import one_line
 from vinops_scrapy.failures import WrongArgument
 from vinops_scrapy.shortfalls import shortfalls
 
@@ -95,7 +95,7 @@ class Command(crawl.Command):
         text = explanation(error) if is_of_database else str(error)
         if not isinstance(error, (config.ConfigError, DatabaseError)) and not (is_of_database and fix_of(error)):
             log.critical("the run did not begin", exc_info=error)
-        sys.stderr.write(f"scrapy crawl: {' '.join(redact(text).split())}\n")
+        sys.stderr.write(f"scrapy crawl: {one_line(text)}\n")
         self.exitcode = 2 if isinstance(error, WrongArgument) else 1
 
 

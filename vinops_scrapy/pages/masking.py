@@ -76,9 +76,9 @@ def masked(text: str) -> str:
     words after words such as «тел.», «за контакти», «търсете»; beside a number or an address common given names, and
     two capitalised words of which the second ends in -ов, -ев, -ски; anywhere a common given name before a surname of
     that kind.
-    Not recognized: a number over two sentences, a landline number without its zero and without such a word; names in
-    Latin letters, rare given names without such a word, names of firms, roads and sites. Wrongly masked: a part number
-    like that of a landline, a capitalised word after «тел.».
+    Not recognized: a number whose parts are sentences apart, backwards or in hundreds («осемстотин»), a landline number
+    without its zero and without such a word; names in Latin letters, rare given names without such a word, names of
+    firms, roads and sites. Wrongly masked: a part number like that of a landline, a capitalised word after «тел.».
     """
     text = masked_phones(masked_contacts(text, mail=MAIL, contact=CONTACT), PHONE)
     lower = text.lower()

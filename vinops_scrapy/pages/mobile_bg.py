@@ -83,6 +83,13 @@ TOTAL: Final = re.compile(r"(?<=\d)\s+от\s+общо\s+(\d[\d\s]{0,11})(\+?)")
 ABOUT: Final = '//meta[@name="description"]/@content'
 OFFERS: Final = re.compile(r"»\s*([1-9][\d\s]{0,11})«")
 CHANGE: Final = re.compile(r"showpricechange\('\d+', ?'([\d. ]+)', ?'([^']{1,5})'")
+AMOUNT: Final = re.compile(r"[\d ’']+")
+MEASURES: Final = {
+    "Пробег": re.compile(r"\d ?км"),
+    "Мощност": re.compile(r"\d ?к\. ?с"),
+    "Кубатура": re.compile(r"\d ?куб"),
+}
+"""The labels of measures, by whose unit a value is taken for one."""
 PLAIN: Final = re.compile(r"//[a-z0-9.-]+(?::\d{1,5})?/[a-zA-Z0-9._/-]*")
 DELETED: Final = "изтрита или не е активна"
 EXTRAS: Final = "\nОсобености - "
@@ -371,10 +378,16 @@ def _about(text: str) -> tuple[str, str]:
 
 
 def _technical(item: Any) -> str:
-    """Return the value in a row of the ad's own page, with the unit of the label if it has none."""
+    """Return the value in a row of the ad's own page, with the unit of the label if it has none.
+
+    A measure under another label says something else, and is left out: «Пробег с едно зареждане (WLTP) [км]» is the
+    range of an electric car.
+    """
     label, value = ([_words(part) for part in item] + ["", ""])[:2]
-    unit = re.search(r"\[(.{1,10})\]", label)
-    return f"{value} {unit[1]}" if unit and re.fullmatch(r"[\d ]+", value) else value
+    name, _, unit = label.partition("[")
+    text = f"{value} {unit.rstrip('] ')}" if unit and AMOUNT.fullmatch(value) else value
+    measure = next((measured for measured, units in MEASURES.items() if units.search(text)), None)
+    return text if measure in (None, name.strip()) else ""
 
 
 def _photos(base: str, images: Iterable[Any]) -> tuple[str, ...]:

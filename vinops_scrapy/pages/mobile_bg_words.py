@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from vinops.text.printable import without_controls
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -85,8 +87,11 @@ MODELS: Final = (
 )  # fmt: skip
 """Models of more than one word; all others count as one word unless the address of the list has more."""
 
+_APOSTROPHE: Final = re.compile(r"(?<=\d)['’‘ʼ`´′](?=\d{3}(?!\d))")
 _AMOUNT: Final = re.compile(
-    r"(?<![\d.,])(?<!\d[ ])(\d{1,3}(?: \d{3})+|\d{1,12})(?:[.,](\d{1,2}))? ?(€|eur|лв|bgn|\$|usd)(?![a-zа-я])",
+    # Not behind a digit and any other sign: that would be the end of a longer number.
+    r"(?<![\d.,])(?<!\d[ ])(?<!\d[^0-9A-Za-zА-я\s€$])(?<!\d[^0-9A-Za-zА-я\s€$]{2})"
+    r"(\d{1,3}(?: \d{3})+|\d{1,12})(?:[.,](\d{1,2}))? ?(€|eur|лв|bgn|\$|usd)(?![a-zа-я])",
     re.IGNORECASE,
 )
 _CURRENCIES: Final = {"€": "EUR", "eur": "EUR", "лв": "BGN", "bgn": "BGN", "$": "USD", "usd": "USD"}
@@ -116,8 +121,13 @@ class Reading:
 
 
 def folded(text: str) -> str:
-    """Return a text on one line, with single blanks; a no-break space counts as blank."""
-    return " ".join(text.split())
+    """Return a text on one line, with single blanks, without control characters; a no-break space counts as blank."""
+    return " ".join(without_controls(" ".join(text.split())).split())
+
+
+def _plain(text: str) -> str:
+    """Return a text on one line, with a blank for each apostrophe between thousands: «12'500 €» is 12 500 €."""
+    return _APOSTROPHE.sub(" ", folded(text))
 
 
 def posted_at(ad_id: str) -> datetime | None:
@@ -134,7 +144,7 @@ def price(text: str) -> Reading:
     A text without a number («Запитване», «по договаряне») has no price. Placeholders, unreadable numbers and numbers
     without a currency are dropped.
     """
-    text = folded(text)
+    text = _plain(text)
     amounts: dict[str, Decimal] = {}
     for whole, cents, sign in _AMOUNT.findall(text):
         amount = Decimal(whole.replace(" ", "") + (f".{cents}" if cents else ""))
@@ -171,7 +181,7 @@ def car(texts: Iterable[str], posted: datetime) -> Reading:
     """
     fields: dict[str, Any] = {}
     dropped: list[str] = []
-    for text in map(folded, texts):
+    for text in map(_plain, texts):
         name = WORDS.get(text.lower()) or WORDS.get(text.translate(LOOKALIKES).lower())
         if name:
             fields.setdefault(name, text)

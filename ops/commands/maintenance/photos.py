@@ -17,7 +17,7 @@ from vinops import config, logs
 from vinops.db import database
 from vinops.logs import pairs
 from vinops.output import at_work, name_data_folder
-from vinops.redaction import redact
+from vinops.redaction import one_line
 from vinops.storage.opening import FOLDER, photo_places, photos_place
 from vinops.storage.store import StoreError
 from vinops.text.figures import plural, size
@@ -215,7 +215,7 @@ def _say_synced(result: Synced) -> None:
     for outcome, key in result.examples:
         typer.echo(f"vinops:   {outcome} {_shown(key)}", err=True)
     if result.error:
-        typer.echo(f"vinops: stopped: {redact(result.error)}; run it again to carry on", err=True)
+        typer.echo(f"vinops: stopped: {one_line(result.error)}; run it again to carry on", err=True)
 
 
 def _say_compared(result: Comparison) -> None:
@@ -244,5 +244,5 @@ def _shown(key: str) -> str:
 
 def _fail(text: str) -> NoReturn:
     log.error("%s", text)
-    typer.echo(f"vinops: {redact(text)}", err=True)
+    typer.echo(f"vinops: {one_line(text)}", err=True)
     raise typer.Exit(1) from None

@@ -487,6 +487,14 @@ def test_unknown_codes_are_flagged_and_counted(feed: Loader) -> None:
     assert errors == [(name, 1, f"{ONE}: NEVER SEEN") for name in sorted(CODES)]
 
 
+@pytest.mark.parametrize("letter", ["a", "ä"])
+def test_control_characters_are_dropped_where_a_row_is_read(feed: Loader, letter: str) -> None:
+    note = f"{letter}\x1b]0;x\x07b\x7f\u202ec\td" if letter == "ä" else f"{letter}\x1b]0;x\x07b\x7fc\td"
+    feed.loaded([row(ONE, special_note=note), row(TWO, special_note=letter)])
+    assert feed.lot(ONE, "special_note") == f"{letter}]0;xbc\td"
+    assert feed.lot(TWO, "special_note") == letter
+
+
 def test_a_title_that_is_not_listed_is_other_and_never_clean(feed: Loader) -> None:
     feed.loaded([row(ONE, title_state="OH", title_type="QQ"), row(TWO, title_state="", title_type="CT"), row(THREE)])
     assert feed.lot(ONE, "title_group", "flags") == ("other", ["title_type"])

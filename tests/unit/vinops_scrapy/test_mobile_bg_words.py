@@ -30,6 +30,10 @@ POSTED = datetime(2025, 10, 22, tzinfo=UTC)
         ("12 000 USD", "12000", "USD", None),
         ("1 234 567,89 €", "1234567.89", "EUR", "1234567.89"),
         ("100 €", "100", "EUR", "100"),
+        ("12'500 €", "12500", "EUR", "12500"),
+        ("12’500 €", "12500", "EUR", "12500"),
+        ("1'234’567 €", "1234567", "EUR", "1234567"),
+        ("24ʼ448 лв.", "24448", "BGN", "12500.06"),
     ],
 )
 def test_a_price(text: str, amount: str, currency: str, euro: str | None) -> None:
@@ -58,6 +62,11 @@ def test_words_are_no_price(text: str) -> None:
         "1 2 3 4 €",
         "9000",
         "99999999 €",
+        "12·500 €",
+        "12_500 €",
+        "12*500 €",
+        "12-500 €",
+        "12''500 €",
     ],
 )
 def test_a_placeholder_and_an_unreadable_price_are_dropped(text: str) -> None:
@@ -86,6 +95,8 @@ def test_a_note_on_tax(note: str, vat: str | None) -> None:
         ("2017 г.", {"year": 2017}),
         (" 190 000 км", {"mileage_km": 190_000}),
         ("1\u00a0000\u00a0000 км", {"mileage_km": 1_000_000}),
+        ("190'000 км", {"mileage_km": 190_000}),
+        ("190’000 км", {"mileage_km": 190_000}),
         ("0 км", {"mileage_km": 0}),
         ("231 к.с.", {"power_hp": 231}),
         ("1500 к.с.", {"power_hp": 1_500}),
