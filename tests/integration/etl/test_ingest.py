@@ -590,6 +590,12 @@ def test_one_sign_that_repeats_is_no_vin(feed: Loader, text: str) -> None:
     assert (relisted.lots_relisted, feed.events(THREE)) == (0, [("appeared", None, None)])
 
 
+def test_a_trailer_is_a_vehicle_type_that_is_known(feed: Loader) -> None:
+    feed.loaded([row(ONE, vehicle_type="L"), row(TWO, vehicle_type="Q")])
+    assert feed.all("select vehicle_type from vehicles order by vehicle_type") == [("trailer",), (None,)]
+    assert (feed.lot(ONE, "flags"), feed.lot(TWO, "flags")) == ([], ["vehicle_type"])
+
+
 SHARED = "12345678901234567"
 FOUR = ("FORD", "HYUNDAI", "FREIGHTLINER", "UTILITY")
 
