@@ -29,6 +29,7 @@ from bench import (
     photo_report,
     photos,
     report,
+    year,
 )
 from bench.pairs import Series, say
 from bench.processes import ProcessFailed
@@ -60,6 +61,7 @@ class Measured:
     photos: photos.Photos = field(default_factory=photos.Photos)
     deals: deals.Deals | None = None
     monitor: monitor.Monitor | None = None
+    year: year.YearCosts | None = None
 
 
 def count(raw: str) -> int:
@@ -75,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure the feed in units of COPY of the same file, and the photos beside Scrapy's own pipelines. "
-        "Without a part named, all parts are measured.",
+        "Without a part named, all parts but --year are measured.",
     )
     top.add_argument("--loads", action="store_true", help="part: the loads and their targets")
     top.add_argument("--growth", action="store_true", help="part: a delta at 150,000, 300,000 and 600,000 lots")
@@ -84,6 +86,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--market", action="store_true", help="part: the market crawl, its requests and statements")
     top.add_argument("--deals", action="store_true", help="part: ads through all stages, and the estimates")
     top.add_argument("--monitor", action="store_true", help="part: what the monitor costs, beside a million ads")
+    top.add_argument(
+        "--year",
+        action="store_true",
+        help="part: what operators ask beside a year of history and half of it; only if named: 12 GB of disk",
+    )
     top.add_argument(
         "--only", nargs="+", choices=NAMES, metavar="NAME", default=[], help=f"of a part only: {', '.join(NAMES)}"
     )
@@ -154,6 +161,8 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "monitor" in parts:
         size = monitor.QUICK if options.quick else monitor.FULL
         measured.monitor = monitor.measure(server, size)
+    if "year" in parts:
+        measured.year = year.measure(server, quick=options.quick)
     if "photos" in parts:  # last: it needs boto3 here, and the peak of this process counts into those of its children
         crawl = photos.QUICK if options.quick else photos.FULL
         pairs = options.runs or (2 if options.quick else FEW_RUNS)
@@ -171,10 +180,13 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "market": (),
         "deals": (),
         "monitor": (),
+        "year": (),
         "photos": photos.PARTS,
     }
     named = {part: [name for name in names if name in options.only] for part, names in known.items()}
-    asked = [part for part in known if getattr(options, part) or named[part]] or list(known)
+    asked = [part for part in known if getattr(options, part) or named[part]] or [
+        each for each in known if each != "year"
+    ]
     return {part: named[part] or list(known[part]) for part in asked}
 
 
@@ -193,13 +205,16 @@ def text(measured: Measured) -> str:
         parts.append(deals_tables)
     if monitor_table := monitor.table(measured.monitor):
         parts.append(monitor_table)
-    if measured.loads or tables or market_table or deals_tables or monitor_table:
+    if year_tables := year.tables(measured.year):
+        parts.append(year_tables)
+    if measured.loads or tables or market_table or deals_tables or monitor_table or year_tables:
         missed = [
             *report.missed(measured.loads),
             *photo_report.missed(measured.photos),
             *market_report.missed(measured.market),
             *deals_report.missed(measured.deals),
             *monitor.missed(measured.monitor),
+            *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
     return "\n\n".join(parts)

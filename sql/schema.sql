@@ -8,6 +8,10 @@ CREATE SCHEMA raw;
 
 CREATE SCHEMA staging;
 
+CREATE FUNCTION ops.estimated_rows(of_table regclass) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN (SELECT (COALESCE(((GREATEST(pg_class.reltuples, (0)::real) / (NULLIF(pg_class.relpages, 0))::double precision) * ((pg_relation_size((pg_class.oid)::regclass) / (current_setting('block_size'::text))::integer))::double precision), (0)::double precision))::bigint AS "coalesce" FROM pg_class WHERE (pg_class.oid = (estimated_rows.of_table)::oid));
+
 CREATE FUNCTION public.note_listing_price() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -279,6 +283,16 @@ CREATE TABLE staging.copart_raw (
 );
 
 CREATE VIEW audit.v_all_parse_errors AS
+ WITH flagged AS (
+         SELECT flags.flag,
+            count(DISTINCT lots.id) AS errors,
+            max(lots.id) AS newest_id,
+            max(lots.file_id) AS newest_file_id
+           FROM (public.lots
+             CROSS JOIN LATERAL unnest(lots.flags) flags(flag))
+          WHERE (lots.status = 'active'::text)
+          GROUP BY flags.flag
+        )
  SELECT 'row'::text AS kind,
     rejected_rows.reason AS name,
     count(*) AS errors,
@@ -288,15 +302,81 @@ CREATE VIEW audit.v_all_parse_errors AS
   GROUP BY rejected_rows.reason
 UNION ALL
  SELECT 'value'::text AS kind,
-    flag.flag AS name,
-    count(DISTINCT lots.id) AS errors,
-    max(raw_row.ingested_at) AS last_seen,
-    (array_agg((((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flag.flag), '?'::text)) ORDER BY lots.id DESC))[1] AS example
-   FROM ((public.lots
-     CROSS JOIN LATERAL unnest(lots.flags) flag(flag))
-     LEFT JOIN staging.copart_raw raw_row ON (((lots.file_id = raw_row.file_id) AND (lots.row_hash = raw_row.row_hash))))
-  WHERE (lots.status = 'active'::text)
-  GROUP BY flag.flag
+    flagged.flag AS name,
+    flagged.errors,
+    ( SELECT max(staged.ingested_at) AS max
+           FROM staging.copart_raw staged
+          WHERE (staged.file_id = flagged.newest_file_id)) AS last_seen,
+    (((lots.lot_external_id)::text || ': '::text) || COALESCE((to_jsonb(raw_row.*) ->> flagged.flag), '?'::text)) AS example
+   FROM ((flagged
+     JOIN public.lots ON ((flagged.newest_id = lots.id)))
+     LEFT JOIN LATERAL ( SELECT staged.file_id,
+            staged.line_number,
+            staged.row_hash,
+            staged.ingested_at,
+            staged.ordinal,
+            staged.yard_number,
+            staged.yard_name,
+            staged.sale_date,
+            staged.day_of_week,
+            staged.sale_time,
+            staged.time_zone,
+            staged.item_number,
+            staged.lot_number,
+            staged.vehicle_type,
+            staged.year,
+            staged.make,
+            staged.model_group,
+            staged.model_detail,
+            staged.body_style,
+            staged.color,
+            staged.damage,
+            staged.secondary_damage,
+            staged.title_state,
+            staged.title_type,
+            staged.has_keys,
+            staged.condition_code,
+            staged.vin,
+            staged.odometer,
+            staged.odometer_brand,
+            staged.retail_value,
+            staged.repair_cost,
+            staged.engine,
+            staged.drive,
+            staged.transmission,
+            staged.fuel,
+            staged.cylinders,
+            staged.runs_drives,
+            staged.sale_status,
+            staged.high_bid,
+            staged.special_note,
+            staged.city,
+            staged.state,
+            staged.zip,
+            staged.country,
+            staged.currency,
+            staged.thumbnail_url,
+            staged.created_at,
+            staged.grid_row,
+            staged.make_an_offer,
+            staged.buy_now_price,
+            staged.image_url,
+            staged."trim",
+            staged.last_updated_at,
+            staged.rentals,
+            staged.copart_select,
+            staged.seller_name,
+            staged.offsite_address,
+            staged.offsite_state,
+            staged.offsite_city,
+            staged.offsite_zip,
+            staged.sale_light,
+            staged.autograde,
+            staged.announcements,
+            staged.extra
+           FROM staging.copart_raw staged
+          WHERE ((staged.file_id = lots.file_id) AND (staged.row_hash = lots.row_hash))
+         LIMIT 1) raw_row ON (true))
   ORDER BY 3 DESC;
 
 CREATE TABLE public.vehicles (
@@ -321,16 +401,72 @@ CREATE TABLE public.vehicles (
 );
 
 CREATE VIEW audit.v_column_coverage AS
+ WITH counted AS (
+         SELECT count(*) AS lots,
+            count(lots.vin) AS vin,
+            count(vehicle.vehicle_type) AS vehicle_type,
+            count(vehicle.year) AS year,
+            count(vehicle.make) AS make,
+            count(vehicle.model) AS model,
+            count(vehicle."trim") AS "trim",
+            count(vehicle.body_style) AS body_style,
+            count(vehicle.color) AS color,
+            count(vehicle.engine) AS engine,
+            count(vehicle.cylinders) AS cylinders,
+            count(vehicle.drive) AS drive,
+            count(vehicle.transmission) AS transmission,
+            count(vehicle.fuel) AS fuel,
+            count(lots.sale_date) AS sale_date,
+            count(lots.sale_at) AS sale_at,
+            count(lots.sale_status) AS sale_status,
+            count(lots.high_bid) AS high_bid,
+            count(lots.buy_now_price) AS buy_now_price,
+            count(lots.damage) AS damage,
+            count(lots.secondary_damage) AS secondary_damage,
+            count(lots.title_type) AS title_type,
+            count(lots.has_keys) AS has_keys,
+            count(lots.condition) AS condition,
+            count(lots.odometer) AS odometer,
+            count(lots.odometer_brand) AS odometer_brand,
+            count(lots.retail_value) AS retail_value,
+            count(lots.repair_cost) AS repair_cost,
+            count(lots.image_url) AS image_url,
+            count(lots.seller_name) AS seller_name,
+            count(lots.special_note) AS special_note,
+            count(lots.sale_light) AS sale_light,
+            count(lots.autograde) AS autograde,
+            count(lots.announcements) AS announcements
+           FROM (public.lots
+             CROSS JOIN LATERAL ( SELECT vehicles.id,
+                    vehicles.vin,
+                    vehicles.lot_external_id,
+                    vehicles.vehicle_type,
+                    vehicles.year,
+                    vehicles.make,
+                    vehicles.model_group,
+                    vehicles.model,
+                    vehicles."trim",
+                    vehicles.body_style,
+                    vehicles.color,
+                    vehicles.engine,
+                    vehicles.cylinders,
+                    vehicles.drive,
+                    vehicles.transmission,
+                    vehicles.fuel,
+                    vehicles.last_updated_at
+                   FROM public.vehicles
+                  WHERE (vehicles.id = lots.vehicle_id)
+                 LIMIT 1) vehicle)
+          WHERE (lots.status = 'active'::text)
+        )
  SELECT known_values.column_name,
-    count(*) AS lots,
-    count(known_values.value) AS known,
-    round(((count(known_values.value))::numeric / (NULLIF(count(*), 0))::numeric), 4) AS coverage,
-    bool_or(known_values.is_key) AS is_key
-   FROM ((public.lots
-     JOIN public.vehicles ON ((lots.vehicle_id = vehicles.id)))
-     CROSS JOIN LATERAL ( VALUES ('vin'::text,lots.vin,true), ('vehicle_type'::text,vehicles.vehicle_type,false), ('year'::text,(vehicles.year)::text,true), ('make'::text,vehicles.make,true), ('model'::text,vehicles.model,true), ('trim'::text,vehicles."trim",false), ('body_style'::text,vehicles.body_style,false), ('color'::text,vehicles.color,false), ('engine'::text,vehicles.engine,false), ('cylinders'::text,(vehicles.cylinders)::text,false), ('drive'::text,vehicles.drive,false), ('transmission'::text,vehicles.transmission,false), ('fuel'::text,vehicles.fuel,true), ('sale_date'::text,(lots.sale_date)::text,false), ('sale_at'::text,(lots.sale_at)::text,false), ('sale_status'::text,lots.sale_status,false), ('high_bid'::text,(lots.high_bid)::text,false), ('buy_now_price'::text,(lots.buy_now_price)::text,false), ('damage'::text,lots.damage,true), ('secondary_damage'::text,lots.secondary_damage,false), ('title_type'::text,lots.title_type,false), ('has_keys'::text,(lots.has_keys)::text,false), ('condition'::text,lots.condition,false), ('odometer'::text,(lots.odometer)::text,false), ('odometer_brand'::text,lots.odometer_brand,false), ('retail_value'::text,(lots.retail_value)::text,false), ('repair_cost'::text,(lots.repair_cost)::text,false), ('image_url'::text,lots.image_url,true), ('seller_name'::text,lots.seller_name,false), ('special_note'::text,lots.special_note,false), ('sale_light'::text,lots.sale_light,false), ('autograde'::text,(lots.autograde)::text,false), ('announcements'::text,lots.announcements,false)) known_values(column_name, value, is_key))
-  WHERE (lots.status = 'active'::text)
-  GROUP BY known_values.column_name;
+    counted.lots,
+    known_values.known,
+    round(((known_values.known)::numeric / (NULLIF(counted.lots, 0))::numeric), 4) AS coverage,
+    known_values.is_key
+   FROM (counted
+     CROSS JOIN LATERAL ( VALUES ('vin'::text,counted.vin,true), ('vehicle_type'::text,counted.vehicle_type,false), ('year'::text,counted.year,true), ('make'::text,counted.make,true), ('model'::text,counted.model,true), ('trim'::text,counted."trim",false), ('body_style'::text,counted.body_style,false), ('color'::text,counted.color,false), ('engine'::text,counted.engine,false), ('cylinders'::text,counted.cylinders,false), ('drive'::text,counted.drive,false), ('transmission'::text,counted.transmission,false), ('fuel'::text,counted.fuel,true), ('sale_date'::text,counted.sale_date,false), ('sale_at'::text,counted.sale_at,false), ('sale_status'::text,counted.sale_status,false), ('high_bid'::text,counted.high_bid,false), ('buy_now_price'::text,counted.buy_now_price,false), ('damage'::text,counted.damage,true), ('secondary_damage'::text,counted.secondary_damage,false), ('title_type'::text,counted.title_type,false), ('has_keys'::text,counted.has_keys,false), ('condition'::text,counted.condition,false), ('odometer'::text,counted.odometer,false), ('odometer_brand'::text,counted.odometer_brand,false), ('retail_value'::text,counted.retail_value,false), ('repair_cost'::text,counted.repair_cost,false), ('image_url'::text,counted.image_url,true), ('seller_name'::text,counted.seller_name,false), ('special_note'::text,counted.special_note,false), ('sale_light'::text,counted.sale_light,false), ('autograde'::text,counted.autograde,false), ('announcements'::text,counted.announcements,false)) known_values(column_name, known, is_key))
+  WHERE (counted.lots > 0);
 
 CREATE TABLE raw.csv_files (
     id bigint NOT NULL,
@@ -439,6 +575,7 @@ CREATE VIEW audit.v_market AS
     max(walks.finished_at) AS last_walk
    FROM (public.listings ads
      LEFT JOIN walks ON (((ads.source = walks.source) AND (ads.make_slug = walks.make_slug))))
+  WHERE ((ads.removed_at IS NULL) OR (ads.removed_at > (now() - '1 day'::interval)))
   GROUP BY ads.source, ads.make_slug
   ORDER BY (count(*) FILTER (WHERE (ads.removed_at IS NULL))) DESC, ads.source, ads.make_slug;
 
@@ -489,31 +626,52 @@ CREATE TABLE public.lot_photos (
 WITH (fillfactor='80');
 
 CREATE VIEW audit.v_photo_coverage AS
- SELECT COALESCE(lot_photos.state, 'missing'::text) AS state,
+ SELECT COALESCE(photos.state, 'missing'::text) AS state,
     count(*) AS lots,
     round(((count(*))::numeric / NULLIF(sum(count(*)) OVER (), (0)::numeric)), 4) AS share,
-    COALESCE(sum(lot_photos.listed), (0)::bigint) AS listed,
-    COALESCE(sum(lot_photos.stored), (0)::bigint) AS stored,
-    min(lot_photos.due_at) FILTER (WHERE (lot_photos.due_at > '-infinity'::timestamp with time zone)) AS next_due_at
+    COALESCE(sum(photos.listed), (0)::bigint) AS listed,
+    COALESCE(sum(photos.stored), (0)::bigint) AS stored,
+    min(photos.due_at) FILTER (WHERE (photos.due_at > '-infinity'::timestamp with time zone)) AS next_due_at
    FROM (public.lots
-     LEFT JOIN public.lot_photos ON ((lots.id = lot_photos.lot_id)))
+     LEFT JOIN LATERAL ( SELECT lot_photos.lot_id,
+            lot_photos.state,
+            lot_photos.due_at,
+            lot_photos.listed,
+            lot_photos.stored,
+            lot_photos.failures,
+            lot_photos.reason,
+            lot_photos.settled_at,
+            lot_photos.lease_owner,
+            lot_photos.lease_token,
+            lot_photos.lease_expires_at
+           FROM public.lot_photos
+          WHERE (lot_photos.lot_id = lots.id)
+         LIMIT 1) photos ON (true))
   WHERE (lots.status = 'active'::text)
-  GROUP BY COALESCE(lot_photos.state, 'missing'::text)
+  GROUP BY COALESCE(photos.state, 'missing'::text)
   ORDER BY (count(*)) DESC;
 
 CREATE VIEW audit.v_unknown_rate AS
- SELECT v_column_coverage.column_name,
-    v_column_coverage.lots,
-    (v_column_coverage.lots - v_column_coverage.known) AS unknown,
-    ((1)::numeric - v_column_coverage.coverage) AS unknown_rate
-   FROM audit.v_column_coverage
+ WITH coverage AS MATERIALIZED (
+         SELECT v_column_coverage.column_name,
+            v_column_coverage.lots,
+            v_column_coverage.known,
+            v_column_coverage.coverage,
+            v_column_coverage.is_key
+           FROM audit.v_column_coverage
+        )
+ SELECT coverage.column_name,
+    coverage.lots,
+    (coverage.lots - coverage.known) AS unknown,
+    ((1)::numeric - coverage.coverage) AS unknown_rate
+   FROM coverage
 UNION ALL
  SELECT '(key columns)'::text AS column_name,
-    max(v_column_coverage.lots) AS lots,
-    (sum((v_column_coverage.lots - v_column_coverage.known)))::bigint AS unknown,
-    round((sum((v_column_coverage.lots - v_column_coverage.known)) / NULLIF(sum(v_column_coverage.lots), (0)::numeric)), 4) AS unknown_rate
-   FROM audit.v_column_coverage
-  WHERE v_column_coverage.is_key
+    max(coverage.lots) AS lots,
+    (sum((coverage.lots - coverage.known)))::bigint AS unknown,
+    round((sum((coverage.lots - coverage.known)) / NULLIF(sum(coverage.lots), (0)::numeric)), 4) AS unknown_rate
+   FROM coverage
+  WHERE coverage.is_key
   ORDER BY 4 DESC NULLS LAST, 1;
 
 CREATE TABLE ops.alerts (
@@ -619,6 +777,11 @@ ALTER TABLE ops.listing_walks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE ops.photo_removals (
+    storage_key text NOT NULL,
+    queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 CREATE TABLE ops.price_models (
@@ -917,6 +1080,9 @@ ALTER TABLE ONLY ops.host_budgets
 ALTER TABLE ONLY ops.listing_walks
     ADD CONSTRAINT listing_walks_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY ops.photo_removals
+    ADD CONSTRAINT photo_removals_pkey PRIMARY KEY (storage_key);
+
 ALTER TABLE ONLY ops.price_models
     ADD CONSTRAINT price_models_pkey PRIMARY KEY (version);
 
@@ -1006,6 +1172,8 @@ ALTER TABLE ONLY staging.shared_vins
 
 CREATE INDEX etl_runs_loaded ON audit.etl_runs USING btree (id) WHERE (status = 'loaded'::text);
 
+CREATE INDEX lot_events_happened ON audit.lot_events USING brin (happened_at);
+
 CREATE INDEX rejected_rows_file ON audit.rejected_rows USING btree (file_id);
 
 CREATE UNIQUE INDEX alerts_open ON ops.alerts USING btree (kind, subject) WHERE (cleared_at IS NULL);
@@ -1024,6 +1192,10 @@ CREATE INDEX worker_restarts_worker ON ops.worker_restarts USING btree (machine,
 
 CREATE INDEX images_created ON public.images USING btree (created_at);
 
+CREATE INDEX images_lot ON public.images USING btree (lot_id);
+
+CREATE INDEX images_object ON public.images USING hash (storage_key);
+
 CREATE INDEX images_store ON public.images USING btree (store_id);
 
 CREATE INDEX images_vin ON public.images USING btree (vin, content_hash);
@@ -1032,7 +1204,17 @@ CREATE INDEX listing_prices_listing ON public.listing_prices USING btree (listin
 
 CREATE INDEX listings_active ON public.listings USING btree (source, make_slug) WHERE (removed_at IS NULL);
 
+CREATE INDEX listings_first_seen ON public.listings USING btree (first_seen);
+
+CREATE INDEX listings_removed ON public.listings USING btree (removed_at) WHERE (removed_at IS NOT NULL);
+
 CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WHERE (lease_owner IS NOT NULL);
+
+CREATE INDEX lots_active ON public.lots USING btree (id) WHERE (status = 'active'::text);
+
+CREATE INDEX lots_gone ON public.lots USING btree (gone_at, first_seen_at) WHERE (status = 'gone'::text);
+
+CREATE INDEX lots_previous ON public.lots USING btree (previous_lot_id) WHERE (previous_lot_id IS NOT NULL);
 
 CREATE INDEX lots_vehicle ON public.lots USING btree (vehicle_id, id);
 
@@ -1054,7 +1236,7 @@ CREATE INDEX notifications_sent ON public.notifications USING btree (settled_at)
 
 CREATE INDEX scores_best ON public.scores USING btree (score DESC) WHERE is_approved;
 
-CREATE INDEX copart_raw_file ON staging.copart_raw USING btree (file_id);
+CREATE INDEX copart_raw_ingested ON staging.copart_raw USING btree (file_id, ingested_at);
 
 CREATE INDEX shared_vins_vin ON staging.shared_vins USING btree (vin);
 

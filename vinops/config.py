@@ -28,6 +28,7 @@ from vinops.parsers import (
     path,
     secret,
     site,
+    some_of,
     switch,
     url,
     zone,
@@ -37,6 +38,8 @@ from vinops.secrets import Secret as Secret, secrets_in
 T = TypeVar("T")
 
 PACES = ("careful", "steady", "none")
+SKIPPABLE = ("staging.copart_raw", "audit.rejected_rows", "audit.lot_events")
+"""The tables that no pipeline needs to go on: raw and rejected rows are in the archived files, events are history."""
 
 
 class ConfigError(Exception):
@@ -46,7 +49,7 @@ class ConfigError(Exception):
 def _setting(name: str, parse: Callable[[str], T], default: T, fix: str = "") -> T:
     """Declare a field of Settings: its variable, its parser, its default, and what to do when the value is wrong."""
     if isinstance(parse, Number | Whole):
-        fix = f"give {parse.what}, for example {str(default).removesuffix('.0')}"
+        fix = f"give {parse.what}, for example {'365' if default is None else str(default).removesuffix('.0')}"
     return field(default=default, metadata={"variable": name, "parse": parse, "fix": fix})
 
 
@@ -94,9 +97,15 @@ class Settings:
     archive_chain: int = _setting("VINOPS_ARCHIVE_CHAIN", Whole("a count of files", 1), 96)
     staging_days: float = _setting("VINOPS_STAGING_DAYS", Number("days", 1, 3650), 30.0)
     runs_days: float = _setting("VINOPS_RUNS_DAYS", Number("days", 1, 3650), 90.0)
+    event_days: float | None = _setting("VINOPS_EVENT_DAYS", Number("days", 1, 36_500), None)
+    gone_lot_days: float | None = _setting("VINOPS_GONE_LOT_DAYS", Number("days", 1, 36_500), None)
+    gone_photo_days: float | None = _setting("VINOPS_GONE_PHOTO_DAYS", Number("days", 1, 36_500), None)
     backup_keep: int = _setting("VINOPS_BACKUP_KEEP", Whole("a count of backups", 1), 7)
     backup_days: float = _setting("VINOPS_BACKUP_DAYS", Number("days", 0, 3650), 30.0)
     secret_days: float = _setting("VINOPS_SECRET_DAYS", Number("days", 0, 36_500), 365.0)
+    backup_skip: tuple[str, ...] = _setting(
+        "VINOPS_BACKUP_SKIP", some_of(*SKIPPABLE), (), f"name some of {', '.join(SKIPPABLE)}, separated by commas"
+    )
     copart_site_url: str = _setting(
         "COPART_SITE_URL", site, "https://www.copart.com", "use the site's address, as in https://www.copart.com"
     )

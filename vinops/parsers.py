@@ -131,6 +131,18 @@ def one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def some_of(*words: str) -> Callable[[str], tuple[str, ...]]:
+    """Parse names separated by commas or blanks, each one of these words; the result is in their order."""
+
+    def parse(raw: str) -> tuple[str, ...]:
+        named = raw.lower().replace(",", " ").split()
+        if wrong := [name for name in named if name not in words]:
+            raise ValueError(f"has {len(wrong)} unknown name{'s' * (len(wrong) > 1)}")
+        return tuple(word for word in words if word in named)
+
+    return parse
+
+
 def switch(raw: str) -> bool:
     if raw.lower() not in {"1", "0", "on", "off", "true", "false", "yes", "no"}:
         raise ValueError("is neither on nor off")

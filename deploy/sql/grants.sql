@@ -64,5 +64,8 @@ grant insert, delete on ops.worker_restarts to vinops_ops;
 grant select, delete on staging.copart_raw, audit.etl_runs, ops.crawl_runs to vinops_retention;
 grant delete on ops.alerts to vinops_retention;
 grant select, update on raw.csv_files to vinops_retention;
+grant select, delete on audit.lot_events, images, staging.shared_vins to vinops_retention;
+grant select, update, delete on lots, lot_photos to vinops_retention;
+grant select, insert, update, delete on ops.photo_removals to vinops_retention;
 
 commit;

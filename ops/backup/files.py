@@ -38,7 +38,8 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """A verified dump, as its sidecar describes it. `bytes` is the size of the dump, `seconds` the time it took."""
+    """A verified dump, as its sidecar describes it. `bytes` is the size of the dump, `seconds` the time it took,
+    `skipped` the tables whose rows are not in it."""
 
     name: str
     taken_at: str
@@ -52,6 +53,7 @@ class Backup:
     migrations: tuple[str, ...]
     tables: dict[str, tuple[int, str]]
     sequences: dict[str, int]
+    skipped: tuple[str, ...] = ()
 
     @property
     def time(self) -> datetime:
@@ -66,6 +68,8 @@ class Backup:
     def text(self) -> str:
         """Return the sidecar, with a checksum over all of it."""
         fields = {"format": FORMAT, **asdict(self)}
+        if not self.skipped:  # sidecars from before there was such a field have none
+            del fields["skipped"]
         sealed = {**fields, "seal": hashlib.sha256(_json(fields).encode()).hexdigest()}
         return _json(sealed)
 
@@ -87,6 +91,7 @@ def parse_sidecar(text: str) -> Backup:
             **{
                 **fields,
                 "migrations": tuple(fields["migrations"]),
+                "skipped": tuple(fields.get("skipped", ())),
                 "tables": {name: (rows, checksum) for name, (rows, checksum) in fields["tables"].items()},
             }
         )

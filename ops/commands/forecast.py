@@ -100,6 +100,9 @@ def _data(measures: Measures, found: Mapping[str, Case]) -> dict[str, Any]:
             "remaining": measures.inputs.remaining,
             "waiting": sum(each.lots for each in measures.inputs.waiting),
         },
+        "history": {
+            each.what: {"rows": each.rows, "bytes": each.bytes, "days": each.days} for each in measures.history
+        },
         "inputs": inputs,
         "basis": measures.said,
         "cases": {
@@ -158,6 +161,11 @@ def lines(measures: Measures) -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(f"{now}photos {_size(inputs.stored_bytes)}", room)
     yield ""
+    for each in measures.history:
+        period = "for ever" if each.days is None else f"for {each.days:g} days"
+        period += " after they left" if each.days is not None and each.what != "events" else ""
+        text = f"{each.rows:,.0f}, {_size(each.bytes)}, kept {period} ({each.variable})"
+        yield from textwrap.wrap(f"{each.what:<18}{text}", room, subsequent_indent=" " * 18)
     for name, text in measures.said.items():
         yield from textwrap.wrap(f"{name:<18}{text}", room, subsequent_indent=" " * 18)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ops.forecast.arithmetic import HOURS, Inputs, Range, Waiting, exactly
 from ops.observe.pace import Pace, not_yet
 from ops.observe.snapshot import Photos
+from ops.retention import photo_days
 from vinops import clock
 from vinops.db.database import queries
 
@@ -49,6 +50,18 @@ LIFE_DAYS: Final = 18.0
 """Days since the first load after which the lives of lots that came later count: before, only short ones are over."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Something that stays when lots leave: its rows and bytes now, and the setting of how many days it is kept (None:
+    for ever)."""
+
+    what: str
+    rows: float
+    bytes: float
+    variable: str
+    days: float | None
+
+
 @dataclass(kw_only=True)
 class Measures:
     """The inputs, and the source of each figure in `said`. Of the active lots `settled` have the photos that there are;
@@ -60,20 +73,21 @@ class Measures:
     photographed: int = 0
     settled: int = 0
     pace: Pace | None = None
+    history: list[History] = field(default_factory=list)
 
 
 def measure(connection: Connection[Any], settings: Settings) -> Measures:
-    """Measure the database with a dozen read-only queries: seconds with millions of rows."""
+    """Measure the database with a dozen read-only queries: a second beside a year of history."""
     said: dict[str, str] = {}
     lots = _row(connection, "lots")
-    life_hours = _life(lots, said)
+    life_hours = _life(_row(connection, "lives"), said)
     active = int(lots["active"])
     states = dict(connection.execute(queries("snapshot")["photo_states"]).fetchall())
     photographed = Photos(counted_at=clock.now(), lots=states, pace=Pace.of(_row(connection, "photo_pace", "snapshot")))
     rates = _rates(photographed.pace, settings, said)
     arrivals, changes = _arrivals(_row(connection, "arrivals"), active, life_hours, said)
     dated_share, lead_hours = _sales(_row(connection, "sales"), life_hours, said)
-    per_lot = _photos_per_lot(_row(connection, "photos_per_lot"), said)
+    per_lot = _photos_per_lot(lots, said)
     photos = _row(connection, "photos")
     per_photo = _bytes_per_photo(photos, said)
     archive = _row(connection, "archive")
@@ -85,7 +99,7 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
     said["database growth"] = "rows a day by the figures above, bytes a row as the tables have them, or assumed"
     total = connection.execute(queries("forecast")["database_bytes"]).fetchone()
     stored = float(photos["photos"]) * per_photo.likely
-    shared = float(photos["objects"]) / float(photos["photos"]) if photos["photos"] else 1.0
+    shared = float(photos["object_share"]) if photos["photos"] else 1.0
     return Measures(
         inputs=Inputs(
             waiting=_waiting(connection, life_hours),
@@ -106,12 +120,21 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
             archive_days=settings.archive_days,
             database_bytes=float(total[0]) if total else 0.0,
             database_a_day=growth,
+            retention_days=None if (kept := photo_days(settings)) is None else kept + life_hours / 24,
         ),
         said=said,
         active=active,
         photographed=int(lots["photographed"]),
         settled=photographed.settled,
         pace=photographed.pace,
+        history=_history(
+            sizes,
+            settings,
+            active=active,
+            photos=float(photos["photos"]),
+            of_active=float(lots["photographed"]) * per_lot.likely,
+            stored=stored * shared,
+        ),
     )
 
 
@@ -235,6 +258,34 @@ def _growth(sizes: list[tuple[Any, ...]], arrivals: float, changes: float, photo
     measured = {name: float(size) / float(rows) for name, rows, size in sizes if rows >= ENOUGH_ROWS}
     likely = math.fsum(count * measured.get(name, BYTES_A_ROW[name]) for name, count in rows_a_day.items())
     return Range(low=likely * (1 - SPREAD), likely=likely, high=likely * (1 + SPREAD)) if likely else exactly(0)
+
+
+def _history(
+    sizes: list[tuple[Any, ...]], settings: Settings, *, active: float, photos: float, of_active: float, stored: float
+) -> list[History]:
+    """Return the size of events, gone lots and their photos; the planner's figures, and shares of the tables."""
+    tables = {str(name): (float(rows), float(size)) for name, rows, size in sizes}
+    lots = tables.get("public.lots", (0.0, 0.0))[0]
+    gone, gone_photos = max(lots - active, 0.0), max(photos - of_active, 0.0)
+    of_lots = sum(tables.get(name, (0.0, 0.0))[1] for name in ("public.lots", "public.lot_photos"))
+    events, of_events = tables.get("audit.lot_events", (0.0, 0.0))
+    return [
+        History(what="events", rows=events, bytes=of_events, variable="VINOPS_EVENT_DAYS", days=settings.event_days),
+        History(
+            what="gone lots",
+            rows=gone,
+            bytes=of_lots * gone / lots if lots else 0.0,
+            variable="VINOPS_GONE_LOT_DAYS",
+            days=settings.gone_lot_days,
+        ),
+        History(
+            what="their photos",
+            rows=gone_photos,
+            bytes=stored * gone_photos / photos if photos else 0.0,
+            variable="VINOPS_GONE_PHOTO_DAYS",
+            days=photo_days(settings),
+        ),
+    ]
 
 
 def _ordered(found: Range) -> Range:

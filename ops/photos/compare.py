@@ -32,7 +32,7 @@ KINDS: Final = {
     "missing": "recorded here, and there is no such object",
     "size": "recorded here, and the object has another size",
     "foreign": "objects that no crawl stores: of no lot, or under another kind of name",
-    "leftover": "objects of known lots without a row: of killed crawls, or superseded by a larger size",
+    "leftover": "objects of known lots without a row: of killed crawls, superseded by a larger size, or to be removed",
     "copy": "recorded in another place, and there is an object here, too",
 }
 

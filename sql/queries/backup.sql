@@ -56,6 +56,26 @@ where
     )
 order by table_name;
 
+-- name: expected_rows
+-- The rows of all tables as the planner estimates them: from the size of each, and the density of its pages when it was
+-- last analyzed.
+select
+    coalesce(
+        sum(
+            greatest(pg_class.reltuples, 0) / nullif(pg_class.relpages, 0)
+            * (pg_relation_size(pg_class.oid) / current_setting('block_size')::integer)
+        ),
+        0
+    ) as rows
+from pg_class
+inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+where
+    pg_class.relkind = 'r'
+    and pg_class.relpersistence <> 't'
+    and pg_namespace.nspname <> 'information_schema'
+    and pg_namespace.nspname !~ '^pg_'
+    and format('%%I.%%I', pg_namespace.nspname, pg_class.relname) <> all(%(skip)s::text[]);
+
 -- name: sequences
 -- The last values of the sequences. They advance outside of transactions: in a dump they are these, or later ones.
 select

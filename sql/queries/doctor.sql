@@ -91,7 +91,10 @@ with needed (role_names, relations, rights) as (
     ('{vinops_ops}', '{ops.worker_restarts}', '{insert, delete}'),
     ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),
-    ('{vinops_retention}', '{raw.csv_files}', '{select, update}')
+    ('{vinops_retention}', '{raw.csv_files}', '{select, update}'),
+    ('{vinops_retention}', '{audit.lot_events, public.images, staging.shared_vins}', '{select, delete}'),
+    ('{vinops_retention}', '{public.lots, public.lot_photos}', '{select, update, delete}'),
+    ('{vinops_retention}', '{ops.photo_removals}', '{select, insert, update, delete}')
 )
 
 select distinct

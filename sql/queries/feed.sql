@@ -224,14 +224,54 @@ order by id desc
 limit 10;
 
 -- name: status_lots
--- Lots by their state.
+-- Lots by their state. Few gone ones are counted, many are estimated as the planner does; their newest update is that
+-- of the thousand that left last.
+with active as (
+    select
+        count(*) as lots,
+        max(last_updated_at) as newest_update
+    from lots
+    where status = 'active'
+),
+
+gone as (
+    select
+        case
+            when ops.estimated_rows('public.lots') < 100000
+                then (
+                    select count(*)
+                    from lots
+                    where lots.status = 'gone'
+                )
+            else greatest(ops.estimated_rows('public.lots') - active.lots, 0)
+        end as lots,
+        ops.estimated_rows('public.lots') >= 100000 as is_estimate
+    from active
+),
+
+last_gone as (
+    select last_updated_at
+    from lots
+    where status = 'gone'
+    order by gone_at desc
+    limit 1000
+)
+
 select
-    status,
-    count(*) as lots,
-    max(last_updated_at) as newest_update
-from lots
-group by status
-order by status;
+    'active' as status,
+    lots,
+    newest_update,
+    false as is_estimate
+from active
+where lots > 0
+union all
+select
+    'gone' as status,
+    gone.lots,
+    (select max(last_gone.last_updated_at) from last_gone) as newest_update,
+    gone.is_estimate
+from gone
+where gone.lots > 0;
 
 -- name: status_files
 -- The files that were archived last.

@@ -7,28 +7,46 @@ select
     floor(extract(epoch from now() - lots.first_seen_at) / 3600)::integer as age_hours,
     count(*) as lots
 from lots
-left join lot_photos on lots.id = lot_photos.lot_id
+left join lateral (
+    select lot_photos.state
+    from lot_photos
+    where lot_photos.lot_id = lots.id
+    limit 1 -- looked up for each active lot: a join would read the rows of all lots that ever were
+) as photos on true
 where
     lots.status = 'active'
     and lots.image_url is not null
-    and (lot_photos.lot_id is null or lot_photos.state in ('missing', 'partial', 'failed'))
+    and (photos.state is null or photos.state in ('missing', 'partial', 'failed'))
 group by sale_hours, age_hours
 order by sale_hours asc nulls last, age_hours asc;
 
 -- name: lots
--- The active lots, those of them whose photos are there, and how long lots lasted that left in the last month. Lots of
--- the first file have an unknown age, and do not count for that.
+-- The active lots, those of them whose photos are there, and how many photos these have.
+select
+    count(*) as active,
+    count(*) filter (where photos.state = 'ok') as photographed,
+    count(*) filter (where photos.state = 'ok' and photos.stored > 0) as lots,
+    avg(photos.stored) filter (where photos.state = 'ok' and photos.stored > 0) as mean,
+    percentile_cont(0.25) within group (order by photos.stored)
+    filter (where photos.state = 'ok' and photos.stored > 0) as low,
+    percentile_cont(0.75) within group (order by photos.stored)
+    filter (where photos.state = 'ok' and photos.stored > 0) as high
+from lots
+left join lateral (
+    select
+        lot_photos.state,
+        lot_photos.stored
+    from lot_photos
+    where lot_photos.lot_id = lots.id
+    limit 1
+) as photos on true
+where lots.status = 'active';
+
+-- name: lives
+-- How long lots lasted that left in the last month. Lots of the first file have an unknown age, and do not count.
 with history as (
     select min(fetched_at) as first_load
     from raw.csv_files
-),
-
-counted as (
-    select
-        count(*) filter (where lots.status = 'active') as active,
-        count(*) filter (where lots.status = 'active' and lot_photos.state = 'ok') as photographed
-    from lots
-    left join lot_photos on lots.id = lot_photos.lot_id
 ),
 
 lives as (
@@ -39,24 +57,22 @@ lives as (
     from lots
     cross join history
     where
-        lots.gone_at > now() - interval '30 days'
+        lots.status = 'gone'
+        and lots.gone_at > now() - interval '30 days'
         and lots.first_seen_at > history.first_load + interval '1 hour'
 )
 
 select
-    counted.active,
-    counted.photographed,
     lives.gone,
     lives.life_hours,
     history.first_load,
     extract(epoch from now() - history.first_load) / 86400 as history_days
-from counted
-cross join lives
+from lives
 cross join history;
 
 -- name: sales
--- Of the lots that came in the last three days, but not with the first file: the share whose sale is known, and how far
--- off it was.
+-- Of the lots that came in the last three days, but not with the first file, and are still there: the share whose sale
+-- is known, and how far off it was.
 select
     count(*) as lots,
     avg((coalesce(sale_at, sale_date) is not null)::integer) as dated_share,
@@ -65,30 +81,47 @@ select
     ) as lead_hours
 from lots
 where
-    first_seen_at > now() - interval '3 days'
+    status = 'active'
+    and first_seen_at > now() - interval '3 days'
     and first_seen_at > (select min(files.fetched_at) + interval '1 hour' from raw.csv_files as files);
 
--- name: photos_per_lot
--- Photos of the lots that have all of theirs.
-select
-    count(*) as lots,
-    avg(stored) as mean,
-    percentile_cont(0.25) within group (order by stored) as low,
-    percentile_cont(0.75) within group (order by stored) as high
-from lot_photos
-where
-    state = 'ok'
-    and stored > 0;
-
 -- name: photos
--- The photos that are stored: how many, how large, and how many objects they share.
+-- The photos that are stored: how many, and of the newest how large they are and which share of them is an object of
+-- its own. Few are counted, many are estimated as the planner does.
+with newest as (
+    select
+        id,
+        storage_key,
+        bytes
+    from images
+    order by created_at desc
+    limit 20000
+),
+
+looked_up as (
+    select
+        newest.bytes,
+        (
+            select images.id
+            from images
+            where
+                images.storage_key = newest.storage_key
+                and images.id < newest.id
+            limit 1
+        ) is null as has_own_object
+    from newest
+)
+
 select
-    count(*) as photos,
+    case
+        when ops.estimated_rows('public.images') < 100000 then (select count(*) from images)
+        else ops.estimated_rows('public.images')
+    end as photos,
     avg(bytes) as mean,
     percentile_cont(0.25) within group (order by bytes) as low,
     percentile_cont(0.75) within group (order by bytes) as high,
-    count(distinct storage_key) as objects
-from images;
+    avg(has_own_object::integer) as object_share
+from looked_up;
 
 -- name: arrivals
 -- New and changed lots a day, by the loads after the first, of the last two weeks. Days in part count as such.
@@ -187,9 +220,13 @@ order by bytes desc;
 -- name: ads
 -- Ads that came in the last week, and since when they are followed.
 select
-    count(*) filter (where first_seen > now() - interval '7 days') as lately,
-    extract(epoch from now() - min(first_seen)) / 86400 as days
-from listings;
+    (
+        select count(*)
+        from listings as new_ads
+        where new_ads.first_seen > now() - interval '7 days'
+    ) as lately,
+    extract(epoch from now() - min(ads.first_seen)) / 86400 as days
+from listings as ads;
 
 -- name: database_bytes
 -- How large the database is.

@@ -345,7 +345,7 @@ where
 group by make_slug;
 
 -- name: fill_rates
--- The share of the ads of the last week in which a field has a value, for comparison with a page.
+-- The share of the active ads seen in the last week in which a field has a value, for comparison with a page.
 select
     count(*) as ads,
     count(price_eur)::float8 / nullif(count(*), 0) as price_eur,
@@ -361,4 +361,5 @@ select
 from listings
 where
     source = %(source)s
+    and removed_at is null
     and last_seen > now() - interval '7 days';

@@ -205,12 +205,19 @@ select
     unknowns.text,
     count(*) as ads,
     min(normal.listing_id) as example
-from normalized_listings as normal
-inner join listings as ads on normal.listing_id = ads.id
+from listings as ads
+cross join lateral (
+    select
+        normalized_listings.listing_id,
+        normalized_listings.unknowns
+    from normalized_listings
+    where
+        normalized_listings.listing_id = ads.id
+        and normalized_listings.unknowns <> '[]'
+    limit 1 -- looked up for each active ad: a join would read those of all ads that ever were
+) as normal
 cross join jsonb_to_recordset(normal.unknowns) as unknowns (field text, text text)
-where
-    ads.removed_at is null
-    and normal.unknowns <> '[]'
+where ads.removed_at is null
 group by unknowns.field, unknowns.text
 order by
     ads desc,

@@ -139,7 +139,8 @@ where id = any(%(ids)s::bigint[]);
 
 -- name: explain_objects
 -- Objects without a row when the rows were read, by their keys and the numbers of their lots: whether the lot is known,
--- the photo was recorded meanwhile, or a crawl is at work on the lot.
+-- or retention has removed it and removes the object too; whether the photo was recorded meanwhile, or a crawl is at
+-- work on the lot.
 with objects as (
     select *
     from unnest(%(storage_keys)s::text[], %(lots)s::bigint[]) as listed (storage_key, lot_external_id)
@@ -147,13 +148,14 @@ with objects as (
 
 select
     objects.storage_key,
-    lots.id is not null as has_lot,
+    lots.id is not null or removals.storage_key is not null as has_lot,
     images.id is not null as is_recorded,
     coalesce(lot_photos.lease_expires_at > now(), false) as is_leased
 from objects
 left join lots on objects.lot_external_id = lots.lot_external_id
 left join lot_photos on lots.id = lot_photos.lot_id
-left join images on lots.id = images.lot_id and objects.storage_key = images.storage_key;
+left join images on lots.id = images.lot_id and objects.storage_key = images.storage_key
+left join ops.photo_removals as removals on objects.storage_key = removals.storage_key;
 
 -- name: forget
 -- Remove the rows of photos whose objects are missing. Their lots are due, so that a crawl fetches them again.

@@ -1,29 +1,55 @@
 -- The work of the photo crawl: lots that are due, their leases, and their photos.
+--
+-- "lateral … limit 1" looks up the row of each active lot: a join would read those of all lots that ever were.
 
 -- name: enlist_lots
 -- Add a row for every active lot that the feed brought since the last run.
 insert into lot_photos (lot_id)
 select lots.id
 from lots
-left join lot_photos on lots.id = lot_photos.lot_id
+left join lateral (
+    select lot_photos.lot_id
+    from lot_photos
+    where lot_photos.lot_id = lots.id
+    limit 1
+) as known on true
 where
     lots.status = 'active'
-    and lot_photos.lot_id is null
+    and known.lot_id is null
 on conflict (lot_id) do nothing;
 
 -- name: lease_due_lots
 -- Lease the next lots that are due, in the order in which they disappear: the soonest sale, then the newest lot. Lots
 -- with a lease that has not expired are skipped. The token orders this lease after all earlier ones.
-with free as (
-    select lot_photos.lot_id
-    from lot_photos
-    inner join lots on lot_photos.lot_id = lots.id
+with due as materialized (
+    select
+        lots.id,
+        coalesce(lots.sale_at, lots.sale_date) as sale
+    from lots
+    cross join lateral (
+        select lot_photos.lot_id
+        from lot_photos
+        where
+            lot_photos.lot_id = lots.id
+            and lot_photos.due_at <= now()
+            and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
+        limit 1
+    ) as photos
     where
         lots.status = 'active'
         and lots.image_url is not null
-        and lot_photos.due_at <= now()
+    order by sale asc nulls last, lots.id desc
+    limit %(count)s + 1000 -- more than other crawls can be leasing at this moment
+),
+
+free as (
+    select lot_photos.lot_id
+    from due
+    inner join lot_photos on due.id = lot_photos.lot_id
+    where
+        lot_photos.due_at <= now()
         and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
-    order by coalesce(lots.sale_at, lots.sale_date) asc nulls last, lots.id desc
+    order by due.sale asc nulls last, due.id desc
     limit %(count)s
     for update of lot_photos skip locked
 ),
@@ -51,12 +77,23 @@ order by coalesce(lots.sale_at, lots.sale_date) asc nulls last, lots.id desc;
 
 -- name: lease_named_lots
 -- Lease lots by number or VIN, due or not, unless another crawl has them.
-with free as (
+with named as (
+    select lots.id
+    from lots
+    where lots.lot_external_id = any(%(lots)s::bigint[])
+    union all
+    select lots.id
+    from vehicles
+    inner join lots on vehicles.id = lots.vehicle_id
+    where vehicles.vin = any(%(vins)s::text[])
+),
+
+free as (
     select lot_photos.lot_id
     from lot_photos
     inner join lots on lot_photos.lot_id = lots.id
     where
-        (lots.lot_external_id = any(%(lots)s::bigint[]) or lots.vin = any(%(vins)s::text[]))
+        lots.id = any(array(select named.id from named))
         and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
     order by lots.id
     for update of lot_photos skip locked
@@ -88,18 +125,27 @@ order by lots.id;
 insert into lot_photos (lot_id)
 select lots.id
 from lots
-where
-    lots.lot_external_id = any(%(lots)s::bigint[])
-    or lots.vin = any(%(vins)s::text[])
+where lots.lot_external_id = any(%(lots)s::bigint[])
+union
+select lots.id
+from vehicles
+inner join lots on vehicles.id = lots.vehicle_id
+where vehicles.vin = any(%(vins)s::text[])
 on conflict (lot_id) do nothing;
 
 -- name: count_named_lots
 -- Count the lots with these numbers and VINs.
 select count(*)
-from lots
-where
-    lots.lot_external_id = any(%(lots)s::bigint[])
-    or lots.vin = any(%(vins)s::text[]);
+from (
+    select lots.id
+    from lots
+    where lots.lot_external_id = any(%(lots)s::bigint[])
+    union
+    select lots.id
+    from vehicles
+    inner join lots on vehicles.id = lots.vehicle_id
+    where vehicles.vin = any(%(vins)s::text[])
+) as named;
 
 -- name: missing_named_lots
 -- List the numbers and VINs that no lot has.
@@ -124,13 +170,19 @@ where
 -- name: count_due_lots
 -- Count the lots that are due and not leased.
 select count(*)
-from lot_photos
-inner join lots on lot_photos.lot_id = lots.id
+from lots
+cross join lateral (
+    select lot_photos.lot_id
+    from lot_photos
+    where
+        lot_photos.lot_id = lots.id
+        and lot_photos.due_at <= now()
+        and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
+    limit 1
+) as photos
 where
     lots.status = 'active'
-    and lots.image_url is not null
-    and lot_photos.due_at <= now()
-    and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now());
+    and lots.image_url is not null;
 
 -- name: renew_leases
 -- Extend the leases of lots that are still in work.

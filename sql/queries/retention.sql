@@ -135,3 +135,189 @@ where heartbeat_at < %(older_than)s;
 select count(*) as rows
 from ops.alerts
 where cleared_at < %(older_than)s;
+
+-- name: count_events
+-- How many rows `remove_events` would remove.
+select count(*) as rows
+from audit.lot_events
+where happened_at < %(older_than)s;
+
+-- name: count_gone_photos
+-- How many rows `remove_gone_photos` would remove.
+select count(*) as rows
+from images
+inner join lots on images.lot_id = lots.id
+where
+    images.created_at < %(older_than)s
+    and lots.status = 'gone'
+    and lots.gone_at < %(older_than)s;
+
+-- name: count_lots
+-- How many lots would be removed: `old_lots`, with those whose photos would be removed before.
+select count(*) as rows
+from lots
+where
+    status = 'gone'
+    and gone_at < %(older_than)s;
+
+-- name: newest_gone
+-- When the lot left that left last.
+select max(gone_at) as at
+from lots
+where
+    status = 'gone'
+    and gone_at <= %(latest)s;
+
+-- name: remove_events
+-- Events of lots.
+delete from audit.lot_events
+where ctid = any(array(
+    select events.ctid
+    from audit.lot_events as events
+    where events.happened_at < %(older_than)s
+    limit %(count)s
+));
+
+-- name: remove_gone_photos
+-- Photos of lots that left; their objects are queued for removal in the same transaction. A photo is older than the
+-- end of its lot: only those that were stored before the limit are read.
+with old as (
+    select
+        images.id,
+        images.lot_id,
+        images.storage_key
+    from images
+    cross join lateral (
+        select lots.id
+        from lots
+        where
+            lots.id = images.lot_id
+            and lots.status = 'gone'
+            and lots.gone_at < %(older_than)s
+        limit 1
+    ) as gone
+    where images.created_at < %(older_than)s
+    order by images.created_at
+    limit %(count)s
+),
+
+removed as (
+    delete from images using old
+    where images.id = old.id
+    returning images.lot_id, images.storage_key
+),
+
+queued as (
+    insert into ops.photo_removals (storage_key, queued_at)
+    select
+        storage_key,
+        %(now)s
+    from removed
+    group by storage_key
+    on conflict (storage_key) do update
+        set queued_at = excluded.queued_at
+),
+
+counted as (
+    update lot_photos
+    set stored = greatest(lot_photos.stored - lots.photos, 0)
+    from (
+        select
+            lot_id,
+            count(*) as photos
+        from removed
+        group by lot_id
+    ) as lots
+    where lot_photos.lot_id = lots.lot_id
+)
+
+select count(*) as photos
+from removed;
+
+-- name: forget_used_objects
+-- Objects that a photo refers to are not removed: a lot of the same vehicle has them, or they were stored again.
+delete from ops.photo_removals as removals
+where
+    removals.queued_at < %(older_than)s
+    and (
+        select images.id
+        from images
+        where images.storage_key = removals.storage_key
+        limit 1
+    ) is not null;
+
+-- name: unused_objects
+-- Objects that no photo refers to any more, queued before that time.
+select removals.storage_key
+from ops.photo_removals as removals
+where
+    removals.queued_at < %(older_than)s
+    and (
+        select images.id
+        from images
+        where images.storage_key = removals.storage_key
+        limit 1
+    ) is null
+order by removals.storage_key
+limit %(count)s;
+
+-- name: forget_objects
+-- Objects that were removed from the store.
+delete from ops.photo_removals
+where storage_key = any(%(keys)s);
+
+-- name: old_lots
+-- Lots that left before that time, have no photo left and are not in the hands of a photo crawl; they are locked.
+select lots.id
+from lots
+where
+    lots.status = 'gone'
+    and lots.gone_at < %(older_than)s
+    and (
+        select images.id
+        from images
+        where images.lot_id = lots.id
+        limit 1
+    ) is null
+    and (
+        select photos.lot_id
+        from lot_photos as photos
+        where
+            photos.lot_id = lots.id
+            and photos.lease_expires_at > now()
+        limit 1
+    ) is null
+order by lots.gone_at
+limit %(count)s
+for update of lots skip locked;
+
+-- name: drop_events_of_lots
+-- The events of these lots.
+delete from audit.lot_events
+where lot_id = any(%(lot_ids)s);
+
+-- name: drop_leases_of_lots
+-- What the photo crawl knows of these lots.
+delete from lot_photos
+where lot_id = any(%(lot_ids)s);
+
+-- name: drop_shared_vins_of_lots
+-- The notes on the VINs of these lots.
+delete from staging.shared_vins
+where
+    lot_external_id in (
+        select lots.lot_external_id
+        from lots
+        where lots.id = any(%(lot_ids)s)
+    );
+
+-- name: forget_previous_lots
+-- Lots whose lot before is one of these have none any more.
+update lots
+set previous_lot_id = null
+where previous_lot_id = any(%(lot_ids)s);
+
+-- name: remove_lots
+-- These lots. Their vehicles stay: docs/decisions/0005-no-foreign-key-to-vehicles.md.
+delete from lots
+where id = any(%(lot_ids)s);

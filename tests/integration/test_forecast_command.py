@@ -134,3 +134,21 @@ def test_plain_text_fits_a_screen(vinops: Run, database: Database) -> None:
         assert done.returncode == 0, done.stderr
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert "\x1b" not in done.stdout
+
+
+def test_it_says_what_history_takes_and_how_long_it_is_kept(vinops: Run, database: Database) -> None:
+    database.execute(MEASURED)
+    database.execute(
+        "insert into audit.lot_events (lot_id, file_id, event, happened_at)"
+        " select n, 1, 'appeared', now() from generate_series(1, 5000) as n; analyze audit.lot_events"
+    )
+    history = json.loads(vinops("--json").stdout)["history"]
+    assert (history["events"]["rows"], history["gone lots"]["rows"]) == (5000, 200)
+    assert all(each["days"] is None for each in history.values())
+    assert history["events"]["bytes"] > 100_000
+    text = vinops(VINOPS_EVENT_DAYS="365", VINOPS_GONE_LOT_DAYS="400", VINOPS_GONE_PHOTO_DAYS="90").stdout
+    assert "kept for 365 days (VINOPS_EVENT_DAYS)" in text
+    assert "kept for 400 days after they left\n" in text
+    assert "kept for 90 days after they left\n" in text
+    kept = json.loads(vinops("--json", VINOPS_GONE_PHOTO_DAYS="90").stdout)
+    assert kept["inputs"]["retention_days"] == pytest.approx(100)  # a lot stays for ten days

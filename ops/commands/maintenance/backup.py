@@ -46,9 +46,9 @@ def command(
     """Dump the database, restore the dump into a scratch database, compare every table, and only then keep it.
 
     Then backups beyond the newest --keep and those older than --days are removed; the newest always stays, and all do
-    while the clock may be wrong. Files are not included: photos (R2, or `photos` in the data folder) and raw feed files
-    (`raw`) are copied by other means. Exit code 1: there is no new backup and the old ones are as before, unless the
-    message says otherwise.
+    while the clock may be wrong. The rows of the tables in VINOPS_BACKUP_SKIP are left out. Files are not included:
+    photos (R2, or `photos` in the data folder) and raw feed files (`raw`) are copied by other means. Exit code 1: there
+    is no new backup and the old ones are as before, unless the message says otherwise.
     """
     settings = config.load()
     logs.configure("backup", settings, console=False)
@@ -82,6 +82,7 @@ def command(
         typer.echo(
             f"{taken.bytes / 1e6:,.1f} MB, {len(taken.tables)} tables, {taken.contents.rows:,} rows, "
             f"verified, {taken.seconds:.1f} s"
+            + (f"; without the rows of {', '.join(taken.skipped)}" if taken.skipped else "")
         )
 
 
@@ -104,6 +105,7 @@ def _summary(taken: Backup) -> dict[str, Any]:
         "server_version": taken.server_version,
         "sha256": taken.sha256,
         "seconds": taken.seconds,
+        "skipped": taken.skipped,
     }
 
 

@@ -74,6 +74,8 @@ def command(
                 dumped = restore.dump_in_folder(folder, file, settings, progress)
             progress.step(f"checking {dumped.name}")
             kept = backup_files.checked(dumped)
+            for name in kept.skipped:
+                progress.warn(f"{name} will be empty: its rows were left out of this backup (VINOPS_BACKUP_SKIP)")
             result = restore.restore(settings, target, dumped, kept, yes=yes, drill=drill, progress=progress)
     except backup.FAILURES as error:
         failed(error, backup_files.folder_of(settings))

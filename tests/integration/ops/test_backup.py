@@ -653,3 +653,64 @@ def test_backups_go_to_r2_and_come_back(filled: Database, settings: Settings, vi
     refused = vinops("backup", "--to-r2")
     assert refused.returncode == 1
     assert "R2_ENDPOINT" in refused.stderr
+
+
+HISTORY = """
+insert into audit.lot_events (lot_id, file_id, event, happened_at) select n, 1, 'appeared', now()
+from generate_series(1, 500) as n;
+insert into staging.copart_raw (file_id, line_number, row_hash) select 1, n, '' from generate_series(1, 300) as n;
+insert into vehicles (vin) values ('1FTFW1E50NKE00000');
+analyze;
+"""
+SKIPPED = "audit.lot_events, staging.copart_raw"
+
+
+def test_rows_that_a_setting_skips_are_left_out_and_said_so(
+    database: Database, settings: Settings, vinops: Run, new_name: str, admin: Database
+) -> None:
+    database.execute(HISTORY)
+    taken = vinops("backup", "--json", VINOPS_BACKUP_SKIP=SKIPPED)
+    assert taken.returncode == 0, taken.stderr
+    said = json.loads(taken.stdout)
+    assert said["skipped"] == ["staging.copart_raw", "audit.lot_events"]
+    assert "without the rows of staging.copart_raw, audit.lot_events: expected to take" in taken.stderr
+    done = vinops("restore", "latest", "--into", new_name)
+    assert done.returncode == 0, done.stderr
+    assert "audit.lot_events will be empty" in done.stderr
+    restored = held(settings, new_name)
+    kept = dumps.NO_ROWS
+    assert (restored.tables["audit.lot_events"], restored.tables["staging.copart_raw"]) == (kept, kept)
+    assert restored.tables["public.vehicles"] == held(settings).tables["public.vehicles"]
+    # The next event gets a number that no lost one had.
+    assert restored.sequences["audit.lot_events_id_seq"] == 500
+
+
+def test_only_tables_that_can_be_done_without_are_skipped(vinops: Run) -> None:
+    refused = vinops("backup", VINOPS_BACKUP_SKIP="lots")
+    assert refused.returncode != 0
+    assert "VINOPS_BACKUP_SKIP has 1 unknown name: name some of staging.copart_raw" in refused.stderr
+
+
+def test_the_expected_duration_is_that_of_the_last_backup_for_as_many_rows(
+    database: Database, settings: Settings, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database.execute(HISTORY)
+    taken = take(settings, folder)
+    assert "expected to take 1 s, at 60,000 rows a second as measured elsewhere" in capsys.readouterr().err
+    tables = {"audit.lot_events": (1_000_000, "0")}
+    last = replace(taken, seconds=10_000.0, tables=tables)  # 100 rows a second
+    backup_files.write_whole(backup_files.folder_of(settings) / backup_files.LAST, last.text())
+    database.execute("insert into vehicles (vin) select 'V' || n from generate_series(1, 30000) as n; analyze vehicles")
+    backup.take(settings, folder, keep=7, days=30, progress=Progress())
+    err = capsys.readouterr().err
+    assert "expected to take 5 min, at 100 rows a second as the last one did" in err
+
+
+def test_a_sidecar_from_before_tables_could_be_skipped_is_still_read(
+    database: Database, settings: Settings, folder: Path
+) -> None:
+    taken = take(settings, folder)
+    assert "skipped" not in taken.text()
+    assert backup_files.parse_sidecar(taken.text()) == taken
+    some = replace(taken, skipped=("audit.lot_events",))
+    assert backup_files.parse_sidecar(some.text()) == some

@@ -125,7 +125,7 @@ def test_everybody_may_tell_the_owner_and_nobody_may_do_all(roles: Database, set
         ("node", "select 1 from scores"),
         ("deals", "update listings set price_eur = 1"),
         ("ops", "update lots set status = 'gone'"),
-        ("retention", "delete from audit.lot_events"),
+        ("retention", "delete from listings"),
     ],
 )
 def test_what_belongs_to_others_is_theirs(roles: Database, settings: Settings, role: str, forbidden: str) -> None:

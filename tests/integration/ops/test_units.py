@@ -31,6 +31,7 @@ INTERNET = {
     "vinops-celery.service",
     "vinops-etl.service",
     "vinops-photo-scraper.service",
+    "vinops-retention.service",
     "vinops-scrapyd.service",
     "vinops-supervisor.service",
     "vinops-worker@.service",
