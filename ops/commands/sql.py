@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 from ops.show import tables
 from vinops import config
 from vinops.db import database, embedded, session, statements
-from vinops.db.errors import explain
+from vinops.db.errors import explain, is_full, is_lost
 from vinops.output import at_work
 from vinops.redaction import remember
 
@@ -146,7 +146,8 @@ def _result(connection: Connection[TupleRow], statement: str, *, write: bool) ->
     except psycopg.Error as error:
         refused = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege)
         hint = "; --write allows changes" if isinstance(error, refused) and not write else ""
-        raise database.DatabaseError(explain(error, config.load()) + hint) from None
+        text = explain(error, config.load()) if is_lost(error) or is_full(error) else " ".join(str(error).split())
+        raise database.DatabaseError(text + hint) from None
     return names, rows, cursor.statusmessage or ""
 
 

@@ -236,7 +236,7 @@ def test_the_log_is_opened_and_followed(tmp_path: Path) -> None:
         await pilot.press("l")
         await settled(pilot, lambda: any("INFO market: begins" in line for line in on_screen(app)))
         assert isinstance(app.screen, LogScreen)
-        assert any("·[2J no_cards" in line for line in on_screen(app)), "nothing of a log moves the cursor"
+        assert any("\\x1b[2J no_cards" in line for line in on_screen(app)), "nothing of a log moves the cursor"
         with log.open("a") as file:
             file.write("2026-11-25T02:00:02Z INFO market: goes on\n")
         await settled(pilot, lambda: any("goes on" in line for line in on_screen(app)))

@@ -48,10 +48,10 @@ def shown(connection: psycopg.Connection[Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize("takes_options", [True, False])
 def test_through_a_pooler_in_session_mode_a_session_is_as_without(
-    settings: Settings, tmp_path: Path, takes_options: bool
+    settings: Settings, open_folder: Path, takes_options: bool
 ) -> None:
     assert settings.database_url is not None
-    with Pooler(tmp_path, settings.database_url.reveal(), mode="session", takes_options=takes_options) as pooler:
+    with Pooler(open_folder, settings.database_url.reveal(), mode="session", takes_options=takes_options) as pooler:
         mine = through(settings, pooler)
         with db.connect(mine, application="tests", autocommit=True) as one, db.connect(mine, application="t") as two:
             assert shown(one) == shown(two) == SHOWN
@@ -68,10 +68,10 @@ def test_through_a_pooler_in_session_mode_a_session_is_as_without(
 
 @pytest.mark.parametrize("takes_options", [True, False])
 def test_a_pooler_in_transaction_mode_is_refused_by_name(
-    settings: Settings, tmp_path: Path, takes_options: bool
+    settings: Settings, open_folder: Path, takes_options: bool
 ) -> None:
     assert settings.database_url is not None
-    with Pooler(tmp_path, settings.database_url.reveal(), mode="transaction", takes_options=takes_options) as pooler:
+    with Pooler(open_folder, settings.database_url.reveal(), mode="transaction", takes_options=takes_options) as pooler:
         mine = through(settings, pooler)
         with pytest.raises(db.DatabaseError, match=r"pooler in transaction mode .* `pool_mode = session`"):
             db.connect(mine, application="tests")
@@ -82,11 +82,11 @@ def test_a_pooler_in_transaction_mode_is_refused_by_name(
 
 
 def test_the_doctor_names_a_pooler_in_transaction_mode(
-    settings: Settings, environment: dict[str, str], tmp_path: Path
+    settings: Settings, environment: dict[str, str], open_folder: Path
 ) -> None:
     assert settings.database_url is not None
-    with Pooler(tmp_path, settings.database_url.reveal(), mode="transaction") as pooler:
-        done = forks.vinops({**environment, "DATABASE_URL": pooler.url}, "doctor", cwd=tmp_path)
+    with Pooler(open_folder, settings.database_url.reveal(), mode="transaction") as pooler:
+        done = forks.vinops({**environment, "DATABASE_URL": pooler.url}, "doctor", cwd=open_folder)
     assert done.returncode == 1
     assert "pool_mode = session" in done.stdout
 

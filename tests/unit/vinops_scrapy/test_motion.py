@@ -95,7 +95,7 @@ def test_a_wait_for_a_place_in_a_budget_is_on_purpose(monkeypatch: pytest.Monkey
 def test_leases_are_renewed_by_the_crawl_that_holds_them_and_only_while_it_moves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lot_photos, "RENEW_SECONDS", 0.001)
+    monkeypatch.setattr(lot_photos.LotPhotos, "renew_seconds", 0.001)
     renewed: list[bool] = []
     spider = object.__new__(lot_photos.LotPhotos)
     spider.is_moving = lambda: len(renewed) < 2  # type: ignore[method-assign]
