@@ -1,8 +1,8 @@
-"""`vinops demo`: goes through the table of steps, on this machine, with stand-ins for the sources.
+"""`vinops demo`: runs the steps of the demo on this machine, with stand-ins for the sources.
 
-It needs nothing and only touches `demo` below the data folder. The first run begins with an empty folder; a later one
-finds everything there and shows that nothing is fetched or loaded twice. No setting of the user except VINOPS_DATA_DIR
-is used: not from the environment, not from `.env`, not from systemd credentials.
+It needs no setup and only writes to the folder `demo` in the data folder. The first run starts with an empty folder; a
+later one reuses its content and shows that nothing is fetched or loaded twice. The only setting of the user that it
+reads is VINOPS_DATA_DIR: other values from the environment, `.env` and systemd credentials are ignored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COUNT_LOTS = "'select status, count(*) from lots group by status'"
 
 @dataclass(kw_only=True)
 class Demo:
-    """The state of a demo: its folder with the database, the stand-ins, what an earlier demo noted (if any)."""
+    """The state of a demo: its folder with the database, the stand-ins, and the note of an earlier demo (if any)."""
 
     folder: Path
     lots: int
@@ -48,10 +48,12 @@ class Demo:
     sha256: str = ""  # of the first file
 
     def __post_init__(self) -> None:
-        """Commands get the environment without any setting of vinops, and run in the folder of the demo, because `.env`
-        is looked for in the current folder."""
+        """Set the settings of this process and the environment of commands, which has no other setting of vinops.
+
+        Commands run in the folder of the demo, because `.env` is read from the current folder.
+        """
         data_dir = self.folder.resolve()
-        # linger 0: this process keeps the server up, and nothing needs it after that.
+        # embedded_linger is 0: this process keeps the server running, and nothing uses it afterwards.
         self.settings = config.Settings(data_dir=data_dir, embedded_linger=0)
         self.environment = {
             **config.without_settings(),
@@ -61,7 +63,7 @@ class Demo:
 
     def show(self, module: str, *arguments: str, log: str, indent: str) -> None:
         """Run `python -m MODULE …` and print its output. Raises DemoFailed unless it exits with 0."""
-        # Standard error is not redirected: on a terminal it has the progress bar.
+        # Standard error is not redirected: on a terminal it shows the progress bar.
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE,
@@ -71,7 +73,7 @@ class Demo:
             env=self.environment,
         )
         for line in done.stdout.splitlines():
-            # The demo says where its folder is. An address of a stand-in is of no use later, and wider than a line.
+            # The demo prints its folder itself. URLs of stand-ins are wider than a line, and invalid after the demo.
             if "://" not in line and not line.startswith("data folder "):
                 say(line, indent=indent)
         if done.returncode:
@@ -79,17 +81,17 @@ class Demo:
             raise DemoFailed(f"`{command}` ended with {done.returncode}: read {self.folder}/logs/{log}")
 
     def crawl(self, *crawls: Sequence[str]) -> list[Crawled]:
-        """Run crawls at once, to their end."""
+        """Run crawls in parallel and wait for all of them. See `demo.world.crawl`."""
         return crawl(self.environment, self.folder, *crawls)
 
 
 def run(lots: int = LOTS, *, fresh: bool = False) -> int:
-    """Show the demo with so many lots and return the exit code: 0 done, 1 failed, 130 interrupted.
+    """Run the demo with so many lots and return the exit code: 0 done, 1 failed, 130 interrupted.
 
-    `fresh` begins with an empty folder even if there is an earlier demo.
+    `fresh` starts with an empty folder even if there is an earlier demo.
 
-    However it ends, normally, by a signal or by an error, the stand-ins have ended too, and the database server stops
-    a moment later. Killed by SIGKILL it leaves the stand-ins running.
+    When it returns, also after a signal or an error, the stand-ins have been stopped, and the database server stops a
+    moment later. If the process is killed with SIGKILL, the stand-ins keep running.
     """
     try:
         with signals(), ExitStack() as cleanup:
@@ -98,7 +100,7 @@ def run(lots: int = LOTS, *, fresh: bool = False) -> int:
         typer.echo(f"vinops demo: {redact(str(failure))}", err=True)
         return 1
     except KeyboardInterrupt:
-        typer.echo("\nvinops demo: interrupted; the stand-in has ended, run it again at any time", err=True)
+        typer.echo("\nvinops demo: interrupted; the stand-ins have been stopped. Run it again at any time", err=True)
         return 130
     return 0
 
@@ -107,8 +109,8 @@ def _go_through(demo: Demo) -> None:
     began = time.monotonic()
     say("vinops demo: feed, photos, market and deals, end to end, on this machine.")
     say(
-        f"Everything it makes lies in {demo.folder}: below VINOPS_DATA_DIR. No other setting of yours is read "
-        "here, neither from the environment nor from .env: not even DATABASE_URL."
+        f"All its files are in {demo.folder}, below VINOPS_DATA_DIR. It reads no other setting of yours, neither "
+        "from the environment nor from .env: not even DATABASE_URL."
     )
     number = 0
     for step in STEPS:
@@ -116,7 +118,7 @@ def _go_through(demo: Demo) -> None:
             number += 1
             title(f"{number}. {step.title}")
             step.run(demo)
-    # Without this note the next demo begins with an empty folder.
+    # Without this note the next demo starts with an empty folder.
     what = {"lots": demo.lots, "migrations": migrations(), "sha256": demo.sha256, "served": 0}
     note(demo.folder, {**what, **demo.earlier, **demo.world.noted})
     _show_places(demo.folder)
@@ -124,23 +126,23 @@ def _go_through(demo: Demo) -> None:
 
 
 def _show_places(folder: Path) -> None:
-    """Print where everything is, and commands for a closer look."""
+    """Print the paths of the demo's data, and commands to explore it."""
     prefix = f"VINOPS_DATA_DIR={shlex.quote(str(folder))} "
     tools = Path(sys.executable).parent
     with suppress(ValueError):
         tools = tools.relative_to(Path.cwd())
     here = tools
     if _has_own_database():
-        # There is no .env in the folder of the demo, and a relative path leads back.
+        # The commands run in the folder of the demo, which has no .env, so they need a path back to their programs.
         prefix = f"cd {shlex.quote(str(folder))} && env -u DATABASE_URL VINOPS_DATA_DIR=. "
         tools = Path(min(os.path.relpath(tools, folder), str(tools.absolute()), key=len))
-    title("Where everything lies")
+    title("Where everything is")
     for name, path in {
-        "database": "postgres, started by whatever command needs it",
+        "database": "postgres, started by any command that needs it",
         "archive": "raw/copart/YYYY/MM/DD/HHMM.csv.zst",
         "photos": "photos/LOT/SHA256.jpg",
         "logs": "logs/etl.log, logs/photo-scraper.log",
-        "the last file": "state/copart, what the next file is compared with",
+        "the last file": "state/copart, compared with the next file",
     }.items():
         say(f"{name:<15}{folder}/{path}")
     say("")
@@ -151,14 +153,14 @@ def _show_places(folder: Path) -> None:
         f"{tools}/python -m etl cat latest >salesdata.csv",
     ):
         typed(f"{prefix}{command}")
-    say("A day with it, at the stand-ins: workers, deals, monitor, health.")
+    say("To try the workers, deals, monitor and health checks, keep the stand-ins running:")
     typed(f"{here}/vinops demo --serve")
     say(f"Your own feed: put COPART_CSV_URL into .env (see .env.example), then {tools}/python -m etl run")
     say("")
 
 
 def _has_own_database() -> bool:
-    """Tell whether the settings of the user name a database, which commands would use."""
+    """Return whether the user's settings name a database, which commands would use; also true for invalid settings."""
     try:
         return config.load().database_url is not None
     except config.ConfigError:

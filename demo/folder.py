@@ -1,4 +1,4 @@
-"""The folder of the demo: locked against another demo, with the note of an earlier one."""
+"""The folder of the demo: its lock against concurrent demos, and the note that a demo leaves for the next one."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ LOCK = "demo.lock"
 
 
 def place() -> Path:
-    """Return the folder of the demo, below the configured data folder. Raises DemoFailed if that cannot be read; other
-    errors in the settings do not matter."""
+    """Return the folder of the demo, in the configured data folder.
+
+    Raises DemoFailed if the setting of the data folder cannot be read; other errors in the settings are ignored.
+    """
     found = config.survey()
     for name in ("CREDENTIALS_DIRECTORY", ".env", "VINOPS_DATA_DIR"):
         if name in found.problems:
@@ -35,26 +37,26 @@ def place() -> Path:
 
 @contextmanager
 def held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Make the folder and lock it against another demo; yield the note of an earlier demo, if it agrees with `wanted`.
+    """Create the folder, lock it, and yield the note of an earlier demo if it matches `wanted`.
 
-    Otherwise empty the folder. Raises DemoFailed if it is in use or cannot be emptied. If the process dies in here the
-    next demo begins with an empty folder.
+    Otherwise empty the folder and yield an empty note. Raises DemoFailed if the folder is in use or cannot be created
+    or emptied. If the process dies in the block, the next demo starts with an empty folder.
     """
     try:
         for each in reversed([part for part in (folder, *folder.parents) if not part.exists()]):
             each.mkdir(exist_ok=True)
-            if os.geteuid() == 0:  # the server's account needs access, whatever the umask is
+            if os.geteuid() == 0:  # the database server's account needs access, regardless of the umask
                 each.chmod(0o711)
         descriptor = locks.opened(folder / LOCK)
     except OSError as error:
         raise DemoFailed(
-            f"{folder} cannot be made ({error.strerror}): set VINOPS_DATA_DIR to a folder of yours"
+            f"{folder} cannot be created ({error.strerror}): set VINOPS_DATA_DIR to a folder you can write to"
         ) from None
     try:
         _lock(descriptor, folder)
         try:
             found = noted(folder, wanted)
-            folder.joinpath(NOTE).unlink(missing_ok=True)  # a demo that was interrupted cannot be continued
+            folder.joinpath(NOTE).unlink(missing_ok=True)  # an interrupted demo cannot be continued
             if not found:
                 embedded.remove(settings.data_dir, PATIENCE)
                 for path in folder.iterdir():
@@ -73,7 +75,7 @@ def held(folder: Path, settings: config.Settings, wanted: dict[str, Any]) -> Ite
 
 @contextmanager
 def kept(folder: Path) -> Iterator[dict[str, Any]]:
-    """Lock the folder of an earlier demo, and yield its note. Raises DemoFailed if there is none, or it is in use."""
+    """Lock the folder of an earlier demo and yield its note. Raises DemoFailed if there is none or it is in use."""
     missing = DemoFailed(f"there is no demo of this version in {folder} to go on with: run `vinops demo` first")
     try:
         descriptor = locks.opened(folder / LOCK)
@@ -94,13 +96,13 @@ def _lock(descriptor: int, folder: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise DemoFailed(
-            f"another demo is at work in {folder}: {locks.holders(descriptor)}. Wait for its end, or set "
+            f"another demo is at work in {folder}: {locks.holders(descriptor)}. Wait until it ends, or set "
             "VINOPS_DATA_DIR to another folder"
         ) from None
 
 
 def migrations() -> list[str]:
-    """Return the migrations of this version: a demo of another version is not continued."""
+    """Return the names of this version's migrations. A demo with other migrations is not continued."""
     return sorted(path.stem for path in database.SQL.glob("migrations/*.sql"))
 
 
@@ -112,7 +114,7 @@ def note(folder: Path, what: dict[str, Any]) -> None:
 
 
 def noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return the note of an earlier demo; empty if there is none or it does not agree with `wanted`."""
+    """Return the note of an earlier demo; empty if there is none or it does not match `wanted`."""
     try:
         found: dict[str, Any] = {"served": 0} | json.loads(folder.joinpath(NOTE).read_text())
     except (OSError, ValueError):
@@ -122,12 +124,12 @@ def noted(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Handle SIGTERM and a closed terminal like Ctrl-C, so that the processes that were started are ended."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C in the block, so that all child processes are stopped."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    # A signal that is ignored stays so, as under nohup.
+    # An ignored signal stays ignored, for example under nohup.
     wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in wanted}
     try:

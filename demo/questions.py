@@ -1,4 +1,4 @@
-"""The operators' questions: what they want to know, and the query that they run for it."""
+"""The operators' questions, each with the query that answers it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Question:
-    """A question and its query; `is_wide` if a row is too wide for a line."""
+    """A question and its query; `is_wide` prints its rows with one column per line."""
 
     why: str
     statement: str
@@ -31,20 +31,20 @@ FEED: Final = (
         "SELECT MAX(ingested_at), COUNT(*) FROM staging.copart_raw",
     ),
     Question(
-        "What happened to one lot? The one that most happened to:",
+        "What happened to one lot? The one with the most events:",
         "SELECT lot_external_id AS lot, event, old_value, new_value "
         "FROM audit.lot_events AS e JOIN lots ON lots.id = e.lot_id "
         "WHERE e.lot_id = (SELECT lot_id FROM audit.lot_events GROUP BY lot_id ORDER BY COUNT(*) DESC, lot_id LIMIT 1) "
         "ORDER BY e.id",
     ),
     Question(
-        "Which lots left the feed? That is not to say that they were sold:",
+        "Which lots left the feed? They were not necessarily sold:",
         "SELECT lot_external_id AS lot, vin, sale_date, gone_at FROM lots WHERE status='gone' ORDER BY id LIMIT 5",
     ),
 )
 PHOTOS: Final = (
     Question(
-        "How far are the photos of the active lots?",
+        "How complete are the photos of the active lots?",
         "SELECT state, lots, share, listed, stored FROM audit.v_photo_coverage",
     ),
     Question(
@@ -53,7 +53,7 @@ PHOTOS: Final = (
     ),
     Question("", "SELECT vin, lot_id, seq, bytes, created_at FROM images ORDER BY created_at DESC LIMIT 5"),
     Question(
-        "How many active lots have none yet?",
+        "How many active lots have no photos yet?",
         "SELECT COUNT(*) FROM lots WHERE status='active' "
         "AND id NOT IN (SELECT DISTINCT lot_id FROM images WHERE lot_id IS NOT NULL)",
     ),
@@ -64,7 +64,7 @@ PHOTOS: Final = (
 )
 MARKET: Final = (
     Question(
-        "What is advertised, and what came and went?",
+        "Which ads are active, and how many are new or gone?",
         "SELECT make_slug, active, without_price, mean_eur, new_in_a_day, gone_in_a_day FROM audit.v_market",
     ),
     Question(
@@ -74,7 +74,7 @@ MARKET: Final = (
         "ORDER BY max(seen_at) DESC, l.id LIMIT 3",
     ),
     Question(
-        "What is handed on to the deals?",
+        "Which changes were passed on to the deals pipeline?",
         "SELECT change, count(*) FROM ops.deal_outbox GROUP BY change ORDER BY change",
     ),
 )

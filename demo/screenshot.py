@@ -1,7 +1,8 @@
-"""A picture of the monitor at work: `python -m demo.screenshot docs/monitor.svg`, which is what `make screenshot` runs.
+"""A screenshot of the running monitor: `make screenshot` runs `python -m demo.screenshot docs/monitor.svg`.
 
-It works in a temporary folder: an embedded database, the stand-ins, a feed that was loaded, a market that was crawled
-once and has changed, the workers at their steady pace, Celery and the deals. The picture shows the monitor as it is.
+It works in a temporary folder with an embedded database and the stand-ins: the feed has been loaded, the market has
+been crawled once and has changed since, the workers run at the steady pace, and Celery processes the deals. The
+screenshot is that of the real monitor.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ if TYPE_CHECKING:
 LOTS: Final = 3000
 SECONDS: Final = 75.0
 WORKERS: Final = ("1", "2", "3", "4", "photos")
-CRAWLED: Final = WORKERS[:2]  # the workers whose makes are crawled before
+CRAWLED: Final = WORKERS[:2]  # the workers whose makes are crawled before the workers start
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the monitor; 0 done, 2 wrong usage. However it ends, the processes that it started have ended too."""
+    """Write the screenshots and return the exit code: 0 done, 2 wrong usage. All child processes are stopped."""
     parser = argparse.ArgumentParser(prog="python -m demo.screenshot", description="Draw the monitor at work as SVG.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument(
-        "--size", action="append", type=size, metavar="COLUMNSxROWS", help="of each file in turn (100x30)"
+        "--size", action="append", type=size, metavar="COLUMNSxROWS", help="size of each file in turn (100x30)"
     )
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long it runs before (%(default)s)")
-    parser.add_argument("--no-celery", action="store_true", help="leave the deals' processes out")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time before the screenshot (%(default)s)")
+    parser.add_argument("--no-celery", action="store_true", help="do not start the deals' processes")
     options = parser.parse_args(arguments)
     if away := [path.parent for path in options.files if not path.parent.is_dir()]:
-        parser.error(f"{away[0]} is no folder")
+        parser.error(f"{away[0]} is not a folder")
     sizes = [*(options.size or []), *[(100, 30)] * len(options.files)][: len(options.files)]
     with ExitStack() as cleanup:
         settings = world(cleanup, with_celery=not options.no_celery)
@@ -53,15 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Read `100x30`. Raises ValueError."""
+    """Parse a size such as `100x30` as columns and rows. Raises ValueError."""
     columns, _, rows = text.partition("x")
     return int(columns), int(rows)
 
 
 def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
-    """Start the stand-ins and the workers, and return the settings. `cleanup` ends them."""
+    """Start the stand-ins and the workers, and return the settings. `cleanup` stops them."""
     folder = Path(tempfile.mkdtemp(prefix="vinops-screenshot-"))
-    folder.chmod(0o711)  # the server's account passes through it
+    folder.chmod(0o711)  # the database server's account needs access to a folder below it
     cleanup.callback(_remove, folder)
     environment = {
         **config.without_settings(),
@@ -103,8 +104,8 @@ def _remove(folder: Path) -> None:
 
 
 async def draw(settings: config.Settings, files: dict[Path, tuple[int, int]], seconds: float) -> None:
-    """Run the monitor for so many seconds, then write the files."""
-    database.connect(settings, application="screenshot").close()  # the server stays up with this process
+    """Run the monitor for so many seconds, then write a screenshot of the given columns and rows to each file."""
+    database.connect(settings, application="screenshot").close()  # keeps the server running until this process ends
     app = Monitor(settings, refresh=REFRESH)
     async with app.run_test(size=next(iter(files.values()))) as pilot:
         await asyncio.sleep(seconds)
@@ -116,7 +117,7 @@ async def draw(settings: config.Settings, files: dict[Path, tuple[int, int]], se
 
 
 def without_fonts(svg: str) -> str:
-    """Return the picture without Rich's web fonts, which a picture in a repository does not load."""
+    """Return the SVG without Rich's web fonts, which are not loaded where a repository shows the image."""
     import re
 
     return re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL).replace("Fira Code, monospace", "monospace")

@@ -1,4 +1,4 @@
-"""`vinops demo --serve`: the stand-ins of the last demo, running until Ctrl-C."""
+"""`vinops demo --serve`: runs the stand-ins of the last demo until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PLACE = "serve"
-"""Below the folder of the demo: commands that are run there find the settings in its `.env`."""
+"""A folder in that of the demo, with an `.env` for the commands that are run there."""
 WORKERS = ("1", "2", "3", "4", "photos")
 
 
 def serve() -> int:
-    """Start the stand-ins of the last demo, and change their content every few minutes until a signal comes; return the
-    exit code: 0, or 1 if it could not go on.
+    """Run the stand-ins of the last demo and change their content every MOVES seconds, until a signal.
 
-    However it ends, the workers and the stand-ins have ended too. Killed by SIGKILL it leaves the stand-ins running.
+    Returns the exit code: 0 after a signal, 1 if it failed. When it returns, the workers and the stand-ins have been
+    stopped. If the process is killed with SIGKILL, the stand-ins keep running.
     """
     try:
         with signals(), ExitStack() as cleanup:
@@ -55,7 +55,7 @@ def _serve(cleanup: ExitStack) -> None:
     settings = config.Settings(data_dir=folder, embedded_linger=0)
     cleanup.callback(embedded.release, folder)
     with at_work("starting the database") as work:
-        database.migrate(settings)  # and the server stays up with this process
+        database.migrate(settings)  # also keeps the server running until this process ends
         work(0, text="writing the feed, the market and the photos")
         environment = {**config.without_settings(), "VINOPS_DATA_DIR": str(folder)}
         world = demo_world.start(
@@ -67,7 +67,7 @@ def _serve(cleanup: ExitStack) -> None:
             earlier=what,
             with_page=demo_world.has_browser(),
         )
-        work(0, text="moving them on to where they were")
+        work(0, text="advancing feed and market to their last state")
         world.catch_up(what["served"])
     here = shown / PLACE
     here.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def _serve(cleanup: ExitStack) -> None:
     path.touch(mode=0o600)
     own = {
         "VINOPS_DATA_DIR": str(folder),
-        "VINOPS_PACE": "steady",  # a pace at which there is something to see
+        "VINOPS_PACE": "steady",  # slow enough to watch
         "VINOPS_CYCLE_PAUSE": "5",
         "VINOPS_WORKERS_BACKEND": "processes",  # even where vinops is installed as services
     }
@@ -86,7 +86,7 @@ def _serve(cleanup: ExitStack) -> None:
     _show_commands(here)
     while True:
         what["served"] += 1
-        note(folder, what)  # first: a feed ahead of its database has something new, one behind it is refused
+        note(folder, what)  # before moving: a feed newer than the database is loaded, an older one is refused
         world.move()
         _run(environment, here, "-m", "etl", "run")
         time.sleep(MOVES)
@@ -97,15 +97,15 @@ def _show_commands(folder: Path) -> None:
     tools = min(str(here), os.path.relpath(here, folder), key=len)
     mine = config.in_environment()
     without = f"env {' '.join(f'-u {name}' for name in mine)} " if mine else ""
-    say("The outside world of the demo is up. In another terminal, where an .env names it:")
+    say("The stand-ins are running. Use another terminal, in the folder whose .env has their URLs:")
     typed(f"cd {shlex.quote(str(folder))}")
     for what in ("workers start 1 2 3 4 photos", "celery start", "monitor", "health", "status", "workers stop"):
         typed(f"{without}{tools}/vinops {what}")
-    say(f"Feed and market move on every {MOVES / 60:.0f} minutes, and the feed is loaded then. Ctrl-C ends it all.")
+    say(f"Feed and market change every {MOVES / 60:.0f} minutes, and the feed is then loaded. Press Ctrl-C to stop.")
 
 
 def _run(environment: Mapping[str, str], folder: Path, *arguments: str) -> None:
-    """Run a command of vinops in the served world, whatever its exit code: its log says why."""
+    """Run a command of vinops against the served stand-ins and ignore its exit code: errors are in its log."""
     subprocess.run(
         [sys.executable, *arguments],
         check=False,

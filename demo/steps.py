@@ -1,4 +1,4 @@
-"""The steps of the demo: a table of titles, and of functions that run a step and print it."""
+"""The steps of the demo: a table of titles and of the functions that run a step and print its result."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 
 BROKEN_ROWS = 3
 PHOTO_LOTS = 24
-WORKERS = 2  # of four, at once
+WORKERS = 2  # of four, run in parallel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step: its title, and the function that runs it and prints what it did. `in_demo` is the demo that has it: the
-    first one of a folder, a later one, or any."""
+    """A step: its title, and the function that runs it and prints its result.
+
+    `in_demo` says which demos include it: the `first` one in a folder, `later` ones, or `any`.
+    """
 
     title: str
     run: Callable[[Demo], None]
@@ -44,7 +46,7 @@ class Step:
 
 
 def start_database(demo: Demo) -> None:
-    """Make or start the embedded server; read what an earlier demo noted."""
+    """Create or start the embedded database server and read the note of an earlier demo."""
     began = time.monotonic()
     wanted = {} if demo.is_fresh else {"lots": demo.lots, "migrations": migrations()}
     demo.earlier = demo.cleanup.enter_context(held(demo.folder, demo.settings, wanted))
@@ -52,25 +54,25 @@ def start_database(demo: Demo) -> None:
     typed("vinops migrate")
     applied = database.migrate(demo.settings)
     seconds = time.monotonic() - began
-    link = demo.folder / "postgres"  # root's own folders are closed to the account of its server
+    link = demo.folder / "postgres"  # a link if run by root, whose folders the server's account cannot read
     where = f"{link} (a link to {link.readlink()})" if link.is_symlink() else str(link)
     if demo.earlier:
         say(
             f"The embedded PostgreSQL {embedded.MAJOR} of an earlier demo in {where}, started in {seconds:.1f} s. It "
-            "knows the feed and the photos: see what is not done twice. To begin anew, add --fresh."
+            "has the feed and the photos: the steps below do nothing twice. To start over, add --fresh."
         )
     else:
         say(
-            f"An embedded PostgreSQL {embedded.MAJOR} in {where}, made and started, and {len(applied)} migrations "
+            f"An embedded PostgreSQL {embedded.MAJOR} in {where}, created and started, and {len(applied)} migrations "
             f"applied, in {seconds:.1f} s."
         )
 
 
 def start_feed(demo: Demo) -> None:
-    """Start the stand-ins; in a later demo advance them to where the earlier one left them."""
+    """Start the stand-ins; in a later demo, advance them to their state at the end of the earlier one."""
     say(
-        f"A stand-in for the member feed, on this machine only: {demo.lots:,} lots, written from a seed. "
-        f"{BROKEN_ROWS} rows of its first file end too early, as they do in real ones."
+        f"A stand-in for the member feed, on this machine only: {demo.lots:,} lots, generated from a seed. "
+        f"{BROKEN_ROWS} rows of its first file have too few fields, as happens in real files."
     )
     typed("python -m standin.feed serve", rows=demo.lots)
     demo.world = world.start(
@@ -90,19 +92,19 @@ def start_feed(demo: Demo) -> None:
 
 
 def load_first_file(demo: Demo) -> None:
-    """Load a file with broken rows, and remember the sha256 of what the stand-in served."""
+    """Load a file with broken rows, and record the SHA-256 of the file that the stand-in served."""
     world.control(demo.world.feed, "POST", "fault", {"name": "too_few_fields", "options": {"count": BROKEN_ROWS}})
     demo.sha256 = hashlib.sha256(world.ask("GET", demo.world.feed)).hexdigest()
     load(demo)
 
 
 def load_next_file(demo: Demo) -> None:
-    """Load the file after it."""
+    """Advance the feed and load its second file."""
     typed("curl -X POST", f"http://{urlsplit(demo.world.feed).netloc}/control/advance")
     world.control(demo.world.feed, "DELETE", "fault")
     moved = world.advance(demo.world.feed)
     counts = ", ".join(f"{moved[name]:,} lots {name}" for name in ("changed", "new", "gone"))
-    say(f"The market moved on: {counts}. The {BROKEN_ROWS} broken rows are whole now: their lots are new as well.")
+    say(f"The next file: {counts}. The {BROKEN_ROWS} broken rows are complete now: their lots are new as well.")
     load(demo)
 
 
@@ -115,7 +117,7 @@ def load(demo: Demo) -> None:
 
 
 def asks(*asked: Question) -> Callable[[Demo], None]:
-    """Return a step that runs the operators' queries."""
+    """Return a step that runs the queries of these questions and prints their results."""
 
     def run(demo: Demo) -> None:
         for number, question in enumerate(asked):
@@ -131,7 +133,7 @@ def asks(*asked: Question) -> Callable[[Demo], None]:
 
 
 def read_archive(demo: Demo) -> None:
-    """Compare the sha256 of the archived first file with that of what was served."""
+    """Compare the SHA-256 of the archived first file with that of the served one. Raises DemoFailed if they differ."""
     with database.connect(demo.settings, application="vinops demo") as connection:
         rows = connection.execute("select fetched_at, bytes, archive_bytes from raw.csv_files order by id").fetchall()
     stamp = f"{rows[0][0].astimezone(UTC):%Y-%m-%dT%H:%M}"
@@ -145,14 +147,14 @@ def read_archive(demo: Demo) -> None:
         raise DemoFailed(f"`python -m etl cat` ended with {process.returncode}")
     say(found)
     if found != demo.sha256:
-        raise DemoFailed(f"that is not what the stand-in served ({demo.sha256}): python -m etl cat gave other bytes")
+        raise DemoFailed(f"the archived file differs from the served one: its SHA-256 is {found}, not {demo.sha256}")
     say("The very bytes that the stand-in served as its first file.")
     for name, (_, size, kept) in zip(("first file", "next file"), rows, strict=False):
         say(f"{name + ':':<12}{size:>12,} bytes, kept in {kept:>11,} ({kept / size:.2%})")
 
 
 def fetch_photos(demo: Demo) -> None:
-    """Fetch the photos of the lots that are sold first, and of one whose photos are only on its page."""
+    """Fetch the photos of the lots with the earliest sales, and of a lot whose photos are only on its page."""
     with_page = world.has_browser()
     with database.connect(demo.settings, application="vinops demo") as connection:
         rows = connection.execute(
@@ -165,13 +167,13 @@ def fetch_photos(demo: Demo) -> None:
     listed = [number for number in numbers if number not in empty][: PHOTO_LOTS - with_page]
     on_page = empty[:1] if with_page else []
     say(
-        f"The {len(listed)} lots that are sold first. The feed names for each an address that lists all its "
-        f"photos. After {world.SESSION_LOTS} lots a session ends and the next begins."
+        f"The {len(listed)} lots with the earliest sales. The feed has a URL for each lot that lists all its photos. "
+        f"After {world.SESSION_LOTS} lots a session ends and the next begins."
     )
     if on_page:
         say(f"The list of lot {on_page[0]} is empty, as some are: its page is read in Chromium, logged in.")
     elif not with_page:
-        say("No Chromium is installed (apt-get install chromium): no lot is looked at in the browser.")
+        say("Chromium is not installed (apt-get install chromium): no lot page is read in the browser.")
     lots = [*listed, *on_page]
     typed(f"scrapy crawl lot_photos -a lot={lots[0]},…")
     (crawled,) = demo.crawl(["lot_photos", "-a", f"lot={','.join(map(str, lots))}"])
@@ -183,18 +185,18 @@ def fetch_photos(demo: Demo) -> None:
             f"`scrapy crawl lot_photos` ended with {crawled.exit_code}: read {demo.folder}/logs/photo-scraper.log"
         )
     new = sum(int(line.partition("new=")[2].split()[0]) for line in scraped)
-    known = "" if new else " All were here already: none was asked for."
+    known = "" if new else " All were here already: none was requested."
     say(f"{len(scraped)} lots, {new} photos fetched.{known}")
 
 
 def follow_market(demo: Demo) -> None:
-    """Crawl the market with two workers: twice, with hours between, in a first demo."""
+    """Crawl the market with two workers; in a first demo twice, and advance the market by some hours in between."""
     say(
         f"A stand-in for mobile.bg, on this machine only: {world.ads(demo.lots):,} ads of twenty makes, twenty on a "
-        "page. Two of four workers walk the lists of their makes, at once."
+        "page. Two of four workers crawl the lists of their makes in parallel."
     )
     if demo.earlier:
-        typer.echo("It stands where the earlier demo left it.")
+        typer.echo("It is in the state in which the earlier demo left it.")
     else:
         _crawl_market(demo)
         moved = world.advance(demo.world.market)
@@ -216,11 +218,11 @@ def _crawl_market(demo: Demo) -> None:
 
 
 def find_deals(demo: Demo) -> None:
-    """Take the ads through all stages, and show the messages to the channel."""
-    say("A stand-in for Telegram, on this machine only, and the ads above through all stages.")
+    """Process the ads in all stages of the deals pipeline, and show the messages in the channel."""
+    say("A stand-in for Telegram, on this machine only. The ads above go through all stages of the pipeline.")
     _deals(demo, "run")
     if demo.earlier:
-        say("The channel of the earlier demo has its messages: none is posted twice.")
+        say("The channel already has the messages of the earlier demo: none is posted twice.")
     else:
         _show_messages(demo)
     _deals(demo, "top")
@@ -240,8 +242,8 @@ def _show_messages(demo: Demo) -> None:
     bargains = sum(bool(ad["is_bargain"]) for ad in posted)
     traps = sum(bool(ad["is_damaged"]) or ad["oddity"] in ("placeholder", "lease_balance") for ad in posted)
     say(
-        f"The channel has {len(messages)} messages. The stand-in planted bargains and traps among its ads: "
-        f"{bargains} of these are bargains, {traps} are traps. The best of them:"
+        f"The channel has {len(messages)} messages. The ads of the stand-in include bargains and traps: "
+        f"{bargains} of these messages are for bargains, {traps} for traps. The best of them:"
     )
     for line in messages[0]["text"].splitlines() if messages else ():
         say(f"    | {line}", indent="    | ")
@@ -250,16 +252,16 @@ def _show_messages(demo: Demo) -> None:
 STEPS: Final = (
     Step(title="A database", run=start_database),
     Step(title="A feed", run=start_feed),
-    Step(title="The first file: every lot is new, each broken row costs one row", run=load_first_file, in_demo="first"),
+    Step(title="The first file: all lots are new, only broken rows are rejected", run=load_first_file, in_demo="first"),
     Step(title="A quarter of an hour later: only what changed is read and sent", run=load_next_file, in_demo="first"),
-    Step(title="Once more: nothing new costs one request", run=load, in_demo="first"),
-    Step(title="The feed: nothing new costs one request", run=load, in_demo="later"),
+    Step(title="Once more: an unchanged file takes one request", run=load, in_demo="first"),
+    Step(title="The feed: an unchanged file takes one request", run=load, in_demo="later"),
     Step(title="What the operators ask", run=asks(*questions.FEED)),
-    Step(title="The archive gives back every byte", run=read_archive),
+    Step(title="The archive returns every file byte for byte", run=read_archive),
     Step(title="The photos: every lot, before it disappears", run=fetch_photos),
     Step(title="What the operators ask of the photos", run=asks(*questions.PHOTOS)),
     Step(title="The market: what is advertised, list by list", run=follow_market),
     Step(title="What the operators ask of the market", run=asks(*questions.MARKET)),
-    Step(title="The deals: what is each ad worth, and which of them is worth telling?", run=find_deals),
+    Step(title="The deals: what is each ad worth, and which are worth a message?", run=find_deals),
 )
 """All steps, in order."""

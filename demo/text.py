@@ -1,4 +1,4 @@
-"""Output of the demo: titles, lines folded to the width of a terminal, commands as they would be typed."""
+"""Output of the demo: titles, text wrapped to the width of the terminal, and commands as a user would type them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def title(text: str) -> None:
 
 
 def say(text: str, *, indent: str = "") -> None:
-    """Print a line, folded to the width of a terminal; `indent` begins the lines after the first."""
+    """Print a text, wrapped to the width of the terminal; `indent` is the prefix of all lines but the first."""
     typer.echo(_folded(text, indent))
 
 
@@ -26,7 +26,7 @@ def _folded(text: str, indent: str) -> str:
 
 
 def typed(command: str, statement: str = "", **options: object) -> None:
-    """Print a command as it would be typed; where it is folded, inside quotes or after a bar, it can be copied."""
+    """Print a command as a user would type it. It can be copied even if it is wrapped in quotes or after a pipe."""
     given = "".join(f" --{name} {value}" for name, value in options.items())
     argument = f' "{statement}"' if " " in statement else f" {statement}" if statement else ""
     typer.echo(_folded(f"$ {command}{given}{argument}", "    "))

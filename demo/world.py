@@ -1,4 +1,4 @@
-"""The stand-ins of the demo, of `--serve` and of the picture of the monitor: processes on loopback."""
+"""The stand-ins of the demo, of `--serve` and of the screenshot of the monitor: processes that listen on loopback."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE = 10  # seconds for a process to end
-MOVES = 300.0  # seconds between two changes of a served world: real feeds change every 15 minutes
+MOVES = 300.0  # seconds between two changes with `--serve`; real feeds change every 15 minutes
 MORE_LOTS: dict[str, float] = {"minutes": round(MOVES / 60)}
 MORE_ADS: dict[str, float] = {"new": 8, "changed": 12, "gone": 10, "back": 2, "hours": MOVES / 3600}
-"""By how much feed and market of a served world change each time."""
-HOURS_LATER = timedelta(hours=6)  # by so much the market of the demo moves on
+"""The size of each change of feed and market with `--serve`."""
+HOURS_LATER = timedelta(hours=6)  # how long ago the market starts: the demo advances it by about as much
 
 SEED = 1
-LEAST_ADS = 3000  # with fewer, too few are alike to estimate a price
+LEAST_ADS = 3000  # with fewer ads, too few are comparable to estimate a price
 MOST_ADS = 7600
 SESSION_LOTS = 10
 MEMBER = {"COPART_USERNAME": "stand-in-member", "COPART_PASSWORD": "stand-in-password"}
-TOKEN = "12345:stand-in"  # noqa: S105 # the only one that the stand-in knows
+TOKEN = "12345:stand-in"  # noqa: S105 # the only one that the stand-in accepts
 CHANNEL = "@stand_in_deals"
-CHAT = "telegram.json"  # in the folder of the demo: a later demo finds the messages that it has to change
-POSTS = 10  # an hour; a second apart, as Telegram requires
+CHAT = "telegram.json"  # in the folder of the demo, so that a later demo can edit the messages of an earlier one
+POSTS = 10  # per hour; they are sent a second apart, as Telegram requires
 
 
 class DemoFailed(Exception):  # noqa: N818 # as FetchFailed: the result of a run
-    """The demo cannot go on. The message says why and what fixes it."""
+    """The demo cannot continue. The message gives the reason and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Running stand-ins: the settings with which vinops uses them, and what a later start needs to be the same."""
+    """The running stand-ins: the settings of vinops to use them, and the values a later start needs to repeat them."""
 
     settings: dict[str, str]
     noted: dict[str, Any]
@@ -57,25 +57,25 @@ class World:
         return self.settings["MOBILE_BG_URL"]
 
     def catch_up(self, served: int) -> None:
-        """Advance feed and market to where the demo left them, and then `served` times. Raises DemoFailed."""
+        """Advance feed and market to the end of the demo, and then by `served` further moves. Raises DemoFailed."""
         advance(self.feed)
         advance(self.market)
         for _ in range(served):
             self.move()
 
     def move(self) -> None:
-        """Change feed and market a little, as a served world does every few minutes. Raises DemoFailed."""
+        """Change feed and market a little, as `--serve` does every MOVES seconds. Raises DemoFailed."""
         advance(self.feed, MORE_LOTS)
         advance(self.market, MORE_ADS)
 
 
 def ads(lots: int) -> int:
-    """Return how many ads go with so many lots: fewer in a quick demo."""
+    """Return the number of ads for a demo with so many lots: a tenth of them, from LEAST_ADS to MOST_ADS."""
     return max(LEAST_ADS, min(MOST_ADS, lots // 10))
 
 
 def has_browser() -> bool:
-    """Tell whether Chromium is installed."""
+    """Return whether Chromium is installed."""
     try:
         find_chromium(config.Settings())
     except config.ConfigError:
@@ -93,9 +93,10 @@ def start(
     earlier: Mapping[str, Any] | None = None,
     with_page: bool = False,
 ) -> World:
-    """Start all stand-ins, with so many lots and `count` ads; `cleanup` ends them. Raises DemoFailed.
+    """Start all stand-ins, with so many lots and `count` ads; `cleanup` stops them. Raises DemoFailed.
 
-    `earlier` is what an earlier start noted: the same ports, because addresses are in the database, and the same time.
+    `earlier` is the note of an earlier start, whose ports are used again, because URLs are stored in the database, and
+    whose market has the same start time. `with_page` sets a member's credentials, for lot pages in the browser.
     """
 
     def serve(name: str, *arguments: object) -> dict[str, Any]:
@@ -110,14 +111,14 @@ def start(
         line = cast("IO[str]", process.stdout).readline()
         if not line:
             raise DemoFailed(
-                f"the stand-in {name} did not start: see its message above. One of a demo that was killed may have "
-                "its port: end it (`pkill -f standin`) and try again, or add --fresh"
+                f"the stand-in {name} did not start: see its message above. If a stand-in of a killed demo still uses "
+                "its port, end that (`pkill -f standin`) and try again, or add --fresh"
             )
         found: dict[str, Any] = json.loads(line)
         return found
 
     earlier = earlier or {}
-    # Hours later it is now, so that ads that the stand-in calls new are new.
+    # The demo advances the market by some hours, to about now: the ads that it marks as new then really are new.
     now = earlier.get("market_now") or f"{datetime.now(UTC) - HOURS_LATER:%Y-%m-%dT%H:%M:%S+00:00}"
     ports = [part for name, port in earlier.get("ports", {}).items() for part in (f"--{name}-port", port)]
     photos = serve("photos", "--seed", SEED, *ports)
@@ -135,7 +136,7 @@ def start(
             "VINOPS_SESSION_LOTS": str(SESSION_LOTS),
             "VINOPS_SESSION_PAUSE": "1",
             "MOBILE_BG_URL": str(market["url"]),
-            "VINOPS_PACE": "none",  # only loopback is asked
+            "VINOPS_PACE": "none",  # all requests go to loopback
             "TELEGRAM_API_URL": str(telegram["url"]),
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "TELEGRAM_CHANNEL_ID": CHANNEL,
@@ -157,12 +158,12 @@ class Crawled:
     lines: list[str]
 
     def marked(self, *marks: str) -> list[str]:
-        """Return the lines that contain one of these marks, without their time."""
+        """Return the lines that contain one of these marks, without the timestamp."""
         return [line.partition(" ")[2] for line in self.lines if any(mark in line for mark in marks)]
 
 
 def crawl(environment: Mapping[str, str], folder: Path, *crawls: Sequence[str]) -> list[Crawled]:
-    """Run crawls at once, each given by the arguments of `scrapy crawl`, to their end."""
+    """Run crawls in parallel, each with its arguments of `scrapy crawl`, and return their results."""
     running: list[subprocess.Popen[str]] = []
     try:
         running.extend(
@@ -186,18 +187,18 @@ def crawl(environment: Mapping[str, str], folder: Path, *crawls: Sequence[str]) 
 
 
 def advance(url: str, how: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """Advance the content of a stand-in, and return what changed. Raises DemoFailed."""
+    """Advance the content of a stand-in and return the changes. Raises DemoFailed."""
     moved: dict[str, Any] = control(url, "POST", "advance", how or {})
     return moved
 
 
 def control(url: str, method: str, what: str, order: Mapping[str, Any] | None = None) -> Any:
-    """Send a command to a stand-in, and return its answer. Raises DemoFailed."""
+    """Send a control request to a stand-in and return the decoded JSON of its response. Raises DemoFailed."""
     return json.loads(ask(method, f"http://{urlsplit(url).netloc}/control/{what}", order))
 
 
 def ask(method: str, url: str, order: Mapping[str, Any] | None = None) -> bytes:
-    """Send a request to a stand-in, past any proxy, and return the answer. Raises DemoFailed."""
+    """Send a request to a stand-in, without any proxy, and return the response body. Raises DemoFailed."""
     where = urlsplit(url)
     connection = HTTPConnection(where.netloc, timeout=120)
     try:
@@ -214,7 +215,7 @@ def ask(method: str, url: str, order: Mapping[str, Any] | None = None) -> bytes:
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """End a process and wait for it."""
+    """Terminate a process and wait for it; kill it if it has not ended after PATIENCE seconds."""
     process.terminate()
     try:
         process.wait(PATIENCE)

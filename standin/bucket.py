@@ -1,12 +1,12 @@
-"""A bucket on loopback that speaks as much S3 as photos need: PUT, HEAD and GET of objects, path-style, over HTTP/1.1.
+"""An S3 bucket on loopback, reduced to what photos need: PUT, HEAD and GET of objects, path-style, over HTTP/1.1.
 
     python -m standin.bucket serve --bucket photos
 
-moto's server speaks all of S3 and takes 3.5 ms of processor for a PUT and 2.4 for a HEAD (200 kB, AMD EPYC,
-2026-11-25), so a bench on two cores measures moto. This one takes a fifth of that, and does what every client asks of
-it: the ETag is the MD5 of the bytes, a body that is not as its Content-MD5 says is refused, what is not there is a 404.
-Signatures are not checked. What was asked and what is there also tell GET and DELETE of /control/requests and
-/control/objects.
+moto's server implements all of S3 and uses 3.5 ms of CPU time for a PUT and 2.4 ms for a HEAD (200 kB, AMD EPYC,
+2026-11-25), so a benchmark on two cores measures moto. This server uses a fifth of that. The ETag is the MD5 of the
+body, a body that does not match its Content-MD5 is refused with 400, and a missing object is a 404. Signatures are not
+checked. GET /control/requests lists the requests and GET /control/objects counts the stored objects; DELETE clears
+either.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from standin.core import LoopbackServer, add_port, serve_command, serve_parser
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: The largest body in bytes; photos are a hundredth of it.
+#: Maximum size of a request body in bytes, about a hundred times the size of a photo.
 LARGEST: Final = 50_000_000
 
 
 @dataclass(kw_only=True, slots=True)
 class Request:
-    """What a client asked, and how it was answered."""
+    """A recorded request and the HTTP status of its response."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Object:
-    """An object as it was put."""
+    """A stored object."""
 
     body: bytes
     md5: bytes
@@ -47,15 +47,15 @@ class Object:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What an answer says of it."""
+        """Return the response headers that describe the object: ETag and Content-Type."""
         return {"ETag": f'"{self.md5.hex()}"', "Content-Type": self.content_type}
 
 
 class BucketServer(LoopbackServer):
-    """One bucket in a thread of its own, from `with` to the end of the block."""
+    """A server with one bucket, run in its own thread for the duration of a `with` block."""
 
     def __init__(self, *, bucket: str, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Make the bucket, empty. Raises ValueError for a host not loopback."""
+        """Create an empty bucket. Raises ValueError for a host that is not loopback."""
         super().__init__(name="bucket", host=host, ports={"bucket": port}, faults={})
         self.bucket = bucket
         self.requests: list[Request] = []
@@ -63,15 +63,15 @@ class BucketServer(LoopbackServer):
 
     @property
     def endpoint(self) -> str:
-        """What R2_ENDPOINT holds."""
+        """Return the URL to set R2_ENDPOINT to."""
         return self.address("bucket")
 
     def fault(self, name: str, times: int | None = None, **options: Any) -> None:
-        """Raise ValueError: it knows no faults, for it is there to be measured against."""
+        """Raise ValueError: this server supports no faults, because it is only used for benchmarks."""
         self.faults.add(name, times, options)
 
     def applications(self) -> Mapping[str, web.Application]:
-        """The application behind the port."""
+        """Return the application served on the port."""
         application = web.Application(client_max_size=LARGEST)
         self.add_control(application)
         application.router.add_get("/control/objects", self._control_objects)
@@ -118,9 +118,9 @@ def _refusal(status: int, code: str) -> web.Response:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong usage."""
     parser, serve = serve_parser("bucket", "A stand-in for a bucket of S3.")
-    serve.add_argument("--bucket", required=True, metavar="NAME", help="the only bucket there is")
+    serve.add_argument("--bucket", required=True, metavar="NAME", help="name of the only bucket")
     add_port(serve)
     options = parser.parse_args(arguments)
     return serve_command(

@@ -1,4 +1,4 @@
-"""What every stand-in server is made of: loopback ports in a thread of its own, and faults that wait for their turn."""
+"""The base of every stand-in server: HTTP applications on loopback ports in their own thread, and a queue of faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-#: Seconds a test waits for the server's thread before it is told that something hangs.
+#: Seconds to wait for the server's thread to start (then TimeoutError is raised) or to stop.
 PATIENCE: Final = 30
 
 
@@ -30,9 +30,9 @@ Server = TypeVar("Server", bound="LoopbackServer")
 
 @dataclass(kw_only=True)
 class Fault:
-    """A fault that answers the next `times` requests it is meant for, or all of them.
+    """A fault that replaces the response to the next `times` requests it applies to (None: to all of them).
 
-    `host` and `lots` narrow down which requests those are; None is any.
+    `host` and `lots` restrict the requests it applies to; None is no restriction.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Fault:
 
 
 class FaultQueue:
-    """Faults in the order in which they were asked for. May be used from any thread."""
+    """A thread-safe queue of faults, in the order in which they were added."""
 
     def __init__(self, known: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take the faults of these names, each with its options and their defaults."""
+        """Accept faults with the names in `known`, which maps each name to its options and their defaults."""
         self._known = known
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -60,23 +60,26 @@ class FaultQueue:
         host: str | None = None,
         lots: Collection[int] | None = None,
     ) -> None:
-        """Queue a fault up. Raises ValueError for an unknown name or option, and for `times` below 1."""
+        """Queue a fault. Raises ValueError for an unknown name or option, and for `times` below 1."""
         known = self._known.get(name)
         if known is None:
             message = f"unknown fault {name!r}: choose one of {', '.join(self._known)}"
             raise ValueError(message)
         if wrong := sorted(options.keys() - known.keys()):
-            message = f"fault {name} has no option {', '.join(wrong)}; it knows {', '.join(known) or 'none'}"
+            message = f"fault {name} has no option {', '.join(wrong)}: its options are {', '.join(known) or 'none'}"
             raise ValueError(message)
         if times is not None and times < 1:
-            message = f"times must be at least 1, or left out for always, not {times}"
+            message = f"times must be at least 1, or omitted for no limit, not {times}"
             raise ValueError(message)
         chosen = None if lots is None else frozenset(lots)
         with self._lock:
             self._faults.append(Fault(name=name, times=times, options={**known, **options}, host=host, lots=chosen))
 
     def take(self, meant: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
-        """The first fault that is meant for a request, one of its times used up; None if there is none."""
+        """Return the first fault for which `meant` is true, or None, and count one of its `times` as used.
+
+        A fault whose `times` are used up leaves the queue.
+        """
         with self._lock:
             for position, fault in enumerate(self._faults):
                 if meant(fault):
@@ -88,24 +91,24 @@ class FaultQueue:
         return None
 
     def clear(self) -> None:
-        """From now on all is well."""
+        """Remove all queued faults."""
         with self._lock:
             self._faults.clear()
 
 
 class LoopbackServer(ABC):
-    """One or more HTTP applications in a thread of their own, from `with` to the end of the block.
+    """One or more HTTP applications, run in their own thread for the duration of a `with` block.
 
-    `ports` maps each application to its port; 0 until the server has started picks a free one.
+    `ports` maps the name of each application to its port. Port 0 picks a free one, which replaces the 0 on start.
     """
 
-    #: What was asked so far: dataclasses, each server's own.
+    #: The recorded requests, as instances of a dataclass that each server defines.
     requests: list[Any]
 
     def __init__(
         self, *, name: str, host: str, ports: Mapping[str, int], faults: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        """Prepare to listen; `faults` are the known ones, each with its options and their defaults.
+        """Set up the server without listening yet; `faults` maps each known fault to its options and their defaults.
 
         Raises ValueError for a host that is not loopback.
         """
@@ -124,22 +127,22 @@ class LoopbackServer(ABC):
 
     @abstractmethod
     def applications(self) -> Mapping[str, web.Application]:
-        """The application behind each name in `ports`; called in the server's thread."""
+        """Return the application for each name in `ports`. Called in the server's thread."""
 
     @abstractmethod
     def fault(self, name: str, times: int | None = None, **options: Any) -> None:
-        """Let the next `times` requests (all of them without it) meet that fault; ValueError for one unknown."""
+        """Queue a fault for the next `times` requests (None: for all). Raises ValueError for an unknown fault."""
 
     def clear_faults(self) -> None:
-        """From now on all is well."""
+        """Remove all queued faults."""
         self.faults.clear()
 
     def clear_requests(self) -> None:
-        """Forget what was asked so far."""
+        """Clear the recorded requests."""
         self.requests.clear()
 
     def address(self, name: str) -> str:
-        """The root of that application, without a slash at the end."""
+        """Return the root URL of an application, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.ports[name]}"
 
@@ -151,7 +154,10 @@ class LoopbackServer(ABC):
         self.stop()
 
     def start(self) -> None:
-        """Listen; returns when requests are answered. Raises OSError if a port is taken."""
+        """Start to listen, and return once requests are answered.
+
+        Raises OSError if a port is taken, and TimeoutError if the server has not started within PATIENCE seconds.
+        """
         self._thread.start()
         if not self._ready.wait(PATIENCE):
             message = f"the {self.name} stand-in did not start within {PATIENCE} seconds"
@@ -161,13 +167,13 @@ class LoopbackServer(ABC):
             raise self._failure
 
     def stop(self) -> None:
-        """Stop listening, end every answer under way, and wait for the thread."""
+        """Stop listening, end all responses in progress, and wait for the thread."""
         if self._loop is not None and self._stopping is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(PATIENCE)
 
     async def pause(self, seconds: float) -> bool:
-        """Wait that long, or until the server stops; whether it stopped."""
+        """Wait for so many seconds or until the server stops; return whether it is stopping."""
         if self._stopping is None:
             return True
         try:
@@ -177,14 +183,14 @@ class LoopbackServer(ABC):
         return True
 
     def add_control(self, application: web.Application) -> None:
-        """Answer POST and DELETE /control/fault, GET and DELETE /control/requests there."""
+        """Add the routes POST and DELETE /control/fault and GET and DELETE /control/requests to an application."""
         application.router.add_post("/control/fault", self._control_fault)
         application.router.add_delete("/control/fault", self._control_clear)
         application.router.add_get("/control/requests", self._control_requests)
         application.router.add_delete("/control/requests", self._control_forget)
 
     async def _control_fault(self, request: web.Request) -> web.Response:
-        """`{"name": …, "times": …, "options": {…}}`, and `host` and `lots` where the server knows them."""
+        """Queue a fault from JSON: `{"name": …, "times": …, "options": {…}}`, and `host` and `lots` where supported."""
         try:
             order = json.loads(await request.text())
             narrowed = {key: order[key] for key in ("host", "lots") if key in order}
@@ -229,7 +235,7 @@ class LoopbackServer(ABC):
 
 
 def serve_until_told(server: LoopbackServer, addresses: Callable[[], Mapping[str, str]]) -> None:
-    """Serve until SIGINT or SIGTERM. One line of JSON on standard output says when and where it answers."""
+    """Serve until SIGINT or SIGTERM. Print the addresses as one line of JSON once the server is ready."""
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
@@ -240,7 +246,7 @@ def serve_until_told(server: LoopbackServer, addresses: Callable[[], Mapping[str
 
 
 def serve_parser(name: str, description: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """Return the parser of `python -m standin.NAME`, and that of its command `serve` with --host, for more options."""
+    """Return the parser of `python -m standin.NAME`, and that of its command `serve`, which has --host so far."""
     parser = argparse.ArgumentParser(prog=f"python -m standin.{name}", description=description)
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve on loopback until interrupted")
@@ -249,7 +255,7 @@ def serve_parser(name: str, description: str) -> tuple[argparse.ArgumentParser, 
 
 
 def add_port(serve: argparse.ArgumentParser, option: str = "--port") -> None:
-    """Let an option name a port."""
+    """Add an option for a port number."""
     serve.add_argument(option, type=int, default=0, metavar="N", help="0 picks a free one (%(default)s)")
 
 
@@ -265,13 +271,16 @@ def serve_command(name: str, make: Callable[[], Server], addresses: Callable[[Se
 
 
 def html(body: bytes | str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A page."""
+    """Return an HTML response."""
     content = body.encode() if isinstance(body, str) else body
     return web.Response(body=content, status=status, content_type="text/html", charset="utf-8", headers=headers)
 
 
 def unchanged(request: web.Request, *, etag: str, last_modified: str) -> bool:
-    """Whether the client says that it has that version; an ETag wins over a date, a broken condition is none."""
+    """Return whether a conditional request already has this version, so that the response is 304 Not Modified.
+
+    If-None-Match takes precedence over If-Modified-Since; a condition that cannot be parsed is ignored.
+    """
     known = request.headers.get("If-None-Match")
     if known is not None:
         return known.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]
@@ -283,12 +292,12 @@ def unchanged(request: web.Request, *, etag: str, last_modified: str) -> bool:
 
 
 def close(request: web.Request, *, reset: bool = False) -> None:
-    """End the connection although the answer is not complete, politely or with a reset."""
+    """Close the connection before the response is complete, with FIN or, if `reset`, with RST."""
     transport = request.transport
     if transport is None:
         return
     if reset:
-        # Lingering for zero seconds makes the kernel answer with RST instead of FIN.
+        # SO_LINGER with zero seconds makes the kernel send RST instead of FIN.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     else:

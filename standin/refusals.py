@@ -1,10 +1,10 @@
-"""Pages that refuse: what the sites answer instead, with status 200."""
+"""Refusal pages: HTML that the sites send, often with status 200, instead of the content that was requested."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: kind: page. The marks are those of the real refusals; the words are ours.
+#: Kind of refusal to page. The markers are those of the real pages; the text is invented.
 REFUSALS: Final[dict[str, str]] = {
     "denied": "<html><head><title>No entry</title></head><body>Access denied</body></html>\n",
     "incapsula": (
@@ -33,7 +33,7 @@ REFUSALS: Final[dict[str, str]] = {
 
 
 def refusal_page(kind: str = "denied") -> bytes:
-    """The page of that kind of refusal; ValueError for a kind that is not in REFUSALS."""
+    """Return the page for a kind of refusal. Raises ValueError for a kind that is not in REFUSALS."""
     if kind not in REFUSALS:
         message = f"unknown refusal {kind!r}: choose one of {', '.join(REFUSALS)}"
         raise ValueError(message)

@@ -1,4 +1,4 @@
-"""`python -m standin.feed`."""
+"""Entry point of `python -m standin.feed`."""
 
 import sys
 

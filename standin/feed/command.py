@@ -1,10 +1,10 @@
-"""The stand-in for the member feed: a believable salesdata.csv, the files that follow it, and what goes wrong.
+"""The stand-in for the member feed: a realistic salesdata.csv, the files that follow it, and files with errors.
 
     python -m standin.feed write sales.csv --rows 5000 --advance 1 --quirk inner_quotes
     python -m standin.feed serve --rows 5000
 
-Everything comes from a seed: the same arguments give the same bytes. Data about what was written goes to standard
-output as one line of JSON.
+All content is generated from a seed: the same arguments give the same bytes. A summary of what was written goes to
+standard output as one line of JSON.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ __all__ = [
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m standin.feed", description="A stand-in for the member feed: believable files from a seed."
+        prog="python -m standin.feed", description="A stand-in for the member feed: realistic files from a seed."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     market = argparse.ArgumentParser(add_help=False)
     market.add_argument("--rows", type=int, default=150_000, metavar="N", help="lots in the first file (%(default)s)")
-    market.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, another market (%(default)s)")
+    market.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the market's lots (%(default)s)")
     market.add_argument("--photo-url", default=PHOTO_BASE, metavar="URL", help="root of every Image URL (%(default)s)")
     market.add_argument("--thumbnail-url", metavar="URL", help="root of every Image Thumbnail (the real host)")
     quirks = "\n".join(f"  {name:26}{(quirk.__doc__ or '').splitlines()[0]}" for name, quirk in QUIRKS.items())
@@ -94,7 +94,7 @@ def _market(options: argparse.Namespace) -> Market:
 
 
 def write_command(options: argparse.Namespace) -> dict[str, object]:
-    """Write the file the options describe and return what it holds."""
+    """Write the file that the options describe and return a summary of its content."""
     began = time.perf_counter()
     market = _market(options)
     advances = [
@@ -122,7 +122,7 @@ def write_command(options: argparse.Namespace) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "serve":

@@ -1,9 +1,9 @@
-"""One lot of the stand-in feed: how a believable row is drawn, changed and put up again.
+"""The rows of the stand-in feed: how a realistic lot is generated, changed and relisted.
 
-A lot is kept as the text of its row without the leading `Id`, because that is what a file is written from
-and all that stays the same between two files. Only a lot that changes is taken apart into fields.
+A lot is kept as the text of its row without the leading `Id`: files are written from that text, and it is the part of
+a row that does not change from file to file. A row is only split into fields when the lot changes.
 
-Every draw uses `random.Random.random()`, the one method whose sequence Python promises to keep between versions.
+All random numbers come from `random.Random.random()`, the only method whose sequence Python guarantees across versions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from standin.feed import values
 from standin.feed.places import Yard, load_yards, us_summer
 from standin.photos.lots import FOLDER, photo_name
 
-#: Where the real feed's Image URLs point.
+#: The root of the Image URLs in the real feed.
 PHOTO_BASE: Final = "http://inventoryv2.copart.io"
 
 T = TypeVar("T")
@@ -37,16 +37,17 @@ VIN_VALUES: Final = dict(zip("0123456789ABCDEFGHJKLMNPRSTUVWXYZ", [*range(10), *
                                                                   *range(2, 10)], strict=True))  # fmt: skip
 VIN_YEARS: Final = "ABCDEFGHJKLMNPRSTVWXY123456789"
 VIN_WEIGHTS: Final = (8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2)
-#: 1ZZ is no manufacturer's prefix: no vehicle of the stand-in can be somebody's car.
+#: 1ZZ is not assigned to any manufacturer, so no generated VIN belongs to a real vehicle.
 VIN_PREFIX: Final = "1ZZ"
 
-#: Years before the current one, with weights: the feed's cars are seven to thirteen years old, most of them.
+#: Age of a vehicle in years, with weights: most vehicles in the feed are seven to thirteen years old.
 AGES: Final = (
     (-1, 1), (0, 19), (1, 39), (2, 36), (3, 38), (4, 41), (5, 46), (6, 51), (7, 65), (8, 69), (9, 77), (10, 73),
     (11, 69), (12, 63), (13, 55), (14, 46), (15, 37), (16, 30), (17, 22), (18, 26), (19, 22), (20, 19), (21, 13),
     (22, 10), (23, 9), (24, 5), (25, 5), (26, 3), (27, 3), (28, 2), (29, 1), (30, 1), (34, 1),
 )  # fmt: skip
-#: What is left of the price after so many years. Multiplied out, for the C library's `pow` may differ by machine.
+#: Remaining share of the new price by age in years. Computed by multiplication because the result of the C library's
+#: `pow` may differ between machines.
 _WORTH: Final = tuple(itertools.accumulate([0.87] * 40, operator.mul, initial=1.0))
 WEEKS_AHEAD: Final = ((0, 45), (1, 33), (2, 14), (3, 6), (4, 2))
 CONDITIONS: Final = (
@@ -57,13 +58,13 @@ KEYS: Final = (("YES", 92), ("NO", 6), ("EXM", 2))
 
 
 def weighted(choices: Iterable[tuple[T, int]]) -> list[T]:
-    """A list in which each value stands as often as its weight: one draw picks by weight."""
+    """Return a list that repeats each value as often as its weight, so that a uniform choice is a weighted one."""
     return [value for value, weight in choices for _ in range(weight)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model line: what its rows may say about the vehicle."""
+    """A model, with the values that its rows may have in the vehicle columns."""
 
     kind: str
     vehicle_type: str
@@ -80,7 +81,7 @@ class Model:
 
 
 def load_models() -> list[Model]:
-    """Every model line, as often as its weight."""
+    """Return all models, each repeated as often as its weight."""
     models: list[Model] = []
     for position, line in enumerate(values.MODELS.splitlines()):
         make, names, kind, weight, engines, trims, price = line.split("|")
@@ -110,7 +111,7 @@ _VIN_STEPS: Final = ((1, 4), (7, 11), (13, 2), (5, 19), (11, 8))
 
 
 def _engines(text: str) -> list[tuple[str, str]]:
-    """Engine and Cylinders as the feed writes them: a third of the engines with two blanks."""
+    """Return pairs of Engine and Cylinders as the feed writes them: a third of the engines with two blanks."""
     if not text:
         return [("", "")] * 9 + [("0.0L 0", "0")]
     pairs = [entry.split("/") for entry in text.split(",")]
@@ -120,7 +121,7 @@ def _engines(text: str) -> list[tuple[str, str]]:
 
 
 def check_digit(vin: str) -> str:
-    """The ninth character a 17-character VIN must have (ISO 3779 as used in North America)."""
+    """Return the check digit, the ninth character, of a 17-character VIN (ISO 3779 as used in North America)."""
     total = sum(VIN_VALUES[character] * weight for character, weight in zip(vin, VIN_WEIGHTS, strict=True))
     return "0123456789X"[total % 11]
 
@@ -135,7 +136,7 @@ _LOW_DIGITS: Final = _digit_sums((4, 3, 2))
 
 
 class Clock:
-    """The times of one snapshot, written as the feed writes them."""
+    """Dates and times relative to one snapshot, formatted as in the feed."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now.astimezone(UTC)
@@ -158,24 +159,24 @@ class Clock:
         return text
 
     def created(self, seconds_ago: int, micros: int) -> str:
-        """`2025-10-14-08.55.06.000795`"""
+        """Return a Create Date/Time, such as `2025-10-14-08.55.06.000795`."""
         day, second = divmod(self.seconds - seconds_ago, 86400)
         hour, rest = divmod(second, 3600)
         return f"{self._day(day)}-{hour:02}.{rest // 60:02}.{rest % 60:02}.{micros:06}"
 
     def updated(self, seconds_ago: int) -> str:
-        """`2025-10-14T07:01:00Z`"""
+        """Return a Last Updated Time, such as `2025-10-14T07:01:00Z`."""
         day, second = divmod(self.seconds - seconds_ago, 86400)
         hour, rest = divmod(second, 3600)
         return f"{self._day(day)}T{hour:02}:{rest // 60:02}:{rest % 60:02}Z"
 
     def sale(self, weekday: int, week: int) -> tuple[str, str]:
-        """Sale date and day of the week, that many weeks after the next such weekday."""
+        """Return sale date and day of the week of a `weekday` (0 is Monday), `week` weeks after its next occurrence."""
         return self._sales[weekday][week]
 
 
 class LotMaker:
-    """Draws lots. One maker serves one market: its VINs never repeat until a million lots have been made."""
+    """Generates the lots of one market from a seed. Its VINs are unique for the first million lots."""
 
     def __init__(
         self, *, seed: int, clock: Clock, photo_base: str = PHOTO_BASE, thumbnail_base: str | None = None
@@ -210,17 +211,17 @@ class LotMaker:
         self._titles_elsewhere = weighted(values.TITLE_CODES_ELSEWHERE)
 
     def clone(self) -> LotMaker:
-        """A maker that goes on exactly as this one would, without touching it."""
+        """Return an independent copy that generates the same lots as this maker would."""
         twin, dice = copy.copy(self), copy.copy(self._random)
         vars(twin).update(_random=dice, _draw=dice.random)
         return twin
 
     def pick(self, choices: Sequence[T]) -> T:
-        """One of the choices, each as likely as the other."""
+        """Return one of the choices, all equally likely."""
         return choices[int(self._draw() * len(choices))]
 
     def make(self, number: int, *, age: int) -> str:
-        """A new lot that entered the inventory `age` seconds ago: its row without `Id`."""
+        """Return the row, without `Id`, of a new lot that entered the inventory `age` seconds ago."""
         draw, clock = self._draw, self.clock
         model = self.pick(self._models)
         yard = self._yard_for(model)
@@ -269,7 +270,7 @@ class LotMaker:
         return yard
 
     def _place_of(self, yard: Yard) -> Yard:
-        """The physical yard where a lot of that sale stands."""
+        """Return the physical yard where a lot is located that this yard or virtual sale auctions."""
         if not yard.virtual:
             return yard
         if yard.number == 295:
@@ -277,7 +278,7 @@ class LotMaker:
         return self.pick(self._by_country[yard.country])
 
     def _sale(self, yard: Yard) -> tuple[str, str, str, int]:
-        """Sale date, day, time and item; an unscheduled lot has date 0 and neither day nor time."""
+        """Return sale date, weekday, time and item number; without a sale: date 0, item 0, no weekday and no time."""
         draw = self._draw
         if draw() < 0.28:
             return "0", "", "", 0
@@ -323,7 +324,7 @@ class LotMaker:
         return "0.0" if self._draw() < 0.95 else f"{int(retail * 0.5 / 100) * 100 + 100}.0"
 
     def _whereabouts(self, place: Yard) -> tuple[str, str, str]:
-        """Special note, the four offsite columns as text, and the place in the yard."""
+        """Return the special note, the four offsite columns as CSV text, and the position in the yard (Grid/Row)."""
         draw = self._draw
         note = ""
         if draw() < 0.035:
@@ -345,14 +346,17 @@ class LotMaker:
 
     def _thumbnail(self, number: int, created: str) -> str:
         if self._thumbnail_base is not None:
-            # The first photo of the stand-in's own CDN; the real feed names no scheme either.
+            # The first photo on the stand-in's own CDN. As in the real feed, the URL has no scheme.
             return f"{self._thumbnail_base.rpartition('://')[2]}{FOLDER}/{photo_name(self._seed, number, 1)}_thb.jpg"
         digest = hashlib.md5(f"{self._seed}:{number}:{created}".encode(), usedforsecurity=False).hexdigest()
         return f"cs.copart.com/v1/AUTH_svc.pdoc00001/lpp/{created[5:7]}{created[2:4]}/{digest}_thb.jpg"
 
     def changed(self, row: str, *, since: int) -> str:
-        """That lot after somebody worked on it in the last `since` seconds: at least one column besides
-        Last Updated Time differs, and that time is newer than every time in the file before."""
+        """Return the row of a lot after a change in the last `since` seconds.
+
+        At least one column besides Last Updated Time differs, and that time is newer than all times in the previous
+        file.
+        """
         fields = split_row(row)
         for touch, share in (
             (self._touch_sale_date, 0.26),
@@ -371,7 +375,7 @@ class LotMaker:
         return join_row(fields)
 
     def relisted(self, row: str, number: int, *, since: int) -> str:
-        """The same vehicle under a new lot number, created in the last `since` seconds."""
+        """Return the row of the same vehicle under a new lot number, created in the last `since` seconds."""
         fields = split_row(row)
         age = int(self._draw() * since)
         created = self.clock.created(age, int(self._draw() * 1000) * 1000)
@@ -386,7 +390,7 @@ class LotMaker:
         return join_row(fields)
 
     def relabelled(self, row: str) -> str:
-        """That lot with the time-zone label of the clock's season."""
+        """Return the row with the time-zone label of the current season: standard or daylight saving time."""
         fields = split_row(row)
         lot = int(fields[FIELD["Lot number"]])
         fields[FIELD["Time Zone"]] = self._yard_in(fields).label(summer=self.clock.summer, lot=lot)
@@ -433,7 +437,7 @@ class LotMaker:
         fields[FIELD["Special Note"]] = self.pick(values.NOTES)
 
     def _touch_yard(self, fields: list[str]) -> None:
-        """The lot is towed to another physical yard of its country; its sale moves with it."""
+        """Move the lot to another physical yard of its country, and its sale with it."""
         number = int(fields[FIELD["Yard number"]])
         country = fields[FIELD["Location country"]]
         yard = self.pick([yard for yard in self._by_country[country] if yard.number != number])
@@ -453,15 +457,15 @@ class LotMaker:
 
 
 def image_url(lot: int, country: str, yard: int, *, base: str = PHOTO_BASE) -> str:
-    """The address of a lot's photo list, as the feed spells it."""
+    """Return the Image URL of a lot: the address of its photo list."""
     return f"{base}/v1/lotImages/{lot}?country={'ca' if country == 'CAN' else 'us'}&brand=cprt&yardNumber={yard}"
 
 
 def split_row(row: str) -> list[str]:
-    """The 58 fields of a row without `Id`; the maker's own rows hold no quote inside a field."""
+    """Return the 58 fields of a row without `Id`. Generated rows have no quotes inside a field."""
     return row[1:-1].split('","')
 
 
 def join_row(fields: Sequence[str]) -> str:
-    """The row of these fields, every one quoted."""
+    """Return the row of these fields, all of them quoted."""
     return '"' + '","'.join(fields) + '"'

@@ -1,4 +1,4 @@
-"""The market behind the stand-in feed: a file of lots and the files that follow it.
+"""The market behind the stand-in feed: the first file of lots and the files that follow it.
 
 Deterministic: the same seed and the same calls give the same bytes, on every machine and Python version.
 """
@@ -15,15 +15,15 @@ from typing import BinaryIO, Final
 from standin.feed.lots import FIELD, PHOTO_BASE, Clock, LotMaker, split_row
 from standin.feed.values import HEADER_2026
 
-#: Rows written at once: large enough that the file is written at the disk's speed, small enough to stay modest.
+#: Rows per write: enough to write at the speed of the disk, few enough to use little memory.
 ROWS_PER_WRITE: Final = 8192
 FIRST_LOT: Final = 39_000_000
 LAST_LOT: Final = 99_999_999
-#: Lots that left are remembered so that some may return; beyond this many the oldest are forgotten.
+#: Maximum number of gone lots that are kept because they may return; beyond it, the oldest are dropped.
 REMEMBERED: Final = 50_000
 DEFAULT_NOW: Final = datetime(2026, 7, 1, 8, 0, tzinfo=UTC)
 
-#: The header's variants seen over the years: its names, and for each name the position in today's row.
+#: Variants of the header seen over the years: their column names, and the position of each column in a current row.
 _ALL: Final = tuple(range(len(HEADER_2026)))
 _LOT_ACV: Final = tuple("Lot ACV" if name == "Est. Retail Value" else name for name in HEADER_2026)
 _UPDATED: Final = HEADER_2026.index("Last Updated Time")
@@ -47,12 +47,13 @@ class Relisting:
 
 @dataclass(frozen=True, kw_only=True)
 class Advance:
-    """What differs between a file and the one before it. Lot numbers are in the order of their rows.
+    """The differences between a file and the previous one. Lot numbers are in the order of their rows.
 
-    `changed` were in both files and differ besides `Id`; `new` were never seen; `gone` have left; `returned` had left
-    in an earlier file (those in `returned_changed` came back altered, the others exactly as they were, `Id` apart);
-    `relisted` are vehicles back under a new lot number, which is not counted in `new`. `relabelled` is the number of
-    further rows whose time-zone label alone moved because the clocks did.
+    `changed` lots are in both files and differ in more than `Id`; `new` ones were in no earlier file; `gone` ones are
+    only in the previous file; `returned` ones were gone in an earlier file (those in `returned_changed` came back
+    changed, the others identical except for `Id`); `relisted` are vehicles that came back under a new lot number, which
+    is not in `new`. `relabelled` is the number of further rows in which only the time-zone label changed, because
+    daylight saving time began or ended.
     """
 
     now: datetime
@@ -66,7 +67,7 @@ class Advance:
     relabelled: int = 0
 
     def counts(self) -> dict[str, int]:
-        """How many of each."""
+        """Return the number of rows and the number of lots in each of the groups."""
         return {
             "rows": self.rows,
             "changed": len(self.changed),
@@ -80,7 +81,7 @@ class Advance:
 
 
 class Market:
-    """The lots on sale at one moment, and the way to the next one."""
+    """The lots in the current feed file, with a method to advance to the next file."""
 
     def __init__(
         self,
@@ -91,12 +92,12 @@ class Market:
         photo_base: str = PHOTO_BASE,
         thumbnail_base: str | None = None,
     ) -> None:
-        """A market of that many lots, drawn from the seed, as it stands at `now` (aware, whole seconds).
+        """Generate a market of `lots` lots from the seed, as of `now` (an aware datetime in whole seconds).
 
-        `photo_base` is the root of every Image URL, `thumbnail_base` that of every Image Thumbnail (without it, the
-        real host and names that exist nowhere); both are roots of a `PhotoServer` of the same seed, or left out.
+        `photo_base` is the root of every Image URL, `thumbnail_base` that of every Image Thumbnail (by default the real
+        host, with names that do not exist). Both must be omitted or be URLs of a `PhotoServer` with the same seed.
 
-        Raises ValueError for more lots than eight-digit numbers have room for, or a `now` without time zone.
+        Raises ValueError for more than 1,500,000 lots, or for a `now` without time zone.
         """
         if now.tzinfo is None:
             message = "now must carry a time zone, for example datetime(2026, 7, 1, 8, 0, tzinfo=UTC)"
@@ -113,14 +114,14 @@ class Market:
         self._left: list[str] = []
         make, draw = self._maker.make, self._draw
         for position in range(lots):
-            # Lots stay nine days in the median, so the older half of the numbers is older than that.
+            # The median age of a lot is nine days, so the lower half of the numbers is older than that.
             seniority = 1 - position / lots
             age = int(86400 * 20 * seniority * (0.85 + 0.15 * seniority) + 43200 * draw())
             self._rows.append(make(self._next_number(), age=age))
 
     @property
     def now(self) -> datetime:
-        """The moment the current file shows."""
+        """Return the time of the current file."""
         return self._maker.clock.now
 
     def __len__(self) -> int:
@@ -128,15 +129,15 @@ class Market:
 
     @property
     def lot_numbers(self) -> tuple[int, ...]:
-        """The lots of the current file in the order of its rows."""
+        """Return the lot numbers of the current file in the order of its rows."""
         return tuple(_lot_of(row) for row in self._rows)
 
     def records(self, limit: int | None = None) -> list[list[str]]:
-        """The current file's rows (or its first few) as fields, `Id` first: what a right reader must find in it."""
+        """Return the fields of the first `limit` rows (None: of all), `Id` first: the expected result of parsing."""
         return [[str(number), *split_row(row)] for number, row in enumerate(self._rows[:limit], 1)]
 
     def clone(self) -> Market:
-        """An independent market in the same state; cheap, for the rows themselves are shared."""
+        """Return an independent market in the same state. Cheap, because the rows themselves are shared."""
         twin, dice = copy.copy(self), copy.copy(self._random)
         vars(twin).update(
             _rows=self._rows.copy(),
@@ -150,7 +151,7 @@ class Market:
     def write(self, target: Path | BinaryIO, *, header: str = "2026", bom: bool = False, newline: str = "\n") -> int:
         """Write the current file and return its size in bytes.
 
-        `header` is a name in HEADERS. A file interrupted here is simply short: nothing is renamed into place.
+        `header` is a name in HEADERS. If the process dies in it, the file is truncated: it is written in place.
         """
         if isinstance(target, Path):
             with target.open("wb") as stream:
@@ -180,7 +181,7 @@ class Market:
         relisted: float = 0.0005,
         minutes: int = 15,
     ) -> Advance:
-        """Move on to the next file. Shares are of the current number of lots.
+        """Advance to the next file, `minutes` later. Shares are of the current number of lots.
 
         Only lots that left in an earlier advance can return or be relisted, so the first advance has neither.
         """
@@ -227,7 +228,7 @@ class Market:
         return self._last_number
 
     def _sample(self, population: int, size: int) -> list[int]:
-        """That many different positions below `population`, in the order drawn."""
+        """Return `size` different positions below `population`, in random order."""
         chosen: dict[int, None] = {}
         size = min(size, population)
         if size * 2 > population:
@@ -241,7 +242,7 @@ class Market:
         return list(chosen)
 
     def _leaving(self, size: int) -> set[int]:
-        """The lots that leave: of a few drawn at random, those whose sale is over or nearest."""
+        """Return the positions of `size` lots that leave: of a random sample, those with the earliest sale dates."""
         candidates = self._sample(len(self._rows), size * 5)
         position = FIELD["Sale Date M/D/CY"]
         dates = {i: split_row(self._rows[i])[position] for i in candidates}

@@ -1,4 +1,4 @@
-"""The site's own export of a search, which is no feed file."""
+"""The CSV that the site exports for a search, which is not a feed file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXPORT_HEADER: Final = (
 
 
 def site_export(market: Market, rows: int = 2000) -> bytes:
-    """The CSV that the site's Export button gives for a search: other columns, other quoting, other rows."""
+    """Return the CSV of the site's Export button: other columns than the feed, other quoting, up to `rows` rows."""
     names = ("Lot number", "Year", "Make", "Model Detail", "Damage Description", "Sale Title Type", "Odometer",
              "Odometer Brand", "Est. Retail Value", "Yard name", "Sale Date M/D/CY", "High Bid =non-vix,Sealed=Vix",
              "Buy-It-Now Price", "VIN")  # fmt: skip

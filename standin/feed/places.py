@@ -1,4 +1,4 @@
-"""Where and when lots are auctioned: yards, virtual sales, their time zones and weekdays."""
+"""Places and times of auctions: yards and virtual sales, with their time zones and weekdays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from standin.feed import values
 
 
 def us_summer(day: date) -> bool:
-    """Whether North America's clocks are on daylight saving time on that day (second Sunday of March to
-    first Sunday of November)."""
+    """Return whether North America has daylight saving time on that day.
+
+    It begins on the second Sunday of March and ends on the first Sunday of November.
+    """
     march, november = date(day.year, 3, 8), date(day.year, 11, 1)
     start = march + timedelta(days=(6 - march.weekday()) % 7)
     end = november + timedelta(days=(6 - november.weekday()) % 7)
@@ -19,7 +21,7 @@ def us_summer(day: date) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Yard:
-    """A place or a sale: what a row says about where and when a lot is auctioned."""
+    """A physical yard or a virtual sale, with the values of the columns that say where and when a lot is auctioned."""
 
     number: int
     name: str
@@ -33,14 +35,14 @@ class Yard:
     virtual: bool
 
     def label(self, *, summer: bool, lot: int) -> str:
-        """The time-zone label in a file of that season; Anchorage's differs from lot to lot."""
+        """Return the time-zone label in a file of that season. In summer, Anchorage's differs from lot to lot."""
         if self.zone == "A" and summer and lot % 5 < len(values.ANCHORAGE_ODDITIES):
             return values.ANCHORAGE_ODDITIES[lot % 5]
         return values.TIME_ZONE_LABELS[self.zone][summer]
 
 
 def _sale_time(number: int, zone: str) -> str:
-    """The yard's wall-clock start, HHMM without padding."""
+    """Return the local start time of the yard's auctions, HHMM without a leading zero."""
     evenings = {880: "2100", 881: "2000", 882: "1900", 883: "1800", 292: "1300"}
     if number in evenings:
         return evenings[number]
@@ -56,14 +58,14 @@ def _weekdays(number: int) -> tuple[int, int]:
 
 
 def load_yards() -> tuple[list[Yard], list[Yard]]:
-    """Physical yards and virtual ones, each as often as its weight."""
+    """Return the physical yards and the virtual sales, each repeated as often as its weight."""
     physical: list[Yard] = []
     virtual: list[Yard] = []
     for line in values.YARDS.splitlines():
         number, name, city, state, zip_code, zone, weight = line.split("|")
         code = int(number)
         canadian = state in values.PROVINCES
-        # Half of the real ZIP codes carry their four-digit extension after a blank.
+        # Half of the real ZIP codes have their four-digit extension, after a blank.
         full = zip_code if canadian or code % 2 else f"{zip_code} {1000 + code * 37 % 9000}"
         physical += [
             Yard(

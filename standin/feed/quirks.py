@@ -1,7 +1,7 @@
-"""What goes wrong in real feed files, put into a good one at seeded places, with the exact account of it.
+"""Quirks: the defects of real feed files, injected into a valid file at places chosen by a seed.
 
-`inject` takes the bytes of a file as `Market.write` made it and returns the damaged file and a `Report`: where each
-quirk sits and how many rows a right reader accepts, rejects and recovers. A test compares its reader with that.
+`inject` takes the bytes of a file written by `Market.write` and returns the damaged file and a `Report`: the place of
+each quirk, and how many rows a correct reader accepts, rejects and recovers. Tests compare a reader with the report.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Mark:
 
 @dataclass(kw_only=True)
 class Sheet:
-    """A file taken apart into records, on which quirks are laid one after the other, each on records of its own."""
+    """A file split into records, to which quirks are applied in turn. No record is changed by two quirks."""
 
     header: list[str]
     records: list[bytes]
@@ -52,7 +52,7 @@ class Sheet:
 
     @classmethod
     def parse(cls, data: bytes, *, seed: int, count: int) -> Sheet:
-        """Take apart a file that `Market.write` made."""
+        """Parse a file written by `Market.write`."""
         bom = data.startswith(BOM)
         newline = b"\r\n" if data[: data.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
         lines = data[len(BOM) * bom :].split(newline)
@@ -66,27 +66,27 @@ class Sheet:
         )
 
     def column(self, *names: str) -> int:
-        """The position of the first of these columns that the file has."""
+        """Return the position of the first of these columns that the file has. Raises ValueError if it has none."""
         for name in names:
             if name in self.header:
                 return self.header.index(name)
-        message = f"{self.quirk}: the file has no column {' or '.join(names)}; leave out the quirk that removed it"
+        message = f"{self.quirk}: the file has no column {' or '.join(names)}: omit the quirk that removes it"
         raise ValueError(message)
 
     def fields(self, position: int) -> list[bytes]:
-        """The fields of a record."""
+        """Return the fields of a record."""
         return self.records[position][1:-1].split(SEPARATOR)
 
     def lot(self, fields: list[bytes]) -> str:
-        """The text of its lot number."""
+        """Return the text of the lot number in the fields of a record; empty without that column."""
         return fields[self.header.index("Lot number")].decode() if "Lot number" in self.header else ""
 
     def is_free(self, position: int) -> bool:
-        """Whether no quirk has touched that record yet."""
+        """Return whether no quirk has changed that record yet."""
         return position not in self._marks
 
     def places(self) -> list[int]:
-        """Up to `count` records no quirk has touched yet, in file order."""
+        """Return the positions of up to `count` records that no quirk has changed yet, in file order."""
         free = len(self.records) - len(self._marks)
         chosen: set[int] = set()
         while len(chosen) < min(self.count, free):
@@ -98,18 +98,18 @@ class Sheet:
     def replace(
         self, position: int, record: bytes, verdict: Verdict, *, column: str = "", value: str = "", lot: str = ""
     ) -> None:
-        """Put another record in the place of this one."""
+        """Replace a record."""
         lot = lot or self.lot(self.fields(position))
         self.records[position] = record
         self._marks[position] = _Mark(quirk=self.quirk, lot=lot, verdict=verdict, column=column, value=value)
 
     def insert(self, after: int, record: bytes, verdict: Verdict, *, lot: str = "") -> None:
-        """Add a record behind that one."""
+        """Insert a record after another one."""
         mark = _Mark(quirk=self.quirk, lot=lot, verdict=verdict)
         self._inserted.setdefault(after, []).append((record, mark))
 
     def set_field(self, position: int, column: int, text: bytes, verdict: Verdict, *, value: str) -> None:
-        """Write that text, as it is, between the quotes of one field."""
+        """Set a field to a text that is written between the quotes without escaping."""
         fields = self.fields(position)
         lot = self.lot(fields)
         fields[column] = text
@@ -117,7 +117,7 @@ class Sheet:
         self.replace(position, join(fields), verdict, column=name, value=value, lot=lot)
 
     def render(self) -> tuple[bytes, list[Touch], int]:
-        """The file, what was touched where, and how many records it holds. `Id` is numbered afresh."""
+        """Return the bytes of the file, the touches, and the number of records. `Id` is renumbered from 1."""
         numbered = self.header[0] == "Id"
         parts = [BOM if self.bom else b"", join([name.encode() for name in self.header]), self.newline]
         touches: list[Touch] = []
@@ -146,12 +146,12 @@ class Sheet:
 
 
 def join(fields: Iterable[bytes]) -> bytes:
-    """The record of these fields, every one quoted."""
+    """Return the record of these fields, all of them quoted."""
     return b'"' + SEPARATOR.join(fields) + b'"'
 
 
 def inner_quotes(sheet: Sheet) -> None:
-    """Quotes inside a field that nobody doubled: `"125" SLEEPER CAB"`."""
+    """Quotes inside a field that are not doubled: `"125" SLEEPER CAB"`."""
     texts = ('125" SLEEPER CAB', 'SLEEPER 72"', '"OLD" TITLE', "BED 8' 2\" LONG", 'SAID "RUNS, DRIVES" TODAY')
     for turn, place in enumerate(sheet.places()):
         text = texts[turn % len(texts)]
@@ -166,7 +166,7 @@ def doubled_quotes(sheet: Sheet) -> None:
 
 
 def embedded_newline(sheet: Sheet) -> None:
-    """A line break inside a quoted field: the record goes on in the next line."""
+    """A line break inside a quoted field: the record continues on the next line."""
     for place in sheet.places():
         text = "Front damage\nTrue mileage unknown."
         sheet.set_field(place, sheet.column("Special Note"), text.encode(), Verdict.RECOVER, value=text)
@@ -179,20 +179,20 @@ def too_many_fields(sheet: Sheet) -> None:
 
 
 def too_few_fields(sheet: Sheet) -> None:
-    """A record that ends early: one field short, half of it, or its first two fields."""
+    """A record with too few fields: without the last one, half of them, or only the first two."""
     for turn, place in enumerate(sheet.places()):
         fields = sheet.fields(place)
         sheet.replace(place, join(fields[: (-1, len(fields) // 2, 2)[turn % 3]]), Verdict.REJECT, lot=sheet.lot(fields))
 
 
 def blank_lines(sheet: Sheet) -> None:
-    """Lines with nothing on them."""
+    """Empty lines."""
     for place in sheet.places():
         sheet.insert(place, b"", Verdict.IGNORE)
 
 
 def placeholder_rows(sheet: Sheet) -> None:
-    """Rows of full width whose lot number is a text, blank, or too long to be one."""
+    """Rows with all fields whose lot number is empty or not a number."""
     texts = ("TBD", "FUTURE", "", "LOT NUMBER", "4567890X")
     for turn, place in enumerate(sheet.places()):
         fields = sheet.fields(place)
@@ -202,14 +202,14 @@ def placeholder_rows(sheet: Sheet) -> None:
 
 
 def nul_bytes(sheet: Sheet) -> None:
-    """A NUL inside a field, which PostgreSQL's text cannot hold."""
+    """A NUL byte inside a field, which PostgreSQL cannot store in a text column."""
     for place in sheet.places():
         text = b"Side\x00damage"
         sheet.set_field(place, sheet.column("Special Note"), text, Verdict.EITHER, value="Sidedamage")
 
 
 def invalid_utf8(sheet: Sheet) -> None:
-    """Latin-1 and stray bytes in a UTF-8 file."""
+    """Latin-1 and invalid bytes in a UTF-8 file."""
     for turn, place in enumerate(sheet.places()):
         text = (b"D\xe9g\xe2ts", b"damage \xff\xfe", b"cut short \xe2\x82")[turn % 3]
         sheet.set_field(place, sheet.column("Special Note"), text, Verdict.EITHER, value="")
@@ -276,9 +276,9 @@ IMPOSSIBLE: Final = (
 
 
 def impossible_values(sheet: Sheet) -> None:
-    """Values that cannot be: year 2999, money NaN, hexadecimal or negative, time 2575, a zone nobody knows.
+    """Impossible values: year 2999, amounts that are NaN, hexadecimal or negative, time 2575, an unknown time zone.
 
-    With a count of eleven, each of `IMPOSSIBLE` occurs once.
+    With a count of eleven, each entry of `IMPOSSIBLE` occurs once.
     """
     for turn, place in enumerate(sheet.places()):
         column, value = IMPOSSIBLE[turn % len(IMPOSSIBLE)]
@@ -291,12 +291,12 @@ def bom(sheet: Sheet) -> None:
 
 
 def crlf(sheet: Sheet) -> None:
-    """Lines that end in CR LF."""
+    """Lines that end with CR LF."""
     sheet.newline = b"\r\n"
 
 
 def unknown_column(sheet: Sheet) -> None:
-    """A column nobody has seen yet, at the end of the header and of every row."""
+    """An unknown column at the end of the header and of every row."""
     sheet.header.append("Title Group")
     sheet.unknown_columns.append("Title Group")
     sheet.records = [record + b',"GROUP %d"' % (n % 4) for n, record in enumerate(sheet.records)]
@@ -315,33 +315,33 @@ def _drop(sheet: Sheet, name: str) -> None:
 
 
 def missing_optional_column(sheet: Sheet) -> None:
-    """The file comes without AutoGrade."""
+    """A file without the column AutoGrade."""
     _drop(sheet, "AutoGrade")
 
 
 def missing_mandatory_column(sheet: Sheet) -> None:
-    """The file comes without Lot number: nothing in it can be told apart."""
+    """A file without the column Lot number, which identifies the rows."""
     _drop(sheet, "Lot number")
     sheet.refused = "mandatory column Lot number is missing"
 
 
 def copart_select(sheet: Sheet) -> None:
-    """Column 51 under its name of 2025."""
+    """Column 51, Wholesale, under its name of 2025, Copart Select."""
     sheet.header[sheet.column("Wholesale")] = "Copart Select"
 
 
 def lot_acv(sheet: Sheet) -> None:
-    """`Lot ACV` where `Est. Retail Value` stands today."""
+    """`Lot ACV`, the former name of `Est. Retail Value`."""
     sheet.header[sheet.column("Est. Retail Value")] = "Lot ACV"
 
 
 def no_id(sheet: Sheet) -> None:
-    """Without `Id`, as older files are."""
+    """A file without the column `Id`, as in older files."""
     _drop(sheet, "Id")
 
 
 def header_45(sheet: Sheet) -> None:
-    """The oldest files: 45 columns, no `Id`, `Lot ACV`, and `Last Updated Time` as the last."""
+    """The oldest header: 45 columns, no `Id`, `Lot ACV`, and `Last Updated Time` last."""
     if len(sheet.header) != len(HEADER_2026):
         message = "header_45 cannot be combined with another quirk that adds or drops columns"
         raise ValueError(message)
@@ -353,18 +353,18 @@ def header_45(sheet: Sheet) -> None:
 
 
 def shrunk(sheet: Sheet) -> None:
-    """Only the first 70 % of the rows, the file otherwise in order."""
+    """Only the first 70 % of the rows, in a file that is otherwise valid."""
     sheet.records = sheet.records[: len(sheet.records) * 7 // 10]
     sheet.refused = "the rows have shrunk by more than a fifth"
 
 
 def truncated(sheet: Sheet) -> None:
-    """Cut at 60 % of the bytes, in the middle of a row."""
+    """A file truncated at 60 % of its bytes, in the middle of a row."""
     sheet.cut = 0.6
     sheet.refused = "the file is cut short"
 
 
-#: In the order in which they are laid on a file: its shape first, then single rows.
+#: All quirks in the order in which they are applied: first to the whole file, then to single rows.
 QUIRKS: Final[dict[str, Callable[[Sheet], None]]] = {
     quirk.__name__: quirk
     for quirk in (
@@ -398,9 +398,9 @@ QUIRKS: Final[dict[str, Callable[[Sheet], None]]] = {
 
 
 def inject(data: bytes, *names: str, seed: int = 1, count: int = 3) -> tuple[bytes, Report]:
-    """Lay these quirks on a file that `Market.write` made and say exactly what was done.
+    """Apply quirks to a file written by `Market.write`; return the damaged file and a report of every change.
 
-    Each row quirk touches `count` records, no record is touched twice, and the same arguments give the same bytes.
+    Each row quirk changes `count` records, no record is changed twice, and the same arguments give the same bytes.
     Raises ValueError for an unknown quirk, or two that cannot be combined.
     """
     unknown = [name for name in names if name not in QUIRKS]
@@ -419,7 +419,7 @@ def inject(data: bytes, *names: str, seed: int = 1, count: int = 3) -> tuple[byt
         touches = [touch for touch in touches if touch.line < line]
         blank = Counter(touch.verdict for touch in touches)[Verdict.IGNORE]
         inside = sum(touch.value.count("\n") for touch in touches)
-        # The header and the half row at the end are lines, but no records to be had.
+        # The header and the incomplete row at the end are lines but do not count as records.
         records = line - 2 - blank - inside
     report = Report(
         quirks=tuple(name for name in QUIRKS if name in names),
@@ -433,7 +433,7 @@ def inject(data: bytes, *names: str, seed: int = 1, count: int = 3) -> tuple[byt
 
 
 def cut_in_row(data: bytes, share: float) -> bytes:
-    """The beginning of a file up to about that share of its bytes, ended in the middle of a row."""
+    """Return the file truncated at about that share of its bytes, in the middle of a row."""
     start = data.rfind(b"\n", 0, int(len(data) * share)) + 1
     end = data.find(b"\n", start)
     return data[: start + max((end - start) // 2, 1)]

@@ -1,4 +1,4 @@
-"""What was damaged in a feed file, and how many rows a right reader accepts, recovers and rejects."""
+"""The report on a damaged feed file: its quirks, and how many rows a correct reader accepts, recovers and rejects."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What a right reader does with a record."""
+    """What a correct reader does with a record."""
 
-    ACCEPT = "accept"  #: a row like any other
-    RECOVER = "recover"  #: a row, with `value` intact, although a strict or line-by-line reader loses it
-    FLAG = "flag"  #: a row whose `value` cannot be believed: the row counts, the value is unknown
-    EITHER = "either"  #: a row, the damage taken out, or one rejected row; never more than this one
-    REJECT = "reject"  #: kept aside with its reason, and costs no other row
-    SUPERSEDED = "superseded"  #: another record of the same lot in the same file is the valid one
-    IGNORE = "ignore"  #: no record at all
+    ACCEPT = "accept"  #: accept it as a valid row
+    RECOVER = "recover"  #: accept it with `value` intact, although a strict or line-by-line reader loses it
+    FLAG = "flag"  #: accept the row but treat `value`, which is impossible, as unknown
+    EITHER = "either"  #: accept it without the damaged bytes or reject it; other rows are not affected
+    REJECT = "reject"  #: reject it with a reason; other rows are not affected
+    SUPERSEDED = "superseded"  #: skip it: another record of the same lot in the same file is the valid one
+    IGNORE = "ignore"  #: skip it: it is not a record
 
 
 @dataclass(frozen=True, kw_only=True)
 class Touch:
-    """One record that a quirk touched. `line` is the physical line of the file on which it begins, from 1;
-    `lot` is the text of its lot number (empty where it has none), `column` and `value` what its field means."""
+    """A record that a quirk changed or inserted.
+
+    `line` is the line of the file on which it begins, counted from 1; `lot` is the text of its lot number (empty if it
+    has none); `column` is the changed column and `value` the text that a correct reader finds in it.
+    """
 
     quirk: str
     line: int
@@ -33,9 +36,12 @@ class Touch:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What `inject` did. The counts are of records: every record of the file is in exactly one of `accepted`,
-    `rejected`, `superseded` and `either`; `recovered` are among the accepted. `refused` says why the whole file
-    must be refused, and then the counts are of what the file holds, not of what may be taken from it."""
+    """The changes that `inject` made.
+
+    Every record of the file counts as exactly one of `accepted`, `rejected`, `superseded` and `either`; `recovered`
+    records are also `accepted`. `refused` is the reason why the whole file must be refused, or None; in a refused file
+    the counts still describe its content, although nothing may be loaded from it.
+    """
 
     quirks: tuple[str, ...]
     touches: tuple[Touch, ...]
@@ -49,31 +55,31 @@ class Report:
 
     @property
     def accepted(self) -> int:
-        """Rows to be had, recovered and flagged ones included."""
+        """Return the number of accepted records, including recovered and flagged ones."""
         return self.records - self.rejected - self.superseded - self.either
 
     @property
     def rejected(self) -> int:
-        """Records to be kept aside, each with a reason."""
+        """Return the number of records to be rejected, each with a reason."""
         return self._count(Verdict.REJECT)
 
     @property
     def recovered(self) -> int:
-        """Accepted rows that a strict or line-by-line reader loses."""
+        """Return the number of accepted records that a strict or line-by-line reader loses."""
         return self._count(Verdict.RECOVER)
 
     @property
     def superseded(self) -> int:
-        """Records that lose against another one of the same lot."""
+        """Return the number of records superseded by another one of the same lot."""
         return self._count(Verdict.SUPERSEDED)
 
     @property
     def either(self) -> int:
-        """Records that may be cleaned or rejected."""
+        """Return the number of records that may be either cleaned or rejected."""
         return self._count(Verdict.EITHER)
 
     def summary(self) -> dict[str, object]:
-        """The account as JSON can carry it."""
+        """Return the report in types that can be serialized as JSON."""
         return {
             "quirks": list(self.quirks),
             "records": self.records,

@@ -1,4 +1,4 @@
-"""The member feed on loopback: the current file over HTTP, as the real one answers, and faults on demand.
+"""The member feed on loopback: the current file over HTTP, with the headers of the real feed, and faults on demand.
 
     with FeedServer(Market(lots=2000)) as server:
         fetch(server.url)
@@ -42,8 +42,10 @@ CHUNK: Final = 256 * 1024
 
 @dataclass(kw_only=True)
 class Request:
-    """What a client asked. `path` and `query` are without the key; header names are in lower case; `status` is 0
-    until an answer has begun."""
+    """A recorded request.
+
+    `query` does not include the key; header names are in lower case; `status` is 0 until the response has begun.
+    """
 
     method: str
     path: str
@@ -56,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class FeedFile:
-    """A file as it is served."""
+    """A feed file with its ETag and Last-Modified."""
 
     body: bytes
     etag: str
@@ -64,12 +66,12 @@ class FeedFile:
 
     @classmethod
     def of(cls, body: bytes, last_modified: str) -> FeedFile:
-        """The file with that content."""
+        """Return the file with that content; the ETag is derived from it."""
         return cls(body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"', last_modified=last_modified)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes out with it."""
+        """Return the response headers of the file."""
         return {
             "Content-Type": "text/csv;charset=UTF-8",
             "Content-Disposition": 'attachment; filename="salesdata.csv"',
@@ -80,7 +82,7 @@ class FeedFile:
 
 
 class FeedServer(LoopbackServer):
-    """The feed in a thread of its own, from `with` to the end of the block."""
+    """A feed server, run in its own thread for the duration of a `with` block."""
 
     def __init__(
         self,
@@ -91,10 +93,10 @@ class FeedServer(LoopbackServer):
         port: int = 0,
         required_headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Serve that market; `advance` moves it on.
+        """Serve the files of that market; `advance` advances it to the next one.
 
-        `required_headers` maps a header to the text its value must contain (empty: it must be there); a request
-        without it gets 403. Raises ValueError for a host that is not loopback.
+        `required_headers` maps a header to a text that its value must contain (empty: the header must be present);
+        other requests get 403. Raises ValueError for a host that is not loopback.
         """
         known = {name: fault.options for name, fault in FAULTS.items()}
         known |= {name: QUIRK_OPTIONS for name in QUIRKS if name not in FAULTS}
@@ -108,36 +110,36 @@ class FeedServer(LoopbackServer):
 
     @property
     def base_url(self) -> str:
-        """The server's root, without a slash at the end."""
+        """Return the root URL of the server, without a trailing slash."""
         return self.address("feed")
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Return the port on which the server listens."""
         return self.ports["feed"]
 
     @property
     def url(self) -> str:
-        """The feed's address with its key: what COPART_CSV_URL holds."""
+        """Return the URL of the feed including its key, to set COPART_CSV_URL to."""
         return f"{self.base_url}{FEED_PATH}?authKey={self.key}"
 
     @property
     def content(self) -> bytes:
-        """The current file."""
+        """Return the content of the current file."""
         return self._current.body
 
     def advance(self, **shares: float) -> Advance:
-        """Move the market on, with the arguments of `Market.advance`, and serve its next file."""
+        """Advance the market, with the arguments of `Market.advance`, and serve its next file."""
         with self._lock:
             advance = self.market.advance(**shares)  # type: ignore[arg-type]
             self._previous, self._current = self._current, self._render()
         return advance
 
     def fault(self, name: str, times: int | None = None, **options: Any) -> None:
-        """Let the next `times` requests (all of them without it) meet that fault.
+        """Queue a fault for the next `times` requests (None: for all).
 
-        Faults queue up: one that is spent makes room for the next. Raises ValueError for a name that is neither
-        in FAULTS nor in QUIRKS, or an option it does not know.
+        When a fault has been used `times` times, the next one in the queue takes effect. Raises ValueError for a name
+        that is neither in FAULTS nor in QUIRKS, and for an unknown option.
         """
         self.faults.add(name, times, options)
 
@@ -147,7 +149,7 @@ class FeedServer(LoopbackServer):
         return FeedFile.of(buffer.getvalue(), format_datetime(self.market.now, usegmt=True))
 
     def applications(self) -> Mapping[str, web.Application]:
-        """The feed, its neighbours and the control."""
+        """Return the application with the feed, the targets of redirects and the control routes."""
         app = web.Application()
         app.router.add_get(FEED_PATH, self._feed, allow_head=False)
         app.router.add_get(ELSEWHERE_PATH, self._elsewhere, allow_head=False)
@@ -205,32 +207,32 @@ class FeedServer(LoopbackServer):
         return web.json_response(advance.counts() | {"now": advance.now.isoformat()})
 
     async def html_200(self, _: web.Request, *, kind: str) -> web.StreamResponse:
-        """A refusal page with status 200."""
+        """Respond with a refusal page and status 200."""
         return html(refusal_page(kind))
 
     async def denied_403(self, _: web.Request, *, kind: str) -> web.StreamResponse:
-        """A refusal page with status 403."""
+        """Respond with a refusal page and status 403."""
         return html(refusal_page(kind), status=403)
 
     async def rate_limited_429(self, _: web.Request, *, retry_after: int, as_date: bool) -> web.StreamResponse:
-        """Too many requests, with Retry-After in seconds or as a date (counted from the market's now)."""
+        """Respond with 429 and Retry-After, in seconds or as a date (counted from the market's `now`)."""
         moment = self.market.now + timedelta(seconds=retry_after)
         value = format_datetime(moment, usegmt=True) if as_date else str(retry_after)
         return web.Response(status=429, text="Too Many Requests\n", headers={"Retry-After": value})
 
     async def server_error_500(self, _: web.Request) -> web.StreamResponse:
-        """An internal error."""
+        """Respond with 500 Internal Server Error."""
         return web.Response(status=500, text="Internal Server Error\n")
 
     async def server_error_503(self, _: web.Request) -> web.StreamResponse:
-        """Out of service."""
+        """Respond with 503 Service Unavailable."""
         return web.Response(status=503, text="Service Unavailable\n")
 
     async def truncated(self, request: web.Request, *, how: str, at: float) -> web.StreamResponse:
-        """A file cut in the middle of a row.
+        """Respond with a file truncated in the middle of a row, at the share `at` of its bytes.
 
-        how: `length` announces the full Content-Length and closes early; `chunked` announces none and ends as if
-        all were well, the last newline missing; `file` announces the length of the piece.
+        how: `length` sends the Content-Length of the whole file and closes the connection early; `chunked` sends a
+        correctly terminated chunked response; `file` sends the Content-Length of the truncated file.
         """
         file = self._current
         body = cut_in_row(file.body, at)
@@ -250,18 +252,18 @@ class FeedServer(LoopbackServer):
         return response
 
     async def empty(self, _: web.Request, *, header: bool) -> web.StreamResponse:
-        """A file of no bytes, or of the header alone."""
+        """Respond with an empty file, or with the header line only."""
         file = self._current
         body = file.body[: file.body.find(b"\n") + 1] if header else b""
         return web.Response(body=body, headers=FeedFile.of(body, file.last_modified).headers)
 
     async def short(self, _: web.Request, *, rows: int) -> web.StreamResponse:
-        """A complete file of only so many rows."""
+        """Respond with a complete file of the first `rows` rows."""
         body = b"".join(self._current.body.splitlines(keepends=True)[: rows + 1])
         return web.Response(body=body, headers=FeedFile.of(body, self._current.last_modified).headers)
 
     async def slow(self, request: web.Request, *, rate: int) -> web.StreamResponse:
-        """The file in drips of that many bytes a second."""
+        """Send the file slowly, at `rate` bytes per second."""
         file = self._current
         response = web.StreamResponse(headers=file.headers)
         response.content_length = len(file.body)
@@ -275,11 +277,11 @@ class FeedServer(LoopbackServer):
         return response
 
     async def stall(self, request: web.Request, *, at: float, seconds: float) -> web.StreamResponse:
-        """The beginning of the file, then nothing for that long, then the end of the connection."""
+        """Send the share `at` of the file, then nothing for so many seconds, then close the connection."""
         return await self._broken_off(request, at=at, seconds=seconds, reset=False)
 
     async def reset(self, request: web.Request, *, at: float) -> web.StreamResponse:
-        """The beginning of the file, then a connection reset."""
+        """Send the share `at` of the file, then reset the connection."""
         return await self._broken_off(request, at=at, seconds=0.05, reset=True)
 
     async def _broken_off(self, request: web.Request, *, at: float, seconds: float, reset: bool) -> web.StreamResponse:
@@ -293,10 +295,10 @@ class FeedServer(LoopbackServer):
         return response
 
     async def stale(self, request: web.Request, *, when: str) -> web.StreamResponse:
-        """The file before this one (before the first `advance`, the current one), from the CDN's cache.
+        """Respond with the previous file (before the first `advance`: the current one), as if from the CDN's cache.
 
-        when: `always`, or `without_cache_busting`, which spares requests with a parameter besides the key. As at
-        the real CDN, a Cache-Control header of the request changes nothing.
+        when: `always`, or `without_cache_busting`, which excludes requests with a query parameter besides the key. As
+        with the real CDN, the Cache-Control header of a request has no effect.
         """
         busting = any(name != "authKey" for name in request.query)
         if when == "without_cache_busting" and busting:
@@ -304,17 +306,17 @@ class FeedServer(LoopbackServer):
         return _file(request, self._previous, {"cf-cache-status": "HIT", "Age": "900"})
 
     async def wrong_export(self, _: web.Request) -> web.StreamResponse:
-        """The export of a site search instead of the feed."""
+        """Respond with the export of a site search instead of the feed."""
         return web.Response(body=site_export(self.market), content_type="text/csv")
 
     async def shrunk(self, request: web.Request, *, keep: float) -> web.StreamResponse:
-        """A complete file with only that share of the rows."""
+        """Respond with a complete file of the first rows: the share `keep` of all rows."""
         lines = self._current.body.splitlines(keepends=True)
         body = b"".join(lines[: 1 + int((len(lines) - 1) * keep)])
         return _file(request, FeedFile.of(body, self._current.last_modified))
 
     async def redirect(self, request: web.Request, *, to: str, with_key: bool) -> web.StreamResponse:
-        """A redirect; `to` is `login` (a page here), `other_host` (this feed under another host name) or a URL."""
+        """Redirect to `to`: `login` (the login page), `other_host` (this feed under another host name) or a URL."""
         port, other = self.port, "127.0.0.1" if self.host == "localhost" else "localhost"
         named = {"login": f"{self.base_url}/login", "other_host": f"http://{other}:{port}{ELSEWHERE_PATH}"}
         location = named.get(to, to)
@@ -323,7 +325,7 @@ class FeedServer(LoopbackServer):
         return web.Response(status=302, headers={"Location": location})
 
     async def gzip(self, _: web.Request, *, level: int) -> web.StreamResponse:
-        """The file compressed, whether or not the client said that it can read that."""
+        """Respond with the file compressed by gzip, regardless of the request's Accept-Encoding."""
         file = self._current
         body = await asyncio.to_thread(gzip.compress, file.body, level, mtime=0)
         return web.Response(body=body, headers={**file.headers, "Content-Encoding": "gzip"})
@@ -338,7 +340,7 @@ async def _note_status(request: web.Request, response: web.StreamResponse) -> No
 
 
 def _file(request: web.Request, file: FeedFile, extra: Mapping[str, str] | None = None) -> web.Response:
-    """The whole file, or 304 if the client has it. Ranges are not supported, as at the real feed."""
+    """Return a response with the whole file, or 304 Not Modified. As in the real feed, ranges are not supported."""
     headers = {**file.headers, **(extra or {})}
     if unchanged(request, etag=file.etag, last_modified=file.last_modified):
         return web.Response(status=304, headers={"ETag": file.etag, "Last-Modified": file.last_modified})
@@ -356,7 +358,7 @@ class _Answer:
     options: dict[str, Any]
 
 
-#: name: what answers and the options it knows, with their defaults
+#: Fault name to its handler and its options, with their defaults.
 FAULTS: Final[dict[str, _Answer]] = {
     "html_200": _Answer(answer=FeedServer.html_200, options={"kind": "denied"}),
     "denied_403": _Answer(answer=FeedServer.denied_403, options={"kind": "denied"}),
@@ -375,12 +377,12 @@ FAULTS: Final[dict[str, _Answer]] = {
     "redirect": _Answer(answer=FeedServer.redirect, options={"to": "login", "with_key": False}),
     "gzip": _Answer(answer=FeedServer.gzip, options={"level": 1}),
 }
-#: What every quirk knows when it is served as a fault.
+#: The options of every quirk when it is served as a fault, with their defaults.
 QUIRK_OPTIONS: Final[dict[str, Any]] = {"count": 3, "seed": 1}
 FAULT_NAMES: Final = (*FAULTS, *(name for name in QUIRKS if name not in FAULTS))
 
 
 def serve_forever(market: Market, *, host: str, port: int, key: str) -> None:
-    """Serve until SIGINT or SIGTERM. One line of JSON on standard output says when and where it answers."""
+    """Serve until SIGINT or SIGTERM. Print the URL as one line of JSON once the server is ready."""
     server = FeedServer(market, host=host, port=port, key=key)
     serve_until_told(server, lambda: {"url": server.url})

@@ -1,7 +1,7 @@
-"""The vocabulary of the stand-in feed: yards, vehicles, damage words, codes and their shares.
+"""The values of the stand-in feed: yards, vehicles, damage descriptions, codes and their weights.
 
-Names of yards, makes, models and codes are public; every share, price and invented name is ours. The tables
-are text so that a reader can scan them; `feed_lots` turns them into weighted choices.
+The names of yards, makes, models and codes are public; all weights, prices and other names are invented. The tables
+are plain text for readability; `standin.feed.lots` and `standin.feed.places` parse them into weighted choices.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ YARDS = """\
 209|NS - HALIFAX|ELMSDALE|NS|B2S 2L2|N|1
 """
 
-#: Auctions without ground of their own: their lots stand in any physical yard of the same country.
+#: Virtual sales: auctions without a yard. Their lots are in physical yards of the same country.
 #: number | name | country | zone | weight
 VIRTUAL_YARDS = """\
 855|WHOLESALE AUCTION|USA|E|30
@@ -159,8 +159,9 @@ VIRTUAL_YARDS = """\
 295|ATLANTIC CANADA AUCTION|CAN|N|5
 """
 
-#: The label a row carries in winter and in summer. It follows the day of the snapshot, not of the sale. Z is
-#: Phoenix (no daylight saving, yet PDT in summer), N Atlantic Canada, A Anchorage, where three labels are seen at once.
+#: The time-zone labels of a row in winter and in summer, by the date of the snapshot and not of the sale. Z is Phoenix
+#: (no daylight saving time, but labelled PDT in summer), N is Atlantic Canada, A is Anchorage, where three labels occur
+#: at the same time.
 TIME_ZONE_LABELS = {
     "E": ("EST", "EDT"),
     "C": ("CST", "CDT"),
@@ -367,7 +368,7 @@ KINDS: dict[str, tuple[str, str, str, str, str]] = {
     "machine": ("N", "", "", "", "DIESEL"),
 }
 
-#: drive: spellings seen side by side, with weights
+#: drive: the spellings in use, with weights
 DRIVES: dict[str, tuple[tuple[str, int], ...]] = {
     "F": (("FRONT WHEEL DRIVE", 75), ("Front-wheel Drive", 20), ("Front Wheel Drive", 5)),
     "A": (("ALL WHEEL DRIVE", 82), ("All wheel drive", 15), ("All Wheel Drive", 3)),
@@ -416,7 +417,7 @@ SECOND_DAMAGES = (
     ("STRIPPED", 16), ("WATER/FLOOD", 12), ("DAMAGE HISTORY", 10), ("BURN - ENGINE", 5), ("VANDALISM", 10),
 )  # fmt: skip
 
-#: What a title code means depends on the state; these are the codes a state issues most, with shares.
+#: The most frequent title codes of a state, with weights. The meaning of a code depends on the state.
 TITLE_CODES: dict[str, tuple[tuple[str, int], ...]] = {
     "CA": (("SC", 86), ("CT", 6), ("IC", 4), ("NR", 4)),
     "NC": (("SC", 85), ("CT", 12), ("FV", 3)),
@@ -443,7 +444,7 @@ SELLERS = (
     "KINGSWAY DEALER GROUP", "VALLEY TRUST BANK",
 )  # fmt: skip
 
-#: Free text in the feed: padded to 28 characters by the old system, typed as it comes by the new one.
+#: Free text in the feed: the old system pads it to 28 characters, the new one does not.
 NOTES = (
     "BANK REPOSSESSION           ", "TITLE CORRECTION ENCLOSED   ", "MILEAGE EXEMPT ON TITLE     ",
     "ODOMETER DISCREPANCY        ", "VEH. SITUE HORS-SITE NORD   ", "VEH LOC @ QUARRY SUBLOT     ",

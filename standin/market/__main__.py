@@ -1,4 +1,4 @@
-"""`python -m standin.market`."""
+"""Entry point of `python -m standin.market`."""
 
 import sys
 

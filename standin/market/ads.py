@@ -1,4 +1,4 @@
-"""The ads of the market: what an ad is, and how it is drawn so that prices, ages and distances fit together.
+"""The ads of the market, generated so that prices, ages and mileages are consistent with each other.
 
 drawer = AdDrawer(seed=1)
 ads = drawer.draw("bmw", 100, posted_from=first, posted_to=last)
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 Promotion = Literal["", "BEST", "TOP", "VIP"]
 T = TypeVar("T")
 Seller = Literal["private", "dealer"]
-#: What is wrong with an ad that looks like any other.
+#: A defect of an ad that otherwise looks ordinary.
 Oddity = Literal["placeholder", "lease_balance", "impossible_hp", "short_mileage", "long_mileage", "future_guarantee"]
 
-#: Leva for a euro, by law.
+#: BGN per EUR, the rate fixed by law.
 BGN_PER_EUR: Final = Decimal("1.95583")
-#: Share of the ads that are real bargains: a whole car for 20 to 35 % less than its like.
+#: Share of the ads that are real bargains: an undamaged car at 67 to 78.5 % of its fair price.
 BARGAINS: Final = 0.03
 DAMAGED: Final = 0.02
 NEGATIONS: Final = 0.08
@@ -65,9 +65,9 @@ ODD: Final[dict[Oddity, float]] = {
     "future_guarantee": 0.02,
 }
 PROMOTED: Final[dict[Promotion, float]] = {"BEST": 0.015, "TOP": 0.03, "VIP": 0.01}
-#: How much of its price a car keeps every year.
+#: Share of its price that a car keeps per year.
 _KEPT: Final = 0.885
-#: How far prices of the same car lie apart, as the deviation of their logarithm.
+#: Spread of the prices of comparable cars: the standard deviation of the logarithm of the price.
 _SPREAD: Final = 0.11
 _YEARLY_KM: Final = 15_500
 _CHEAPEST: Final = 450
@@ -78,11 +78,11 @@ _PHOTO_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ad:
-    """An ad as its page shows it, and below it what only the stand-in knows.
+    """An ad: the values that its page shows, followed by values that only the stand-in knows.
 
-    `price` is in EUR, None where `no_price` is shown instead; `price_bgn` what stands beside it. `mileage_km`,
-    `power_hp` and the like are as shown, None where the ad leaves them out. `make` and `model` are slugs. `photos`
-    are the letters at the end of their addresses.
+    `price` is in EUR, or None if the page shows the text `no_price` instead; `price_bgn` is the same price in BGN.
+    `mileage_km`, `power_hp` and similar fields are the values shown, None if the ad omits them. `make` and `model` are
+    slugs. `photos` holds the letters at the end of each photo's URL.
     """
 
     id: str
@@ -118,37 +118,37 @@ class Ad:
     photos: tuple[str, ...]
     promotion: Promotion
     is_new: bool
-    #: What such a car costs when nothing is wrong with it and nobody is in a hurry, in EUR.
+    #: The average price of such a car without damage, in EUR.
     fair_price: Decimal
     is_bargain: bool
     is_damaged: bool
     oddity: Oddity | None
-    #: The ad that shows the same car.
+    #: The id of the first ad for the same car, if this ad is a duplicate.
     twin_of: str | None
 
     @property
     def is_abroad(self) -> bool:
-        """Whether the car stands outside of Bulgaria."""
+        """Return whether the car is located outside Bulgaria."""
         return self.region == ABROAD
 
     @property
     def path(self) -> str:
-        """Where its page is."""
+        """Return the URL path of the ad's page."""
         return f"/obiava-{self.id}-{slugified(self.title)}"
 
     @property
     def is_no_offer(self) -> bool:
-        """Whether what is shown as a price is none."""
+        """Return whether the price shown is not a real offer: a placeholder or the balance of a lease."""
         return self.oddity in ("placeholder", "lease_balance")
 
 
 def is_new(posted: datetime, now: datetime) -> bool:
-    """Whether an ad of that moment carries the mark of a new one."""
+    """Return whether an ad posted at that time is marked as new."""
     return now - posted < _NEW_FOR
 
 
 def priced(ad: Ad, eur: Decimal | None) -> Ad:
-    """The ad with another price, and the mark that says in which direction it went."""
+    """Return the ad with another price, marked as raised (UP) or lowered (DOWN)."""
     if eur is None:
         return replace(ad, price=None, price_bgn=None, no_price=NO_PRICE[0], trend="")
     trend = ad.trend if ad.price is None or eur == ad.price else "UP" if eur > ad.price else "DOWN"
@@ -156,10 +156,10 @@ def priced(ad: Ad, eur: Decimal | None) -> Ad:
 
 
 class AdDrawer:
-    """Draws ads from a seed; no two have the same id."""
+    """Generates ads with unique ids from a seed."""
 
     def __init__(self, *, seed: int, now: datetime) -> None:
-        """Draw from that seed; ages are counted from `now`."""
+        """Set the seed, and the time from which the ages of the cars are counted."""
         self._seed = seed
         self._now = now
         self._taken: set[str] = set()
@@ -167,9 +167,10 @@ class AdDrawer:
     def draw(
         self, make: str, count: int, *, posted_from: datetime, posted_to: datetime, occasion: str = ""
     ) -> list[Ad]:
-        """So many ads of that make, posted after `posted_from` and not after `posted_to`.
+        """Return `count` ads of a make, posted after `posted_from` and not after `posted_to`.
 
-        The same seed, make, count, times and occasion give the same ads, if the ads drawn before were the same.
+        The same seed, make, count, times and occasion give the same ads, provided that the same ads were generated
+        before.
         """
         dice = random.Random(f"{self._seed}:{make}:{occasion}")
         described = MAKES[make]
@@ -185,7 +186,7 @@ class AdDrawer:
         return ads
 
     def _posted(self, dice: random.Random, first: datetime, last: datetime) -> tuple[datetime, str]:
-        """A moment, and the id that an ad of that moment has: source, milliseconds, three digits."""
+        """Return a random time and the id of an ad posted then: a source digit, milliseconds, three random digits."""
         earliest, latest = _milliseconds(first) + 1, _milliseconds(last)
         while True:
             moment = dice.randint(earliest, latest)
@@ -255,7 +256,7 @@ class AdDrawer:
         )
 
     def _twin(self, dice: random.Random, ad: Ad, ad_id: str, posted: datetime, now: datetime) -> Ad:
-        """The same car once more: another title, other photos, almost the same price and distance."""
+        """Return a duplicate ad for the same car: another title, other photos, almost the same price and mileage."""
         price = None if ad.price is None else _rounded(float(ad.price) * dice.uniform(0.985, 1.015))
         if ad.is_no_offer:
             price = ad.price
@@ -277,7 +278,7 @@ class AdDrawer:
         )
 
     def _age(self, dice: random.Random, model: Model) -> float:
-        """Years since it was built; on the market mostly 6 to 20, whatever the model's years allow."""
+        """Return the age of a car in years: mostly 6 to 20, within the years in which the model was built."""
         newest = max(self._now.year - model.last_year, 0) + (0.2 if model.last_year >= self._now.year else 0)
         oldest = max(self._now.year - model.first_year, newest + 1)
         for _ in range(20):
@@ -288,7 +289,7 @@ class AdDrawer:
 
 
 def _one_of(dice: random.Random, shares: dict[T, float]) -> T | None:
-    """One of the names with the share it has, or none of them."""
+    """Return one of the names, each with the probability `shares` gives it, or None."""
     drawn = dice.random()
     for name, share in shares.items():
         drawn -= share
@@ -298,13 +299,13 @@ def _one_of(dice: random.Random, shares: dict[T, float]) -> T | None:
 
 
 def _fits(engine: Engine, year: int) -> bool:
-    """Whether such an engine was on sale in that year."""
+    """Return whether such an engine was sold in that year."""
     first = {"Електрически": 2011, "Plug-in хибрид": 2014, "Хибриден": 2006}.get(engine.fuel, 0)
     return year >= first
 
 
 def _mileage(dice: random.Random, age: float, engine: Engine) -> int:
-    """Kilometres: many in the first years, fewer later, more with a diesel."""
+    """Return the mileage in km: more per year in the first twelve years than later, and more for diesel engines."""
     yearly = _YEARLY_KM * (1.15 if engine.fuel == "Дизелов" else 0.85)
     driven = yearly * (age if age < 12 else 12 + (age - 12) * 0.35)
     return max(round(driven * math.exp(dice.gauss(0, 0.3)) / 100) * 100, 1200)
@@ -328,7 +329,7 @@ def _gearbox(dice: random.Random, model: Model, engine: Engine, year: int) -> st
 
 
 def _fair_price(model: Model, engine: Engine, gearbox: str, age: float, mileage: int) -> float:
-    """What the market asks on average for a whole one."""
+    """Return the average asking price of such a car without damage, in EUR."""
     expected = _YEARLY_KM * (age if age < 12 else 12 + (age - 12) * 0.35)
     worn = math.exp(-0.0000018 * min(mileage - expected, 250_000))
     strength = math.pow(engine.hp / (sum(other.hp for other in model.engines) / len(model.engines)), 0.35)
@@ -339,7 +340,7 @@ def _fair_price(model: Model, engine: Engine, gearbox: str, age: float, mileage:
 
 
 def _asked(dice: random.Random, fair: float, *, damaged: bool, bargain: bool) -> float:
-    """What this seller asks."""
+    """Return the asking price of one seller, in EUR."""
     if bargain:
         return fair * dice.uniform(0.67, 0.785)
     if damaged:
@@ -348,7 +349,7 @@ def _asked(dice: random.Random, fair: float, *, damaged: bool, bargain: bool) ->
 
 
 def _price(dice: random.Random, asked: float, oddity: Oddity | None) -> tuple[Decimal, Decimal]:
-    """EUR and BGN: one of them a round number, the other derived from it."""
+    """Return the price in EUR and in BGN: one of them is a round number, the other is converted from it."""
     if oddity == "placeholder":
         return _cents(11 / BGN_PER_EUR), Decimal(11)
     if oddity == "lease_balance":
@@ -361,7 +362,7 @@ def _price(dice: random.Random, asked: float, oddity: Oddity | None) -> tuple[De
 
 
 def _rounded(value: float) -> Decimal:
-    """A price as people write it, within about 1 % of the value."""
+    """Return a round price, as people write it, within about 1 % of the value."""
     step = 10 if value < 1_500 else 50 if value < 5_000 else 100 if value < 20_000 else 250
     price = round(value / step) * step
     return Decimal(price - 1 if price % 1_000 == 0 and price >= 5_000 else price)
@@ -383,19 +384,22 @@ def _place(dice: random.Random) -> tuple[str, str]:
 
 
 def _phone(dice: random.Random) -> str:
-    """One of a hundred numbers that look invented."""
+    """Return one of a hundred telephone numbers that are evidently invented."""
     return f"08880000{dice.randrange(100):02d}"
 
 
 def _spelled(dice: random.Random, phone: str) -> str:
-    """A telephone number in one of the ways in which people write it."""
+    """Return a telephone number in one of the usual notations."""
     parts = (phone[1:4], phone[4:7], phone[7:])
     return dice.choice((phone, f"+359{phone[1:]}", f"0{' '.join(parts)}", f"+359 {' '.join(parts)}",
                         f"0{parts[0]}/{parts[1]}-{parts[2]}"))  # fmt: skip
 
 
 def _equipment(dice: random.Random, age: float, engine: Engine, *, damaged: bool) -> tuple[str, ...]:
-    """What is ticked, in the order of the form; newer cars have more. Half of the damaged ones admit it here."""
+    """Return the ticked equipment in the order of the form.
+
+    Newer cars have more of it. Half of the damaged ones have the entry for an accident ticked.
+    """
     share = min(max(0.75 - age * 0.025, 0.12), 0.75) * dice.uniform(0.6, 1.15)
     ticked = [name for name in ORDINARY_EQUIPMENT if dice.random() < share]
     if engine.fuel == "Газ":
@@ -422,7 +426,7 @@ def _description(dice: random.Random, phone: str, oddity: Oddity | None, *, dama
 
 
 def _photos(dice: random.Random) -> tuple[str, ...]:
-    """The letters of each photo; one ad in a hundred has none."""
+    """Return the letters that identify each photo; one ad in a hundred has no photos."""
     count = 0 if dice.random() < 0.01 else dice.choice((5, 7, 8, 10, 11, 12, 14, 15, 16, 17, 17))
     return tuple("".join(pair) for pair in zip(*(dice.sample(_PHOTO_LETTERS, count) for _ in range(2)), strict=True))
 

@@ -1,9 +1,9 @@
-"""The stand-in for the classifieds site: lists and pages of ads, on loopback.
+"""The stand-in for the classifieds site: lists of ads and pages of single ads, on loopback.
 
     python -m standin.market serve --seed 1 --ads 7600 --make-ads bmw=3001
 
-The addresses go to standard output as one line of JSON. Everything comes from a seed: the same arguments give the same
-ads, in the same order.
+The URLs go to standard output as one line of JSON. All content is generated from a seed: the same arguments give the
+same ads, in the same order.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def size(text: str) -> tuple[str, int]:
-    """`bmw=3001` as a make and a number of ads."""
+    """Parse `bmw=3001` as a make and a number of ads. Raises ValueError."""
     make, _, number = text.partition("=")
     return make, int(number)
 
 
 def moment(text: str) -> datetime:
-    """A time in ISO form, with its offset from UTC."""
+    """Parse an ISO 8601 time with UTC offset. Raises ValueError, also for a time without offset."""
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
         message = f"{text} has no offset from UTC: write {text}+00:00"
@@ -37,19 +37,19 @@ def moment(text: str) -> datetime:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong usage."""
     parser, serve = serve_parser("market", "A stand-in for the classifieds site: lists and ads.")
-    serve.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other ads (%(default)s)")
-    serve.add_argument("--ads", type=int, default=7600, metavar="N", help="over the twenty makes (%(default)s)")
+    serve.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the ads (%(default)s)")
+    serve.add_argument("--ads", type=int, default=7600, metavar="N", help="ads of all makes (%(default)s)")
     serve.add_argument(
-        "--make-ads", type=size, action="append", default=[], metavar="MAKE=N", help="of that make; repeatable"
+        "--make-ads", type=size, action="append", default=[], metavar="MAKE=N", help="ads of one make; repeatable"
     )
-    serve.add_argument("--layout", choices=LAYOUTS, default="plain", help="how lists are built (%(default)s)")
-    serve.add_argument("--page-limit", type=int, default=150, metavar="N", help="pages of a list (%(default)s)")
+    serve.add_argument("--layout", choices=LAYOUTS, default="plain", help="HTML variant of the lists (%(default)s)")
+    serve.add_argument("--page-limit", type=int, default=150, metavar="N", help="most pages of a list (%(default)s)")
     serve.add_argument(
-        "--repeats", type=int, default=2, metavar="N", help="promoted ads again on every page (%(default)s)"
+        "--repeats", type=int, default=2, metavar="N", help="promoted ads repeated per page (%(default)s)"
     )
-    serve.add_argument("--now", type=moment, default=NOW, metavar="TIME", help="when the market begins (%(default)s)")
+    serve.add_argument("--now", type=moment, default=NOW, metavar="TIME", help="start time of the market (%(default)s)")
     add_port(serve)
     options = parser.parse_args(arguments)
 

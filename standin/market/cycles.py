@@ -1,4 +1,4 @@
-"""The market as it stands: the ads that are on it, the order of every list, and what a cycle changes.
+"""The state of the market: the active ads, the order of the lists, and the changes of a cycle.
 
 market = AdMarket(seed=1, ads=7600)
 market.advance(new=40, changed=60, gone=50, back=10)
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from standin.market.ads import Ad
 
 K = TypeVar("K")
-#: The moment at which the market begins, unless it is told another one.
+#: The default start time of the market.
 NOW: Final = datetime(2026, 7, 1, 9, tzinfo=UTC)
-#: How far back the ads of the beginning reach.
+#: Maximum age of an ad at the start of the market.
 AGE: Final = timedelta(days=60)
-#: What `sort=7` shows.
+#: Maximum age of an ad in a list with `sort=7`.
 _RECENT: Final = timedelta(days=2)
 IN_BULGARIA: Final = "namira-se-v-balgariya"
 _RANKS: Final = {"BEST": 0, "TOP": 1, "VIP": 2, "": 3}
-#: Larger than any price or distance: what has none comes last.
+#: Sort key of an ad without price or mileage: larger than any value, so that the ad comes last.
 _LAST: Final = 10**12
 
 BY_MODEL, BY_PRICE, BY_YEAR, BY_DISTANCE, NEWEST, NEWEST_OF_TWO_DAYS = 1, 3, 4, 5, 6, 7
@@ -50,7 +50,7 @@ SORTS: Final = tuple(_KEYS)
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What a cycle did: the ids of the ads that are new, have another price, have left, and are back."""
+    """The changes of a cycle: ids of the ads that are new, have a changed price, are gone, and have come back."""
 
     new: tuple[str, ...]
     changed: tuple[str, ...]
@@ -60,28 +60,28 @@ class Changes:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """A list from its first ad to its last, and which of them are promoted."""
+    """All ads of a list in order, and those of them that are promoted."""
 
     ads: tuple[Ad, ...]
     promoted: tuple[Ad, ...]
 
 
 class AdMarket:
-    """The ads of the market. Changes may come from any thread."""
+    """The active and the gone ads of the market. May be changed from any thread."""
 
     def __init__(
         self, *, seed: int = 1, ads: int = 7600, make_ads: Mapping[str, int] | None = None, now: datetime = NOW
     ) -> None:
-        """Draw `ads` ads over the twenty makes; `make_ads` gives a make another number of them, on top of that.
+        """Generate `ads` ads, distributed over the twenty makes; `make_ads` replaces the number for single makes.
 
-        Raises ValueError for a make that is none of the twenty, and for a number below 0.
+        Raises ValueError for an unknown make and for a number below 0.
         """
         sizes = {**_sizes(ads), **(make_ads or {})}
         if unknown := sorted(sizes.keys() - MAKES.keys()):
             message = f"unknown make {', '.join(unknown)}: choose among {', '.join(MAKES)}"
             raise ValueError(message)
         if min(ads, *sizes.values()) < 0:
-            message = "a market cannot have less than 0 ads"
+            message = "the number of ads must be at least 0"
             raise ValueError(message)
         self.now = now
         self._seed = seed
@@ -95,29 +95,29 @@ class AdMarket:
             self._add(self._drawer.draw(make, sizes[make], posted_from=now - AGE, posted_to=now))
 
     def ads(self) -> Mapping[str, Ad]:
-        """The ads that are on the market now, by id."""
+        """Return the active ads by id."""
         with self._lock:
             return MappingProxyType(dict(self._ads))
 
     def find(self, ad_id: str) -> Ad | None:
-        """The ad with that id, if it is on the market."""
+        """Return the active ad with that id, or None."""
         return self._ads.get(ad_id)
 
     def gone(self, ad_id: str) -> Ad | None:
-        """The ad with that id, if it has left."""
+        """Return the gone ad with that id, or None."""
         return self._gone.get(ad_id)
 
     def count(self, make: str | None = None) -> int:
-        """How many ads that make has, or all of them together."""
+        """Return the number of active ads of a make (None: of all makes)."""
         with self._lock:
             return sum(make in (None, ad.make) for ad in self._ads.values())
 
     def listing(
         self, make: str | None = None, *, model: str | None = None, region: str | None = None, sort: int = BY_MODEL
     ) -> Listing:
-        """The list in that order; an order that is none of SORTS is the default one.
+        """Return a list in the order `sort`; a value that is not in SORTS means the default order, BY_MODEL.
 
-        `region` is IN_BULGARIA or the slug of a region, as `oblast-sofiya`.
+        `region` is IN_BULGARIA or the slug of a region, such as `oblast-sofiya`.
         """
         sort = sort if sort in _KEYS else BY_MODEL
         asked = (make, model, region, sort)
@@ -145,14 +145,14 @@ class AdMarket:
         back: int = 10,
         hours: float = 6.5,
     ) -> Changes:
-        """Let that many hours pass: ads come, change their price, leave and come back.
+        """Advance the market by one cycle of `hours` hours: add, reprice, remove and restore so many ads.
 
-        The new ones are newer than all others, and spread over the makes as the ads are. No ad is in two of the four;
-        where there are fewer ads than asked for, fewer change. Raises ValueError for a number below 0, and for hours
-        that are not above it.
+        New ads are posted later than all others and are distributed over the makes like the active ads. No ad is in two
+        of the four groups; if there are fewer ads than requested, fewer change. Raises ValueError for a number below 0
+        and for `hours` of 0 or less.
         """
         if min(new, changed, gone, back) < 0 or hours <= 0:
-            message = "a cycle needs numbers of at least 0, and more than 0 hours"
+            message = "new, changed, gone and back must be at least 0, and hours must be greater than 0"
             raise ValueError(message)
         with self._lock:
             self._cycle += 1
@@ -180,26 +180,26 @@ class AdMarket:
             )
 
     def set_price(self, ad_id: str, eur: Decimal | float | str | None) -> None:
-        """Give the ad another price, None for «Запитване». Raises KeyError for an ad that is not on the market."""
+        """Set the price of an ad; None shows «Запитване». Raises KeyError for an ad that is not active."""
         price = None if eur is None else Decimal(str(eur))
         with self._lock:
             self._ads[ad_id] = priced(self._ads[ad_id], price)
             self._listings.clear()
 
     def remove(self, ad_id: str) -> None:
-        """Take the ad off the market. Raises KeyError for one that is not on it."""
+        """Remove an ad from the market. Raises KeyError for an ad that is not active."""
         with self._lock:
             self._gone[ad_id] = self._ads.pop(ad_id)
             self._listings.clear()
 
     def restore(self, ad_id: str) -> None:
-        """Bring an ad back that has left. Raises KeyError for any other."""
+        """Make a gone ad active again. Raises KeyError for an ad that is not gone."""
         with self._lock:
             self._ads[ad_id] = self._gone.pop(ad_id)
             self._listings.clear()
 
     def _draw_new(self, dice: random.Random, count: int, passed: timedelta) -> list[Ad]:
-        """The new ads, oldest first; moves the clock."""
+        """Advance the clock by `passed` and return the new ads, oldest first."""
         earlier, self.now = self.now, self.now + passed
         there = Counter(ad.make for ad in self._ads.values())
         weights = [there[make] if there else 1 for make in MAKES]
@@ -229,12 +229,12 @@ def _stands_in(ad: Ad, region: str | None) -> bool:
 
 
 def region_slug(region: str) -> str:
-    """`oblast-sofiya` for «обл. София»."""
+    """Return the slug of a region: `oblast-sofiya` for «обл. София»."""
     return slugified(region.replace("обл.", "област").replace("общ.", "община"))
 
 
 def _repriced(dice: random.Random, ad: Ad) -> Ad:
-    """The ad for less, sometimes for more; never for the same."""
+    """Return the ad with a changed price: usually lower, sometimes higher, never the same."""
     before = ad.price or Decimal(0)
     share = dice.uniform(0.85, 0.98) if dice.random() < 0.85 else dice.uniform(1.02, 1.08)
     after = Decimal(round(float(before) * share / 10) * 10)
@@ -242,7 +242,7 @@ def _repriced(dice: random.Random, ad: Ad) -> Ad:
 
 
 def _sizes(ads: int) -> dict[str, int]:
-    """How many ads of the whole each make has: first the groups, then the makes in them, nothing lost to rounding."""
+    """Return the number of ads of each make: distributed over the groups, then over their makes. The sum is exact."""
     sizes: dict[str, int] = {}
     for group, size in _shared_out(ads, GROUP_SIZES).items():
         sizes.update(_shared_out(size, {make: MAKES[make].share for make in GROUPS[group]}))
@@ -250,7 +250,7 @@ def _sizes(ads: int) -> dict[str, int]:
 
 
 def _shared_out(whole: int, weights: Mapping[K, int]) -> dict[K, int]:
-    """The whole in parts by weight; the largest remainders are rounded up."""
+    """Return the whole divided in proportion to the weights, by the largest remainder method."""
     total = sum(weights.values())
     parts = {key: whole * weight // total for key, weight in weights.items()}
     missing = whole - sum(parts.values())

@@ -1,4 +1,4 @@
-"""The page of one ad as HTML: classes and structure are the site's, the words are ours."""
+"""The page of one ad as HTML. Class names and structure are those of the site; the text is invented."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def detail_page(ad: Ad, *, host: str, now: datetime) -> bytes:
-    """The ad's own page."""
+    """Return the detail page of an ad, in windows-1251."""
     title, link = escape(ad.title), f"http:{host}{ad.path}"
     prices = price_lines(ad)
     gallery = "\n".join(

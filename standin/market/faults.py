@@ -1,4 +1,4 @@
-"""What goes wrong on the classifieds site: faults by name, what they befall, and how they answer."""
+"""Faults of the classifieds site: by name, the kinds of requests they apply to and the handlers that respond."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Usual = Callable[[], web.Response | Awaitable[web.Response]]
 
-#: What a request is for.
+#: The kind of resource that a request is for.
 Kind = Literal["list", "detail", "sitemap", "robots", "photo", "login", "other"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -37,7 +37,7 @@ LIST: Final[frozenset[Kind]] = frozenset({"list"})
 PAGES: Final[frozenset[Kind]] = frozenset({"list", "detail"})
 ANY: Final[frozenset[Kind]] = frozenset({"list", "detail", "sitemap", "robots", "photo"})
 
-#: Class names that a new layout has in the place of the ones everybody knows.
+#: The usual class names, and the ones that replace them in the fault `changed_layout`.
 _RENAMED: Final[Mapping[bytes, bytes]] = {
     b'class="params"': b'class="adDetails"',
     b'class="price ': b'class="adPrice ',
@@ -50,45 +50,45 @@ _RENAMED: Final[Mapping[bytes, bytes]] = {
 _PRICES: Final = re.compile(
     rb'(<div class="price [A-Z]*">\s*<div>)(?:(?!</div>).)*|(<div class="Price">).*?(?=</div><br>)', re.DOTALL
 )
-#: Where a page says how many ads its list has: above the list, and in its description.
+#: The number of ads in a list, as it appears above the list, and in the meta description of the page.
 _TOTAL: Final = re.compile("\\d+ - \\d+ от общо \\d+\\+?".encode(ENCODING))
 _OFFERS: Final = re.compile("Избор от » [\\d ]+ « предложения\\.".encode(ENCODING))
 _BODIES: Final = ("windows-1251", "utf-8", "mojibake")
 
 
 async def server_error(_: MarketServer, __: web.Request, ___: Usual, *, status: int) -> web.StreamResponse:
-    """An internal error, or that the site is out of service."""
+    """Respond with that status: 500 for an internal error, 503 for a service that is unavailable."""
     return web.Response(status=status, text="Server Error\n")
 
 
 async def challenge_403(_: MarketServer, __: web.Request, ___: Usual) -> web.StreamResponse:
-    """The guard in front of the site wants to see a browser, and says so in its status and headers."""
+    """Respond with a Cloudflare browser challenge: status 403 and the header `cf-mitigated: challenge`."""
     return html(challenge_page(), status=403, headers={"Server": "cloudflare", "cf-mitigated": "challenge"})
 
 
 async def challenge_200(_: MarketServer, __: web.Request, ___: Usual, *, kind: str) -> web.StreamResponse:
-    """A challenge with status 200: `cloudflare`, or a refusal of another kind."""
+    """Respond with a challenge and status 200; `kind` is `cloudflare` or a kind of refusal in REFUSALS."""
     return html(challenge_page() if kind == "cloudflare" else refusal_page(kind))
 
 
 async def captcha(_: MarketServer, __: web.Request, ___: Usual, *, status: int) -> web.StreamResponse:
-    """A captcha."""
+    """Respond with a captcha page."""
     return html(refusal_page("captcha"), status=status)
 
 
 async def truncated_page(_: MarketServer, __: web.Request, usual: Usual, *, at: float) -> web.StreamResponse:
-    """That share of the page as if it were all of it: nothing in the protocol says so."""
+    """Respond with the first part of the page, the share `at`, with a Content-Length that matches the part."""
     body, headers, status = await _contents(usual)
     return web.Response(body=body[: int(len(body) * at)], headers=headers, status=status)
 
 
 async def empty_page(server: MarketServer, _: web.Request, __: Usual) -> web.StreamResponse:
-    """The site around nothing: no card, and no total that says that there is none."""
+    """Respond with a list page that has header and footer, but neither ads nor a total."""
     return _page(page_without_ads(host=server.link_host, layout=server.layout))
 
 
 async def changed_layout(_: MarketServer, __: web.Request, usual: Usual) -> web.StreamResponse:
-    """Other class names for prices and parameters; cards, titles and links are where they were."""
+    """Respond with other class names for prices and parameters; cards, titles and links are unchanged."""
     body, headers, status = await _contents(usual)
     for known, renamed in _RENAMED.items():
         body = body.replace(known, renamed)
@@ -96,23 +96,23 @@ async def changed_layout(_: MarketServer, __: web.Request, usual: Usual) -> web.
 
 
 async def no_prices(_: MarketServer, __: web.Request, usual: Usual) -> web.StreamResponse:
-    """Nothing in the boxes where prices stand."""
+    """Respond with the page, but with empty price elements."""
     body, headers, status = await _contents(usual)
     return web.Response(body=_PRICES.sub(rb"\1\2", body), headers=headers, status=status)
 
 
 async def no_total(_: MarketServer, __: web.Request, usual: Usual, *, described: bool) -> web.StreamResponse:
-    """The page without the count of its list's ads; with `described` it is in the description still."""
+    """Respond without the total above the list; with `described` the meta description still contains it."""
     body, headers, status = await _contents(usual)
     body = _TOTAL.sub(b"", body)
     return web.Response(body=body if described else _OFFERS.sub(b"", body), headers=headers, status=status)
 
 
 async def wrong_charset(_: MarketServer, __: web.Request, usual: Usual, *, body: str) -> web.StreamResponse:
-    """A header that does not fit the bytes.
+    """Respond with a wrong charset.
 
-    `windows-1251`: those bytes, and the header says UTF-8. `utf-8`: those bytes, and the header says windows-1251.
-    `mojibake`: header and bytes agree on UTF-8, but the text was spoilt before.
+    `body` is the encoding of the bytes: `windows-1251` is declared as UTF-8, and `utf-8` as windows-1251. In `mojibake`
+    header and bytes are UTF-8, but the text was decoded as Latin-1 before.
     """
     content, headers, status = await _contents(usual)
     if body == "utf-8":
@@ -125,22 +125,22 @@ async def wrong_charset(_: MarketServer, __: web.Request, usual: Usual, *, body:
 
 
 async def redirect_login(server: MarketServer, _: web.Request, __: Usual) -> web.StreamResponse:
-    """A redirect to the site's login page."""
+    """Redirect to the login page of the site."""
     return web.Response(status=302, headers={"Location": f"{server.url}{LOGIN}"})
 
 
 async def repeated_page(server: MarketServer, request: web.Request, _: Usual) -> web.StreamResponse:
-    """The first page of the list, whatever page was asked for; it links to the second as ever."""
+    """Respond with the first page of the list instead of the requested one; its next link leads to the second page."""
     return server.list_response(request, number=1)
 
 
 async def no_next(server: MarketServer, request: web.Request, _: Usual) -> web.StreamResponse:
-    """The page without a link to the next one, although there is one."""
+    """Respond with the page, but without the link to the next one, although there is one."""
     return server.list_response(request, next_link=False)
 
 
 async def _contents(usual: Usual) -> tuple[bytes, dict[str, str], int]:
-    """The bytes of the usual answer, the headers that belong to them, and its status."""
+    """Return the body of the usual response, its headers without Content-Length, and its status."""
     response = usual()
     if isawaitable(response):
         response = await response
@@ -155,12 +155,12 @@ def _page(body: bytes) -> web.Response:
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
-    """What a fault befalls, what answers, and the options it knows with their defaults."""
+    """A fault: the kinds of requests it applies to, its handler, and its options with their defaults."""
 
     kinds: frozenset[Kind]
     answer: Callable[..., Awaitable[web.StreamResponse]]
     options: dict[str, Any] = field(default_factory=dict)
-    #: The values of an option that knows no others.
+    #: The allowed values of the options that do not accept arbitrary ones.
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 

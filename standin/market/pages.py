@@ -1,6 +1,6 @@
-"""The pages of the site as HTML, but for an ad's own: classes and structure are the site's, the words are ours.
+"""The pages of the site as HTML, except the detail page. Class names and structure are the site's; texts are invented.
 
-Everything is bytes in windows-1251: a card is built once for each ad and put together with nineteen others.
+Pages and cards are bytes in windows-1251: the card of an ad is rendered once and then used in many pages.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from standin.market.ads import Ad
 
-#: `plain` is the page as the server sends it, `best` as a browser wrote it down again, `stray_div` has a superfluous
-#: `</div>` after the first card, which closes `.ads2023`.
+#: HTML variants: `plain` is the page as the real server sends it, `best` as a browser serializes it, and `stray_div`
+#: has an extra `</div>` after the first card, which closes `.ads2023`.
 Layout = Literal["plain", "best", "stray_div"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 ENCODING: Final = "windows-1251"
@@ -34,9 +34,10 @@ _NBSP: Final = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where in a list a page is: its number, how many there are, how many ads, and how addresses are made.
+    """The position of a page in its list: its number, the number of pages and ads, and the parts of its URL.
 
-    `first` and `last` are the numbers of its ads. `total` is as the page says it: `3000+` where the list is cut off.
+    `first` and `last` are the numbers of the first and last ad on the page, counted from 1. `total` is the text on the
+    page: `3000+` if the list is longer than its pages.
     """
 
     base: str
@@ -50,34 +51,34 @@ class Position:
     title: str
 
     def url(self, number: int) -> str:
-        """The address of another page of the list."""
+        """Return the URL of a page of the same list."""
         return f"{self.base}{'' if number == 1 else f'/p-{number}'}{self.query}"
 
 
 def encoded(text: str) -> bytes:
-    """The text as the site sends it."""
+    """Return the text in the encoding of the site."""
     return text.encode(ENCODING)
 
 
 def photo_path(ad: Ad, letters: str, *, large: bool = False) -> str:
-    """Where a photo of the ad is."""
+    """Return the URL path of a photo of the ad."""
     return f"/mobile/photosorg/{ad.id[-3:]}/{ad.id[0]}/{'big1/' if large else ''}{ad.id}_{letters}.webp"
 
 
 def grouped(number: int, separator: str = " ") -> str:
-    """Thousands apart."""
+    """Return the number with separated thousands."""
     return f"{number:,}".replace(",", separator)
 
 
 def money(value: Decimal, separator: str = " ") -> str:
-    """An amount as the site writes it: cents only where there are any."""
+    """Return an amount as the site writes it: with cents only if they are not zero."""
     whole = int(value)
     cents = "" if value == whole else f"{value % 1:.2f}"[1:]
     return grouped(whole, separator) + cents
 
 
 def price_lines(ad: Ad) -> str:
-    """Both currencies, or the words that stand in their place."""
+    """Return the price in EUR and in BGN as HTML, or the text that replaces it."""
     if ad.price is None or ad.price_bgn is None:
         return ad.no_price or ""
     separator = _NBSP if int(ad.id[-1]) % 4 == 0 else " "
@@ -85,7 +86,7 @@ def price_lines(ad: Ad) -> str:
 
 
 def card(ad: Ad, *, host: str, layout: Layout) -> bytes:
-    """The ad in a list. `host` is what links begin with, without the scheme: `//127.0.0.1:8000`."""
+    """Return the card of an ad in a list. `host` is the start of links, without scheme: `//127.0.0.1:8000`."""
     best = layout == "best"
     link, title = escape(host + ad.path), escape(ad.title)
     photos = [host + photo_path(ad, letters) for letters in ad.photos]
@@ -171,7 +172,7 @@ def card(ad: Ad, *, host: str, layout: Layout) -> bytes:
 
 
 def _params(ad: Ad) -> Iterable[str]:
-    """The values in the site's order, with gaps where the ad says nothing. Most distances begin with a blank."""
+    """Yield the parameters in the site's order, without those the ad omits. Long mileages begin with a blank."""
     yield f"{MONTHS[ad.month - 1]} {ad.year} г."
     if ad.mileage_km is not None:
         yield f"{' ' if ad.mileage_km >= 100_000 else ''}{grouped(ad.mileage_km)} км"
@@ -191,12 +192,12 @@ def _params(ad: Ad) -> Iterable[str]:
 
 
 def description(ad: Ad) -> str:
-    """The description; its line breaks are the only markup in it."""
+    """Return the description as HTML, in which line breaks are the only markup."""
     return "<br>".join(escape(line, quote=False) for line in ad.description.split("<br>"))
 
 
 def _about(ad: Ad) -> str:
-    """Description and equipment, as a list shows them."""
+    """Return description and equipment as HTML, as a list shows them."""
     ticked = f"<br>Особености - {escape(', '.join(ad.equipment), quote=False)}" if ad.equipment else ""
     return description(ad) + ticked
 
@@ -232,9 +233,9 @@ def _seller(ad: Ad, host: str) -> str:
 
 
 def news_box(number: int, *, host: str, layout: Layout) -> bytes:
-    """A box of the news site among the ads: an `.item` too, with a title but without an id.
+    """Return a box of the news site among the ads: also an `.item`, with a title but without an id.
 
-    As sent by the server, an attribute of its first link has no closing quotation mark.
+    As sent by the real server, an attribute of its first link has no closing quotation mark.
     """
     address = f"{host}/fakti/novina-{number}"
     broken = 'class=" image"=""' if layout == "best" else 'class="image"'
@@ -264,7 +265,7 @@ def news_box(number: int, *, host: str, layout: Layout) -> bytes:
 def list_page(
     position: Position, cards: Sequence[bytes], *, host: str, layout: Layout, next_link: bool = True
 ) -> bytes:
-    """A page of a list, from ready cards. Without `next_link` it looks like a last page."""
+    """Return a page of a list from rendered cards. Without `next_link` it has no next page, like the last one."""
     has_next = next_link and position.number < position.pages
     pagination = encoded(_pagination(position, has_next=has_next))
     boxes: list[bytes] = [*cards]
@@ -286,7 +287,7 @@ def list_page(
 
 
 def page_without_ads(*, host: str, layout: Layout) -> bytes:
-    """The site around no list at all: neither a card nor a total, as when something has gone wrong behind it."""
+    """Return a list page with neither cards nor a total, as after an internal error of the site."""
     position = Position(
         base="", query="", number=1, pages=1, first=0, last=0, total="", all_ads=0, title="Автомобили и Джипове"
     )
@@ -340,7 +341,7 @@ def _head(position: Position, *, host: str, layout: Layout, has_next: bool) -> s
 
 
 def _pagination(position: Position, *, has_next: bool) -> str:
-    """The links to other pages. Where there is no next one, a `div.next` stands in the place of `a.next`."""
+    """Return the links to other pages. On the last page, `div.next` replaces `a.next`."""
     number, pages = position.number, position.pages
     parts = []
     if number > 1:
@@ -394,17 +395,17 @@ def _foot(host: str) -> str:
 
 
 def deleted_page() -> bytes:
-    """What stands at the address of an ad that has left, where it is not simply missing."""
+    """Return the page that some gone ads have, with status 200, instead of a 404 page."""
     return encoded(_notice("Обява", DELETED))
 
 
 def missing_page() -> bytes:
-    """What stands where nothing is."""
+    """Return the 404 page."""
     return encoded(_notice("Грешка 404", "Страницата не е намерена."))
 
 
 def login_page() -> bytes:
-    """Where members sign in."""
+    """Return the login page."""
     return encoded(
         '<!DOCTYPE html>\n<html lang="bg"><head><title>Вход</title></head><body>\n'
         f'<form action="{LOGIN}" method="post"><input name="username"><input name="password" type="password">'
@@ -413,7 +414,7 @@ def login_page() -> bytes:
 
 
 def challenge_page() -> bytes:
-    """The page of the guard in front of the site, for a browser to prove that it is one."""
+    """Return a Cloudflare challenge page, which only a browser can pass."""
     return (
         b'<!DOCTYPE html>\n<html lang="en-US"><head><title>Just a moment...</title>\n'
         b'<meta http-equiv="Content-Type" content="text/html; charset=UTF-8">\n'
@@ -432,7 +433,7 @@ def _notice(title: str, text: str) -> str:
 
 
 def sitemap(root: str) -> bytes:
-    """The addresses of every make's and every model's list, compressed."""
+    """Return the sitemap, compressed by gzip: the URLs of the lists of all makes and all models."""
     addresses = [f"{root}{ROOT}"]
     for make in MAKES.values():
         addresses.append(f"{root}{ROOT}/{make.slug}")
@@ -446,5 +447,5 @@ def sitemap(root: str) -> bytes:
 
 
 def robots(root: str) -> bytes:
-    """What crawlers may read."""
+    """Return robots.txt."""
     return f"User-agent: *\nDisallow: /pcgi/\nDisallow: /users/\n\nSitemap: {root}{SITEMAP}\n".encode()

@@ -1,4 +1,4 @@
-"""The classifieds site on loopback: lists, ads, sitemap, cycles in which ads come and go, and faults on demand.
+"""The classifieds site on loopback: lists, ads, sitemap, cycles that add and remove ads, and faults on demand.
 
     with MarketServer(seed=1, ads=7600) as server:
         fetch(server.list_url("bmw", sort=6))
@@ -7,11 +7,11 @@
         server.ads()
         server.requests
 
-Where the site's behaviour is not known, it is the one that is harder on a crawler: a page behind the last one is the
-last one again, with status 200; promoted ads stand above the others on every page, also above the newest; a total of
-more than the lists reach is a number with a plus.
+Where the behaviour of the real site is unknown, the stand-in does what is harder for a crawler: a page number beyond
+the last page returns the last page with status 200; promoted ads come first on every page, also in lists sorted by
+date; a total beyond the last page is a number with a plus sign.
 
-The same over HTTP: POST and DELETE /control/fault (makes, pages and kinds are among the options), GET and DELETE
+The same over HTTP: POST and DELETE /control/fault (with makes, pages and kinds among the options), GET and DELETE
 /control/requests, POST /control/advance, GET /control/ads.
 """
 
@@ -70,11 +70,11 @@ _AD_ID: Final = "[12][0-9]{16}"
 
 @dataclass(kw_only=True)
 class Request:
-    """What a client asked.
+    """A recorded request.
 
-    `at` is when it arrived, in seconds of the monotonic clock; `kind` is what was asked for; `make`, `model`, `page`
-    and `sort` are a list's, `ad` a detail page's or a photo's; header names are in lower case; `peer_port` tells
-    connections apart; `status` is 0 until an answer has begun.
+    `at` is its arrival in seconds of the monotonic clock; `kind` is the kind of resource requested; `make`, `model`,
+    `page` and `sort` belong to a list, `ad` to a detail page or a photo; header names are in lower case; `peer_port`
+    identifies the connection; `status` is 0 until the response has begun.
     """
 
     method: str
@@ -95,7 +95,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """The list that an address names."""
+    """The list and the page that a URL refers to."""
 
     make: str | None
     model: str | None
@@ -105,17 +105,17 @@ class _Asked:
 
     @property
     def base(self) -> str:
-        """Its address without the page, in the site's own order of segments."""
+        """Return the URL path without the page number, with the segments in the site's order."""
         return "/".join([ROOT, *(part for part in (self.make, self.model, self.region) if part is not None)])
 
     @property
     def query(self) -> str:
-        """What belongs behind the address of each of its pages."""
+        """Return the query string of the URLs of all its pages."""
         return "" if self.sort is None else f"?sort={self.sort}"
 
     @property
     def title(self) -> str:
-        """What it is a list of."""
+        """Return the title of the list: make and model, or the name of the category."""
         if self.make is None:
             return "Автомобили и Джипове"
         make = MAKES[self.make]
@@ -124,7 +124,7 @@ class _Asked:
 
 
 class MarketServer(LoopbackServer):
-    """The site in a thread of its own, from `with` to the end of the block."""
+    """A classifieds site, run in its own thread for the duration of a `with` block."""
 
     def __init__(
         self,
@@ -139,11 +139,11 @@ class MarketServer(LoopbackServer):
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        """Serve `ads` ads over twenty makes; `make_ads` gives a make another number of them, whatever the others have.
+        """Serve `ads` ads of twenty makes; `make_ads` replaces the number for single makes.
 
-        A list has at most `page_limit` pages. Above the ads of its own, a page shows up to `repeats` promoted ones
-        again. `now` is the moment at which the market begins; each cycle moves it on. Raises ValueError for a host
-        that is not loopback, an unknown layout or make, and a number that is too small.
+        A list has at most `page_limit` pages. Before its own ads, a page repeats up to `repeats` promoted ones. `now`
+        is the start time of the market; each cycle advances it. Raises ValueError for a host that is not loopback, an
+        unknown layout or make, and a number that is too small.
         """
         super().__init__(
             name="market",
@@ -166,26 +166,26 @@ class MarketServer(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """The root of the site, without a slash at the end."""
+        """Return the root URL of the site, without a trailing slash."""
         return self.address("site")
 
     @property
     def link_host(self) -> str:
-        """What links on its pages begin with: the root without a scheme."""
+        """Return the start of the links on the pages: the root URL without its scheme."""
         return self.url.removeprefix("http:")
 
     @property
     def sitemap_url(self) -> str:
-        """Where the addresses of all makes and models are."""
+        """Return the URL of the sitemap."""
         return self.url + SITEMAP
 
     @property
     def groups(self) -> Mapping[int, tuple[str, ...]]:
-        """The makes of each of the four groups."""
+        """Return the makes of each of the four groups."""
         return dict(GROUPS)
 
     def addresses(self) -> dict[str, str]:
-        """Where everything is; true once the server has started."""
+        """Return the URLs of the site by name. Valid once the server has started."""
         return {
             "url": self.url,
             "list_url": self.url + ROOT,
@@ -202,41 +202,41 @@ class MarketServer(LoopbackServer):
         page: int = 1,
         sort: int | None = None,
     ) -> str:
-        """The address of a page of that list."""
+        """Return the URL of a page of a list."""
         asked = _Asked(make=make, model=model, region=region, page=page, sort=sort)
         return self.url + asked.base + ("" if page == 1 else f"/p-{page}") + asked.query
 
     def ad_url(self, ad_id: str) -> str:
-        """The address of the ad's own page, whether it is on the market or has left; KeyError for an unknown one."""
+        """Return the URL of the detail page of an active or gone ad. Raises KeyError for an unknown id."""
         ad = self.market.find(ad_id) or self.market.gone(ad_id)
         if ad is None:
             raise KeyError(ad_id)
         return self.url + ad.path
 
     def ads(self) -> Mapping[str, Ad]:
-        """The ads that are on the market now, by id."""
+        """Return the active ads by id."""
         return self.market.ads()
 
     def count(self, make: str | None = None) -> int:
-        """How many ads that make has now, or all of them together."""
+        """Return the number of active ads of a make (None: of all makes)."""
         return self.market.count(make)
 
     def advance(
         self, *, new: int = 40, changed: int = 60, gone: int = 50, back: int = 10, hours: float = 6.5
     ) -> Changes:
-        """Let a cycle pass in which so many ads come, change their price, leave and come back."""
+        """Advance the market by one cycle: see `AdMarket.advance`."""
         return self.market.advance(new=new, changed=changed, gone=gone, back=back, hours=hours)
 
     def set_price(self, ad_id: str, eur: Decimal | float | str | None) -> None:
-        """Give the ad another price, None for «Запитване». Raises KeyError for an ad that is not on the market."""
+        """Set the price of an ad; None shows «Запитване». Raises KeyError for an ad that is not active."""
         self.market.set_price(ad_id, eur)
 
     def remove(self, ad_id: str) -> None:
-        """Take the ad off the market. Raises KeyError for one that is not on it."""
+        """Remove an ad from the market. Raises KeyError for an ad that is not active."""
         self.market.remove(ad_id)
 
     def restore(self, ad_id: str) -> None:
-        """Bring an ad back that has left. Raises KeyError for any other."""
+        """Make a gone ad active again. Raises KeyError for an ad that is not gone."""
         self.market.restore(ad_id)
 
     def fault(
@@ -249,11 +249,10 @@ class MarketServer(LoopbackServer):
         kinds: Collection[Kind] | None = None,
         **options: Any,
     ) -> None:
-        """Let the next `times` requests (all of them without it) meet that fault.
+        """Queue a fault for the next `times` requests it applies to (None: for all of them).
 
-        Only requests that the fault can befall count: of these makes, pages of lists, and kinds if they are named.
-        Faults queue up: a request meets the first one that is meant for it. Raises ValueError for an unknown name,
-        make, kind or option.
+        `makes`, `pages` (page numbers of lists) and `kinds` restrict the requests it applies to. The first queued fault
+        that applies to a request is used. Raises ValueError for an unknown name, make, kind or option.
         """
         if wrong := sorted({*(makes or ())} - MAKES.keys()):
             message = f"unknown make {', '.join(wrong)}: choose among {', '.join(MAKES)}"
@@ -263,18 +262,18 @@ class MarketServer(LoopbackServer):
             raise ValueError(message)
         known = FAULTS.get(name)
         if known is not None and kinds is not None and not known.kinds & {*kinds}:
-            message = f"fault {name} never befalls {', '.join(kinds)}"
+            message = f"fault {name} does not apply to {', '.join(kinds)}"
             raise ValueError(message)
         for option, choices in (known.choices if known else {}).items():
             if options.get(option, choices[0]) not in choices:
-                message = f"fault {name} knows no {option} {options[option]!r}: choose one of {', '.join(choices)}"
+                message = f"fault {name}: unknown {option} {options[option]!r}: choose one of {', '.join(choices)}"
                 raise ValueError(message)
         narrowed = {"makes": makes, "pages": pages, "kinds": kinds}
         chosen = {key: frozenset(values) for key, values in narrowed.items() if values is not None}
         self.faults.add(name, times, {**options, **chosen})
 
     def applications(self) -> Mapping[str, web.Application]:
-        """The site."""
+        """Return the application of the site."""
         site = web.Application()
         site.router.add_get(ROOT + "{rest:(?:/.*)?}", self._list, allow_head=False)
         site.router.add_get(f"/obiava-{{ad:{_AD_ID}}}{{slug:(?:-[^/]*)?}}", self._detail, allow_head=False)
@@ -291,7 +290,7 @@ class MarketServer(LoopbackServer):
         return {"site": site}
 
     def list_response(self, request: web.Request, *, number: int | None = None, next_link: bool = True) -> web.Response:
-        """The page of the list that was asked for; `number` gives another page of it."""
+        """Return the requested page of a list, or page `number` of it; 404 for a URL of no list."""
         asked = _asked(request.path, request.query_string)
         if asked is None:
             return _page(missing_page(), status=404)
@@ -319,7 +318,7 @@ class MarketServer(LoopbackServer):
         return _page(list_page(position, cards, host=self.link_host, layout=self.layout, next_link=next_link))
 
     def _repeated(self, promoted: tuple[Ad, ...], own: tuple[Ad, ...], number: int) -> list[Ad]:
-        """The promoted ads above those of the page's own, others on every page; none that is on it anyway."""
+        """Return the promoted ads to repeat on a page: different ones on each page, none that the page has itself."""
         if not promoted:
             return []
         first = (number - 1) * self.repeats
@@ -344,7 +343,7 @@ class MarketServer(LoopbackServer):
         asked: _Asked | None = None,
         ad: str | None = None,
     ) -> web.StreamResponse:
-        """Note the request and give the usual answer, or the one of the fault that it meets."""
+        """Record the request and return the usual response, or that of the first queued fault that applies to it."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         known = self.market.find(ad) or self.market.gone(ad) if ad is not None else None
         make = asked.make if asked else known.make if known else None
@@ -424,11 +423,11 @@ class MarketServer(LoopbackServer):
         return await self._answer(request, "login", lambda: _page(login_page()))
 
     async def _nothing_there(self, request: web.Request) -> web.StreamResponse:
-        """404 for every other path: noted too, for what nobody should ask for is what a test looks for."""
+        """Respond with 404. The request is recorded, so that tests can find unexpected ones."""
         return await self._answer(request, "other", lambda: _page(missing_page(), status=404))
 
     async def _control_advance(self, request: web.Request) -> web.Response:
-        """`{"new": 40, "changed": 60, "gone": 50, "back": 10}`, each of them optional."""
+        """Advance by one cycle, given as JSON: `{"new": 40, "changed": 60, "gone": 50, "back": 10}`, all optional."""
         try:
             changes = self.advance(**json.loads(await request.text() or "{}"))
         except (TypeError, ValueError) as error:
@@ -436,7 +435,7 @@ class MarketServer(LoopbackServer):
         return web.json_response(asdict(changes))
 
     async def _control_ads(self, _: web.Request) -> web.Response:
-        """Every ad on the market, by id; amounts and times as text."""
+        """Respond with the active ads by id, as JSON; amounts and times are strings."""
         ads = {ad_id: {**asdict(ad), "path": ad.path, "is_abroad": ad.is_abroad} for ad_id, ad in self.ads().items()}
         return web.json_response(ads, dumps=functools.partial(json.dumps, default=_as_text, ensure_ascii=False))
 
@@ -451,7 +450,7 @@ async def _note_status(request: web.Request, response: web.StreamResponse) -> No
 
 @functools.lru_cache(maxsize=4096)
 def _asked(path: str, query: str) -> _Asked | None:
-    """The list that an address names; None for one that names none. The make is first, the rest in any order."""
+    """Parse the URL of a list; None if it is not one. The make comes first, the other segments in any order."""
     make, model, region, page = None, None, None, 1
     for place, segment in enumerate(segment for segment in path.removeprefix(ROOT).split("/") if segment):
         if number := _PAGE.fullmatch(segment):
@@ -470,7 +469,7 @@ def _asked(path: str, query: str) -> _Asked | None:
 
 @functools.lru_cache(maxsize=64)
 def _picture(number: int) -> bytes:
-    """A tiny picture, one colour for each number."""
+    """Return a tiny WebP image with a color that depends on the number."""
     content = io.BytesIO()
     Image.new("RGB", (8, 6), (number % 256, number * 7 % 256, 90)).save(content, "WEBP")
     return content.getvalue()
@@ -485,5 +484,5 @@ def _as_text(value: object) -> str:
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    message = f"{type(value).__name__} has no place in JSON"
+    message = f"{type(value).__name__} cannot be serialized as JSON"
     raise TypeError(message)

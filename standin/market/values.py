@@ -1,6 +1,6 @@
-"""What the ads of the market are drawn from: makes and models, engines, places, equipment and words.
+"""The values from which ads are generated: makes and models, engines, places, equipment and phrases.
 
-The numbers are rounded shapes of the real market, the sentences are invented; so are all names and telephone numbers.
+The distributions are rounded from the real market. The sentences, names and telephone numbers are invented.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """An engine as ads describe it. `battery_kwh` stands in the place of `cc` where there is no cylinder."""
+    """An engine as ads describe it. An electric one has `battery_kwh` and no `cc`."""
 
     fuel: str
     hp: int
@@ -21,7 +21,7 @@ class Engine:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model of a make: `new_price` in EUR of today, `share` among the ads of its make, the years it was built."""
+    """A model: `new_price` in today's EUR, `share` of the ads of its make (a weight), first and last year built."""
 
     name: str
     slug: str
@@ -35,7 +35,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Make:
-    """A make with its worker's group and its `share` of the ads of that group."""
+    """A make, with the group of makes that one worker crawls and its `share` of the group's ads (a weight)."""
 
     name: str
     slug: str
@@ -44,7 +44,7 @@ class Make:
     models: tuple[Model, ...]
 
 
-#: Ads of the four groups in a market of 7,600.
+#: Number of ads of each of the four groups in a market of 7,600 ads.
 GROUP_SIZES: Final = {1: 2400, 2: 1500, 3: 1800, 4: 1900}
 
 _PETROL, _DIESEL, _ELECTRIC, _HYBRID, _PLUG_IN, _GAS, _METHANE = (
@@ -55,7 +55,7 @@ _P, _D, _G = _PETROL, _DIESEL, _GAS
 
 
 def _engines(*described: tuple[str, int, float]) -> tuple[Engine, ...]:
-    """`(fuel, hp, cc)`; an electric one gives its battery's kWh instead."""
+    """Return engines from tuples `(fuel, hp, cc)`; for an electric one, `(fuel, hp, kWh)`."""
     return tuple(
         Engine(fuel=fuel, hp=hp, cc=None, battery_kwh=size)
         if fuel == _ELECTRIC
@@ -64,7 +64,7 @@ def _engines(*described: tuple[str, int, float]) -> tuple[Engine, ...]:
     )
 
 
-#: Repeated lines are engines that are met more often.
+#: Engines by class of car. An engine that is more frequent is repeated.
 _ENGINES: Final = {
     "small": _engines((_P, 69, 1242), (_P, 75, 1198), (_P, 90, 999), (_D, 75, 1461), (_D, 90, 1560), (_G, 75, 1390)),
     "compact": _engines(
@@ -90,7 +90,7 @@ _ENGINES: Final = {
     "old": _engines((_P, 136, 2298), (_D, 94, 2497), (_P, 118, 1996), (_G, 132, 2199)),
 }  # fmt: skip
 
-#: A model in one line: name, price when new in thousands of EUR, share, body, engines, first and last year built.
+#: Models by make: name, new price in thousands of EUR, share, body, engines, first and last year built.
 _LINES: Final = {
     "mercedes-benz": """
         C 180,39,7,Седан,petrol,2001,2026; C 200,42,8,Седан,petrol,2001,2026; C 220,43,16,Седан,diesel,2000,2026;
@@ -209,7 +209,7 @@ def _models(lines: str) -> tuple[Model, ...]:
     return tuple(models)
 
 
-#: The twenty makes by the slug of their lists; Volkswagen is `vw`, and `volkswagen` is no page.
+#: The twenty makes by the slug of their lists. Volkswagen is `vw`; `volkswagen` is not a page.
 MAKES: Final[dict[str, Make]] = {
     slug: Make(name=name, slug=slug, group=group, share=share, models=_models(_LINES[slug]))
     for slug, (name, group, share) in _MAKES.items()
@@ -224,13 +224,13 @@ MONTHS: Final = (
 )  # fmt: skip
 MANUAL, AUTOMATIC, HALF_AUTOMATIC = "Ръчна", "Автоматична", "Полуавтоматична"
 GEARBOXES: Final = (MANUAL, AUTOMATIC, HALF_AUTOMATIC)
-#: colour: how often; the second «Tъмно син» begins with a Latin letter, as on the site.
+#: color: weight. «Tъмно син» begins with a Latin T, as on the site.
 COLOURS: Final = {
     "Черен": 24, "Бял": 15, "Сив": 14, "Тъмно сив": 8, "Светло сив": 5, "Син": 6, "Червен": 5, "Тъмно син мет.": 4,
     "Tъмно син": 3, "Металик": 3, "Графит": 3, "Сребърен": 3, "Кафяв": 2, "Зелен": 2, "Бежов": 1, "Бордо": 1,
     "Златист": 1, "Перла": 1,
 }  # fmt: skip
-#: region: its share and places; «общ.» marks the one that is a municipality.
+#: region: weight and places. The one with «общ.» is a municipality.
 REGIONS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "обл. София": (36, ("гр. София", "гр. София", "гр. София", "гр. Банкя", "с. Лозен", "гр. Костинброд")),
     "обл. Пловдив": (13, ("гр. Пловдив", "гр. Пловдив", "гр. Асеновград", "с. Марково")),
@@ -252,7 +252,7 @@ REGIONS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
 ABROAD: Final = "Извън страната"
 COUNTRIES: Final = ("Германия", "Италия", "Белгия", "Швейцария", "Франция", "Нидерландия")
 
-#: What ads list under «Особености», by the heading it has on the ad's own page.
+#: The equipment that lists show after «Особености», by its heading on the detail page.
 EQUIPMENT: Final[dict[str, tuple[str, ...]]] = {
     "Безопасност": (
         "GPS система за проследяване", "Автоматичен контрол на стабилността", "Антиблокираща система",
@@ -280,7 +280,7 @@ EQUIPMENT: Final[dict[str, tuple[str, ...]]] = {
     "Интериор": ("Велурен салон", "Кожен салон"),
 }  # fmt: skip
 CRASHED: Final = "Катастрофирал"
-#: What no ad ticks by chance: it follows from the car.
+#: Equipment that is not ticked at random, because it depends on the car.
 _NOT_BY_CHANCE: Final = frozenset({CRASHED, "Газова уредба"})
 ORDINARY_EQUIPMENT: Final = tuple(name for names in EQUIPMENT.values() for name in names if name not in _NOT_BY_CHANCE)
 
@@ -299,7 +299,7 @@ PRAISE: Final = (
     "Не се нуждае от вложения.", "Цената подлежи на малък коментар на място.", "Разгледайте и останалите ни обяви.",
     "Възможен лизинг с първоначална вноска 20 %.", "Продава се поради покупка на друга.", "Спешно!",
 )  # fmt: skip
-#: Good news in the words of bad news: what a search for the words alone takes for damage.
+#: Sentences that deny damage: a search for the words alone takes them for damage.
 NEGATED: Final = (
     "Без удар.", "Не е катастрофирал.", "Колата не е удряна.", "Неудрян, с оригинална боя.", "Не е ударен, не е тотал.",
     "Никога не е катастрофирала.", "Без катастрофи и без забележки.",
@@ -328,7 +328,7 @@ _LATIN: Final = {
 
 
 def slugified(text: str) -> str:
-    """The text as it stands in an address: Latin letters, digits and single hyphens."""
+    """Return the text as a URL slug: Latin letters, digits and single hyphens."""
     latin = "".join(_LATIN.get(letter, letter) for letter in text.lower())
     words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in latin).split()
     return "-".join(words)

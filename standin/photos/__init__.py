@@ -1,1 +1,1 @@
-"""The stand-in for the photo side: lists of photos, the CDN, the members' site."""
+"""The stand-in for the photo sources: the API that lists photos, the CDN and the members' site."""

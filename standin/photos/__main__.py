@@ -1,4 +1,4 @@
-"""`python -m standin.photos`."""
+"""Entry point of `python -m standin.photos`."""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""The stand-in for the photo side: the list of a lot's photos, the CDN and the members' site, on loopback.
+"""The stand-in for the photo sources: the API that lists a lot's photos, the CDN and the members' site, on loopback.
 
     python -m standin.photos serve --seed 1 --alias 45000002=45000001
 
-The addresses go to standard output as one line of JSON. Everything comes from a seed: the same arguments give the same
-photos, under the same paths.
+The URLs go to standard output as one line of JSON. All content is generated from a seed: the same arguments give the
+same photos, under the same paths.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 
 def pair(text: str) -> tuple[int, int]:
-    """`45000002=45000001` as two lots."""
+    """Parse `45000002=45000001` as two lot numbers. Raises ValueError."""
     lot, _, earlier = text.partition("=")
     return int(lot), int(earlier)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
-    parser, serve = serve_parser("photos", "A stand-in for the photo side: lists, photos, lot pages.")
-    serve.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, other photos (%(default)s)")
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong usage."""
+    parser, serve = serve_parser("photos", "A stand-in for the photo sources.")
+    serve.add_argument("--seed", type=int, default=1, metavar="S", help="seed of all photos (%(default)s)")
     for name in ("api", "cdn", "site"):
         add_port(serve, f"--{name}-port")
-    serve.add_argument("--username", default="stand-in-member", help="who may log in (%(default)s)")
-    serve.add_argument("--password", default="stand-in-password", help="and with what (%(default)s)")
-    serve.add_argument("--consent", choices=CONSENTS, default="before", help="where the popup appears (%(default)s)")
-    serve.add_argument("--layout", choices=LAYOUTS, help="how galleries are built (each lot has its own)")
+    serve.add_argument("--username", default="stand-in-member", help="user name of the only member (%(default)s)")
+    serve.add_argument("--password", default="stand-in-password", help="password of the member (%(default)s)")
+    serve.add_argument("--consent", choices=CONSENTS, default="before", help="pages with a consent popup (%(default)s)")
+    serve.add_argument("--layout", choices=LAYOUTS, help="HTML variant of all galleries (by lot number)")
     serve.add_argument(
         "--empty-every",
         type=int,
         default=50,
         metavar="N",
-        help="one lot in N has photos on its page only (%(default)s)",
+        help="one lot in N has photos only on its page (%(default)s)",
     )
     serve.add_argument(
-        "--none-every", type=int, default=97, metavar="N", help="one lot in N has none yet (%(default)s)"
+        "--none-every", type=int, default=97, metavar="N", help="one lot in N has no photos (%(default)s)"
     )
     serve.add_argument(
         "--alias",
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="LOT=EARLIER",
-        help="a vehicle that is back with the photos of an earlier lot; repeatable",
+        help="a lot with the photos of an earlier lot of the same vehicle; repeatable",
     )
     options = parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""What goes wrong on the photo side: faults by name, what they befall, and how they answer."""
+"""Faults of the photo sources: by name, the kinds of requests they apply to and the handlers that respond."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Usual = Callable[[], web.Response | Awaitable[web.Response]]
 
 Host = Literal["api", "cdn", "site"]
-#: What a request is for.
+#: The kind of resource that a request is for.
 Kind = Literal["list", "photo", "recording", "lot", "login", "login_post", "dashboard", "static", "other"]
 
 LIST: Final[frozenset[Kind]] = frozenset({"list"})
@@ -34,47 +34,47 @@ LOGIN: Final[frozenset[Kind]] = frozenset({"login", "login_post"})
 MEMBERS: Final[frozenset[Kind]] = frozenset({"lot", "dashboard"})
 ANY: Final = LIST | PHOTO | LOGIN | MEMBERS
 HOSTS: Final[Mapping[Host, frozenset[Kind]]] = {"api": LIST, "cdn": PHOTO, "site": LOGIN | MEMBERS}
-#: Bytes a truncated answer of unknown length would have had.
+#: Bytes per write of the fault `huge_body`.
 _PIECE: Final = 64 * 1024
 
 
 async def forbidden_403(_: PhotoServer, __: web.Request, ___: Usual, *, kind: str) -> web.StreamResponse:
-    """A refusal page with status 403."""
+    """Respond with a refusal page and status 403."""
     return html(refusal_page(kind), status=403)
 
 
 async def rate_limited_429(
     _: PhotoServer, __: web.Request, ___: Usual, *, retry_after: int, as_date: bool
 ) -> web.StreamResponse:
-    """Too many requests, with Retry-After in seconds or as a date."""
+    """Respond with 429 and Retry-After, in seconds or as a date."""
     value = formatdate(time() + retry_after, usegmt=True) if as_date else str(retry_after)
     return web.Response(status=429, text="Too Many Requests\n", headers={"Retry-After": value})
 
 
 async def challenge_200(_: PhotoServer, __: web.Request, ___: Usual, *, kind: str) -> web.StreamResponse:
-    """A challenge page with status 200."""
+    """Respond with a refusal page of that kind and status 200."""
     return html(refusal_page(kind))
 
 
 async def html_for_json(_: PhotoServer, __: web.Request, ___: Usual) -> web.StreamResponse:
-    """A page without the mark of any refusal, where JSON is due."""
+    """Respond with an ordinary HTML page, not a refusal page, instead of JSON."""
     return html(page("Salvage cars", "<h1>Find your next vehicle</h1>"))
 
 
 async def server_error_500(_: PhotoServer, __: web.Request, ___: Usual) -> web.StreamResponse:
-    """An internal error."""
+    """Respond with 500 Internal Server Error."""
     return web.Response(status=500, text="Internal Server Error\n")
 
 
 async def server_error_503(_: PhotoServer, __: web.Request, ___: Usual) -> web.StreamResponse:
-    """Out of service."""
+    """Respond with 503 Service Unavailable."""
     return web.Response(status=503, text="Service Unavailable\n")
 
 
 async def tarpit(
     server: PhotoServer, request: web.Request, usual: Usual, *, every: float, seconds: float
 ) -> web.StreamResponse:
-    """The headers at once, then a byte every so many seconds, then the end of the connection."""
+    """Send the headers at once, then a byte every `every` seconds for `seconds` seconds, then close the connection."""
     whole, response = await _begun(request, usual)
     for turn in range(min(int(seconds / every), len(whole))):
         await response.write(whole[turn : turn + 1])
@@ -85,7 +85,7 @@ async def tarpit(
 
 
 async def reset(server: PhotoServer, request: web.Request, usual: Usual, *, at: float) -> web.StreamResponse:
-    """The beginning of the answer, then a connection reset; `at` 0 resets before any answer."""
+    """Send the share `at` of the body, then reset the connection; with `at` 0, reset it before the headers."""
     if at == 0:
         close(request, reset=True)
         return web.Response()
@@ -97,7 +97,7 @@ async def reset(server: PhotoServer, request: web.Request, usual: Usual, *, at: 
 
 
 async def truncated_length(_: PhotoServer, request: web.Request, usual: Usual, *, at: float) -> web.StreamResponse:
-    """The full Content-Length, but only that share of the body."""
+    """Send the Content-Length of the whole body, but only the share `at` of the body, then close the connection."""
     whole, response = await _begun(request, usual)
     await response.write(whole[: int(len(whole) * at)])
     close(request)
@@ -105,59 +105,59 @@ async def truncated_length(_: PhotoServer, request: web.Request, usual: Usual, *
 
 
 async def truncated_jpeg(_: PhotoServer, __: web.Request, usual: Usual, *, at: float) -> web.StreamResponse:
-    """That share of the photo as if it were all of it: nothing in the protocol says so."""
+    """Respond with the first part of the photo, the share `at`, with a Content-Length that matches the part."""
     body, headers = await _contents(usual)
     return web.Response(body=body[: int(len(body) * at)], headers=headers)
 
 
 async def bomb(_: PhotoServer, __: web.Request, ___: Usual, *, width: int, height: int) -> web.StreamResponse:
-    """A tiny PNG that announces a picture of that many pixels."""
+    """Respond with a tiny PNG, sent as image/jpeg, whose header declares a picture of `width` by `height` pixels."""
     return _jpeg_it_says(png_bomb(width, height))
 
 
 async def slow_jpeg(
     _: PhotoServer, __: web.Request, ___: Usual, *, width: int, height: int, scans: int
 ) -> web.StreamResponse:
-    """A progressive JPEG of 300 kB that takes a decoder as many turns as it has scans."""
+    """Respond with a progressive JPEG of 300 kB that is slow to decode: the decoder makes a pass for each scan."""
     return _jpeg_it_says(scan_bomb(width, height, scans))
 
 
 async def small_webp(_: PhotoServer, __: web.Request, ___: Usual, *, width: int, height: int) -> web.StreamResponse:
-    """A lossless WebP of a few bytes that takes a decoder 16 bytes for each of its pixels."""
+    """Respond with a lossless WebP of a few bytes that a decoder needs 16 bytes of memory per pixel for."""
     return web.Response(body=webp_bomb(width, height), headers={"Content-Type": "image/webp"})
 
 
 async def multi_picture(
     _: PhotoServer, request: web.Request, ___: Usual, *, kind: str, at: float
 ) -> web.StreamResponse:
-    """A photo with a second picture behind it, an MPO, sent as that type; of it that share as if it were all."""
+    """Respond with the share `at` of an MPO, a photo followed by a second picture; `kind` is the Content-Type."""
     body = mpo(request.path[-40:-8])
     return web.Response(body=body[: int(len(body) * at)], headers={"Content-Type": kind})
 
 
 async def other_name(_: PhotoServer, __: web.Request, usual: Usual, *, kind: str) -> web.StreamResponse:
-    """The photo, sent as that type."""
+    """Respond with the photo and the Content-Type `kind`."""
     body, headers = await _contents(usual)
     return web.Response(body=body, headers={**headers, "Content-Type": kind})
 
 
 async def wrong_type(_: PhotoServer, __: web.Request, ___: Usual, *, kind: str) -> web.StreamResponse:
-    """No photo under a photo's type: `gif`, `html` or `text`."""
+    """Respond with content that is not a photo, `gif`, `html` or `text`, sent as image/jpeg."""
     return _jpeg_it_says(other_type(kind))
 
 
 async def mislabelled(_: PhotoServer, request: web.Request, ___: Usual, *, kind: str) -> web.StreamResponse:
-    """A whole photo in another format than its type and name say: `png` or `webp`."""
+    """Respond with a complete photo in another format, `png` or `webp`, sent as image/jpeg."""
     return _jpeg_it_says(disguised(kind, request.path))
 
 
 async def tiny_image(_: PhotoServer, __: web.Request, ___: Usual, *, width: int, height: int) -> web.StreamResponse:
-    """A placeholder of so few pixels."""
+    """Respond with a placeholder JPEG of `width` by `height` pixels."""
     return _jpeg_it_says(single_colour(width, height))
 
 
 async def huge_body(server: PhotoServer, request: web.Request, usual: Usual, *, announced: bool) -> web.StreamResponse:
-    """A photo that never ends, as fast as the client reads; `announced` sends a Content-Length of 10 GB."""
+    """Send an endless body as fast as the client reads; with `announced`, send a Content-Length of 10 GB."""
     body, headers = await _contents(usual)
     response = web.StreamResponse(headers=headers)
     if announced:
@@ -172,13 +172,15 @@ async def huge_body(server: PhotoServer, request: web.Request, usual: Usual, *, 
 
 
 async def redirect_to(_: PhotoServer, __: web.Request, ___: Usual, *, target: str) -> web.StreamResponse:
-    """A redirect to that URL."""
+    """Redirect to the URL `target`."""
     return _moved(target)
 
 
 async def redirect_host(server: PhotoServer, request: web.Request, _: Usual, *, target: str) -> web.StreamResponse:
-    """A redirect to a host that is on nobody's list; without a target it is this one under another name, so that it
-    would even answer."""
+    """Redirect to a host that is not in the client's list of allowed hosts.
+
+    Without a target it is this server under another host name, which would respond.
+    """
     if not target:
         other = "127.0.0.1" if server.host == "localhost" else "localhost"
         target = f"http://{other}:{request.url.port}{request.path_qs}"
@@ -186,40 +188,40 @@ async def redirect_host(server: PhotoServer, request: web.Request, _: Usual, *, 
 
 
 async def redirect_login(server: PhotoServer, _: web.Request, __: Usual) -> web.StreamResponse:
-    """A redirect to the site's login page."""
+    """Redirect to the login page of the site."""
     return _moved(server.login_url)
 
 
 async def empty_list(server: PhotoServer, request: web.Request, _: Usual) -> web.StreamResponse:
-    """A count of photos, and none of them."""
+    """Respond with a photo list that has a count but no photos."""
     return server.list_response(_lot(request), state="empty_list")
 
 
 async def none_yet(server: PhotoServer, request: web.Request, _: Usual) -> web.StreamResponse:
-    """No photos yet."""
+    """Respond with the photo list of a lot that has no photos yet: a count of 0."""
     return server.list_response(_lot(request), state="none_yet")
 
 
 async def shifted_sequence(server: PhotoServer, request: web.Request, _: Usual) -> web.StreamResponse:
-    """A new photo first, and every other number moved up by one, in this answer only."""
+    """Respond, this time only, with a new photo first and the numbers of all others increased by one."""
     return server.list_response(_lot(request), shifted=True)
 
 
 async def gone_404(server: PhotoServer, request: web.Request, _: Usual) -> web.StreamResponse:
-    """The lot has left: no list, no page."""
+    """Respond with 404, as for the list and the page of a lot that is gone."""
     if request.path.startswith("/lot/"):
         return html(no_such_lot_page(_lot(request)), status=404)
     return server.list_response(_lot(request), state="gone")
 
 
 async def bad_json(server: PhotoServer, request: web.Request, _: Usual) -> web.StreamResponse:
-    """The list, cut in the middle."""
+    """Respond with truncated JSON: the first two thirds of the list."""
     text = server.list_response(_lot(request)).text or ""
     return web.Response(text=text[: len(text) * 2 // 3], content_type="application/json")
 
 
 async def not_photos(_: PhotoServer, __: web.Request, ___: Usual, *, shape: str) -> web.StreamResponse:
-    """JSON of another shape: an `envelope` of another interface, a `list`, or lists that hold `text`."""
+    """Respond with JSON of another shape: an `envelope` of another API, a `list`, or `text` in place of the values."""
     shapes: dict[str, Any] = {
         "envelope": {"returnCode": 1, "returnCodeDesc": "Success", "data": {"imagesList": {"IMAGE": []}}},
         "list": [],
@@ -229,23 +231,23 @@ async def not_photos(_: PhotoServer, __: web.Request, ___: Usual, *, shape: str)
 
 
 async def photo_404(_: PhotoServer, __: web.Request, ___: Usual) -> web.StreamResponse:
-    """No such photo."""
+    """Respond with 404 for a photo."""
     return web.Response(status=404, text="Not Found\n")
 
 
 async def expired_login(server: PhotoServer, request: web.Request, usual: Usual) -> web.StreamResponse:
-    """The session ends with this request."""
+    """End the session of the client, then handle the request."""
     server.site.expire_session(request)
     return await _usual(usual)
 
 
 async def login_broken(server: PhotoServer, _: web.Request, __: Usual) -> web.StreamResponse:
-    """The login page again, whatever was posted."""
+    """Respond to any credentials with the login page and an error message."""
     return server.site.login_form(LOGIN_BROKEN)
 
 
 async def captcha_login(_: PhotoServer, __: web.Request, ___: Usual) -> web.StreamResponse:
-    """A captcha instead of the login page."""
+    """Respond with a captcha page instead of the login page."""
     return html(refusal_page("captcha"))
 
 
@@ -255,7 +257,7 @@ async def _usual(usual: Usual) -> web.Response:
 
 
 async def _contents(usual: Usual) -> tuple[bytes, dict[str, str]]:
-    """The bytes of the usual answer and the headers that belong to them."""
+    """Return the body of the usual response and its headers without Content-Length."""
     response = await _usual(usual)
     body = response.body
     headers = {name: value for name, value in response.headers.items() if name != "Content-Length"}
@@ -263,7 +265,7 @@ async def _contents(usual: Usual) -> tuple[bytes, dict[str, str]]:
 
 
 async def _begun(request: web.Request, usual: Usual) -> tuple[bytes, web.StreamResponse]:
-    """The usual body, and an answer that has announced all of it."""
+    """Return the usual body and a response that has sent its headers, with the Content-Length of the whole body."""
     body, headers = await _contents(usual)
     response = web.StreamResponse(headers=headers)
     response.content_length = len(body)
@@ -285,7 +287,7 @@ def _lot(request: web.Request) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
-    """What a fault befalls, what answers, and the options it knows with their defaults."""
+    """A fault: the kinds of requests it applies to, its handler, and its options with their defaults."""
 
     kinds: frozenset[Kind]
     answer: Callable[..., Awaitable[web.StreamResponse]]

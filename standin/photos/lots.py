@@ -1,4 +1,4 @@
-"""Which photos a lot has: drawn from a seed and the lot number, so that every process finds the same ones.
+"""The photos of each lot, derived from a seed and the lot number, so that every process gets the same ones.
 
 lots = PhotoLots(seed=1, alias={45000002: 45000001})
 lots.photos(45000001, cdn="http://127.0.0.1:8001")
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from standin.photos.pictures import Variant
 
 FOLDER: Final = "/v1/AUTH_svc.pdoc00001/lpp/0726"
-#: What the photo list of a lot can say: its photos; a count without photos, which only the lot page then shows;
-#: that there are none yet; that the lot has left.
+#: The state of a lot's photo list: `listed` has photos; `empty_list` has a count but no photos, which only the lot page
+#: shows; `none_yet` has a count of 0; `gone` is a 404.
 State = Literal["listed", "empty_list", "none_yet", "gone"]
 STATES: Final[tuple[State, ...]] = get_args(State)
-#: How many photos lots have: 7 to 15, on average 12.15 (the real lots: 12.09).
+#: Numbers of photos per lot: 7 to 15, on average 12.15 (real lots: 12.09).
 COUNTS: Final = (7, 9, 10, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15)
-#: Numbers of what is no photo, as the real lists count them.
+#: Sequence numbers of engine sound and video, as in the real lists.
 SOUND: Final = 90
 VIDEO: Final = 91
-#: One photo in so many has no HD size.
+#: One photo in this many has no HD size.
 WITHOUT_HD: Final = 12
-#: quirk: share of the lists that have it
+#: Quirk of a photo list to the share of lists that have it.
 QUIRKS: Final = {
     "unsorted": 0.3,
     "trailing_blank": 0.25,
@@ -49,8 +49,11 @@ class _Image(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One photo of a lot. `name` is in its URLs, `content` the name its bytes are made from (another lot's for a
-    vehicle that was listed before), `index` what stays when its number moves."""
+    """A photo of a lot.
+
+    `name` is part of its URLs; `content` is the name from which its bytes are generated (that of an earlier lot's photo
+    if the vehicle was listed before); `index` identifies the photo within the lot when its sequence number changes.
+    """
 
     name: str
     lot: int
@@ -60,16 +63,16 @@ class Picture:
 
     @property
     def best(self) -> Variant:
-        """The largest size there is."""
+        """Return the largest available size."""
         return "hrs" if self.has_hd else "ful"
 
     def path(self, variant: str) -> str:
-        """Where the CDN has it in that size."""
+        """Return the URL path of the photo on the CDN in the size `variant`."""
         return f"{FOLDER}/{self.name}_{variant}.jpg"
 
 
 class PhotoLots:
-    """The lots of the stand-in and what has happened to them. Changes may come from any thread."""
+    """The photos and the state of all lots. May be changed from any thread."""
 
     def __init__(
         self,
@@ -80,11 +83,11 @@ class PhotoLots:
         none_every: int = 97,
         alias: Mapping[int, int] | None = None,
     ) -> None:
-        """Draw every lot from the seed.
+        """Derive all lots from the seed.
 
-        `known` says which lots there are (without it, all); the others are gone. About one lot in `empty_every` has
-        photos that only the lot page shows, one in `none_every` has none yet; 0 is never. `alias` maps a lot to the
-        earlier lot of the same vehicle, whose photos it repeats under URLs of its own.
+        `known` contains the existing lots (None: all lots exist); the others are gone. About one lot in `empty_every`
+        has photos that only the lot page shows, one in `none_every` has no photos yet; 0 means none. `alias` maps a lot
+        to an earlier lot of the same vehicle, whose photos it has under URLs of its own.
         """
         self.seed = seed
         self._known = known if known is None or callable(known) else known.__contains__
@@ -94,7 +97,7 @@ class PhotoLots:
         self._alias = dict(alias or {})
 
     def state(self, lot: int) -> State:
-        """What the photo list says of that lot."""
+        """Return the state of a lot's photo list."""
         if self._known is not None and not self._known(lot):
             return "gone"
         if lot in self._states:
@@ -105,30 +108,30 @@ class PhotoLots:
         return "listed"
 
     def set_state(self, lot: int, state: State) -> None:
-        """Let the list say that from now on. Raises ValueError for a state that is not in STATES."""
+        """Set the state of a lot's photo list. Raises ValueError for a state that is not in STATES."""
         if state not in STATES:
             message = f"unknown state {state!r}: choose one of {', '.join(STATES)}"
             raise ValueError(message)
         self._states[lot] = state
 
     def alias(self, lot: int, earlier: int) -> None:
-        """From now on `lot` is the vehicle of the lot `earlier`, back with the same photos."""
+        """Make `lot` a relisting of the vehicle of the lot `earlier`, with the same photos."""
         self._alias[lot] = earlier
 
     def shift(self, lot: int) -> None:
-        """Put a new photo first; the numbers of the others move up by one."""
+        """Insert a new photo before the others, whose numbers increase by one."""
         order = self._indexes(lot)
         self._order[lot] = (max(order) + 1, *order)
 
     def add_photo(self, lot: int) -> None:
-        """Add a photo at the end."""
+        """Append a new photo."""
         order = self._indexes(lot)
         self._order[lot] = (*order, max(order) + 1)
 
     def pictures(self, lot: int, *, shifted: bool = False) -> tuple[Picture, ...]:
-        """The lot's photos in order, whatever its list says; number 1 is the first. None yet or gone: none.
+        """Return the photos of a lot in order, also those that its list omits; empty for `none_yet` and `gone`.
 
-        `shifted` shows them as after the next `shift`.
+        `shifted` returns them as they are after the next `shift`.
         """
         if self.state(lot) in ("none_yet", "gone"):
             return ()
@@ -136,22 +139,22 @@ class PhotoLots:
         return tuple(self._picture(lot, index) for index in ((max(order) + 1, *order) if shifted else order))
 
     def photos(self, lot: int, *, cdn: str) -> list[tuple[int, Variant, str]]:
-        """What should be stored of the lot in the end: number, best size and URL of each photo."""
+        """Return the photos that a crawler should store: number (from 1), best size and URL of each photo."""
         pictures = enumerate(self.pictures(lot), 1)
         return [(seq, picture.best, cdn + picture.path(picture.best)) for seq, picture in pictures]
 
     def find(self, name: str) -> Picture | None:
-        """The photo (sound, video) with that name, once some list has named it or may yet; None for an invented one."""
+        """Return the photo, sound or video with that name; None for a name that belongs to no existing lot."""
         lot, index = _decoded(name)
         if name != _encoded(self.seed, lot, index) or (self._known is not None and not self._known(lot)):
             return None
         return self._picture(lot, index)
 
     def listing(self, lot: int, *, cdn: str, state: State | None = None, shifted: bool = False) -> dict[str, Any]:
-        """The photo list in its real form; `state` and `shifted` override how the lot stands for this one answer.
+        """Return the JSON of a lot's photo list; `state` and `shifted` override the lot's own for this call.
 
-        With the quirks of real lists: unsorted numbers, a blank at the end of a URL, photos without HD size, links
-        without `isBlurred`, a blurred copy beside the photo, an engine sound, a video.
+        It has the quirks of real lists: unsorted numbers, a blank at the end of a URL, photos without HD size, links
+        without `isBlurred`, a blurred copy of a photo, an engine sound, a video.
         """
         state = state or self.state(lot)
         if state in ("none_yet", "gone"):
@@ -177,7 +180,7 @@ class PhotoLots:
         return self._order.get(lot) or tuple(range(1, self._count(lot) + 1))
 
     def _count(self, lot: int) -> int:
-        """The photos the lot began with; a vehicle's next lot repeats them."""
+        """Return the initial number of photos of a lot, which is that of the vehicle's first lot."""
         return COUNTS[self._drawn(f"count:{self._origin(lot)}") % len(COUNTS)]
 
     def _origin(self, lot: int) -> int:
@@ -212,7 +215,7 @@ def _link(url: str, kind: str) -> dict[str, Any]:
 
 
 def _spoil(images: list[_Image], quirks: set[str], dice: random.Random) -> None:
-    """Bring the quirks into a list that is whole and in order."""
+    """Apply quirks to the images of a valid, sorted list."""
     links = [link for image in images for link in image["link"]]
     if "trailing_blank" in quirks:
         dice.choice(links)["url"] += " "
@@ -228,7 +231,7 @@ def _spoil(images: list[_Image], quirks: set[str], dice: random.Random) -> None:
 
 @functools.lru_cache(maxsize=65536)
 def _encoded(seed: int, lot: int, index: int) -> str:
-    """32 hexadecimal digits that look random and from which lot and index can be read again."""
+    """Return a name of 32 hexadecimal digits that looks random and from which lot and index can be decoded."""
     digest = hashlib.md5(f"{seed}:{lot}:{index}".encode(), usedforsecurity=False).hexdigest()
     return f"{digest[:22]}{int(digest[:10], 16) ^ (lot << 8 | index):010x}"
 
@@ -239,5 +242,5 @@ def _decoded(name: str) -> tuple[int, int]:
 
 
 def photo_name(seed: int, lot: int, index: int) -> str:
-    """The name of a lot's photo; the one it was born with as number 1 has the index 1."""
+    """Return the name of a lot's photo; index 1 is the one that initially is number 1."""
     return _encoded(seed, lot, index)

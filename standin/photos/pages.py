@@ -1,4 +1,4 @@
-"""The pages of the stand-in site: the login behind a consent popup, the lot whose gallery a script builds."""
+"""The pages of the members' site: a login page with a consent popup, and lot pages with a gallery built by a script."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from standin.photos.lots import Picture
 
-#: Where the consent popup appears: over the login page, over the pages after it, over both, or nowhere.
+#: The pages with a consent popup: the login page, the pages after the login, both, or none.
 Consent = Literal["before", "after", "both", "none"]
 CONSENTS: Final[tuple[Consent, ...]] = get_args(Consent)
-#: How a gallery is built; each has been seen on the real site.
+#: The HTML variants of a gallery, each of which was seen on the real site.
 Layout = Literal["galleria", "slides", "data-src", "data-original"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 WRONG_CREDENTIALS: Final = "The username or password you entered is incorrect."
@@ -50,7 +50,7 @@ setTimeout(() => {
 </script>
 """
 
-#: What a browser should not spend its owner's traffic on: an image, a font and a media file.
+#: The template of all pages. It has an image, a font and a video, which a crawler's browser should not download.
 _PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>TITLE</title>
@@ -98,13 +98,13 @@ setTimeout(() => {
 
 
 def page(title: str, main: str, *, consent: str | None = None, delay: int = 0) -> str:
-    """A page of the site; `consent` names the popup that covers it after `delay` milliseconds, None is no popup."""
+    """Return a page of the site; `consent` names the popup that covers it after `delay` milliseconds (None: none)."""
     popup = "" if consent is None else _CONSENT.replace("COOKIE", consent).replace("DELAY", str(delay))
     return _PAGE.replace("TITLE", escape(title)).replace("MAIN", main).replace("CONSENT", popup)
 
 
 def login_page(*, error: str | None = None, consent: str | None = None, delay: int = 0) -> str:
-    """The form, with what went wrong the time before."""
+    """Return the login page, with the error message of a previous attempt, if any."""
     words = "" if error is None else f'<div class="alert alert-danger" role="alert">{escape(error)}</div>\n'
     form = """<form action="/login" method="post">
 <input id="username" name="username" autocomplete="username">
@@ -115,16 +115,16 @@ def login_page(*, error: str | None = None, consent: str | None = None, delay: i
 
 
 def dashboard_page(*, consent: str | None = None, delay: int = 0) -> str:
-    """Where a member comes out after the login."""
+    """Return the page to which a successful login redirects."""
     return page("Dashboard", '<h1 class="dashboard">Dashboard</h1>', consent=consent, delay=delay)
 
 
 def lot_page(
     lot: int, pictures: Sequence[Picture], *, cdn: str, layout: Layout, consent: str | None = None, delay: int = 0
 ) -> str:
-    """The page of a lot; a script builds its gallery after `delay` milliseconds, so that no URL stands in the source.
+    """Return the page of a lot. A script builds the gallery after `delay` milliseconds: the HTML has no photo URLs.
 
-    A picture without HD size has no `hd-url` in the layout that names it; the other layouts do not say.
+    In the layout `galleria`, a picture without HD size has no `hd-url`; the other layouts do not show the sizes.
     """
     gallery = {
         "base": cdn + FOLDER,
@@ -137,5 +137,5 @@ def lot_page(
 
 
 def no_such_lot_page(lot: int) -> str:
-    """What is there when the lot has left."""
+    """Return the 404 page of a lot that is gone."""
     return page("Lot not found", f'<h1 class="lot-not-found">Lot {lot} is no longer available</h1>')

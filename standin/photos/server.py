@@ -1,4 +1,4 @@
-"""The photo side on loopback: the list of a lot's photos, the CDN and the site with its login, and faults on demand.
+"""The photo sources on loopback: the API that lists photos, the CDN and the site with its login, and faults on demand.
 
     with PhotoServer(seed=1) as server:
         fetch(server.list_url(45000001))
@@ -6,8 +6,9 @@
         server.photos(45000001)
         server.requests
 
-The three listen on ports of their own, for budgets and allow-lists are kept by host and port. The same over HTTP on
-the API's port: POST and DELETE /control/fault, GET and DELETE /control/requests, POST /control/lot.
+Each of the three has its own port, because crawlers keep request budgets and lists of allowed hosts by host and port.
+The same over HTTP on the API's port: POST and DELETE /control/fault, GET and DELETE /control/requests, POST
+/control/lot.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ if TYPE_CHECKING:
     from standin.photos.pages import Consent, Layout
     from standin.photos.pictures import Variant
 
-#: A cookie that the API and the CDN give to every client that comes without one, as the real guard does.
+#: A cookie that the API sets for every client that does not send it, as the bot protection of the real API does.
 VISITOR: Final = "visitor"
-#: 2026-07-01T00:00:00Z; the photos were made in the month before it.
+#: 2026-07-01T00:00:00Z as a Unix timestamp; the Last-Modified of all photos is at most 13 days earlier.
 _PHOTOGRAPHED: Final = 1_782_864_000
 _MEDIA: Final = {".mp3": "audio/mpeg", ".mp4": "video/mp4"}
 
 
 @dataclass(kw_only=True)
 class Request:
-    """What a client asked of one of the three hosts.
+    """A recorded request to one of the three hosts.
 
-    `at` is when it arrived, in seconds of the monotonic clock; `kind` is what was asked for, `lot` whose it is where
-    that can be known; header names are in lower case; `peer_port` tells connections apart; `status` is 0 until an
-    answer has begun. What is posted is not kept.
+    `at` is its arrival in seconds of the monotonic clock; `kind` is the kind of resource requested, `lot` the lot it
+    belongs to, if known; header names are in lower case; `peer_port` identifies the connection; `status` is 0 until the
+    response has begun. The body of a POST is not recorded.
     """
 
     host: Host
@@ -69,7 +70,7 @@ class Request:
 
 
 class PhotoServer(LoopbackServer):
-    """The API, the CDN and the site in a thread of their own, from `with` to the end of the block."""
+    """The API, the CDN and the site, run in one thread for the duration of a `with` block."""
 
     def __init__(
         self,
@@ -89,11 +90,12 @@ class PhotoServer(LoopbackServer):
         cdn_port: int = 0,
         site_port: int = 0,
     ) -> None:
-        """Serve the lots that `PhotoLots(seed=…, known=…, empty_every=…, none_every=…, alias=…)` draws.
+        """Serve the lots of `PhotoLots(seed=…, known=…, empty_every=…, none_every=…, alias=…)`.
 
-        The site lets that member in. `consent` says where the popup appears, `layout` how every gallery is built
-        (without it, each lot has one of its own), `script_delay` after how many seconds the site's scripts act.
-        Raises ValueError for a host that is not loopback and for an unknown consent or layout.
+        `username` and `password` are the credentials of the only member of the site. `consent` selects the pages with a
+        consent popup, `layout` the HTML variant of all galleries (None: it depends on the lot number), `script_delay`
+        is the delay of the site's scripts in seconds. Raises ValueError for a host that is not loopback and for an
+        unknown consent or layout.
         """
         super().__init__(
             name="photo",
@@ -111,31 +113,31 @@ class PhotoServer(LoopbackServer):
 
     @property
     def api_url(self) -> str:
-        """The root of the API, without a slash at the end."""
+        """Return the root URL of the API, without a trailing slash."""
         return self.address("api")
 
     @property
     def cdn_url(self) -> str:
-        """The root of the CDN, without a slash at the end."""
+        """Return the root URL of the CDN, without a trailing slash."""
         return self.address("cdn")
 
     @property
     def site_url(self) -> str:
-        """The root of the site, without a slash at the end."""
+        """Return the root URL of the site, without a trailing slash."""
         return self.address("site")
 
     @property
     def login_url(self) -> str:
-        """The login page: what COPART_LOGIN_URL holds."""
+        """Return the URL of the login page, to set COPART_LOGIN_URL to."""
         return f"{self.site_url}/login"
 
     @property
     def image_hosts(self) -> str:
-        """The API and the CDN as `host:port`, with a comma between: what COPART_IMAGE_HOSTS holds."""
+        """Return the API and the CDN as `host:port,host:port`, to set COPART_IMAGE_HOSTS to."""
         return ",".join(url.removeprefix("http://") for url in (self.api_url, self.cdn_url))
 
     def addresses(self) -> dict[str, str]:
-        """Where everything is; true once the server has started."""
+        """Return the URLs of the hosts by name. Valid once the server has started."""
         return {
             "api_url": self.api_url,
             "cdn_url": self.cdn_url,
@@ -145,19 +147,19 @@ class PhotoServer(LoopbackServer):
         }
 
     def list_url(self, lot: int, *, country: str = "us", yard: int = 1) -> str:
-        """Where the list of a lot's photos is: what the feed's Image URL holds."""
+        """Return the URL of a lot's photo list, in the form of the feed's Image URL."""
         return f"{self.api_url}/v1/lotImages/{lot}?country={country}&brand=cprt&yardNumber={yard}"
 
     def lot_url(self, lot: int) -> str:
-        """The lot's page."""
+        """Return the URL of the lot's page."""
         return f"{self.site_url}/lot/{lot}"
 
     def photos(self, lot: int) -> list[tuple[int, Variant, str]]:
-        """What should be stored of the lot in the end: number, best size and URL of each photo, in order."""
+        """Return the photos that a crawler should store: number, best size and URL of each photo, in order."""
         return self.lots.photos(lot, cdn=self.cdn_url)
 
     def photo(self, url: str) -> bytes:
-        """The bytes behind a photo's URL when all is well. Raises KeyError for a URL that names none."""
+        """Return the bytes of the photo at a URL, without any fault. Raises KeyError for a URL of no photo."""
         name, _, ending = urlsplit(url.strip()).path.removeprefix(f"{FOLDER}/").partition("_")
         variant = ending.removesuffix(".jpg")
         body = self._photo(name, variant) if variant in SHAPES else None
@@ -166,15 +168,15 @@ class PhotoServer(LoopbackServer):
         return body
 
     def set_lot(self, lot: int, state: State) -> None:
-        """Let the lot's list say `listed`, `empty_list`, `none_yet` or `gone` from now on."""
+        """Set the state of a lot's photo list: `listed`, `empty_list`, `none_yet` or `gone`."""
         self.lots.set_state(lot, state)
 
     def shift(self, lot: int) -> None:
-        """Put a new photo first in the lot; the numbers of the others move up by one, their URLs stay."""
+        """Insert a new photo before the others, whose numbers increase by one and whose URLs do not change."""
         self.lots.shift(lot)
 
     def add_photo(self, lot: int) -> None:
-        """Add a photo at the end of the lot."""
+        """Append a new photo to the lot."""
         self.lots.add_photo(lot)
 
     def fault(
@@ -186,21 +188,21 @@ class PhotoServer(LoopbackServer):
         lots: Collection[int] | None = None,
         **options: Any,
     ) -> None:
-        """Let the next `times` requests (all of them without it) meet that fault.
+        """Queue a fault for the next `times` requests it applies to (None: for all of them).
 
-        Only requests that the fault can befall count, of `host` and of `lots` if they are named. Faults queue up: a
-        request meets the first one that is meant for it. Raises ValueError for an unknown name, host or option.
+        `host` and `lots` restrict the requests it applies to. The first queued fault that applies to a request is used.
+        Raises ValueError for an unknown name, host or option.
         """
         if host is not None and host not in HOSTS:
             message = f"unknown host {host!r}: choose one of {', '.join(HOSTS)}"
             raise ValueError(message)
         if host is not None and name in FAULTS and not FAULTS[name].kinds & HOSTS[host]:
-            message = f"fault {name} never befalls the {host}"
+            message = f"fault {name} does not apply to the {host}"
             raise ValueError(message)
         self.faults.add(name, times, options, host=host, lots=lots)
 
     def applications(self) -> Mapping[str, web.Application]:
-        """The API, the CDN and the site."""
+        """Return the applications of the API, the CDN and the site."""
         api, cdn, site = web.Application(), web.Application(), web.Application()
         api.router.add_get("/v1/lotImages/{lot:[0-9]{1,9}}", self._list, allow_head=False)
         self.add_control(api)
@@ -225,7 +227,7 @@ class PhotoServer(LoopbackServer):
         lot: int | None = None,
         may_fail: bool = True,
     ) -> web.StreamResponse:
-        """Note the request and give the usual answer, or the one of the fault that it meets."""
+        """Record the request and return the usual response, or that of the first queued fault that applies to it."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         note = Request(
             host=host,
@@ -257,7 +259,7 @@ class PhotoServer(LoopbackServer):
         return await FAULTS[fault.name].answer(self, request, usual, **fault.options)
 
     def list_response(self, lot: int, *, state: State | None = None, shifted: bool = False) -> web.Response:
-        """The photo list of a lot, or 404; `state` and `shifted` override how the lot stands."""
+        """Return the photo list of a lot, or 404 for a gone lot; `state` and `shifted` override the lot's own."""
         if (state or self.lots.state(lot)) == "gone":
             return web.json_response({"message": "Not Found"}, status=404)
         return web.json_response(self.lots.listing(lot, cdn=self.cdn_url, state=state, shifted=shifted))
@@ -306,12 +308,15 @@ class PhotoServer(LoopbackServer):
         return await self.answer(request, "cdn", "recording", usual, lot=picture.lot if picture else None)
 
     async def _nothing_there(self, host: Host, request: web.Request) -> web.StreamResponse:
-        """404 for every other path: noted too, for what nobody should ask for is what a test looks for."""
+        """Respond with 404. The request is recorded, so that tests can find unexpected ones."""
         missing = web.Response(status=404, text="Not Found\n")
         return await self.answer(request, host, "other", lambda: missing, may_fail=False)
 
     async def _control_lot(self, request: web.Request) -> web.Response:
-        """`{"lot": 45000001, "state": "gone"}`, or `"change": "shift"` or `"add_photo"` instead of the state."""
+        """Change a lot, given as JSON: `{"lot": 45000001, "state": "gone"}`, or `"change"` instead of `"state"`.
+
+        A change is `"shift"` or `"add_photo"`.
+        """
         try:
             order = json.loads(await request.text())
             lot = int(order["lot"])
@@ -333,7 +338,7 @@ async def _note_status(request: web.Request, response: web.StreamResponse) -> No
 
 
 def _validators(name: str) -> dict[str, str]:
-    """What a CDN sends with a photo, besides its type."""
+    """Return the response headers of a photo that concern caching: ETag, Last-Modified and the like."""
     digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
     return {
         "ETag": f'"{digest}"',

@@ -1,4 +1,4 @@
-"""The stand-in of the members' site: a login with a session, lot pages, and what a browser would rather not load."""
+"""The members' site: a login with a session, lot pages, and static files that a crawler's browser should not load."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: The cookie that holds a member's session.
 SESSION: Final = "member_session"
-#: path: type and body; the bodies are of the right size to be noticed, not of the right content.
+#: Path to Content-Type and body. The bodies have realistic sizes, but consist of zeros.
 STATIC: Final = {
     "/static/logo.png": ("image/png", bytes(8_000)),
     "/static/plate.woff2": ("font/woff2", bytes(30_000)),
@@ -35,10 +35,10 @@ STATIC: Final = {
 
 
 class Site:
-    """Who is logged in, and the pages.
+    """The pages of the site and the sessions of its member.
 
-    `logins` counts the logins that succeeded, `attempts` all of them; `sessions_seen` holds every session that came
-    with a request for a lot, in that order and each once.
+    `logins` counts the successful logins, `attempts` all of them; `sessions_seen` lists the session cookies of requests
+    for lot pages, each once, in the order of their first use.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Site:
         layout: Layout | None,
         script_delay: float,
     ) -> None:
-        """Let that member in. Raises ValueError for an unknown consent or layout."""
+        """Set up the site for one member. Raises ValueError for an unknown consent or layout."""
         if consent not in CONSENTS:
             message = f"unknown consent {consent!r}: choose one of {', '.join(CONSENTS)}"
             raise ValueError(message)
@@ -69,19 +69,19 @@ class Site:
         self.sessions_seen: list[str] = []
 
     def expire_sessions(self) -> None:
-        """Log everybody out."""
+        """End all sessions."""
         self._sessions.clear()
 
     def expire_session(self, request: web.Request) -> None:
-        """Log out whoever sent that request."""
+        """End the session of the client that sent the request."""
         self._sessions.discard(request.cookies.get(SESSION, ""))
 
     def layout(self, lot: int) -> Layout:
-        """How the gallery of that lot is built."""
+        """Return the HTML variant of a lot's gallery."""
         return self._layout or LAYOUTS[lot % len(LAYOUTS)]
 
     def add_routes(self, application: web.Application) -> None:
-        """Answer these paths."""
+        """Add the routes of the site to an application."""
         router = application.router
         router.add_get("/login", self._login, allow_head=False)
         router.add_post("/login", self._log_in)
@@ -92,7 +92,7 @@ class Site:
             router.add_get(path, self._static, allow_head=False)
 
     def login_form(self, error: str | None = None) -> web.Response:
-        """The login page, with what went wrong the time before."""
+        """Return the login page, with the error message of a previous attempt, if any."""
         return html(login_page(error=error, consent=self._popup("before"), delay=self._delay))
 
     def _popup(self, where: str) -> str | None:
@@ -159,5 +159,5 @@ class Site:
 
 
 def to_login() -> web.Response:
-    """Away to the login page."""
+    """Return a redirect to the login page."""
     return web.Response(status=302, headers={"Location": "/login"})

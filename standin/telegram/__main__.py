@@ -1,4 +1,4 @@
-"""`python -m standin.telegram`."""
+"""Entry point of `python -m standin.telegram`."""
 
 import sys
 

@@ -2,8 +2,8 @@
 
     python -m standin.telegram serve --token 12345:abc --port 8081
 
-The addresses go to standard output as one line of JSON: `url` is what TELEGRAM_API_URL holds, `messages` shows what the
-chats hold.
+The URLs go to standard output as one line of JSON: set TELEGRAM_API_URL to `url`; `messages` lists the messages of all
+chats.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["TelegramServer", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed, 2 wrong usage."""
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong usage."""
     parser, serve = serve_parser("telegram", "A stand-in for Telegram's API.")
-    serve.add_argument("--token", required=True, metavar="TOKEN", help="of the bot that may write")
-    serve.add_argument("--chat", action="append", metavar="ID", help="it may write there only; repeatable")
-    serve.add_argument("--flood", type=int, metavar="N", help="messages a minute in a chat (any number)")
-    serve.add_argument("--keep", type=Path, metavar="FILE", help="where messages outlive it (nowhere)")
+    serve.add_argument("--token", required=True, metavar="TOKEN", help="token of the bot")
+    serve.add_argument("--chat", action="append", metavar="ID", help="a chat open to the bot; repeatable (all)")
+    serve.add_argument("--flood", type=int, metavar="N", help="most messages per minute and chat (no limit)")
+    serve.add_argument("--keep", type=Path, metavar="FILE", help="file that keeps the messages (none)")
     add_port(serve)
     options = parser.parse_args(arguments)
 

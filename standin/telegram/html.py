@@ -1,4 +1,4 @@
-"""Telegram's HTML, read as strictly as Telegram reads it: https://core.telegram.org/bots/api#html-style."""
+"""A parser for Telegram's HTML, as strict as Telegram's own: https://core.telegram.org/bots/api#html-style."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TAGS: Final = frozenset(
 _TAG: Final = re.compile(
     r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[a-zA-Z-]+(?:=(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+))?)*)\s*>"
 )
-# Telegram knows these four and numbers; any other is text.
+# Telegram supports these four entities and numeric ones; it shows any other as text.
 _ENTITY: Final = re.compile(r"&(?:lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});")
 
 _LINKED: Final = re.compile(
@@ -23,11 +23,11 @@ _LINKED: Final = re.compile(
 
 
 class EntitiesError(ValueError):
-    """The text is not what Telegram takes for HTML; the message is the end of the one that Telegram gives."""
+    """The text is not valid Telegram HTML. The message is the last part of Telegram's error description."""
 
 
 def plain(html: str) -> str:
-    """Return what a reader sees. Raises EntitiesError for an unknown tag, and for one not closed or not opened."""
+    """Return the text that a reader sees. Raises EntitiesError for an unknown tag, and for tags that do not match."""
     shown: list[str] = []
     open_tags: list[str] = []
     place = 0
@@ -53,11 +53,13 @@ def plain(html: str) -> str:
 
 
 def links(text: str) -> list[str]:
-    """Return what Telegram makes links of by itself: names, tags, commands, addresses, and domains (of any ending: a
-    real one has to be known)."""
+    """Return the parts of a text that Telegram turns into links: mentions, hashtags, commands, URLs and domains.
+
+    Domains may have any ending, while Telegram only links known top-level domains.
+    """
     return _LINKED.findall(text)
 
 
 def units(text: str) -> int:
-    """Return the length of a text as Telegram counts it: in UTF-16 units."""
+    """Return the length of a text as Telegram counts it, in UTF-16 code units."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -1,13 +1,13 @@
-"""Telegram's HTTP API on loopback: takes messages, shows and edits them, and faults on demand.
+"""Telegram's HTTP API on loopback: sends, edits and deletes messages, and lists them; faults on demand.
 
     with TelegramServer(token="12345:abc") as server:
         post(f"{server.url}/bot12345:abc/sendMessage", {"chat_id": "-100", "text": "hello"})
         server.fault("too_many_429", times=1, retry_after=30)
         server.messages
 
-As at the real one, an answer is JSON with `ok`, and `result` or `error_code` and `description`; what a message must not
-be is refused in Telegram's words. Photos are not fetched. The same over HTTP: POST and DELETE /control/fault, GET and
-DELETE /control/requests, GET /control/messages.
+As in the real API, a response is JSON with `ok`, and with `result` or with `error_code` and `description`; an invalid
+message is refused with Telegram's own description. Photos are not fetched. The same over HTTP: POST and DELETE
+/control/fault, GET and DELETE /control/requests, GET /control/messages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-#: The longest text of a message and the longest caption of a photo, in UTF-16 units of what a reader sees.
+#: Maximum length of a message and of the caption of a photo, in UTF-16 code units of the text that a reader sees.
 LONGEST: Final = 4096
 LONGEST_CAPTION: Final = 1024
 _FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -39,20 +39,20 @@ _FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "forbidden_403": {"description": "Forbidden: bot was kicked from the channel chat"},
     "server_error_502": {},
     "redirect": {"to": "/elsewhere"},
-    "drip": {"seconds": 0.05},  # the answer, a byte at a time, without end
-    "slow": {"seconds": 0.5},  # as ever, but later
-    "reset": {},  # the connection, before anything was taken
-    "no_answer": {},  # it is done, but nobody says so
-    "answer_lost": {},  # it is done, and the connection is reset before the answer
+    "drip": {"seconds": 0.05},  # an endless response, one byte at a time
+    "slow": {"seconds": 0.5},  # the usual response, after a delay
+    "reset": {},  # reset the connection without executing the call
+    "no_answer": {},  # execute the call, but never respond
+    "answer_lost": {},  # execute the call, then reset the connection without a response
 }
-#: Each may be narrowed down: `fault("bad_request_400", methods=["sendPhoto"], chat_id="-100", text="in the text")`.
+#: Options that restrict any fault: `fault("bad_request_400", methods=["sendPhoto"], chat_id="-100", text="a part")`.
 _NARROWED: Final[Mapping[str, Any]] = {"methods": None, "chat_id": None, "text": ""}
 FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {name: {**_NARROWED, **_FAULTS[name]} for name in _FAULTS}
 
 
 @dataclass(kw_only=True)
 class Request:
-    """What a client asked. The path is without the token; `status` is 0 until there is an answer."""
+    """A recorded request. `path` does not include the token; `status` is 0 until there is a response."""
 
     method: str
     path: str
@@ -65,7 +65,7 @@ class Request:
 
 @dataclass(kw_only=True)
 class Message:
-    """A message as a chat shows it now: `text` is that of a reader, `html` as it was sent."""
+    """A message in its current version: `text` is what a reader sees, `html` the text as it was sent."""
 
     chat_id: str
     message_id: int
@@ -78,7 +78,7 @@ class Message:
 
 
 class RefusedError(Exception):
-    """The call is refused with this status and description."""
+    """The call is refused with an HTTP status, a description and optional response parameters."""
 
     def __init__(self, status: int, description: str, **parameters: Any) -> None:
         super().__init__(description)
@@ -88,7 +88,7 @@ class RefusedError(Exception):
 
 
 class TelegramServer(LoopbackServer):
-    """The API in a thread of its own, from `with` to the end of the block."""
+    """A Telegram API server, run in its own thread for the duration of a `with` block."""
 
     def __init__(
         self,
@@ -100,19 +100,21 @@ class TelegramServer(LoopbackServer):
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        """Let the bot with that token write, to these chats or to any, `flood` messages a minute or any number. The
-        messages are kept in the file `keep`, and those of an earlier server are there again.
+        """Accept the bot with that token.
 
-        Raises ValueError for a host not loopback or a file of something else, OSError for one that cannot be read.
+        `chats` are the chats it may write to (None: all), `flood` is the number of messages per minute and chat (None:
+        no limit). With `keep`, messages are saved in that file, and those of an earlier server are loaded from it.
+
+        Raises ValueError for a host that is not loopback or an invalid file, and OSError for an unreadable one.
         """
         super().__init__(name="telegram", host=host, ports={"telegram": port}, faults=FAULTS)
         self.token = token
         self.chats = chats
         self.flood = flood
-        #: Chats that the bot was kicked from.
+        #: Chats from which the bot has been removed: calls for them are refused with 403.
         self.kicked: set[str] = set()
         self.requests: list[Request] = []
-        #: Those that were taken, in order, whether or not the client was told so.
+        #: All accepted messages in order, whether or not the client received the response.
         self.messages: list[Message] = _kept(keep) if keep else []
         self._keep = keep
         self._taken_at: dict[str, list[float]] = defaultdict(list)
@@ -127,23 +129,26 @@ class TelegramServer(LoopbackServer):
 
     @property
     def url(self) -> str:
-        """What TELEGRAM_API_URL holds."""
+        """Return the URL to set TELEGRAM_API_URL to."""
         return self.address("telegram")
 
     def addresses(self) -> dict[str, str]:
-        """What `serve` says: the address, and where to look at the messages."""
+        """Return the URLs that `serve` prints: those of the API and of the list of messages."""
         return {"url": self.url, "messages": f"{self.url}/control/messages"}
 
     def chat(self, chat_id: str) -> list[Message]:
-        """What that chat shows, oldest first."""
+        """Return the messages of a chat that have not been deleted, oldest first."""
         return [each for each in self.messages if each.chat_id == chat_id and not each.is_deleted]
 
     def fault(self, name: str, times: int | None = None, **options: Any) -> None:
-        """Let the next `times` requests (all of them without it) meet that fault; ValueError for one unknown."""
+        """Queue a fault for the next `times` requests it applies to (None: for all of them).
+
+        Raises ValueError for an unknown fault or option.
+        """
         self.faults.add(name, times, options)
 
     def applications(self) -> Mapping[str, web.Application]:
-        """The application behind the port."""
+        """Return the application served on the port."""
         application = web.Application()
         self.add_control(application)
         application.router.add_get("/control/messages", self._control_messages)
@@ -260,7 +265,7 @@ class TelegramServer(LoopbackServer):
     async def _keep_quiet(self, request: web.Request, note: Request) -> web.StreamResponse:
         note.status = 0
         while note.fault == "no_answer" and not await self.pause(1):
-            pass  # until the client has gone, or the server
+            pass  # until the client disconnects or the server stops
         close(request, reset=True)
         return web.StreamResponse()
 
@@ -288,7 +293,7 @@ class TelegramServer(LoopbackServer):
 
 
 def _is_met(options: Mapping[str, Any], method: str, note: Request) -> bool:
-    """Tell whether a fault is meant for this call."""
+    """Return whether a fault applies to this call."""
     return (
         (options["methods"] is None or method in options["methods"])
         and options["chat_id"] in (None, note.chat_id)
@@ -297,7 +302,7 @@ def _is_met(options: Mapping[str, Any], method: str, note: Request) -> bool:
 
 
 def _kept(path: Path) -> list[Message]:
-    """Return the messages that an earlier server kept."""
+    """Return the messages saved by an earlier server; empty if the file does not exist."""
     if not path.exists():
         return []
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -311,7 +316,7 @@ def _refuse(note: Request, status: int, description: str, parameters: Mapping[st
 
 
 def _text(fields: Mapping[str, Any], name: str, longest: int, too_long: str) -> tuple[str, str]:
-    """Return the text as it was sent and as it is read."""
+    """Return the text as it was sent and as a reader sees it. Raises RefusedError for an invalid text."""
     sent = str(fields.get(name, ""))
     try:
         text = plain(sent) if str(fields.get("parse_mode", "")).lower() == "html" else sent.strip()
@@ -356,7 +361,7 @@ def _is_url(text: str) -> bool:
 
 
 def _shown(message: Message) -> dict[str, Any]:
-    """Return a message as the API tells of it."""
+    """Return a message as the API's JSON object."""
     told: dict[str, Any] = {
         "message_id": message.message_id,
         "date": int(time.time()),
@@ -369,7 +374,7 @@ def _shown(message: Message) -> dict[str, Any]:
 
 
 async def _fields(request: web.Request) -> Mapping[str, Any]:
-    """The parameters of a call: in the query, as a form or as JSON, as the real one takes them."""
+    """Return the parameters of a call, which may be in the query, in a form or in JSON, as in the real API."""
     fields: dict[str, Any] = dict(request.query)
     if request.content_type == "application/json":
         try:

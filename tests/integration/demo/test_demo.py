@@ -103,7 +103,9 @@ def _expected(shown: str) -> None:
     told = re.search(r"^notify: ([1-9]\d*) sent, 0 edited, 0 dropped, 0 failed,", shown, re.MULTILINE)
     assert told
     judged = re.search(
-        r"The channel has (\d+) messages\..* (\d+)\s+of\s+these\s+are\s+bargains, 0\s+are\s+traps", shown, re.DOTALL
+        r"The channel has (\d+) messages\..* (\d+)\s+of\s+these\s+messages\s+are\s+for\s+bargains,\s+0\s+for\s+traps",
+        shown,
+        re.DOTALL,
     )
     assert judged
     assert judged[1] == told[1]
