@@ -275,7 +275,7 @@ def test_a_crawl_of_what_is_newest_that_was_killed_leaves_no_hole_for_the_next(k
             *("without_transaction", "mark_gone 1 after", "gone without a complete walk"), marks=pytest.mark.quick
         ),
         ("handed_on_later", "record_listings 1 after", ""),
-        ("handed_on_later", "commit 1 after", "not handed on"),
+        ("handed_on_later", "commit_page 1 after", "not handed on"),
     ],
 )
 def test_a_broken_crawl_is_caught(killing: Killing, broken: str, event: str, caught: str) -> None:

@@ -331,7 +331,7 @@ def test_a_database_that_goes_away_during_the_download_is_named(
             (name,),
         )
 
-    with pytest.raises(DatabaseError, match="the database ended the work"):
+    with pytest.raises(DatabaseError, match="the connection to the database broke"):
         run(settings, fetching=cut)
     assert state(database) == before
     assert files(settings.data_dir / "incoming") == {}
