@@ -123,7 +123,12 @@ class Killing:
     def move_on(self) -> None:
         """Have some ads come, change and go; what happened so far was taken by the deals."""
         self.crawls.database.execute("delete from ops.deal_outbox")
-        self.crawls.server.advance(new=6, changed=8, gone=6, back=0)
+        server = self.crawls.server
+        server.advance(new=6, changed=8, gone=6, back=0)
+        for make, number in ADS.items():  # which drifts: after some hundred kills a model would fill its list
+            surplus = [ad.id for ad in server.ads().values() if ad.make == make][number + 20 :]
+            for ad_id in surplus:
+                server.remove(ad_id)
 
     def _landed(self, kind: str, event: str) -> None:
         self.kills.landed[kind] += 1

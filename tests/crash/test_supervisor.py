@@ -60,9 +60,14 @@ def alive(fleet: Fleet, name: str, *, but: int) -> int | None:
 
 def next_of(fleet: Fleet, name: str, pid: int) -> int:
     """Wait for the next process of a worker, and return it."""
-    until(lambda: alive(fleet, name, but=pid), "it is started again")
-    (found,) = fleet.processes(name)
-    return found
+    found: list[int | None] = []
+
+    def is_there() -> bool:
+        found[:] = [alive(fleet, name, but=pid)]
+        return found[0] is not None
+
+    until(is_there, "it is started again")
+    return found[0] or 0
 
 
 def restarts(fleet: Fleet, name: str) -> list[str]:
