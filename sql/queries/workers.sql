@@ -50,9 +50,9 @@ on conflict (machine, worker) do update
 -- name: remembered
 -- What is known of the workers of a machine, with how long ago the restarts were that count: those within the window
 -- and since an operator last started or stopped the worker.
-select
+select -- noqa: ST06
     workers.worker,
-    case when workers.desired = 'running' then 'running' else 'stopped' end as desired, -- noqa: ST06
+    case when workers.desired = 'running' then 'running' else 'stopped' end as desired,
     workers.gave_up_at,
     workers.log_file,
     workers.log_offset,
