@@ -103,7 +103,7 @@ def _expected(shown: str) -> None:
     told = re.search(r"^notify: ([1-9]\d*) sent, 0 edited, 0 dropped, 0 failed,", shown, re.MULTILINE)
     assert told
     judged = re.search(
-        r"The channel has (\d+) messages\..* (\d+)\s+of\s+these\s+messages\s+are\s+for\s+bargains,\s+0\s+for\s+traps",
+        r"The\s+channel\s+has\s+(\d+)\s+messages\..*\s(\d+)\s+of\s+these\s+messages\s+are\s+for\s+bargains,\s+0\s+for\s+traps",
         shown,
         re.DOTALL,
     )
@@ -194,7 +194,7 @@ def test_the_runbook_brings_back_a_file_without_a_database(done: tuple[Path, str
     script = re.search(r"```python\n(.+?)```", RUNBOOK.read_text(encoding="utf-8"), re.DOTALL)
     assert script
     files = sorted(path.relative_to(data) for path in data.glob("raw/copart/**/*.csv.zst"))
-    assert len(files) == 2
+    assert len(files) >= 2, "more after another demo in this folder"
     sums = {}
     for path in files:
         brought = subprocess.run(
@@ -202,7 +202,7 @@ def test_the_runbook_brings_back_a_file_without_a_database(done: tuple[Path, str
         )
         sums[path.name] = hashlib.sha256(brought.stdout).hexdigest()
     assert served[0] in sums.values()
-    assert len(set(sums.values())) == 2
+    assert len(set(sums.values())) == len(files)
     whole = next(path for path in files if sums[path.name] == served[0])
     stock = subprocess.run(["zstd", "-dc", str(data / whole)], capture_output=True, check=True)
     assert hashlib.sha256(stock.stdout).hexdigest() == served[0]
