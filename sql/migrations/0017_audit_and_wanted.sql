@@ -4,6 +4,7 @@
 
 -- sale_date is empty until a sale is scheduled, and odometer where there is none, as for trailers: neither is a key
 -- column any more.
+-- "limit" in the views keeps the planner from reading all vehicles, photos and staged rows for those of active lots.
 create or replace view audit.v_column_coverage as
 with counted as (
     select
