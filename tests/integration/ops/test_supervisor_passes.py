@@ -215,3 +215,18 @@ def test_there_is_one_supervisor_of_a_data_folder(
         supervise.command(once=True, every=None, as_json=False)
     assert raised.value.exit_code == 1
     assert "a supervisor runs already" in capsys.readouterr().err
+
+
+def test_the_silence_of_celery_and_what_it_waits_for_reach_the_pass(
+    said: Said, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, beat = registry.celery(said.settings)
+    runs.want(database, [worker, beat], "running")
+    told = {worker.name: 12_345.0}, {beat.name: "a hold"}
+    monkeypatch.setattr(supervisor.celery, "silences", lambda *_, **__: told)
+    at_work = replace(said, state="running")
+    monkeypatch.setattr(at_work, "status", lambda programs: [at_work.first(each) for each in programs])
+    with closing(Supervisor(said.settings, said, at_work)) as one:
+        seen = {each.name: each for each in one._see(database)}
+    assert seen[worker.name].silent == 12_345.0
+    assert seen[beat.name].hold == "a hold"

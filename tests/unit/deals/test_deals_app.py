@@ -59,3 +59,10 @@ def test_what_models_are_made_of_is_imported_once_for_all_processes_of_a_worker_
 ) -> None:
     said = run(IMPORTED, tmp_path)
     assert said.split() == ["False", "True"]
+
+
+def test_a_message_is_deleted_after_its_work(tmp_path: Path) -> None:
+    """What a worker that died had in hand comes back with the broker's visibility timeout, not with the next sweep."""
+    made = configuration(Settings(data_dir=tmp_path))
+    assert made["task_acks_late"]
+    assert made["task_reject_on_worker_lost"]
