@@ -84,12 +84,12 @@ class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
                     log.error("a task failed %s: %s", pairs(task=name), one_line(explanation(error)))
                     return
                 log.warning(
-                    "the database went away %s: the task is tried again",
+                    "the connection to the database was lost %s: the task is tried again",
                     pairs(task=name, error=explain(error, config.load())),
                 )
             else:
                 return
-        log.warning("the database stays away %s: the sweep sends it again", pairs(task=name))
+        log.warning("the database is still unavailable %s: the sweep sends it again", pairs(task=name))
 
 
 def _stage_task(stage: Stage) -> Task[Any, Any]:
@@ -175,6 +175,8 @@ def _send(task: Task[Any, Any], name: str, *arguments: Any, **options: Any) -> b
     try:
         task.apply_async(arguments, **options)
     except OperationalError as error:
-        log.warning("the broker is away %s: the sweep sends it again", pairs(stage=name, error=type(error).__name__))
+        log.warning(
+            "the broker is unavailable %s: the sweep sends it again", pairs(stage=name, error=type(error).__name__)
+        )
         return False
     return True

@@ -101,7 +101,7 @@ class WorkerWatchdog(bootsteps.StartStopStep):
         active = [request.id for request in tuple(state.active_requests)]
         taken = sum(state.total_count.values())
         if self._progress.moves(active, taken=taken, slots=self._slots, waits=self._waits):
-            systemd.alive(f"{len(active)} tasks in work, {taken} taken since it began")
+            systemd.alive(f"{len(active)} tasks running, {taken} started since the worker began")
         else:
             log.error("the worker takes no tasks, or has lost some: systemd ends it %s", pairs(taken=taken))
 
@@ -114,7 +114,7 @@ def _worker_is_ready(**_: object) -> None:
 
 
 def _worker_ends(**_: object) -> None:
-    systemd.stopping("the tasks in work come to their end")
+    systemd.stopping("stopping after the running tasks")
 
 
 def _beat_begins(sender: Any, **_: object) -> None:

@@ -175,7 +175,7 @@ class FeedRun:
         try:
             self._merge_and_commit(feed, fetched_at, last, known)
         except StateDamaged as damage:
-            log.warning("%s: done without it; the archive gets a whole file instead of a delta", damage)
+            log.warning("%s: the run continues without it; the archive gets a whole file instead of a delta", damage)
             self.steps.reached("state")
             known = state.rebuilt(self._connection, last, feed.header.layout)
             self._merge_and_commit(feed, fetched_at, last, known)

@@ -97,7 +97,7 @@ def deliver(connection: Connection[Any], settings: Settings) -> int:
                 sent += 1
         if isinstance(outcome, telegram.Sent):
             continue
-        log.warning("Telegram did not take an alert: %s; `deliver` tries again", outcome.reason)
+        log.warning("Telegram did not accept an alert: %s; `deliver` tries again", outcome.reason)
         if isinstance(outcome, telegram.Postponed) and not outcome.is_chat:
             connection.execute(queries("politeness")["postpone_requests"], {"host": host, "seconds": outcome.seconds})
         return sent

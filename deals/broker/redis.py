@@ -33,7 +33,9 @@ class QoS(redis.QoS):
             super().restore_unacked(client)
         except Exception as error:  # noqa: BLE001 # a closed channel fails in any way, by AttributeError too
             unfinished: dict[str, Any] = self._delivered or {}
-            log.warning("Redis did not take back %s", pairs(messages=len(unfinished), error=error))
+            log.warning(
+                "Redis did not requeue unacknowledged messages %s", pairs(messages=len(unfinished), error=error)
+            )
             unfinished.clear()
 
     def ack(self, delivery_tag: str) -> None:
@@ -41,7 +43,7 @@ class QoS(redis.QoS):
         try:
             super().ack(delivery_tag)
         except Exception as error:  # noqa: BLE001 # as above
-            log.warning("Redis did not take an acknowledgement %s", pairs(error=error))
+            log.warning("Redis did not accept an acknowledgement %s", pairs(error=error))
             virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -49,7 +51,7 @@ class QoS(redis.QoS):
         try:
             super().reject(delivery_tag, requeue)
         except Exception as error:  # noqa: BLE001 # as above
-            log.warning("Redis did not take a rejection %s", pairs(error=error))
+            log.warning("Redis did not accept a rejection %s", pairs(error=error))
             virtual.QoS.ack(self, delivery_tag)
 
 

@@ -263,7 +263,7 @@ class Poster:
                 else:
                     wait(error=outcome.reason, seconds=PAUSES[min(taken.attempts, len(PAUSES)) - 1])
                 self._postpone(UNHEARD_PAUSE)
-        log.warning("Telegram did not take a message %s: %s", taken, outcome.reason)
+        log.warning("Telegram did not accept a message %s: %s", taken, outcome.reason)
         return False
 
     def _postpone(self, seconds: float, *, is_edit_only: bool = False) -> None:
@@ -370,7 +370,7 @@ def _gist(reason: str) -> str:
 def _out_of_date(kind: str, facts: dict[str, Any]) -> str:
     """Return why a message is no longer true; empty if it is."""
     if not facts:
-        return "nothing is known of the ad any more"
+        return "the ad is no longer in the database"
     if kind == "gone":
         return "" if facts["is_removed"] and facts["message_id"] is not None else PASSED
     if facts["is_removed"]:
@@ -380,7 +380,7 @@ def _out_of_date(kind: str, facts: dict[str, Any]) -> str:
     if kind == "price":
         return "" if facts["message_id"] is not None else PASSED
     if not facts["is_approved"]:
-        return "it is no deal any more"
+        return "it is no longer a deal"
     return f"listing {facts['same_car']} shows the same car" if facts["same_car"] else ""
 
 

@@ -262,7 +262,7 @@ def _objections(ad: Facts, batch: Batch) -> list[str]:
     if ad.price_eur is None:
         found.append(f"no price: {ad.price_problem.replace('_', ' ')}" if ad.price_problem else "no price")
     if ad.p50 is None:
-        found.append("nobody knows what it is worth")
+        found.append("no estimate of its value")
     if ad.comparables < batch.min_comparables and (ad.comparables or ad.p50 is not None):
         number = f"only {ad.comparables}" if ad.comparables else "no"
         found.append(f"{number} comparable car{'' if ad.comparables == 1 else 's'}")

@@ -130,7 +130,7 @@ def _redirected(job: Job, address: Address, location: str) -> Address:
         where = redact(found.origin[:100], job.settings)
         reason, message = "redirect", f"the source redirected to another place ({where}): the key is not sent there"
     elif any(word in found.path.lower() for word in ("login", "signin", "sign-in")):
-        reason, message = "login", "the source redirected to a login page: the key is not accepted any more"
+        reason, message = "login", "the source redirected to a login page: the key is no longer accepted"
     else:
         return found
     raise FeedRefused(reason, f"{message}; check COPART_CSV_URL and the account, see the runbook")
@@ -150,7 +150,7 @@ def status_error(response: HTTPResponse) -> NotLoaded:
         message = f"the source refused the request (status {status}): check the account, then COPART_CSV_URL"
         return FeedRefused("denied", message)
     if status == 429:
-        message = f"the source refused the request as one too many (status 429){asked}: run less often"
+        message = f"the source refused the request: too many requests (status 429){asked}: run less often"
         return FeedRefused("rate_limited", message, is_transient=True, retry_after=wait)
     if status in (404, 410):
         message = f"the source has no such file (status {status}): check the path in COPART_CSV_URL"

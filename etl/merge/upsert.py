@@ -127,7 +127,7 @@ class Merge:
         vins = [vin for (vin,) in self._run("find_placeholders", lots=gone, most_makes=MOST_MAKES)]
         if not vins:
             return
-        log.warning("more makes share a VIN than one vehicle has: it joins nothing any more %s", pairs(vins=vins))
+        log.warning("more makes share a VIN than one vehicle has: lots are no longer linked by it %s", pairs(vins=vins))
         self._run("add_own_vehicles", vins=vins)
         lots = {lot for (lot,) in self._run("split_lots", vins=vins)}
         self._run("drop_shared_vins", vins=vins)

@@ -177,7 +177,7 @@ def _delta_frame(piece: _Piece, base: LastBody) -> bytes:
     frame = _compressor(dictionary)
     data = frame.compress(piece.data, frame.FLUSH_FRAME)
     if _decompressor(dictionary).decompress(data) != piece.data:
-        raise StateDamaged("a frame does not give back what was put in")
+        raise StateDamaged("a frame does not decompress to the data that was compressed")
     return _skippable(_PLACE.pack(start, len(dictionary))) + data
 
 
@@ -220,7 +220,7 @@ def extract(data_dir: Path, chain: list[Link], target: BinaryIO) -> None:
         else:
             _assemble(data_dir, chain, Path(folder), whole)
         if file_sha256(whole) != wanted.sha256:
-            raise ArchiveDamaged(f"{wanted.path} does not give back the bytes that were archived (sha256 differs)")
+            raise ArchiveDamaged(f"{wanted.path} does not decompress to the bytes that were archived (sha256 differs)")
         with whole.open("rb") as file:
             while chunk := file.read(1 << 20):
                 target.write(chunk)

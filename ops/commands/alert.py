@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 MESSAGES: Final = {
-    "unit_failed": "the unit has failed, and is not started again by itself if it is no timer's: "
+    "unit_failed": "the unit has failed, and is not restarted automatically unless a timer starts it: "
     "`systemctl status {subject}` and `journalctl -u {subject} -n 50` show why, "
     "`systemctl start --no-block {subject}` starts it",
 }
@@ -29,7 +29,7 @@ def command(
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="What it is about, as a unit.")],
     message: Annotated[str, typer.Argument(metavar="[MESSAGE]", help="What happened, and what fixes it.")] = "",
     *,
-    clear: Annotated[bool, typer.Option("--clear", help="It has passed: the next one is told again.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Clear the alert: its condition has ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Raise an alert and deliver it: one for each kind and subject until it has passed."""

@@ -54,7 +54,7 @@ Grace = Annotated[
     ),
 ]
 Retire = Annotated[
-    bool, typer.Option("--retire", help="They are not to run here any more: `vinops health` does not miss them.")
+    bool, typer.Option("--retire", help="They no longer run here: `vinops health` does not report them as missing.")
 ]
 Names = Annotated[
     list[str] | None,

@@ -88,7 +88,7 @@ class WorkerLoop:
                 systemd.says(f"cycle {cycle} failed with exit code {code}")
                 return _exit_code(code)
             elif code:
-                self._log.warning("the crawl failed because the database is away %s", pairs(cycle=cycle))
+                self._log.warning("the crawl failed because the database is unavailable %s", pairs(cycle=cycle))
             elif once:
                 return 0
             self._ready()
@@ -109,7 +109,7 @@ class WorkerLoop:
                 code = crawl.wait(self._poll)
             except subprocess.TimeoutExpired:
                 if self._stopping.is_set():
-                    systemd.stopping("the crawl ends its page and gives back what it has")
+                    systemd.stopping("the crawl finishes its page and releases its leases")
                     continue
                 beat, status = self._heartbeat(crawl.pid, started_at)
                 if beat is not None and beat != last:
@@ -126,12 +126,12 @@ class WorkerLoop:
     def _heartbeat(self, pid: int, started_at: datetime) -> tuple[datetime | None, str]:
         """Return the time of the crawl's last heartbeat and how far it is; None if it has not begun.
 
-        While the database is away no crawl can record one, which is not its fault: now counts as a heartbeat.
+        While the database is unavailable no crawl can record one, which is not its fault: now counts as a heartbeat.
         """
         try:
             run = self._run_of(pid, started_at)
         except _DatabaseAway:
-            return datetime.now(UTC), "the database is away"
+            return datetime.now(UTC), "the database is unavailable"
         if run is None:
             return None, "it begins"
         return run.heartbeat_at, f"{run.done} of {run.total or '?'} {run.unit}s, {run.items} items"
@@ -158,7 +158,7 @@ class WorkerLoop:
         try:
             hold = self._ask(lambda connection: holds.hold_of(connection, self._settings, self._program))
         except _DatabaseAway:
-            return "the database is away"
+            return "the database is unavailable"
         return hold.text if hold else None
 
     def _pause(self, seconds: float, status: str) -> None:

@@ -132,7 +132,7 @@ class Supervisor:
         return decisions
 
     def check(self) -> list[Decision] | None:
-        """Make a pass; None if the database is away, without which nothing is known."""
+        """Make a pass; None if the database is unavailable, without which nothing is known."""
         import psycopg  # as vinops.db.database has it: the command line does not pay for it
 
         try:
@@ -146,7 +146,9 @@ class Supervisor:
             if not is_passing(error):
                 raise
             if not self._is_blind:
-                log.warning("the database is away, nothing is restarted meanwhile: %s", explain(error, self._settings))
+                log.warning(
+                    "the database is unavailable, nothing is restarted meanwhile: %s", explain(error, self._settings)
+                )
             self._is_blind = True
             self.close()
             self._tell_blind(error)
@@ -421,5 +423,5 @@ def _ago(moment: datetime | None) -> float | None:
 def _summary(decisions: Sequence[Decision] | None) -> str:
     """Return what was decided, for `systemctl status`."""
     if decisions is None:
-        return "nothing is known: the database is away, or the log says why"
+        return "no status: the database is unavailable, or the log says why"
     return "; ".join(f"{each.name}: {each.text}" for each in decisions)

@@ -26,8 +26,8 @@ CELERY_PATTERNS: Final = {"worker_tracebacks": PATTERNS["worker_tracebacks"]}
 MEANINGS: Final[Mapping[str, str]] = {
     "worker_dead": "ended without an exit code of its own, as after `kill -9` or when memory ran out",
     "worker_failed": "ended with an error",
-    "worker_hung": "gave no sign and had to be ended",
-    "worker_gave_up": "ended too often and is not restarted any more: fix what its log says, then "
+    "worker_hung": "made no progress and had to be ended",
+    "worker_gave_up": "ended too often and is no longer restarted: fix what its log says, then "
     "`vinops workers start`, or `vinops celery start`",
     "broker_away": "the broker takes no messages, so no deal is found meanwhile: check it, and CELERY_BROKER_URL",
     "worker_refused": "the log has refusals (429, blocked, captcha)",

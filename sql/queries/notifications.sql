@@ -21,7 +21,7 @@ set
     settled_at = clock_timestamp(),
     error = case
         when ads.removed_at is not null then 'the ad is gone'
-        when scores.is_approved is not true then 'it is no deal any more'
+        when scores.is_approved is not true then 'it is no longer a deal'
         else 'it names no price'
     end
 from listings as ads

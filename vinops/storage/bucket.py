@@ -286,7 +286,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
         return "it did not answer in time: try again later, or correct R2_ENDPOINT"
     if isinstance(error, (EndpointConnectionError, HTTPClientError)):
-        return "it cannot be reached, or hung up: try again later, or correct R2_ENDPOINT"
+        return "it cannot be reached, or closed the connection: try again later, or correct R2_ENDPOINT"
     return f"it answered what S3 does not ({type(error).__name__}): correct R2_ENDPOINT"
 
 

@@ -73,7 +73,7 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
             try:
                 await self._chromium.within(browser_process.CLOSE_SECONDS, super()._close())
             except PlaywrightError as error:
-                log.warning("the browser did not end well %s", pairs(error=error.message.partition("\n")[0]))
+                log.warning("the browser did not close cleanly %s", pairs(error=error.message.partition("\n")[0]))
             else:
                 return
 

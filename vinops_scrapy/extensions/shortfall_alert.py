@@ -61,4 +61,4 @@ class ShortfallAlert(Component):
                 over=[f"{name}: {work}" for work in in_order(stats)],
             )
         except (psycopg.Error, DatabaseError) as error:
-            log.warning("the owner cannot be told %s", pairs(error=closing.one_line(error)))
+            log.warning("the owner cannot be alerted %s", pairs(error=closing.one_line(error)))

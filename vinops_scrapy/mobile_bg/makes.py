@@ -118,7 +118,7 @@ def _make(slug: str, about: Any) -> Make:
     if not SLUG.fullmatch(slug):
         raise ValueError(f"{slug} is no word of the site's addresses")
     if not isinstance(about, dict) or set(about) - OF_MAKE or not isinstance(about.get("name"), str):
-        raise ValueError(f"{slug} wants a name, and may have an expected count of ads")
+        raise ValueError(f"{slug} needs a name, and may have an expected count of ads")
     expected = about.get("expected", 0)
     if type(expected) is not int or expected < 0:
         raise ValueError(f"{slug}: expected is no count")

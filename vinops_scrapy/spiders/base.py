@@ -270,7 +270,7 @@ class ListingSpider(BaseSpider):
         try:
             page = self.list_page(response)
             if empty := self._fill.stopped(page.listings):
-                raise PageError("fields_stopped", f"{', '.join(empty)} have no value any more")
+                raise PageError("fields_stopped", f"{', '.join(empty)} no longer have a value")
         except PageError as error:
             if again := self._again(response, error):
                 return again

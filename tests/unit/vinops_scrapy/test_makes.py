@@ -45,7 +45,7 @@ def test_a_worker_that_is_not_there_is_named_with_those_that_are() -> None:
         ("[worker.1]", "[worker.one]", "worker.one is no group of makes under a number"),
         ('[worker.1]\nbmw = { name = "BMW" }', "", "it names no worker"),
         ("bmw =", '"b w" =', "b w is no word of the site's addresses"),
-        ('{ name = "BMW" }', '{ nam = "BMW" }', "bmw wants a name, and may have an expected count of ads"),
+        ('{ name = "BMW" }', '{ nam = "BMW" }', "bmw needs a name, and may have an expected count of ads"),
         ('{ name = "BMW" }', '{ name = "BMW", expected = -1 }', "bmw: expected is no count"),
         ('{ name = "BMW" }', '{ name = "BMW" }\n[worker.2]\nbmw = { name = "BMW" }', "bmw is there twice"),
         ("sort = 6", "sort = ", "is no TOML"),
