@@ -1,7 +1,7 @@
 """The Celery application: `celery -A deals worker`, `celery -A deals beat`.
 
-A task is only a wake-up message: the work to do is rows in PostgreSQL. So nothing is lost with a message, a worker or a
-whole broker, and a message that comes twice finds nothing to do (docs/decisions/0015-wake-up-messages.md).
+A task is only a wake-up message: the work itself is rows in PostgreSQL. Losing a message, a worker or the broker
+therefore loses no work, and a message that arrives twice finds nothing to do (docs/decisions/0015-wake-up-messages.md).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ watchdog.install(app)
 
 @setup_logging.connect
 def _log_to_files(**_: object) -> None:
-    """Log as the other processes do, secrets masked, worker and beat each to a file; Celery sets up nothing then."""
+    """Set up logging as other processes do: secrets masked, a file each for worker and beat. Celery sets up none."""
     logs.configure("celery_beat" if "beat" in sys.argv[1:] else "celery_worker", config.load(), console=True)
     for name in (
         "celery.worker.strategy",

@@ -59,10 +59,10 @@ def _is_broken() -> bool:
 
 
 class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
-    """A task on this process's connection. It may run again from its beginning, and does if the database goes away.
+    """A task on this process's connection. It may run again from its beginning, and does if the connection is lost.
 
     A completed task is recorded: as progress of this machine's worker, and as the last run of a scheduled task. If the
-    database stays away the task ends without an error to Celery: its work is in the database, and is sent again.
+    database stays unavailable the task ends without an error to Celery: its work is in the database, and is sent again.
     """
 
     def __call__(self, *arguments: Any, **named: Any) -> None:

@@ -40,7 +40,7 @@ def install(app: Celery) -> None:
 
 class Progress:
     """Whether a worker makes progress: no task runs for longer than `limit` seconds, and no message waits for longer
-    than `patience` seconds while none is taken."""
+    than `patience` seconds while the worker takes none."""
 
     def __init__(self, limit: float, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` counts seconds."""
@@ -75,7 +75,7 @@ class WorkerWatchdog(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
-        """`parent` is the worker."""
+        """Feed the watchdog for the worker `parent`."""
         super().__init__(parent, **options)
         self._app: Celery = parent.app
         self._slots: int = parent.concurrency

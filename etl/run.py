@@ -307,7 +307,7 @@ class FeedRun:
         try:
             remember(self._settings, fetched)
         except OSError as error:  # the next run downloads a file that the source could have called unchanged
-            log.warning("the answer of the source could not be noted (%s)", error.strerror)
+            log.warning("the response headers of the source could not be stored (%s)", error.strerror)
 
     def _note(self, **facts: Any) -> None:
         self.outcome = replace(self.outcome, **facts)

@@ -167,7 +167,7 @@ def variable_of(name: str) -> str:
     """Return the variable that a credential sets. Raises ValueError for a name that is none of a credential."""
     matched = NAME.fullmatch(name)
     if matched is None or matched["variable"] not in config.variables():
-        raise ValueError(f"{name!r} is no variable of .env.example, or one with a service as in DATABASE_URL.etl")
+        raise ValueError(f"{name!r} is not a variable of .env.example, nor one with a service, as in DATABASE_URL.etl")
     return matched["variable"]
 
 

@@ -236,5 +236,5 @@ def parse_age(text: str) -> float:
     """Return an age in seconds: 7d, 12h, 30m, 90s. Raises ValueError."""
     found = AGE.fullmatch(text.strip().lower())
     if found is None:
-        raise ValueError(f"{text!r} is no age: write 7d, 12h, 30m or 90s")
+        raise ValueError(f"{text!r} is not an age: write 7d, 12h, 30m or 90s")
     return float(found[1]) * UNITS[found[2]]

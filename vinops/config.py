@@ -294,7 +294,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     settings = Settings(**values)
     there = next((each for each in (settings.data_dir, *settings.data_dir.absolute().parents) if each.exists()), None)
     if there is not None and not there.is_dir():
-        raise ConfigError(f"VINOPS_DATA_DIR {settings.data_dir} is no folder, as {there} is a file: name a folder")
+        raise ConfigError(f"VINOPS_DATA_DIR {settings.data_dir} is not a folder, as {there} is a file: name a folder")
     return settings
 
 
@@ -412,8 +412,8 @@ def _dotenv(path: Path) -> tuple[Mapping[str, str], list[str]]:
         if each.error or (each.key is not None and each.value is None):
             blank = each.original.string[: -len(each.original.string.lstrip())].count("\n")
             broken.append(
-                f"{path.absolute()}, line {each.original.line + blank}, is no NAME=value: write it as in .env.example, "
-                "a value with blanks in quotes, or put a # before it"
+                f"{path.absolute()}, line {each.original.line + blank}, is not NAME=value: write it as in .env.example,"
+                " a value with blanks in quotes, or put a # before it"
             )
         elif each.key is not None and each.value is not None:
             values[each.key] = each.value

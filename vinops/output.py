@@ -115,14 +115,14 @@ def to_its_end(command: Callable[[], T]) -> T:
 
 
 def not_text(arguments: Sequence[str]) -> str | None:
-    """Return a message for the first argument that is no UTF-8 text, which neither the database nor the terminal takes;
+    """Return a message for the first argument that is not UTF-8, which neither the database nor the terminal takes;
     None if all are."""
     for each in arguments:
         try:
             each.encode()
         except UnicodeEncodeError:
             shown = each.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            return f"the argument {shown} is no UTF-8 text: type it again, or rename the file"
+            return f"the argument {shown} is not UTF-8 text: type it again, or rename the file"
     return None
 
 

@@ -25,7 +25,7 @@ log = logging.getLogger("deals")
 
 
 class QoS(redis.QoS):
-    """kombu's record of unacknowledged messages, which also forgets those that Redis could not be told about."""
+    """kombu's record of unacknowledged messages, which also drops those whose acknowledgement Redis did not accept."""
 
     def restore_unacked(self, client: Any = None) -> None:
         """Return unacknowledged messages; those that Redis refuses are left to the visibility timeout."""
@@ -39,7 +39,7 @@ class QoS(redis.QoS):
             unfinished.clear()
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message. It counts as finished even if Redis does not receive that."""
+        """Acknowledge a message. It counts as finished even if Redis does not receive the acknowledgement."""
         try:
             super().ack(delivery_tag)
         except Exception as error:  # noqa: BLE001 # as above

@@ -47,7 +47,7 @@ Z90: Final = 1.2816
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs(Columns):
-    """Candidates as columns: in each row an ad, by its index in Cars, and a car that may be comparable."""
+    """Candidates as columns: each row pairs an ad, by its index in Cars, with a car that may be comparable."""
 
     ad: Ints
     car: Ints

@@ -69,7 +69,7 @@ class Current:
 
 
 def dumps(model: Learned) -> bytes:
-    """Return a model as bytes, which run no code when they are loaded."""
+    """Serialize a model to bytes; loading them runs no code."""
     import skops.io
     from sklearn import __version__ as version
 

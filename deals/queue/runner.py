@@ -124,5 +124,5 @@ def requeue_all(connection: Connection[Any]) -> int:
 
 
 def retire_comparables(connection: Connection[Any]) -> int:
-    """Stop using ads that have been gone for long as comparables, in one statement, and return how many."""
+    """Stop using ads that left long ago as comparables, in one statement, and return how many."""
     return connection.execute(queries("deals")["retire_comparables"], {"days": COMPARABLE_DAYS}).rowcount

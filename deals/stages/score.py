@@ -39,7 +39,7 @@ HALF_FRESH: Final = 4.0  # days in which these points halve
 DROP_FRESH: Final = 0.5  # points on the day when the price came down
 LEAST_DROP: Final = 0.01
 GOOD: Final = 7.0
-"""From which on a score is in the log at INFO, also of an ad that gets no message."""
+"""The lowest score that is logged at INFO, also for an ad that gets no message."""
 DEMAND: Final = 0.4  # points for each halving of the days that cars of the model are advertised
 USUAL_DAYS: Final = 30.0
 MOST_DEMAND: Final = 0.6  # points
@@ -173,7 +173,7 @@ def score(ad: Facts, batch: Batch) -> Score:
 
 
 def advantage(price: float, p10: float, p50: float, p90: float) -> float:
-    """Return the share of the estimate by which a price is below it (negative: above), weighted by how much that means.
+    """Return the share of the estimate by which a price is below it (negative: above), weighted by its significance.
 
     Where prices agree, so that p10 and p90 are near, a difference counts for more than where they do not: half of it is
     measured in per cent, half in the distance to p10, or to p90.

@@ -190,7 +190,7 @@ def dump_in_bucket(store: Store, file: str, settings: Settings, progress: Progre
     if file == "latest":
         file = _latest(store, settings, progress, "`vinops backup --to-r2` takes one")
     if not backup_files.NAME.fullmatch(file):
-        raise BackupError(f"{file} is no name of a backup: `vinops backup --to-r2 --list` names what there is")
+        raise BackupError(f"{file} is not the name of a backup: `vinops backup --to-r2 --list` names what there is")
     staging = backup_files.folder_of(settings) / f"restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{PART}"
     staging.mkdir(parents=True, mode=0o700)
     stack.callback(os.close, backup_files.locked(staging))

@@ -35,7 +35,7 @@ def command(
     """Raise an alert and deliver it: one for each kind and subject until it has passed."""
     settings = config.load()
     logs.configure("alerts", settings, console=not sys.stdout.isatty() and not as_json)
-    text = message or MESSAGES.get(kind, "").format(subject=subject) or "it happened: see the logs"
+    text = message or MESSAGES.get(kind, "").format(subject=subject) or "see the logs"
     try:
         with closing(database.connect(settings, application="vinops alert", autocommit=True)) as connection:
             if clear:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The Celery worker and beat of the deals.", no_args_is_help=True)
 
 NOT_RECORDED: Final = {
-    "running": "a supervisor does not look after them until they are started with the database there",
+    "running": "a supervisor does not watch them until they are started with the database there",
     "stopped": "a supervisor that runs may start them again",
 }
 

@@ -129,7 +129,7 @@ def top(
         return
     if as_json or not rows:
         is_any = any(value is not None for value in wanted.values())
-        nothing = "no ad is like that" if is_any else "no ad has been scored yet: `vinops deals run` does it"
+        nothing = "no ad matches" if is_any else "no ad has been scored yet: `vinops deals run` does it"
         _show(rows, as_json=as_json, nothing=nothing)
         return
     width = terminal_width()

@@ -91,7 +91,7 @@ def schedule(
     own = _pairs("-a", arguments)
     _pairs("-s", options)
     if reserved := sorted(RESERVED & set(own)):
-        raise typer.BadParameter(f"-a {reserved[0]} is scrapyd's own word")
+        raise typer.BadParameter(f"-a {reserved[0]} is reserved by scrapyd")
     order = Order(
         programs=chosen_programs(settings, chosen), arguments=own, options=options or [], batch=batch, crawls=crawls
     )
@@ -178,7 +178,7 @@ def _pairs(name: str, given: Sequence[str] | None) -> dict[str, str]:
     for each in given or ():
         key, equals, value = each.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"{name} {each} is no NAME=VALUE")
+            raise typer.BadParameter(f"{name} {each} is not NAME=VALUE")
         pairs[key] = value
     return pairs
 
@@ -192,7 +192,7 @@ def _nodes(settings: Settings, on: Sequence[str] | None) -> list[Node]:
         )
     names = [node.name for node in found]
     if unknown := [name for name in on or () if name not in names]:
-        raise typer.BadParameter(f"{unknown[0]} is no node: use {', '.join(names)}")
+        raise typer.BadParameter(f"{unknown[0]} is not a node: use {', '.join(names)}")
     return [node for node in found if not on or node.name in on]
 
 

@@ -15,7 +15,7 @@ def command(*, grace: Grace = None, as_json: AsJson = False) -> None:
     program, crawls = registry.supervisor(settings), registry.workers(settings)
     seconds = settings.stop_grace if grace is None else grace
     want_stopped(settings, [*crawls, *registry.celery(settings)])  # before a supervisor that dies starts one more
-    with errors_as_lines(), at_work("the supervisor and the crawls end what they do"):
+    with errors_as_lines(), at_work("waiting for the supervisor and the crawls to end"):
         stopped = supervisor.stop_running(settings)
         backend = backends.backend(settings, crawls)
         ended = [control.Ended(title=program.title, program=program, stopped=stopped)]

@@ -42,7 +42,7 @@ def finite(value: float | None) -> float | None:
     """Return the value of an option, for Typer's `callback`. Raises BadParameter for `nan` and `inf`, which its ranges
     let through."""
     if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no finite number")
+        raise typer.BadParameter(f"{value} is not a finite number")
     return value
 
 
@@ -249,7 +249,7 @@ def _stop(
     programs = chosen_programs(settings, chosen)
     want_stopped(settings, programs, retire=retire)
     seconds = settings.stop_grace if grace is None else grace
-    with errors_as_lines(), at_work(f"{', '.join(program.name for program in programs)} end what they do"):
+    with errors_as_lines(), at_work(f"waiting for {', '.join(program.name for program in programs)} to end"):
         ended = control.stop(settings, _backend(settings), programs, grace=seconds, all_of_them=not chosen)
     tell_elsewhere(settings, programs)
     return ended

@@ -187,7 +187,7 @@ class Node:
 
     def _no_answer(self, error: Exception) -> NodeError:
         if isinstance(error, ValueError):
-            return NodeError(f"node {self.name} answers with no JSON: is there a scrapyd at {self.address}?")
+            return NodeError(f"node {self.name} does not answer with JSON: is there a scrapyd at {self.address}?")
         reason = getattr(error, "reason", error)
         words = getattr(reason, "strerror", None) or str(reason)
         if isinstance(error, urllib.error.URLError):  # it went wrong before all was sent

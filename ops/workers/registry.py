@@ -121,7 +121,7 @@ def chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
     """Return the workers of these names, without names the market workers. Raises LookupError for one unknown."""
     known = {program.name: program for program in workers(settings)}
     if unknown := [name for name in names or () if name not in known]:
-        raise LookupError(f"{unknown[0]} is no worker: use {', '.join(known)}")
+        raise LookupError(f"{unknown[0]} is not a worker: use {', '.join(known)}")
     if not names:
         return [program for program in known.values() if not program.is_shared]
     return [known[name] for name in dict.fromkeys(names)]

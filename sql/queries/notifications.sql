@@ -100,7 +100,7 @@ update notifications as change
 set
     state = 'dropped',
     settled_at = clock_timestamp(),
-    error = 'it had passed before it was told'
+    error = 'it was over before it could be posted'
 from notifications as told
 inner join listings as ads on told.listing_id = ads.id
 left join normalized_listings as normal on told.listing_id = normal.listing_id

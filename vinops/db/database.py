@@ -400,7 +400,7 @@ def parse_queries(text: str, name: str) -> dict[str, str]:
         if line.startswith("-- name:"):
             title = line.removeprefix("-- name:").strip()
             if not title.isidentifier() or title in blocks:
-                raise ValueError(f"{name}.sql line {number}: {title!r} is no new name of a query")
+                raise ValueError(f"{name}.sql line {number}: {title!r} is not a new name of a query")
             current = blocks[title] = []
         elif current is not None:
             current.append(line)

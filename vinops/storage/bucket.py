@@ -52,7 +52,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # What R2 and S3 say, by code. Source: https://developers.cloudflare.com/r2/api/error-codes/
 _REASONS = {
     "NoSuchBucket": "there is no such bucket: correct R2_BUCKET_NAME, or make the bucket",
-    "InvalidBucketName": "that is no name of a bucket: correct R2_BUCKET_NAME",
+    "InvalidBucketName": "that is not a bucket name: correct R2_BUCKET_NAME",
     "Unauthorized": "the key is not accepted: correct R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY",
     "InvalidAccessKeyId": "the key's id is not known there: correct R2_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the key does not belong to its id: correct R2_SECRET_ACCESS_KEY",
@@ -91,7 +91,7 @@ class Bucket:
             # The dashboard shows the address with the bucket behind it; every key would begin with the bucket's name.
             raise StoreError(f"R2_ENDPOINT ends in {address.path}: leave that out, the bucket is R2_BUCKET_NAME")
         if not _BUCKET.fullmatch(bucket):
-            raise StoreError("R2_BUCKET_NAME is no name of a bucket: it has 3 to 63 of a-z, 0-9 and -")
+            raise StoreError("R2_BUCKET_NAME is not a bucket name: it has 3 to 63 of a-z, 0-9 and -")
         self._bucket = bucket
         self._namespace = namespace
         self._part_bytes = part_bytes

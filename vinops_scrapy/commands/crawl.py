@@ -55,7 +55,7 @@ class Command(crawl.Command):
         process: Any = self.crawler_process
         known = sorted(process.spider_loader.list())
         if args[0] not in known:
-            raise UsageError(f"{args[0]} is no spider: use {' or '.join(known)}", print_help=False)
+            raise UsageError(f"{args[0]} is not a spider: use {' or '.join(known)}", print_help=False)
         crawler: Crawler = process.create_crawler(args[0])
         try:
             settings = replace(config.load(), log_level=str(crawler.settings["LOG_LEVEL"]))

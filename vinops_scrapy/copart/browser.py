@@ -83,7 +83,7 @@ def find_chromium(settings: Settings) -> Path:
     if settings.chromium_path is not None:
         if os.access(settings.chromium_path, os.X_OK) and settings.chromium_path.is_file():
             return settings.chromium_path
-        raise ConfigError(f"CHROMIUM_PATH is no executable file: {INSTALL}")
+        raise ConfigError(f"CHROMIUM_PATH is not an executable file: {INSTALL}")
     for name in NAMES:
         if found := shutil.which(name):
             return Path(found)

@@ -235,7 +235,7 @@ async def _agree(page: Page) -> None:
             # Not the button itself: the handler of `keep_clear` clicks it before any action, and then it is gone.
             await page.locator("html").click(trial=True, timeout=CONSENT_SECONDS * 1000)
     except PlaywrightError as error:
-        log.debug("the popup stays %s", pairs(error=type(error).__name__))
+        log.debug("the popup cannot be closed %s", pairs(error=type(error).__name__))
 
 
 def _consent(page: Page) -> Locator:

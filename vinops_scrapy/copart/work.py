@@ -170,11 +170,11 @@ class Work:
             settlement = await self._settled(entry, settlement)
         except LeaseLost:
             self._stats.inc_value("lot/lease_lost")
-            log.warning("the lease ran out and another crawl has the lot %s", pairs(lot=entry.lot.lot_external_id))
+            log.warning("the lease expired and another crawl has the lot %s", pairs(lot=entry.lot.lot_external_id))
         except (psycopg.Error, DatabaseError) as error:
             self._stats.inc_value("lot/not_settled")
             log.error(
-                "the lot cannot be settled: it is done again when its lease has run out %s",
+                "the lot cannot be settled: it is done again when its lease expires %s",
                 pairs(lot=entry.lot.lot_external_id, error=" ".join(str(error).split())),
             )
         else:

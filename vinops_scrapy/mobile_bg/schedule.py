@@ -197,7 +197,7 @@ class Schedule:
         if removal.held_back:
             self._stats.inc_value("listing/held_back", removal.held_back)
             log.warning(
-                "ads that were not seen are not taken for gone yet %s",
+                "ads that were not seen are not marked as gone yet %s",
                 pairs(make=walk.make.slug, ads=removal.held_back),
             )
         if walk.total is not None and walk.total * 3 < walk.make.expected:

@@ -155,7 +155,7 @@ def https_address(text: str) -> str:
 def lot_address(site_url: str, lot_external_id: int) -> str:
     """Return the address of a lot's page. Raises ValueError for an invalid address or lot number."""
     if lot_external_id < 1:
-        raise ValueError(f"{lot_external_id} is no lot number")
+        raise ValueError(f"{lot_external_id} is not a lot number")
     return f"{https_address(site_url).rstrip('/')}/lot/{lot_external_id}"
 
 

@@ -298,7 +298,7 @@ class ListingSpider(BaseSpider):
                 "layout_changed",
                 netloc(response.url),
                 f"{error}: a page of {netloc(response.url)} is not as it was. It is kept in {path}; what was read "
-                f"before it is recorded, nothing is taken for gone. Compare it with vinops_scrapy/pages/{self.site}.py",
+                f"before it is recorded, nothing is marked as gone. Compare it with vinops_scrapy/pages/{self.site}.py",
             )
 
     def fell_short(self, reason: str) -> None:
@@ -354,7 +354,7 @@ class ListingSpider(BaseSpider):
 def whole_number(name: str, text: str) -> int:
     """Return the value of an argument that is a count. Raises WrongArgument."""
     if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
-        raise WrongArgument(f"-a {name}={text} is no count above 0")
+        raise WrongArgument(f"-a {name}={text} is not a count above 0")
     return int(text)
 
 
