@@ -73,7 +73,7 @@ def retain(
     try:
         _check_clock(connection, now)
     except ClockDoubted as doubt:
-        yield str(doubt) if isinstance(doubt, ClocksDiffer) else Kept(what="all that is old", reason=str(doubt))
+        yield str(doubt) if isinstance(doubt, ClocksDiffer) else Kept(what="all old data", reason=str(doubt))
         return
     yield from _retain_rows(connection, settings, now, batch=batch, dry_run=dry_run)
     if not dry_run:

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 PACES = ("careful", "steady", "none")
 SKIPPABLE = ("staging.copart_raw", "audit.rejected_rows", "audit.lot_events")
-"""The tables that no pipeline needs to go on: raw and rejected rows are in the archived files, events are history."""
+"""Tables that no pipeline needs to continue: raw and rejected rows are archived as files, events are history."""
 
 
 class ConfigError(Exception):
@@ -261,14 +261,14 @@ def forget_libpq_variables() -> None:
 
 def notify_socket() -> str | None:
     """Return the address of systemd's socket for a service of Type=notify; None in other processes, and in a child of
-    one, whose messages systemd ignores. The variables are set by systemd: they are no settings."""
+    one, whose messages systemd ignores. The variables are set by systemd and are not settings."""
     is_child = os.environ.get("WATCHDOG_PID") not in (None, "", str(os.getpid()))
     return None if is_child else os.environ.get("NOTIFY_SOCKET") or None
 
 
 def watchdog_seconds() -> float | None:
     """Return the seconds of systemd's watchdog for this process; None if there is none. The variables are set by
-    systemd: they are no settings."""
+    systemd and are not settings."""
     limit, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not limit.isdecimal() or int(limit) == 0 or (process and process != str(os.getpid())):
         return None
@@ -276,7 +276,7 @@ def watchdog_seconds() -> float | None:
 
 
 def playwright_browsers() -> Path:
-    """Return the folder of the browsers that Playwright installs. The variable is Playwright's: it is no setting."""
+    """Return the folder of the browsers that Playwright installs. The variable is Playwright's, not a setting."""
     return Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
 
 

@@ -1,4 +1,4 @@
-"""Ending a crawl early, and telling the owner why: in the log, and by Telegram if that is set up."""
+"""Ending a crawl early, and alerting the owner to the reason: in the log, and by Telegram if that is set up."""
 
 from __future__ import annotations
 

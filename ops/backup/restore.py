@@ -162,7 +162,7 @@ def _has(admin: Connection[Any], name: str) -> bool:
 
 
 def _refuse_users(admin: Connection[Any], name: str, *, patience: float = 0) -> None:
-    """Raise BackupError if a program is still connected after so many seconds."""
+    """Raise BackupError if a program is still connected after `patience` seconds."""
     until = time.monotonic() + patience
     while users := [str(row[0]) for row in admin.execute(queries("backup")["connected"], {"database": name})]:
         if time.monotonic() < until:
@@ -268,7 +268,7 @@ def restore(
 
 
 def _tell_owner(settings: Settings) -> None:
-    """Send the alert that posting is held. If Telegram does not take it, the next delivery of alerts sends it."""
+    """Send the alert that posting is held. If Telegram does not accept it, the next delivery of alerts sends it."""
     import psycopg
 
     with (

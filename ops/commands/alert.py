@@ -1,4 +1,4 @@
-"""`vinops alert KIND SUBJECT [MESSAGE]`: tell the owner. What OnFailure= of the units runs."""
+"""`vinops alert KIND SUBJECT [MESSAGE]`: alert the owner. Called by OnFailure= of the units."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command(
     clear: Annotated[bool, typer.Option("--clear", help="Clear the alert: its condition has ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Raise an alert and deliver it: one for each kind and subject until it has passed."""
+    """Raise an alert and deliver it: one for each kind and subject until it is cleared."""
     settings = config.load()
     logs.configure("alerts", settings, console=not sys.stdout.isatty() and not as_json)
     text = message or MESSAGES.get(kind, "").format(subject=subject) or "see the logs"
@@ -54,7 +54,7 @@ def command(
 
 
 def _send(settings: Settings, kind: str, subject: str, text: str) -> bool:
-    """Send a message without the database, and return whether Telegram took it."""
+    """Send a message without the database, and return whether Telegram accepted it."""
     if settings.telegram_bot_token is None or settings.telegram_alert_chat_id is None:
         return False
     from vinops import telegram

@@ -10,7 +10,7 @@ from vinops.output import at_work, say
 
 def command(*, grace: Grace = None, as_json: AsJson = False) -> None:
     """Stop everything: the supervisor, the market workers, the photo crawl, Celery, and what of these was started by
-    hand. Timers of systemd and cron go on."""
+    hand. Timers of systemd and cron are not stopped."""
     settings = load_settings(quiet=as_json)
     program, crawls = registry.supervisor(settings), registry.workers(settings)
     seconds = settings.stop_grace if grace is None else grace

@@ -104,7 +104,7 @@ class RateWindow:
             self.bucket = (at, count)
 
     def rate(self, shortest: float) -> float | None:
-        """Return the growth per minute, None while samples span less than so many seconds."""
+        """Return the growth per minute, None while the samples span less than `shortest` seconds."""
         if not self.samples:
             return None
         (began, first), (ended, last) = self.samples[0], self.samples[-1]
@@ -314,8 +314,8 @@ class Observer:
         )
 
     def _part(self, name: str, seconds: float, read: Callable[[], T]) -> T | None:
-        """Return what `read` returns, cached for so many seconds, and for longer if it takes long; None if the part was
-        not asked for.
+        """Return what `read` returns, cached for `seconds`, and for longer if it takes long; None if the part was not
+        requested.
 
         A failure is put into `faults`; one that broke the connection is raised.
         """
@@ -386,7 +386,7 @@ def observe_once(
 
 
 OF_THE_MACHINE: Final = frozenset({"celery", "backup", "clock"})
-"""The parts that stay cached when the database goes away."""
+"""The parts that stay cached while the database is unavailable."""
 
 
 class _NotCreated(database.DatabaseError):

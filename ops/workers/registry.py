@@ -23,7 +23,7 @@ PHOTOS: Final = "photos"
 CELERY_WORKER: Final = "celery_worker"
 CELERY_BEAT: Final = "celery_beat"
 SUPERVISOR: Final = "supervisor"
-"""Its name is that of its lock, too, and of its row in `ops.workers`."""
+"""The name of the supervisor, of its lock, and of its row in `ops.workers`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Program:
 
     @property
     def worker(self) -> str | None:
-        """The worker that a run of it names, None if it names none."""
+        """The worker that its runs name in `ops.crawl_runs`, None if they name none."""
         return self.arguments.get("worker")
 
     def has_run(self, spider: str, worker: str | None) -> bool:

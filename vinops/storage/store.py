@@ -25,7 +25,7 @@ class StoreError(Exception):
 
 
 class ObjectMissing(KeyError):  # noqa: N818 # a state, as ArchiveDamaged is
-    """There is no object of this key. Raised when one is read."""
+    """There is no object with this key. Raised by reads."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("crawl")
 
 SWITCH_SECONDS = 0.0005
-"""The default is 0.005: so long a thread that has decoded or sent a photo would wait for the reactor."""
+"""Seconds; the default of 0.005 is how long a thread with a decoded or stored photo would wait for the reactor."""
 
 GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
 

@@ -78,7 +78,7 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
                 return
 
     async def _maybe_launch_browser(self) -> None:
-        """Launch a browser if there is none any more."""
+        """Launch a browser if there is none, or no longer one."""
         async with self.browser_launch_lock:
             if not hasattr(self, "browser") or not self.browser.is_connected():
                 self.browser = await self.browser_provider.launch_browser()

@@ -79,11 +79,11 @@ class LoginFailed(Exception):  # noqa: N818 # what the log says: Login failed
 
 
 class Bounced(Exception):  # noqa: N818 # a state, not a fault
-    """The site shows its login where something else was asked: the session is over."""
+    """The site shows its login instead of the requested page: the session is over."""
 
 
 def is_login(url: str) -> bool:
-    """Tell whether an address is that of the login."""
+    """Tell whether an address is that of the login page."""
     return LOGIN_PATH.search(urlsplit(url).path) is not None
 
 

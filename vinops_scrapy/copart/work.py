@@ -43,14 +43,14 @@ DUE_BY_REASON = {
     "no_address": DAY,
     "not_recorded": DAY,
 }
-"""The same by reason, which takes precedence."""
+"""Seconds until a lot is due again, by its reason; takes precedence over the state."""
 LAST_LOTS = 5
 SHOWN_LOTS = 20
 
 
 @dataclass(kw_only=True)
 class OpenLot:
-    """A lot in work: its list, and the results of its photos so far. `waiting` photos are still to come."""
+    """A lot being processed: its list, and the results of its photos so far. `waiting` photos are still to come."""
 
     lot: Lot
     known: Known = field(default_factory=Known)
@@ -102,7 +102,7 @@ class Work:
                 yield lot
 
     async def named(self, lots: list[int], vins: list[str]) -> AsyncIterator[Lot]:
-        """Yield the lots that go by these numbers and VINs, due or not. Those that are not there are counted: the run
+        """Yield the lots with these numbers and VINs, due or not. Missing ones are counted, and the run then
         ends with exit code 1."""
         self._waiting, there, missing = await self._lots.lease_named(lots, vins)
         self.total = len(self._waiting)
@@ -237,7 +237,7 @@ class Work:
         return Settlement(state=state, reason=reason, due_seconds=due, listed=len(links), links=links, photos=photos)
 
     async def renew(self) -> None:
-        """Renew the leases of all lots in work, if a third of their time is over."""
+        """Renew the leases of all lots being processed, if a third of their time is over."""
         now = asyncio.get_running_loop().time()
         held = [*(entry.lot for entry in self.open.values()), *self._waiting]
         if held and now - self._renewed > self._lots.lease / 3:

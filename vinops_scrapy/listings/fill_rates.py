@@ -25,7 +25,7 @@ class FillRates:
         self._pages: deque[tuple[int, Counter[str]]] = deque(maxlen=PAGES)
 
     def stopped(self, listings: Sequence[Listing]) -> tuple[str, ...]:
-        """Return the fields that have no value any more, on this page or on it and the pages before it.
+        """Return the fields that no longer have a value, on this page alone or together with the pages before it.
 
         A page with such a field is not counted with the pages that follow.
         """
@@ -48,7 +48,7 @@ class FillRates:
 
 
 def _is_low(ads: int, filled: int, rate: float) -> bool:
-    """Tell whether a field is filled less than half as often as expected, and that is no coincidence."""
+    """Tell whether a field is filled less than half as often as expected, and chance is unlikely to explain that."""
     if not ads or filled >= ads * rate / 2:
         return False
     rate = min(rate, 0.99)

@@ -57,8 +57,8 @@ class Makes:
         return self.workers[worker]
 
     def named(self, slugs: list[str]) -> tuple[Make, ...]:
-        """Return the makes with these slugs, whether or not they are in the file. Raises WrongArgument for no
-        slug."""
+        """Return the makes with these slugs, whether or not they are in the file. Raises WrongArgument for an
+        invalid slug."""
         known = {make.slug: make for make in self.all}
         for slug in slugs:
             if not SLUG.fullmatch(slug):

@@ -84,7 +84,7 @@ class BaseSpider(scrapy.Spider):
     worker: str | None = None
     _renewing: asyncio.Task[None] | None = None
     is_incomplete = False
-    """Whether something that the crawl had to read could not be read: it ends with the reason `incomplete`."""
+    """Whether a required page could not be read: the crawl then ends with the reason `incomplete`."""
 
     def __init__(self, **given: str) -> None:
         """Read the arguments of -a. Raises WrongArgument for one that is unknown or makes no sense."""
@@ -204,7 +204,7 @@ class ListingSpider(BaseSpider):
     url: ClassVar[str]
     """The address of the list's first page."""
     source: ClassVar[str]
-    """What listings.source says."""
+    """The value of listings.source for this site."""
     list_page: Callable[[Response], ListPage]
     """The function of the page module that reads a page of the list."""
     ordinary: ClassVar[Mapping[str, float]] = {}

@@ -112,7 +112,7 @@ class LotPhotos(BaseSpider):
         self.sessions = Sessions(self.crawler, self.config)
 
     async def renew(self) -> None:
-        """Renew the leases of the lots in work."""
+        """Renew the leases of the lots being processed."""
         await self.work.renew()
 
     def stop(self) -> None:
