@@ -2,7 +2,7 @@
 
 The worker's own timer feeds its watchdog while waiting messages are taken and tasks end. A task that has outlived the
 limit at which it is killed means that the worker has lost control of its children; messages that wait in the broker
-while it takes none, that it has lost the broker. An unavailable broker is no failure of the worker: Celery waits for
+while it takes none, that it has lost the broker. An unavailable broker is not a failure of the worker: Celery waits for
 it. Each turn of the schedule feeds the watchdog of the beat.
 """
 

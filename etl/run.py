@@ -59,7 +59,7 @@ def run(
     """
     from etl.fetch.incoming import source
 
-    source(settings)  # a wrong setting is no run: it is reported before anything else
+    source(settings)  # a wrong setting is not recorded as a run: it is reported before anything else
     feed_run = FeedRun(settings, allow_shrink=allow_shrink, progress=progress)
     return feed_run.under_lock(lambda: feed_run.fetch_and_load(fetching))
 

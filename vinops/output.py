@@ -240,7 +240,7 @@ def _write(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except (OSError, ValueError):
-        return  # the terminal was closed: the work goes on
+        return  # the terminal was closed: the work continues
 
 
 def _is_closed() -> bool:

@@ -28,7 +28,7 @@ log = logging.getLogger("deals")
 
 MOST_COLLISIONS: Final = 3  # tries at a batch whose ads another worker writes at the same time
 LONGEST_ERROR: Final = 500  # characters
-COMPARABLE_DAYS: Final = 45  # for so long an ad that is gone stays a comparable
+COMPARABLE_DAYS: Final = 45  # days that an ad that is gone stays a comparable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,7 @@ def fetch(
     """Fetch the feed; return None if the source says that it is still the file whose sha256 is `have`.
 
     The file is `incoming/NAME-….csv` in the data folder; the caller removes it. `progress` gets the bytes received and
-    the size (0: unknown). Raises FeedRefused if that is no feed or the source refuses, FetchFailed if it cannot be
+    the size (0: unknown). Raises FeedRefused if that is not a feed or the source refuses, FetchFailed if it cannot be
     fetched; neither shows the key or leaves a file. A process that dies leaves at most a `*.part` without a lock, which
     the next call removes.
     """

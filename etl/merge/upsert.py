@@ -115,7 +115,7 @@ class Merge:
         )
 
     def unread(self) -> dict[str, int]:
-        """Return how many staged values of each column could not be read or are no known code. Needs read_rows."""
+        """Return how many staged values of each column could not be read or are not a known code. Needs read_rows."""
         return dict(self._connection.execute(self._queries["count_unread"]).fetchall())
 
     def _run(self, name: str, **values: Any) -> Any:

@@ -59,7 +59,7 @@ class FeedFile:
     """A feed file on disk."""
 
     def __init__(self, path: Path, *, block_bytes: int = BLOCK_BYTES) -> None:
-        """Read the header. Raises FeedRefused if this is no complete feed file, OSError if it cannot be read."""
+        """Read the header. Raises FeedRefused if this is not a complete feed file, OSError if it cannot be read."""
         self.path = path
         self.size = path.stat().st_size
         self._block_bytes = block_bytes
@@ -165,7 +165,7 @@ class FeedFile:
         return self._broken(line)
 
     def _joined(self, lines: list[bytes], index: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the line joined with one, two, … of the lines after it, as long as those are no rows themselves."""
+        """Yield the line joined with one, two, … of the lines after it, as long as those are not rows themselves."""
         text = lines[index]
         for count, line in enumerate(lines[index + 1 : index + MOST_JOINED_LINES], 2):
             if self.is_complete(line):

@@ -186,7 +186,7 @@ def _dump(
                         skip=skip,
                     )
                 except BaseException:
-                    connection.cancel_safe()  # the figures are not needed any more
+                    connection.cancel_safe()  # the figures are no longer needed
                     raise
                 progress.show("counting and hashing rows")
                 held = replace(counting.result(), sequences=before)

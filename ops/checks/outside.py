@@ -50,7 +50,7 @@ class Watch:
             if found.level is Level.CRITICAL:
                 message = f"{MEANINGS[DISK]}: {found.message}: {found.fix}"
                 alerts.raise_alert(connection, self._settings, DISK, self._machine, message)
-            elif found.level is Level.OK:  # at 80 %, so that one around 90 % is told once
+            elif found.level is Level.OK:  # at 80 %, so that a share around 90 % raises one alert
                 alerts.clear_alert(connection, DISK, self._machine)
                 self._told = False
             alarms.watch(connection, self._settings, OF_CELERY)

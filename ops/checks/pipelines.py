@@ -1,4 +1,4 @@
-"""The checks of `vinops health` on workers, pipelines, hosts and alerts. What was never set up is no emergency."""
+"""The checks of `vinops health` on workers, pipelines, hosts and alerts. What was never set up is not a fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 DAY: Final = 86_400.0
 
-# Of the silence after which a process counts as hung (VINOPS_WORKER_SILENCE): ten missed heartbeats are no hiccup.
+# Of the silence after which a process counts as hung (VINOPS_WORKER_SILENCE): ten heartbeats were missed by then.
 SILENCE: Final = 0.1
 # The careful pace sends a request every few seconds; Retry-After seldom asks for more than this.
 NO_REQUEST: Final = Limit(15 * MINUTE, unit=age)
@@ -35,7 +35,7 @@ UNKNOWN: Final = Limit(0.01, unit=percent)
 # A few odd rows come with any file; a format that changed shows in each.
 PARSING: Final = Limit(0.01, unit=percent)
 LEAST_ERRORS: Final = 5
-# Lots come and go all day. Photos that lack are no fault if they take no longer than lots stay in the feed.
+# Lots come and go all day. Missing photos are not a fault if they take no longer than lots stay in the feed.
 COVERAGE: Final = 0.9
 DRAIN_DAYS: Final = 7.0
 # The README advises a photo crawl every eight hours: a day without one is three missed.

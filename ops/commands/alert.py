@@ -45,7 +45,7 @@ def command(
                 is_new = alerts.raise_alert(connection, settings, kind, subject, text)
                 delivered = alerts.deliver(connection, settings)
     except Exception as error:
-        # The database may be what failed. Whoever is told twice is better off than who is not told.
+        # The database may be what failed. An alert sent twice is better than one not sent.
         if not is_of_database(error) or clear or not _send(settings, kind, subject, text):
             raise
         is_new, delivered = True, 1

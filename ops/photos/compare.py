@@ -128,7 +128,7 @@ def compare(
     """Compare a place with the rows. `record` notes that copies are here, `forget` removes the rows of missing photos,
     so that crawls fetch them again. The connection commits each statement.
 
-    If the process dies in it, what was corrected so far is right; the next call goes on. Photos that crawls store
+    If the process dies in it, what was corrected so far is right; the next call continues. Photos that crawls store
     meanwhile count as recorded. Raises StoreError.
     """
     result = Comparison(place=place)

@@ -49,7 +49,7 @@ def clean(settings: Settings) -> list[str]:
     """Remove what dead processes left, rotate the logs, and return what was done, a line each. What runs is left alone.
 
     Messages that can be read stay: they announce work that is recorded in PostgreSQL. One that cannot be read is moved
-    aside, and the sweep sends a new one. If this process dies in here the next call goes on.
+    aside, and the sweep sends a new one. If this process dies in here the next call continues.
     """
     programs = registry.celery(settings)
     found = backends.backend(settings, programs).status(programs)

@@ -3,7 +3,7 @@
 systemd gets READY after the first heartbeat of the crawl, and its watchdog is fed when that heartbeat has moved, not
 because this process lives. A failed crawl ends the loop with its exit code: systemd restarts it, counts
 and gives up. What is no fault of the worker is waited for: an open breaker, the day's requests used up, the same worker
-elsewhere, a database that is away.
+elsewhere, a database that is unavailable.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WAIT_SECONDS: Final = 30.0  # between two questions whether the crawl may start
 
 
 class _DatabaseAway(Exception):  # noqa: N818 # a state, not a fault
-    """The database is away."""
+    """The database is unavailable."""
 
 
 class WorkerLoop:

@@ -5,7 +5,7 @@ state is in the folder `run` of the data folder:
 
 - `KEY.lock` is held (`flock`) by the keeper and by the process itself, for as long as either lives;
 - `KEY.json` says which process it is (id, start time, boot) and, when it has ended, its exit code;
-- `KEY.stop` names the process that was told to stop, so that its end is no failure; `KEY.stop.lock` is held while a
+- `KEY.stop` names the process that was asked to stop, so that its end is not a failure; `KEY.stop.lock` is held while a
   stop waits for it: Scrapy takes a second SIGTERM for an order to drop everything.
 
 A process id alone proves nothing: ids are used again. With the start time in clock ticks and the boot it is one process

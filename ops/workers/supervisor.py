@@ -40,7 +40,7 @@ log = logging.getLogger("supervisor")
 
 LOCK: Final = registry.SUPERVISOR
 WATCH_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 30.0  # a pass is over in a few; what it is ending itself goes on to its end
+STOP_SECONDS: Final = 30.0  # a pass takes a few; programs that it is stopping still end
 
 
 def pid(settings: Settings) -> int | None:

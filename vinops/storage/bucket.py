@@ -45,7 +45,7 @@ USER_AGENT: Final = "vinops"
 TRIAL_KEY: Final = "check/trial"  # outside of every namespace, so that no list shows it
 OURS: Final = frozenset({PHOTOS.prefix, BACKUPS.prefix, "check/"})
 PART_BYTES: Final = 64 << 20  # 10,000 parts are the most: 640 GB
-ABANDONED: Final = timedelta(days=1)  # an upload takes minutes: an older one has no sender any more
+ABANDONED: Final = timedelta(days=1)  # an upload takes minutes: an older one no longer has a sender
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ENOUGH: Final = 200  # ads in the database from which on their rates count
 PAGES: Final = 5  # pages of the run that are judged together
-CHANCE: Final = 1e-6  # the probability below which empty fields are no coincidence
+CHANCE: Final = 1e-6  # the probability below which empty fields are not put down to chance
 
 
 class FillRates:

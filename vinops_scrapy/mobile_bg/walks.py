@@ -124,7 +124,7 @@ class Walk:
         """Walk the lists of these models instead of the make's own; return the first page. None without models."""
         if not models:
             return None
-        self.lists.clear()  # the make's own list need not be complete any more
+        self.lists.clear()  # the make's own list no longer has to be complete
         self._models.extend(dict.fromkeys(models))
         return self._next_list()
 

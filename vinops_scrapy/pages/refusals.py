@@ -6,7 +6,7 @@ Seen at Copart and at its image hosts: status 403 and 429; a body with `_Incapsu
 Words alone prove nothing: ads mention logins and captchas, and ordinary pages load the scripts of both (of the samples,
 the ads of auto.bg from 2022 and of mobile.bg from 2025, on 68 to 76 kB; Incapsula puts its script on pages that it lets
 through, too). A page that replaces another one is short and has little text: so a captcha and a challenge count only on
-such a page, and a login form there or where the title mentions a login. A page that shows a lot is no refusal.
+such a page, and a login form there or where the title mentions a login. A page that shows a lot is not a refusal.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def refusal(response: Response, *, expects: Expects) -> Kind | None:
 
     `captcha` and `challenge` with any status; `login_wall` for a redirect to a login, and for a login that was not
     requested; `forbidden` for 401, 403 and a page that only says that access is denied; `too_many` for 429; `html` for
-    a page with status 200 where JSON or an image was expected. Other errors, as 404 and 500, are no refusals.
+    a page with status 200 where JSON or an image was expected. Other errors, such as 404 and 500, are not refusals.
     """
     if _leads_to_login(response, expects):
         return "login_wall"

@@ -5,7 +5,7 @@ runs as another account, to which a parent folder may be closed, as root's home 
 `postgres` a link to them, and the programs are copied there. vinops opens no folder to others that it did not create.
 
 A folder below PLACE refers to its data folder: `owner.json` names it, and `link` is a hard link to the link in it. If
-the link is removed from the data folder, the data cannot be found any more, and the next start of a server removes
+the link is removed from the data folder, the data can no longer be found, and the next start of a server removes
 them. A data folder that was moved still has its link.
 """
 
