@@ -65,10 +65,10 @@ def retain(
     the counts are of what would be.
 
     Rows are removed `batch` at a time, each batch in a transaction of its own: if the process dies, the next call
-    continues. Files of the archive are marked in the database before they are removed (etl/store/retention.py); of logs,
-    only rotated files are. Nothing that the pipelines still read is removed at any age: the last load of the feed and its
-    chain of files stay, and so do active lots and runs with a current heartbeat. Events, gone lots and their photos are
-    removed only if a setting says so.
+    continues. Files of the archive are marked in the database before they are removed (etl/store/retention.py); of
+    logs, only rotated files are. Nothing that the pipelines still read is removed at any age: the last load of the feed
+    and its chain of files stay, and so do active lots and runs with a current heartbeat. Events, gone lots and their
+    photos are removed only if a setting says so.
     """
     try:
         _check_clock(connection, now)
