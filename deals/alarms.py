@@ -77,7 +77,7 @@ def alarms(connection: Connection[Any], kinds: Collection[str] | None = None) ->
 
 
 def waits(stage: Backlog, now: datetime) -> Finding:
-    """Judge for how long the oldest ad waits for a stage."""
+    """Check how long the oldest ad has waited for a stage."""
     if stage.oldest is None:
         return ok(f"no ad waits for {stage.stage}", BACKLOG.unit(BACKLOG.warning))
     seconds = max((now - stage.oldest).total_seconds(), 0.0)
@@ -87,13 +87,13 @@ def waits(stage: Backlog, now: datetime) -> Finding:
 
 
 def given_up(stages: Iterable[Backlog]) -> Finding:
-    """Judge how many ads were given up."""
+    """Check how many ads were given up."""
     dead = sum(stage.dead for stage in stages)
     return GIVEN_UP.judge(dead, f"{plural(dead, 'ad')} given up", fix="vinops deals dead")
 
 
 def unknown_models(ads: int, unknown: int) -> Finding:
-    """Judge of how many ads the model is not known."""
+    """Check for how many ads the model is unknown."""
     if ads < LEAST_ADS:
         return ok(f"{amount(ads)} ads are too few to tell")
     text = f"the model of {amount(unknown)} of {amount(ads)} ads is unknown; new ones belong in vinops/vehicles_*.toml"

@@ -1,7 +1,7 @@
 """The Celery application: `celery -A deals worker`, `celery -A deals beat`.
 
-A task is only a wake-up message: the work to do is rows in PostgreSQL. So nothing is lost with a message, a worker or a
-whole broker, and a message that comes twice finds nothing to do (docs/decisions/0015-wake-up-messages.md).
+A task is only a wake-up message: the work itself is rows in PostgreSQL. Losing a message, a worker or the broker
+therefore loses no work, and a message that arrives twice finds nothing to do (docs/decisions/0015-wake-up-messages.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 LIMIT: Final = 600  # seconds: a task that takes longer is killed, and its ads are free when their lease expires
-SWEEP: Final = 2.0  # seconds between sweeps: so long an ad may wait until it is announced to workers
+SWEEP: Final = 2.0  # seconds between sweeps, and the longest wait of an ad until it is announced to workers
 QUEUES: Final = (*STAGES, "notify", "upkeep")
 
 
@@ -54,7 +54,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_concurrency": 4,
         "worker_prefetch_multiplier": 1,  # messages that a busy worker holds back are delayed
         "worker_max_tasks_per_child": 100,
-        "worker_lost_wait": 1.0,  # 10 by default: for so long a process that was killed is not replaced
+        "worker_lost_wait": 1.0,  # 10 by default: seconds before a killed process is replaced
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a broker that is being restarted comes back
@@ -110,7 +110,7 @@ watchdog.install(app)
 
 @setup_logging.connect
 def _log_to_files(**_: object) -> None:
-    """Log as the other processes do, secrets masked, worker and beat each to a file; Celery sets up nothing then."""
+    """Set up logging as other processes do: secrets masked, a file each for worker and beat. Celery sets up none."""
     logs.configure("celery_beat" if "beat" in sys.argv[1:] else "celery_worker", config.load(), console=True)
     for name in (
         "celery.worker.strategy",

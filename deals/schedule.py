@@ -1,7 +1,7 @@
 """The scheduled tasks. The time of their last completion is in `ops.scheduled_tasks`, not in Celery beat.
 
-The sweep sends a task that has become due since. So a night without a broker, a worker or a database costs the time
-until they are back, and not a day.
+The sweep sends each task that has become due since then. After a night without a broker, a worker or a database, the
+tasks therefore run as soon as these are back, not a day later.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIMES: Final = {
     "train": crontab(hour="3", minute="30"),
     "rescore": crontab(hour="4", minute="30"),
 }
-"""The tasks, and their times in UTC."""
+"""The scheduled tasks and their times, in UTC."""
 
 AGAIN: Final = 900.0  # seconds until a task is sent again: longer than one may take
 
@@ -52,5 +52,5 @@ def due(connection: Connection[Any]) -> list[str]:
 
 
 def finish(connection: Connection[Any], task: str) -> None:
-    """Record that a task was completed. If that is lost the task only runs once more."""
+    """Record that a task was completed. If the record is lost, the task runs once more."""
     connection.execute(queries("deals")["finish_scheduled"], {"task": task})

@@ -59,10 +59,10 @@ def _is_broken() -> bool:
 
 
 class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
-    """A task on this process's connection. It may run again from its beginning, and does if the database goes away.
+    """A task on this process's connection. It may run again from its beginning, and does if the connection is lost.
 
     A completed task is recorded: as progress of this machine's worker, and as the last run of a scheduled task. If the
-    database stays away the task ends without an error to Celery: its work is in the database, and is sent again.
+    database stays unavailable the task ends without an error to Celery: its work is in the database, and is sent again.
     """
 
     def __call__(self, *arguments: Any, **named: Any) -> None:
@@ -84,12 +84,12 @@ class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
                     log.error("a task failed %s: %s", pairs(task=name), one_line(explanation(error)))
                     return
                 log.warning(
-                    "the database went away %s: the task is tried again",
+                    "the connection to the database was lost %s: the task is tried again",
                     pairs(task=name, error=explain(error, config.load())),
                 )
             else:
                 return
-        log.warning("the database stays away %s: the sweep sends it again", pairs(task=name))
+        log.warning("the database is still unavailable %s: the sweep sends it again", pairs(task=name))
 
 
 def _stage_task(stage: Stage) -> Task[Any, Any]:
@@ -175,6 +175,8 @@ def _send(task: Task[Any, Any], name: str, *arguments: Any, **options: Any) -> b
     try:
         task.apply_async(arguments, **options)
     except OperationalError as error:
-        log.warning("the broker is away %s: the sweep sends it again", pairs(stage=name, error=type(error).__name__))
+        log.warning(
+            "the broker is unavailable %s: the sweep sends it again", pairs(stage=name, error=type(error).__name__)
+        )
         return False
     return True

@@ -2,7 +2,7 @@
 
 The worker's own timer feeds its watchdog while waiting messages are taken and tasks end. A task that has outlived the
 limit at which it is killed means that the worker has lost control of its children; messages that wait in the broker
-while it takes none, that it has lost the broker. An unavailable broker is no failure of the worker: Celery waits for
+while it takes none, that it has lost the broker. An unavailable broker is not a failure of the worker: Celery waits for
 it. Each turn of the schedule feeds the watchdog of the beat.
 """
 
@@ -40,7 +40,7 @@ def install(app: Celery) -> None:
 
 class Progress:
     """Whether a worker makes progress: no task runs for longer than `limit` seconds, and no message waits for longer
-    than `patience` seconds while none is taken."""
+    than `patience` seconds while the worker takes none."""
 
     def __init__(self, limit: float, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` counts seconds."""
@@ -75,7 +75,7 @@ class WorkerWatchdog(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Timer",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
-        """`parent` is the worker."""
+        """Feed the watchdog for the worker `parent`."""
         super().__init__(parent, **options)
         self._app: Celery = parent.app
         self._slots: int = parent.concurrency
@@ -101,7 +101,7 @@ class WorkerWatchdog(bootsteps.StartStopStep):
         active = [request.id for request in tuple(state.active_requests)]
         taken = sum(state.total_count.values())
         if self._progress.moves(active, taken=taken, slots=self._slots, waits=self._waits):
-            systemd.alive(f"{len(active)} tasks in work, {taken} taken since it began")
+            systemd.alive(f"{len(active)} tasks running, {taken} started since the worker began")
         else:
             log.error("the worker takes no tasks, or has lost some: systemd ends it %s", pairs(taken=taken))
 
@@ -114,7 +114,7 @@ def _worker_is_ready(**_: object) -> None:
 
 
 def _worker_ends(**_: object) -> None:
-    systemd.stopping("the tasks in work come to their end")
+    systemd.stopping("stopping after the running tasks")
 
 
 def _beat_begins(sender: Any, **_: object) -> None:

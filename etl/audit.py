@@ -34,7 +34,7 @@ def last_load(connection: Connection[Any]) -> LastLoad | None:
 
 
 def record(connection: Connection[Any], outcome: Outcome, started_at: datetime) -> None:
-    """Insert the row of a run; it counts with the commit of the caller."""
+    """Insert the row of a run; it takes effect when the caller commits."""
     values = asdict(outcome)
     values |= {"started_at": started_at, "seconds": json.dumps(outcome.seconds), "drift": json.dumps(outcome.drift)}
     connection.execute(queries("feed")["record_run"], values)

@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="STAMP",
         help="its minute in UTC (2026-11-23T07:10), its path, the start of its sha256, or latest",
     )
-    command("status", status_command, "Show the last runs, the archive and what the feed looks like.")
+    command("status", status_command, "Show the last runs, the archive and the state of the feed.")
     return top
 
 

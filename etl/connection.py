@@ -57,7 +57,7 @@ def locked(connection: Connection[Any]) -> Iterator[None]:
         connection.rollback()
         if stuck is not None:
             raise LockStuck(*stuck)
-        raise FeedBusy("another run is loading the feed: this one leaves it the work")
+        raise FeedBusy("another run is loading the feed: this run loads nothing")
     connection.commit()
     try:
         yield

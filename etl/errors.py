@@ -21,7 +21,7 @@ class FeedBusy(FeedError):
 
 
 class LockStuck(FeedBusy):
-    """The lock of the feed is held, and no run has ended for long. Raised by etl.connection."""
+    """The lock of the feed is held although no run has ended for a long time. Raised by etl.connection."""
 
     status = "failed"
     reason = "lock_stuck"
@@ -30,7 +30,7 @@ class LockStuck(FeedBusy):
         """The server's process that holds the lock, its application, and the time of its start."""
         super().__init__(
             f"process {pid} of the database's server ({application or 'unnamed'}, connected since {since}) holds the "
-            f"lock of the feed, and no run has ended for an hour: look whether it is a run that works, else end it by "
+            f"lock of the feed, and no run has ended for an hour: check whether that run still works, else end it by "
             f'`vinops sql --write "select pg_terminate_backend({pid})"`'
         )
 

@@ -11,7 +11,7 @@ _MOST = 32 << 20  # the largest that glibc allows for M_MMAP_THRESHOLD
 
 
 def keep_freed() -> None:
-    """Have the allocator keep what is freed, in one arena for all threads. Does nothing where there is no glibc."""
+    """Make the allocator keep freed memory, in one arena for all threads. Does nothing without glibc."""
     import ctypes
 
     try:

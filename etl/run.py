@@ -59,7 +59,7 @@ def run(
     """
     from etl.fetch.incoming import source
 
-    source(settings)  # a wrong setting is no run: it is reported before anything else
+    source(settings)  # a wrong setting is not recorded as a run: it is reported before anything else
     feed_run = FeedRun(settings, allow_shrink=allow_shrink, progress=progress)
     return feed_run.under_lock(lambda: feed_run.fetch_and_load(fetching))
 
@@ -175,7 +175,7 @@ class FeedRun:
         try:
             self._merge_and_commit(feed, fetched_at, last, known)
         except StateDamaged as damage:
-            log.warning("%s: done without it; the archive gets a whole file instead of a delta", damage)
+            log.warning("%s: the run continues without it; the archive gets a whole file instead of a delta", damage)
             self.steps.reached("state")
             known = state.rebuilt(self._connection, last, feed.header.layout)
             self._merge_and_commit(feed, fetched_at, last, known)
@@ -307,7 +307,7 @@ class FeedRun:
         try:
             remember(self._settings, fetched)
         except OSError as error:  # the next run downloads a file that the source could have called unchanged
-            log.warning("the answer of the source could not be noted (%s)", error.strerror)
+            log.warning("the response headers of the source could not be stored (%s)", error.strerror)
 
     def _note(self, **facts: Any) -> None:
         self.outcome = replace(self.outcome, **facts)

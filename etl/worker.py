@@ -18,7 +18,7 @@ class Worker(Generic[T]):
     """Calls a function with each item in a thread of its own. `put` raises what the function raised."""
 
     def __init__(self, name: str, function: Callable[[T], None], *, waiting: int) -> None:
-        """`put` waits while so many items are `waiting`."""
+        """Make `put` wait while `waiting` items are in the queue."""
         self._function = function
         self._items: queue.Queue[T | None] = queue.Queue(waiting)
         self._failed: BaseException | None = None

@@ -48,7 +48,7 @@ COMMANDS: Final = {
 }
 
 JUDGING: Final = frozenset({"health", "doctor", "workers", "celery", "nodes", "supervise"})
-"""Commands whose exit code is a verdict: they do not end where their reader does."""
+"""Commands whose exit code is a verdict: they run to the end even if the reader of their output closes the pipe."""
 
 
 def unfolded(text: str | None) -> str | None:
@@ -57,14 +57,14 @@ def unfolded(text: str | None) -> str | None:
 
 
 class Commands(TyperGroup):
-    """The commands of the table. Each may be read by one that leaves early, as `head`."""
+    """The commands of the table. Each allows for a reader that closes the pipe early, such as `head`."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override] # typer's context is click's
         """Return the names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
-        """Import the command that is named, or return None for a name that is no command's."""
+        """Import the command that is named, or return None for a name that is not a command."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")

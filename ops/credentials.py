@@ -132,7 +132,7 @@ def using(store: Store) -> dict[str, tuple[str, ...]]:
 
 
 def apply_drop_ins(store: Store) -> list[Path]:
-    """Write the drop-ins of the units that load encrypted credentials, remove those that are not needed any more, and
+    """Write the drop-ins of the units that load encrypted credentials, remove those that are no longer needed, and
     return the paths that changed. Raises OSError. If the process dies in it, the next call does the rest."""
     wanted: dict[str, list[str]] = {}
     for unit, variable, path in _loads(store):
@@ -164,10 +164,10 @@ def _loads(store: Store) -> Iterator[tuple[str, str, Path]]:
 
 
 def variable_of(name: str) -> str:
-    """Return the variable that a credential sets. Raises ValueError for a name that is none of a credential."""
+    """Return the variable that a credential sets. Raises ValueError for a name that no credential can have."""
     matched = NAME.fullmatch(name)
     if matched is None or matched["variable"] not in config.variables():
-        raise ValueError(f"{name!r} is no variable of .env.example, or one with a service as in DATABASE_URL.etl")
+        raise ValueError(f"{name!r} is not a variable of .env.example, nor one with a service, as in DATABASE_URL.etl")
     return matched["variable"]
 
 

@@ -223,7 +223,7 @@ def prune(folder: Path, seconds: float, *, dry_run: bool = False) -> list[tuple[
 
 def rotate(settings: Settings, always: Sequence[Path]) -> list[tuple[Path, int]]:
     """Rotate these logs, and all of the log folder that are large; return them with their bytes. Processes that write
-    them go on in the new files. If this process dies in it, the next call does the rest."""
+    them continue in the new files. If this process dies in it, the next call does the rest."""
     done = []
     for path in sorted({*always, *settings.log_dir.glob("*.log")}):
         size = path.stat().st_size if path.is_file() else 0
@@ -236,5 +236,5 @@ def parse_age(text: str) -> float:
     """Return an age in seconds: 7d, 12h, 30m, 90s. Raises ValueError."""
     found = AGE.fullmatch(text.strip().lower())
     if found is None:
-        raise ValueError(f"{text!r} is no age: write 7d, 12h, 30m or 90s")
+        raise ValueError(f"{text!r} is not an age: write 7d, 12h, 30m or 90s")
     return float(found[1]) * UNITS[found[2]]

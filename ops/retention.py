@@ -64,16 +64,16 @@ def retain(
     kept because the clock may be wrong, or why it could not be removed. With `dry_run` nothing is removed or marked:
     the counts are of what would be.
 
-    Rows are removed `batch` at a time, each batch in a transaction of its own: if the process dies, the next call goes
-    on. Files of the archive are marked in the database before they are removed (etl/store/retention.py); of logs only
-    rotated files are. Nothing that the pipelines still read is removed at any age: the last load of the feed and its
-    chain of files stay, and so do active lots and runs with a current heartbeat. Events, gone lots and their photos are
-    removed only if a setting says so.
+    Rows are removed `batch` at a time, each batch in a transaction of its own: if the process dies, the next call
+    continues. Files of the archive are marked in the database before they are removed (etl/store/retention.py); of
+    logs, only rotated files are. Nothing that the pipelines still read is removed at any age: the last load of the feed
+    and its chain of files stay, and so do active lots and runs with a current heartbeat. Events, gone lots and their
+    photos are removed only if a setting says so.
     """
     try:
         _check_clock(connection, now)
     except ClockDoubted as doubt:
-        yield str(doubt) if isinstance(doubt, ClocksDiffer) else Kept(what="all that is old", reason=str(doubt))
+        yield str(doubt) if isinstance(doubt, ClocksDiffer) else Kept(what="all old data", reason=str(doubt))
         return
     yield from _retain_rows(connection, settings, now, batch=batch, dry_run=dry_run)
     if not dry_run:

@@ -73,7 +73,7 @@ def tell(settings: Settings, chat_id: str, kind: str, subject: str, message: str
 def deliver(connection: Connection[Any], settings: Settings) -> int:
     """Send the open alerts that were not delivered to TELEGRAM_ALERT_CHAT_ID, and return how many were.
 
-    Without a token or a chat nothing is sent: the ERROR in the log is the alert. An alert that Telegram does not take
+    Without a token or a chat nothing is sent: the ERROR in the log is the alert. An alert that Telegram does not accept
     is left for the next call, which waits as long as Telegram asks for; that is logged as a WARNING, not raised. Each
     alert is locked while it is sent, so that only one process sends it. If the process dies between Telegram's answer
     and the commit, or the answer is lost, it is sent again.
@@ -97,7 +97,7 @@ def deliver(connection: Connection[Any], settings: Settings) -> int:
                 sent += 1
         if isinstance(outcome, telegram.Sent):
             continue
-        log.warning("Telegram did not take an alert: %s; `deliver` tries again", outcome.reason)
+        log.warning("Telegram did not accept an alert: %s; `deliver` tries again", outcome.reason)
         if isinstance(outcome, telegram.Postponed) and not outcome.is_chat:
             connection.execute(queries("politeness")["postpone_requests"], {"host": host, "seconds": outcome.seconds})
         return sent

@@ -19,7 +19,7 @@ AHEAD: Final = timedelta(hours=1)
 PAUSE: Final = timedelta(days=21)
 """A longer pause without events means that the clock is wrong, unless such pauses are usual."""
 USUAL: Final = 3
-"""A pause of up to so many times the usual one (the median of those before it) is no jump of the clock."""
+"""A pause up to this many times the usual one (the median of those before it) is not a jump of the clock."""
 TRUST: Final = timedelta(days=7)
 """How long events must have been dated after a jump before the clock is trusted again."""
 

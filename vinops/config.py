@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 PACES = ("careful", "steady", "none")
 SKIPPABLE = ("staging.copart_raw", "audit.rejected_rows", "audit.lot_events")
-"""The tables that no pipeline needs to go on: raw and rejected rows are in the archived files, events are history."""
+"""Tables that no pipeline needs to continue: raw and rejected rows are archived as files, events are history."""
 
 
 class ConfigError(Exception):
@@ -261,14 +261,14 @@ def forget_libpq_variables() -> None:
 
 def notify_socket() -> str | None:
     """Return the address of systemd's socket for a service of Type=notify; None in other processes, and in a child of
-    one, whose messages systemd ignores. The variables are set by systemd: they are no settings."""
+    one, whose messages systemd ignores. The variables are set by systemd and are not settings."""
     is_child = os.environ.get("WATCHDOG_PID") not in (None, "", str(os.getpid()))
     return None if is_child else os.environ.get("NOTIFY_SOCKET") or None
 
 
 def watchdog_seconds() -> float | None:
     """Return the seconds of systemd's watchdog for this process; None if there is none. The variables are set by
-    systemd: they are no settings."""
+    systemd and are not settings."""
     limit, process = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not limit.isdecimal() or int(limit) == 0 or (process and process != str(os.getpid())):
         return None
@@ -276,7 +276,7 @@ def watchdog_seconds() -> float | None:
 
 
 def playwright_browsers() -> Path:
-    """Return the folder of the browsers that Playwright installs. The variable is Playwright's: it is no setting."""
+    """Return the folder of the browsers that Playwright installs. The variable is Playwright's, not a setting."""
     return Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
 
 
@@ -294,7 +294,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     settings = Settings(**values)
     there = next((each for each in (settings.data_dir, *settings.data_dir.absolute().parents) if each.exists()), None)
     if there is not None and not there.is_dir():
-        raise ConfigError(f"VINOPS_DATA_DIR {settings.data_dir} is no folder, as {there} is a file: name a folder")
+        raise ConfigError(f"VINOPS_DATA_DIR {settings.data_dir} is not a folder, as {there} is a file: name a folder")
     return settings
 
 
@@ -412,8 +412,8 @@ def _dotenv(path: Path) -> tuple[Mapping[str, str], list[str]]:
         if each.error or (each.key is not None and each.value is None):
             blank = each.original.string[: -len(each.original.string.lstrip())].count("\n")
             broken.append(
-                f"{path.absolute()}, line {each.original.line + blank}, is no NAME=value: write it as in .env.example, "
-                "a value with blanks in quotes, or put a # before it"
+                f"{path.absolute()}, line {each.original.line + blank}, is not NAME=value: write it as in .env.example,"
+                " a value with blanks in quotes, or put a # before it"
             )
         elif each.key is not None and each.value is not None:
             values[each.key] = each.value

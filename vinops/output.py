@@ -55,7 +55,7 @@ def for_reader(command: Callable[[], T], *, enough: T) -> T:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line, as it may be shown, of a command whose work goes on also when nobody reads it any more."""
+    """Print a line, made printable, for a command that continues its work after the reader has closed the pipe."""
     stream = sys.stderr if err else sys.stdout
     try:
         clear_line()
@@ -66,7 +66,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 class Unread:
-    """A stream that takes what is written to it also when nobody reads it any more."""
+    """A stream that accepts writes, and drops them, after its reader has closed it."""
 
     def __init__(self, stream: Any) -> None:
         """Write to a stream of text or bytes."""
@@ -98,7 +98,7 @@ class Unread:
             _discard(self._stream)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the stream itself has."""
+        """Return the attribute of the wrapped stream."""
         return getattr(self._stream, name)
 
 
@@ -115,25 +115,25 @@ def to_its_end(command: Callable[[], T]) -> T:
 
 
 def not_text(arguments: Sequence[str]) -> str | None:
-    """Return a message for the first argument that is no UTF-8 text, which neither the database nor the terminal takes;
+    """Return a message for the first argument that is not UTF-8, which neither the database nor the terminal takes;
     None if all are."""
     for each in arguments:
         try:
             each.encode()
         except UnicodeEncodeError:
             shown = each.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            return f"the argument {shown} is no UTF-8 text: type it again, or rename the file"
+            return f"the argument {shown} is not UTF-8 text: type it again, or rename the file"
     return None
 
 
 def data_folder(settings: Settings) -> str:
-    """Return the data folder as people read it: its whole path, and that it is not there yet if so."""
+    """Return the data folder for people: its absolute path, with a note if it does not exist yet."""
     missing = "" if settings.data_dir.is_dir() else " (not there yet)"
     return f"{settings.data_dir.absolute()}{missing}"
 
 
 def name_data_folder(settings: Settings, program: str = "vinops") -> None:
-    """Say on standard error which data folder a command is about: the first line of what starts or judges something."""
+    """Print on standard error which data folder is used: the first line of commands that start or check something."""
     say(f"{program}: data folder {data_folder(settings)}", err=True)
 
 
@@ -145,14 +145,14 @@ def _discard(stream: TextIO) -> None:
 
 
 def terminal_width() -> int | None:
-    """Return the columns of standard output; None if it is no terminal."""
+    """Return the columns of standard output; None if it is not a terminal."""
     import shutil  # not needed by most commands that end after a hash
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class AtWork:
-    """What a command is doing, how far it is, and for how long it has been at it."""
+    """The current work of a command, its progress, and its duration so far."""
 
     def __init__(self, text: str) -> None:
         """Begin some work."""
@@ -240,7 +240,7 @@ def _write(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except (OSError, ValueError):
-        return  # the terminal was closed: the work goes on
+        return  # the terminal was closed: the work continues
 
 
 def _is_closed() -> bool:

@@ -156,7 +156,7 @@ def site(raw: str) -> str:
         raise ValueError("holds a user name or a password")
     loopback = host in LOOPBACK and port is not None
     if not host or not (scheme == "https" or (scheme == "http" and loopback)):
-        raise ValueError("is no https:// address")
+        raise ValueError("is not an https:// address")
     return raw.rstrip("/")
 
 
@@ -178,7 +178,7 @@ def hosts(raw: str) -> tuple[str, ...]:
     hosts = tuple(raw.replace(",", " ").lower().split())
     for host in hosts:
         if "/" in host or "@" in host or not _split(f"//{host}")[1]:
-            raise ValueError("holds something that is no host")
+            raise ValueError("holds something that is not a host")
     return hosts
 
 
@@ -204,4 +204,4 @@ def zone(raw: str) -> str:
     try:
         return ZoneInfo(raw).key
     except (OSError, ValueError, KeyError):  # a folder, a path out of the database, no such name
-        raise ValueError("is no time zone that this machine knows") from None
+        raise ValueError("is not a time zone that this machine knows") from None

@@ -76,7 +76,7 @@ _PACES = {
 
 
 def pace(name: str, *, speed: float = 1.0) -> Pace:
-    """Return a pace by its name, its gaps divided by `speed`, as for a clock that runs so much faster.
+    """Return a pace by its name, its gaps divided by `speed`, as for a clock that runs that much faster.
 
     `none` is for loopback hosts only; the caller must check that. Raises ValueError for a name that is not in
     config.PACES and for a speed that is not above 0.
@@ -202,7 +202,7 @@ class Budgets:
                 one.set_result(Place(starts_at=starts_at, seconds=max(first.seconds + later, 0.0)))
 
     async def _reserve(self, host: str, gap: float, count: int) -> Place:
-        """Reserve so many places, a gap apart, and return the first; its seconds are negative if it has begun."""
+        """Reserve `count` places, a gap apart, and return the first; its seconds are negative if it has begun."""
         asked = {"host": host, "gap": gap, "count": count, "daily": self._daily}
         async with self._pool.connection() as connection:
             while True:
@@ -223,7 +223,7 @@ class Budgets:
         return Place(starts_at=starts_at, seconds=float(seconds))
 
     async def postpone(self, host: str, seconds: float) -> None:
-        """Let no request to the host start within so many seconds, at most a day. A shorter time never replaces a
+        """Let no request to the host start within `seconds`, at most a day. A shorter time never replaces a
         longer one."""
         async with self._pool.connection() as connection:
             await connection.execute(

@@ -1,7 +1,7 @@
 """Messages of a service to systemd (sd_notify(3)): readiness, watchdog, status, stop.
 
-Outside of a unit of Type=notify every call does nothing. A message is one datagram: sending never blocks, and the next
-one makes up for one that is lost.
+Outside of a unit of Type=notify every call does nothing. A message is one datagram: sending never blocks, and a lost
+one is replaced by the next.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def stopping(status: str = "") -> None:
 
 
 def more_time(seconds: float, status: str = "") -> None:
-    """Extend the timeout of the current start or stop to so many seconds from now."""
+    """Extend the timeout of the current start or stop to `seconds` from now."""
     _send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", status)
 
 

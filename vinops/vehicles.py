@@ -192,7 +192,7 @@ def _about(make: str) -> _Make | None:
     for other_make, others in entry.get("elsewhere", {}).items():
         for other in others:
             if (found := _model(other_make, other)[0]) is None:
-                raise ValueError(f"{make}: {other} is no model of {other_make}")
+                raise ValueError(f"{make}: {other} is not a model of {other_make}")
             name, family = (text.removeprefix(f"{other_make} ") for text in (found.value, found.family))
             spelled += [
                 (spelling, _Model(make=other_make, name=name, family=family))

@@ -1,4 +1,4 @@
-"""Ending a crawl early, and telling the owner why: in the log, and by Telegram if that is set up."""
+"""Ending a crawl early, and alerting the owner to the reason: in the log, and by Telegram if that is set up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def end(crawler: Crawler, reason: str, subject: str, message: str) -> None
         try:
             await tell(reason, {subject: message})
         except (psycopg.Error, DatabaseError) as error:
-            log.error("%s; the owner cannot be told %s", message, pairs(error=one_line(error)))
+            log.error("%s; the owner cannot be alerted %s", message, pairs(error=one_line(error)))
         close(crawler, reason)
 
 

@@ -1,4 +1,4 @@
-"""Requests that bring nothing: the exceptions that our middlewares raise, and the names of all failures.
+"""Requests without a usable response: the exceptions that our middlewares raise, and the names of all failures.
 
 The names are those of docs/runbook.md.
 """
@@ -22,7 +22,7 @@ NAMES: Final = {
     "ResponseDataLossError": "broken_off",
     "DownloadCancelledError": "too_large",
 }
-"""By the class of Scrapy's exception."""
+"""Names of failures by the class of Scrapy's exception."""
 
 
 class WrongArgument(ConfigError):  # noqa: N818

@@ -158,7 +158,7 @@ def _parsed(secret: Secret, *, number: int) -> Proxy:
     except ValueError:
         raise ValueError("is no address") from None
     if parts.scheme != "http":
-        raise ValueError("is no http:// proxy")
+        raise ValueError("is not an http:// proxy")
     userinfo, at, netloc = parts.netloc.rpartition("@")
     host = netloc.rpartition(":")[0]
     if not port or not HOST.fullmatch(host):

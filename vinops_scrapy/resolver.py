@@ -65,7 +65,7 @@ SPECIAL_IPV4: Final = tuple(
     )
 )
 """Multicast, and all blocks of https://www.iana.org/assignments/iana-ipv4-special-registry/ (as of RFC 9637, 2024),
-also those that are globally reachable: no site and no photo is there."""
+also the globally reachable ones: they hold neither sites nor photos."""
 
 GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all that IANA has allocated
 SPECIAL_IPV6: Final = tuple(

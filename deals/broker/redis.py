@@ -25,7 +25,7 @@ log = logging.getLogger("deals")
 
 
 class QoS(redis.QoS):
-    """kombu's record of unacknowledged messages, which also forgets those that Redis could not be told about."""
+    """kombu's record of unacknowledged messages, which also drops those whose acknowledgement Redis did not accept."""
 
     def restore_unacked(self, client: Any = None) -> None:
         """Return unacknowledged messages; those that Redis refuses are left to the visibility timeout."""
@@ -33,15 +33,17 @@ class QoS(redis.QoS):
             super().restore_unacked(client)
         except Exception as error:  # noqa: BLE001 # a closed channel fails in any way, by AttributeError too
             unfinished: dict[str, Any] = self._delivered or {}
-            log.warning("Redis did not take back %s", pairs(messages=len(unfinished), error=error))
+            log.warning(
+                "Redis did not requeue unacknowledged messages %s", pairs(messages=len(unfinished), error=error)
+            )
             unfinished.clear()
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message. It counts as finished even if Redis does not receive that."""
+        """Acknowledge a message. It counts as finished even if Redis does not receive the acknowledgement."""
         try:
             super().ack(delivery_tag)
         except Exception as error:  # noqa: BLE001 # as above
-            log.warning("Redis did not take an acknowledgement %s", pairs(error=error))
+            log.warning("Redis did not accept an acknowledgement %s", pairs(error=error))
             virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -49,7 +51,7 @@ class QoS(redis.QoS):
         try:
             super().reject(delivery_tag, requeue)
         except Exception as error:  # noqa: BLE001 # as above
-            log.warning("Redis did not take a rejection %s", pairs(error=error))
+            log.warning("Redis did not accept a rejection %s", pairs(error=error))
             virtual.QoS.ack(self, delivery_tag)
 
 

@@ -41,7 +41,7 @@ def ask(app: Celery) -> BrokerState:
 
 
 def _waiting(connection: Any, queue: str) -> int:
-    """Return how many messages of a queue wait; Redis has no queue without messages."""
+    """Return how many messages wait in a queue. In Redis an empty queue does not exist, which counts as 0."""
     channel = connection.channel()
     try:
         return int(channel.queue_declare(queue=queue, passive=True).message_count)

@@ -63,7 +63,7 @@ class Message:
 
 
 def deal_of(facts: Mapping[str, Any]) -> DealPost:
-    """Return the deal of a row of the query `facts`. Of the risks only those above low are in the message."""
+    """Return the deal of a row of the query `facts`. The message has only the risks above `low`."""
     risks = tuple(f"{each['flag']}: «{each['words']}»" for each in facts["risks"] if each.get("level") != "low")
     return DealPost(**{each.name: facts[each.name] for each in fields(DealPost)} | {"risks": risks})
 
@@ -88,7 +88,7 @@ class _Line:
 
 
 def compose(deal: DealPost, *, is_gone: bool = False) -> Message:
-    """Return the message about a deal, or its change for an ad that is gone. The link stays either way."""
+    """Return the message about a deal, or its replacement once the ad is gone. Both keep the link."""
     title = clean(deal.title) or "A car"
     below = [_Line(text) for text in (_car(deal), _joined(deal.place, deal.seller_kind)) if text]
     above = [_Line("No longer advertised", "b")] if is_gone else []
@@ -165,7 +165,7 @@ def clean(text: str) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """Return a text cut to so many UTF-16 units, the last of them an ellipsis."""
+    """Return a text cut to a number of UTF-16 units, with an ellipsis as its last one."""
     if units(text) <= longest:
         return text
     kept = ""

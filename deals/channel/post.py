@@ -1,4 +1,4 @@
-"""Sends queued notifications: takes the next one, tries it, settles it. queue.py says what is promised of that.
+"""Sends queued notifications: takes the next one, tries to send it, records the result. Guarantees: queue.py.
 
 Deals and changes of earlier messages are judged separately: a bot may have the right to one of them and not to the
 other. The text of a message is made in message.py.
@@ -56,7 +56,7 @@ UNCHANGED: Final[dict[str, Any]] = {
     "seconds": 0.0,
 }
 """The values of `settle_try` unless a result changes them."""
-PASSED: Final = "it had passed before it was told"
+PASSED: Final = "it was over before it could be posted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class _Try:
 
     @property
     def is_edit(self) -> bool:
-        """Whether it changes an earlier message."""
+        """Whether the attempt edits an earlier message."""
         return self.kind != "deal"
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ class Poster:
                     log.warning("tried again %s: the process that sent it died; it may be in the channel twice", about)
 
     def step(self) -> bool:
-        """Try a message, and tell whether to go on."""
+        """Try to send the next message, and tell whether to continue."""
         if not self._is_dry_run and not self._is_free():
             return False
         taken = self._take()
@@ -218,7 +218,7 @@ class Poster:
         return telegram.send_text(self._settings, chat_id, message.html, html=True, link=message.link)
 
     def _ended(self, taken: _Try, outcome: telegram.Outcome) -> bool:
-        """Settle a try, and tell whether to go on with the next."""
+        """Record the result of an attempt, and tell whether to continue with the next message."""
         wait = partial(self._settle, taken, "waiting")
         match outcome:
             case telegram.Sent():
@@ -237,7 +237,7 @@ class Poster:
                 wait(error=outcome.reason, uncounted=1, refusals=1, is_suspect=True)
                 self._run("postpone_refused", is_edit=taken.is_edit, seconds=REFUSED_PAUSE)
                 log.warning(
-                    "Telegram refused a message, the next one tells whether it is at fault %s: %s",
+                    "Telegram refused a message, the next one shows whether the message is the cause %s: %s",
                     taken,
                     outcome.reason,
                 )
@@ -263,7 +263,7 @@ class Poster:
                 else:
                     wait(error=outcome.reason, seconds=PAUSES[min(taken.attempts, len(PAUSES)) - 1])
                 self._postpone(UNHEARD_PAUSE)
-        log.warning("Telegram did not take a message %s: %s", taken, outcome.reason)
+        log.warning("Telegram did not accept a message %s: %s", taken, outcome.reason)
         return False
 
     def _postpone(self, seconds: float, *, is_edit_only: bool = False) -> None:
@@ -294,7 +294,7 @@ class Poster:
     def _settle(
         self, taken: _Try, state: str, *, then: Callable[[_Try, str], None] | None = None, **values: Any
     ) -> None:
-        """Write down the result of a try and its consequences (`then`, called with the error): all, or nothing."""
+        """Record the result of an attempt and its consequences (`then`, called with the error), in one transaction."""
         with self._connection.transaction():
             self._rows("lock_messages", listing_ids=[taken.listing_id])
             values = {**UNCHANGED, **values}
@@ -333,7 +333,7 @@ class Poster:
     def _give_up(self, listing_id: int, error: str) -> None:
         self.counts["failed"] += 1
         text = f"the message about listing {listing_id} was given up after {MOST_TRIES} tries ({error})"
-        self._alert("telegram_unanswered", f"listing {listing_id}", f"{text}: look whether the channel shows it")
+        self._alert("telegram_unanswered", f"listing {listing_id}", f"{text}: check whether the channel shows it")
 
     def _alert(self, kind: str, subject: str, text: str) -> None:
         self._has_alerts |= raise_alert(self._connection, self._settings, kind, subject, text)
@@ -370,7 +370,7 @@ def _gist(reason: str) -> str:
 def _out_of_date(kind: str, facts: dict[str, Any]) -> str:
     """Return why a message is no longer true; empty if it is."""
     if not facts:
-        return "nothing is known of the ad any more"
+        return "the ad is no longer in the database"
     if kind == "gone":
         return "" if facts["is_removed"] and facts["message_id"] is not None else PASSED
     if facts["is_removed"]:
@@ -380,7 +380,7 @@ def _out_of_date(kind: str, facts: dict[str, Any]) -> str:
     if kind == "price":
         return "" if facts["message_id"] is not None else PASSED
     if not facts["is_approved"]:
-        return "it is no deal any more"
+        return "it is no longer a deal"
     return f"listing {facts['same_car']} shows the same car" if facts["same_car"] else ""
 
 

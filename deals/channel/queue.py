@@ -23,7 +23,7 @@ log = logging.getLogger("deals")
 
 POSTING: Final = "posting"  # the name in ops.holds
 MOST_TRIES: Final = 5  # of a deal, each of which may have arrived
-ABANDONED: Final = 60.0  # seconds after which a try has no process any more: far more than a call takes
+ABANDONED: Final = 60.0  # seconds after which an attempt has lost its process: far more than a call takes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ NEAR_YEARS: Final = 3.5  # with months: an ad of January 2010 and one of Decembe
 WIDE_YEARS: Final = 8.0
 ENOUGH: Final = 8  # comparables from which on no less similar ones are added
 FEWEST: Final = 3  # comparables below which there is no estimate
-CARRIES: Final = 0.02  # of the weight of an identical car: a car with less weight is no comparable
+CARRIES: Final = 0.02  # of the weight of an identical car: a car with less weight is not a comparable
 
 # How prices change within a model, from 14,688 pairs of real ads: ln EUR per year, ln (km + 20,000), ln horsepower.
 USUAL_SLOPES: Final = np.array([0.10, -0.17, 0.55])
@@ -47,7 +47,7 @@ Z90: Final = 1.2816
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs(Columns):
-    """Candidates as columns: in each row an ad, by its index in Cars, and a car that may be comparable."""
+    """Candidates as columns: each row pairs an ad, by its index in Cars, with a car that may be comparable."""
 
     ad: Ints
     car: Ints

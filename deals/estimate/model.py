@@ -69,7 +69,7 @@ class Current:
 
 
 def dumps(model: Learned) -> bytes:
-    """Return a model as bytes, which run no code when they are loaded."""
+    """Serialize a model to bytes; loading them runs no code."""
     import skops.io
     from sklearn import __version__ as version
 
@@ -258,9 +258,7 @@ def check_drift(connection: Connection[Any]) -> dict[str, Any]:
     version, measured, ads, mdape = row
     drifted = ads >= FEWEST_RECENT and mdape > DRIFT * measured
     if drifted:
-        reason = (
-            f"{DRIFTED}: {100 * mdape:.1f} % off on {ads} ads that came later, measured were {100 * measured:.1f} %"
-        )
+        reason = f"{DRIFTED}: {100 * mdape:.1f} % error on {ads} later ads, {100 * measured:.1f} % when it was trained"
         connection.execute(statements["put_out_of_use"], {"version": version, "reason": reason})
-        log.warning("the price model is put out of use %s: %s", pairs(version=version), reason)
+        log.warning("the price model is disabled %s: %s", pairs(version=version), reason)
     return {"version": version, "ads": ads, "mdape": mdape, "measured": measured, "is_drifted": drifted}

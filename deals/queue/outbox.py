@@ -34,21 +34,21 @@ class Lease:
 
     @property
     def listing_ids(self) -> list[int]:
-        """The ads' ids, in no order."""
+        """The ids of the ads, in no particular order."""
         return list(self.queued)
 
     @property
     def key(self) -> dict[str, Any]:
-        """What a statement needs to find the rows."""
+        """The parameters by which a statement finds the rows."""
         return {"stage": self.stage, "token": self.token, "listing_ids": self.listing_ids}
 
 
 def take(
     connection: Connection[Any], stage: str, *, seconds: float, listing_ids: Sequence[int] | None = None
 ) -> Lease | None:
-    """Lease ads that wait, only these if ids are given; None if none can be leased. Of ads that failed, few at once.
+    """Lease waiting ads, only those in `ids` if given; None if none can be leased. Ads that failed: few at once.
 
-    Commits. If the process dies after it, the ads are free again after so many seconds.
+    Commits. If the process dies afterwards, the lease expires after `seconds`.
     """
     ids = None if listing_ids is None else list(listing_ids)
     for attempts, count in enumerate(BATCHES):

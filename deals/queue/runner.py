@@ -28,7 +28,7 @@ log = logging.getLogger("deals")
 
 MOST_COLLISIONS: Final = 3  # tries at a batch whose ads another worker writes at the same time
 LONGEST_ERROR: Final = 500  # characters
-COMPARABLE_DAYS: Final = 45  # for so long an ad that is gone stays a comparable
+COMPARABLE_DAYS: Final = 45  # days that an ad that is gone stays a comparable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,5 +124,5 @@ def requeue_all(connection: Connection[Any]) -> int:
 
 
 def retire_comparables(connection: Connection[Any]) -> int:
-    """Stop using ads that have been gone for long as comparables, in one statement, and return how many."""
+    """Stop using ads that left long ago as comparables, in one statement, and return how many."""
     return connection.execute(queries("deals")["retire_comparables"], {"days": COMPARABLE_DAYS}).rowcount

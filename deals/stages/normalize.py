@@ -176,8 +176,8 @@ class _Notes:
 
 
 def _make_and_model(ad: Ad, notes: _Notes) -> tuple[str | None, vehicles.ModelMatch | None]:
-    """Return make and model. The site's list takes the first word for the make where it does not know it; the title has
-    all of it."""
+    """Return make and model. Where the site does not know a make, its list gives only the first word; the title has
+    the whole name."""
     text = ad.make_text or ""
     make = vehicles.make(text) if text else None
     if make is None or make.how == "fuzzy":

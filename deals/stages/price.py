@@ -99,7 +99,7 @@ def _pairs(cars: Cars, near: Sequence[Sequence[Any]], family: Sequence[Sequence[
 
 
 def work(batch: Batch) -> list[Valuation]:
-    """Return the value of each ad. One that is no longer normalized has none."""
+    """Return the value of each ad. An ad that is no longer normalized has no value."""
     found = comparables.estimate(batch.cars, batch.pairs)
     values = np.column_stack([found.p10, found.p50, found.p90])
     by_model = np.full(len(batch.cars), np.nan)

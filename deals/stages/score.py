@@ -33,13 +33,13 @@ BASE: Final = 4.2
 SLOPE: Final = 17.0  # points for a price of nothing, or for one that is twice what it should be
 MOST_ADVANTAGE: Final = 0.4  # of the estimate: a still lower price does not score better
 USUAL_WIDTH: Final = 0.25  # distance of p10 and p90 from p50, as a share of it, where prices agree
-SUSPICIOUS: Final = 0.4  # of p10: a lower price is no bargain, but an error, bait or a damaged car
+SUSPICIOUS: Final = 0.4  # of p10: a lower price is not a bargain, but an error, bait or a damaged car
 FRESH: Final = 0.8  # points on the first day
 HALF_FRESH: Final = 4.0  # days in which these points halve
 DROP_FRESH: Final = 0.5  # points on the day when the price came down
 LEAST_DROP: Final = 0.01
 GOOD: Final = 7.0
-"""From which on a score is in the log at INFO, also of an ad that gets no message."""
+"""The lowest score that is logged at INFO, also for an ad that gets no message."""
 DEMAND: Final = 0.4  # points for each halving of the days that cars of the model are advertised
 USUAL_DAYS: Final = 30.0
 MOST_DEMAND: Final = 0.6  # points
@@ -173,7 +173,7 @@ def score(ad: Facts, batch: Batch) -> Score:
 
 
 def advantage(price: float, p10: float, p50: float, p90: float) -> float:
-    """Return the share of the estimate by which a price is below it (negative: above), weighted by how much that means.
+    """Return the share of the estimate by which a price is below it (negative: above), weighted by its significance.
 
     Where prices agree, so that p10 and p90 are near, a difference counts for more than where they do not: half of it is
     measured in per cent, half in the distance to p10, or to p90.
@@ -262,7 +262,7 @@ def _objections(ad: Facts, batch: Batch) -> list[str]:
     if ad.price_eur is None:
         found.append(f"no price: {ad.price_problem.replace('_', ' ')}" if ad.price_problem else "no price")
     if ad.p50 is None:
-        found.append("nobody knows what it is worth")
+        found.append("no estimate of its value")
     if ad.comparables < batch.min_comparables and (ad.comparables or ad.p50 is not None):
         number = f"only {ad.comparables}" if ad.comparables else "no"
         found.append(f"{number} comparable car{'' if ad.comparables == 1 else 's'}")

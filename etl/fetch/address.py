@@ -59,7 +59,7 @@ def parse_address(url: str) -> Address | str:
             return "is a file: of another machine: write file:///folder/salesdata.csv"
         return Address(scheme=scheme, path=unquote(parts.path))
     if scheme not in _PORTS or not host:
-        return "is no https:// address of a host"
+        return "is not an https:// address of a host"
     if scheme == "http" and not is_loopback(host):
         return f"would send the key unencrypted to {host}: use https (http is for this machine only)"
     return Address(scheme=scheme, host=host, port=port or _PORTS[scheme], path=parts.path or "/", query=parts.query)

@@ -62,7 +62,7 @@ class Job:
 
     @property
     def idle(self) -> float:
-        """The longest silence in seconds that leaves time for all attempts."""
+        """The longest wait for data, in seconds, that leaves time for all attempts."""
         return min(IDLE_SECONDS, self.settings.fetch_total_seconds / self.settings.fetch_attempts)
 
     def check_time(self) -> None:
@@ -130,7 +130,7 @@ def _redirected(job: Job, address: Address, location: str) -> Address:
         where = redact(found.origin[:100], job.settings)
         reason, message = "redirect", f"the source redirected to another place ({where}): the key is not sent there"
     elif any(word in found.path.lower() for word in ("login", "signin", "sign-in")):
-        reason, message = "login", "the source redirected to a login page: the key is not accepted any more"
+        reason, message = "login", "the source redirected to a login page: the key is no longer accepted"
     else:
         return found
     raise FeedRefused(reason, f"{message}; check COPART_CSV_URL and the account, see the runbook")
@@ -150,13 +150,13 @@ def status_error(response: HTTPResponse) -> NotLoaded:
         message = f"the source refused the request (status {status}): check the account, then COPART_CSV_URL"
         return FeedRefused("denied", message)
     if status == 429:
-        message = f"the source refused the request as one too many (status 429){asked}: run less often"
+        message = f"the source refused the request: too many requests (status 429){asked}: run less often"
         return FeedRefused("rate_limited", message, is_transient=True, retry_after=wait)
     if status in (404, 410):
         message = f"the source has no such file (status {status}): check the path in COPART_CSV_URL"
         return FetchFailed("not_found", message)
     if status in TRANSIENT:
-        message = f"the source is out of order (status {status}){asked}: {AGAIN}"
+        message = f"the source reports an error (status {status}){asked}: {AGAIN}"
         return FetchFailed("server_error", message, is_transient=True, retry_after=wait)
     return FetchFailed("status", f"the source answered with status {status}: see the runbook")
 
@@ -272,7 +272,7 @@ def _network_error(host: str, error: Exception) -> NotLoaded:
     if isinstance(error, TimeoutError):
         return FetchFailed("timeout", f"{host} was silent for too long: {AGAIN}", is_transient=True)
     if isinstance(error, HTTPException) and not isinstance(error, OSError):
-        message = f"the answer of {host} is no HTTP ({type(error).__name__}): {AGAIN}"
+        message = f"the answer of {host} is not HTTP ({type(error).__name__}): {AGAIN}"
     else:
         what = getattr(error, "strerror", None) or type(error).__name__
         message = f"the connection to {host} failed ({what}): {AGAIN}"
@@ -354,7 +354,7 @@ def _resolved(address: Address, limit: float) -> list[tuple[int, Any]]:
 
 @contextmanager
 def _cut_at(sock: socket.socket, moment: float) -> Iterator[None]:
-    """Shut a socket down at a moment: slow drips, handshakes and headers keep no read waiting beyond it."""
+    """Shuts a socket down at a given time: no slow body, handshake or header keeps a read waiting beyond it."""
 
     def cut() -> None:
         with suppress(OSError):

@@ -25,7 +25,7 @@ OTHER: Final = {
     b"BZh": "compressed with bzip2: unpack it with `bunzip2`",
     b"\xfd7zXZ": "compressed with xz: unpack it with `unxz`",
 }
-"""The first bytes of files that are no feed, and what they are."""
+"""The first bytes of files that are not a feed, and what they are."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def plain(settings: Settings, path: Path, progress: Progress = silent) -> Iterat
     """Yield the path of a file with the content of `path`: the same, or for gzip a decompressed copy, which is removed
     afterwards. `progress` gets the compressed bytes that were read.
 
-    Raises FetchFailed for what is no file, FeedRefused for one that is damaged, larger than any feed, or compressed
+    Raises FetchFailed for what is not a file, FeedRefused for one that is damaged, larger than any feed, or compressed
     otherwise, and OSError. If the process dies the copy is left: the next fetch removes it.
     """
     found = path.stat()

@@ -74,7 +74,7 @@ def fetch(
     """Fetch the feed; return None if the source says that it is still the file whose sha256 is `have`.
 
     The file is `incoming/NAME-….csv` in the data folder; the caller removes it. `progress` gets the bytes received and
-    the size (0: unknown). Raises FeedRefused if that is no feed or the source refuses, FetchFailed if it cannot be
+    the size (0: unknown). Raises FeedRefused if that is not a feed or the source refuses, FetchFailed if it cannot be
     fetched; neither shows the key or leaves a file. A process that dies leaves at most a `*.part` without a lock, which
     the next call removes.
     """
@@ -189,7 +189,7 @@ def _copy(job: Job, part: Part) -> Fetched:
     at = datetime.now(UTC)
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is no file" if path.exists() else "is not there"
+            what = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "is not there"
             raise FetchFailed("not_found", f"what COPART_CSV_URL names {what}: check the path, or write the file there")
         whole = path.stat().st_size
         original = path.open("rb")
@@ -305,7 +305,7 @@ class Part:
         """Add to the file. Raises OSError, and FeedRefused for more than any feed has."""
         self.bytes += len(data)
         if self.bytes > MOST_BYTES:
-            message = f"it has more than {MOST_BYTES >> 30} GB: this is no feed; check COPART_CSV_URL, or the file"
+            message = f"it has more than {MOST_BYTES >> 30} GB: this is not a feed; check COPART_CSV_URL, or the file"
             raise FeedRefused("too_large", message)
         self._file.write(data)
         self._sum.update(data)

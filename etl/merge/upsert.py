@@ -26,7 +26,7 @@ MOST_MAKES = 3
 chassis. A VIN with more is a placeholder."""
 
 MANY_ROWS = 20_000
-"""From here on parallel workers pay for their start (some 10 ms each)."""
+"""The number of rows from which parallel workers save more time than their start takes (some 10 ms each)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Merge:
                 cursor.executemany(self._queries["reject_row"], [{**self._values, **asdict(row)} for row in rows])
 
     def run(self, rows: int, gone: list[int]) -> Merged:
-        """Move the staged rows, about so many, into vehicles, lots and events, and mark some lots gone."""
+        """Move the staged rows (about `rows`) into vehicles, lots and events, and mark lots as gone."""
         if rows >= MANY_ROWS:
             self._connection.execute(self._queries["plan_for_many"])
         self._run("read_rows")
@@ -115,7 +115,7 @@ class Merge:
         )
 
     def unread(self) -> dict[str, int]:
-        """Return how many staged values of each column could not be read or are no known code. Needs read_rows."""
+        """Return how many staged values of each column could not be read or are not a known code. Needs read_rows."""
         return dict(self._connection.execute(self._queries["count_unread"]).fetchall())
 
     def _run(self, name: str, **values: Any) -> Any:
@@ -123,11 +123,11 @@ class Merge:
         return self._connection.execute(self._queries[name], {**self._values, **values})
 
     def _split_placeholders(self, gone: list[int]) -> None:
-        """Find placeholders among the VINs that makes share, and give each lot of theirs a vehicle of its own."""
+        """Find placeholders among VINs that several makes share, and give each of their lots a vehicle of its own."""
         vins = [vin for (vin,) in self._run("find_placeholders", lots=gone, most_makes=MOST_MAKES)]
         if not vins:
             return
-        log.warning("more makes share a VIN than one vehicle has: it joins nothing any more %s", pairs(vins=vins))
+        log.warning("more makes share a VIN than one vehicle has: lots are no longer linked by it %s", pairs(vins=vins))
         self._run("add_own_vehicles", vins=vins)
         lots = {lot for (lot,) in self._run("split_lots", vins=vins)}
         self._run("drop_shared_vins", vins=vins)
@@ -151,5 +151,5 @@ def copy_statement(feed: FeedFile) -> str:
 
 
 def gone_lots(found: Difference, present: Iterable[int]) -> list[int]:
-    """Return the lots of the last file that have no line in this one; `present` have one that the diff did not miss."""
+    """Return the lots of the last file that have no line in this one; `present` are known to have one."""
     return sorted(set(found.vanished).difference(found.missed, present))

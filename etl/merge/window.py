@@ -61,7 +61,7 @@ class Window:
         self._ends = [last.body.start if last.body else 0]  # and where it ends
 
     def take(self, body: BodyPart) -> list[int]:
-        """Return the number of each line of a part in the last file, or -1. A line of the last file is found once."""
+        """Return the number of each line of a part in the last file, or -1. No line of it is matched twice."""
         if not self._last.lots:
             return [-1] * len(body.lines)
         keys = body.lines if self._last.body else [digest_of(tail) for tail in body.tails]
@@ -112,7 +112,7 @@ class Window:
         return found
 
     def _rows(self, first: int, end: int) -> Iterable[int]:
-        """Return the numbers of some lines, -1 for a line that is no row of its own."""
+        """Return the numbers of some lines, -1 for a line that is not a row by itself."""
         lots = self._last.lots[first:end]
         if 0 not in lots:
             return range(first, end)

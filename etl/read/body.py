@@ -75,7 +75,7 @@ class Stripper:
 
 
 def tail_of(line: bytes) -> bytes:
-    """Return a row without its first field; a line without a comma is its own tail."""
+    """Return a row without its first field; a line without a comma is returned whole."""
     return line[line.find(b",") :] if b"," in line else line
 
 

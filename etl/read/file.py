@@ -21,7 +21,7 @@ BLOCK_BYTES = 2 << 20
 """How much is read at a time. One frame of the archive covers as much."""
 
 MOST_BROKEN_BYTES = 16 << 20
-"""A file with more bytes in a row than this and no complete row among them is no feed."""
+"""A file with more bytes in a row than this and no complete row among them is not a feed."""
 
 MOST_JOINED_LINES = 20
 """How many lines a record with line breaks in its fields may span."""
@@ -49,7 +49,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A line that is no row: its reason in the runbook, and the detail."""
+    """A line that is not a row: the reason, as in the runbook, and the detail."""
 
     reason: str
     detail: str
@@ -59,7 +59,7 @@ class FeedFile:
     """A feed file on disk."""
 
     def __init__(self, path: Path, *, block_bytes: int = BLOCK_BYTES) -> None:
-        """Read the header. Raises FeedRefused if this is no complete feed file, OSError if it cannot be read."""
+        """Read the header. Raises FeedRefused if this is not a complete feed file, OSError if it cannot be read."""
         self.path = path
         self.size = path.stat().st_size
         self._block_bytes = block_bytes
@@ -100,7 +100,8 @@ class FeedFile:
                     yield block
                 elif len(rest) > MOST_BROKEN_BYTES:
                     raise FeedRefused(
-                        "unreadable", f"{len(rest)} bytes from line {number} on hold no complete row: this is no feed"
+                        "unreadable",
+                        f"{len(rest)} bytes from line {number} on hold no complete row: this is not a feed",
                     )
             if rest:
                 yield self._block(rest, number)
@@ -164,7 +165,7 @@ class FeedFile:
         return self._broken(line)
 
     def _joined(self, lines: list[bytes], index: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the line joined with one, two, … of the lines after it, as long as those are no rows themselves."""
+        """Yield the line joined with one, two, … of the lines after it, as long as those are not rows themselves."""
         text = lines[index]
         for count, line in enumerate(lines[index + 1 : index + MOST_JOINED_LINES], 2):
             if self.is_complete(line):
@@ -205,7 +206,7 @@ class FeedFile:
 
 
 def decoded(line: bytes) -> str | Broken:
-    """Return a line as text that PostgreSQL can store, or why it is none."""
+    """Return a line as text that PostgreSQL can store, or why PostgreSQL cannot."""
     if b"\0" in line:
         return Broken(reason="nul", detail=f"a NUL byte at position {line.index(0) + 1}")
     try:

@@ -126,7 +126,7 @@ class Archiver:
     def __init__(
         self, data_dir: Path, feed: FeedFile, sha256: str, state: StateWriter, *, base: State | None, wanted: bool
     ) -> None:
-        """With a base the file becomes a delta against that one. Not `wanted`: the archive has the file already."""
+        """With `base` the file becomes a delta against it. `wanted` is False if the archive has the file already."""
         self._state = state
         self._base = base.body if base else None
         self._stream = zstd.ZstdCompressor(options=_WHOLE_OPTIONS)  # for a whole file
@@ -143,7 +143,7 @@ class Archiver:
         self._worker: Worker[_Piece] = Worker("archive", self._take, waiting=4)
 
     def keep(self, part: BodyPart) -> None:
-        """Add the next part. Raises what the thread failed with: OSError, StateDamaged."""
+        """Add the next part. Raises the error of the writing thread: OSError, StateDamaged."""
         raw = part.raw if self._base is None else b""
         self._worker.put(_Piece(raw=raw, data=part.data, like=part.like))
 
@@ -177,7 +177,7 @@ def _delta_frame(piece: _Piece, base: LastBody) -> bytes:
     frame = _compressor(dictionary)
     data = frame.compress(piece.data, frame.FLUSH_FRAME)
     if _decompressor(dictionary).decompress(data) != piece.data:
-        raise StateDamaged("a frame does not give back what was put in")
+        raise StateDamaged("a frame does not decompress to the data that was compressed")
     return _skippable(_PLACE.pack(start, len(dictionary))) + data
 
 
@@ -220,7 +220,7 @@ def extract(data_dir: Path, chain: list[Link], target: BinaryIO) -> None:
         else:
             _assemble(data_dir, chain, Path(folder), whole)
         if file_sha256(whole) != wanted.sha256:
-            raise ArchiveDamaged(f"{wanted.path} does not give back the bytes that were archived (sha256 differs)")
+            raise ArchiveDamaged(f"{wanted.path} does not decompress to the bytes that were archived (sha256 differs)")
         with whole.open("rb") as file:
             while chunk := file.read(1 << 20):
                 target.write(chunk)

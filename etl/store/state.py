@@ -5,7 +5,7 @@ makes that file the last one, and used only when the database says that it is. W
 digests of the rows come from the database instead, and the archive gets a whole file instead of a delta.
 
 `<sha256>.body` is the file as etl/read/body.py stores it; `<sha256>.lots` has the lot of each of its lines (0 for a
-line that is no row of its own) and ends with a note that has the checksums of both.
+line that is not a row by itself) and ends with a note that has the checksums of both.
 """
 
 from __future__ import annotations

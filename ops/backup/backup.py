@@ -88,7 +88,7 @@ def take(
             try:
                 compare(which, scratch.address, part, digest, held, progress)
             except BackupError as error:
-                raise BackupError(f"the dump was not verified, and is no backup: {error}") from None
+                raise BackupError(f"the dump was not verified, and is not a backup: {error}") from None
         backup = Backup(
             name=name,
             taken_at=taken_at.isoformat(),
@@ -123,7 +123,7 @@ def take(
 
 def _remove_leftovers(folder: Path) -> None:
     for path in backup_files.leftovers(folder):
-        log.warning("a killed backup left something; it was removed %s", pairs(file=path.name))
+        log.warning("leftovers of a killed backup were removed %s", pairs(file=path.name))
         path.unlink()
     for path in backup_files.abandoned_fetches(folder):
         log.warning("a killed restore left what it had fetched; it was removed %s", pairs(folder=path.name))
@@ -186,7 +186,7 @@ def _dump(
                         skip=skip,
                     )
                 except BaseException:
-                    connection.cancel_safe()  # the figures are not needed any more
+                    connection.cancel_safe()  # the figures are no longer needed
                     raise
                 progress.show("counting and hashing rows")
                 held = replace(counting.result(), sequences=before)

@@ -162,7 +162,7 @@ def _has(admin: Connection[Any], name: str) -> bool:
 
 
 def _refuse_users(admin: Connection[Any], name: str, *, patience: float = 0) -> None:
-    """Raise BackupError if a program is still connected after so many seconds."""
+    """Raise BackupError if a program is still connected after `patience` seconds."""
     until = time.monotonic() + patience
     while users := [str(row[0]) for row in admin.execute(queries("backup")["connected"], {"database": name})]:
         if time.monotonic() < until:
@@ -190,7 +190,7 @@ def dump_in_bucket(store: Store, file: str, settings: Settings, progress: Progre
     if file == "latest":
         file = _latest(store, settings, progress, "`vinops backup --to-r2` takes one")
     if not backup_files.NAME.fullmatch(file):
-        raise BackupError(f"{file} is no name of a backup: `vinops backup --to-r2 --list` names what there is")
+        raise BackupError(f"{file} is not the name of a backup: `vinops backup --to-r2 --list` names what there is")
     staging = backup_files.folder_of(settings) / f"restore-{datetime.now(UTC):%Y%m%dT%H%M%S%f}{PART}"
     staging.mkdir(parents=True, mode=0o700)
     stack.callback(os.close, backup_files.locked(staging))
@@ -268,7 +268,7 @@ def restore(
 
 
 def _tell_owner(settings: Settings) -> None:
-    """Send the alert that posting is held. If Telegram does not take it, the next delivery of alerts sends it."""
+    """Send the alert that posting is held. If Telegram does not accept it, the next delivery of alerts sends it."""
     import psycopg
 
     with (

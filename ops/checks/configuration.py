@@ -111,7 +111,7 @@ def folders(survey: Survey) -> Iterator[Finding]:
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         try:
             if not there.is_dir():
-                raise NotADirectoryError(20, f"{there} is no folder")
+                raise NotADirectoryError(20, f"{there} is not a folder")
             if there == folder:
                 with tempfile.TemporaryFile(dir=folder):
                     pass

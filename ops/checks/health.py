@@ -54,7 +54,7 @@ class Health:
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
-        """What is not OK, the most severe first; while the database is away without the UNKNOWN that follow from it."""
+        """The findings that are not OK, the most severe first; without UNKNOWN ones if the database is unavailable."""
         is_away = any(line.name == "database" and line.level is Level.CRITICAL for line in self.lines)
         left_out = {Level.OK, Level.UNKNOWN} if is_away else {Level.OK}
         found = [line for line in self.lines if line.level not in left_out]

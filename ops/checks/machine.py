@@ -24,7 +24,7 @@ DISK: Final = Limit(0.8, 0.9, percent)
 # Rotation leaves at most 17 logs of 10 MB with five old ones of each; a file of 20 MB is not rotated.
 LOGS: Final = Limit(1 * GB, 5 * GB, size)
 UNROTATED: Final = Limit(20 * MB, unit=size)
-LOAD: Final = Limit(2, 8, "load {:g} a core".format)  # processes that want to run
+LOAD: Final = Limit(2, 8, "load {:g} a core".format)  # runnable processes
 CPU: Final = Limit(0.95, unit=percent)
 MEMORY: Final = Limit(0.9, 0.97, percent)
 # Leases are minutes long and times are the database's: seconds do no harm yet.
@@ -49,13 +49,13 @@ def data(snapshot: Snapshot, found: Machine) -> Finding:
 
 @CHECKS.add("errors", "logs")
 def errors(snapshot: Snapshot, found: Logs) -> Finding:
-    """Judge the number of errors in the logs."""
+    """Check the number of errors in the logs."""
     return ERRORS.judge(found.errors, f"{found.errors} in the last hour", fix="vinops logs --errors")
 
 
 @CHECKS.add("database", "database", reads=("sizes",))
 def database(snapshot: Snapshot, found: Database) -> Finding:
-    """Judge whether the database answers, is migrated, and has connections left."""
+    """Check whether the database answers, is migrated, and has connections left."""
     if found.is_new:
         return warning("not set up: there is no database yet", fix="vinops migrate")
     if found.error is not None:
@@ -68,14 +68,14 @@ def database(snapshot: Snapshot, found: Database) -> Finding:
 
 @CHECKS.add("backup", "backup")
 def backup(snapshot: Snapshot, found: Backup) -> Finding:
-    """Judge the age of the newest verified backup that is not dated in the future."""
+    """Check the age of the newest verified backup that is not dated in the future."""
     ahead = f"{', '.join(found.ahead)} dated in the future, which does not count" if found.ahead else ""
     limit = age(BACKUP.warning)
     if found.at is None:
         if ahead:
             return warning(f"none but {ahead}", limit, fix=WRONG_CLOCK)
         if snapshot.database.is_new:
-            return ok("nothing to keep yet: there is no database")
+            return ok("nothing to back up yet: there is no database")
         return warning("not set up: there is none", limit, fix="vinops backup")
     seconds = max((snapshot.at - found.at).total_seconds(), 0.0)
     text = f"{age(seconds)} old, {size(found.bytes or 0)}" + (f"; {ahead}" if ahead else "")
@@ -85,12 +85,12 @@ def backup(snapshot: Snapshot, found: Backup) -> Finding:
 
 @CHECKS.add("disk", "machine")
 def disk(snapshot: Snapshot, found: Machine) -> Finding:
-    """Judge whether the disks below the data folder and the log folder take writes, and how full they are."""
+    """Check whether the disks below the data folder and the log folder take writes, and how full they are."""
     return judge_disks(found)
 
 
 def judge_disks(found: Machine) -> Finding:
-    """Judge the disks; for the alert of the supervisor, too."""
+    """Check the disks; for the alert of the supervisor, too."""
     for name, each in found.disks.items():
         if each.is_read_only:
             text = f"{name}: the file system of {each.path} is read-only, nothing can be stored"
@@ -108,7 +108,7 @@ def judge_disks(found: Machine) -> Finding:
 
 @CHECKS.add("logs", "logs")
 def logs(snapshot: Snapshot, found: Logs) -> Finding:
-    """Judge whether logs can be written, their size, and whether they are rotated."""
+    """Check whether logs can be written, their size, and whether they are rotated."""
     if not found.is_writable:
         fix = f"chown -R $(id -un) {found.folder}; where the line `disk` says read-only or full, that first"
         return critical(f"{found.folder} cannot be written", "writable", fix=fix)
@@ -122,7 +122,7 @@ def logs(snapshot: Snapshot, found: Logs) -> Finding:
 
 @CHECKS.add("cpu", "machine")
 def cpu(snapshot: Snapshot, found: Machine) -> Finding:
-    """Judge the load of each core, and busy cores where more processes want to run than there are cores."""
+    """Check the load of each core, and how busy they are if there are more runnable processes than cores."""
     load = found.load / found.cores
     text = f"{percent(found.cpu)}, load {found.load:.1f} on {plural(found.cores, 'core')}"
     finding = LOAD.judge(load, text, fix="top")
@@ -131,14 +131,14 @@ def cpu(snapshot: Snapshot, found: Machine) -> Finding:
 
 @CHECKS.add("memory", "machine")
 def memory(snapshot: Snapshot, found: Machine) -> Finding:
-    """Judge how much of the memory is in use."""
+    """Check how much of the memory is in use."""
     text = f"{percent(found.memory)}, {size(found.memory_free)} free"
     return MEMORY.judge(found.memory, text, fix="ps aux --sort=-rss | head")
 
 
 @CHECKS.add("clock", "database", reads=("clock",))
 def clock(snapshot: Snapshot, found: Database) -> Finding:
-    """Judge how far this clock is from the database's, and whether it is synchronized."""
+    """Check how far this clock is from the database's, and whether it is synchronized."""
     if found.clock_offset is None:
         return unknown(snapshot, "clock")
     finding = skew(found.clock_offset)
@@ -148,7 +148,7 @@ def clock(snapshot: Snapshot, found: Database) -> Finding:
 
 
 def skew(seconds: float) -> Finding:
-    """Judge how far two clocks are apart; for `vinops doctor`, too."""
+    """Check how far two clocks are apart; for `vinops doctor`, too."""
     return CLOCK.judge(abs(seconds), f"{abs(seconds):.1f} s from the database's", fix=SET_CLOCK)
 
 

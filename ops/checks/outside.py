@@ -1,4 +1,4 @@
-"""The alerts that the supervisor raises on what cannot tell of itself.
+"""The alerts that the supervisor raises for parts that cannot raise their own.
 
 The backlog of the deals is there because Celery may be dead, whose own task raises it otherwise; the disk because
 nothing else watches it where there is no timer for `vinops health`.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("supervisor")
 
 OF_CELERY: Final = frozenset({"deals_backlog", "deals_given_up"})
-"""The alarms of the deals that tell of Celery, too."""
+"""The alarms of the deals that also show that Celery does not work."""
 DISK: Final = "disk_full"
 MEANINGS: Final = {DISK: "a disk is nearly full, or takes no writes"}
 
@@ -41,7 +41,7 @@ class Watch:
         self._told = False
 
     def __call__(self, connection: Connection[Any]) -> None:
-        """Judge all. Raises psycopg's errors if the connection breaks; each alert is raised once until it has passed.
+        """Run all checks. Each alert is raised once until its condition ends. Raises psycopg's errors.
 
         An alert on a disk that is so full that the database cannot record it is sent past the database, once.
         """
@@ -50,7 +50,7 @@ class Watch:
             if found.level is Level.CRITICAL:
                 message = f"{MEANINGS[DISK]}: {found.message}: {found.fix}"
                 alerts.raise_alert(connection, self._settings, DISK, self._machine, message)
-            elif found.level is Level.OK:  # at 80 %, so that one around 90 % is told once
+            elif found.level is Level.OK:  # at 80 %, so that a share around 90 % raises one alert
                 alerts.clear_alert(connection, DISK, self._machine)
                 self._told = False
             alarms.watch(connection, self._settings, OF_CELERY)

@@ -1,4 +1,4 @@
-"""The checks of `vinops health` on workers, pipelines, hosts and alerts. What was never set up is no emergency."""
+"""The checks of `vinops health` on workers, pipelines, hosts and alerts. What was never set up is not a fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 DAY: Final = 86_400.0
 
-# Of the silence after which a process counts as hung (VINOPS_WORKER_SILENCE): ten missed heartbeats are no hiccup.
+# Of the silence after which a process counts as hung (VINOPS_WORKER_SILENCE): ten heartbeats were missed by then.
 SILENCE: Final = 0.1
 # The careful pace sends a request every few seconds; Retry-After seldom asks for more than this.
 NO_REQUEST: Final = Limit(15 * MINUTE, unit=age)
@@ -35,7 +35,7 @@ UNKNOWN: Final = Limit(0.01, unit=percent)
 # A few odd rows come with any file; a format that changed shows in each.
 PARSING: Final = Limit(0.01, unit=percent)
 LEAST_ERRORS: Final = 5
-# Lots come and go all day. Photos that lack are no fault if they take no longer than lots stay in the feed.
+# Lots come and go all day. Missing photos are not a fault if they take no longer than lots stay in the feed.
 COVERAGE: Final = 0.9
 DRAIN_DAYS: Final = 7.0
 # The README advises a photo crawl every eight hours: a day without one is three missed.
@@ -53,7 +53,7 @@ CHECKS: Final = Checks()
 
 @CHECKS.add("workers", "workers", reads=("wanted", "supervisor"))
 def workers(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding:
-    """Judge how workers ended, and whether those run that are wanted."""
+    """Check how workers ended, and whether all workers run that an operator wants."""
     started = [worker for worker in found if worker.started_at is not None or worker.pid is not None]
     if not started and not any(worker.wanted for worker in found):
         return ok("not set up: none was ever started (`vinops workers start`)")
@@ -103,7 +103,7 @@ def _why(snapshot: Snapshot, worker: Worker, *, is_used: bool) -> str | None:
 
 
 def _row(snapshot: Snapshot, name: str) -> Wanted | None:
-    """Return what an operator wants of a program of this machine."""
+    """Return whether an operator wants a program of this machine to run or not; None if that is not recorded."""
     return next((each for each in snapshot.wanted or () if each.name == name and each.is_here), None)
 
 
@@ -122,7 +122,7 @@ def _passes(snapshot: Snapshot) -> Limit:
 
 @CHECKS.add("supervisor", "wanted", reads=("supervisor",))
 def supervisor(snapshot: Snapshot, found: tuple[Wanted, ...]) -> Finding:
-    """Judge whether the supervisor makes passes, if it is to run, and whether one is missing."""
+    """Check whether the supervisor makes passes, if it should run, and whether one should run and does not."""
     row = _row(snapshot, SUPERVISOR)
     needed = [each.name for each in found if each.is_here and each.desired == "running" and each.name != SUPERVISOR]
     if row is None:
@@ -134,7 +134,7 @@ def supervisor(snapshot: Snapshot, found: tuple[Wanted, ...]) -> Finding:
         verb = "are" if len(needed) > 1 else "is"
         return warning(f"stopped {age(seconds)} ago, and {', '.join(needed)} {verb} wanted", fix=SUPERVISE)
     pid = snapshot.supervisor.pid if snapshot.supervisor else None
-    who = f"PID {pid}" if pid else "no process of it is seen"
+    who = f"PID {pid}" if pid else "its process is not visible"
     fix = f"kill {pid}; {SUPERVISE}" if pid else SUPERVISE
     return _passes(snapshot).judge(seconds, f"the last pass {age(seconds)} ago, {who}", fix=fix)
 
@@ -149,7 +149,7 @@ def _names(found: list[Worker]) -> str:
 
 @CHECKS.add("progress", "workers", reads=("hosts",))
 def progress(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding:
-    """Judge since when running workers have sent no heartbeat, and no request."""
+    """Check how long running workers have sent neither a heartbeat nor a request."""
     running = [worker for worker in found if worker.state == "running"]
     if not running:
         return ok("nothing runs")
@@ -171,7 +171,7 @@ def progress(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding:
 
 @CHECKS.add("crawls", "runs")
 def crawls(snapshot: Snapshot, runs: tuple[CrawlRun, ...]) -> Finding:
-    """Judge whether most of a run of the last day failed; vinops_scrapy/shortfalls.py has the rule."""
+    """Check whether a run of the last day failed for the most part; vinops_scrapy/shortfalls.py has the rule."""
     limit = percent(MOST_FAILED)
     lacking = [run for run in runs if run.shortfalls]
     if not lacking:
@@ -185,7 +185,7 @@ def crawls(snapshot: Snapshot, runs: tuple[CrawlRun, ...]) -> Finding:
 
 @CHECKS.add("celery", "celery", reads=("deals", "wanted"))
 def celery(snapshot: Snapshot, found: Celery) -> Finding:
-    """Judge whether Celery's worker and beat run, once each, and do tasks."""
+    """Check whether one Celery worker and one beat run, and tasks are completed."""
     for name, pids in (("workers", found.workers), ("beats", found.beats)):
         if len(pids) > 1:
             text = f"more than one of the {name}: PIDs {', '.join(map(str, pids))}"
@@ -221,7 +221,7 @@ def _since_last_task(snapshot: Snapshot, found: Celery) -> float | None:
 
 @CHECKS.add("backlog", "deals")
 def backlog(snapshot: Snapshot, deals: Deals) -> Finding:
-    """Judge the stage that is furthest behind, and ads that were given up."""
+    """Check the stage that is furthest behind, and ads that were given up."""
     late = _oldest(deals, snapshot.at) or ok("no ad waits", age(BACKLOG.warning))
     given_up = alarms.given_up(deals.stages)
     return given_up if late.level is Level.OK and given_up.level is not Level.OK else late
@@ -235,7 +235,7 @@ def _oldest(deals: Deals | None, now: datetime) -> Finding | None:
 
 @CHECKS.add("feed", "feed")
 def feed(snapshot: Snapshot, found: Feed) -> Finding:
-    """Judge the age of the last file that was loaded or found unchanged."""
+    """Check the age of the last file that was loaded or found unchanged."""
     if found.good_at is None and not found.is_configured:
         return ok("not set up: COPART_CSV_URL is not set")
     fix = "python -m etl run" if found.is_configured else "set COPART_CSV_URL in .env"
@@ -256,7 +256,7 @@ def feed(snapshot: Snapshot, found: Feed) -> Finding:
 
 @CHECKS.add("unknown", "audit")
 def unknown_values(snapshot: Snapshot, found: Audit) -> Finding:
-    """Judge the share of values of the key columns that are unknown: the row `(key columns)` of v_unknown_rate."""
+    """Check the share of values of the key columns that are unknown: the row `(key columns)` of v_unknown_rate."""
     if not found.lots:
         return ok("no active lot", percent(UNKNOWN.warning))
     name, count = max(found.unknown.items(), key=lambda each: each[1])
@@ -267,7 +267,7 @@ def unknown_values(snapshot: Snapshot, found: Audit) -> Finding:
 
 @CHECKS.add("parsing", "audit", "feed")
 def parsing(snapshot: Snapshot, found: Audit, last: Feed) -> Finding:
-    """Judge what share of the rows that the last load brought could not be read, or has a value that could not be."""
+    """Check what share of the rows that the last load brought could not be read, or has a value that could not be."""
     errors = sum(count for _, _, count in found.errors)
     brought = (last.new or 0) + (last.changed or 0)
     if not errors:
@@ -282,7 +282,7 @@ def parsing(snapshot: Snapshot, found: Audit, last: Feed) -> Finding:
 
 @CHECKS.add("photos", "photos")
 def photos(snapshot: Snapshot, found: Photos) -> Finding:
-    """Judge how many active lots have their photos, and how long the others take."""
+    """Check how many active lots have their photos, and how long the others take."""
     if found.share is None:
         return ok("no active lot")
     if found.last_run_at is None and not found.settled:
@@ -309,12 +309,12 @@ def photos(snapshot: Snapshot, found: Photos) -> Finding:
 
 @CHECKS.add("stored", "stored")
 def stored(snapshot: Snapshot, found: Stored) -> Finding:
-    """Judge whether all photos are in one place, the one where the next ones go."""
+    """Check whether all photos are in one place, the one where the next ones go."""
     return judge_stored(found)
 
 
 def judge_stored(found: Stored) -> Finding:
-    """Judge where photos are; for `vinops doctor`, too."""
+    """Check where photos are stored; for `vinops doctor`, too."""
     if not found.elsewhere:
         return ok(found.text)
     text = f"{found.text}; new ones go {places.words(found.wanted).replace('in ', 'to ', 1)}"

@@ -33,7 +33,7 @@ class Check:
     judge: Judge
 
     def __call__(self, snapshot: Snapshot) -> Finding:
-        """Judge a snapshot. Pure: the same snapshot gives the same finding."""
+        """Check a snapshot. Pure: the same snapshot gives the same finding."""
         parts = {part: getattr(snapshot, part) for part in self.needs}
         lacking = next((part for part, value in parts.items() if value is None), None)
         found = self.judge(snapshot, *parts.values()) if lacking is None else unknown(snapshot, lacking)

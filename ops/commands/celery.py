@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The Celery worker and beat of the deals.", no_args_is_help=True)
 
 NOT_RECORDED: Final = {
-    "running": "a supervisor does not look after them until they are started with the database there",
+    "running": "a supervisor does not watch them until they are started with the database there",
     "stopped": "a supervisor that runs may start them again",
 }
 
@@ -55,7 +55,7 @@ def start(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def stop(*, grace: Grace = None, retire: Retire = False, as_json: AsJson = False) -> None:
-    """Stop both, and those that were started by hand: tasks in hand are finished first, and what takes too long is
+    """Stop both, and those that were started by hand: running tasks are finished first, and what takes too long is
     killed."""
     ended = stop_all(load_settings(quiet=as_json), grace, retire=retire)
     if as_json:
@@ -141,7 +141,7 @@ def _start(settings: Settings, *, as_json: bool) -> None:
 
 
 def stop_all(settings: Settings, grace: float | None, *, retire: bool = False) -> list[Ended]:
-    """Stop beat, then the worker, which finishes the tasks that it has in hand; of each also what was started by hand.
+    """Stop beat, then the worker, which finishes its running tasks; also those started by hand.
     If a worker has to be killed the next one does its tasks anew: they are recorded in PostgreSQL."""
     programs = registry.celery(settings)
     try:
@@ -155,7 +155,7 @@ def stop_all(settings: Settings, grace: float | None, *, retire: bool = False) -
             raise
         say(f"vinops: {one_line(explanation(error))}\n{NOT_RECORDED['stopped']}", err=True)
     seconds = settings.stop_grace if grace is None else grace
-    with errors_as_lines(), at_work("Celery ends the tasks in hand"):
+    with errors_as_lines(), at_work("waiting for the running tasks to finish"):
         backend = _backend(settings)
         return [
             each for program in reversed(programs) for each in control.stop(settings, backend, [program], grace=seconds)
@@ -164,7 +164,7 @@ def stop_all(settings: Settings, grace: float | None, *, retire: bool = False) -
 
 @contextmanager
 def _database(settings: Settings, desired: State) -> Iterator[Connection[Any] | None]:
-    """Connect to the database. Celery is started and stopped without one, too: None then. A stop makes none."""
+    """Connect to the database; None if it is unavailable. A stop does not create the embedded one."""
     if desired == "stopped" and not has_database(settings):
         yield None
         return

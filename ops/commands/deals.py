@@ -103,7 +103,7 @@ def top(
     limit: Limit = 10,
     make: Annotated[str | None, typer.Option(help="Of this make only: VW, Mercedes, БМВ.")] = None,
     family: Annotated[str | None, typer.Option(help="Of this family or model only: Golf, 3 Series, 320.")] = None,
-    max_price: Annotated[float | None, typer.Option(min=0, help="At most so many EUR.")] = None,
+    max_price: Annotated[float | None, typer.Option(min=0, help="The highest price, in EUR.")] = None,
     year: Annotated[str | None, typer.Option(metavar="YEAR|FROM-TO", help="2015, 2012-2016, 2012-, -2016.")] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,
@@ -129,7 +129,7 @@ def top(
         return
     if as_json or not rows:
         is_any = any(value is not None for value in wanted.values())
-        nothing = "no ad is like that" if is_any else "no ad has been scored yet: `vinops deals run` does it"
+        nothing = "no ad matches" if is_any else "no ad has been scored yet: `vinops deals run` does it"
         _show(rows, as_json=as_json, nothing=nothing)
         return
     width = terminal_width()

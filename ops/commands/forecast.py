@@ -182,7 +182,7 @@ def _progress(measures: Measures, likely: Case) -> str:
 
 
 def _is_known(measures: Measures) -> bool:
-    """Tell whether it is measured, or was asked, how many lots are done a day."""
+    """Tell whether the number of lots finished a day is measured, or given by an option."""
     is_measured = measures.pace is not None and measures.pace.lots_a_day is not None
     return is_measured or measures.said["lots an hour"].startswith(ASKED)
 

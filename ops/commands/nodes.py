@@ -60,7 +60,7 @@ def list_nodes(*, on: OnNode = None, as_json: AsJson = False) -> None:
 def jobs(
     *,
     on: OnNode = None,
-    everything: Annotated[bool, typer.Option("--all", help="Those that ended too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include jobs that have ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs that wait or run. Exits with 1 if a node does not answer; the others' are listed."""
@@ -78,8 +78,12 @@ def schedule(
     on: OnNode = None,
     batch: Annotated[int, typer.Option(min=1, help="Lots of one photo crawl.")] = 500,
     crawls: Annotated[int | None, typer.Option(min=1, help="Photo crawls; default: one a node.")] = None,
-    arguments: Annotated[list[str] | None, typer.Option("-a", metavar="NAME=VALUE", help="As of scrapy crawl.")] = None,
-    options: Annotated[list[str] | None, typer.Option("-s", metavar="NAME=VALUE", help="As of scrapy crawl.")] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Option("-a", metavar="NAME=VALUE", help="Passed on to scrapy crawl.")
+    ] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("-s", metavar="NAME=VALUE", help="Passed on to scrapy crawl.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Have the nodes run crawls: each market worker once, wherever it is, and photo crawls on all of them.
@@ -91,7 +95,7 @@ def schedule(
     own = _pairs("-a", arguments)
     _pairs("-s", options)
     if reserved := sorted(RESERVED & set(own)):
-        raise typer.BadParameter(f"-a {reserved[0]} is scrapyd's own word")
+        raise typer.BadParameter(f"-a {reserved[0]} is reserved by scrapyd")
     order = Order(
         programs=chosen_programs(settings, chosen), arguments=own, options=options or [], batch=batch, crawls=crawls
     )
@@ -114,7 +118,7 @@ def cancel(
     everything: Annotated[bool, typer.Option("--all", help="All that wait or run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell jobs to end, as Ctrl-C does: each ends its page and gives back what it had. Those that wait never begin."""
+    """Stop jobs, as Ctrl-C does: each finishes its page and releases its leases. Waiting jobs are removed."""
     if bool(chosen) == everything:
         raise typer.BadParameter("name jobs, or give --all")
     nodes = _nodes(load_settings(), on)
@@ -178,7 +182,7 @@ def _pairs(name: str, given: Sequence[str] | None) -> dict[str, str]:
     for each in given or ():
         key, equals, value = each.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"{name} {each} is no NAME=VALUE")
+            raise typer.BadParameter(f"{name} {each} is not NAME=VALUE")
         pairs[key] = value
     return pairs
 
@@ -192,7 +196,7 @@ def _nodes(settings: Settings, on: Sequence[str] | None) -> list[Node]:
         )
     names = [node.name for node in found]
     if unknown := [name for name in on or () if name not in names]:
-        raise typer.BadParameter(f"{unknown[0]} is no node: use {', '.join(names)}")
+        raise typer.BadParameter(f"{unknown[0]} is not a node: use {', '.join(names)}")
     return [node for node in found if not on or node.name in on]
 
 

@@ -10,12 +10,12 @@ from vinops.output import at_work, say
 
 def command(*, grace: Grace = None, as_json: AsJson = False) -> None:
     """Stop everything: the supervisor, the market workers, the photo crawl, Celery, and what of these was started by
-    hand. Timers of systemd and cron go on."""
+    hand. Timers of systemd and cron are not stopped."""
     settings = load_settings(quiet=as_json)
     program, crawls = registry.supervisor(settings), registry.workers(settings)
     seconds = settings.stop_grace if grace is None else grace
     want_stopped(settings, [*crawls, *registry.celery(settings)])  # before a supervisor that dies starts one more
-    with errors_as_lines(), at_work("the supervisor and the crawls end what they do"):
+    with errors_as_lines(), at_work("waiting for the supervisor and the crawls to end"):
         stopped = supervisor.stop_running(settings)
         backend = backends.backend(settings, crawls)
         ended = [control.Ended(title=program.title, program=program, stopped=stopped)]

@@ -59,7 +59,7 @@ def command(
                 return
             if not as_json:
                 say(f"data folder {data_folder(settings)}")
-            with at_work("looking after the workers"):
+            with at_work("watching the workers"):
                 decisions = supervisor.once()
     except BlockingIOError:
         typer.echo(f"vinops: a supervisor runs already: PID {supervising.pid(settings) or 'unknown'}", err=True)

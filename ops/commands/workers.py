@@ -42,7 +42,7 @@ def finite(value: float | None) -> float | None:
     """Return the value of an option, for Typer's `callback`. Raises BadParameter for `nan` and `inf`, which its ranges
     let through."""
     if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no finite number")
+        raise typer.BadParameter(f"{value} is not a finite number")
     return value
 
 
@@ -54,7 +54,7 @@ Grace = Annotated[
     ),
 ]
 Retire = Annotated[
-    bool, typer.Option("--retire", help="They are not to run here any more: `vinops health` does not miss them.")
+    bool, typer.Option("--retire", help="They no longer run here: `vinops health` does not report them as missing.")
 ]
 Names = Annotated[
     list[str] | None,
@@ -88,7 +88,7 @@ def start(chosen: Names = None, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def stop(chosen: Names = None, *, grace: Grace = None, retire: Retire = False, as_json: AsJson = False) -> None:
-    """Stop workers: each ends its page, gives back what it had, and is killed if it takes too long.
+    """Stop workers: each finishes its page and releases its leases, and is killed if it takes too long.
 
     Crawls of this data folder that were started by hand are stopped too. `vinops stop` stops everything.
     """
@@ -245,11 +245,11 @@ def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) ->
 def _stop(
     settings: Settings, chosen: Sequence[str] | None, grace: float | None, *, retire: bool = False
 ) -> list[Ended]:
-    """Stop workers. What an operator stopped is not started again by the supervisor, and what is retired not missed."""
+    """Stop workers. The supervisor does not restart them; with `retire`, health does not report them as missing."""
     programs = chosen_programs(settings, chosen)
     want_stopped(settings, programs, retire=retire)
     seconds = settings.stop_grace if grace is None else grace
-    with errors_as_lines(), at_work(f"{', '.join(program.name for program in programs)} end what they do"):
+    with errors_as_lines(), at_work(f"waiting for {', '.join(program.name for program in programs)} to end"):
         ended = control.stop(settings, _backend(settings), programs, grace=seconds, all_of_them=not chosen)
     tell_elsewhere(settings, programs)
     return ended
@@ -261,8 +261,8 @@ def has_database(settings: Settings) -> bool:
 
 
 def want_stopped(settings: Settings, programs: Sequence[Program], *, retire: bool = False) -> None:
-    """Record that these are not wanted, or with `retire` not expected any more. Without a database they can be stopped
-    all the same; a stop makes none."""
+    """Record that these are not wanted, or with `retire` no longer expected. They can be stopped
+    without a database too; a stop does not create the embedded one."""
     if not has_database(settings):
         return
     try:

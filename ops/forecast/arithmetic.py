@@ -186,7 +186,7 @@ class Cost:
 
 
 def storage_cost(stored_bytes: float) -> Decimal:
-    """Return what a month of so many bytes in R2 costs beside the photos, which use up what is free."""
+    """Return what a month of this many bytes in R2 costs, given that photos use up the free allowance."""
     return Decimal(stored_bytes) / GIGABYTE * STORAGE_PRICE
 
 

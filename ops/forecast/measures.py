@@ -235,7 +235,7 @@ def _archive(row: dict[str, Any], said: dict[str, str]) -> Range:
         found = _measured(row)
         said["raw archive a day"] = f"measured: {found.likely / 1e6:,.1f} MB, of {row['days']} whole days"
         return found
-    said["raw archive a day"] = f"assumed: {ARCHIVE_A_DAY.likely / 1e6:.0f} MB; no whole day is there yet"
+    said["raw archive a day"] = f"assumed: {ARCHIVE_A_DAY.likely / 1e6:.0f} MB; less than a whole day is measured"
     return ARCHIVE_A_DAY
 
 

@@ -34,7 +34,7 @@ class Ask(ModalScreen[bool]):
     ]
 
     def __init__(self, question: str) -> None:
-        """Ask this."""
+        """Show the question and wait for the answer."""
         super().__init__()
         self._question = question
 

@@ -396,6 +396,6 @@ def workers_command(what: str, name: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ACT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"`vinops workers {what} {name}` has not come back after {ACT_SECONDS} s"
+        return f"`vinops workers {what} {name}` has not finished after {ACT_SECONDS} s"
     said = [line for line in (done.stdout + done.stderr).splitlines() if "data folder " not in line]
     return redact("\n".join(said).strip()) or f"exit code {done.returncode}"

@@ -1,4 +1,4 @@
-"""Gives nodes an egg: all of them or none. scrapyd stores an egg before it looks into it, and runs jobs from the newest
+"""Gives nodes an egg: all of them or none. scrapyd stores an egg before it reads it, and runs jobs from the newest
 that is stored, so one that a node refused is taken back."""
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def spiders(egg: bytes) -> list[str]:
         module = settings["scrapy"]["settings"]
     except (zipfile.BadZipFile, EOFError, zlib.error):
         raise EggError(
-            "this is no egg, which is a ZIP file: build one with `scrapyd-deploy --build-egg FILE`"
+            "this is not an egg, which is a ZIP file: build one with `scrapyd-deploy --build-egg FILE`"
         ) from None
     except (KeyError, UnicodeDecodeError, configparser.Error):
         raise EggError(

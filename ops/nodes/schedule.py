@@ -72,7 +72,7 @@ def schedule(
 
 
 def ask(nodes: Sequence[Node], what: Callable[[Node], T]) -> list[T | NodeError]:
-    """Ask all nodes at once; one that fails does not keep the others from being asked."""
+    """Query all nodes at once; an error of one does not affect the others."""
 
     def one(node: Node) -> T | NodeError:
         try:

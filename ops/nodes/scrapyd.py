@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROJECT: Final = "vinops"
 USER: Final = "vinops"
 SECONDS: Final = 60.0
-"""How long an answer may take: a node that imports a new egg does not answer meanwhile."""
+"""Seconds to wait for an answer: a node does not answer while it imports a new egg."""
 SHOWN: Final = 300  # characters of a message of scrapyd
 
 JobState = Literal["pending", "running", "finished"]
@@ -117,7 +117,7 @@ class Node:
         return str(self._ask("schedule.json", body=urlencode(form).encode())["jobid"])
 
     def cancel(self, job: str) -> JobState | None:
-        """Tell a job to end, as Ctrl-C does, or take it from the queue; return what it was. None if there is none."""
+        """Stop a job, as Ctrl-C does, or remove it from the queue; return its state before, None if there is no job."""
         form = urlencode({"project": PROJECT, "job": job}).encode()
         found = self._ask("cancel.json", body=form)["prevstate"]
         return found if found in STATES else None
@@ -187,7 +187,7 @@ class Node:
 
     def _no_answer(self, error: Exception) -> NodeError:
         if isinstance(error, ValueError):
-            return NodeError(f"node {self.name} answers with no JSON: is there a scrapyd at {self.address}?")
+            return NodeError(f"node {self.name} does not answer with JSON: is there a scrapyd at {self.address}?")
         reason = getattr(error, "reason", error)
         words = getattr(reason, "strerror", None) or str(reason)
         if isinstance(error, urllib.error.URLError):  # it went wrong before all was sent
@@ -209,7 +209,7 @@ class Node:
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
-        """Follow none: a redirect is an error, with its code."""
+        """Follow no redirect: it is an error, with its code."""
 
 
 def nodes_of(settings: Settings) -> list[Node]:

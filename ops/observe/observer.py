@@ -68,8 +68,8 @@ PARTS: Final = frozenset(
 SOON: Final = 10.0  # seconds: what a person need not see the same moment
 RARELY: Final = 60.0
 CLOCK: Final = 600.0
-SHARE: Final = 50  # a figure that took a second to read is cached for so many seconds
-RETRY: Final = 5.0  # seconds between two attempts to connect to a database that is away
+SHARE: Final = 50  # seconds that a figure is cached for each second that reading it took
+RETRY: Final = 5.0  # seconds between two attempts to connect to an unavailable database
 STATEMENT_SECONDS: Final = 10
 WINDOW: Final = 60.0  # seconds over which a rate is measured
 BUCKET: Final = 10.0  # seconds of one bar of a history
@@ -104,7 +104,7 @@ class RateWindow:
             self.bucket = (at, count)
 
     def rate(self, shortest: float) -> float | None:
-        """Return the growth per minute, None while samples span less than so many seconds."""
+        """Return the growth per minute, None while the samples span less than `shortest` seconds."""
         if not self.samples:
             return None
         (began, first), (ended, last) = self.samples[0], self.samples[-1]
@@ -314,8 +314,8 @@ class Observer:
         )
 
     def _part(self, name: str, seconds: float, read: Callable[[], T]) -> T | None:
-        """Return what `read` returns, cached for so many seconds, and for longer if it takes long; None if the part was
-        not asked for.
+        """Return what `read` returns, cached for `seconds`, and for longer if it takes long; None if the part was not
+        requested.
 
         A failure is put into `faults`; one that broke the connection is raised.
         """
@@ -386,7 +386,7 @@ def observe_once(
 
 
 OF_THE_MACHINE: Final = frozenset({"celery", "backup", "clock"})
-"""The parts that stay cached when the database goes away."""
+"""The parts that stay cached while the database is unavailable."""
 
 
 class _NotCreated(database.DatabaseError):

@@ -40,7 +40,7 @@ class Pace:
 
 
 def days_to_go(lots: float, lots_a_day: float | None) -> float | None:
-    """Return the days that so many lots take; None if it is not known how many a day are finished, or none is."""
+    """Return the days that this many lots take; None if the number finished a day is unknown or zero."""
     return lots / lots_a_day if lots_a_day else None
 
 

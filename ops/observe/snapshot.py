@@ -117,7 +117,7 @@ class Feed:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What the audit views say of the feed: the active lots, in how many of them each key column is unknown, and what
+    """The feed in the audit views: the active lots, in how many of them each key column is unknown, and what
     of the last load could not be read, as (kind, name, count)."""
 
     lots: int

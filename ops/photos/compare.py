@@ -27,7 +27,7 @@ CURSOR: Final = "photos_by_key"
 KEY: Final = re.compile(r"photos/(\d{1,18})/[0-9a-f]{64}\.(?:jpg|png|webp)")
 
 BAD: Final = ("missing", "size", "foreign")
-"""Kinds of differences that somebody has to look at."""
+"""Kinds of differences that an operator has to check."""
 KINDS: Final = {
     "missing": "recorded here, and there is no such object",
     "size": "recorded here, and the object has another size",
@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether nobody has to look at anything."""
+        """Tell whether there is nothing for an operator to check."""
         return not self.outside and not any(self.counts[kind] for kind in BAD)
 
 
@@ -128,7 +128,7 @@ def compare(
     """Compare a place with the rows. `record` notes that copies are here, `forget` removes the rows of missing photos,
     so that crawls fetch them again. The connection commits each statement.
 
-    If the process dies in it, what was corrected so far is right; the next call goes on. Photos that crawls store
+    If the process dies in it, what was corrected so far is right; the next call continues. Photos that crawls store
     meanwhile count as recorded. Raises StoreError.
     """
     result = Comparison(place=place)
@@ -182,7 +182,7 @@ def _take(
 
 
 def _missing(connection: Connection[Any], batch: list[Difference]) -> Iterator[Difference]:
-    """Yield those that are still recorded, as they were when the rows were read: photos may be removed meanwhile."""
+    """Yield the photos that are still recorded unchanged: others were removed since the rows were read."""
     found = [each for each in batch if each.kind in {"missing", "size"}]
     if not found:
         return
@@ -192,7 +192,7 @@ def _missing(connection: Connection[Any], batch: list[Difference]) -> Iterator[D
 
 
 def _unrecorded(connection: Connection[Any], batch: list[Difference]) -> Iterator[Difference]:
-    """Yield the objects that nobody recorded meanwhile and no crawl is at work on, as leftovers or as foreign."""
+    """Yield the objects that are still unrecorded and belong to no lot being crawled, as leftovers or as foreign."""
     found = {each.key: each for each in batch if each.kind == "unrecorded"}
     lots = {key: int(match[1]) for key in found if (match := KEY.fullmatch(key))}
     rows = (

@@ -53,7 +53,7 @@ class Stored:
 
 
 def words(name: str | None) -> str:
-    """Return where that is: `in bucket B at H`, `in the folder`."""
+    """Return a place in words: `in bucket B at H`, `in the folder`."""
     return "in a place that is not known" if name is None else "in the folder" if name == FOLDER else f"in {name}"
 
 

@@ -181,7 +181,7 @@ def _carried(photo: Photo, places: Mapping[str, Store], place: str) -> str | Sto
 
 
 def _there(photo: Photo, places: Mapping[str, Store], place: str) -> str | None:
-    """Return `there` if the photo is in its new place, whole: copied by other means, or before its row was."""
+    """Return `there` if the whole photo is in its new place: copied by other means, or before its row was written."""
     try:
         body = places[place].get(photo.storage_key)
     except ObjectMissing:

@@ -60,7 +60,7 @@ def _progress(worker: Worker, run: CrawlRun, now: datetime) -> str:
     at = f"at {printable(run.current_item)}; " if run.current_item and worker.state == "running" else ""
     of = f" of {run.total}" if run.total else ""
     when = f"{age(max((now - run.heartbeat_at).total_seconds(), 0.0))} ago"
-    return f"{at}{run.unit} {run.done}{of}, {run.items} items, {rate(worker.rate)}/min, last sign {when}"
+    return f"{at}{run.unit} {run.done}{of}, {run.items} items, {rate(worker.rate)}/min, heartbeat {when}"
 
 
 def _machine(machine: Machine) -> str:

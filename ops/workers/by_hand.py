@@ -42,7 +42,7 @@ def duplicates(settings: Settings, program: Program, managed: int | None) -> tup
 
 def find(settings: Settings, programs: Sequence[Program], *, all_of_them: bool) -> list[ByHand]:
     """Return the processes on this data folder that do the work of these programs; with `all_of_them` also crawls of
-    their spiders that are no program's. What is managed here is among them while it runs."""
+    their spiders that belong to no program. What is managed here is among them while it runs."""
     spiders = {program.spider for program in programs}
 
     def is_one(line: Sequence[str]) -> bool:

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 def duplicates(settings: Settings, status: ProcessStatus) -> tuple[int, ...]:
-    """Return the processes that do the work of this one on this data folder, too, and were started by hand."""
+    """Return the processes started by hand that do the same work on this data folder."""
     return by_hand.duplicates(settings, status.program, status.pid)
 
 
 def held_by_hand(settings: Settings, status: ProcessStatus) -> Hold | None:
-    """Return why a program that does not run here must not be started: one runs that was started by hand."""
+    """Return why this program must not be started: one that was started by hand runs already; None if none does."""
     found = () if status.state == "running" else duplicates(settings, status)
     if not found:
         return None
@@ -49,7 +49,7 @@ def clean(settings: Settings) -> list[str]:
     """Remove what dead processes left, rotate the logs, and return what was done, a line each. What runs is left alone.
 
     Messages that can be read stay: they announce work that is recorded in PostgreSQL. One that cannot be read is moved
-    aside, and the sweep sends a new one. If this process dies in here the next call goes on.
+    aside, and the sweep sends a new one. If this process dies in here the next call continues.
     """
     programs = registry.celery(settings)
     found = backends.backend(settings, programs).status(programs)
@@ -70,8 +70,8 @@ def silences(
 ) -> tuple[dict[str, float], dict[str, Hold]]:
     """Return for how many seconds each has done nothing although it could, and what holds it up, by name.
 
-    The database has been there for `sees_since` seconds, None for long. The broker is asked only if one of them has
-    ended or has done nothing for too long.
+    The database has been reachable for `sees_since` seconds (None: for a long time). The broker is queried only if one
+    of them has ended or has done nothing for too long.
     """
     row = connection.execute(queries("workers")["task_progress"], {"machine": socket.gethostname()}).fetchone()
     here, anywhere = row or (None, None)
@@ -122,7 +122,7 @@ def silence(
 
 
 def broker_state(settings: Settings) -> BrokerState:
-    """Ask the broker what waits, and whether it takes messages."""
+    """Query the broker: how many messages wait, and whether it accepts messages."""
     from celery import Celery  # with deals.app half a second, for a question that is seldom asked
 
     from deals.app import configuration

@@ -25,7 +25,7 @@ POLL_SECONDS: Final = 0.2
 BEGIN_SECONDS: Final = 60.0  # Python, Scrapy and the database take three on an idle machine
 READY: Final = (" ready.", "beat: Starting...")
 READY_SECONDS: Final = 30.0
-"""After so long Celery counts as up where its log level keeps it from writing that it is ready."""
+"""Seconds after which Celery counts as up if its log level suppresses the line that it is ready."""
 
 
 @dataclass(frozen=True, kw_only=True)

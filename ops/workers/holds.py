@@ -1,4 +1,4 @@
-"""What keeps a crawl from starting that is no fault of its own."""
+"""Conditions outside a crawl that keep it from starting."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ for `started` or the reason. STATE is the file that says which process it is, ER
 and at most twice ERRORS_BYTES long with the one before it. Standard library only: it is up in 15 ms and takes 8 MB.
 
 The state is written before the command begins: no process is without it. The end is recorded after the last output was
-copied. If the keeper dies the process goes on and holds the lock; its exit code is lost.
+copied. If the keeper dies the process continues and holds the lock; its exit code is lost.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def keep(lock: int, ready: int, state: Path, errors: Path, command: list[str]) -
         try:
             _write(state, about)
             return
-        except FileNotFoundError:  # the folder is gone, and nobody would read it
+        except FileNotFoundError:  # the folder is gone, so the file would never be read
             return
         except OSError:
             time.sleep(1)

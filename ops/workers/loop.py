@@ -3,7 +3,7 @@
 systemd gets READY after the first heartbeat of the crawl, and its watchdog is fed when that heartbeat has moved, not
 because this process lives. A failed crawl ends the loop with its exit code: systemd restarts it, counts
 and gives up. What is no fault of the worker is waited for: an open breaker, the day's requests used up, the same worker
-elsewhere, a database that is away.
+elsewhere, a database that is unavailable.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WAIT_SECONDS: Final = 30.0  # between two questions whether the crawl may start
 
 
 class _DatabaseAway(Exception):  # noqa: N818 # a state, not a fault
-    """The database is away."""
+    """The database is unavailable."""
 
 
 class WorkerLoop:
@@ -63,13 +63,13 @@ class WorkerLoop:
         self._poll = min(POLL_SECONDS, (systemd.watchdog_seconds() or POLL_SECONDS * 3) / 3)
 
     def stop(self) -> None:
-        """Have the crawl end in order, and `run` return then. Called from a signal handler."""
+        """Ask the crawl to end in order, after which `run` returns. Called from a signal handler."""
         self._stopping.set()
         if self._crawl is not None and self._crawl.poll() is None:
             self._crawl.send_signal(signal.SIGTERM)
 
     def run(self, *, once: bool = False) -> int:
-        """Run cycle after cycle until one fails or the loop is told to stop, and return the exit code."""
+        """Run cycle after cycle until one fails or the loop is asked to stop, and return the exit code."""
         cycle = 0
         while not self._stopping.is_set():
             self._wait_until_free()
@@ -88,7 +88,7 @@ class WorkerLoop:
                 systemd.says(f"cycle {cycle} failed with exit code {code}")
                 return _exit_code(code)
             elif code:
-                self._log.warning("the crawl failed because the database is away %s", pairs(cycle=cycle))
+                self._log.warning("the crawl failed because the database is unavailable %s", pairs(cycle=cycle))
             elif once:
                 return 0
             self._ready()
@@ -109,7 +109,7 @@ class WorkerLoop:
                 code = crawl.wait(self._poll)
             except subprocess.TimeoutExpired:
                 if self._stopping.is_set():
-                    systemd.stopping("the crawl ends its page and gives back what it has")
+                    systemd.stopping("the crawl finishes its page and releases its leases")
                     continue
                 beat, status = self._heartbeat(crawl.pid, started_at)
                 if beat is not None and beat != last:
@@ -126,12 +126,12 @@ class WorkerLoop:
     def _heartbeat(self, pid: int, started_at: datetime) -> tuple[datetime | None, str]:
         """Return the time of the crawl's last heartbeat and how far it is; None if it has not begun.
 
-        While the database is away no crawl can record one, which is not its fault: now counts as a heartbeat.
+        While the database is unavailable no crawl can record one: the current time counts as a heartbeat instead.
         """
         try:
             run = self._run_of(pid, started_at)
         except _DatabaseAway:
-            return datetime.now(UTC), "the database is away"
+            return datetime.now(UTC), "the database is unavailable"
         if run is None:
             return None, "it begins"
         return run.heartbeat_at, f"{run.done} of {run.total or '?'} {run.unit}s, {run.items} items"
@@ -141,7 +141,7 @@ class WorkerLoop:
         return next(iter(self._ask(lambda connection: runs.of_processes(connection, {pid: started_at}))), None)
 
     def _wait_until_free(self) -> None:
-        """Wait until nothing keeps a crawl from starting, or the loop is told to stop."""
+        """Wait until nothing keeps a crawl from starting, or the loop is asked to stop."""
         logged = ""
         while not self._stopping.is_set():
             why = self._obstacle()
@@ -158,7 +158,7 @@ class WorkerLoop:
         try:
             hold = self._ask(lambda connection: holds.hold_of(connection, self._settings, self._program))
         except _DatabaseAway:
-            return "the database is away"
+            return "the database is unavailable"
         return hold.text if hold else None
 
     def _pause(self, seconds: float, status: str) -> None:
@@ -182,7 +182,7 @@ class WorkerLoop:
         return False
 
     def _ask(self, question: Callable[[Connection[Any]], T]) -> T:
-        """Return the answer to a question to the database. Raises _DatabaseAway."""
+        """Return the result of a query. Raises _DatabaseAway."""
         import psycopg  # as vinops.db.database has it: the command line does not pay for it
 
         connection = self._open()
@@ -194,7 +194,7 @@ class WorkerLoop:
             raise _DatabaseAway from None
 
     def _open(self) -> Connection[Any]:
-        """Return a connection that works as far as is known. Raises _DatabaseAway."""
+        """Return a connection that is not known to be broken. Raises _DatabaseAway."""
         if self._connection is not None and database.is_alive(self._connection):
             return self._connection
         if not self._is_ready:
@@ -212,5 +212,5 @@ class WorkerLoop:
 
 
 def _exit_code(code: int) -> int:
-    """Return what a shell would exit with: 128 and the signal for a process that one ended."""
+    """Return the exit code as a shell reports it: 128 plus the signal if a signal ended the process."""
     return 128 - code if code < 0 else code

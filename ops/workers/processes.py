@@ -5,7 +5,7 @@ state is in the folder `run` of the data folder:
 
 - `KEY.lock` is held (`flock`) by the keeper and by the process itself, for as long as either lives;
 - `KEY.json` says which process it is (id, start time, boot) and, when it has ended, its exit code;
-- `KEY.stop` names the process that was told to stop, so that its end is no failure; `KEY.stop.lock` is held while a
+- `KEY.stop` names the process that was asked to stop, so that its end is not a failure; `KEY.stop.lock` is held while a
   stop waits for it: Scrapy takes a second SIGTERM for an order to drop everything.
 
 A process id alone proves nothing: ids are used again. With the start time in clock ticks and the boot it is one process
@@ -141,7 +141,7 @@ def pids() -> list[int]:
 
 
 def descendants(pid: int) -> set[Identity]:
-    """Return all descendants of a process, without the keeper of the embedded database: it serves everybody."""
+    """Return all descendants of a process, without the keeper of the embedded database, which others use too."""
     children: dict[int, list[int]] = {}
     for each in pids():
         if fields := _stat(each):
@@ -258,7 +258,7 @@ class Processes:
         return "\n".join([f"{program.log} and {program.errors} end with:", *lines])
 
     def clear(self, program: Program) -> list[str]:
-        """Remove the state of a program whose process is gone and whose end nobody recorded; return the file names."""
+        """Remove the state of a program whose process is gone and whose end was not recorded; return the file names."""
         if self.status_of(program).state == "running" or not self._is_free(program):
             return []
         if self._recorded(program).get("ended_at") is not None:
@@ -389,7 +389,7 @@ def _time(text: Any) -> datetime | None:
 
 
 def read_state(path: Path) -> Mapping[str, Any]:
-    """Return the contents of a state file; empty if it is missing or is none."""
+    """Return the contents of a state file; empty if it is missing or invalid."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -23,7 +23,7 @@ PHOTOS: Final = "photos"
 CELERY_WORKER: Final = "celery_worker"
 CELERY_BEAT: Final = "celery_beat"
 SUPERVISOR: Final = "supervisor"
-"""Its name is that of its lock, too, and of its row in `ops.workers`."""
+"""The name of the supervisor, of its lock, and of its row in `ops.workers`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Program:
 
     @property
     def worker(self) -> str | None:
-        """The worker that a run of it names, None if it names none."""
+        """The worker that its runs name in `ops.crawl_runs`, None if they name none."""
         return self.arguments.get("worker")
 
     def has_run(self, spider: str, worker: str | None) -> bool:
@@ -121,7 +121,7 @@ def chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
     """Return the workers of these names, without names the market workers. Raises LookupError for one unknown."""
     known = {program.name: program for program in workers(settings)}
     if unknown := [name for name in names or () if name not in known]:
-        raise LookupError(f"{unknown[0]} is no worker: use {', '.join(known)}")
+        raise LookupError(f"{unknown[0]} is not a worker: use {', '.join(known)}")
     if not names:
         return [program for program in known.values() if not program.is_shared]
     return [known[name] for name in dict.fromkeys(names)]

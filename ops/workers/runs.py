@@ -44,7 +44,7 @@ def want(connection: Connection[Any], programs: Sequence[Program], desired: Stat
 
 
 def retire(connection: Connection[Any], programs: Sequence[Program]) -> None:
-    """Record that these programs are not expected on this machine any more."""
+    """Record that these programs are no longer expected on this machine."""
     about = {"machine": socket.gethostname(), "workers": [program.name for program in programs]}
     connection.execute(queries("workers")["retire"], about)
 

@@ -1,4 +1,4 @@
-"""What the supervisor does about each program: rules without a clock, a process or a database of their own."""
+"""The supervisor's decision about each program: pure rules, without a clock, processes or a database."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Action = Literal["leave", "wait", "start", "restart", "terminate", "give_up"]
 Trouble = Literal["dead", "failed", "hung"]
 
 DID_ITS_WORK: Final = frozenset({"mostly_failed"})
-"""Reasons for an exit code that no restart improves on, and that are no fault of the worker: it went through its work,
-and what failed is due again later. The next cycle begins as usual, and no limit of restarts leaves lots behind."""
+"""Reasons for an exit code that a restart does not change and the worker did not cause: it completed its work list, and
+what failed is due again later. The next cycle begins as usual and does not count towards the limit of restarts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is too long and too often. Times are in seconds.
+    """The limits of the supervisor. Times are in seconds.
 
     `silence` is VINOPS_WORKER_SILENCE, the one limit after which a program that gave no sign counts as hung: for health
     and the monitor as well, and, as WatchdogSec, for the units. The sign of a crawl is the heartbeat of its run, every

@@ -1,7 +1,7 @@
 """The supervisor: restarts what died or hangs, begins the next cycle of a crawl, and alerts the owner.
 
 The rules are in supervision.py, the alerts in troubles.py. What has to outlive the supervisor is in the database:
-which programs are wanted, restarts, what the owner was told, how far logs were read (`ops.workers`,
+which programs are wanted, restarts, alerts that were sent, how far logs were read (`ops.workers`,
 `ops.worker_restarts`).
 """
 
@@ -40,7 +40,7 @@ log = logging.getLogger("supervisor")
 
 LOCK: Final = registry.SUPERVISOR
 WATCH_SECONDS: Final = 60.0
-STOP_SECONDS: Final = 30.0  # a pass is over in a few; what it is ending itself goes on to its end
+STOP_SECONDS: Final = 30.0  # a pass takes a few; programs that it is stopping still end
 
 
 def pid(settings: Settings) -> int | None:
@@ -59,7 +59,7 @@ def stop_running(settings: Settings) -> Stopped:
 
 
 class Supervisor:
-    """Watches the programs of this machine. Killed at any line it leaves them running, and the next one goes on."""
+    """Watches the programs of this machine. If it is killed, they keep running and the next one takes over."""
 
     def __init__(
         self,
@@ -71,7 +71,8 @@ class Supervisor:
     ) -> None:
         """Watch the crawls through one backend, and Celery through another, if one is given.
 
-        `watch` raises the alerts on what cannot tell of itself; it is called with the connection every WATCH_SECONDS.
+        `watch` raises the alerts of parts that cannot raise their own; it is called every WATCH_SECONDS with the
+        connection.
         """
         self._settings = settings
         self._workers = workers
@@ -96,7 +97,7 @@ class Supervisor:
         self._told_blind = False
 
     def stop(self) -> None:
-        """Have `run` return soon. The programs go on."""
+        """Make `run` return soon. The programs continue."""
         self._stopping.set()
         self._awake.set()
 
@@ -107,7 +108,7 @@ class Supervisor:
             self._connection = None
 
     def run(self, every: float) -> None:
-        """Make a pass every so many seconds, until told to stop. A database that is away is waited for."""
+        """Make a pass at each interval until asked to stop. While the database is unavailable, wait for it."""
         # Each pass feeds the watchdog. A third of its limit: two may be lost.
         every = min(every, (systemd.watchdog_seconds() or 3 * every) / 3)
         log.info("supervising %s", pairs(backend=self._workers.name, every=f"{every:g}s"))
@@ -123,7 +124,7 @@ class Supervisor:
         log.info("supervisor ends: workers go on")
 
     def once(self) -> list[Decision]:
-        """Make a pass, wait for what is being ended, and make another if something was. Raises DatabaseError."""
+        """Make a pass, wait for programs being stopped, and if there were any, make another. Raises DatabaseError."""
         decisions = self._pass()
         if self._ending:
             for thread in list(self._ending.values()):
@@ -132,7 +133,7 @@ class Supervisor:
         return decisions
 
     def check(self) -> list[Decision] | None:
-        """Make a pass; None if the database is away, without which nothing is known."""
+        """Make a pass; None if the database is unavailable, without which nothing is known."""
         import psycopg  # as vinops.db.database has it: the command line does not pay for it
 
         try:
@@ -146,7 +147,9 @@ class Supervisor:
             if not is_passing(error):
                 raise
             if not self._is_blind:
-                log.warning("the database is away, nothing is restarted meanwhile: %s", explain(error, self._settings))
+                log.warning(
+                    "the database is unavailable, nothing is restarted meanwhile: %s", explain(error, self._settings)
+                )
             self._is_blind = True
             self.close()
             self._tell_blind(error)
@@ -157,7 +160,7 @@ class Supervisor:
         return decisions
 
     def _tell_blind(self, error: Exception) -> None:
-        """Tell the owner, once and past the database, that it has been away for longer than a restart takes."""
+        """Alert the owner, once and without the database, that it is unavailable for longer than a restart takes."""
         now = time.monotonic()
         self._blind_since = self._blind_since or now
         chat = self._settings.telegram_alert_chat_id
@@ -170,7 +173,7 @@ class Supervisor:
             alerts.tell(self._settings, chat, "database_away", self._machine, text)
 
     def _record(self, query: str) -> None:
-        """Record that the supervisor of this machine is to run, and made a pass, or that it was told to end."""
+        """Record that the supervisor of this machine is to run, and made a pass, or that it was asked to stop."""
         import psycopg  # as above
 
         if self._connection is None or self._connection.closed:
@@ -264,7 +267,7 @@ class Supervisor:
         return seen
 
     def _adopt(self, connection: Connection[Any], found: Sequence[ProcessStatus]) -> None:
-        """Record as wanted what runs as a unit: units are started with the machine, or by `systemctl`."""
+        """Record running units as wanted: systemd starts them with the machine, or an operator by `systemctl`."""
         units = [
             each for each in found if each.pid and each.started_at and self._backend_of(each.program).owns_restarts
         ]
@@ -296,7 +299,7 @@ class Supervisor:
         """Start a program unless an operator stopped it meanwhile; a restart is counted before.
 
         If this process dies between the two, a restart is counted that was not made, and the next one waits for the
-        cooldown. The other way round a start that kills its supervisor would go on for ever.
+        cooldown. In the other order, a start that kills its supervisor would be repeated for ever.
         """
         about = {"machine": self._machine, "worker": seen.name}
         if decision.action == "restart":
@@ -349,7 +352,7 @@ class Supervisor:
         decisions: Sequence[Decision],
         after: Mapping[str, Mapping[str, float]],
     ) -> None:
-        """Send the owner what is new, one message for all programs with the same alert."""
+        """Send new alerts to the owner, one message for all programs with the same alert."""
         seen = {each.name: each for each in found}
         why = {each.name: each.text for each in decisions}
         for each in troubles.news({name: one.alerts for name, one in seen.items()}, after):
@@ -357,7 +360,7 @@ class Supervisor:
             if each.is_over:
                 titles = "; ".join(seen[name].program.title for name in each.names)
                 log.info("recovered %s", pairs(kind=each.kind, workers=",".join(each.names)))
-                subject, message = f"{self._machine} {each.kind}", f"it has passed: {each.kind} ({titles})"
+                subject, message = f"{self._machine} {each.kind}", f"resolved: {each.kind} ({titles})"
                 connection.execute(self._queries["tell_recovery"], {"subject": subject, "message": message})
             else:
                 titles = "; ".join(_detail(each.kind, seen[name], why[name]) for name in each.names)
@@ -370,7 +373,7 @@ class Supervisor:
     def _keep(
         self, connection: Connection[Any], found: Sequence[Seen], after: Mapping[str, Mapping[str, float]]
     ) -> None:
-        """Record what was read and told. If the process dies before this the owner may be told once more."""
+        """Record which log lines were read and which alerts sent. If the process dies before, one may be sent again."""
         from psycopg.types.json import Jsonb
 
         for seen in found:
@@ -405,7 +408,7 @@ class Supervisor:
 
 
 def _since(run: CrawlRun, sees_for: float | None) -> float:
-    """Return how long a run has given no sign. While the database was away no run could give one."""
+    """Return the age of a run's heartbeat, without the time in which no run could reach the database."""
     return run.seconds_silent if sees_for is None else min(run.seconds_silent, sees_for)
 
 
@@ -421,5 +424,5 @@ def _ago(moment: datetime | None) -> float | None:
 def _summary(decisions: Sequence[Decision] | None) -> str:
     """Return what was decided, for `systemctl status`."""
     if decisions is None:
-        return "nothing is known: the database is away, or the log says why"
+        return "no status: the database is unavailable, or the log says why"
     return "; ".join(f"{each.name}: {each.text}" for each in decisions)

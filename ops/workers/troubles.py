@@ -1,4 +1,4 @@
-"""The alerts of the supervisor: which kinds a program gives reason for, and when the owner is due."""
+"""The alerts of the supervisor: which kinds apply to a program, and when a message to the owner is due."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PATTERNS: Final[Mapping[str, tuple[str, int]]] = {
 """Kinds of alerts by a pattern of log lines, and how many of them between two passes are too many."""
 
 CELERY_PATTERNS: Final = {"worker_tracebacks": PATTERNS["worker_tracebacks"]}
-"""Those that apply to Celery: what refuses a crawl is none of its business, and Telegram's 429 is waited for."""
+"""The kinds that apply to Celery: refusals concern crawls only, and a 429 of Telegram is handled by waiting."""
 
 MEANINGS: Final[Mapping[str, str]] = {
     "worker_dead": "ended without an exit code of its own, as after `kill -9` or when memory ran out",
     "worker_failed": "ended with an error",
-    "worker_hung": "gave no sign and had to be ended",
-    "worker_gave_up": "ended too often and is not restarted any more: fix what its log says, then "
+    "worker_hung": "made no progress and had to be ended",
+    "worker_gave_up": "ended too often and is no longer restarted: fix what its log says, then "
     "`vinops workers start`, or `vinops celery start`",
     "broker_away": "the broker takes no messages, so no deal is found meanwhile: check it, and CELERY_BROKER_URL",
     "worker_refused": "the log has refusals (429, blocked, captcha)",
@@ -37,7 +37,7 @@ MEANINGS: Final[Mapping[str, str]] = {
 
 
 def shows(seen: Seen, decision: Decision) -> set[str]:
-    """Return the kinds of alerts that a program gives reason for in this pass."""
+    """Return the kinds of alerts that apply to a program in this pass."""
     if seen.desired == "stopped":
         return set()
     found = {kind for kind, (_, most) in PATTERNS.items() if seen.errors.get(kind, 0) >= most}
@@ -69,7 +69,7 @@ class News:
 
 
 def news(before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]]) -> list[News]:
-    """Return the messages due: a kind again when one more program has it, its end when no program has it any more."""
+    """Return the messages due: a kind again when one more program has it, its end when no program has it."""
     due: list[News] = []
     for kind in MEANINGS:
         had = {name for name, alerts in before.items() if kind in alerts}

@@ -21,7 +21,7 @@ set
     settled_at = clock_timestamp(),
     error = case
         when ads.removed_at is not null then 'the ad is gone'
-        when scores.is_approved is not true then 'it is no deal any more'
+        when scores.is_approved is not true then 'it is no longer a deal'
         else 'it names no price'
     end
 from listings as ads
@@ -100,7 +100,7 @@ update notifications as change
 set
     state = 'dropped',
     settled_at = clock_timestamp(),
-    error = 'it had passed before it was told'
+    error = 'it was over before it could be posted'
 from notifications as told
 inner join listings as ads on told.listing_id = ads.id
 left join normalized_listings as normal on told.listing_id = normal.listing_id

@@ -204,7 +204,7 @@ def test_a_crawler_that_was_cut_off_for_longer_than_its_lease_writes_nothing_lat
     )
     assert lost[0][0] == "finished"
     assert lost[0][1] >= 1, "it came late with nothing, so this proves nothing"
-    assert "the lease ran out and another crawl has the lot" in world.log(first)
+    assert "the lease expired and another crawl has the lot" in world.log(first)
 
 
 @pytest.mark.timeout(900)

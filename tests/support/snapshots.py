@@ -292,7 +292,7 @@ def alert(**more: Any) -> Alert:
     values: dict[str, Any] = {
         "kind": "blocked",
         "subject": "cs.copart.com",
-        "message": "cs.copart.com refused 5 requests in a row (429). The crawl ended; nobody asks it before 03:10.",
+        "message": "cs.copart.com refused 5 requests in a row (429). The run ended; no crawl requests it before 03:10.",
         "raised_at": ago(minutes=20),
         "times": 2,
     }

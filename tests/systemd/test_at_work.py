@@ -153,7 +153,7 @@ def test_the_watchdog_is_fed_and_ends_what_hangs(machine: Machine, unit: str) ->
     machine.until(lambda: was_fed(machine, unit, seconds=25), "it is fed", seconds=60)
     assert machine.show(unit, "MainPID", "NRestarts") == {"MainPID": main, "NRestarts": "0"}, "it is fed"
     if unit == CELERY:
-        assert "tasks in work" in machine.show(unit, "StatusText")["StatusText"]
+        assert "tasks running" in machine.show(unit, "StatusText")["StatusText"]
     machine.run("kill", "-STOP", main)
     machine.until(lambda: machine.show(unit, "NRestarts")["NRestarts"] == "1", "systemd has restarted it", seconds=200)
     machine.until(lambda: is_active(machine, unit), "it is back")

@@ -106,8 +106,8 @@ def connect(settings: Settings, *, application: str, autocommit: bool = False) -
 def connect_to_read(settings: Settings, *, application: str) -> Connection[TupleRow]:
     """Return a connection as `connect` does, whose transactions may only read. Raises DatabaseError.
 
-    On the embedded server its role is READER, which is no superuser: reading files of the server and starting programs
-    is no change of the database, so a read-only transaction allows a superuser to do it.
+    On the embedded server its role is READER, which is not a superuser: a read-only transaction still allows a
+    superuser to read files of the server and to start programs, as neither changes the database.
     """
     import psycopg
     from psycopg.conninfo import make_conninfo
@@ -225,8 +225,8 @@ def _migrations(folder: Traversable) -> list[str]:
 
 
 def sql_folder(name: str) -> Traversable:
-    """Return the folder `queries` or `migrations` of sql/. In an egg, from which scrapyd runs a crawl, it is no folder
-    on disk: read it with the methods of Traversable."""
+    """Return the folder `queries` or `migrations` of sql/. In an egg, from which scrapyd runs a crawl, this is not a
+    folder on disk: read it with the methods of Traversable."""
     folder = SQL / name
     if folder.is_dir():
         return folder
@@ -400,7 +400,7 @@ def parse_queries(text: str, name: str) -> dict[str, str]:
         if line.startswith("-- name:"):
             title = line.removeprefix("-- name:").strip()
             if not title.isidentifier() or title in blocks:
-                raise ValueError(f"{name}.sql line {number}: {title!r} is no new name of a query")
+                raise ValueError(f"{name}.sql line {number}: {title!r} is not a new name of a query")
             current = blocks[title] = []
         elif current is not None:
             current.append(line)

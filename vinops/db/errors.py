@@ -110,7 +110,7 @@ def fix_of(error: BaseException) -> str | None:
     if is_lost(error):
         return "check that the server runs (its log says why the connection ended), then run this again"
     if is_collision(error):
-        return "another program was at work on the same rows: run this again"
+        return "another program changed the same rows: run this again"
     return None
 
 

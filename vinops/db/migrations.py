@@ -26,7 +26,7 @@ class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc] # yoyo ships no t
     """yoyo's backend on a connection that holds our advisory lock.
 
     yoyo 9.0.0 applies a migration on one connection and marks it on another: a process killed in between leaves a
-    database that cannot be migrated any more, and the row of its lock. Here a migration and its mark are one
+    database that can no longer be migrated, and the row of its lock. Here a migration and its mark are one
     transaction, and the lock ends with the connection.
     """
 

@@ -45,14 +45,14 @@ USER_AGENT: Final = "vinops"
 TRIAL_KEY: Final = "check/trial"  # outside of every namespace, so that no list shows it
 OURS: Final = frozenset({PHOTOS.prefix, BACKUPS.prefix, "check/"})
 PART_BYTES: Final = 64 << 20  # 10,000 parts are the most: 640 GB
-ABANDONED: Final = timedelta(days=1)  # an upload takes minutes: an older one has no sender any more
+ABANDONED: Final = timedelta(days=1)  # an upload takes minutes: an older one no longer has a sender
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 # What R2 and S3 say, by code. Source: https://developers.cloudflare.com/r2/api/error-codes/
 _REASONS = {
     "NoSuchBucket": "there is no such bucket: correct R2_BUCKET_NAME, or make the bucket",
-    "InvalidBucketName": "that is no name of a bucket: correct R2_BUCKET_NAME",
+    "InvalidBucketName": "that is not a bucket name: correct R2_BUCKET_NAME",
     "Unauthorized": "the key is not accepted: correct R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY",
     "InvalidAccessKeyId": "the key's id is not known there: correct R2_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the key does not belong to its id: correct R2_SECRET_ACCESS_KEY",
@@ -91,7 +91,7 @@ class Bucket:
             # The dashboard shows the address with the bucket behind it; every key would begin with the bucket's name.
             raise StoreError(f"R2_ENDPOINT ends in {address.path}: leave that out, the bucket is R2_BUCKET_NAME")
         if not _BUCKET.fullmatch(bucket):
-            raise StoreError("R2_BUCKET_NAME is no name of a bucket: it has 3 to 63 of a-z, 0-9 and -")
+            raise StoreError("R2_BUCKET_NAME is not a bucket name: it has 3 to 63 of a-z, 0-9 and -")
         self._bucket = bucket
         self._namespace = namespace
         self._part_bytes = part_bytes
@@ -286,7 +286,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
         return "it did not answer in time: try again later, or correct R2_ENDPOINT"
     if isinstance(error, (EndpointConnectionError, HTTPClientError)):
-        return "it cannot be reached, or hung up: try again later, or correct R2_ENDPOINT"
+        return "it cannot be reached, or closed the connection: try again later, or correct R2_ENDPOINT"
     return f"it answered what S3 does not ({type(error).__name__}): correct R2_ENDPOINT"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vinops.storage.store import Namespace
 
 UNFINISHED: Final = ".unfinished"
-LEFTOVER_SECONDS: Final = 3600  # an object is written in seconds: an older file has no writer any more
+LEFTOVER_SECONDS: Final = 3600  # an object is written in seconds: an older file no longer has a writer
 _MOST_REMEMBERED: Final = 50_000  # folders of lots, some 10 MB
 
 _ABSENT: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)

@@ -61,8 +61,8 @@ class Puts:
         self._sleep = sleep
 
     def put(self, key: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send an object, and retry after a transient error. Raises botocore's errors: ClientError for an answer that
-        is no success, HTTPClientError without an answer."""
+        """Send an object, and retry after a transient error. Raises botocore's errors: ClientError for an error
+        response, HTTPClientError without a response."""
         for attempt in range(1, self._attempts + 1):
             is_last = attempt == self._attempts
             scale = 0.05

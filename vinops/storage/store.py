@@ -25,7 +25,7 @@ class StoreError(Exception):
 
 
 class ObjectMissing(KeyError):  # noqa: N818 # a state, as ArchiveDamaged is
-    """There is no object of this key. Raised when one is read."""
+    """There is no object with this key. Raised by reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Namespace:
     def checked(self, key: str) -> str:
         """Return the key. Raises ValueError for text that is not a key."""
         if not self.is_key(key):
-            raise ValueError(f"{key!r} is no object key: it reads {self.example}")
+            raise ValueError(f"{key!r} is not an object key: it reads {self.example}")
         return key
 
     def checked_prefix(self, prefix: str | None) -> str:

@@ -112,7 +112,7 @@ def is_denied_behind(words: Sequence[Word], end: int, starts: Mapping[int, int])
 
 
 def is_of_others(words: Sequence[Word], start: int, end: int) -> bool:
-    """Tell whether the sentence is about wanted cars, or is conditional."""
+    """Tell whether the sentence describes a car that the writer wants to buy, or is conditional."""
     for word in reversed(words[max(start - 8, 0) : start]):
         if word.border == "stop":
             break

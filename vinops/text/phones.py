@@ -171,7 +171,7 @@ def _digits(text: str, match: re.Match[str], following: int | None) -> str:
 
 
 def _is_gap(text: str, start: int, end: int | None) -> bool:
-    """Tell whether what stands between two groups may be part of a number."""
+    """Tell whether the text between two groups may be part of a number."""
     if end is None or end - start > LONGEST_GAP:
         return False
     gap = text[start:end]
@@ -208,7 +208,7 @@ class _Number:
         return self._mobile() or self._abroad() or self._after_a_word() or self._landline() or self._without_zero()
 
     def span(self, count: int) -> tuple[int, int]:
-        """Return start and end of the number of so many groups, with the + and the brackets around its parts."""
+        """Return start and end of the number of `count` groups, with the + and the brackets around its parts."""
         start, end = self._groups[0].start, self._groups[count - 1].end
         plus = _PLUS.search(self._before[-3:])
         if plus:

@@ -167,7 +167,7 @@ class Phrases:
         parts = list(map(self._known.get, chunks))
         if None in parts:
             parts = [self._known.get(chunk) or self._learn(chunk) for chunk in chunks]
-        words = list(chain.from_iterable(parts))  # type: ignore[arg-type] # none of them is None any more
+        words = list(chain.from_iterable(parts))  # type: ignore[arg-type] # none of them is None at this point
         reading = Reading(text=text, words=words)
         places = [place for place, word in enumerate(words) if word.phrases]
         if places:

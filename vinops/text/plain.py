@@ -1,7 +1,7 @@
-"""The plain form of a text, in which disguised letters and digits are themselves; each place in it leads back.
+"""The plain form of a text, in which disguised letters and digits are replaced; each position maps to the original.
 
-Full-width, circled and other digits are ASCII digits, compatibility letters are letters (NFKC), and signs that nobody
-sees are gone: zero-width spaces, soft hyphens, direction marks, the marks that make an emoji of a digit.
+Full-width, circled and other digits are ASCII digits, compatibility letters are letters (NFKC), and invisible ones are
+removed: zero-width spaces, soft hyphens, direction marks, the marks that make an emoji of a digit.
 """
 
 from __future__ import annotations

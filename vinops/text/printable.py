@@ -1,7 +1,7 @@
 """Text from outside as it may be shown: without effect on a terminal, a log, a spreadsheet or a chat.
 
-A sign that is no letter, digit, mark, symbol or blank may move the cursor, set the title of the window, turn the
-direction of writing or hide what follows: printable() is at every outlet, without_controls() where text is read.
+A character that is not a letter, digit, mark, symbol or blank may move the cursor, set the title of the window, turn
+the direction of writing or hide what follows: printable() is at every outlet, without_controls() where text is read.
 """
 
 from __future__ import annotations

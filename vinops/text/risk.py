@@ -1,4 +1,4 @@
-"""Risks in the text of an ad, and prices that are no prices.
+"""Risks in the text of an ad, and amounts that are not the price of the car.
 
 The words, their levels and their exceptions are data, in risk_words.toml. All functions are pure.
 """
@@ -81,7 +81,7 @@ def level(flags: Iterable[Flag]) -> Level:
 
 
 def price_problem(title: str, description: str | None, price_eur: Decimal | None) -> str | None:
-    """Return why the given price is no price, or None if it is one or there is none.
+    """Return why the given amount is not the price of the car, or None if it is, or there is none.
 
     "placeholder", "lease_balance" (a lease has to be taken over), "deposit" (only a first payment), "instalment" (a
     monthly payment, or a rent) or "exchange_only". An ad that merely offers a lease or an exchange has a price.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("crawl")
 
 SWITCH_SECONDS = 0.0005
-"""The default is 0.005: so long a thread that has decoded or sent a photo would wait for the reactor."""
+"""Seconds; the default of 0.005 is how long a thread with a decoded or stored photo would wait for the reactor."""
 
 GOOD_ENDS = frozenset({"finished", "shutdown", "daily_cap", "postponed"})
 
@@ -55,7 +55,7 @@ class Command(crawl.Command):
         process: Any = self.crawler_process
         known = sorted(process.spider_loader.list())
         if args[0] not in known:
-            raise UsageError(f"{args[0]} is no spider: use {' or '.join(known)}", print_help=False)
+            raise UsageError(f"{args[0]} is not a spider: use {' or '.join(known)}", print_help=False)
         crawler: Crawler = process.create_crawler(args[0])
         try:
             settings = replace(config.load(), log_level=str(crawler.settings["LOG_LEVEL"]))

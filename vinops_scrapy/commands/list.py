@@ -1,4 +1,4 @@
-"""`scrapy list`, whose reader may leave early."""
+"""`scrapy list`, whose reader may close the pipe early."""
 
 from __future__ import annotations
 

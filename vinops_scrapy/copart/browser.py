@@ -38,7 +38,7 @@ UNUSED: Final = (
     *("OptimizationHints", "MediaRouter", "Translate", "InterestFeedContentSuggestions"),
     *("AutofillServerCommunication", "NetworkTimeServiceQuerying"),
 )
-"""Features that ask hosts of their own."""
+"""Features of Chromium that send requests to hosts of their own."""
 
 QUIET: Final = (
     "--disable-background-networking",  # no requests of Chromium's own: updates, field trials, safe browsing
@@ -57,7 +57,7 @@ OWN_SERVICES: Final = (
     *("update.googleapis.com", "content-autofill.googleapis.com", "optimizationguide-pa.googleapis.com"),
     *("safebrowsing.googleapis.com", "safebrowsing.google.com", "*.gvt1.com"),
 )
-"""Hosts that Chromium asks by itself, in spite of these arguments: accounts, updates, the time, and for the fields of
+"""Hosts that Chromium requests by itself, despite these arguments: accounts, updates, the time, and for the fields of
 each form, so of the login, how to fill them (Chromium 156, by its --log-net-log). No page of the site needs one."""
 
 NOT_OPEN: Final = (
@@ -83,7 +83,7 @@ def find_chromium(settings: Settings) -> Path:
     if settings.chromium_path is not None:
         if os.access(settings.chromium_path, os.X_OK) and settings.chromium_path.is_file():
             return settings.chromium_path
-        raise ConfigError(f"CHROMIUM_PATH is no executable file: {INSTALL}")
+        raise ConfigError(f"CHROMIUM_PATH is not an executable file: {INSTALL}")
     for name in NAMES:
         if found := shutil.which(name):
             return Path(found)

@@ -73,12 +73,12 @@ class BrowserOnDemand(ScrapyPlaywrightDownloadHandler):  # type: ignore[misc] # 
             try:
                 await self._chromium.within(browser_process.CLOSE_SECONDS, super()._close())
             except PlaywrightError as error:
-                log.warning("the browser did not end well %s", pairs(error=error.message.partition("\n")[0]))
+                log.warning("the browser did not close cleanly %s", pairs(error=error.message.partition("\n")[0]))
             else:
                 return
 
     async def _maybe_launch_browser(self) -> None:
-        """Launch a browser if there is none any more."""
+        """Launch a browser if there is none, or no longer one."""
         async with self.browser_launch_lock:
             if not hasattr(self, "browser") or not self.browser.is_connected():
                 self.browser = await self.browser_provider.launch_browser()

@@ -57,7 +57,7 @@ FORM_SECONDS: Final = 15.0
 ANSWER_SECONDS: Final = 20.0
 GALLERY_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.2
-SETTLED_SECONDS: Final = 0.3  # a gallery that does not grow for so long is complete
+SETTLED_SECONDS: Final = 0.3  # a gallery that has not grown for this time is complete
 CONSENT_SECONDS: Final = 5.0
 SHOT_SECONDS: Final = 10.0
 LEAVE_SECONDS: Final = 5.0
@@ -79,11 +79,11 @@ class LoginFailed(Exception):  # noqa: N818 # what the log says: Login failed
 
 
 class Bounced(Exception):  # noqa: N818 # a state, not a fault
-    """The site shows its login where something else was asked: the session is over."""
+    """The site shows its login instead of the requested page: the session is over."""
 
 
 def is_login(url: str) -> bool:
-    """Tell whether an address is that of the login."""
+    """Tell whether an address is that of the login page."""
     return LOGIN_PATH.search(urlsplit(url).path) is not None
 
 
@@ -235,7 +235,7 @@ async def _agree(page: Page) -> None:
             # Not the button itself: the handler of `keep_clear` clicks it before any action, and then it is gone.
             await page.locator("html").click(trial=True, timeout=CONSENT_SECONDS * 1000)
     except PlaywrightError as error:
-        log.debug("the popup stays %s", pairs(error=type(error).__name__))
+        log.debug("the popup cannot be closed %s", pairs(error=type(error).__name__))
 
 
 def _consent(page: Page) -> Locator:

@@ -37,7 +37,7 @@ LOT_SECONDS: Final = 60.0  # a gallery takes 25 at the most
 CLOSE_SECONDS: Final = 15.0
 """How long a call may take before the browser, or its page, counts as hung."""
 STOP_SECONDS: Final = 5.0
-"""How long a call may still take once the crawl is told to stop."""
+"""Seconds that a call may still take once the crawl is asked to stop."""
 POLL_SECONDS: Final = 0.5
 KILL_SECONDS: Final = 5.0
 
@@ -99,7 +99,7 @@ class Chromium:
             asked.cancel()  # nothing, if it is done
 
     async def _has_answered(self, asked: asyncio.Future[T], seconds: float) -> bool:
-        """Wait for an answer, not for long once the crawl is told to stop."""
+        """Wait for an answer, only briefly once the crawl is asked to stop."""
         clock = asyncio.get_running_loop().time
         end, is_stopping = clock() + seconds, False
         while not asked.done() and (left := end - clock()) > 0:

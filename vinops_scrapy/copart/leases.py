@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vinops_scrapy.items import Photo, PhotoLink
 LEASE_SECONDS = 600.0
-"""How long a lease lasts that is not renewed, unless VINOPS_PHOTO_LEASE says otherwise."""
+"""The duration of a lease that is not renewed, unless VINOPS_PHOTO_LEASE sets another."""
 
 
 class LeaseLost(Exception):  # noqa: N818 # a state, not a fault
@@ -100,7 +100,7 @@ class Lots:
         return [Lot(id=row[0], lot_external_id=row[1], vin=row[2], image_url=row[3], token=row[4]) for row in rows]
 
     async def renew(self, lots: Collection[Lot]) -> None:
-        """Extend the leases of lots that are still in work."""
+        """Extend the leases of lots that are still being processed."""
         held = {"owner": self._owner, "tokens": [lot.token for lot in lots], "seconds": self.lease}
         await tried(lambda: self._done("renew_leases", held))
 

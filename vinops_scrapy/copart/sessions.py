@@ -56,7 +56,7 @@ log = logging.getLogger("sessions")
 
 ATTEMPTS: Final = 2  # a login that fails is tried once more
 AGAIN: Final = frozenset({"wrong_credentials", "site_error", "no_form", "timeout", "no_connection", "browser"})
-"""Reasons after which a login is tried once more: none of them is a refusal."""
+"""Reasons of a failed login after which it is tried once more: none of them is a refusal."""
 MOST_LOSSES: Final = 3
 """How many browsers may crash or hang in one crawl: each costs a login, and the cause lies in the machine."""
 PAUSE_STEP: Final = 60.0  # seconds
@@ -262,7 +262,7 @@ class Sessions:
     ) -> AsyncIterator[tuple[Page, Response]]:
         """Open a page through all of Scrapy's middlewares, and close it in any case.
 
-        If the session `may_have_ended`, a redirect to the login is no refusal; after a new login it is one.
+        If the session `may_have_ended`, a redirect to the login is not a refusal; after a new login it is.
         """
         opened: list[Page] = []
         context.pages += 1

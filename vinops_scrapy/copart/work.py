@@ -43,14 +43,14 @@ DUE_BY_REASON = {
     "no_address": DAY,
     "not_recorded": DAY,
 }
-"""The same by reason, which takes precedence."""
+"""Seconds until a lot is due again, by its reason; takes precedence over the state."""
 LAST_LOTS = 5
 SHOWN_LOTS = 20
 
 
 @dataclass(kw_only=True)
 class OpenLot:
-    """A lot in work: its list, and the results of its photos so far. `waiting` photos are still to come."""
+    """A lot being processed: its list, and the results of its photos so far. `waiting` photos are still to come."""
 
     lot: Lot
     known: Known = field(default_factory=Known)
@@ -102,7 +102,7 @@ class Work:
                 yield lot
 
     async def named(self, lots: list[int], vins: list[str]) -> AsyncIterator[Lot]:
-        """Yield the lots that go by these numbers and VINs, due or not. Those that are not there are counted: the run
+        """Yield the lots with these numbers and VINs, due or not. Missing ones are counted, and the run then
         ends with exit code 1."""
         self._waiting, there, missing = await self._lots.lease_named(lots, vins)
         self.total = len(self._waiting)
@@ -170,11 +170,11 @@ class Work:
             settlement = await self._settled(entry, settlement)
         except LeaseLost:
             self._stats.inc_value("lot/lease_lost")
-            log.warning("the lease ran out and another crawl has the lot %s", pairs(lot=entry.lot.lot_external_id))
+            log.warning("the lease expired and another crawl has the lot %s", pairs(lot=entry.lot.lot_external_id))
         except (psycopg.Error, DatabaseError) as error:
             self._stats.inc_value("lot/not_settled")
             log.error(
-                "the lot cannot be settled: it is done again when its lease has run out %s",
+                "the lot cannot be settled: it is done again when its lease expires %s",
                 pairs(lot=entry.lot.lot_external_id, error=" ".join(str(error).split())),
             )
         else:
@@ -237,7 +237,7 @@ class Work:
         return Settlement(state=state, reason=reason, due_seconds=due, listed=len(links), links=links, photos=photos)
 
     async def renew(self) -> None:
-        """Renew the leases of all lots in work, if a third of their time is over."""
+        """Renew the leases of all lots being processed, if a third of their time is over."""
         now = asyncio.get_running_loop().time()
         held = [*(entry.lot for entry in self.open.values()), *self._waiting]
         if held and now - self._renewed > self._lots.lease / 3:

@@ -27,7 +27,7 @@ JUDGED: Final = frozenset({"finished", "incomplete", KIND, "shutdown", "daily_ca
 
 
 class ShortfallAlert(Component):
-    """Judges a run by its statistics, when nothing is left to do and at its end. Raises an alert for each kind of work
+    """Checks a run by its statistics, when nothing is left to do and at its end. Raises an alert for each kind of work
     most of which failed, and clears it when a run did enough of that work well.
 
     If the process dies before the end no alert is raised or cleared: the next run does it.
@@ -61,4 +61,4 @@ class ShortfallAlert(Component):
                 over=[f"{name}: {work}" for work in in_order(stats)],
             )
         except (psycopg.Error, DatabaseError) as error:
-            log.warning("the owner cannot be told %s", pairs(error=closing.one_line(error)))
+            log.warning("the owner cannot be alerted %s", pairs(error=closing.one_line(error)))

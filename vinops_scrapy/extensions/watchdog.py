@@ -19,7 +19,7 @@ POLL_SECONDS: Final = 5.0
 class Watchdog(Component):
     """Notifies systemd's watchdog when a statistic has changed: a response came, a photo was stored, a pause went on.
 
-    So a crawl that hangs is noticed, which a timer alone would hide. Outside a unit of Type=notify it does nothing.
+    A crawl that hangs is thereby noticed; a mere timer would hide it. Outside a unit of Type=notify it does nothing.
     """
 
     def __init__(self, crawler: Crawler) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ENOUGH: Final = 200  # ads in the database from which on their rates count
 PAGES: Final = 5  # pages of the run that are judged together
-CHANCE: Final = 1e-6  # the probability below which empty fields are no coincidence
+CHANCE: Final = 1e-6  # the probability below which empty fields are not put down to chance
 
 
 class FillRates:
@@ -25,7 +25,7 @@ class FillRates:
         self._pages: deque[tuple[int, Counter[str]]] = deque(maxlen=PAGES)
 
     def stopped(self, listings: Sequence[Listing]) -> tuple[str, ...]:
-        """Return the fields that have no value any more, on this page or on it and the pages before it.
+        """Return the fields that no longer have a value, on this page alone or together with the pages before it.
 
         A page with such a field is not counted with the pages that follow.
         """
@@ -48,7 +48,7 @@ class FillRates:
 
 
 def _is_low(ads: int, filled: int, rate: float) -> bool:
-    """Tell whether a field is filled less than half as often as expected, and that is no coincidence."""
+    """Tell whether a field is filled less than half as often as expected, and chance is unlikely to explain that."""
     if not ads or filled >= ads * rate / 2:
         return False
     rate = min(rate, 0.99)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NOT_COMPARED: Final = frozenset({"is_new", "promotion", "dropped", "source"})
-"""Fields of an ad whose change is no change of the ad."""
+"""Fields of an ad that may differ without the ad counting as changed."""
 OF_DETAIL: Final = (
     "year", "month", "mileage_km", "fuel", "gearbox", "body", "power_hp", "engine_cc", "colour", "euro_class", "region",
     "place", "seller_kind", "vat", "price", "currency", "price_eur", "description", "equipment", "photo_urls",
@@ -46,7 +46,7 @@ class ClaimLost(Exception):  # noqa: N818 # a state, not a fault
 
 
 class Listings:
-    """The ads of one source. What is asked and written is repeated when the connection breaks."""
+    """The ads of one source. Queries are repeated when the connection breaks."""
 
     def __init__(self, pool: AsyncConnectionPool[Any], source: str) -> None:
         """`source` is the value of listings.source."""
@@ -133,7 +133,7 @@ async def in_transaction(pool: AsyncConnectionPool[Any], work: Callable[[AsyncCo
 
 
 def list_hash(make: str, listing: Listing) -> bytes:
-    """Return the hash of an ad as a list shows it: the same hash, nothing new."""
+    """Return the hash of an ad as a list shows it; an equal hash means that the ad is unchanged."""
     row = {name: value for name, value in _plain(listing).items() if name not in NOT_COMPARED}
     text = json.dumps([make, row], sort_keys=True, default=str, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -69,7 +69,7 @@ async def wait(crawler: Crawler, host: str, gap: float) -> None:
         raise _closed(crawler, "daily_cap", host) from None
     if seconds > max(LONGEST_WAIT, 2 * gap):
         stats.inc_value("budget/postponed")
-        log.warning("not asked: the host wants to be left alone %s", pairs(host=host, seconds=round(seconds)))
+        log.warning("not asked: the host asked for a pause %s", pairs(host=host, seconds=round(seconds)))
         raise _closed(crawler, "postponed", host)
     if gap > 0 or seconds > 0:
         waited = await departures(crawler).leave(host, seconds, gap)

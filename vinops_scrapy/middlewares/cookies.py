@@ -8,7 +8,7 @@ from scrapy.downloadermiddlewares import cookies
 from tldextract import TLDExtract
 
 SUFFIXES: Final = TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
-"""What Scrapy decides by whether a cookie is for a whole public suffix, as `co.uk`. Its own extractor downloads the
+"""By this Scrapy detects a cookie for a whole public suffix, as `co.uk`. Its own extractor downloads the
 newest list from publicsuffix.org, outside every budget, and writes it to the user's home (Scrapy 2.19)."""
 
 

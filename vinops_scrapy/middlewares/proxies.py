@@ -44,7 +44,7 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc] # untyped
     """Sends each request through the proxy of its session: meta `session_proxy`, a label."""
 
     def __init__(self, crawler: Crawler, proxies: ProxyRing) -> None:
-        """Share the ring with the sessions."""
+        """Use the proxy list that the sessions use."""
         super().__init__([], STATES_SECONDS, True, PROXIES_A_REQUEST, None, None, crawler)
         self.proxies = proxies.states
         self._ring = proxies
@@ -99,7 +99,7 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc] # untyped
 
 
 class ProxiesAlone:
-    """The policy of bans: a proxy is dead if it cannot be reached, or does not let us in."""
+    """The ban policy: a proxy is dead if it cannot be reached, or rejects our credentials."""
 
     def response_is_ban(self, request: Request, response: Response) -> bool | None:
         """Return True for 407, None for a response that may come from the proxy or from the site, else False."""

@@ -51,7 +51,7 @@ class Refusals(Component):
                 self._crawler,
                 KIND,
                 host,
-                f"{host} refuses ({kind}): nobody asks it until {said}. Look at it in a browser "
+                f"{host} refuses ({kind}): no crawl requests it until {said}. Open it in a browser "
                 "as a member would; the breaker stands in ops.host_budgets",
             )
         raise Refused(kind, host)

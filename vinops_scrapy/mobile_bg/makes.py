@@ -57,13 +57,13 @@ class Makes:
         return self.workers[worker]
 
     def named(self, slugs: list[str]) -> tuple[Make, ...]:
-        """Return the makes with these slugs, whether or not they are in the file. Raises WrongArgument for no
-        slug."""
+        """Return the makes with these slugs, whether or not they are in the file. Raises WrongArgument for an
+        invalid slug."""
         known = {make.slug: make for make in self.all}
         for slug in slugs:
             if not SLUG.fullmatch(slug):
                 raise WrongArgument(
-                    f"-a makes={slug} is no word of the site's addresses: write it as in bmw,alfa-romeo"
+                    f"-a makes={slug} is not a name in the site's addresses: write it as in bmw,alfa-romeo"
                 )
         return tuple(known.get(slug, Make(slug=slug, name=slug)) for slug in dict.fromkeys(slugs))
 
@@ -76,7 +76,7 @@ def read_makes(path: Path | None = None) -> Makes:
     except OSError as error:
         raise ConfigError(f"VINOPS_MAKES_FILE cannot be read ({error.strerror}): {source}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{source} is no TOML ({error}): write it like {OURS.name}") from None
+        raise ConfigError(f"{source} is not TOML ({error}): write it like {OURS.name}") from None
     try:
         return _checked(found)
     except ValueError as error:
@@ -85,13 +85,13 @@ def read_makes(path: Path | None = None) -> Makes:
 
 def _checked(found: dict[str, Any]) -> Makes:
     if unknown := sorted(set(found) - KEYS):
-        raise ValueError(f"{unknown[0]} is no key of it")
+        raise ValueError(f"{unknown[0]} is not one of its keys")
     for key, (least, most) in WHOLE.items():
         if type(found.get(key)) is not int or not least <= found[key] <= most:
-            raise ValueError(f"{key} is no whole number from {least} to {most}")
+            raise ValueError(f"{key} is not a whole number from {least} to {most}")
     region = found.get("region", "")
     if not isinstance(region, str) or (region and not SLUG.fullmatch(region)):
-        raise ValueError("region is no word of the site's addresses")
+        raise ValueError("region is not a name in the site's addresses")
     groups = found.get("worker")
     if not isinstance(groups, dict) or not groups:
         raise ValueError("it names no worker")
@@ -99,7 +99,7 @@ def _checked(found: dict[str, Any]) -> Makes:
     seen: set[str] = set()
     for number, makes in groups.items():
         if not number.isdecimal() or not isinstance(makes, dict) or not makes:
-            raise ValueError(f"worker.{number} is no group of makes under a number")
+            raise ValueError(f"worker.{number} is not a numbered group of makes")
         for slug in makes:
             if slug in seen:
                 raise ValueError(f"{slug} is there twice")
@@ -116,10 +116,10 @@ def _checked(found: dict[str, Any]) -> Makes:
 
 def _make(slug: str, about: Any) -> Make:
     if not SLUG.fullmatch(slug):
-        raise ValueError(f"{slug} is no word of the site's addresses")
+        raise ValueError(f"{slug} is not a name in the site's addresses")
     if not isinstance(about, dict) or set(about) - OF_MAKE or not isinstance(about.get("name"), str):
-        raise ValueError(f"{slug} wants a name, and may have an expected count of ads")
+        raise ValueError(f"{slug} needs a name, and may have an expected count of ads")
     expected = about.get("expected", 0)
     if type(expected) is not int or expected < 0:
-        raise ValueError(f"{slug}: expected is no count")
+        raise ValueError(f"{slug}: expected is not a count")
     return Make(slug=slug, name=about["name"], expected=expected)

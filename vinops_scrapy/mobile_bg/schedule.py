@@ -1,4 +1,4 @@
-"""The walks in the database: which make is next, which crawl walks it, and what a complete walk did not see."""
+"""The walks in the database: which make is next, which crawl walks it, and which ads a complete walk did not see."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("market")
 
 FEW: Final = 20
-"""So many ads of a make may be gone after one walk, whatever their share."""
+"""The number of ads of a make that may be gone after one walk, whatever their share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Schedule:
     """The walks of one source. A crawl claims a make by the row of its walk, and extends the claim; one that expired
     may be taken over, and the walk that had it ends nothing.
 
-    What is asked and written is repeated when the connection breaks. Methods raise DatabaseError if there is none.
+    Queries are repeated when the connection breaks. Methods raise DatabaseError if there is none.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Schedule:
             await self._rows("release_claim", walk=claimed)
 
     async def close(self) -> None:
-        """End the claim of a walk that was broken off. Without a database it expires."""
+        """End the claim of a walk that ended early. Without a database the claim expires."""
         try:
             await self.release()
         except (psycopg.Error, DatabaseError) as error:
@@ -197,7 +197,7 @@ class Schedule:
         if removal.held_back:
             self._stats.inc_value("listing/held_back", removal.held_back)
             log.warning(
-                "ads that were not seen are not taken for gone yet %s",
+                "ads that were not seen are not marked as gone yet %s",
                 pairs(make=walk.make.slug, ads=removal.held_back),
             )
         if walk.total is not None and walk.total * 3 < walk.make.expected:

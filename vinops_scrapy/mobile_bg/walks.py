@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vinops_scrapy.mobile_bg.makes import Make
 
 STALE_PAGES: Final = 3
-"""So many pages in a row without an ad that the list did not show before mean that it repeats itself."""
+"""After this many pages in a row without a new ad, the list is taken to repeat itself."""
 
 STEPS_BACK: Final = 20
 """How often a walk goes one page back in a list: one whose count keeps changing would never end."""
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(kw_only=True)
 class _List:
-    """What the pages of one list showed so far."""
+    """The ads and counts that the pages of one list have shown so far."""
 
     model: str | None
     total: int | None = None
@@ -124,7 +124,7 @@ class Walk:
         """Walk the lists of these models instead of the make's own; return the first page. None without models."""
         if not models:
             return None
-        self.lists.clear()  # the make's own list need not be complete any more
+        self.lists.clear()  # the make's own list no longer has to be complete
         self._models.extend(dict.fromkeys(models))
         return self._next_list()
 
@@ -187,7 +187,7 @@ class NewestFirst:
     """Reads the newest ads of a make, or of all makes, down to the first page without anything new.
 
     `pages` are kept until then, to be recorded from the oldest on. If the newest page were recorded first, a crawl that
-    died after it would leave a gap: the next crawl would stop at that page, which has nothing new any more.
+    died after it would leave a gap: the next crawl would stop at that page, which no longer has anything new.
     """
 
     def __init__(self, make: Make | None, *, pages: int) -> None:

@@ -104,7 +104,7 @@ def lot_page(response: Response) -> PhotoList:
 
     The number of a photo is its position in the gallery. The page has few photos in their largest size: for a thumbnail
     the link is a guess at `_hrs`, and `smaller` returns the next size if that does not exist. URLs without a size, as
-    those of logos and placeholders, are no photos; in a gallery they count as unreadable. A gallery may be empty.
+    those of logos and placeholders, are not photos; in a gallery they count as unreadable. A gallery may be empty.
     Raises PageError `not_a_lot` (another page) and `no_gallery` (a lot without photos and without a gallery).
     """
     if not isinstance(response, TextResponse) or not LOT_PATH.search(urlsplit(response.url).path):
@@ -155,7 +155,7 @@ def https_address(text: str) -> str:
 def lot_address(site_url: str, lot_external_id: int) -> str:
     """Return the address of a lot's page. Raises ValueError for an invalid address or lot number."""
     if lot_external_id < 1:
-        raise ValueError(f"{lot_external_id} is no lot number")
+        raise ValueError(f"{lot_external_id} is not a lot number")
     return f"{https_address(site_url).rstrip('/')}/lot/{lot_external_id}"
 
 

@@ -30,7 +30,7 @@ GIVEN: Final = (
     "Теодор", "Теодора", "Тихомир", "Тодор", "Тодорка", "Христо", "Цветан", "Цветелина", "Цветомир", "Явор", "Яна",
     "Янко",
 )  # fmt: skip
-"""Given names that are no names of cars: neither Калина nor Лада is among them."""
+"""Given names that are not names of cars: neither Калина nor Лада is among them."""
 
 _GIVEN: Final = "|".join(sorted(GIVEN, key=len, reverse=True))
 _CAPITAL: Final = r"[А-Я][а-я]{1,20}"
@@ -55,7 +55,7 @@ _CUE_WORDS: Final = frozenset(
         "продавач:", "консултант:", "име:",
     )
 )  # fmt: skip
-"""Without one of them or a placeholder only common given names are masked."""
+"""In a text without any of these words and without a placeholder, only common given names are masked."""
 
 _GIVEN_WORDS: Final = frozenset(name.lower() for name in GIVEN)
 _WORD: Final = re.compile(r"(?:собственик|продавач|консултант|име):|[а-я]+")

@@ -123,7 +123,7 @@ def list_address(
     parts = [part for part in (make, model, region) if part is not None]
     for part in parts:
         if not SLUG.fullmatch(part):
-            raise ValueError(f"{part!r} is no slug: it takes small letters, digits and hyphens")
+            raise ValueError(f"{part!r} is not a slug: it takes lower-case letters, digits and hyphens")
     if page < 1 or (sort is not None and sort < 1):
         raise ValueError(f"page {page}, sorted by {sort}: both are counted from 1")
     path = "/".join([SECTION, *parts, *([f"p-{page}"] if page > 1 else [])])

@@ -3,10 +3,10 @@
 Seen at Copart and at its image hosts: status 403 and 429; a body with `_Incapsula_Resource`, `Incapsula incident ID` or
 `Pardon Our Interruption`, also with status 200; HTML where JSON was asked; a way to /login; a captcha.
 
-Single words do not tell: ads mention logins and captchas, and ordinary pages load the scripts of both (of the samples,
+Words alone prove nothing: ads mention logins and captchas, and ordinary pages load the scripts of both (of the samples,
 the ads of auto.bg from 2022 and of mobile.bg from 2025, on 68 to 76 kB; Incapsula puts its script on pages that it lets
 through, too). A page that replaces another one is short and has little text: so a captcha and a challenge count only on
-such a page, and a login form there or where the title mentions a login. A page that shows a lot is no refusal.
+such a page, and a login form there or where the title mentions a login. A page that shows a lot is not a refusal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Expects = Literal["json", "image", "page"]
 Kind = Literal["captcha", "challenge", "login_wall", "forbidden", "too_many", "html"]
 
 AT_ONCE: Final = frozenset({"captcha", "login_wall"})
-"""Kinds that do not pass by themselves: the breaker opens at the first one."""
+"""Kinds of refusal that do not end by themselves: the breaker opens at the first one."""
 
 HEAD: Final = 65_536  # bytes that are searched; a longer page is no refusal
 LITTLE: Final = 1_500  # characters of text on a page that replaces another one
@@ -33,7 +33,7 @@ MARKS: Final = (
     b"captcha", b"turnstile", b"incapsula", b"pardon our interruption", b"cdn-cgi/challenge", b"password",
     b"access denied",
 )  # fmt: skip
-"""A page without any of them, in whatever case, is no captcha, challenge, login or denial."""
+"""A page without any of these, in upper or lower case, is not a captcha, challenge, login or denial."""
 
 CONTENT: Final = re.compile(rb"_(?:hrs|ful|thb)\.(?:jpe?g|png|webp)|lotdetail|lot-details", re.IGNORECASE)
 """Marks of a lot's page and its gallery."""
@@ -65,7 +65,7 @@ def refusal(response: Response, *, expects: Expects) -> Kind | None:
 
     `captcha` and `challenge` with any status; `login_wall` for a redirect to a login, and for a login that was not
     requested; `forbidden` for 401, 403 and a page that only says that access is denied; `too_many` for 429; `html` for
-    a page with status 200 where JSON or an image was expected. Other errors, as 404 and 500, are no refusals.
+    a page with status 200 where JSON or an image was expected. Other errors, such as 404 and 500, are not refusals.
     """
     if _leads_to_login(response, expects):
         return "login_wall"
@@ -97,7 +97,7 @@ def _leads_to_login(response: Response, expects: Expects) -> bool:
 
 
 def _asked_for_login(response: Response, expects: Expects) -> bool:
-    """Tell whether the login was requested, by the request, as the browser follows redirects by itself."""
+    """Tell from the request whether the login was asked for: the browser follows redirects by itself."""
     asked = response.request.url if response.request else response.url
     return expects == "page" and _is_login(asked)
 

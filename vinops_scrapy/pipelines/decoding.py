@@ -38,7 +38,7 @@ MOST_PIXELS: Final = {"JPEG": 50_000_000, "MPO": 50_000_000, "PNG": 20_000_000, 
 """By format: a PNG or WebP is decoded at its full size, which takes 4 to 16 bytes for each pixel."""
 LEAST_SIDE: Final = 64  # pixels; the smallest thumbnail is 96 wide
 MOST_SCANS: Final = 64
-"""Progressive JPEGs have 10, those of careful encoders 20."""
+"""The most scans that a JPEG may have: progressive ones have 10, those of elaborate encoders 20."""
 
 ORDINARY_PIXELS: Final = {"JPEG": 16_000_000, "MPO": 16_000_000, "PNG": 4_000_000, "WEBP": 4_000_000}
 ORDINARY_WORK: Final = 200_000_000  # pixels times scans: a fifth of a second
@@ -62,7 +62,7 @@ PICTURES: Final = 0xB002  # the entry of an MPO's index with the positions of it
 
 
 class Undecodable(Exception):  # noqa: N818 # about bytes from outside, not a fault
-    """The bytes are no photo, for this `reason` from docs/runbook.md."""
+    """The bytes are not a photo, for this `reason` from docs/runbook.md."""
 
     def __init__(self, reason: str, detail: str) -> None:
         """Keep reason and detail."""
@@ -237,7 +237,7 @@ def _opened(body: bytes) -> Iterator[Image.Image]:
             _check(picture.format or "", picture.size)
             yield picture
     except UnidentifiedImageError:
-        raise Undecodable("no_image", f"{len(body)} bytes of something else") from None
+        raise Undecodable("no_image", f"{len(body)} bytes that are not a picture") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Undecodable("too_large", "more pixels than any photo has") from None
     except MemoryError:

@@ -24,10 +24,10 @@ log = logging.getLogger("market")
 
 
 class NotRecorded(DropItem):
-    """A page was not recorded: the database did not take it, and the run ends, or another crawl took over the make."""
+    """A page was not recorded: the database refused it, and the run ends, or another crawl took over the make."""
 
     def __init__(self, reason: str) -> None:
-        """`reason` is the name of it in docs/runbook.md."""
+        """`reason` is the name of the cause in docs/runbook.md."""
         super().__init__(reason, log_level="DEBUG")
         self.reason = reason
 

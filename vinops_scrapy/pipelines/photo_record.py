@@ -43,7 +43,7 @@ class RecordPhotos(Component):
         try:
             await work_of(self._crawler).give_back()
         except (psycopg.Error, DatabaseError) as error:
-            log.warning("leases cannot be given back: they run out %s", pairs(error=one_line(error)))
+            log.warning("leases cannot be released: they expire %s", pairs(error=one_line(error)))
 
     async def _dropped(self, item: object, exception: Exception) -> None:
         if isinstance(item, Photo) and not isinstance(exception, Interrupted):  # whose lot is released

@@ -1,6 +1,6 @@
 """Validates photos and puts them into the object store, each content of a vehicle once.
 
-A thread does both in one go: handing a photo to a thread and back cost 14 ms of waiting for the reactor, beside the 9
+One thread call does both: handing a photo to a thread and back cost 14 ms of waiting for the reactor, beside the 9
 ms of the work itself (2026-11-25).
 """
 
@@ -36,11 +36,11 @@ TYPES = frozenset({*SUFFIXES, "image/gif", "text/html", "text/plain", "applicati
 """Content types that count as wrong where the photo is of another one; others, as image/*, mean any picture."""
 THREADS = 8
 MOST_FAILURES = 3
-"""So many failures of the store in a row end the crawl: it will take no other photo either."""
+"""After this many failures of the store in a row the crawl ends: it would not accept other photos either."""
 
 
 class NotStored(DropItem):
-    """The object store did not take a photo."""
+    """The object store did not accept a photo."""
 
     reason = "not_stored"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Rejected(DropItem):
-    """The bytes are no acceptable photo, for this `reason` from docs/runbook.md."""
+    """The bytes are not an acceptable photo, for this `reason` from docs/runbook.md."""
 
     def __init__(self, reason: str, detail: str) -> None:
         """Keep the reason; the detail goes to the log."""

@@ -84,7 +84,7 @@ class BaseSpider(scrapy.Spider):
     worker: str | None = None
     _renewing: asyncio.Task[None] | None = None
     is_incomplete = False
-    """Whether something that the crawl had to read could not be read: it ends with the reason `incomplete`."""
+    """Whether a required page could not be read: the crawl then ends with the reason `incomplete`."""
 
     def __init__(self, **given: str) -> None:
         """Read the arguments of -a. Raises WrongArgument for one that is unknown or makes no sense."""
@@ -204,7 +204,7 @@ class ListingSpider(BaseSpider):
     url: ClassVar[str]
     """The address of the list's first page."""
     source: ClassVar[str]
-    """What listings.source says."""
+    """The value of listings.source for this site."""
     list_page: Callable[[Response], ListPage]
     """The function of the page module that reads a page of the list."""
     ordinary: ClassVar[Mapping[str, float]] = {}
@@ -270,7 +270,7 @@ class ListingSpider(BaseSpider):
         try:
             page = self.list_page(response)
             if empty := self._fill.stopped(page.listings):
-                raise PageError("fields_stopped", f"{', '.join(empty)} have no value any more")
+                raise PageError("fields_stopped", f"{', '.join(empty)} no longer have a value")
         except PageError as error:
             if again := self._again(response, error):
                 return again
@@ -298,7 +298,7 @@ class ListingSpider(BaseSpider):
                 "layout_changed",
                 netloc(response.url),
                 f"{error}: a page of {netloc(response.url)} is not as it was. It is kept in {path}; what was read "
-                f"before it is recorded, nothing is taken for gone. Compare it with vinops_scrapy/pages/{self.site}.py",
+                f"before it is recorded, nothing is marked as gone. Compare it with vinops_scrapy/pages/{self.site}.py",
             )
 
     def fell_short(self, reason: str) -> None:
@@ -354,7 +354,7 @@ class ListingSpider(BaseSpider):
 def whole_number(name: str, text: str) -> int:
     """Return the value of an argument that is a count. Raises WrongArgument."""
     if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
-        raise WrongArgument(f"-a {name}={text} is no count above 0")
+        raise WrongArgument(f"-a {name}={text} is not a count above 0")
     return int(text)
 
 

@@ -112,7 +112,7 @@ class LotPhotos(BaseSpider):
         self.sessions = Sessions(self.crawler, self.config)
 
     async def renew(self) -> None:
-        """Renew the leases of the lots in work."""
+        """Renew the leases of the lots being processed."""
         await self.work.renew()
 
     def stop(self) -> None:
@@ -296,5 +296,5 @@ def _numbers(name: str, text: str) -> list[int]:
         numbers = [0]
     is_wrong = (text and not numbers) or any(not 1 <= number < LOTS_END for number in numbers)
     if is_wrong or (name == "batch" and len(numbers) != 1):
-        raise WrongArgument(f"-a {name}={text} is no count or list of numbers above 0")
+        raise WrongArgument(f"-a {name}={text} is not a count or a list of numbers above 0")
     return numbers

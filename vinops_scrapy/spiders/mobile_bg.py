@@ -44,7 +44,7 @@ log = logging.getLogger("market")
 
 FRESH_PAGES: Final = 50
 NEEDED: Final = ("year", "mileage_km", "fuel", "gearbox", "power_hp")
-"""What a list may lack and the ad's own page may have."""
+"""Fields that a list may lack and the ad's own page may have."""
 
 
 class MobileBg(ListingSpider):

@@ -58,7 +58,7 @@ def command(
         with closing(open_bucket(settings, BACKUPS) if to_r2 else backup_files.in_folder(folder)) as store:
             if listed:
                 if folder.exists() and not folder.is_dir() and not to_r2:
-                    raise typer.BadParameter(f"--to {folder} is no folder")
+                    raise typer.BadParameter(f"--to {folder} is not a folder")
                 _list(store, as_json=as_json)
                 return
             taken, removed = backup.take(

@@ -48,7 +48,7 @@ FAILED = {
     "missing": "the object is in none of the places that can be reached: `vinops photos check`",
     "damaged": "the object is not what was recorded: it was not copied",
     "out_of_reach": "in a bucket that R2_… do not name: set them to it, `photos sync --to folder`, set them back",
-    "no_key": "the key is none that vinops makes",
+    "no_key": "the key does not have the form of vinops's keys",
 }
 
 
@@ -128,7 +128,7 @@ def check_command(
     limit: Annotated[int, typer.Option("--limit", min=0, help="How many of each kind are listed.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Compare all objects in a place with what is recorded: what is missing, and what nobody recorded.
+    """Compare all objects in a place with what is recorded: what is missing, and what is not recorded.
 
     A list of a thousand objects is one request; no object is read. Exit code 1 if a recorded object is missing or has
     another size, or if there are objects that no crawl stores: of no lot, under another kind of name, or outside of the
@@ -223,7 +223,10 @@ def _say_compared(result: Comparison) -> None:
         f"{plural(result.objects, 'object')} {places.words(result.place)}, {size(result.object_bytes)}; "
         f"{plural(result.recorded, 'photo')} recorded there"
     )
-    for count, what in ((result.found, "recorded as here now"), (result.forgotten, "forgotten, to be fetched again")):
+    for count, what in (
+        (result.found, "recorded as here now"),
+        (result.forgotten, "removed from the database, to be fetched again"),
+    ):
         if count:
             typer.echo(f"{plural(count, 'photo')} {what}")
     for kind, about in comparing.KINDS.items():
@@ -238,7 +241,7 @@ def _say_compared(result: Comparison) -> None:
 
 
 def _shown(key: str) -> str:
-    """Return a key for a terminal: anybody who can write to the bucket chooses it."""
+    """Return a key, made printable: anybody who can write to the bucket chooses it."""
     return ascii(key)[1:-1]
 
 

@@ -107,7 +107,7 @@ def checked_target(into: str | None) -> str | None:
     try:
         holds_password = bool(conninfo_to_dict(into).get("password"))
     except ProgrammingError:
-        raise typer.BadParameter("--into is no address of a database") from None
+        raise typer.BadParameter("--into is not the address of a database") from None
     if holds_password:
         raise typer.BadParameter(
             "--into holds a password, which every account here can read: leave it out, and keep it in ~/.pgpass"

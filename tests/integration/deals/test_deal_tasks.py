@@ -103,7 +103,7 @@ def test_each_task_tries_again_when_its_connection_is_cut(
         assert (len(calls), said) == (1, []), "the connection was replaced before the work began"
     else:
         assert len(calls) == 2, "it was tried again, and came to its end"
-        assert said[0].getMessage().startswith("the database went away task=")
+        assert said[0].getMessage().startswith("the connection to the database was lost task=")
         assert [each.exc_info for each in said] == [None], "one line, and no traceback"
     row = database.execute("select machine, now() - done_at < interval '1 minute' from ops.task_progress").fetchone()
     assert row == (socket.gethostname(), True)
@@ -121,7 +121,7 @@ def test_a_task_whose_database_stays_away_ends_and_is_sent_again(
     tasks.sweep()
     assert sent == ["deals.train"]
     tasks.train()
-    assert "the database stays away task=train: the sweep sends it again" in caplog.text
+    assert "the database is still unavailable task=train: the sweep sends it again" in caplog.text
     tasks.sweep()
     assert sent == ["deals.train"], "not again at once"
     database.execute("update ops.scheduled_tasks set rung_at = rung_at - interval '16 minutes'")
@@ -186,7 +186,7 @@ def test_a_broker_that_is_away_does_not_end_a_sweep(
     for each in tasks.SCHEDULED_TASKS.values():
         monkeypatch.setattr(each, "apply_async", refuse)
     tasks.sweep()
-    assert caplog.text.count("the broker is away") == 3
+    assert caplog.text.count("the broker is unavailable") == 3
     assert database.execute("select count(*) from ops.task_progress").fetchone() == (1,)
 
 

@@ -124,7 +124,7 @@ def test_top_is_narrowed_down_and_written_as_csv(
     assert f"(id {good})" in shown
     assert shown.count(" EUR, worth") == 2
     none = deals(environment, "top", "--make", "Trabant")
-    assert (none.returncode, none.stdout, none.stderr) == (0, "", "no ad is like that\n")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "no ad matches\n")
 
 
 @pytest.mark.parametrize("year", ["x", "-", "2012-x", "2012-2013-2014", "²"])

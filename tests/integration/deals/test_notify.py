@@ -140,7 +140,7 @@ def test_what_is_no_deal_any_more_is_dropped_and_comes_back_when_it_is_one_again
     database.execute("update normalized_listings set price_eur = null where listing_id = %s", [third])
     queue(database, [third])
     assert table(database, "state, error") == [
-        ("dropped", "it is no deal any more"),
+        ("dropped", "it is no longer a deal"),
         ("dropped", "the ad is gone"),
         ("dropped", "it names no price"),
     ]

@@ -88,7 +88,7 @@ def test_of_each_id_comes_a_score_whatever_is_known(database: Database, settings
     assert sorted(result.listing_id for result in results) == ids
     assert [result.listing_id for result in results if result.is_approved] == ids[:1]
     reasons = {result.listing_id: result.reasons for result in results}
-    assert "nobody knows what it is worth" in reasons[ids[1]]
+    assert "no estimate of its value" in reasons[ids[1]]
     assert "no price" in reasons[ids[2]]
 
 

@@ -508,7 +508,7 @@ def test_without_a_database_it_is_started_and_stopped_all_the_same(plain: Celery
     away = replace(plain, environment={**plain.environment, "DATABASE_URL": "postgresql://vinops@127.0.0.1:1/none"})
     done = away.run("start")
     assert done.returncode == 0
-    assert "a supervisor does not look after them" in done.stderr
+    assert "a supervisor does not watch them" in done.stderr
     done = away.run("stop")
     assert done.returncode == 0
     assert "a supervisor that runs may start them again" in done.stderr

@@ -51,7 +51,7 @@ def test_an_egg_is_checked_before_any_node_is_asked(nodes: list[FakeScrapyd], tm
     wrong.write_text("no egg")
     done = run(nodes, tmp_path, "deploy", "--egg", str(wrong))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("vinops: this is no egg, which is a ZIP file")
+    assert done.stderr.startswith("vinops: this is not an egg, which is a ZIP file")
     folder = run(nodes, tmp_path, "deploy", "--egg", str(tmp_path))
     assert (folder.returncode, folder.stderr.count("\n")) == (1, 1)
     assert folder.stderr.startswith(f"vinops: {tmp_path}: Is a directory: give an egg")

@@ -141,7 +141,7 @@ def test_trouble_is_told_in_words_and_the_other_nodes_go_on(nodes: Nodes, tmp_pa
     assert (no_egg.returncode, "nothing.egg" in no_egg.stderr) == (1, True)
     not_zipped = tmp_path / "text.egg"
     not_zipped.write_text("no egg")
-    assert "this is no egg" in nodes.run("deploy", "--node", "one", "--egg", str(not_zipped)).stderr
+    assert "this is not an egg" in nodes.run("deploy", "--node", "one", "--egg", str(not_zipped)).stderr
 
     locked = nodes.run("jobs", "--node", "one", password="not-the-password")
     assert (locked.returncode, "node one refuses the password" in locked.stderr) == (1, True)
@@ -158,10 +158,10 @@ def test_trouble_is_told_in_words_and_the_other_nodes_go_on(nodes: Nodes, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("schedule", "9"), "9 is no worker"),
-        (("schedule", "1", "--node", "three"), "three is no node: use one"),
-        (("schedule", "1", "-a", "pages"), "is no NAME=VALUE"),
-        (("schedule", "1", "-a", "project=other"), "scrapyd's own word"),
+        (("schedule", "9"), "9 is not a worker"),
+        (("schedule", "1", "--node", "three"), "three is not a node: use one"),
+        (("schedule", "1", "-a", "pages"), "is not NAME=VALUE"),
+        (("schedule", "1", "-a", "project=other"), "is reserved by scrapyd"),
         (("cancel",), "name jobs, or give --all"),
     ],
 )

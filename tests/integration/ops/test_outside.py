@@ -166,7 +166,7 @@ def test_health_tells_of_a_supervisor_that_is_wanted_and_gone(database: Database
     assert line(settings, "supervisor")[0] is Level.OK
     with closing(supervisor(settings)) as one:
         one.once()
-        assert line(settings, "supervisor") == (Level.OK, "the last pass 0 s ago, no process of it is seen")
+        assert line(settings, "supervisor") == (Level.OK, "the last pass 0 s ago, its process is not visible")
         age = "update ops.workers set desired_at = now() - interval '4 minutes' where worker = 'supervisor'"
         database.execute(age)
         assert line(settings, "supervisor")[0] is Level.CRITICAL

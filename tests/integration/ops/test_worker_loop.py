@@ -170,7 +170,7 @@ def test_a_database_that_is_away_is_waited_for(
     admin.execute(f'alter database "{name}" allow_connections false'.encode())
     try:
         admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
-        until(lambda: any("the database is away" in message for message in systemd.hear()), "it says so")
+        until(lambda: any("the database is unavailable" in message for message in systemd.hear()), "it says so")
         systemd.forget()
         until(lambda: systemd.count("WATCHDOG=1") >= 2, "waiting is no hanging")
         assert loop.poll() is None

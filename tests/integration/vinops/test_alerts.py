@@ -322,7 +322,7 @@ def test_telegram_out_of_reach_raises_nothing(
     raise_alert(database, away, "blocked", "a", "m")
     assert deliver(database, away) == 0
     assert logged(caplog, logging.WARNING) == [
-        "Telegram did not take an alert: it was not reached (ConnectError); `deliver` tries again"
+        "Telegram did not accept an alert: it was not reached (ConnectError); `deliver` tries again"
     ]
 
 

@@ -288,7 +288,7 @@ def test_what_is_no_cluster_is_not_touched(open_folder: Path) -> None:
     data.mkdir(parents=True)
     data.parent.chmod(0o711)
     (data / "letters").write_text("mine")
-    with pytest.raises(db.DatabaseError, match="is no cluster"):
+    with pytest.raises(db.DatabaseError, match="is not a PostgreSQL cluster"):
         db.connect(Settings(data_dir=open_folder), application="t")
     assert (data / "letters").read_text() == "mine"
 

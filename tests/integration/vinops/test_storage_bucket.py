@@ -202,7 +202,7 @@ def test_no_server_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         said = refusals(hasty(f"http://127.0.0.1:{taken.getsockname()[1]}"))
-    assert said == {"it cannot be reached, or hung up: try again later, or correct R2_ENDPOINT"}
+    assert said == {"it cannot be reached, or closed the connection: try again later, or correct R2_ENDPOINT"}
 
 
 def test_a_server_that_never_answers() -> None:

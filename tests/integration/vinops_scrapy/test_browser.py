@@ -234,7 +234,7 @@ def test_lots_at_once_sign_in_once_with_the_popup_after_the_login(plainly: tuple
     assert (site.site.attempts, site.site.logins) == (1, 1)
     for lot, found in enumerate(looked.results[1:3], LOT):
         assert [url.rpartition("_")[0] for url in found["photos"]] == site.names(lot)
-    assert "the popup stays" not in looked.log
+    assert "the popup cannot be closed" not in looked.log
 
 
 def test_a_page_whose_scripts_never_rest_costs_itself_alone(plainly: tuple[Site, Looked]) -> None:

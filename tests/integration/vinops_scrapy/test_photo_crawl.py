@@ -180,14 +180,14 @@ def test_a_store_that_takes_nothing_ends_the_run_and_gives_the_lots_back(crawls:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["-a", "lot=x"], 2, "-a lot=x is no count or list of numbers above 0"),
-        (["-a", "lot=,"], 2, "-a lot=, is no count or list of numbers above 0"),
-        (["-a", "lot=99999999999999999999"], 2, "is no count or list of numbers above 0"),
+        (["-a", "lot=x"], 2, "-a lot=x is not a count or a list of numbers above 0"),
+        (["-a", "lot=,"], 2, "-a lot=, is not a count or a list of numbers above 0"),
+        (["-a", "lot=99999999999999999999"], 2, "is not a count or a list of numbers above 0"),
         (["-a", "vin="], 2, "-a vin= has no value: give one, or leave the argument out"),
         (["-a", "vin=,"], 2, "-a vin=, names no VIN"),
         (["-a", "vin=\udcff"], 2, "-a vin has a character that cannot be printed"),
-        (["-a", "batch=0"], 2, "-a batch=0 is no count or list of numbers above 0"),
-        (["-a", "batch=-5"], 2, "-a batch=-5 is no count or list of numbers above 0"),
+        (["-a", "batch=0"], 2, "-a batch=0 is not a count or a list of numbers above 0"),
+        (["-a", "batch=-5"], 2, "-a batch=-5 is not a count or a list of numbers above 0"),
         (["-a", "source=fax"], 2, "-a source=fax is none of auto, api, page"),
         (["-a", "bach=5"], 2, "lot_photos knows no -a bach: use batch, lot, vin or source"),
         (["-a", "source=page"], 1, "-a source=page needs COPART_USERNAME and COPART_PASSWORD: set both"),
@@ -208,7 +208,7 @@ def test_wrong_usage_says_what_is_wrong_and_asks_nothing(
 def test_a_spider_that_is_not_there_is_told_in_one_line(crawls: Crawls) -> None:
     done = forks.crawl(crawls.environment, "lot_foto")
     assert done.exit_code == 2
-    assert "lot_foto is no spider: use lot_photos or mobile_bg" in done.log
+    assert "lot_foto is not a spider: use lot_photos or mobile_bg" in done.log
     assert "Traceback" not in done.log
 
 

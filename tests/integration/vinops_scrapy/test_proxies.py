@@ -153,7 +153,7 @@ def test_without_any_proxy_left_nothing_is_asked_and_the_run_says_so(
 @pytest.mark.parametrize(
     ("entry", "says"),
     [
-        ("socks5://canary-user:canary-pass@proxy.example:1080", "PROXY_LIST: entry 2 is no http:// proxy"),
+        ("socks5://canary-user:canary-pass@proxy.example:1080", "PROXY_LIST: entry 2 is not an http:// proxy"),
         ("http://canary-user:canary-pass@proxy.example", "PROXY_LIST: entry 2 names no host and port"),
     ],
 )

@@ -183,7 +183,7 @@ def test_a_medium_risk_costs_points_and_may_be_approved() -> None:
         ({"price_eur": None}, "no price"),
         ({"price_eur": None, "price_problem": "lease_balance"}, "no price: lease balance"),
         ({"price_eur": Decimal(9500)}, "below the score of 7.5 that is asked for"),
-        ({"p10": None, "p50": None, "p90": None, "comparables": 0}, "nobody knows what it is worth"),
+        ({"p10": None, "p50": None, "p90": None, "comparables": 0}, "no estimate of its value"),
         ({"price_eur": Decimal(3000)}, "suspiciously cheap"),
     ],
 )

@@ -45,9 +45,9 @@ def test_the_spiders_of_an_egg_are_those_in_it_and_not_those_of_this_checkout() 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "this is no egg, which is a ZIP file"),
-        (b"no egg at all", "this is no egg, which is a ZIP file"),
-        (made()[:-60], "this is no egg, which is a ZIP file"),
+        (b"", "this is not an egg, which is a ZIP file"),
+        (b"no egg at all", "this is not an egg, which is a ZIP file"),
+        (made()[:-60], "this is not an egg, which is a ZIP file"),
         (made().replace(b"One(scrapy", b"Two(scrapy"), "the egg is damaged at cars/spiders/one.py"),
         (made(cars__spiders__one="def broken(:\n"), "its spiders cannot be imported: SyntaxError: invalid syntax"),
         (made(cars__spiders__one="import not_installed\n"), "ModuleNotFoundError: No module named 'not_installed'"),

@@ -201,7 +201,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("celery", CRITICAL, "no task was done for 10 min", "vinops celery restart", {"celery": at_work(minutes=10)}),
     ("celery", UNKNOWN, "no proc", "vinops doctor", {"celery": None, "faults": {"celery": "no proc"}}),
     ("supervisor", OK, "the last pass 20 s ago, PID 4999", "", {}),
-    ("supervisor", OK, "no process of it is seen", "", {"supervisor": Supervision(pid=None, every=60)}),
+    ("supervisor", OK, "its process is not visible", "", {"supervisor": Supervision(pid=None, every=60)}),
     ("supervisor", OK, "not set up", "", {"wanted": given.wanted(supervisor="")}),
     ("supervisor", OK, "nothing is wanted here", "", {"wanted": given.wanted(supervisor="stopped")[-1:]}),
     (
@@ -214,7 +214,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     (
         "supervisor",
         CRITICAL,
-        "the last pass 4 min ago, no process of it is seen",
+        "the last pass 4 min ago, its process is not visible",
         "nohup vinops supervise &",
         {"wanted": passed(minutes=4), "supervisor": Supervision(pid=None, every=60)},
     ),
@@ -430,7 +430,7 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         {"database": Database(error="the database lacks 0009_deals", fix="vinops migrate")},
     ),
     ("backup", OK, "5 h old, 2.0 GB", "", {}),
-    ("backup", OK, "nothing to keep yet", "", {"backup": given.backup(None), "database": NEW}),
+    ("backup", OK, "nothing to back up yet", "", {"backup": given.backup(None), "database": NEW}),
     ("backup", WARNING, "not set up", "vinops backup", {"backup": given.backup(None)}),
     ("backup", WARNING, "1 d 2 h old", "vinops backup", {"backup": given.backup(26)}),
     ("backup", CRITICAL, "3 d old", "vinops backup", {"backup": given.backup(72)}),

@@ -173,7 +173,7 @@ def test_all_alarms_are_there_whole() -> None:
     text = " ".join(" ".join(plain(panels.all_alarms(view(WORST), 60))).split())
     for line in judge(WORST).alarms:
         assert " ".join(line.fix.split()) in text
-    assert "The crawl ended; nobody asks it before 03:10." in text
+    assert "The run ended; no crawl requests it before 03:10." in text
 
 
 def test_the_last_items_are_of_all_workers_in_turn() -> None:

@@ -45,5 +45,5 @@ def test_a_run_is_found_by_spider_and_worker() -> None:
 def test_shared_crawls_run_only_where_they_are_named() -> None:
     assert [each.name for each in registry.chosen(SETTINGS, None)] == ["1", "2", "3", "4"]
     assert [each.name for each in registry.chosen(SETTINGS, ["photos", "1", "photos"])] == ["photos", "1"]
-    with pytest.raises(LookupError, match="9 is no worker: use 1, 2, 3, 4, photos"):
+    with pytest.raises(LookupError, match="9 is not a worker: use 1, 2, 3, 4, photos"):
         registry.chosen(SETTINGS, ["9"])

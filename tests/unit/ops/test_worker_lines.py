@@ -22,7 +22,7 @@ def test_one_that_runs_says_where_it_is_and_how_far() -> None:
     lines = text(rate=41.5)
     said = " ".join(" ".join(lines).split())
     assert "1 running, PID 4710, for 2 h 5 min; Mercedes-Benz, BMW" in said
-    assert "at bmw page 37; page 37 of 117, 1240 items, 42/min, last sign 2 s ago" in said
+    assert "at bmw page 37; page 37 of 117, 1240 items, 42/min, heartbeat 2 s ago" in said
     assert "started by hand: PID 25268 (`vinops workers stop 1` ends it)" in said
     assert f"last: {LAST}" in said
     assert f"log: {LOG}" in said

@@ -239,7 +239,9 @@ def test_a_survey_of_what_is_right_is_what_load_gives(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Sofia", "../etc/passwd", "/etc/localtime", "Europe", "UTC+2"])
 def test_a_time_zone_is_one_that_the_machine_knows(name: str) -> None:
-    with pytest.raises(ConfigError, match="VINOPS_TIME_ZONE is no time zone that this machine knows: give a name such"):
+    with pytest.raises(
+        ConfigError, match="VINOPS_TIME_ZONE is not a time zone that this machine knows: give a name such"
+    ):
         load({"VINOPS_TIME_ZONE": name})
     assert load({"VINOPS_TIME_ZONE": "Europe/Berlin"}).time_zone == "Europe/Berlin"
     assert load({}).time_zone == "Europe/Sofia"
@@ -259,11 +261,11 @@ def test_a_broken_line_of_dotenv_is_told_by_file_and_number_without_its_text(
     (tmp_path / ".env").write_text(text.format(canary=CANARY), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load({}, folder=tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path}/.env, line {numbers[0]}, is no NAME=value: write it as in")
+    assert str(caught.value).startswith(f"{tmp_path}/.env, line {numbers[0]}, is not NAME=value: write it as in")
     found = config.survey({}, folder=tmp_path)
     assert len(found.problems) == len(numbers), "each is an error of `vinops doctor`"
     for number, problem in zip(numbers, found.problems.values(), strict=True):
-        assert f".env, line {number}, is no NAME=value" in problem
+        assert f".env, line {number}, is not NAME=value" in problem
     assert CANARY not in repr(found) + str(caught.value)
     assert found.settings.pace == "steady", "the lines that can be read count for the rest of the survey"
 

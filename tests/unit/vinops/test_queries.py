@@ -18,8 +18,8 @@ def test_blocks_are_found_by_name_with_their_comments() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("-- name: a\nselect 1;\n-- name: a\nselect 2;\n", "line 3: 'a' is no new name"),
-        ("-- name: two words\nselect 1;\n", "line 1: 'two words' is no new name"),
+        ("-- name: a\nselect 1;\n-- name: a\nselect 2;\n", "line 3: 'a' is not a new name"),
+        ("-- name: two words\nselect 1;\n", "line 1: 'two words' is not a new name"),
         ("-- name:\nselect 1;\n", "line 1"),
         ("select 1;\n-- name: a\nselect 1;\n", "line 1: a statement without"),
         ("-- name: a\n-- only words\n-- name: b\nselect 1;\n", "'a' has no statement"),

@@ -25,7 +25,7 @@ def test_makes_are_named_by_slug_known_or_not() -> None:
     makes = read_makes()
     assert makes.named(["bmw", "lada", "bmw"])[1] == Make(slug="lada", name="lada")
     assert [make.name for make in makes.named(["alfa-romeo"])] == ["Alfa Romeo"]
-    with pytest.raises(ConfigError, match="-a makes=BMW is no word of the site's addresses"):
+    with pytest.raises(ConfigError, match="-a makes=BMW is not a name in the site's addresses"):
         makes.named(["BMW"])
 
 
@@ -37,18 +37,18 @@ def test_a_worker_that_is_not_there_is_named_with_those_that_are() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("sort = 6", "", "sort is no whole number from 0 to 99"),
-        ("page_limit = 150", "page_limit = 0", "page_limit is no whole number from 1 to 10000"),
-        ("page_size = 20", "page_size = true", "page_size is no whole number from 1 to 1000"),
-        ('region = ""', 'region = "a/b"', "region is no word of the site's addresses"),
-        ('region = ""', "speed = 3", "speed is no key of it"),
-        ("[worker.1]", "[worker.one]", "worker.one is no group of makes under a number"),
+        ("sort = 6", "", "sort is not a whole number from 0 to 99"),
+        ("page_limit = 150", "page_limit = 0", "page_limit is not a whole number from 1 to 10000"),
+        ("page_size = 20", "page_size = true", "page_size is not a whole number from 1 to 1000"),
+        ('region = ""', 'region = "a/b"', "region is not a name in the site's addresses"),
+        ('region = ""', "speed = 3", "speed is not one of its keys"),
+        ("[worker.1]", "[worker.one]", "worker.one is not a numbered group of makes"),
         ('[worker.1]\nbmw = { name = "BMW" }', "", "it names no worker"),
-        ("bmw =", '"b w" =', "b w is no word of the site's addresses"),
-        ('{ name = "BMW" }', '{ nam = "BMW" }', "bmw wants a name, and may have an expected count of ads"),
-        ('{ name = "BMW" }', '{ name = "BMW", expected = -1 }', "bmw: expected is no count"),
+        ("bmw =", '"b w" =', "b w is not a name in the site's addresses"),
+        ('{ name = "BMW" }', '{ nam = "BMW" }', "bmw needs a name, and may have an expected count of ads"),
+        ('{ name = "BMW" }', '{ name = "BMW", expected = -1 }', "bmw: expected is not a count"),
         ('{ name = "BMW" }', '{ name = "BMW" }\n[worker.2]\nbmw = { name = "BMW" }', "bmw is there twice"),
-        ("sort = 6", "sort = ", "is no TOML"),
+        ("sort = 6", "sort = ", "is not TOML"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_said_to(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -138,7 +138,7 @@ def _make_cluster(base: Path, account: Account) -> None:
     run_as(account, single, "create database vinops\n")
     data = base / "data"
     if data.exists():
-        raise ServerError(f"{data} is no cluster of PostgreSQL: move it away, or set VINOPS_DATA_DIR to a new folder")
+        raise ServerError(f"{data} is not a PostgreSQL cluster: move it away, or set VINOPS_DATA_DIR to a new folder")
     new.replace(data)
 
 

@@ -31,7 +31,7 @@ def explain(base: Path) -> str | None:
 
 
 def last_complaint(log: Path, *, now: datetime, recent: float | None = None) -> str | None:
-    """Return the server's last message in this log about a full disk; with `recent`, only one of the last so many
+    """Return the server's last message in this log about a full disk; with `recent`, only one of the last `recent`
     seconds."""
     try:
         with log.open("rb") as file:

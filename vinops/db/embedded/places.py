@@ -5,7 +5,7 @@ runs as another account, to which a parent folder may be closed, as root's home 
 `postgres` a link to them, and the programs are copied there. vinops opens no folder to others that it did not create.
 
 A folder below PLACE refers to its data folder: `owner.json` names it, and `link` is a hard link to the link in it. If
-the link is removed from the data folder, the data cannot be found any more, and the next start of a server removes
+the link is removed from the data folder, the data can no longer be found, and the next start of a server removes
 them. A data folder that was moved still has its link.
 """
 
@@ -69,7 +69,7 @@ def prepare(data_dir: Path) -> Path:
 def remove(data_dir: Path, seconds: float) -> None:
     """Stop the server of a data folder and remove its files. Raises ServerError, OSError.
 
-    Waits so many seconds for its users. If the process dies in it, the next call, or the next start of any server,
+    Waits `seconds` for its users. If the process dies in it, the next call, or the next start of any server,
     removes the rest.
     """
     link = Path(os.path.realpath(data_dir)) / "postgres"
@@ -84,7 +84,7 @@ def remove(data_dir: Path, seconds: float) -> None:
 
 
 def sweep(programs_seconds: float = PROGRAMS_SECONDS) -> list[Path]:
-    """Remove data below PLACE whose data folder was deleted, and programs that were not used for so long; return the
+    """Remove data below PLACE whose data folder was deleted, and programs unused for `programs_seconds`; return the
     paths. What is in use stays. Raises OSError."""
     if os.geteuid() or not PLACE.is_dir():
         return []
@@ -217,7 +217,7 @@ def _is_copy(link: Path, base: Path) -> bool:
 
 
 def _is_orphan(base: Path) -> bool:
-    """Tell whether the data folder of this folder was certainly deleted."""
+    """Tell whether the data folder that this folder belongs to is known to be deleted."""
     noted = _owner(base)
     if noted is None:
         return not (base / "data").exists()  # its creator was killed
@@ -286,7 +286,7 @@ def _copy(package: Path, target: Path) -> None:
 
 
 def _is_unused(programs: Path, seconds: float) -> bool:
-    """Tell whether no process runs one of these programs, and none was started for so long."""
+    """Tell whether no process runs one of these programs, and none was started for `seconds`."""
     if time.time() - programs.stat().st_mtime < seconds:
         return False
     for process in Path("/proc").glob("[0-9]*"):
