@@ -76,8 +76,8 @@ def test_the_script_installs_what_the_lock_names(machine: Machine) -> None:
     assert machine.run("vinops", "health", "--json", check=False).returncode in (0, 1, 2)
     machine.run("systemctl", "start", "vinops-retention.service")
     again = install(machine, "--no-start")
-    assert "is there, as the lock says" in again
-    assert "this version is there" in again
+    assert "is up to date with the lock" in again
+    assert "this version is installed" in again
 
 
 def test_without_its_password_a_node_is_not_tried_again_and_that_is_told(machine: Machine) -> None:
