@@ -115,7 +115,7 @@ def test_a_repair_that_is_killed_itself_is_made_good_by_the_next(
 @pytest.mark.parametrize(
     ("broken", "event"),
     [
-        pytest.param("merge_without_transaction", "point upsert_lots 1 before", marks=pytest.mark.quick),
+        ("merge_without_transaction", "point upsert_lots 1 before"),
         ("merge_without_transaction", "point record_gone 1 before"),
         ("place_before_commit", "point merge 1 before"),
         pytest.param("never_settle", "point place 1 before", marks=pytest.mark.quick),

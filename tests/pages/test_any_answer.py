@@ -254,6 +254,7 @@ def test_a_sitemap_that_never_ends_is_not_unpacked() -> None:
 
 @many
 @given(text=st.lists(st.sampled_from([*"0123456789 .,-/()+абИ@:\n", "тел. ", "Иван ", "0888 ", "[phone]", "a@b.bg"])))
+@example(text=["0888 ", "0", "0", "0888 ", *"000000"])
 @example(text=["0"] * 20_000)
 @example(text=["0 "] * 20_000)
 @example(text=["Иван "] * 20_000)

@@ -81,8 +81,9 @@ _PART: Final = re.compile(
 )
 _SUFFIX: Final = re.compile(r"[ .-]?[A-Z]{1,3}\b")
 _PHONE_SIGNS: Final = "☎☏✆📞📱📲"
+# [phone] is what an earlier masking put there: no word.
 _WORD: Final = re.compile(
-    r"(?:\b(?:тел(?:ефон[а-я]{0,3})?|gsm|гсм|джиесем|моб(?:илен)?|viber|вайбър|whats\s?app|уатсап|ватсап|phone|tel|mobile|call"
+    r"(?:\b(?:тел(?:ефон[а-я]{0,3})?|gsm|гсм|джиесем|моб(?:илен)?|viber|вайбър|whats\s?app|уатсап|ватсап|phone(?!\])|tel|mobile|call"
     r"|обад(?:ете|и)(?:\s(?:се|ми))?|звън(?:нете|ни|ете|и)|пиш(?:ете|и)|контакти?|конт)(?![^\W\d_])|["
     + _PHONE_SIGNS
     + "])"

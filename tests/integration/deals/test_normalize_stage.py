@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from deals.stages import duplicates, normalize
+from tests.support.cases import few_quick
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ def buffers(plan: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize(
     ("size", "are_counted"),
-    [(1, False), (500, True), *(pytest.param(*each, marks=pytest.mark.slow) for each in ((1, True), (500, False)))],
+    few_quick([(500, True), (1, False), (1, True), (500, False)], 0),
 )
 def test_a_batch_reads_its_own_ads_and_those_beside_them(database: Database, size: int, are_counted: bool) -> None:
     many(database, 100_000)

@@ -214,7 +214,7 @@ def test_a_model_that_drifted_is_put_out_of_use_and_it_is_said(
         found = price_model.check_drift(database)
     assert (found["is_drifted"], found["ads"]) == (True, 300)
     assert found["mdape"] == pytest.approx(0.3, abs=0.001)
-    assert "it drifted: 30.0 % off on 300 ads that came later" in caplog.text
+    assert "it drifted: 30.0 % error on 300 later ads" in caplog.text
     assert methods(database, settings) <= {"comparables", "none"}
     assert price_model.check_drift(database)["is_drifted"] is False, "it is said once"
 

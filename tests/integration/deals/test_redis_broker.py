@@ -190,6 +190,7 @@ def another_password(server: Broker, redis: Redis) -> Callable[[], object]:
 FAULTS = (no_memory, a_replica, no_disk, killed, another_password)
 
 
+@pytest.mark.slow
 def test_a_worker_goes_on_when_its_redis_does(server: Broker, worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
     def send(name: str, seconds: float = 0) -> None:
         with Connection(server.url) as connection:

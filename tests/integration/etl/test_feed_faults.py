@@ -257,8 +257,9 @@ def test_a_fault_is_refused_by_name_and_the_last_good_state_is_kept(
 HARMLESS = [name for name in QUIRKS if name not in FAULTS and name not in {each.fault for each in CASES}]
 
 
-@pytest.mark.quick
-@pytest.mark.parametrize("quirk", HARMLESS)
+@pytest.mark.parametrize(
+    "quirk", [pytest.param(name, marks=[pytest.mark.quick] * (at % 3 == 0)) for at, name in enumerate(HARMLESS)]
+)
 def test_a_quirk_costs_exactly_its_rows(quirk: str, source: FeedServer, settings: Settings, database: Database) -> None:
     assert run(settings).status == "loaded"
     source.advance()

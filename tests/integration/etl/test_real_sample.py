@@ -116,6 +116,7 @@ def one(database: Database, query: str) -> Any:
     return row[0]
 
 
+@pytest.mark.slow
 def test_every_row_is_accounted_for(outcome: Outcome, sample: Database) -> None:
     assert (outcome.status, outcome.rows_read) == ("loaded", ROWS)
     assert (outcome.rows_accepted or 0) + (outcome.rows_rejected or 0) == ROWS

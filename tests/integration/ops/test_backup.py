@@ -452,6 +452,7 @@ def test_scratch_databases_of_the_killed_are_dropped_and_those_in_use_stay(setti
         assert scratches(admin) == []
 
 
+@pytest.mark.slow
 def test_swapping_keeps_what_was_there_and_asks_that_nobody_is_connected(
     admin: Database, server: str, tmp_path: Path, environment: dict[str, str], new_name: str
 ) -> None:
@@ -623,6 +624,7 @@ def s3() -> Iterator[S3Server]:
         yield running
 
 
+@pytest.mark.slow
 def test_backups_go_to_r2_and_come_back(filled: Database, settings: Settings, vinops: Run, s3: S3Server) -> None:
     r2 = {
         "R2_ENDPOINT": s3.endpoint,
@@ -665,6 +667,7 @@ analyze;
 SKIPPED = "audit.lot_events, staging.copart_raw"
 
 
+@pytest.mark.slow
 def test_rows_that_a_setting_skips_are_left_out_and_said_so(
     database: Database, settings: Settings, vinops: Run, new_name: str, admin: Database
 ) -> None:

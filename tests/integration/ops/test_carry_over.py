@@ -20,6 +20,7 @@ from ops.backup import backup, dumps, files as backup_files, restore
 from ops.backup.progress import Progress
 from standin.telegram.server import TelegramServer
 from tests.support import forks
+from tests.support.cases import few_quick
 from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 from vinops import alerts
 from vinops.config import Secret
@@ -192,6 +193,7 @@ def test_budgets_breakers_and_alerts_are_carried_over(at_work: Settings, telegra
         assert found == [("breaker_open", True), ("feed_failed", False), ("login_failed", True)]
 
 
+@pytest.mark.slow
 def test_where_nothing_is_left_to_read_posting_is_held_until_it_is_released(
     at_work: Settings, telegram: TelegramServer, admin: Database, environment: dict[str, str]
 ) -> None:
@@ -228,7 +230,7 @@ def test_where_nothing_is_left_to_read_posting_is_held_until_it_is_released(
         assert database.execute("select count(*) from ops.alerts where cleared_at is null").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("how", ["made anew", "of another schema"])
+@pytest.mark.parametrize("how", few_quick(["made anew", "of another schema"], 0))
 def test_a_database_that_does_not_know_what_was_posted_is_not_believed(
     how: str, at_work: Settings, telegram: TelegramServer, admin: Database
 ) -> None:

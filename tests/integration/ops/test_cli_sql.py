@@ -345,6 +345,7 @@ def test_a_target_of_a_restore_with_an_unescaped_at_is_refused_and_not_shown() -
     assert "5f2c9" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(environment: dict[str, str]) -> None:
     process = subprocess.Popen(
         [*VINOPS, "sql", "select generate_series(1, 300000)"],

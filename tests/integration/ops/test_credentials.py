@@ -140,9 +140,9 @@ def test_one_cannot_be_passed_off_as_another(sealed: Secrets) -> None:
         ("DATABASE_URL.etl", f"mysql://{CANARY}", 1, "DATABASE_URL does not start with postgresql://"),
         ("COPART_PASSWORD", "  \n", 1, "is empty"),
         ("COPART_PASSWORD", f"{CANARY}\0", 1, "holds a NUL"),
-        ("NO_SUCH_VARIABLE", CANARY, 2, "no variable"),
-        ("../../etc/passwd", CANARY, 2, "no variable"),
-        ("DATABASE_URL.", CANARY, 2, "no variable"),
+        ("NO_SUCH_VARIABLE", CANARY, 2, "is not a variable"),
+        ("../../etc/passwd", CANARY, 2, "is not a variable"),
+        ("DATABASE_URL.", CANARY, 2, "is not a variable"),
     ],
 )
 def test_what_makes_no_sense_is_not_set(plain: Secrets, name: str, value: str, code: int, says: str) -> None:

@@ -13,6 +13,7 @@ from psycopg import errors, sql
 
 from ops import cli
 from tests.support import forks, process_cli
+from tests.support.cases import few_quick
 from vinops.db import errors as database_errors
 from vinops.db.errors import FIXES, explanation
 
@@ -86,7 +87,7 @@ def test_what_the_database_refuses_to_record_is_stopped_all_the_same(poor: dict[
     assert "does not run" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "status", "cat latest", "ingest"])
+@pytest.mark.parametrize("command", few_quick(["run", "status", "cat latest", "ingest"], 0))
 def test_a_role_without_a_right_costs_the_feed_one_line(poor: dict[str, str], tmp_path: Path, command: str) -> None:
     arguments = [str(tmp_path / "feed.csv")] if command == "ingest" else []
     for argument in arguments:
@@ -101,7 +102,7 @@ def test_a_role_without_a_right_costs_the_feed_one_line(poor: dict[str, str], tm
     assert "uncaught" not in (Path(poor["VINOPS_LOG_DIR"]) / "etl.log").read_text()
 
 
-@pytest.mark.parametrize("spider", ["mobile_bg", "lot_photos"])
+@pytest.mark.parametrize("spider", few_quick(["mobile_bg", "lot_photos"], 1))
 def test_a_role_without_a_right_costs_a_crawl_one_line(poor: dict[str, str], spider: str) -> None:
     done = forks.crawl({**poor, "MOBILE_BG_URL": "http://127.0.0.1:9"}, spider)
     assert done.exit_code == 1

@@ -193,6 +193,7 @@ def test_the_embedded_database_is_not_made_by_looking(vinops: Run, tmp_path: Pat
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_r2_is_tried_and_explained(vinops: Run) -> None:
     with s3_server() as server:
         r2 = {
@@ -242,6 +243,7 @@ def test_a_broker_that_does_not_answer_is_an_error(vinops: Run) -> None:
     assert CANARY not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_the_source_is_asked_only_when_told_to(vinops: Run) -> None:
     with FeedServer(Market(lots=1300, seed=1)) as feed:
         url = feed.url
@@ -257,6 +259,7 @@ def test_the_source_is_asked_only_when_told_to(vinops: Run) -> None:
     assert CANARY not in gone.out + gone.err + online.out
 
 
+@pytest.mark.slow
 def test_telegram_says_who_the_bot_is(vinops: Run) -> None:
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer

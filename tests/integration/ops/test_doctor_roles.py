@@ -11,6 +11,7 @@ import pytest
 
 from ops.roles import grant_missing, read
 from tests.support import forks
+from tests.support.cases import few_quick
 from vinops.config import Secret, Settings
 from vinops.db import database
 from vinops.db.database import queries
@@ -57,7 +58,7 @@ def doctor(deployed: Connection[Any], empty_url: str, environment: dict[str, str
     return run
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", few_quick(ROLES, 0, 1))
 def test_whoever_asks_all_is_well(doctor: Doctor, role: str) -> None:
     code, found = doctor(role)
     assert code == 0, found
@@ -67,7 +68,7 @@ def test_whoever_asks_all_is_well(doctor: Doctor, role: str) -> None:
     assert found["backups"][1].endswith("scratch databases allowed to vinops_backup")
 
 
-@pytest.mark.parametrize("role", ["owner", "ops", "photos"])
+@pytest.mark.parametrize("role", few_quick(["owner", "ops", "photos"], 1))
 def test_a_right_that_is_missing_is_named_with_what_fixes_it(
     deployed: Connection[Any], doctor: Doctor, role: str
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_table_that_came_later_and_a_schema_that_is_shut_are_seen(deployed: Co
     assert {each.partition(" on ")[2].partition(".")[0] for each in read(deployed).missing} == {"ops"}
 
 
+@pytest.mark.slow
 def test_before_the_migrations_nothing_is_amiss_but_those(doctor: Doctor, deployed: Connection[Any]) -> None:
     deployed.execute("delete from _yoyo_migration where migration_id like '0010%'")
     code, found = doctor("ops")

@@ -77,4 +77,4 @@ def test_a_task_is_not_tried_twice(
     with caplog.at_level(logging.WARNING):
         tasks.watch_over()
     tasks._open.pop().close()
-    assert "went away" not in caplog.text
+    assert "was lost" not in caplog.text

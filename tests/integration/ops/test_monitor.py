@@ -373,6 +373,7 @@ def test_off_a_terminal_the_monitor_prints_once_and_ends(environment: dict[str, 
     assert "WORKER" in done.stdout.upper()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_colour", [True, False])
 def test_no_color_is_respected_in_a_terminal(environment: dict[str, str], has_colour: bool) -> None:
     shown = _in_a_terminal(

@@ -211,6 +211,7 @@ def fleet(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Fl
     fleet.close()
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_and_a_stopped_fleet_are_seen_by_the_command(fleet: Fleet, database: Database) -> None:
     def lines() -> dict[str, dict[str, str]]:
         return {each["name"]: each for each in json.loads(fleet.run("health", "--json").stdout)["lines"]}

@@ -338,7 +338,7 @@ def test_missing_photos_can_be_fetched_again(
     keys = add_photos(database, stores[bucket], bucket, 3)
     stores[bucket].delete(keys[0])
     done = vinops("check", "--forget")
-    assert "1 photo forgotten" in done.stdout
+    assert "1 photo removed from the database, to be fetched" in done.stdout
     assert recorded(database) == {bucket: 2}
     assert database.execute("select state, due_at < now() from lot_photos").fetchone() == ("partial", True)
     # A bucket without anything is more likely the wrong one.

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support.cases import few_quick
 from tests.support.fleets import Database, Fleet, until
 from tests.support.notify_listener import Systemd
 from vinops_scrapy.hosts import netloc
@@ -92,7 +93,7 @@ def test_a_finished_crawl_is_followed_by_the_next(fleet: Fleet, systemd: Systemd
     assert loop.poll() is None
 
 
-@pytest.mark.parametrize(("said", "code"), [("1 blocked", 1), ("7 error", 7), ("crash", 1)])
+@pytest.mark.parametrize(("said", "code"), few_quick([("1 blocked", 1), ("7 error", 7), ("crash", 1)], 1))
 def test_a_failed_crawl_ends_it_with_its_exit_code(
     fleet: Fleet, loop: subprocess.Popen[str], said: str, code: int
 ) -> None:
@@ -123,6 +124,7 @@ def test_told_to_end_it_has_the_crawl_end_first(fleet: Fleet, systemd: Systemd, 
     assert fleet.processes("1") == []
 
 
+@pytest.mark.slow
 def test_told_to_end_it_waits_for_a_crawl_that_takes_long(
     fleet: Fleet, systemd: Systemd, loop: subprocess.Popen[str]
 ) -> None:

@@ -647,6 +647,7 @@ def test_connections_that_broke_are_replaced(settings: Settings, database: Datab
     assert max(run(settings, work)) > 1400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_the_embedded_server_is_started_again_under_an_open_pool(open_folder: Path, how: str) -> None:
     settings = Settings(data_dir=open_folder, embedded_linger=1)

@@ -77,6 +77,7 @@ def test_a_crawl_goes_on_with_new_connections_and_is_heard_of(crawls: Crawls) ->
     crawls.check(lots)
 
 
+@pytest.mark.slow
 def test_a_market_crawl_keeps_its_make_and_its_pages_when_all_sessions_end(
     settings: Settings, database: Database
 ) -> None:

@@ -205,6 +205,7 @@ def test_details_are_asked_for_where_the_list_lacks_something_and_once(crawls: M
     assert still >= {ad_id for (ad_id,) in crawls.rows(f"select ad_id from listings where {lacking}")}
 
 
+@pytest.mark.slow
 def test_two_crawls_of_one_make_do_not_walk_it_twice(settings: Settings, database: Database) -> None:
     claim = ("-a", "makes=bmw", "-s", "VINOPS_CLAIM_SECONDS=2")
     with MarketServer(seed=4, ads=0, make_ads={"bmw": 200}) as server:

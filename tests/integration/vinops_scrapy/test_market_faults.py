@@ -10,6 +10,7 @@ import pytest
 
 from standin.market.server import MarketServer
 from tests.conftest import fresh
+from tests.support.cases import few_quick
 from tests.support.market_crawls import Database, MarketCrawls
 from vinops.config import Secret, Settings
 from vinops.db import database as db
@@ -136,16 +137,21 @@ def test_a_cause_that_fails_every_list_is_told_and_passes(crawls: MarketCrawls) 
 
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
-    [
-        ("truncated_page", {}, "truncated"),
-        ("truncated_length", {}, "broken_off"),
-        ("server_error", {"status": 503}, "status_503"),
-        ("reset", {}, "broken_off"),
-        ("tarpit", {"every": 0.5, "seconds": 60}, "timeout"),
-        ("redirect_host", {"target": ELSEWHERE}, "host_host"),
-        ("redirect_private", {}, "host_scheme"),
-        ("no_next", {}, "short"),
-    ],
+    few_quick(
+        [
+            ("truncated_page", {}, "truncated"),
+            ("truncated_length", {}, "broken_off"),
+            ("server_error", {"status": 503}, "status_503"),
+            ("reset", {}, "broken_off"),
+            ("tarpit", {"every": 0.5, "seconds": 60}, "timeout"),
+            ("redirect_host", {"target": ELSEWHERE}, "host_host"),
+            ("redirect_private", {}, "host_scheme"),
+            ("no_next", {}, "short"),
+        ],
+        1,
+        5,
+        7,
+    ),
 )
 def test_a_page_that_does_not_come_costs_its_make_alone(
     crawls: MarketCrawls, name: str, options: dict[str, Any], reason: str
@@ -194,14 +200,18 @@ def test_a_page_that_comes_again_and_again_does_not_go_on_for_ever(crawls: Marke
 
 @pytest.mark.parametrize(
     ("name", "options", "kind", "least"),
-    [
-        ("forbidden_403", {}, "forbidden", 3),
-        ("challenge_403", {}, "challenge", 3),
-        ("challenge_200", {}, "challenge", 3),
-        ("rate_limited_429", {"retry_after": 0}, "too_many", 3),
-        ("captcha", {}, "captcha", 1),
-        ("redirect_login", {}, "login_wall", 1),
-    ],
+    few_quick(
+        [
+            ("forbidden_403", {}, "forbidden", 3),
+            ("challenge_403", {}, "challenge", 3),
+            ("challenge_200", {}, "challenge", 3),
+            ("rate_limited_429", {"retry_after": 0}, "too_many", 3),
+            ("captcha", {}, "captcha", 1),
+            ("redirect_login", {}, "login_wall", 1),
+        ],
+        0,
+        5,
+    ),
 )
 def test_refusals_open_the_breaker_and_later_runs_stay_away(
     crawls: MarketCrawls, name: str, options: dict[str, Any], kind: str, least: int

@@ -11,6 +11,7 @@ import pytest
 
 from standin.photos.server import PhotoServer
 from tests.support import forks
+from tests.support.cases import few_quick
 from tests.support.notify_listener import Systemd
 from tests.support.photo_crawls import ROOT, Crawls, Database
 from tests.support.s3_server import BUCKET, KEY_ID, SECRET, s3_server
@@ -212,7 +213,7 @@ def test_a_spider_that_is_not_there_is_told_in_one_line(crawls: Crawls) -> None:
     assert "Traceback" not in done.log
 
 
-@pytest.mark.parametrize("named", ["vin=1VN00000000000001", "lot=1,{lot}", "vin=1VN00000000000001,{vin}"])
+@pytest.mark.parametrize("named", few_quick(["vin=1VN00000000000001", "lot=1,{lot}", "vin=1VN00000000000001,{vin}"], 1))
 def test_a_lot_that_is_named_and_not_there_ends_the_run_with_1(crawls: Crawls, named: str) -> None:
     (lot,) = crawls.add_lots(1)
     crawled = crawls.run("-a", named.format(lot=lot, vin=f"1VN{lot:014d}"))
@@ -233,6 +234,7 @@ def test_without_a_pace_only_stand_ins_are_asked(crawls: Crawls) -> None:
     assert crawls.server.requests == []
 
 
+@pytest.mark.slow
 def test_told_to_stop_it_keeps_what_it_has_and_gives_the_rest_back(crawls: Crawls) -> None:
     lots = crawls.add_lots(4)
     crawls.server.fault("tarpit", host="cdn", lots=lots[1:], every=0.2, seconds=60)
@@ -261,6 +263,7 @@ def test_heartbeats_say_where_a_run_is(crawls: Crawls) -> None:
     assert len(last) == 5
 
 
+@pytest.mark.slow
 def test_scrapy_knows_the_spider_and_finds_no_fault_in_it(crawls: Crawls) -> None:
     for command, says in ((["list"], "lot_photos"), (["check"], "OK")):
         done = subprocess.run(

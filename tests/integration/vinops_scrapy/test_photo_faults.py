@@ -13,6 +13,7 @@ from ops.checks.health import Health, judge
 from ops.observe.observer import Observer
 from ops.observe.snapshot import Celery
 from standin.photos.server import PhotoServer
+from tests.support.cases import few_quick
 from tests.support.photo_crawls import SECONDS, Crawls, Database
 from vinops.checks import Level
 from vinops_scrapy.pipelines import decoding
@@ -89,6 +90,7 @@ def ends(crawls: Crawls) -> dict[int, tuple[str, str | None]]:
     return {number: (state, reason) for number, state, reason in rows}
 
 
+@pytest.mark.slow
 def test_a_list_that_is_none_ends_its_lot_alone(crawls: Crawls) -> None:
     lots = crawls.add_lots(2 * len(LIST_FAULTS))
     for lot, (name, options, *_) in zip(lots, LIST_FAULTS, strict=False):
@@ -104,6 +106,7 @@ def test_a_list_that_is_none_ends_its_lot_alone(crawls: Crawls) -> None:
     assert crawls.rows("select count(*) from lot_photos where lease_owner is not null or due_at <= now()") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_photo_that_is_none_costs_itself_alone(crawls: Crawls) -> None:
     lots = crawls.add_lots(len(PHOTO_FAULTS) + 1)
     for lot, (name, options, _) in zip(lots, PHOTO_FAULTS, strict=False):
@@ -127,7 +130,7 @@ def test_a_photo_that_is_none_costs_itself_alone(crawls: Crawls) -> None:
     crawls.check(lots)
 
 
-@pytest.mark.parametrize(("name", "host", "options", "kind", "least"), BLOCKING)
+@pytest.mark.parametrize(("name", "host", "options", "kind", "least"), few_quick(BLOCKING, 0, 5))
 def test_refusals_in_a_row_end_the_run(
     crawls: Crawls, name: str, host: Any, options: dict[str, Any], kind: str, least: int
 ) -> None:
@@ -157,6 +160,7 @@ def test_a_single_refusal_costs_its_lot_a_while_and_nothing_else(crawls: Crawls)
     assert crawls.rows("select refusals_in_row from ops.host_budgets where refusals_in_row > 0") == []
 
 
+@pytest.mark.slow
 def test_the_content_says_what_a_photo_is(crawls: Crawls) -> None:
     named = ["image/jpg", "image/pjpeg", "image/*", "application/octet-stream"]
     lots = crawls.add_lots(len(named) + 4)
@@ -203,6 +207,7 @@ def test_shifted_numbers_fetch_only_the_new_photo(crawls: Crawls) -> None:
     crawls.check([lot])
 
 
+@pytest.mark.slow
 def test_a_stop_ends_what_is_being_decoded(crawls: Crawls) -> None:
     crawls.add_lots(2)
     crawls.server.fault("slow_jpeg", host="cdn", scans=64)
@@ -222,6 +227,7 @@ def test_a_stop_ends_what_is_being_decoded(crawls: Crawls) -> None:
     assert crawls.rows("select lot_id from lot_photos where lease_owner is not null") == []
 
 
+@pytest.mark.slow
 def test_the_heart_beats_while_something_moves(crawls: Crawls) -> None:
     crawls.add_lots(1)
     crawls.more["VINOPS_PHOTO_LEASE"] = "5"

@@ -171,6 +171,7 @@ def test_a_list_that_makes_no_sense_is_said_without_showing_it(
     assert site.requests == []
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_browser_goes_through_the_proxy_of_its_session_and_leaves_one_that_cannot_be_used(
     site: PhotoServer, tmp_path: Path, one: Proxy, shut: Proxy, two: Proxy

@@ -83,7 +83,7 @@ class TestTheAddress:
             ("https://user:word@feed.example/x", "user name"),
             ("https://feed.example:port/x", "cannot be read"),
             ("https://[::1/x", "cannot be read"),
-            ("https:///x", "no https:// address"),
+            ("https:///x", "not an https:// address"),
             ("https://feed.example/a b", "percent-encode"),
             ("https://feed.example/a\r\nX: y", "percent-encode"),
             ("https://feed.example/ä", "percent-encode"),
