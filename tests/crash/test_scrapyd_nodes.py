@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.crash, pytest.mark.machines]
 
 LOTS = 200
-FEW = 30  # are enough to see that something is done twice
 SPEED = 200.0
 LEASE = "6"  # seconds: what a killed crawl held is free again after so long
 AT_ONCE = 2  # lots that a crawl at this pace has leased at a time
@@ -160,7 +159,7 @@ def test_one_node_is_killed_and_the_other_finishes(crawls: Crawls, nodes: Nodes,
 @pytest.mark.timeout(900)
 def test_without_leases_the_nodes_do_lots_twice(crawls: Crawls, nodes: Nodes, tmp_path: Path) -> None:
     """The broken control: what the tests above look for is there to be found."""
-    crawls.add_lots(FEW)
+    crawls.add_lots(LOTS)
     broken = tmp_path / "broken.egg"
     broken.write_bytes(without_leases(egg.build()))
     deploy(nodes, "--egg", str(broken))
