@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings, strategies as st
 
 from tests.support.feed_files import NAMES, TITLE, line as line_of, quoted, row
 
-CASES: Final = int(os.environ.get("VINOPS_PROPERTY_CASES", "100"))
+CASES: Final = int(os.environ.get("VINOPS_PROPERTY_CASES", "50"))
 LOADS_SHARE: Final = 10
 """One case of so many is tried where each case loads files into the database."""
 

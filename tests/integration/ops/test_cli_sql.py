@@ -23,6 +23,7 @@ import typer
 from ops.commands import sql
 from ops.commands.maintenance import restore
 from tests.support import forks
+from tests.support.cases import few_quick
 from vinops.config import Secret, Settings
 from vinops.db.database import DatabaseError
 
@@ -114,7 +115,7 @@ def test_infinite_times_and_those_after_9999_are_printed_in_every_format(
     assert "next_at  10000-01-01T00:00:00+00:00" in printed(BEYOND, sql.Format.EXPANDED)
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", "-", "+359 88"])
+@pytest.mark.parametrize("cell", few_quick(["=1+1", "+1+1", "-1+1", "@sum(a)", "\t=1", "\r=1", "-", "+359 88"], 0, 6))
 def test_csv_that_a_spreadsheet_would_run_is_neutralised(environment: dict[str, str], cell: str) -> None:
     # As bytes: text read from a pipe has its line ends translated.
     done = subprocess.run(

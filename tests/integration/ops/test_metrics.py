@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ops.checks.metrics import Collector, exposition
 from ops.observe.observer import Observer
 from tests.support import forks, snapshots as given
+from tests.support.cases import few_quick
 from tests.support.metrics_lint import lint
 from tests.support.snapshots import NOW, ago
 from vinops.config import Secret
@@ -173,7 +174,7 @@ def test_once_prints_them(environment: dict[str, str]) -> None:
     assert "vinops_database_up 1.0" in done.stdout
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+@pytest.mark.parametrize("host", few_quick(["0.0.0.0", "::", "192.0.2.1"], 0))
 def test_an_address_that_others_reach_is_refused_unless_it_is_meant(environment: dict[str, str], host: str) -> None:
     done = forks.vinops(environment, "metrics", "--host", host, "--port", "1")
     assert done.returncode == 2

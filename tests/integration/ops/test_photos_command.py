@@ -414,6 +414,7 @@ def photos_in_bucket(ours: Settings, bucket: str) -> set[str]:
         store.close()
 
 
+@pytest.mark.slow
 def test_many_photos_are_counted_to_a_limit(database: Database, ours: Settings, bucket: str) -> None:
     add_photos(database, None, bucket, 30)
     add_photos(database, None, FOLDER, 2, lot=8)

@@ -101,6 +101,7 @@ def test_a_failed_crawl_ends_it_with_its_exit_code(
     assert loop.wait(60) == code
 
 
+@pytest.mark.slow
 def test_a_crawl_most_of_which_failed_is_followed_by_the_next(
     fleet: Fleet, systemd: Systemd, loop: subprocess.Popen[str]
 ) -> None:
@@ -152,6 +153,7 @@ def test_an_open_breaker_is_waited_for_and_is_no_failure(fleet: Fleet, systemd: 
     loop.communicate()
 
 
+@pytest.mark.slow
 def test_the_same_worker_elsewhere_is_waited_for(fleet: Fleet, systemd: Systemd) -> None:
     fleet.start("1")
     loop = fleet.begin("workers", "run", "1")
@@ -162,6 +164,7 @@ def test_the_same_worker_elsewhere_is_waited_for(fleet: Fleet, systemd: Systemd)
     loop.communicate()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_is_waited_for(
     fleet: Fleet, systemd: Systemd, server: str, admin: psycopg.Connection, loop: subprocess.Popen[str]
 ) -> None:

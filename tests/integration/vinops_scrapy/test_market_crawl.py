@@ -302,6 +302,7 @@ def test_wrong_usage_says_what_is_wrong_and_asks_nothing(crawls: MarketCrawls, a
     assert crawls.server.requests == []
 
 
+@pytest.mark.slow
 def test_items_can_be_had_as_a_file(crawls: MarketCrawls) -> None:
     path = crawls.settings.data_dir / "ads.jsonl"
     done = subprocess.run(

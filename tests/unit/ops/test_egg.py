@@ -9,6 +9,7 @@ import pytest
 
 from ops.nodes import egg
 from ops.nodes.egg import EggError
+from tests.support.cases import few_quick
 
 SPIDER = "import scrapy\n\n\nclass One(scrapy.Spider):\n    name = 'one'\n"
 GOOD = {
@@ -44,16 +45,21 @@ def test_the_spiders_of_an_egg_are_those_in_it_and_not_those_of_this_checkout() 
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [
-        (b"", "this is not an egg, which is a ZIP file"),
-        (b"no egg at all", "this is not an egg, which is a ZIP file"),
-        (made()[:-60], "this is not an egg, which is a ZIP file"),
-        (made().replace(b"One(scrapy", b"Two(scrapy"), "the egg is damaged at cars/spiders/one.py"),
-        (made(cars__spiders__one="def broken(:\n"), "its spiders cannot be imported: SyntaxError: invalid syntax"),
-        (made(cars__spiders__one="import not_installed\n"), "ModuleNotFoundError: No module named 'not_installed'"),
-        (made(cars__settings="SPIDER_MODULES = []\n"), "there is no spider in this egg, as cars.settings has them"),
-        (made(cars__settings=None), "No module named 'cars.settings'"),
-    ],
+    few_quick(
+        [
+            (b"", "this is not an egg, which is a ZIP file"),
+            (b"no egg at all", "this is not an egg, which is a ZIP file"),
+            (made()[:-60], "this is not an egg, which is a ZIP file"),
+            (made().replace(b"One(scrapy", b"Two(scrapy"), "the egg is damaged at cars/spiders/one.py"),
+            (made(cars__spiders__one="def broken(:\n"), "its spiders cannot be imported: SyntaxError: invalid syntax"),
+            (made(cars__spiders__one="import not_installed\n"), "ModuleNotFoundError: No module named 'not_installed'"),
+            (made(cars__settings="SPIDER_MODULES = []\n"), "there is no spider in this egg, as cars.settings has them"),
+            (made(cars__settings=None), "No module named 'cars.settings'"),
+        ],
+        0,
+        3,
+        4,
+    ),
 )
 def test_what_a_node_would_refuse_is_refused_here(content: bytes, says: str) -> None:
     with pytest.raises(EggError) as raised:

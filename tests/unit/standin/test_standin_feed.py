@@ -97,6 +97,7 @@ class TestDeterminism:
         assert content(Market(seed=3, lots=200)) == content(Market(seed=3, lots=200))
         assert content(Market(seed=3, lots=200)) != content(Market(seed=4, lots=200))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("hash_seed", ["0", "4711"])
     def test_neither_the_process_nor_the_hash_order_matters(self, tmp_path: Path, hash_seed: str) -> None:
         target = tmp_path / "sales.csv"
@@ -109,6 +110,7 @@ class TestDeterminism:
         )
         assert hashlib.sha256(target.read_bytes()).hexdigest() == GOLDEN
 
+    @pytest.mark.slow
     def test_a_clone_goes_the_same_way_without_moving_the_original(self, market: Market) -> None:
         first, second = market.clone(), market.clone()
         before = content(market)
@@ -247,6 +249,7 @@ class TestTimeZones:
             found.setdefault(row["Yard name"], set()).add(row["Time Zone"])
         return found
 
+    @pytest.mark.slow
     def test_labels_follow_the_day_of_the_snapshot(self) -> None:
         summer = self.labels(datetime(2026, 7, 1, 8, 0, tzinfo=UTC))
         winter = self.labels(datetime(2026, 1, 15, 8, 0, tzinfo=UTC))
@@ -354,6 +357,7 @@ class TestAdvance:
 
 
 class TestHeaders:
+    @pytest.mark.slow
     @pytest.mark.parametrize("header", HEADERS)
     def test_variants_hold_the_same_values_under_their_own_names(self, rows: Rows, header: str) -> None:
         buffer = io.BytesIO()
@@ -436,6 +440,7 @@ class TestQuirks:
         assert set(QUIRKS) == {*ROW_QUIRKS, *FILE_QUIRKS}
         assert all(quirk.__doc__ for quirk in QUIRKS.values())
 
+    @pytest.mark.slow
     @given(
         names=st.sets(st.sampled_from([*ROW_QUIRKS, "bom", "crlf", "unknown_column", "copart_select", "lot_acv"])),
         seed=st.integers(0, 1000),
