@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from standin.core import add_port, serve_command, serve_parser
 from standin.market.cycles import NOW
 from standin.market.pages import LAYOUTS
-from standin.market.server import MarketServer
+from standin.market.server import REGION_SOURCES, MarketServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve.add_argument(
         "--make-ads", type=size, action="append", default=[], metavar="MAKE=N", help="ads of one make; repeatable"
     )
+    serve.add_argument(
+        "--others", type=int, default=0, metavar="N", help="further ads, of makes that are not followed (%(default)s)"
+    )
+    serve.add_argument(
+        "--without-region", type=float, default=0.0, metavar="SHARE", help="ads that name no region (%(default)s)"
+    )
+    serve.add_argument(
+        "--regions-in",
+        choices=REGION_SOURCES,
+        nargs="*",
+        default=REGION_SOURCES,
+        help="where the slugs of regions are shown (all of them)",
+    )
     serve.add_argument("--layout", choices=LAYOUTS, default="plain", help="HTML variant of the lists (%(default)s)")
     serve.add_argument("--page-limit", type=int, default=150, metavar="N", help="most pages of a list (%(default)s)")
     serve.add_argument(
@@ -58,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=options.seed,
             ads=options.ads,
             make_ads=dict(options.make_ads),
+            others=options.others,
+            without_region=options.without_region,
+            regions_in=options.regions_in,
             layout=options.layout,
             page_limit=options.page_limit,
             repeats=options.repeats,

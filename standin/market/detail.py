@@ -116,7 +116,7 @@ def detail_page(ad: Ad, *, host: str, now: datetime) -> bytes:
   <h1 style="font-size: 20px; padding:0; margin:0">{title} <div class="obiava">Обява: {ad.id}</div></h1>
 </div>
 <div class="carLocation" data-title="{ad.region}">
-  <span class="">Намира се в {ad.place}</span>
+  <span class="">{f"Намира се в {ad.place}" if ad.place else ""}</span>
 </div>
 <div class="Price">
   {prices}

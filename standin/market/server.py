@@ -20,20 +20,19 @@ from __future__ import annotations
 import functools
 import io
 import json
-import re
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
 
 from aiohttp import web
 from PIL import Image
 
 from standin.core import LoopbackServer
+from standin.market.addresses import REGIONS, Asked, asked, path
 from standin.market.ads import Ad
-from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes, region_slug
+from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes
 from standin.market.detail import detail_page
 from standin.market.faults import FAULTS, KINDS
 from standin.market.pages import (
@@ -43,6 +42,7 @@ from standin.market.pages import (
     PER_PAGE,
     ROOT,
     SITEMAP,
+    Menu,
     Position,
     card,
     deleted_page,
@@ -52,19 +52,18 @@ from standin.market.pages import (
     robots,
     sitemap,
 )
-from standin.market.values import ABROAD, GROUPS, MAKES, REGIONS
+from standin.market.values import ALL_MAKES, GROUPS, MAKES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from standin.core import Fault
     from standin.market.faults import Kind
     from standin.market.pages import Layout
 
 _NARROWINGS: Final = ("makes", "pages", "kinds")
-_REGION_SLUGS: Final = frozenset({IN_BULGARIA, *(region_slug(region) for region in (*REGIONS, ABROAD))})
-_MODEL_SLUGS: Final = {make.slug: frozenset(model.slug for model in make.models) for make in MAKES.values()}
-_PAGE: Final = re.compile(r"p-([0-9]{1,6})")
+#: Where the slugs of regions can be learned: the sitemap has their lists, and a list links to itself by region.
+REGION_SOURCES: Final = ("sitemap", "links")
 _AD_ID: Final = "[12][0-9]{16}"
 
 
@@ -73,8 +72,8 @@ class Request:
     """A recorded request.
 
     `at` is its arrival in seconds of the monotonic clock; `kind` is the kind of resource requested; `make`, `model`,
-    `page` and `sort` belong to a list, `ad` to a detail page or a photo; header names are in lower case; `peer_port`
-    identifies the connection; `status` is 0 until the response has begun.
+    `region`, `page` and `sort` belong to a list, `ad` to a detail page or a photo; header names are in lower case;
+    `peer_port` identifies the connection; `status` is 0 until the response has begun.
     """
 
     method: str
@@ -84,6 +83,7 @@ class Request:
     kind: Kind
     make: str | None
     model: str | None
+    region: str | None
     page: int | None
     sort: int | None
     ad: str | None
@@ -91,36 +91,6 @@ class Request:
     peer_port: int
     fault: str | None = None
     status: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """The list and the page that a URL refers to."""
-
-    make: str | None
-    model: str | None
-    region: str | None
-    page: int
-    sort: int | None
-
-    @property
-    def base(self) -> str:
-        """Return the URL path without the page number, with the segments in the site's order."""
-        return "/".join([ROOT, *(part for part in (self.make, self.model, self.region) if part is not None)])
-
-    @property
-    def query(self) -> str:
-        """Return the query string of the URLs of all its pages."""
-        return "" if self.sort is None else f"?sort={self.sort}"
-
-    @property
-    def title(self) -> str:
-        """Return the title of the list: make and model, or the name of the category."""
-        if self.make is None:
-            return "Автомобили и Джипове"
-        make = MAKES[self.make]
-        names = [make.name, *(model.name for model in make.models if model.slug == self.model)]
-        return " ".join(names)
 
 
 class MarketServer(LoopbackServer):
@@ -132,6 +102,9 @@ class MarketServer(LoopbackServer):
         seed: int = 1,
         ads: int = 7600,
         make_ads: Mapping[str, int] | None = None,
+        others: int = 0,
+        without_region: float = 0.0,
+        regions_in: Collection[str] = REGION_SOURCES,
         layout: Layout = "plain",
         page_limit: int = 150,
         repeats: int = 2,
@@ -141,9 +114,11 @@ class MarketServer(LoopbackServer):
     ) -> None:
         """Serve `ads` ads of twenty makes; `make_ads` replaces the number for single makes.
 
-        A list has at most `page_limit` pages. Before its own ads, a page repeats up to `repeats` promoted ones. `now`
-        is the start time of the market; each cycle advances it. Raises ValueError for a host that is not loopback, an
-        unknown layout or make, and a number that is too small.
+        `others` and `without_region` are those of AdMarket. The slugs of regions are in the places `regions_in`, some
+        of REGION_SOURCES; whichever it is, each region has its lists. A list has at most `page_limit` pages, whatever
+        it is narrowed to. Before its own ads, a page repeats up to `repeats` promoted ones. `now` is the start time of
+        the market; each cycle advances it. Raises ValueError for a host that is not loopback, an unknown layout or
+        make, and a number that is too small.
         """
         super().__init__(
             name="market",
@@ -157,10 +132,17 @@ class MarketServer(LoopbackServer):
         if page_limit < 1 or repeats < 0:
             message = "page_limit must be at least 1, and repeats at least 0"
             raise ValueError(message)
+        if wrong := sorted({*regions_in} - {*REGION_SOURCES}):
+            message = f"regions are not shown in {', '.join(wrong)}: choose among {', '.join(REGION_SOURCES)}"
+            raise ValueError(message)
         self.layout: Layout = layout
+        self.regions_in = frozenset(regions_in)
+        self.hidden: frozenset[str] = frozenset()
         self.page_limit = page_limit
         self.repeats = repeats
-        self.market = AdMarket(seed=seed, ads=ads, make_ads=make_ads, now=now)
+        self.market = AdMarket(
+            seed=seed, ads=ads, make_ads=make_ads, others=others, without_region=without_region, now=now
+        )
         self.requests: list[Request] = []
         self._cards: dict[str, tuple[Ad, bytes]] = {}
 
@@ -203,7 +185,7 @@ class MarketServer(LoopbackServer):
         sort: int | None = None,
     ) -> str:
         """Return the URL of a page of a list."""
-        asked = _Asked(make=make, model=model, region=region, page=page, sort=sort)
+        asked = Asked(make=make, model=model, region=region, page=page, sort=sort)
         return self.url + asked.base + ("" if page == 1 else f"/p-{page}") + asked.query
 
     def ad_url(self, ad_id: str) -> str:
@@ -239,6 +221,22 @@ class MarketServer(LoopbackServer):
         """Make a gone ad active again. Raises KeyError for an ad that is not gone."""
         self.market.restore(ad_id)
 
+    def hide(self, *parts: str) -> None:
+        """Have the site without the lists of a make (`bmw`), a model (`bmw/x5`) or a region (`oblast-vidin`): 404.
+
+        They are in no menu and not in the sitemap; their ads stay in the lists of the rest. Replaces what was hidden
+        before, so that without arguments all lists are there again.
+        """
+        self.hidden = frozenset(parts)
+
+    def menu(self, base: str = ROOT, *, by_region: bool = False) -> Menu:
+        """Return the links at the end of a page; with `by_region` those to the list `base` by region."""
+        regions = {slug: name for slug, name in REGIONS.items() if by_region and slug not in self.hidden}
+        return Menu(
+            makes=[(path(slug), make.name) for slug, make in self.market.makes.items() if slug not in self.hidden],
+            regions=[(f"{base}/{slug}", name) for slug, name in regions.items()],
+        )
+
     def fault(
         self,
         name: str,
@@ -254,7 +252,7 @@ class MarketServer(LoopbackServer):
         `makes`, `pages` (page numbers of lists) and `kinds` restrict the requests it applies to. The first queued fault
         that applies to a request is used. Raises ValueError for an unknown name, make, kind or option.
         """
-        if wrong := sorted({*(makes or ())} - MAKES.keys()):
+        if wrong := sorted({*(makes or ())} - ALL_MAKES.keys()):
             message = f"unknown make {', '.join(wrong)}: choose among {', '.join(MAKES)}"
             raise ValueError(message)
         if wrong := sorted({*(kinds or ())} - {*KINDS}):
@@ -291,31 +289,35 @@ class MarketServer(LoopbackServer):
 
     def list_response(self, request: web.Request, *, number: int | None = None, next_link: bool = True) -> web.Response:
         """Return the requested page of a list, or page `number` of it; 404 for a URL of no list."""
-        asked = _asked(request.path, request.query_string)
-        if asked is None:
+        wanted = asked(request.path, request.query_string)
+        if wanted is None or wanted.parts & self.hidden:
             return _page(missing_page(), status=404)
         listing = self.market.listing(
-            asked.make, model=asked.model, region=asked.region, sort=BY_MODEL if asked.sort is None else asked.sort
+            wanted.make, model=wanted.model, region=wanted.region, sort=BY_MODEL if wanted.sort is None else wanted.sort
         )
         count, reach = len(listing.ads), self.page_limit * PER_PAGE
         pages = max(min(-(-count // PER_PAGE), self.page_limit), 1)
-        shown = min(number or asked.page, pages)
+        shown = min(number or wanted.page, pages)
         begin = (shown - 1) * PER_PAGE
         own = listing.ads[begin : min(begin + PER_PAGE, reach)]
         above = self._repeated(listing.promoted, own, shown)
         position = Position(
-            base=self.url + asked.base,
-            query=asked.query,
+            base=self.url + wanted.base,
+            query=wanted.query,
             number=shown,
             pages=pages,
             first=begin + 1 if own else 0,
             last=begin + len(own),
             total=str(count) if count <= reach else f"{reach}+",
             all_ads=count,
-            title=asked.title,
+            title=wanted.title,
         )
         cards = [self._card(ad) for ad in (*above, *own)]
-        return _page(list_page(position, cards, host=self.link_host, layout=self.layout, next_link=next_link))
+        by_region = "links" in self.regions_in and wanted.region in (None, IN_BULGARIA)
+        menu = self.menu(path(wanted.make, wanted.model), by_region=by_region)
+        return _page(
+            list_page(position, cards, menu=menu, host=self.link_host, layout=self.layout, next_link=next_link)
+        )
 
     def _repeated(self, promoted: tuple[Ad, ...], own: tuple[Ad, ...], number: int) -> list[Ad]:
         """Return the promoted ads to repeat on a page: different ones on each page, none that the page has itself."""
@@ -340,14 +342,14 @@ class MarketServer(LoopbackServer):
         kind: Kind,
         usual: Callable[[], web.Response],
         *,
-        asked: _Asked | None = None,
+        wanted: Asked | None = None,
         ad: str | None = None,
     ) -> web.StreamResponse:
         """Record the request and return the usual response, or that of the first queued fault that applies to it."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         known = self.market.find(ad) or self.market.gone(ad) if ad is not None else None
-        make = asked.make if asked else known.make if known else None
-        page = asked.page if asked else None
+        make = wanted.make if wanted else known.make if known else None
+        page = wanted.page if wanted else None
         note = Request(
             method=request.method,
             path=request.path,
@@ -355,9 +357,10 @@ class MarketServer(LoopbackServer):
             at=time.monotonic(),
             kind=kind,
             make=make,
-            model=asked.model if asked else None,
+            model=wanted.model if wanted else None,
+            region=wanted.region if wanted else None,
             page=page,
-            sort=asked.sort if asked else None,
+            sort=wanted.sort if wanted else None,
             ad=ad,
             headers={name.lower(): value for name, value in request.headers.items()},
             peer_port=peer[1] if peer else 0,
@@ -382,8 +385,8 @@ class MarketServer(LoopbackServer):
         return await FAULTS[fault.name].answer(self, request, usual, **options)
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        asked = _asked(request.path, request.query_string)
-        return await self._answer(request, "list", lambda: self.list_response(request), asked=asked)
+        wanted = asked(request.path, request.query_string)
+        return await self._answer(request, "list", lambda: self.list_response(request), wanted=wanted)
 
     async def _detail(self, request: web.Request) -> web.StreamResponse:
         ad_id = request.match_info["ad"]
@@ -410,10 +413,19 @@ class MarketServer(LoopbackServer):
         return await self._answer(request, "photo", usual, ad=ad_id)
 
     async def _sitemap(self, request: web.Request) -> web.StreamResponse:
-        body = sitemap(self.url)
+        body = sitemap(self.url, self._paths())
         return await self._answer(
             request, "sitemap", lambda: web.Response(body=body, content_type="application/x-gzip")
         )
+
+    def _paths(self) -> Iterator[str]:
+        """Yield the paths of the lists in the sitemap."""
+        yield ROOT
+        for slug, make in self.market.makes.items():
+            models = [path(slug, model.slug) for model in make.models if f"{slug}/{model.slug}" not in self.hidden]
+            yield from [path(slug), *models] if slug not in self.hidden else ()
+        if "sitemap" in self.regions_in:
+            yield from (path(slug) for slug in (IN_BULGARIA, *REGIONS) if slug not in self.hidden)
 
     async def _robots(self, request: web.Request) -> web.StreamResponse:
         body = robots(self.url)
@@ -446,25 +458,6 @@ _NOTE: Final = web.RequestKey("note", Request)
 async def _note_status(request: web.Request, response: web.StreamResponse) -> None:
     if _NOTE in request:
         request[_NOTE].status = response.status
-
-
-@functools.lru_cache(maxsize=4096)
-def _asked(path: str, query: str) -> _Asked | None:
-    """Parse the URL of a list; None if it is not one. The make comes first, the other segments in any order."""
-    make, model, region, page = None, None, None, 1
-    for place, segment in enumerate(segment for segment in path.removeprefix(ROOT).split("/") if segment):
-        if number := _PAGE.fullmatch(segment):
-            page = max(int(number[1]), 1)
-        elif segment in _REGION_SLUGS:
-            region = segment
-        elif place == 0 and segment in MAKES:
-            make = segment
-        elif make is not None and model is None and segment in _MODEL_SLUGS[make]:
-            model = segment
-        else:
-            return None
-    sort = parse_qs(query).get("sort", [""])[0]
-    return _Asked(make=make, model=model, region=region, page=page, sort=int(sort) if sort.isdecimal() else None)
 
 
 @functools.lru_cache(maxsize=64)
