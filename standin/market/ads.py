@@ -191,6 +191,10 @@ class AdDrawer:
                 ads.append(self._ad(dice, described, model, ad_id, posted, posted_to))
         return ads
 
+    def draw_one(self, key: str, make: Make, model: Model, *, ad_id: str, posted: datetime) -> Ad:
+        """Return the ad of a model with that id; the same seed and key give the same ad, whatever was drawn before."""
+        return self._ad(random.Random(f"{self._seed}:one:{key}"), make, model, ad_id, posted, posted)
+
     def _posted(self, dice: random.Random, first: datetime, last: datetime) -> tuple[datetime, str]:
         """Return a random time and the id of an ad posted then: a source digit, milliseconds, three random digits."""
         earliest, latest = _milliseconds(first) + 1, _milliseconds(last)

@@ -20,7 +20,7 @@ from standin.market.ads import AdDrawer, is_new, priced
 from standin.market.values import ABROAD, GROUP_SIZES, GROUPS, MAKES, OTHER_MAKES, REGIONS, slugified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from standin.market.ads import Ad
 
@@ -30,7 +30,7 @@ NOW: Final = datetime(2026, 7, 1, 9, tzinfo=UTC)
 #: Maximum age of an ad at the start of the market.
 AGE: Final = timedelta(days=60)
 #: Maximum age of an ad in a list with `sort=7`.
-_RECENT: Final = timedelta(days=2)
+RECENT: Final = timedelta(days=2)
 IN_BULGARIA: Final = "namira-se-v-balgariya"
 _RANKS: Final = {"BEST": 0, "TOP": 1, "VIP": 2, "": 3}
 #: Sort key of an ad without price or mileage: larger than any value, so that the ad comes last.
@@ -62,8 +62,8 @@ class Changes:
 class Listing:
     """All ads of a list in order, and those of them that are promoted."""
 
-    ads: tuple[Ad, ...]
-    promoted: tuple[Ad, ...]
+    ads: Sequence[Ad]
+    promoted: Sequence[Ad]
 
 
 class AdMarket:
@@ -145,7 +145,7 @@ class AdMarket:
                     if make in (None, ad.make)
                     and model in (None, ad.model)
                     and _stands_in(ad, region)
-                    and (sort != NEWEST_OF_TWO_DAYS or self.now - ad.posted <= _RECENT)
+                    and (sort != NEWEST_OF_TWO_DAYS or self.now - ad.posted <= RECENT)
                 )
                 ads = tuple(sorted(chosen, key=_KEYS[sort]))
                 promoted = sorted((ad for ad in ads if ad.promotion), key=_KEYS[BY_MODEL])
@@ -262,9 +262,13 @@ def region_slug(region: str) -> str:
 
 def _repriced(dice: random.Random, ad: Ad) -> Ad:
     """Return the ad with a changed price: usually lower, sometimes higher, never the same."""
+    return repriced(ad, dice.uniform(0.85, 0.98) if dice.random() < 0.85 else dice.uniform(1.02, 1.08))
+
+
+def repriced(ad: Ad, factor: float) -> Ad:
+    """Return the ad with its price times the factor, rounded to tens, never the same."""
     before = ad.price or Decimal(0)
-    share = dice.uniform(0.85, 0.98) if dice.random() < 0.85 else dice.uniform(1.02, 1.08)
-    after = Decimal(round(float(before) * share / 10) * 10)
+    after = Decimal(round(float(before) * factor / 10) * 10)
     return priced(ad, after if after != before else before - 10 if before > 20 else before + 10)
 
 

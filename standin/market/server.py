@@ -18,22 +18,20 @@ The same over HTTP: POST and DELETE /control/fault (with makes, pages and kinds 
 from __future__ import annotations
 
 import functools
-import io
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from PIL import Image
 
 from standin.core import LoopbackServer
 from standin.market.addresses import REGIONS, Asked, asked, path
 from standin.market.ads import Ad
 from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes
-from standin.market.detail import detail_page
+from standin.market.detail import detail_page, picture
 from standin.market.faults import FAULTS, KINDS
 from standin.market.pages import (
     ENCODING,
@@ -52,45 +50,23 @@ from standin.market.pages import (
     robots,
     sitemap,
 )
+from standin.market.requests import MOST, Request, Tally
 from standin.market.values import ALL_MAKES, GROUPS, MAKES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from standin.core import Fault
     from standin.market.faults import Kind
+    from standin.market.live import LiveMarket
     from standin.market.pages import Layout
 
 _NARROWINGS: Final = ("makes", "pages", "kinds")
 #: Where the slugs of regions can be learned: the sitemap has their lists, and a list links to itself by region.
 REGION_SOURCES: Final = ("sitemap", "links")
+#: The most cards that are kept of a market of real size.
+_CARDS: Final = 4096
 _AD_ID: Final = "[12][0-9]{16}"
-
-
-@dataclass(kw_only=True)
-class Request:
-    """A recorded request.
-
-    `at` is its arrival in seconds of the monotonic clock; `kind` is the kind of resource requested; `make`, `model`,
-    `region`, `page` and `sort` belong to a list, `ad` to a detail page or a photo; header names are in lower case;
-    `peer_port` identifies the connection; `status` is 0 until the response has begun.
-    """
-
-    method: str
-    path: str
-    query: str
-    at: float
-    kind: Kind
-    make: str | None
-    model: str | None
-    region: str | None
-    page: int | None
-    sort: int | None
-    ad: str | None
-    headers: dict[str, str]
-    peer_port: int
-    fault: str | None = None
-    status: int = 0
 
 
 class MarketServer(LoopbackServer):
@@ -109,16 +85,17 @@ class MarketServer(LoopbackServer):
         page_limit: int = 150,
         repeats: int = 2,
         now: datetime = NOW,
+        market: LiveMarket | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         """Serve `ads` ads of twenty makes; `make_ads` replaces the number for single makes.
 
-        `others` and `without_region` are those of AdMarket. The slugs of regions are in the places `regions_in`, some
-        of REGION_SOURCES; whichever it is, each region has its lists. A list has at most `page_limit` pages, whatever
-        it is narrowed to. Before its own ads, a page repeats up to `repeats` promoted ones. `now` is the start time of
-        the market; each cycle advances it. Raises ValueError for a host that is not loopback, an unknown layout or
-        make, and a number that is too small.
+        `others` and `without_region` are those of AdMarket. The slugs of regions are in the places `regions_in`; each
+        region has its lists in any case. A list has at most `page_limit` pages, whatever it is narrowed to. Before its
+        own ads, a page repeats up to `repeats` promoted ones. `now` is the start of the market, and each cycle advances
+        it. A `market` that follows its own clock takes the place of all that. Raises ValueError for a host that is not
+        loopback, an unknown layout, make or place, and a number that is too small.
         """
         super().__init__(
             name="market",
@@ -140,9 +117,11 @@ class MarketServer(LoopbackServer):
         self.hidden: frozenset[str] = frozenset()
         self.page_limit = page_limit
         self.repeats = repeats
-        self.market = AdMarket(
+        self.live = market
+        self.market: AdMarket | LiveMarket = market or AdMarket(
             seed=seed, ads=ads, make_ads=make_ads, others=others, without_region=without_region, now=now
         )
+        self.tally = Tally()
         self.requests: list[Request] = []
         self._cards: dict[str, tuple[Ad, bytes]] = {}
 
@@ -206,7 +185,10 @@ class MarketServer(LoopbackServer):
     def advance(
         self, *, new: int = 40, changed: int = 60, gone: int = 50, back: int = 10, hours: float = 6.5
     ) -> Changes:
-        """Advance the market by one cycle: see `AdMarket.advance`."""
+        """Advance the market by one cycle: see `AdMarket.advance`. Raises ValueError for one with a clock."""
+        if not isinstance(self.market, AdMarket):
+            message = "the market follows its clock: use pass_time, or POST /control/clock"
+            raise ValueError(message)
         return self.market.advance(new=new, changed=changed, gone=gone, back=back, hours=hours)
 
     def set_price(self, ad_id: str, eur: Decimal | float | str | None) -> None:
@@ -282,6 +264,11 @@ class MarketServer(LoopbackServer):
         site.router.add_get(photo, self._photo, allow_head=False)
         self.add_control(site)
         site.router.add_post("/control/advance", self._control_advance)
+        site.router.add_get("/control/clock", self._control_clock, allow_head=False)
+        site.router.add_post("/control/clock", self._control_run)
+        site.router.add_get("/control/tally", self._control_tally, allow_head=False)
+        site.router.add_delete("/control/tally", self._control_tally)
+        site.router.add_get("/control/history", self._control_history, allow_head=False)
         site.router.add_get("/control/ads", self._control_ads, allow_head=False)
         site.router.add_route("*", "/{path:.*}", self._nothing_there)
         site.on_response_prepare.append(_note_status)
@@ -319,7 +306,7 @@ class MarketServer(LoopbackServer):
             list_page(position, cards, menu=menu, host=self.link_host, layout=self.layout, next_link=next_link)
         )
 
-    def _repeated(self, promoted: tuple[Ad, ...], own: tuple[Ad, ...], number: int) -> list[Ad]:
+    def _repeated(self, promoted: Sequence[Ad], own: Sequence[Ad], number: int) -> list[Ad]:
         """Return the promoted ads to repeat on a page: different ones on each page, none that the page has itself."""
         if not promoted:
             return []
@@ -334,6 +321,8 @@ class MarketServer(LoopbackServer):
         if built is None or built[0] is not ad:
             built = (ad, card(ad, host=self.link_host, layout=self.layout))
             self._cards[ad.id] = built
+            if self.live and len(self._cards) > _CARDS:
+                del self._cards[next(iter(self._cards))]
         return built[1]
 
     async def _answer(
@@ -367,6 +356,9 @@ class MarketServer(LoopbackServer):
         )
         request[_NOTE] = note
         self.requests.append(note)
+        if self.live and len(self.requests) > MOST:
+            del self.requests[: MOST // 2]
+        self.tally.count(kind, wanted, speed=self.live.clock.speed if self.live else 1.0, whole=IN_BULGARIA)
 
         def meant(fault: Fault) -> bool:
             makes, pages, kinds = (fault.options[name] for name in _NARROWINGS)
@@ -408,7 +400,7 @@ class MarketServer(LoopbackServer):
             ad = self.market.find(ad_id)
             if ad is None or letters not in ad.photos:
                 return _page(missing_page(), status=404)
-            return web.Response(body=_picture(int(ad_id[-3:])), content_type="image/webp")
+            return web.Response(body=picture(int(ad_id[-3:])), content_type="image/webp")
 
         return await self._answer(request, "photo", usual, ad=ad_id)
 
@@ -446,6 +438,34 @@ class MarketServer(LoopbackServer):
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(asdict(changes))
 
+    async def _control_clock(self, _: web.Request) -> web.Response:
+        """Respond with the time of the market, real time in seconds since 1970 at that moment, and its speed."""
+        speed = self.live.clock.speed if self.live else 0.0
+        return web.json_response({"now": self.market.now.isoformat(), "real": time.time(), "speed": speed})
+
+    async def _control_run(self, request: web.Request) -> web.Response:
+        """Let the clock go on at another speed, or skip hours, given as JSON: `{"speed": 75, "hours": 1}`."""
+        try:
+            order = json.loads(await request.text())
+            if self.live is None:
+                raise ValueError("this market has no clock")
+            self.live.pass_time(float(order.get("hours", 0)))
+            self.live.clock.run(float(order.get("speed", self.live.clock.speed)))
+        except (AttributeError, TypeError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return await self._control_clock(request)
+
+    async def _control_tally(self, request: web.Request) -> web.Response:
+        """Respond with the counts of requests and the gaps between them; DELETE forgets them afterwards."""
+        summary = self.tally.summary()
+        if request.method == "DELETE":
+            self.tally = Tally()
+        return web.json_response(summary)
+
+    async def _control_history(self, _: web.Request) -> web.Response:
+        """Respond with `LiveMarket.history`, as a list of lists."""
+        return web.json_response([] if self.live is None else list(self.live.history()))
+
     async def _control_ads(self, _: web.Request) -> web.Response:
         """Respond with the active ads by id, as JSON; amounts and times are strings."""
         ads = {ad_id: {**asdict(ad), "path": ad.path, "is_abroad": ad.is_abroad} for ad_id, ad in self.ads().items()}
@@ -458,14 +478,6 @@ _NOTE: Final = web.RequestKey("note", Request)
 async def _note_status(request: web.Request, response: web.StreamResponse) -> None:
     if _NOTE in request:
         request[_NOTE].status = response.status
-
-
-@functools.lru_cache(maxsize=64)
-def _picture(number: int) -> bytes:
-    """Return a tiny WebP image with a color that depends on the number."""
-    content = io.BytesIO()
-    Image.new("RGB", (8, 6), (number % 256, number * 7 % 256, 90)).save(content, "WEBP")
-    return content.getvalue()
 
 
 def _page(body: bytes, *, status: int = 200) -> web.Response:

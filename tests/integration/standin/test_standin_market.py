@@ -29,6 +29,7 @@ from standin.market import command as market
 from standin.market.ads import BGN_PER_EUR, Ad
 from standin.market.cycles import AGE, IN_BULGARIA, NOW, AdMarket, region_slug, region_slugs
 from standin.market.faults import FAULT_NAMES
+from standin.market.live import LiveMarket
 from standin.market.pages import DELETED, LAYOUTS, PER_PAGE, ROOT
 from standin.market.server import MarketServer
 from standin.market.values import ABROAD, DAMAGE, FUTURE_GUARANTEE, GROUPS, MAKES, NEGATED, NO_PRICE
@@ -950,6 +951,49 @@ class TestFaults:
             MarketServer(ads=0, layout="grid")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="page_limit"):
             MarketServer(ads=0, page_limit=0)
+
+
+class TestAMarketWithAClock:
+    def test_the_site_follows_the_clock(self) -> None:
+        with MarketServer(market=LiveMarket(ads=200, new_a_day=400)) as server:
+            control = f"{server.url}/control"
+
+            def told(what: str, order: str | None = None) -> Any:
+                return json.loads(ask(f"{control}/{what}", method="POST" if order else "GET", body=order).body)
+
+            before = ids(ask(server.list_url(sort=6)).page)
+            assert told("clock") == {"now": NOW.isoformat(), "real": pytest.approx(time.time(), abs=60), "speed": 0}
+            assert told("clock", '{"hours": 6}')["now"] == (NOW + timedelta(hours=6)).isoformat()
+            page = ask(server.list_url(sort=6)).page
+            assert {*own(server, page)}.isdisjoint(before)
+            assert own(server, page) == [ad.id for ad in server.market.listing(sort=6).ads[:20]]
+            assert ask(server.ad_url(ids(page)[-1])).status == 200
+            assert told("clock", '{"speed": 3600}')["speed"] == 3600
+            while server.market.now < NOW + timedelta(hours=7):
+                time.sleep(0.01)
+            history = told("history")
+            assert {ad_id for ad_id, _, _, left, _ in history if left is None} <= {*server.ads()}
+            assert (sum(told("tally")["requests"].values()), told("tally")["requests"]["list_all"]) == (3, 2)
+            assert ask(f"{control}/tally", method="DELETE").status == 200
+            assert told("tally") == {"requests": {}, "total": 0, "gaps": {}}
+            assert ask(f"{control}/advance", method="POST").status == 400
+            for order in ('{"speed": -1}', '{"hours": "x"}', "["):
+                assert ask(f"{control}/clock", method="POST", body=order).status == 400
+        with MarketServer(ads=20) as server:
+            assert ask(f"{server.url}/control/clock", method="POST", body='{"speed": 2}').status == 400
+
+    def test_it_is_served_by_the_command(self) -> None:
+        environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(Path(market.__file__).parents[1])}
+        command = [sys.executable, "-W", "error", "-m", "standin.market", "serve", "--market", "real", "--seed", "3"]
+        command += ["--ads", "120", "--speed", "60", "--new-a-day", "7"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            assert json.loads(ask(f"{told['url']}/control/clock").body)["speed"] == 60
+            first = {ad_id for ad_id, *_ in LiveMarket(seed=3, ads=120, new_a_day=7).history()}
+            assert first <= {ad_id for ad_id, *_ in json.loads(ask(f"{told['url']}/control/history").body)}
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
 
 
 class TestCommandLine:
