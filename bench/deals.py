@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from deals import evaluate
 from deals.queue import runner
 from deals.stages.registry import STAGES
 from standin.market.ads import Ad, AdDrawer
+from standin.market.real import FOLLOWED
 from standin.market.values import MAKES
 from vinops.db import database
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 ADS = 7_600
 QUICK_ADS = 1_500
-SIZES = (10_000, 100_000)
+SIZES = (10_000, FOLLOWED)
 QUICK_SIZES = (1_000, 5_000)
 SAMPLE = 1_000  # ads that go through the stages among so many others
 ROUNDS = 7
@@ -163,9 +164,9 @@ def drained(server: Server, folder: Path, broker: str, count: int, runs: int) ->
     return Drained(broker=broker, ads=len(ids), seconds=seconds)
 
 
-def wait_until_drained(connection: psycopg.Connection[Any]) -> None:
-    """Wait until nothing is left to do. Raises BenchFailed."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until_drained(connection: psycopg.Connection[Any], patience: float = PATIENCE) -> None:
+    """Wait until nothing is left to do, for so many seconds at most. Raises BenchFailed."""
+    deadline = time.monotonic() + patience
     while True:
         row = connection.execute("select count(*), count(dead_at) from ops.deal_outbox").fetchone()
         if row is None or row[1]:
@@ -173,16 +174,18 @@ def wait_until_drained(connection: psycopg.Connection[Any]) -> None:
         if not row[0]:
             return
         if time.monotonic() > deadline:
-            raise BenchFailed(f"{row[0]} ads still wait after {PATIENCE} s")
+            raise BenchFailed(f"{row[0]} ads still wait after {patience:g} s")
         time.sleep(0.02)
 
 
 @contextmanager
-def workers(place: Place, broker_url: str) -> Iterator[None]:
-    """Run a worker with its processes and its schedule until the block ends."""
+def workers(
+    place: Place, broker_url: str, environ: Mapping[str, str] | None = None, *, queues: str = QUEUES
+) -> Iterator[None]:
+    """Run a worker with its processes and its schedule until the block ends, with these further settings."""
     environment = {**os.environ, **place.environ, "CELERY_BROKER_URL": broker_url, "C_FORCE_ROOT": "1"}
-    environment["VINOPS_LOG_DIR"] = str(place.data_dir / "logs")
-    arguments = ["--beat", "--concurrency", str(WORKERS), "--queues", QUEUES]
+    environment |= {"VINOPS_LOG_DIR": str(place.data_dir / "logs"), **(environ or {})}
+    arguments = ["--beat", "--concurrency", str(WORKERS), "--queues", queues]
     process = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "deals", "worker", *arguments],
         env=environment,
