@@ -62,10 +62,12 @@ class Drained:
 
 @dataclass(frozen=True, kw_only=True)
 class Among:
-    """What one ad costs among so many: seconds of the stages, and milliseconds an ad, median of some rounds."""
+    """What one ad costs among so many: milliseconds an ad of each stage, median of some rounds; and how many ads a
+    second one process takes through all stages when all of them are new."""
 
     ads: int
     stages: dict[str, float]
+    filled_a_second: float
 
     @property
     def milliseconds(self) -> float:
@@ -229,27 +231,36 @@ def among(server: Server, sizes: Sequence[int]) -> list[Among]:
     with ExitStack() as cleanup:
         filled = {size: _filled(server, cleanup, size) for size in sizes}
         for _ in range(ROUNDS):
-            for size, (connection, settings, ids) in filled.items():
+            for size, (connection, settings, ids, _) in filled.items():
                 queue(connection, dice.sample(ids, min(SAMPLE, len(ids))))
                 for stage, found in rounds[size].items():
                     began = time.monotonic()
                     runner.drain(connection, settings, stage)
                     found.append(1000 * (time.monotonic() - began) / min(SAMPLE, len(ids)))
     return [
-        Among(ads=size, stages={stage: statistics.median(found) for stage, found in stages.items()})
+        Among(
+            ads=size,
+            stages={stage: statistics.median(found) for stage, found in stages.items()},
+            filled_a_second=filled[size][-1],
+        )
         for size, stages in rounds.items()
     ]
 
 
-def _filled(server: Server, cleanup: ExitStack, size: int) -> tuple[psycopg.Connection[TupleRow], Settings, list[int]]:
-    """Return a connection to a database in which so many ads have been through all stages, with their ids."""
+def _filled(
+    server: Server, cleanup: ExitStack, size: int
+) -> tuple[psycopg.Connection[TupleRow], Settings, list[int], float]:
+    """Return a connection to a database in which so many ads have been through all stages, with their ids and how many
+    went through in a second."""
     settings = server.make(f"deals_among_{size}", "migrated").settings
     connection = cleanup.enter_context(database.connect(settings, application="bench", autocommit=True))
     ids = insert(connection, drawn(size))
     connection.execute("analyze listings")
     queue(connection, ids)
+    began = time.monotonic()
     for stage in STAGES:
         runner.drain(connection, settings, stage)
+    a_second = len(ids) / (time.monotonic() - began)
     connection.execute("vacuum analyze")
     connection.execute("checkpoint")
-    return connection, settings, ids
+    return connection, settings, ids, a_second
