@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from standin.market.ads import Ad
+    from standin.market.values import Make
 
     Scope = tuple[str | None, str | None, str | None]
 
@@ -93,7 +94,7 @@ class Shown(Sequence["Ad"]):
 class LiveMarket:
     """The ads of a market that follows its clock. May be used from any thread."""
 
-    makes: Mapping[str, object] = ALL_MAKES
+    makes: Mapping[str, Make] = ALL_MAKES
 
     def __init__(
         self,

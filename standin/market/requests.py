@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -54,13 +53,12 @@ class Tally:
     gaps: array[float] = field(default_factory=lambda: array("d"))
     last: float | None = None
 
-    def count(self, kind: Kind, asked: Asked | None, *, speed: float, whole: str) -> None:
-        """Count a request that arrives now; `whole` is the slug of the region that narrows nothing."""
+    def count(self, kind: Kind, asked: Asked | None, *, at: float, speed: float, whole: str) -> None:
+        """Count a request that arrived at that time; `whole` is the slug of the region that narrows nothing."""
         self.counts[kind if asked is None else f"list_{_narrowed(asked, whole)}"] += 1
-        now = time.monotonic()
         if self.last is not None and len(self.gaps) < MOST:
-            self.gaps.append((now - self.last) * speed)
-        self.last = now
+            self.gaps.append((at - self.last) * speed)
+        self.last = at
 
     def summary(self) -> dict[str, Any]:
         """Return the counts, and of the gaps the smallest, the hundredth part of them that is smaller, and the mean."""

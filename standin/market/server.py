@@ -358,7 +358,8 @@ class MarketServer(LoopbackServer):
         self.requests.append(note)
         if self.live and len(self.requests) > MOST:
             del self.requests[: MOST // 2]
-        self.tally.count(kind, wanted, speed=self.live.clock.speed if self.live else 1.0, whole=IN_BULGARIA)
+        speed = self.live.clock.speed if self.live else 1.0
+        self.tally.count(kind, wanted, at=note.at, speed=speed, whole=IN_BULGARIA)
 
         def meant(fault: Fault) -> bool:
             makes, pages, kinds = (fault.options[name] for name in _NARROWINGS)

@@ -206,13 +206,15 @@ class TestTheMarket:
         assert LiveMarket(ads=0).count() == 0
 
 
-def test_requests_are_counted_by_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([1.0, 1.05, 1.25])
-    monkeypatch.setattr("time.monotonic", lambda: next(times))
+def test_requests_are_counted_by_what_they_are_for() -> None:
     tally = Tally()
-    for make, model, region in ((None, None, IN_BULGARIA), ("vw", "golf", None), ("vw", "golf", "oblast-ruse")):
+    for at, make, model, region in (
+        (1.0, None, None, IN_BULGARIA),
+        (1.05, "vw", "golf", None),
+        (1.25, "vw", "golf", "oblast-ruse"),
+    ):
         asked = Asked(make=make, model=model, region=region, page=1, sort=6)
-        tally.count("list", asked, speed=60, whole=IN_BULGARIA)
+        tally.count("list", asked, at=at, speed=60, whole=IN_BULGARIA)
     summary = tally.summary()
     assert summary["requests"] == {"list_all": 1, "list_model": 1, "list_region": 1}
     assert summary["total"] == 3
