@@ -11,11 +11,13 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from subprocess import CalledProcessError
 
 from bench import (
+    day,
+    day_report,
     deals,
     deals_report,
     files,
@@ -58,6 +60,7 @@ class Measured:
     others: dict[str, Series] = field(default_factory=dict)
     growth: list[growth.Size] = field(default_factory=list)
     market: market.Market | None = None
+    day: day.Day | None = None
     photos: photos.Photos = field(default_factory=photos.Photos)
     deals: deals.Deals | None = None
     monitor: monitor.Monitor | None = None
@@ -84,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--others", action="store_true", help="part: other writers on the same file")
     top.add_argument("--photos", action="store_true", help="part: the photo crawl, its requests, gaps and memory")
     top.add_argument("--market", action="store_true", help="part: the market crawl, its requests and statements")
+    top.add_argument(
+        "--day", action="store_true", help="part: a day of the market at its real size, on a fast clock, half an hour"
+    )
+    top.add_argument("--hours", type=float, metavar="H", help=f"of the day: hours of its clock ({day.FULL.hours:g})")
+    top.add_argument("--speed", type=float, metavar="X", help=f"of the day: speed of its clock ({day.FULL.speed:g})")
     top.add_argument("--deals", action="store_true", help="part: ads through all stages, and the estimates")
     top.add_argument("--monitor", action="store_true", help="part: what the monitor costs, beside a million ads")
     top.add_argument(
@@ -151,10 +159,7 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
         lots = [size // 10 if options.quick else size for size in SIZES]
         measured.growth = growth.measure(server, folder / "files", lots, min(runs, FEW_RUNS))
     shutil.rmtree(folder / "files", ignore_errors=True)
-    if "market" in parts:
-        ads = market.QUICK_ADS if options.quick else market.ADS
-        measured.market = market.measure(server, ads, options.page)
-        measured.about["market"] = f"{measured.market.full.ads:,} ads"
+    measure_market(options, server, parts, measured)
     if "deals" in parts:
         pairs = options.runs or (1 if options.quick else FEW_RUNS)
         measured.deals = deals.measure(server, folder, quick=options.quick, runs=pairs, file=options.ads)
@@ -171,6 +176,24 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     return measured
 
 
+def measure_market(
+    options: argparse.Namespace, server: Server, parts: dict[str, list[str]], measured: Measured
+) -> None:
+    """Measure the parts about the market. Raises BenchFailed, ProcessFailed."""
+    if "market" in parts:
+        ads = market.QUICK_ADS if options.quick else market.ADS
+        measured.market = market.measure(server, ads, options.page)
+        measured.about["market"] = f"{measured.market.full.ads:,} ads"
+    if "day" in parts:
+        measured.day = day.measure(server, day_of(options))
+
+
+def day_of(options: argparse.Namespace) -> day.Size:
+    """Return the day of the market that was asked for."""
+    size = day.QUICK if options.quick else day.FULL
+    return replace(size, hours=options.hours or size.hours, speed=options.speed or size.speed)
+
+
 def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
     """Return the names to measure of each part that was asked for, all parts if none was."""
     known: dict[str, Sequence[str]] = {
@@ -178,6 +201,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "growth": (),
         "others": OTHERS,
         "market": (),
+        "day": (),
         "deals": (),
         "monitor": (),
         "year": (),
@@ -201,17 +225,20 @@ def text(measured: Measured) -> str:
         parts.append(tables)
     if market_table := market_report.tables(measured.market):
         parts.append(market_table)
+    if day_table := day_report.tables(measured.day):
+        parts.append(day_table)
     if deals_tables := deals_report.tables(measured.deals):
         parts.append(deals_tables)
     if monitor_table := monitor.table(measured.monitor):
         parts.append(monitor_table)
     if year_tables := year.tables(measured.year):
         parts.append(year_tables)
-    if measured.loads or tables or market_table or deals_tables or monitor_table or year_tables:
+    if measured.loads or tables or market_table or day_table or deals_tables or monitor_table or year_tables:
         missed = [
             *report.missed(measured.loads),
             *photo_report.missed(measured.photos),
             *market_report.missed(measured.market),
+            *day_report.missed(measured.day),
             *deals_report.missed(measured.deals),
             *monitor.missed(measured.monitor),
             *year.missed(measured.year),

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from deals import evaluate
 from deals.queue import runner
 from deals.stages.registry import STAGES
 from standin.market.ads import Ad, AdDrawer
+from standin.market.real import FOLLOWED
 from standin.market.values import MAKES
 from vinops.db import database
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 ADS = 7_600
 QUICK_ADS = 1_500
-SIZES = (10_000, 100_000)
+SIZES = (10_000, FOLLOWED)
 QUICK_SIZES = (1_000, 5_000)
 SAMPLE = 1_000  # ads that go through the stages among so many others
 ROUNDS = 7
@@ -61,10 +62,12 @@ class Drained:
 
 @dataclass(frozen=True, kw_only=True)
 class Among:
-    """What one ad costs among so many: seconds of the stages, and milliseconds an ad, median of some rounds."""
+    """What one ad costs among so many: milliseconds an ad of each stage, median of some rounds; and how many ads a
+    second one process takes through all stages when all of them are new."""
 
     ads: int
     stages: dict[str, float]
+    filled_a_second: float
 
     @property
     def milliseconds(self) -> float:
@@ -163,9 +166,9 @@ def drained(server: Server, folder: Path, broker: str, count: int, runs: int) ->
     return Drained(broker=broker, ads=len(ids), seconds=seconds)
 
 
-def wait_until_drained(connection: psycopg.Connection[Any]) -> None:
-    """Wait until nothing is left to do. Raises BenchFailed."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until_drained(connection: psycopg.Connection[Any], patience: float = PATIENCE) -> None:
+    """Wait until nothing is left to do, for so many seconds at most. Raises BenchFailed."""
+    deadline = time.monotonic() + patience
     while True:
         row = connection.execute("select count(*), count(dead_at) from ops.deal_outbox").fetchone()
         if row is None or row[1]:
@@ -173,16 +176,18 @@ def wait_until_drained(connection: psycopg.Connection[Any]) -> None:
         if not row[0]:
             return
         if time.monotonic() > deadline:
-            raise BenchFailed(f"{row[0]} ads still wait after {PATIENCE} s")
+            raise BenchFailed(f"{row[0]} ads still wait after {patience:g} s")
         time.sleep(0.02)
 
 
 @contextmanager
-def workers(place: Place, broker_url: str) -> Iterator[None]:
-    """Run a worker with its processes and its schedule until the block ends."""
+def workers(
+    place: Place, broker_url: str, environ: Mapping[str, str] | None = None, *, queues: str = QUEUES
+) -> Iterator[None]:
+    """Run a worker with its processes and its schedule until the block ends, with these further settings."""
     environment = {**os.environ, **place.environ, "CELERY_BROKER_URL": broker_url, "C_FORCE_ROOT": "1"}
-    environment["VINOPS_LOG_DIR"] = str(place.data_dir / "logs")
-    arguments = ["--beat", "--concurrency", str(WORKERS), "--queues", QUEUES]
+    environment |= {"VINOPS_LOG_DIR": str(place.data_dir / "logs"), **(environ or {})}
+    arguments = ["--beat", "--concurrency", str(WORKERS), "--queues", queues]
     process = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "deals", "worker", *arguments],
         env=environment,
@@ -226,27 +231,36 @@ def among(server: Server, sizes: Sequence[int]) -> list[Among]:
     with ExitStack() as cleanup:
         filled = {size: _filled(server, cleanup, size) for size in sizes}
         for _ in range(ROUNDS):
-            for size, (connection, settings, ids) in filled.items():
+            for size, (connection, settings, ids, _) in filled.items():
                 queue(connection, dice.sample(ids, min(SAMPLE, len(ids))))
                 for stage, found in rounds[size].items():
                     began = time.monotonic()
                     runner.drain(connection, settings, stage)
                     found.append(1000 * (time.monotonic() - began) / min(SAMPLE, len(ids)))
     return [
-        Among(ads=size, stages={stage: statistics.median(found) for stage, found in stages.items()})
+        Among(
+            ads=size,
+            stages={stage: statistics.median(found) for stage, found in stages.items()},
+            filled_a_second=filled[size][-1],
+        )
         for size, stages in rounds.items()
     ]
 
 
-def _filled(server: Server, cleanup: ExitStack, size: int) -> tuple[psycopg.Connection[TupleRow], Settings, list[int]]:
-    """Return a connection to a database in which so many ads have been through all stages, with their ids."""
+def _filled(
+    server: Server, cleanup: ExitStack, size: int
+) -> tuple[psycopg.Connection[TupleRow], Settings, list[int], float]:
+    """Return a connection to a database in which so many ads have been through all stages, with their ids and how many
+    went through in a second."""
     settings = server.make(f"deals_among_{size}", "migrated").settings
     connection = cleanup.enter_context(database.connect(settings, application="bench", autocommit=True))
     ids = insert(connection, drawn(size))
     connection.execute("analyze listings")
     queue(connection, ids)
+    began = time.monotonic()
     for stage in STAGES:
         runner.drain(connection, settings, stage)
+    a_second = len(ids) / (time.monotonic() - began)
     connection.execute("vacuum analyze")
     connection.execute("checkpoint")
-    return connection, settings, ids
+    return connection, settings, ids, a_second

@@ -2,6 +2,7 @@
 
     python -m standin.feed write sales.csv --rows 5000 --advance 1 --quirk inner_quotes
     python -m standin.feed serve --rows 5000
+    python -m standin.feed serve --live --speed 60
 
 All content is generated from a seed: the same arguments give the same bytes. A summary of what was written goes to
 standard output as one line of JSON.
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from standin.feed.live import LOTS, NEW_A_DAY, LiveFeed
 from standin.feed.lots import PHOTO_BASE
 from standin.feed.market import HEADERS, Advance, Market, Relisting
 from standin.feed.pages import site_export
@@ -53,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     market.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the market's lots (%(default)s)")
     market.add_argument("--photo-url", default=PHOTO_BASE, metavar="URL", help="root of every Image URL (%(default)s)")
     market.add_argument("--thumbnail-url", metavar="URL", help="root of every Image Thumbnail (the real host)")
+    market.add_argument(
+        "--live", action="store_true", help="lots that each stay for nine days (the median), until sold"
+    )
+    market.add_argument("--new-a-day", type=int, metavar="N", help=f"new lots of a live feed ({NEW_A_DAY} of {LOTS})")
     quirks = "\n".join(f"  {name:26}{(quirk.__doc__ or '').splitlines()[0]}" for name, quirk in QUIRKS.items())
     write = commands.add_parser(
         "write",
@@ -84,10 +90,21 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="a loopback address (%(default)s)")
     serve.add_argument("--port", type=int, default=0, help="0 picks a free one (%(default)s)")
     serve.add_argument("--key", default="stand-in-key", help="the authKey the feed asks for (%(default)s)")
+    serve.add_argument(
+        "--speed", type=float, default=0.0, metavar="X", help="a file every quarter of an hour: 1 is real time (none)"
+    )
     return parser
 
 
 def _market(options: argparse.Namespace) -> Market:
+    if options.live:
+        return LiveFeed(
+            seed=options.seed,
+            lots=options.rows,
+            new_a_day=options.new_a_day,
+            photo_base=options.photo_url,
+            thumbnail_base=options.thumbnail_url,
+        )
     return Market(
         seed=options.seed, lots=options.rows, photo_base=options.photo_url, thumbnail_base=options.thumbnail_url
     )
@@ -129,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Only the server needs aiohttp; the generator runs on the standard library alone.
             from standin.feed.server import serve_forever
 
-            serve_forever(_market(options), host=options.host, port=options.port, key=options.key)
+            serve_forever(_market(options), host=options.host, port=options.port, key=options.key, speed=options.speed)
         else:
             sys.stdout.write(json.dumps(write_command(options)) + "\n")
     except (OSError, ValueError) as error:

@@ -108,15 +108,13 @@ class Market:
         self.seed = seed
         self._random = random.Random(seed ^ 0x5EED)
         self._draw = self._random.random
-        self._maker = LotMaker(seed=seed, clock=Clock(now), photo_base=photo_base, thumbnail_base=thumbnail_base)
+        self._maker = self._lot_maker(Clock(now), photo_base, thumbnail_base)
         self._last_number = FIRST_LOT
         self._rows: list[str] = []
         self._left: list[str] = []
-        make, draw = self._maker.make, self._draw
+        make = self._maker.make
         for position in range(lots):
-            # The median age of a lot is nine days, so the lower half of the numbers is older than that.
-            seniority = 1 - position / lots
-            age = int(86400 * 20 * seniority * (0.85 + 0.15 * seniority) + 43200 * draw())
+            age = self._age(1 - position / lots)
             self._rows.append(make(self._next_number(), age=age))
 
     @property
@@ -219,6 +217,17 @@ class Market:
             relisted=relistings,
             relabelled=relabelled,
         )
+
+    def _lot_maker(self, clock: Clock, photo_base: str, thumbnail_base: str | None) -> LotMaker:
+        """Return what generates the lots."""
+        return LotMaker(seed=self.seed, clock=clock, photo_base=photo_base, thumbnail_base=thumbnail_base)
+
+    def _age(self, seniority: float) -> int:
+        """Return the age in seconds of the lot that is older than the share `seniority` of the lots.
+
+        The median is nine days, so the lower half of the numbers is older than that.
+        """
+        return int(86400 * 20 * seniority * (0.85 + 0.15 * seniority) + 43200 * self._draw())
 
     def _next_number(self) -> int:
         self._last_number += 1 + int(self._draw() * 60)

@@ -17,7 +17,9 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import threading
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import format_datetime
@@ -31,13 +33,15 @@ from standin.feed.quirks import QUIRKS, cut_in_row, inject
 from standin.refusals import refusal_page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from standin.feed.market import Advance, Market
 
 FEED_PATH: Final = "/FTPLSTDM/salesdata.cgi"
 ELSEWHERE_PATH: Final = "/elsewhere/salesdata.csv"
 CHUNK: Final = 256 * 1024
+#: Minutes between two files.
+QUARTER: Final = 15
 
 
 @dataclass(kw_only=True)
@@ -92,17 +96,25 @@ class FeedServer(LoopbackServer):
         host: str = "127.0.0.1",
         port: int = 0,
         required_headers: Mapping[str, str] | None = None,
+        speed: float = 0.0,
     ) -> None:
         """Serve the files of that market; `advance` advances it to the next one.
 
+        With a `speed` the next file comes by itself after every quarter of an hour, which passes so many times as fast
+        as real time.
+
         `required_headers` maps a header to a text that its value must contain (empty: the header must be present);
-        other requests get 403. Raises ValueError for a host that is not loopback.
+        other requests get 403. Raises ValueError for a host that is not loopback, and for a speed below 0.
         """
         known = {name: fault.options for name, fault in FAULTS.items()}
         known |= {name: QUIRK_OPTIONS for name in QUIRKS if name not in FAULTS}
         super().__init__(name="feed", host=host, ports={"feed": port}, faults=known)
+        if not 0 <= speed < math.inf:
+            message = f"the speed must be at least 0, not {speed:g}"
+            raise ValueError(message)
         self.market = market
         self.key = key
+        self.speed = speed
         self.requests: list[Request] = []
         self._required = dict(required_headers or {})
         self._lock = threading.Lock()
@@ -157,7 +169,23 @@ class FeedServer(LoopbackServer):
         app.router.add_post("/control/advance", self._control_advance)
         self.add_control(app)
         app.on_response_prepare.append(_note_status)
+        if self.speed:
+            app.cleanup_ctx.append(self._following_clock)
         return {"feed": app}
+
+    async def _following_clock(self, _: web.Application) -> AsyncIterator[None]:
+        """Advance the market every quarter of an hour of its time, as long as the application runs."""
+        task = asyncio.create_task(self._follow_clock())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow_clock(self) -> None:
+        seconds = QUARTER * 60 / self.speed
+        due = time.monotonic() + seconds
+        while not await self.pause(max(due - time.monotonic(), 0.0)):
+            due += seconds
+            await asyncio.to_thread(self.advance, minutes=QUARTER)
 
     def _note(self, request: web.Request, *, key_accepted: bool) -> Request:
         query = {name: value for name, value in request.query.items() if name != "authKey"}
@@ -382,7 +410,7 @@ QUIRK_OPTIONS: Final[dict[str, Any]] = {"count": 3, "seed": 1}
 FAULT_NAMES: Final = (*FAULTS, *(name for name in QUIRKS if name not in FAULTS))
 
 
-def serve_forever(market: Market, *, host: str, port: int, key: str) -> None:
+def serve_forever(market: Market, *, host: str, port: int, key: str, speed: float = 0.0) -> None:
     """Serve until SIGINT or SIGTERM. Print the URL as one line of JSON once the server is ready."""
-    server = FeedServer(market, host=host, port=port, key=key)
+    server = FeedServer(market, host=host, port=port, key=key, speed=speed)
     serve_until_told(server, lambda: {"url": server.url})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from standin.market.values import (
     ABROAD,
+    ALL_MAKES,
     AUTOMATIC,
     COLOURS,
     CONTACTS,
@@ -26,7 +27,6 @@ from standin.market.values import (
     FUTURE_GUARANTEE,
     HALF_AUTOMATIC,
     LEASE_BALANCE,
-    MAKES,
     MANUAL,
     NEGATED,
     NO_PRICE,
@@ -82,7 +82,8 @@ class Ad:
 
     `price` is in EUR, or None if the page shows the text `no_price` instead; `price_bgn` is the same price in BGN.
     `mileage_km`, `power_hp` and similar fields are the values shown, None if the ad omits them. `make` and `model` are
-    slugs. `photos` holds the letters at the end of each photo's URL.
+    slugs. `photos` holds the letters at the end of each photo's URL. `region` and `place` are empty if the ad says
+    nothing about where the car is.
     """
 
     id: str
@@ -132,6 +133,11 @@ class Ad:
         return self.region == ABROAD
 
     @property
+    def location(self) -> str:
+        """Return region and place as a card shows them."""
+        return f"{self.region}, {self.place}" if self.region else ""
+
+    @property
     def path(self) -> str:
         """Return the URL path of the ad's page."""
         return f"/obiava-{self.id}-{slugified(self.title)}"
@@ -173,7 +179,7 @@ class AdDrawer:
         before.
         """
         dice = random.Random(f"{self._seed}:{make}:{occasion}")
-        described = MAKES[make]
+        described = ALL_MAKES[make]
         shares = [model.share for model in described.models]
         ads: list[Ad] = []
         for _ in range(count):
@@ -184,6 +190,10 @@ class AdDrawer:
                 model = dice.choices(described.models, shares)[0]
                 ads.append(self._ad(dice, described, model, ad_id, posted, posted_to))
         return ads
+
+    def draw_one(self, key: str, make: Make, model: Model, *, ad_id: str, posted: datetime) -> Ad:
+        """Return the ad of a model with that id; the same seed and key give the same ad, whatever was drawn before."""
+        return self._ad(random.Random(f"{self._seed}:one:{key}"), make, model, ad_id, posted, posted)
 
     def _posted(self, dice: random.Random, first: datetime, last: datetime) -> tuple[datetime, str]:
         """Return a random time and the id of an ad posted then: a source digit, milliseconds, three random digits."""

@@ -1,6 +1,7 @@
 """The stand-in for the classifieds site: lists of ads and pages of single ads, on loopback.
 
     python -m standin.market serve --seed 1 --ads 7600 --make-ads bmw=3001
+    python -m standin.market serve --market real --speed 60
 
 The URLs go to standard output as one line of JSON. All content is generated from a seed: the same arguments give the
 same ads, in the same order.
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from standin.core import add_port, serve_command, serve_parser
 from standin.market.cycles import NOW
+from standin.market.live import LiveMarket
 from standin.market.pages import LAYOUTS
-from standin.market.server import MarketServer
+from standin.market.real import FOLLOWED, NEW_A_DAY
+from standin.market.server import REGION_SOURCES, MarketServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +43,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong usage."""
     parser, serve = serve_parser("market", "A stand-in for the classifieds site: lists and ads.")
     serve.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the ads (%(default)s)")
-    serve.add_argument("--ads", type=int, default=7600, metavar="N", help="ads of all makes (%(default)s)")
+    serve.add_argument(
+        "--market",
+        choices=("small", "real"),
+        default="small",
+        help="small: changes by cycles on demand; real: 129,431 ads that come, change and go by a clock (%(default)s)",
+    )
+    serve.add_argument(
+        "--ads",
+        type=int,
+        default=None,
+        metavar="N",
+        help=f"ads of the twenty makes (7600, of a real market {FOLLOWED})",
+    )
+    serve.add_argument(
+        "--speed", type=float, default=0.0, metavar="X", help="clock of a real market: 1 is real time (%(default)s)"
+    )
+    serve.add_argument("--new-a-day", type=int, metavar="N", help=f"new ads in a real market ({NEW_A_DAY})")
     serve.add_argument(
         "--make-ads", type=size, action="append", default=[], metavar="MAKE=N", help="ads of one make; repeatable"
+    )
+    serve.add_argument(
+        "--others", type=int, default=0, metavar="N", help="further ads, of makes that are not followed (%(default)s)"
+    )
+    serve.add_argument(
+        "--without-region", type=float, default=0.0, metavar="SHARE", help="ads that name no region (%(default)s)"
+    )
+    serve.add_argument(
+        "--regions-in",
+        choices=REGION_SOURCES,
+        nargs="*",
+        default=REGION_SOURCES,
+        help="where the slugs of regions are shown (all of them)",
     )
     serve.add_argument("--layout", choices=LAYOUTS, default="plain", help="HTML variant of the lists (%(default)s)")
     serve.add_argument("--page-limit", type=int, default=150, metavar="N", help="most pages of a list (%(default)s)")
@@ -54,14 +86,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def make() -> MarketServer:
+        live = None
+        if options.market == "real":
+            ads = FOLLOWED if options.ads is None else options.ads
+            live = LiveMarket(
+                seed=options.seed, ads=ads, new_a_day=options.new_a_day, now=options.now, speed=options.speed
+            )
         return MarketServer(
             seed=options.seed,
-            ads=options.ads,
+            ads=7600 if options.ads is None else options.ads,
             make_ads=dict(options.make_ads),
+            others=options.others,
+            without_region=options.without_region,
+            regions_in=options.regions_in,
             layout=options.layout,
             page_limit=options.page_limit,
             repeats=options.repeats,
             now=options.now,
+            market=live,
             host=options.host,
             port=options.port,
         )

@@ -17,10 +17,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from standin.market.ads import AdDrawer, is_new, priced
-from standin.market.values import GROUP_SIZES, GROUPS, MAKES, slugified
+from standin.market.values import ABROAD, GROUP_SIZES, GROUPS, MAKES, OTHER_MAKES, REGIONS, slugified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from standin.market.ads import Ad
 
@@ -30,7 +30,7 @@ NOW: Final = datetime(2026, 7, 1, 9, tzinfo=UTC)
 #: Maximum age of an ad at the start of the market.
 AGE: Final = timedelta(days=60)
 #: Maximum age of an ad in a list with `sort=7`.
-_RECENT: Final = timedelta(days=2)
+RECENT: Final = timedelta(days=2)
 IN_BULGARIA: Final = "namira-se-v-balgariya"
 _RANKS: Final = {"BEST": 0, "TOP": 1, "VIP": 2, "": 3}
 #: Sort key of an ad without price or mileage: larger than any value, so that the ad comes last.
@@ -62,27 +62,43 @@ class Changes:
 class Listing:
     """All ads of a list in order, and those of them that are promoted."""
 
-    ads: tuple[Ad, ...]
-    promoted: tuple[Ad, ...]
+    ads: Sequence[Ad]
+    promoted: Sequence[Ad]
 
 
 class AdMarket:
     """The active and the gone ads of the market. May be changed from any thread."""
 
     def __init__(
-        self, *, seed: int = 1, ads: int = 7600, make_ads: Mapping[str, int] | None = None, now: datetime = NOW
+        self,
+        *,
+        seed: int = 1,
+        ads: int = 7600,
+        make_ads: Mapping[str, int] | None = None,
+        others: int = 0,
+        without_region: float = 0.0,
+        now: datetime = NOW,
     ) -> None:
         """Generate `ads` ads, distributed over the twenty makes; `make_ads` replaces the number for single makes.
 
-        Raises ValueError for an unknown make and for a number below 0.
+        There are `others` further ads of makes that are not followed. `without_region` is the share of the ads in
+        Bulgaria that name no region: they are in IN_BULGARIA, but in the list of no region. Raises ValueError for an
+        unknown make, for a number below 0, and for a share outside 0 to 1.
         """
         sizes = {**_sizes(ads), **(make_ads or {})}
         if unknown := sorted(sizes.keys() - MAKES.keys()):
             message = f"unknown make {', '.join(unknown)}: choose among {', '.join(MAKES)}"
             raise ValueError(message)
-        if min(ads, *sizes.values()) < 0:
+        if min(ads, others, *sizes.values()) < 0:
             message = "the number of ads must be at least 0"
             raise ValueError(message)
+        if not 0 <= without_region <= 1:
+            message = "without_region must be between 0 and 1"
+            raise ValueError(message)
+        if others:
+            sizes.update(_shared_out(others, {make.slug: make.share for make in OTHER_MAKES.values()}))
+        self.makes = MAKES if not others else {**MAKES, **OTHER_MAKES}
+        self._without_region = without_region
         self.now = now
         self._seed = seed
         self._cycle = 0
@@ -91,7 +107,7 @@ class AdMarket:
         self._gone: dict[str, Ad] = {}
         self._listings: dict[tuple[str | None, str | None, str | None, int], Listing] = {}
         self._lock = threading.RLock()
-        for make in MAKES:
+        for make in self.makes:
             self._add(self._drawer.draw(make, sizes[make], posted_from=now - AGE, posted_to=now))
 
     def ads(self) -> Mapping[str, Ad]:
@@ -129,7 +145,7 @@ class AdMarket:
                     if make in (None, ad.make)
                     and model in (None, ad.model)
                     and _stands_in(ad, region)
-                    and (sort != NEWEST_OF_TWO_DAYS or self.now - ad.posted <= _RECENT)
+                    and (sort != NEWEST_OF_TWO_DAYS or self.now - ad.posted <= RECENT)
                 )
                 ads = tuple(sorted(chosen, key=_KEYS[sort]))
                 promoted = sorted((ad for ad in ads if ad.promotion), key=_KEYS[BY_MODEL])
@@ -202,8 +218,8 @@ class AdMarket:
         """Advance the clock by `passed` and return the new ads, oldest first."""
         earlier, self.now = self.now, self.now + passed
         there = Counter(ad.make for ad in self._ads.values())
-        weights = [there[make] if there else 1 for make in MAKES]
-        makes = Counter(dice.choices(list(MAKES), weights, k=count))
+        weights = [there[make] if there else 1 for make in self.makes]
+        makes = Counter(dice.choices(list(self.makes), weights, k=count))
         drawn = [
             ad
             for make in sorted(makes)
@@ -214,8 +230,14 @@ class AdMarket:
         return sorted(drawn, key=_KEYS[NEWEST], reverse=True)
 
     def _add(self, ads: Iterable[Ad]) -> None:
-        self._ads.update((ad.id, ad) for ad in ads)
+        self._ads.update((ad.id, self._as_placed(ad)) for ad in ads)
         self._listings.clear()
+
+    def _as_placed(self, ad: Ad) -> Ad:
+        """Return the ad, without its region if it is one of those that name none."""
+        if ad.is_abroad or random.Random(f"{self._seed}:region:{ad.id}").random() >= self._without_region:
+            return ad
+        return replace(ad, region="", place="")
 
 
 def _or_last(value: Decimal | int | None) -> Decimal | int:
@@ -228,6 +250,11 @@ def _stands_in(ad: Ad, region: str | None) -> bool:
     return not ad.is_abroad if region == IN_BULGARIA else region == region_slug(ad.region)
 
 
+def region_slugs() -> dict[str, str]:
+    """Return the slugs of all regions with the names of the regions, cars abroad last."""
+    return {region_slug(region): region for region in (*REGIONS, ABROAD)}
+
+
 def region_slug(region: str) -> str:
     """Return the slug of a region: `oblast-sofiya` for «обл. София»."""
     return slugified(region.replace("обл.", "област").replace("общ.", "община"))
@@ -235,9 +262,13 @@ def region_slug(region: str) -> str:
 
 def _repriced(dice: random.Random, ad: Ad) -> Ad:
     """Return the ad with a changed price: usually lower, sometimes higher, never the same."""
+    return repriced(ad, dice.uniform(0.85, 0.98) if dice.random() < 0.85 else dice.uniform(1.02, 1.08))
+
+
+def repriced(ad: Ad, factor: float) -> Ad:
+    """Return the ad with its price times the factor, rounded to tens, never the same."""
     before = ad.price or Decimal(0)
-    share = dice.uniform(0.85, 0.98) if dice.random() < 0.85 else dice.uniform(1.02, 1.08)
-    after = Decimal(round(float(before) * share / 10) * 10)
+    after = Decimal(round(float(before) * factor / 10) * 10)
     return priced(ad, after if after != before else before - 10 if before > 20 else before + 10)
 
 

@@ -53,6 +53,9 @@ _PRICES: Final = re.compile(
 #: The number of ads in a list, as it appears above the list, and in the meta description of the page.
 _TOTAL: Final = re.compile("\\d+ - \\d+ от общо \\d+\\+?".encode(ENCODING))
 _OFFERS: Final = re.compile("Избор от » [\\d ]+ « предложения\\.".encode(ENCODING))
+#: The same, in three parts: what is before the number, the number, and what is behind it.
+_COUNTED: Final = re.compile("(\\d+ - \\d+ от общо )(\\d+)(\\+?)".encode(ENCODING))
+_OFFERED: Final = re.compile("(Избор от » )([\\d ]+)( « предложения\\.)".encode(ENCODING))
 _BODIES: Final = ("windows-1251", "utf-8", "mojibake")
 
 
@@ -84,7 +87,7 @@ async def truncated_page(_: MarketServer, __: web.Request, usual: Usual, *, at: 
 
 async def empty_page(server: MarketServer, _: web.Request, __: Usual) -> web.StreamResponse:
     """Respond with a list page that has header and footer, but neither ads nor a total."""
-    return _page(page_without_ads(host=server.link_host, layout=server.layout))
+    return _page(page_without_ads(menu=server.menu(), host=server.link_host, layout=server.layout))
 
 
 async def changed_layout(_: MarketServer, __: web.Request, usual: Usual) -> web.StreamResponse:
@@ -106,6 +109,17 @@ async def no_total(_: MarketServer, __: web.Request, usual: Usual, *, described:
     body, headers, status = await _contents(usual)
     body = _TOTAL.sub(b"", body)
     return web.Response(body=body if described else _OFFERS.sub(b"", body), headers=headers, status=status)
+
+
+async def other_total(_: MarketServer, __: web.Request, usual: Usual, *, by: int) -> web.StreamResponse:
+    """Respond with a total that differs by that many ads from the true one, never below zero, wherever it is shown."""
+    body, headers, status = await _contents(usual)
+
+    def changed(match: re.Match[bytes]) -> bytes:
+        return match[1] + str(max(int(match[2].replace(b" ", b"")) + by, 0)).encode() + match[3]
+
+    body = _OFFERED.sub(changed, _COUNTED.sub(changed, body))
+    return web.Response(body=body, headers=headers, status=status)
 
 
 async def wrong_charset(_: MarketServer, __: web.Request, usual: Usual, *, body: str) -> web.StreamResponse:
@@ -183,6 +197,7 @@ FAULTS: Final[dict[str, _Answer]] = {
     "changed_layout": _Answer(kinds=PAGES, answer=changed_layout),
     "no_prices": _Answer(kinds=PAGES, answer=no_prices),
     "no_total": _Answer(kinds=LIST, answer=no_total, options={"described": False}),
+    "other_total": _Answer(kinds=LIST, answer=other_total, options={"by": -1}),
     "wrong_charset": _Answer(
         kinds=PAGES, answer=wrong_charset, options={"body": "windows-1251"}, choices={"body": _BODIES}
     ),

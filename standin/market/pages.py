@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from standin.market.values import MAKES, MONTHS
+from standin.market.values import MONTHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,6 +53,14 @@ class Position:
     def url(self, number: int) -> str:
         """Return the URL of a page of the same list."""
         return f"{self.base}{'' if number == 1 else f'/p-{number}'}{self.query}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Menu:
+    """The links at the end of a page, as URL path and name: the lists of all makes, and this list by region."""
+
+    makes: Sequence[tuple[str, str]] = ()
+    regions: Sequence[tuple[str, str]] = ()
 
 
 def encoded(text: str) -> bytes:
@@ -202,10 +210,6 @@ def _about(ad: Ad) -> str:
     return description(ad) + ticked
 
 
-def _where(ad: Ad) -> str:
-    return f"{ad.region}, {ad.place}"
-
-
 def _seller(ad: Ad, host: str) -> str:
     if ad.dealer is None:
         name, free, logo = "Регион:", " FREE", ""
@@ -227,7 +231,7 @@ def _seller(ad: Ad, host: str) -> str:
             {name}
 
         </div>
-        <div class="location">{_where(ad)}</div>
+        <div class="location">{ad.location}</div>
       </div>
     </div>"""
 
@@ -263,7 +267,7 @@ def news_box(number: int, *, host: str, layout: Layout) -> bytes:
 
 
 def list_page(
-    position: Position, cards: Sequence[bytes], *, host: str, layout: Layout, next_link: bool = True
+    position: Position, cards: Sequence[bytes], *, menu: Menu, host: str, layout: Layout, next_link: bool = True
 ) -> bytes:
     """Return a page of a list from rendered cards. Without `next_link` it has no next page, like the last one."""
     has_next = next_link and position.number < position.pages
@@ -281,17 +285,17 @@ def list_page(
             *boxes,
             b"</div>\n",
             pagination,
-            encoded(_foot(host)),
+            encoded(_foot(host, menu)),
         )
     )
 
 
-def page_without_ads(*, host: str, layout: Layout) -> bytes:
+def page_without_ads(*, menu: Menu, host: str, layout: Layout) -> bytes:
     """Return a list page with neither cards nor a total, as after an internal error of the site."""
     position = Position(
         base="", query="", number=1, pages=1, first=0, last=0, total="", all_ads=0, title="Автомобили и Джипове"
     )
-    return encoded(_head(position, host=host, layout=layout, has_next=False) + _foot(host))
+    return encoded(_head(position, host=host, layout=layout, has_next=False) + _foot(host, menu))
 
 
 def _head(position: Position, *, host: str, layout: Layout, has_next: bool) -> str:
@@ -370,9 +374,19 @@ def _pagination(position: Position, *, has_next: bool) -> str:
 """
 
 
-def _foot(host: str) -> str:
-    makes = " ".join(
-        f'<nobr><a href="{host}{ROOT}/{make.slug}"><span>{make.name}</span></a></nobr>' for make in MAKES.values()
+def _foot(host: str, menu: Menu) -> str:
+    makes, regions = (
+        " ".join(f'<nobr><a href="{host}{path}"><span>{name}</span></a></nobr>' for path, name in links)
+        for links in (menu.makes, menu.regions)
+    )
+    by_region = (
+        f"""
+      <div class="oblasti">
+        <strong>Области:</strong>
+        {regions}
+      </div>"""
+        if regions
+        else ""
     )
     return f"""
 <div class="ad2023-top-links">
@@ -386,7 +400,7 @@ def _foot(host: str) -> str:
       <div class="marki">
         <strong>Марки:</strong>
         {makes}
-      </div>
+      </div>{by_region}
     </div>
   </div>
 </body>
@@ -432,12 +446,9 @@ def _notice(title: str, text: str) -> str:
     )
 
 
-def sitemap(root: str) -> bytes:
-    """Return the sitemap, compressed by gzip: the URLs of the lists of all makes and all models."""
-    addresses = [f"{root}{ROOT}"]
-    for make in MAKES.values():
-        addresses.append(f"{root}{ROOT}/{make.slug}")
-        addresses.extend(f"{root}{ROOT}/{make.slug}/{model.slug}" for model in make.models)
+def sitemap(root: str, paths: Iterable[str]) -> bytes:
+    """Return the sitemap, compressed by gzip: the URLs of lists from their paths."""
+    addresses = [root + path for path in paths]
     entries = "".join(f"<url><loc>{address}</loc></url>\n" for address in addresses)
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'

@@ -18,23 +18,20 @@ The same over HTTP: POST and DELETE /control/fault (with makes, pages and kinds 
 from __future__ import annotations
 
 import functools
-import io
 import json
-import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
 
 from aiohttp import web
-from PIL import Image
 
 from standin.core import LoopbackServer
+from standin.market.addresses import REGIONS, Asked, asked, path
 from standin.market.ads import Ad
-from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes, region_slug
-from standin.market.detail import detail_page
+from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes
+from standin.market.detail import detail_page, picture
 from standin.market.faults import FAULTS, KINDS
 from standin.market.pages import (
     ENCODING,
@@ -43,6 +40,7 @@ from standin.market.pages import (
     PER_PAGE,
     ROOT,
     SITEMAP,
+    Menu,
     Position,
     card,
     deleted_page,
@@ -52,75 +50,23 @@ from standin.market.pages import (
     robots,
     sitemap,
 )
-from standin.market.values import ABROAD, GROUPS, MAKES, REGIONS
+from standin.market.requests import MOST, Request, Tally
+from standin.market.values import ALL_MAKES, GROUPS, MAKES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from standin.core import Fault
     from standin.market.faults import Kind
+    from standin.market.live import LiveMarket
     from standin.market.pages import Layout
 
 _NARROWINGS: Final = ("makes", "pages", "kinds")
-_REGION_SLUGS: Final = frozenset({IN_BULGARIA, *(region_slug(region) for region in (*REGIONS, ABROAD))})
-_MODEL_SLUGS: Final = {make.slug: frozenset(model.slug for model in make.models) for make in MAKES.values()}
-_PAGE: Final = re.compile(r"p-([0-9]{1,6})")
+#: Where the slugs of regions can be learned: the sitemap has their lists, and a list links to itself by region.
+REGION_SOURCES: Final = ("sitemap", "links")
+#: The most cards that are kept of a market of real size.
+_CARDS: Final = 4096
 _AD_ID: Final = "[12][0-9]{16}"
-
-
-@dataclass(kw_only=True)
-class Request:
-    """A recorded request.
-
-    `at` is its arrival in seconds of the monotonic clock; `kind` is the kind of resource requested; `make`, `model`,
-    `page` and `sort` belong to a list, `ad` to a detail page or a photo; header names are in lower case; `peer_port`
-    identifies the connection; `status` is 0 until the response has begun.
-    """
-
-    method: str
-    path: str
-    query: str
-    at: float
-    kind: Kind
-    make: str | None
-    model: str | None
-    page: int | None
-    sort: int | None
-    ad: str | None
-    headers: dict[str, str]
-    peer_port: int
-    fault: str | None = None
-    status: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """The list and the page that a URL refers to."""
-
-    make: str | None
-    model: str | None
-    region: str | None
-    page: int
-    sort: int | None
-
-    @property
-    def base(self) -> str:
-        """Return the URL path without the page number, with the segments in the site's order."""
-        return "/".join([ROOT, *(part for part in (self.make, self.model, self.region) if part is not None)])
-
-    @property
-    def query(self) -> str:
-        """Return the query string of the URLs of all its pages."""
-        return "" if self.sort is None else f"?sort={self.sort}"
-
-    @property
-    def title(self) -> str:
-        """Return the title of the list: make and model, or the name of the category."""
-        if self.make is None:
-            return "Автомобили и Джипове"
-        make = MAKES[self.make]
-        names = [make.name, *(model.name for model in make.models if model.slug == self.model)]
-        return " ".join(names)
 
 
 class MarketServer(LoopbackServer):
@@ -132,18 +78,24 @@ class MarketServer(LoopbackServer):
         seed: int = 1,
         ads: int = 7600,
         make_ads: Mapping[str, int] | None = None,
+        others: int = 0,
+        without_region: float = 0.0,
+        regions_in: Collection[str] = REGION_SOURCES,
         layout: Layout = "plain",
         page_limit: int = 150,
         repeats: int = 2,
         now: datetime = NOW,
+        market: LiveMarket | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         """Serve `ads` ads of twenty makes; `make_ads` replaces the number for single makes.
 
-        A list has at most `page_limit` pages. Before its own ads, a page repeats up to `repeats` promoted ones. `now`
-        is the start time of the market; each cycle advances it. Raises ValueError for a host that is not loopback, an
-        unknown layout or make, and a number that is too small.
+        `others` and `without_region` are those of AdMarket. The slugs of regions are in the places `regions_in`; each
+        region has its lists in any case. A list has at most `page_limit` pages, whatever it is narrowed to. Before its
+        own ads, a page repeats up to `repeats` promoted ones. `now` is the start of the market, and each cycle advances
+        it. A `market` that follows its own clock takes the place of all that. Raises ValueError for a host that is not
+        loopback, an unknown layout, make or place, and a number that is too small.
         """
         super().__init__(
             name="market",
@@ -157,10 +109,19 @@ class MarketServer(LoopbackServer):
         if page_limit < 1 or repeats < 0:
             message = "page_limit must be at least 1, and repeats at least 0"
             raise ValueError(message)
+        if wrong := sorted({*regions_in} - {*REGION_SOURCES}):
+            message = f"regions are not shown in {', '.join(wrong)}: choose among {', '.join(REGION_SOURCES)}"
+            raise ValueError(message)
         self.layout: Layout = layout
+        self.regions_in = frozenset(regions_in)
+        self.hidden: frozenset[str] = frozenset()
         self.page_limit = page_limit
         self.repeats = repeats
-        self.market = AdMarket(seed=seed, ads=ads, make_ads=make_ads, now=now)
+        self.live = market
+        self.market: AdMarket | LiveMarket = market or AdMarket(
+            seed=seed, ads=ads, make_ads=make_ads, others=others, without_region=without_region, now=now
+        )
+        self.tally = Tally()
         self.requests: list[Request] = []
         self._cards: dict[str, tuple[Ad, bytes]] = {}
 
@@ -203,7 +164,7 @@ class MarketServer(LoopbackServer):
         sort: int | None = None,
     ) -> str:
         """Return the URL of a page of a list."""
-        asked = _Asked(make=make, model=model, region=region, page=page, sort=sort)
+        asked = Asked(make=make, model=model, region=region, page=page, sort=sort)
         return self.url + asked.base + ("" if page == 1 else f"/p-{page}") + asked.query
 
     def ad_url(self, ad_id: str) -> str:
@@ -224,7 +185,10 @@ class MarketServer(LoopbackServer):
     def advance(
         self, *, new: int = 40, changed: int = 60, gone: int = 50, back: int = 10, hours: float = 6.5
     ) -> Changes:
-        """Advance the market by one cycle: see `AdMarket.advance`."""
+        """Advance the market by one cycle: see `AdMarket.advance`. Raises ValueError for one with a clock."""
+        if not isinstance(self.market, AdMarket):
+            message = "the market follows its clock: use pass_time, or POST /control/clock"
+            raise ValueError(message)
         return self.market.advance(new=new, changed=changed, gone=gone, back=back, hours=hours)
 
     def set_price(self, ad_id: str, eur: Decimal | float | str | None) -> None:
@@ -238,6 +202,22 @@ class MarketServer(LoopbackServer):
     def restore(self, ad_id: str) -> None:
         """Make a gone ad active again. Raises KeyError for an ad that is not gone."""
         self.market.restore(ad_id)
+
+    def hide(self, *parts: str) -> None:
+        """Have the site without the lists of a make (`bmw`), a model (`bmw/x5`) or a region (`oblast-vidin`): 404.
+
+        They are in no menu and not in the sitemap; their ads stay in the lists of the rest. Replaces what was hidden
+        before, so that without arguments all lists are there again.
+        """
+        self.hidden = frozenset(parts)
+
+    def menu(self, base: str = ROOT, *, by_region: bool = False) -> Menu:
+        """Return the links at the end of a page; with `by_region` those to the list `base` by region."""
+        regions = {slug: name for slug, name in REGIONS.items() if by_region and slug not in self.hidden}
+        return Menu(
+            makes=[(path(slug), make.name) for slug, make in self.market.makes.items() if slug not in self.hidden],
+            regions=[(f"{base}/{slug}", name) for slug, name in regions.items()],
+        )
 
     def fault(
         self,
@@ -254,7 +234,7 @@ class MarketServer(LoopbackServer):
         `makes`, `pages` (page numbers of lists) and `kinds` restrict the requests it applies to. The first queued fault
         that applies to a request is used. Raises ValueError for an unknown name, make, kind or option.
         """
-        if wrong := sorted({*(makes or ())} - MAKES.keys()):
+        if wrong := sorted({*(makes or ())} - ALL_MAKES.keys()):
             message = f"unknown make {', '.join(wrong)}: choose among {', '.join(MAKES)}"
             raise ValueError(message)
         if wrong := sorted({*(kinds or ())} - {*KINDS}):
@@ -284,6 +264,11 @@ class MarketServer(LoopbackServer):
         site.router.add_get(photo, self._photo, allow_head=False)
         self.add_control(site)
         site.router.add_post("/control/advance", self._control_advance)
+        site.router.add_get("/control/clock", self._control_clock, allow_head=False)
+        site.router.add_post("/control/clock", self._control_run)
+        site.router.add_get("/control/tally", self._control_tally, allow_head=False)
+        site.router.add_delete("/control/tally", self._control_tally)
+        site.router.add_get("/control/history", self._control_history, allow_head=False)
         site.router.add_get("/control/ads", self._control_ads, allow_head=False)
         site.router.add_route("*", "/{path:.*}", self._nothing_there)
         site.on_response_prepare.append(_note_status)
@@ -291,33 +276,37 @@ class MarketServer(LoopbackServer):
 
     def list_response(self, request: web.Request, *, number: int | None = None, next_link: bool = True) -> web.Response:
         """Return the requested page of a list, or page `number` of it; 404 for a URL of no list."""
-        asked = _asked(request.path, request.query_string)
-        if asked is None:
+        wanted = asked(request.path, request.query_string)
+        if wanted is None or wanted.parts & self.hidden:
             return _page(missing_page(), status=404)
         listing = self.market.listing(
-            asked.make, model=asked.model, region=asked.region, sort=BY_MODEL if asked.sort is None else asked.sort
+            wanted.make, model=wanted.model, region=wanted.region, sort=BY_MODEL if wanted.sort is None else wanted.sort
         )
         count, reach = len(listing.ads), self.page_limit * PER_PAGE
         pages = max(min(-(-count // PER_PAGE), self.page_limit), 1)
-        shown = min(number or asked.page, pages)
+        shown = min(number or wanted.page, pages)
         begin = (shown - 1) * PER_PAGE
         own = listing.ads[begin : min(begin + PER_PAGE, reach)]
         above = self._repeated(listing.promoted, own, shown)
         position = Position(
-            base=self.url + asked.base,
-            query=asked.query,
+            base=self.url + wanted.base,
+            query=wanted.query,
             number=shown,
             pages=pages,
             first=begin + 1 if own else 0,
             last=begin + len(own),
             total=str(count) if count <= reach else f"{reach}+",
             all_ads=count,
-            title=asked.title,
+            title=wanted.title,
         )
         cards = [self._card(ad) for ad in (*above, *own)]
-        return _page(list_page(position, cards, host=self.link_host, layout=self.layout, next_link=next_link))
+        by_region = "links" in self.regions_in and wanted.region in (None, IN_BULGARIA)
+        menu = self.menu(path(wanted.make, wanted.model), by_region=by_region)
+        return _page(
+            list_page(position, cards, menu=menu, host=self.link_host, layout=self.layout, next_link=next_link)
+        )
 
-    def _repeated(self, promoted: tuple[Ad, ...], own: tuple[Ad, ...], number: int) -> list[Ad]:
+    def _repeated(self, promoted: Sequence[Ad], own: Sequence[Ad], number: int) -> list[Ad]:
         """Return the promoted ads to repeat on a page: different ones on each page, none that the page has itself."""
         if not promoted:
             return []
@@ -332,6 +321,8 @@ class MarketServer(LoopbackServer):
         if built is None or built[0] is not ad:
             built = (ad, card(ad, host=self.link_host, layout=self.layout))
             self._cards[ad.id] = built
+            if self.live and len(self._cards) > _CARDS:
+                del self._cards[next(iter(self._cards))]
         return built[1]
 
     async def _answer(
@@ -340,14 +331,14 @@ class MarketServer(LoopbackServer):
         kind: Kind,
         usual: Callable[[], web.Response],
         *,
-        asked: _Asked | None = None,
+        wanted: Asked | None = None,
         ad: str | None = None,
     ) -> web.StreamResponse:
         """Record the request and return the usual response, or that of the first queued fault that applies to it."""
         peer = request.transport.get_extra_info("peername") if request.transport else None
         known = self.market.find(ad) or self.market.gone(ad) if ad is not None else None
-        make = asked.make if asked else known.make if known else None
-        page = asked.page if asked else None
+        make = wanted.make if wanted else known.make if known else None
+        page = wanted.page if wanted else None
         note = Request(
             method=request.method,
             path=request.path,
@@ -355,15 +346,20 @@ class MarketServer(LoopbackServer):
             at=time.monotonic(),
             kind=kind,
             make=make,
-            model=asked.model if asked else None,
+            model=wanted.model if wanted else None,
+            region=wanted.region if wanted else None,
             page=page,
-            sort=asked.sort if asked else None,
+            sort=wanted.sort if wanted else None,
             ad=ad,
             headers={name.lower(): value for name, value in request.headers.items()},
             peer_port=peer[1] if peer else 0,
         )
         request[_NOTE] = note
         self.requests.append(note)
+        if self.live and len(self.requests) > MOST:
+            del self.requests[: MOST // 2]
+        speed = self.live.clock.speed if self.live else 1.0
+        self.tally.count(kind, wanted, at=note.at, speed=speed, whole=IN_BULGARIA)
 
         def meant(fault: Fault) -> bool:
             makes, pages, kinds = (fault.options[name] for name in _NARROWINGS)
@@ -382,8 +378,8 @@ class MarketServer(LoopbackServer):
         return await FAULTS[fault.name].answer(self, request, usual, **options)
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        asked = _asked(request.path, request.query_string)
-        return await self._answer(request, "list", lambda: self.list_response(request), asked=asked)
+        wanted = asked(request.path, request.query_string)
+        return await self._answer(request, "list", lambda: self.list_response(request), wanted=wanted)
 
     async def _detail(self, request: web.Request) -> web.StreamResponse:
         ad_id = request.match_info["ad"]
@@ -405,15 +401,24 @@ class MarketServer(LoopbackServer):
             ad = self.market.find(ad_id)
             if ad is None or letters not in ad.photos:
                 return _page(missing_page(), status=404)
-            return web.Response(body=_picture(int(ad_id[-3:])), content_type="image/webp")
+            return web.Response(body=picture(int(ad_id[-3:])), content_type="image/webp")
 
         return await self._answer(request, "photo", usual, ad=ad_id)
 
     async def _sitemap(self, request: web.Request) -> web.StreamResponse:
-        body = sitemap(self.url)
+        body = sitemap(self.url, self._paths())
         return await self._answer(
             request, "sitemap", lambda: web.Response(body=body, content_type="application/x-gzip")
         )
+
+    def _paths(self) -> Iterator[str]:
+        """Yield the paths of the lists in the sitemap."""
+        yield ROOT
+        for slug, make in self.market.makes.items():
+            models = [path(slug, model.slug) for model in make.models if f"{slug}/{model.slug}" not in self.hidden]
+            yield from [path(slug), *models] if slug not in self.hidden else ()
+        if "sitemap" in self.regions_in:
+            yield from (path(slug) for slug in (IN_BULGARIA, *REGIONS) if slug not in self.hidden)
 
     async def _robots(self, request: web.Request) -> web.StreamResponse:
         body = robots(self.url)
@@ -434,6 +439,34 @@ class MarketServer(LoopbackServer):
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(asdict(changes))
 
+    async def _control_clock(self, _: web.Request) -> web.Response:
+        """Respond with the time of the market, real time in seconds since 1970 at that moment, and its speed."""
+        speed = self.live.clock.speed if self.live else 0.0
+        return web.json_response({"now": self.market.now.isoformat(), "real": time.time(), "speed": speed})
+
+    async def _control_run(self, request: web.Request) -> web.Response:
+        """Let the clock go on at another speed, or skip hours, given as JSON: `{"speed": 75, "hours": 1}`."""
+        try:
+            order = json.loads(await request.text())
+            if self.live is None:
+                raise ValueError("this market has no clock")
+            self.live.pass_time(float(order.get("hours", 0)))
+            self.live.clock.run(float(order.get("speed", self.live.clock.speed)))
+        except (AttributeError, TypeError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return await self._control_clock(request)
+
+    async def _control_tally(self, request: web.Request) -> web.Response:
+        """Respond with the counts of requests and the gaps between them; DELETE forgets them afterwards."""
+        summary = self.tally.summary()
+        if request.method == "DELETE":
+            self.tally = Tally()
+        return web.json_response(summary)
+
+    async def _control_history(self, _: web.Request) -> web.Response:
+        """Respond with `LiveMarket.history`, as a list of lists."""
+        return web.json_response([] if self.live is None else list(self.live.history()))
+
     async def _control_ads(self, _: web.Request) -> web.Response:
         """Respond with the active ads by id, as JSON; amounts and times are strings."""
         ads = {ad_id: {**asdict(ad), "path": ad.path, "is_abroad": ad.is_abroad} for ad_id, ad in self.ads().items()}
@@ -446,33 +479,6 @@ _NOTE: Final = web.RequestKey("note", Request)
 async def _note_status(request: web.Request, response: web.StreamResponse) -> None:
     if _NOTE in request:
         request[_NOTE].status = response.status
-
-
-@functools.lru_cache(maxsize=4096)
-def _asked(path: str, query: str) -> _Asked | None:
-    """Parse the URL of a list; None if it is not one. The make comes first, the other segments in any order."""
-    make, model, region, page = None, None, None, 1
-    for place, segment in enumerate(segment for segment in path.removeprefix(ROOT).split("/") if segment):
-        if number := _PAGE.fullmatch(segment):
-            page = max(int(number[1]), 1)
-        elif segment in _REGION_SLUGS:
-            region = segment
-        elif place == 0 and segment in MAKES:
-            make = segment
-        elif make is not None and model is None and segment in _MODEL_SLUGS[make]:
-            model = segment
-        else:
-            return None
-    sort = parse_qs(query).get("sort", [""])[0]
-    return _Asked(make=make, model=model, region=region, page=page, sort=int(sort) if sort.isdecimal() else None)
-
-
-@functools.lru_cache(maxsize=64)
-def _picture(number: int) -> bytes:
-    """Return a tiny WebP image with a color that depends on the number."""
-    content = io.BytesIO()
-    Image.new("RGB", (8, 6), (number % 256, number * 7 % 256, 90)).save(content, "WEBP")
-    return content.getvalue()
 
 
 def _page(body: bytes, *, status: int = 200) -> web.Response:

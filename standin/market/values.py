@@ -179,6 +179,22 @@ _LINES: Final = {
         Giulia,44,12,Седан,middle,2016,2026; Stelvio,52,10,Джип,middle,2017,2026; MiTo,19,7,Хечбек,small,2008,2018""",
 }
 
+#: Models of makes that are not followed.
+_OTHER_LINES: Final = {
+    "mitsubishi": "Outlander,38,30,Джип,suv,2003,2026; Pajero,50,30,Джип,big_suv,1999,2021",
+    "dacia": "Duster,21,45,Джип,suv,2010,2026; Sandero,14,30,Хечбек,small,2008,2026; Logan,12,25,Седан,small,2005,2026",
+    "porsche": "Cayenne,95,55,Джип,big_suv,2003,2026; Panamera,105,25,Хечбек,large,2009,2026",
+    "land-rover": "Discovery,65,30,Джип,big_suv,2000,2026; Freelander,36,20,Джип,suv,2000,2015",
+    "jeep": "Grand cherokee,60,45,Джип,big_suv,1999,2026; Renegade,28,25,Джип,suv,2014,2026",
+    "suzuki": "Vitara,24,40,Джип,suv,2000,2026; Swift,17,30,Хечбек,small,2005,2026; Sx4,20,20,Джип,suv,2006,2022",
+    "subaru": "Forester,36,45,Джип,middle,2000,2026; Impreza,28,25,Хечбек,compact,2000,2026",
+    "chevrolet": "Captiva,30,30,Джип,suv,2006,2018; Cruze,20,25,Седан,compact,2009,2016",
+    "mini": "Cooper,27,60,Хечбек,compact,2002,2026; Countryman,33,25,Джип,suv,2010,2026",
+    "lexus": "Rx,62,40,Джип,big_suv,2003,2026; Is,42,25,Седан,middle,2000,2020",
+    "tesla": "Model 3,45,50,Седан,electric,2019,2026; Model S,85,30,Хечбек,electric,2014,2026",
+    "dodge": "Challenger,50,30,Купе,large,2009,2023; Durango,55,25,Джип,big_suv,2011,2026",
+}
+
 _MAKES: Final = {
     "mercedes-benz": ("Mercedes-Benz", 1, 1300), "bmw": ("BMW", 1, 1100),
     "audi": ("Audi", 2, 640), "vw": ("VW", 2, 560), "opel": ("Opel", 2, 300),
@@ -209,11 +225,26 @@ def _models(lines: str) -> tuple[Model, ...]:
     return tuple(models)
 
 
+#: Makes that are not followed, with their share of such ads (a weight).
+_OTHER_MAKES: Final = {
+    "mitsubishi": ("Mitsubishi", 19), "dacia": ("Dacia", 19), "porsche": ("Porsche", 18),
+    "land-rover": ("Land Rover", 18), "jeep": ("Jeep", 17), "suzuki": ("Suzuki", 16), "subaru": ("Subaru", 15),
+    "chevrolet": ("Chevrolet", 13), "mini": ("Mini", 9), "lexus": ("Lexus", 8), "tesla": ("Tesla", 8),
+    "dodge": ("Dodge", 6),
+}  # fmt: skip
+
+
 #: The twenty makes by the slug of their lists. Volkswagen is `vw`; `volkswagen` is not a page.
 MAKES: Final[dict[str, Make]] = {
     slug: Make(name=name, slug=slug, group=group, share=share, models=_models(_LINES[slug]))
     for slug, (name, group, share) in _MAKES.items()
 }
+#: Makes that the twenty do without, `group` 0: the site has their ads among the others.
+OTHER_MAKES: Final[dict[str, Make]] = {
+    slug: Make(name=name, slug=slug, group=0, share=share, models=_models(_OTHER_LINES[slug]))
+    for slug, (name, share) in _OTHER_MAKES.items()
+}
+ALL_MAKES: Final = {**MAKES, **OTHER_MAKES}
 GROUPS: Final[dict[int, tuple[str, ...]]] = {
     group: tuple(make.slug for make in MAKES.values() if make.group == group) for group in GROUP_SIZES
 }
@@ -230,7 +261,8 @@ COLOURS: Final = {
     "Tъмно син": 3, "Металик": 3, "Графит": 3, "Сребърен": 3, "Кафяв": 2, "Зелен": 2, "Бежов": 1, "Бордо": 1,
     "Златист": 1, "Перла": 1,
 }  # fmt: skip
-#: region: weight and places. The one with «общ.» is a municipality.
+#: region: weight and places; the twelve without a weight have ads in the market of real size only. The one with «общ.»
+#: is a municipality.
 REGIONS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "обл. София": (36, ("гр. София", "гр. София", "гр. София", "гр. Банкя", "с. Лозен", "гр. Костинброд")),
     "обл. Пловдив": (13, ("гр. Пловдив", "гр. Пловдив", "гр. Асеновград", "с. Марково")),
@@ -248,6 +280,18 @@ REGIONS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "общ. Дупница": (2, ("гр. Дупница", "с. Баланово")),
     "обл. Сливен": (2, ("гр. Сливен", "гр. Нова Загора")),
     "обл. Враца": (2, ("гр. Враца", "гр. Мездра")),
+    "обл. Видин": (0, ("гр. Видин", "гр. Белоградчик")),
+    "обл. Габрово": (0, ("гр. Габрово", "гр. Севлиево")),
+    "обл. Добрич": (0, ("гр. Добрич", "гр. Балчик")),
+    "обл. Кърджали": (0, ("гр. Кърджали", "гр. Момчилград")),
+    "обл. Кюстендил": (0, ("гр. Кюстендил",)),
+    "обл. Ловеч": (0, ("гр. Ловеч", "гр. Троян")),
+    "обл. Монтана": (0, ("гр. Монтана", "гр. Лом")),
+    "обл. Разград": (0, ("гр. Разград", "гр. Исперих")),
+    "обл. Силистра": (0, ("гр. Силистра", "гр. Тутракан")),
+    "обл. Смолян": (0, ("гр. Смолян", "гр. Девин")),
+    "обл. Търговище": (0, ("гр. Търговище", "гр. Попово")),
+    "обл. Ямбол": (0, ("гр. Ямбол", "гр. Елхово")),
 }  # fmt: skip
 ABROAD: Final = "Извън страната"
 COUNTRIES: Final = ("Германия", "Италия", "Белгия", "Швейцария", "Франция", "Нидерландия")

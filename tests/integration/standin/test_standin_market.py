@@ -27,9 +27,10 @@ from PIL import Image
 
 from standin.market import command as market
 from standin.market.ads import BGN_PER_EUR, Ad
-from standin.market.cycles import AGE, IN_BULGARIA, NOW, AdMarket, region_slug
+from standin.market.cycles import AGE, IN_BULGARIA, NOW, AdMarket, region_slug, region_slugs
 from standin.market.faults import FAULT_NAMES
-from standin.market.pages import DELETED, LAYOUTS, PER_PAGE
+from standin.market.live import LiveMarket
+from standin.market.pages import DELETED, LAYOUTS, PER_PAGE, ROOT
 from standin.market.server import MarketServer
 from standin.market.values import ABROAD, DAMAGE, FUTURE_GUARANTEE, GROUPS, MAKES, NEGATED, NO_PRICE
 
@@ -361,6 +362,78 @@ class TestTheLists:
             assert page.css(".location::text").getall()
             assert all(place.startswith("обл. София, ") for place in page.css(".location::text").getall())
 
+    def test_regions_add_up_but_for_the_ads_that_name_none(self) -> None:
+        with MarketServer(ads=0, make_ads={"bmw": 600}, without_region=0.1) as server:
+            ads = server.ads().values()
+            inside = total(ask(server.list_url("bmw", region=IN_BULGARIA)).page)
+            counted = {slug: total(ask(server.list_url("bmw", region=slug)).page) for slug in region_slugs()}
+            silent = [ad for ad in ads if not ad.region]
+            assert 30 < len(silent) < 90
+            assert sum(int(found[2]) for found in counted.values() if found) == 600 - len(silent)
+            assert inside is not None
+            assert int(inside[2]) == sum(not ad.is_abroad for ad in ads), "they are in Bulgaria"
+            assert counted["oblast-vidin"] == ("0", "0", "0"), "a list without ads"
+            card = next(card for page in walk(server.list_url("bmw")) for card in cards(page)
+                        if card.attrib["id"] == f"ida{silent[0].id}")  # fmt: skip
+            assert card.css(".location::text").get() is None
+            assert ask(server.ad_url(silent[0].id)).page.css(".carLocation").attrib["data-title"] == ""
+
+    def test_a_region_is_cut_off_like_any_other_list(self) -> None:
+        with MarketServer(ads=0, make_ads={"bmw": 400}, page_limit=3) as server:
+            page = ask(server.list_url("bmw", region="oblast-sofiya", page=9, sort=3)).page
+            assert total(page) == ("41", "60", "60+")
+            assert page.css("a.next") == []
+
+    def test_where_regions_are_shown(self) -> None:
+        def linked(server: MarketServer) -> set[str]:
+            links = ask(server.list_url("bmw", model="x5", region=IN_BULGARIA)).page.css(".oblasti a::attr(href)")
+            return {link.rpartition("/")[2] for link in links.getall()}
+
+        def mapped(server: MarketServer) -> set[str]:
+            text = gzip.decompress(ask(server.sitemap_url).body).decode()
+            return {address.rpartition("/")[2] for address in re.findall("<loc>([^<]+)</loc>", text)} & {
+                *region_slugs()
+            }
+
+        for where in (("sitemap",), ("links",), ()):
+            with MarketServer(ads=60, regions_in=where) as server:
+                assert len(region_slugs()) == 29
+                assert mapped(server) == ({*region_slugs()} if "sitemap" in where else set())
+                assert linked(server) == ({*region_slugs()} if "links" in where else set())
+        with pytest.raises(ValueError, match="regions are not shown in menu"):
+            MarketServer(ads=0, regions_in=["menu"])
+
+    def test_a_link_leads_to_the_same_list_in_a_region(self, server: MarketServer) -> None:
+        page = ask(server.list_url("bmw", model="x5", region=IN_BULGARIA)).page
+        assert f"{server.link_host}{ROOT}/bmw/x5/oblast-ruse" in page.css(".oblasti a::attr(href)").getall()
+        assert ask(server.list_url("bmw", region="oblast-ruse")).page.css(".oblasti") == []
+
+    def test_lists_that_vanish_and_appear(self, server: MarketServer) -> None:
+        lists = {
+            "audi": server.list_url("audi"),
+            "bmw/x5": server.list_url("bmw", model="x5", region=IN_BULGARIA),
+            "oblast-ruse": server.list_url("bmw", region="oblast-ruse"),
+        }
+        server.hide(*lists)
+        assert [ask(url).status for url in lists.values()] == [404] * 3
+        sitemap = gzip.decompress(ask(server.sitemap_url).body).decode()
+        page = ask(server.list_url("bmw")).page
+        assert not any(f"/{part}<" in sitemap for part in lists)
+        assert not any(href.endswith(("/audi", "/oblast-ruse")) for href in page.css("a::attr(href)").getall())
+        assert (total(page) or ())[-1] == "95", "the ads are still there"
+        server.hide()
+        assert [ask(url).status for url in lists.values()] == [200] * 3
+
+    def test_ads_of_makes_that_are_not_followed(self) -> None:
+        with MarketServer(ads=200, others=30) as server:
+            others = [ad for ad in server.ads().values() if ad.make not in MAKES]
+            assert (len(others), server.count()) == (30, 230)
+            assert {ad.id for ad in others} < {ad_id for page in walk(server.list_url(sort=6)) for ad_id in ids(page)}
+            assert total(ask(server.list_url("dacia")).page) is not None
+            assert f"{server.link_host}{ROOT}/dacia" in ask(server.list_url()).page.css(".marki a::attr(href)").getall()
+            new = server.advance(new=200).new
+            assert 10 < sum(server.ads()[ad_id].make not in MAKES for ad_id in new) < 60
+
     @pytest.mark.parametrize("path", ["volkswagen", "bmw/no-such-model", "bmw/x5/x3", "p-1/bmw", "bmw/p-x"])
     def test_what_is_no_list_is_404(self, server: MarketServer, path: str) -> None:
         assert ask(f"{server.url}/obiavi/avtomobili-dzhipove/{path}").status == 404
@@ -532,6 +605,7 @@ class TestSitemapAndRobots:
         addresses = re.findall("<loc>([^<]+)</loc>", gzip.decompress(body).decode())
         expected = {server.list_url()} | {server.list_url(make) for make in MAKES}
         expected |= {server.list_url(make.slug, model=model.slug) for make in MAKES.values() for model in make.models}
+        expected |= {server.list_url(region=slug) for slug in (IN_BULGARIA, *region_slugs())}
         assert set(addresses) == expected
         assert len(addresses) == len(expected)
         assert all(ask(address).status == 200 for address in addresses)
@@ -654,7 +728,7 @@ class TestWhatIsRecorded:
             ("login", None, None, None, None, 200),
         ]
         assert asked[1].ad == ad.id
-        assert asked[0].query == "sort=6"
+        assert (asked[0].query, asked[0].region) == ("sort=6", None)
         assert before <= asked[0].at <= asked[-1].at <= time.monotonic()
         assert len({r.peer_port for r in asked}) == len(asked)
         server.clear_requests()
@@ -789,6 +863,15 @@ class TestFaults:
         assert (ids(answer.page), total(answer.page)) == (ids(whole.page), None)
         assert ("Избор от »" in answer.text) is described
 
+    def test_other_total(self, server: MarketServer) -> None:
+        whole = ask(server.list_url("bmw"))
+        server.fault("other_total", 1, by=-7)
+        answer = ask(server.list_url("bmw"))
+        assert (ids(answer.page), total(answer.page)) == (ids(whole.page), ("1", "20", "88"))
+        assert "» 88 «" in answer.text
+        server.fault("other_total", 1, by=1000)
+        assert total(ask(server.list_url("bmw")).page) == ("1", "20", "1095")
+
     @pytest.mark.parametrize("name", ["changed_layout", "no_prices"])
     def test_cards_are_there_and_fields_are_not(self, server: MarketServer, name: str) -> None:
         whole = ask(server.list_url()).page
@@ -868,6 +951,49 @@ class TestFaults:
             MarketServer(ads=0, layout="grid")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="page_limit"):
             MarketServer(ads=0, page_limit=0)
+
+
+class TestAMarketWithAClock:
+    def test_the_site_follows_the_clock(self) -> None:
+        with MarketServer(market=LiveMarket(ads=200, new_a_day=400)) as server:
+            control = f"{server.url}/control"
+
+            def told(what: str, order: str | None = None) -> Any:
+                return json.loads(ask(f"{control}/{what}", method="POST" if order else "GET", body=order).body)
+
+            before = ids(ask(server.list_url(sort=6)).page)
+            assert told("clock") == {"now": NOW.isoformat(), "real": pytest.approx(time.time(), abs=60), "speed": 0}
+            assert told("clock", '{"hours": 6}')["now"] == (NOW + timedelta(hours=6)).isoformat()
+            page = ask(server.list_url(sort=6)).page
+            assert {*own(server, page)}.isdisjoint(before)
+            assert own(server, page) == [ad.id for ad in server.market.listing(sort=6).ads[:20]]
+            assert ask(server.ad_url(ids(page)[-1])).status == 200
+            assert told("clock", '{"speed": 3600}')["speed"] == 3600
+            while server.market.now < NOW + timedelta(hours=7):
+                time.sleep(0.01)
+            history = told("history")
+            assert {ad_id for ad_id, _, _, left, _ in history if left is None} <= {*server.ads()}
+            assert (sum(told("tally")["requests"].values()), told("tally")["requests"]["list_all"]) == (3, 2)
+            assert ask(f"{control}/tally", method="DELETE").status == 200
+            assert told("tally") == {"requests": {}, "total": 0, "gaps": {}}
+            assert ask(f"{control}/advance", method="POST").status == 400
+            for order in ('{"speed": -1}', '{"hours": "x"}', "["):
+                assert ask(f"{control}/clock", method="POST", body=order).status == 400
+        with MarketServer(ads=20) as server:
+            assert ask(f"{server.url}/control/clock", method="POST", body='{"speed": 2}').status == 400
+
+    def test_it_is_served_by_the_command(self) -> None:
+        environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(Path(market.__file__).parents[1])}
+        command = [sys.executable, "-W", "error", "-m", "standin.market", "serve", "--market", "real", "--seed", "3"]
+        command += ["--ads", "120", "--speed", "60", "--new-a-day", "7"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            assert json.loads(ask(f"{told['url']}/control/clock").body)["speed"] == 60
+            first = {ad_id for ad_id, *_ in LiveMarket(seed=3, ads=120, new_a_day=7).history()}
+            assert first <= {ad_id for ad_id, *_ in json.loads(ask(f"{told['url']}/control/history").body)}
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
 
 
 class TestCommandLine:

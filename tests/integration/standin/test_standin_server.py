@@ -12,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ import pytest
 
 from standin.feed import command as feed
 from standin.feed.command import QUIRKS, Market, inject, site_export
+from standin.feed.live import LiveFeed
 from standin.feed.server import FAULT_NAMES, FAULTS, FeedServer
 from standin.refusals import REFUSALS
 
@@ -54,6 +57,18 @@ def ask(url: str, *, method: str = "GET", body: object = None, timeout: float = 
         return Answer(status=response.status, headers=fields, body=content)
     finally:
         connection.close()
+
+
+def test_with_a_speed_the_next_file_comes_by_itself() -> None:
+    feed = LiveFeed(lots=60)
+    began = feed.now
+    with FeedServer(feed, key=KEY, speed=9000) as server:
+        first = ask(server.url)
+        while feed.now < began + timedelta(minutes=45):
+            time.sleep(0.01)
+        assert ask(server.url).headers["last-modified"] != first.headers["last-modified"]
+    with pytest.raises(ValueError, match="at least 0"):
+        FeedServer(feed, speed=-1)
 
 
 @pytest.fixture
