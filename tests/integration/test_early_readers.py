@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import child
 from tests.support.feed_files import Database, Loader, row
 from vinops.config import Settings
 
@@ -77,7 +78,7 @@ def test_a_command_whose_reader_left_ends_quietly(
 ) -> None:
     """Unbuffered, so that each line meets the closed pipe."""
     program, *words = command.split()
-    with subprocess.Popen(
+    with child(
         [sys.executable, "-u", "-m", PROGRAMS[program], *(word.replace("+", " ") for word in words)],
         cwd=ROOT if program == "scrapy" else tmp_path,
         env=loaded,

@@ -18,6 +18,7 @@ import pytest
 from ops.workers.processes import AlreadyRunning, Processes, descendants, identify, last_lines
 from ops.workers.registry import Program
 from standin.market.server import MarketServer
+from tests.support.children import child
 from tests.support.fleets import ROOT, Database, Fleet, unit, until
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def test_a_crawl_that_was_started_by_hand_is_not_doubled(plain: Fleet) -> None:
 
 def test_stop_ends_crawls_that_were_started_by_hand(plain: Fleet) -> None:
     pid = plain.start("2")["2"]
-    with subprocess.Popen(plain.crawl("4"), env=plain.environment, stderr=subprocess.DEVNULL) as by_hand:
+    with child(plain.crawl("4"), env=plain.environment, stderr=subprocess.DEVNULL) as by_hand:
         until(lambda: plain.rows("select 1 from ops.crawl_runs where worker = '4'"), "it begins")
         shown = plain.run("workers", "status").stdout
         assert f"started by hand: PID {by_hand.pid} (`vinops workers stop 4` ends it)" in " ".join(shown.split())
@@ -204,7 +205,7 @@ def test_one_command_stops_everything(plain: Fleet) -> None:
     assert plain.run("celery", "start").returncode == 0
     supervisor = plain.supervise()
     until(lambda: "supervising" in plain.log(), "it supervises")
-    with subprocess.Popen(plain.crawl("3"), env=plain.environment, stderr=subprocess.DEVNULL) as by_hand:
+    with child(plain.crawl("3"), env=plain.environment, stderr=subprocess.DEVNULL) as by_hand:
         until(lambda: plain.rows("select 1 from ops.crawl_runs where worker = '3'"), "it begins")
         done = plain.run("stop")
         assert by_hand.wait(20) == 0

@@ -33,6 +33,7 @@ from standin.market.live import LiveMarket
 from standin.market.pages import DELETED, LAYOUTS, PER_PAGE, ROOT
 from standin.market.server import MarketServer
 from standin.market.values import ABROAD, DAMAGE, FUTURE_GUARANTEE, GROUPS, MAKES, NEGATED, NO_PRICE
+from tests.support.children import child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -986,7 +987,7 @@ class TestAMarketWithAClock:
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(Path(market.__file__).parents[1])}
         command = [sys.executable, "-W", "error", "-m", "standin.market", "serve", "--market", "real", "--seed", "3"]
         command += ["--ads", "120", "--speed", "60", "--new-a-day", "7"]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with child(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             told = json.loads(process.stdout.readline())
             assert json.loads(ask(f"{told['url']}/control/clock").body)["speed"] == 60
@@ -1001,7 +1002,7 @@ class TestCommandLine:
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(Path(market.__file__).parents[1])}
         command = [sys.executable, "-W", "error", "-m", "standin.market", "serve", "--seed", "3", "--ads", "60"]
         command += ["--make-ads", "bmw=41", "--layout", "stray_div", "--page-limit", "2", "--repeats", "0"]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with child(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             told = json.loads(process.stdout.readline())

@@ -30,6 +30,7 @@ from standin.photos.pages import LAYOUTS, LOGIN_BROKEN, WRONG_CREDENTIALS
 from standin.photos.server import VISITOR, PhotoServer
 from standin.photos.site import SESSION, STATIC
 from standin.refusals import REFUSALS
+from tests.support.children import child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -671,7 +672,7 @@ class TestCommandLine:
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(Path(photos.__file__).parents[1])}
         command = [sys.executable, "-W", "error", "-m", "standin.photos", "serve", "--alias", f"{LOT + 1}={LOT}"]
         command += ["--empty-every", "0", "--none-every", "0", "--password", PASSWORD]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with child(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             line = process.stdout.readline().decode()

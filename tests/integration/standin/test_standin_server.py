@@ -26,6 +26,7 @@ from standin.feed.command import QUIRKS, Market, inject, site_export
 from standin.feed.live import LiveFeed
 from standin.feed.server import FAULT_NAMES, FAULTS, FeedServer
 from standin.refusals import REFUSALS
+from tests.support.children import child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -390,7 +391,7 @@ class TestCommandLine:
     def test_serve_says_where_and_stops_cleanly(self, number: signal.Signals) -> None:
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(Path(feed.__file__).parents[1])}
         command = [sys.executable, "-W", "error", "-m", "standin.feed", "serve", "--rows", "50", "--key", KEY]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with child(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             url = json.loads(process.stdout.readline())["url"]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from standin.telegram.server import TelegramServer
+from tests.support.children import child
 
 pytestmark = pytest.mark.slow
 
@@ -144,7 +145,7 @@ def test_messages_outlive_a_server_that_keeps_them(tmp_path: Path) -> None:
 
 def test_it_runs_as_a_process_and_shows_its_messages() -> None:
     command = [sys.executable, "-m", "standin.telegram", "serve", "--token", TOKEN, "--chat", CHAT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with child(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         addresses = json.loads(process.stdout.readline())
         data = json.dumps({"chat_id": CHAT, "text": "hello"}).encode()

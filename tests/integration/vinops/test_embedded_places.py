@@ -15,6 +15,7 @@ import pytest
 from demo import folder as demo_folder
 from ops.observe import machine
 from ops.observe.snapshot import Disk
+from tests.support.children import child
 from vinops import locks
 from vinops.config import Settings
 from vinops.db import database as db, embedded
@@ -205,7 +206,7 @@ def test_programs_that_nobody_runs_go_in_the_end(place: Path, capsys: pytest.Cap
     for each in (used, unused):
         each.mkdir(parents=True)
         shutil.copy("/bin/sleep", each / "postgres")
-    with subprocess.Popen([used / "postgres", "600"]) as process:
+    with child([used / "postgres", "600"]) as process:
         assert places.sweep() == [], "they may be needed again"
         assert tidy.main() == 0  # as `make clean` has it
         process.kill()

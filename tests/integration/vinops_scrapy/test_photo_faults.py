@@ -95,7 +95,7 @@ def test_a_list_that_is_none_ends_its_lot_alone(crawls: Crawls) -> None:
     lots = crawls.add_lots(2 * len(LIST_FAULTS))
     for lot, (name, options, *_) in zip(lots, LIST_FAULTS, strict=False):
         crawls.server.fault(name, host="api", lots=[lot], **options)
-    crawled = crawls.run("-s", "DOWNLOAD_TIMEOUT=6")
+    crawled = crawls.run("-s", "DOWNLOAD_TIMEOUT=20")
     found = ends(crawls)
     expected = {lot: (state, reason) for lot, (_, _, state, reason, _) in zip(lots, LIST_FAULTS, strict=False)}
     assert {lot: found[lot] for lot in expected} == expected
@@ -111,7 +111,7 @@ def test_a_photo_that_is_none_costs_itself_alone(crawls: Crawls) -> None:
     lots = crawls.add_lots(len(PHOTO_FAULTS) + 1)
     for lot, (name, options, _) in zip(lots, PHOTO_FAULTS, strict=False):
         crawls.server.fault(name, None if name in TRIED_AGAIN else 1, host="cdn", lots=[lot], **options)
-    crawled = crawls.run("-s", "DOWNLOAD_TIMEOUT=6")
+    crawled = crawls.run("-s", "DOWNLOAD_TIMEOUT=20")
     assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
     found = ends(crawls)
     expected = {
