@@ -129,6 +129,7 @@ class Settings:
     makes_file: Path | None = _setting(
         "VINOPS_MAKES_FILE", path, None, "name a file like vinops_scrapy/mobile_bg/makes.toml"
     )
+    market_walk_hours: float = _setting("VINOPS_MARKET_WALK_HOURS", Number("hours", 1, 720), 48.0)
     market_shrink_limit: float = _setting("VINOPS_MARKET_SHRINK_LIMIT", Number("a share", 0, 1), 0.2)
     user_agent: str = _setting(
         "VINOPS_USER_AGENT", one_line, "vinops/0.1", "give one line, as in `vinops/0.1 (ops@example.com)`"

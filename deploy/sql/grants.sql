@@ -45,6 +45,7 @@ grant select, insert, update on ops.crawl_runs to vinops_photos;
 
 -- The ads. Prices are noted by a trigger, with the rights of who changes a price.
 grant select, insert, update on listings, ops.listing_walks, ops.deal_outbox, ops.crawl_runs to vinops_market;
+grant select, insert, update, delete on ops.walk_pieces to vinops_market;
 grant select, insert on listing_prices to vinops_market;
 
 -- The deals.

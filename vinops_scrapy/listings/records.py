@@ -14,12 +14,12 @@ from vinops.db.database import queries
 from vinops.db.errors import tried
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    from vinops_scrapy.items import Listing
+    from vinops_scrapy.items import Listing, WalkPage
 
 T = TypeVar("T")
 
@@ -54,22 +54,24 @@ class Listings:
         self._source = source
         self._queries = queries("listings")
 
-    async def record(self, listings: Sequence[tuple[str, Listing]], *, walk: int | None = None) -> Recorded:
-        """Record a page, as make slug and ad each, in one transaction: the ads, their prices, and the deals' outbox.
-        Raises ClaimLost if another crawl took over the make of the walk: the page may be older than what that one saw.
+    async def record(self, listings: Sequence[tuple[str, Listing]], *, walk: WalkPage | None = None) -> Recorded:
+        """Record a page, as make slug and ad each, in one transaction: the ads, their prices, the deals' outbox, and
+        how far the walk is. Raises ClaimLost if another crawl took over the make of the walk: the page may be older
+        than what that one saw.
 
-        If the process dies before the commit nothing of the page is recorded, and the next walk reads it again.
+        If the process dies before the commit nothing of the page is recorded, and the walk continues with it.
         """
         rows = {listing.ad_id: _row(make, listing) for make, listing in listings}
         return await in_transaction(self._pool, lambda connection: self._record(connection, rows, walk))
 
     async def _record(
-        self, connection: AsyncConnection[Any], rows: Mapping[str, dict[str, Any]], walk: int | None
+        self, connection: AsyncConnection[Any], rows: Mapping[str, dict[str, Any]], walk: WalkPage | None
     ) -> Recorded:
         if walk is not None:
-            counted = await connection.execute(self._queries["count_page"], {"walk": walk})
-            if await counted.fetchone() is None:
-                raise ClaimLost(f"walk {walk}")
+            await record_walk(connection, walk)
+        if not rows:
+            return Recorded()
+        place = {"walk": walk and walk.walk, "piece": walk and walk.piece}
         cursor = await connection.execute(
             self._queries["see_listings"],
             {
@@ -77,6 +79,7 @@ class Listings:
                 "makes": sorted({row["make_slug"] for row in rows.values()}),
                 "ad_ids": list(rows),
                 "hashes": [bytes.fromhex(row["list_hash"][2:]) for row in rows.values()],
+                **place,
             },
         )
         seen = {ad_id for (ad_id,) in await cursor.fetchall()}
@@ -84,7 +87,7 @@ class Listings:
         if not others:
             return Recorded(unchanged=len(seen))
         cursor = await connection.execute(
-            self._queries["record_listings"], {"source": self._source, "ads": Jsonb(others)}
+            self._queries["record_listings"], {"source": self._source, "ads": Jsonb(others), **place}
         )
         changes = [change for _, change in await cursor.fetchall()]
         return Recorded(
@@ -109,6 +112,15 @@ class Listings:
 
         return await in_transaction(self._pool, read)
 
+    async def seen_by(self, walk: int, ad_ids: Iterable[str]) -> dict[str, int]:
+        """Return which of these ads a walk has seen, and the number of the piece that showed each last."""
+        values = {"source": self._source, "walk": walk, "ad_ids": list(ad_ids)}
+
+        async def read(connection: AsyncConnection[Any]) -> dict[str, int]:
+            return dict(await (await connection.execute(self._queries["seen_by_walk"], values)).fetchall())
+
+        return await in_transaction(self._pool, read)
+
     async def fill_rates(self) -> tuple[int, dict[str, float]]:
         """Return the count of ads seen in the last week, and the share of them that has a value, by field."""
 
@@ -119,6 +131,27 @@ class Listings:
 
         values = await in_transaction(self._pool, read)
         return int(values.pop("ads", 0)), {name: float(rate) for name, rate in values.items() if rate is not None}
+
+
+async def record_walk(connection: AsyncConnection[Any], walk: WalkPage) -> None:
+    """Record how far a walk is. Raises ClaimLost if another crawl took over its make."""
+    counted = await connection.execute(
+        queries("listings")["count_page"],
+        {
+            "walk": walk.walk,
+            "token": walk.token,
+            "pages": walk.pages,
+            "total": walk.total,
+            "ads": walk.ads,
+            "reason": walk.reason,
+        },
+    )
+    if await counted.fetchone() is None:
+        raise ClaimLost(f"walk {walk.walk}")
+    if walk.pieces:
+        await connection.execute(
+            queries("listings")["record_pieces"], {"walk": walk.walk, "pieces": Jsonb(list(walk.pieces))}
+        )
 
 
 async def in_transaction(pool: AsyncConnectionPool[Any], work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:

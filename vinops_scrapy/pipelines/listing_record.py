@@ -40,7 +40,7 @@ class RecordListings(Component):
         spider: Any = self._crawler.spider
         listings: Listings = spider.listings
         try:
-            if isinstance(item, ListedAds) and item.ads:
+            if isinstance(item, ListedAds) and (item.ads or item.walk):
                 await self._record(listings, item)
             elif isinstance(item, ListingDetail):
                 await listings.record_detail(item.listing)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from vinops.config import Settings
-    from vinops_scrapy.items import Listing, ListPage
+    from vinops_scrapy.items import Listing, ListPage, WalkPage
 
 log = logging.getLogger("market")
 
@@ -306,7 +306,7 @@ class ListingSpider(BaseSpider):
         self.crawler.stats.inc_value(f"walk/failed/{reason}")
         self.is_incomplete |= reason != "pages"  # which was asked for
 
-    def listed(self, page: ListPage, *, title: str, walk: int | None = None) -> ListedAds:
+    def listed(self, page: ListPage, *, title: str, walk: WalkPage | None = None) -> ListedAds:
         """Return the item that records the ads of a page: those whose make is followed."""
         ads = tuple((make, listing) for listing in page.listings if (make := self.make_of(listing)) is not None)
         if others := len(page.listings) - len(ads):

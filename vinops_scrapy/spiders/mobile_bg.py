@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request
@@ -23,12 +24,13 @@ from vinops_scrapy.failures import WrongArgument, reason_of
 from vinops_scrapy.hosts import netloc
 from vinops_scrapy.items import ListingDetail
 from vinops_scrapy.mobile_bg.makes import read_makes
+from vinops_scrapy.mobile_bg.parts import Parts
 from vinops_scrapy.mobile_bg.schedule import Schedule
 from vinops_scrapy.mobile_bg.walks import NewestFirst, Step, Walk
 from vinops_scrapy.pages import mobile_bg
 from vinops_scrapy.pages.errors import PageError
 from vinops_scrapy.shared import motion, owner, pool
-from vinops_scrapy.spiders.base import ListingSpider, one_of, whole_number
+from vinops_scrapy.spiders.base import TRANSIENT, ListingSpider, one_of, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -53,7 +55,7 @@ class MobileBg(ListingSpider):
     name = "mobile_bg"
     site = "mobile_bg"
     source = mobile_bg.SOURCE
-    writes = (*ListingSpider.writes, "ops.listing_walks")
+    writes = (*ListingSpider.writes, "ops.listing_walks", "ops.walk_pieces")
     defaults = {"worker": "", "makes": "", "pages": "", "mode": "full", "details": "none"}  # noqa: RUF012 # never changed
     list_page = staticmethod(mobile_bg.list_page)
     ordinary = {  # noqa: RUF012 # less than the real pages of 2025 have
@@ -66,6 +68,7 @@ class MobileBg(ListingSpider):
     }
 
     schedule: Schedule
+    parts: Parts
 
     def read_arguments(self, *, worker: str, makes: str, pages: str, mode: str, details: str) -> None:
         """Take the arguments of -a. Raises WrongArgument, and ConfigError for a makes file that cannot be read."""
@@ -82,7 +85,7 @@ class MobileBg(ListingSpider):
             self.book.of_worker(int(self.worker)) if self.worker else self.book.named(slugs) if slugs else self.book.all
         )
         self._slugs = {make.name.casefold(): make.slug for make in self.book.all}
-        self._pages_of = {make.slug: self._expected(make) for make in self.makes}
+        self._pages_of: dict[str, int] = {}
         self._course: Walk | NewestFirst | None = None
         self._end = asyncio.Event()
 
@@ -109,7 +112,15 @@ class MobileBg(ListingSpider):
             owner=owner(),
             shrink_limit=self.config.market_shrink_limit,
             claim_seconds=seconds,
+            walk_hours=self.config.market_walk_hours,
         )
+        self.parts = Parts(self.schedule, self.book)
+        last = await self.schedule.last_walks()
+        self.makes = tuple(
+            replace(make, expected=last[make.slug].total or make.expected) if make.slug in last else make
+            for make in self.makes
+        )
+        self._pages_of = {make.slug: self._expected(make) for make in self.makes}
 
     async def closed(self, reason: str) -> None:
         """Release the make."""
@@ -144,7 +155,9 @@ class MobileBg(ListingSpider):
         async for course in self._courses():
             self._course = course
             self._end.clear()
-            yield self.list_request(Step(page=1), course)
+            if (first := course.first()) is None:
+                continue
+            yield self.list_request(first, course)
             await self._end.wait()
             if self.stopping.is_set():
                 return
@@ -164,8 +177,8 @@ class MobileBg(ListingSpider):
             course.make.slug if course.make else None,
             model=step.model,
             page=step.page,
-            region=self.book.region,
-            sort=self.book.sort,
+            region=step.region or self.book.region,
+            sort=step.sort or self.book.sort,
         )
         return Request(
             address,
@@ -184,19 +197,19 @@ class MobileBg(ListingSpider):
         with closing.IfDatabaseIsLost(self.crawler):
             self.current_item = _title(step, course)
             if response.status == 404:
-                await self._give_up(course, "no_such_list")
+                yield await self._unknown_list(step, course)
                 return
             try:
                 page = await self.read(response)
             except PageError as error:
-                await self._give_up(course, error.reason)
+                await self._give_up(course, error.reason, is_passing=error.reason in TRANSIENT)
                 return
             if isinstance(page, Request):
                 yield page
                 return
             following, pages = await self._take(course, step, page)
             for item, read in pages:
-                if not item.ads:
+                if not item.ads and item.walk is None:
                     continue
                 recorded = self.recording(item)
                 yield item
@@ -205,8 +218,8 @@ class MobileBg(ListingSpider):
                     return
                 for request in await self._details(read.listings):
                     yield request
-            if isinstance(course, Walk) and course.needs_models:
-                yield self.models_request(course)
+            if isinstance(course, Walk) and course.needs_parts:
+                yield await self.parts_request(course)
             elif following is None:
                 await self._finish(course)
             else:
@@ -217,10 +230,12 @@ class MobileBg(ListingSpider):
     ) -> tuple[Step | None, list[tuple[ListedAds, ListPage]]]:
         """Return the next page of the list, None at the end, and the pages to record now, in this order."""
         if isinstance(course, Walk):
-            following = course.take(step, page)
+            seen = await self.listings.seen_by(course.number, [listing.ad_id for listing in page.listings])
+            following = course.take(step, page, seen)
+            self.parts.linked(page.regions)
             self._pages_of[course.make.slug] = max(course.expected_pages, course.steps)
-            title = f"{_title(step, course)} of {course.expected_pages}"
-            return following, [(self.listed(page, title=title, walk=course.number), page)]
+            title = f"{_title(step, course)} of {self._pages_of[course.make.slug]}"
+            return following, [(self.listed(page, title=title, walk=course.page()), page)]
         known = await self.listings.known([listing.ad_id for listing in page.listings])
         following = course.take(step, page, set(known))
         pages = [] if following else course.pages[::-1]
@@ -232,30 +247,67 @@ class MobileBg(ListingSpider):
             return self._course.make.slug
         return self._slugs.get((listing.make_text or "").casefold())
 
+    async def parts_request(self, walk: Walk) -> Request | None:
+        """Return the request for the first part of a list that is cut off, or for the sitemap, if that was not read
+        lately. None if the walk has ended."""
+        return self.models_request(walk) if self.parts.needs_sitemap else await self._split(walk)
+
     def models_request(self, walk: Walk) -> Request:
-        """Return the request for the site's list of models, for a make whose own list is cut off."""
+        """Return the request for the site's list of models and regions, for a make of which a list is cut off."""
         return Request(
             mobile_bg.sitemap_address(self.config.mobile_bg_url),
             callback=self.parse_models,
-            errback=self.list_failed,
+            errback=self.models_failed,
             cb_kwargs={"course": walk},
             dont_filter=True,
         )
 
-    async def parse_models(self, response: Response, course: Walk) -> AsyncIterator[Any]:
-        """Yield the request for the list of the first model."""
-        try:
-            models = mobile_bg.models(response).get(course.make.slug, ())
-        except PageError as error:
-            await self.unreadable(response, error)
-            await self._give_up(course, error.reason)
-            return
-        following = course.split(models)
-        if following is None:
-            await self._give_up(course, "no_models")
+    async def parse_models(self, response: Response, course: Walk) -> Request | None:
+        """Return the request for the first part of the list that is cut off."""
+        with closing.IfDatabaseIsLost(self.crawler):
+            try:
+                self.parts.sitemap(mobile_bg.models(response), mobile_bg.regions(response))
+            except PageError as error:
+                self.crawler.stats.inc_value(f"sitemap/{error.reason}")
+                log.warning("the sitemap cannot be read %s", pairs(reason=error.reason, url=response.url))
+            return await self._split(course)
+        return None
+
+    async def models_failed(self, failure: Failure) -> Request | None:
+        """Return the request for the first part of the list that is cut off, by what is known without the sitemap."""
+        course: Walk = failure.request.cb_kwargs["course"]  # type: ignore[attr-defined]
+        reason = reason_of(failure)
+        if self.stopping.is_set():
+            await self._give_up(course, reason)
+            return None
+        self.crawler.stats.inc_value(f"sitemap/{reason}")
+        log.warning("the sitemap cannot be downloaded %s", pairs(reason=reason))
+        with closing.IfDatabaseIsLost(self.crawler):
+            return await self._split(course)
+        return None
+
+    async def _split(self, walk: Walk) -> Request | None:
+        following = await self.parts.split(walk)
+        if following is not None:
+            return self.list_request(following, walk)
+        await self._finish(walk)
+        return None
+
+    async def _unknown_list(self, step: Step, course: Walk | NewestFirst) -> Request | None:
+        """Return the request for the list after one that the site does not have. None if the walk has ended."""
+        following = None
+        if isinstance(course, Walk):
+            following = course.skip(step)
+            if course.reason is None:
+                self.crawler.stats.inc_value("walk/unknown_list")
+                log.info("the site has no such list %s", pairs(list=_title(step, course)))
+        if following is not None:
+            return self.list_request(following, course)
+        if isinstance(course, Walk) and course.reason is None:
+            await self._finish(course)
         else:
-            log.info("walked model by model %s", pairs(make=course.make.slug, ads=course.total, models=len(models)))
-            yield self.list_request(following, course)
+            await self._give_up(course, "no_such_list")
+        return None
 
     async def _details(self, listings: tuple[Listing, ...]) -> list[Request]:
         """Return requests for the pages of those ads that need one, see `details`."""
@@ -296,7 +348,8 @@ class MobileBg(ListingSpider):
     async def list_failed(self, failure: Failure) -> None:
         """Give up a list of which a page could not be downloaded; the next make follows."""
         arguments: dict[str, Any] = failure.request.cb_kwargs  # type: ignore[attr-defined]
-        await self._give_up(arguments["course"], reason_of(failure))
+        with closing.IfDatabaseIsLost(self.crawler):
+            await self._give_up(arguments["course"], reason_of(failure), is_passing=True)
 
     async def _not_recorded(self, course: Walk | NewestFirst, reason: str) -> None:
         """Leave a list of which a page was not recorded."""
@@ -306,14 +359,19 @@ class MobileBg(ListingSpider):
             self.fell_short(reason)
             self._end.set()
 
-    async def _give_up(self, course: Walk | NewestFirst, reason: str) -> None:
-        """End a list that cannot be read to its end: none of its ads is gone."""
+    async def _give_up(self, course: Walk | NewestFirst, reason: str, *, is_passing: bool = False) -> None:
+        """End a list that cannot be read to its end: none of its ads is gone. A walk stays open, to be continued, if
+        the crawl is about to end, or if what failed may pass."""
         make = course.make.slug if course.make else "all"
         log.warning("the list is not read to its end %s", pairs(make=make, reason=reason))
-        if isinstance(course, Walk):
-            course.fail(reason)
-        else:
+        if not isinstance(course, Walk):
             self.fell_short(reason)
+        elif self.stopping.is_set() or (is_passing and await self.schedule.interrupt(course)):
+            self.fell_short(reason)
+            self._end.set()
+            return
+        else:
+            course.fail(reason)
         await self._finish(course)
 
     async def _finish(self, course: Walk | NewestFirst) -> None:
@@ -341,4 +399,5 @@ def _lacks(listing: Listing) -> bool:
 def _title(step: Step, course: Walk | NewestFirst) -> str:
     """Return how logs name a page: `bmw/320 page 3`."""
     make = course.make.slug if course.make else "all makes"
-    return f"{make}{f'/{step.model}' if step.model else ''} page {step.page}"
+    parts = [make, *(part for part in (step.model, step.region) if part)]
+    return f"{'/'.join(parts)} page {step.page}{f' sort {step.sort}' if step.sort else ''}"

@@ -15,7 +15,7 @@ from tests.crash.world import wait_until
 from vinops.db import database as db
 from vinops_scrapy.items import Listing, ListPage
 from vinops_scrapy.listings.records import ClaimLost, Listings
-from vinops_scrapy.mobile_bg.makes import Make, read_makes
+from vinops_scrapy.mobile_bg.makes import Make, Makes, read_makes
 from vinops_scrapy.mobile_bg.schedule import Removal, Schedule
 from vinops_scrapy.mobile_bg.walks import Walk
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 ADS = ("101", "102")
+BOOK = Makes(region=None, sort=6, page_limit=2, page_size=20, workers={})
 HAND = "select from listings where ad_id = %s for update"
 WAITING = "select from pg_locks where not granted"
 
@@ -65,11 +66,15 @@ def schedule_of(pool: AsyncConnectionPool[Any], owner: str = "this crawl", claim
     return Schedule(pool, stats, "mobile_bg", owner=owner, shrink_limit=1, claim_seconds=claim_seconds)
 
 
+async def begun(schedule: Schedule, make: str = "kia", pages: int | None = None) -> Walk | None:
+    """Begin or continue a walk of a make; None if another crawl has claimed it."""
+    return await schedule.begin(Make(slug=make, name=make), BOOK, pages=pages)
+
+
 async def walk_of(schedule: Schedule, make: str = "kia") -> Walk:
     """Begin a walk of a make without ads and read it to its end."""
-    number, started_at = await schedule.begin_walk(make) or pytest.fail("it is claimed")
-    walk = Walk(Make(slug=make, name=make), number=number, started_at=started_at, page_limit=2, page_size=20)
-    walk.take(walk.first(), ListPage(listings=(), next_url=None, total=0))
+    walk = await begun(schedule, make) or pytest.fail("it is claimed")
+    walk.take(walk.first() or pytest.fail("it has ended"), ListPage(listings=(), next_url=None, total=0), {})
     assert walk.is_complete
     return walk
 
@@ -128,9 +133,7 @@ def test_a_walk_that_did_not_come_to_its_end_takes_nothing_for_gone(
                 " values ('mobile_bg', 'kia', now(), true)"
             )  # which did not see them either
             schedule = schedule_of(pool)
-            number, started_at = await schedule.begin_walk("kia") or pytest.fail("it is claimed")
-            make = Make(slug="kia", name="Kia")
-            return await schedule.end_walk(Walk(make, number=number, started_at=started_at, page_limit=2, page_size=20))
+            return await schedule.end_walk(await begun(schedule) or pytest.fail("it is claimed"))
 
     assert asyncio.run(main()) == Removal()
     assert database.execute("select ad_id from listings where removed_at is not null").fetchall() == []
@@ -163,12 +166,12 @@ def test_the_claim_of_a_make_outlives_the_connections_of_its_crawl(
         await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
         walk = await walk_of(schedule)
         break_connections(database)
-        assert await schedule_of(pool, "another crawl").begin_walk("kia") is None
+        assert await begun(schedule_of(pool, "another crawl")) is None
         break_connections(database)
-        assert (await listings.record([("kia", ad(ADS[0]))], walk=walk.number)).unchanged == 1
+        assert (await listings.record([("kia", ad(ADS[0]))], walk=walk.page())).unchanged == 1
         break_connections(database)
         removal = await schedule.end_walk(walk)
-        assert await schedule_of(pool, "another crawl").begin_walk("kia") is not None
+        assert await begun(schedule_of(pool, "another crawl")) is not None
         return removal
 
     assert crawl(settings, work) == Removal(gone=1)
@@ -200,19 +203,20 @@ def test_a_crawl_whose_claim_was_taken_over_records_nothing_and_takes_nothing_fo
         await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
         walk = await walk_of(late)
         database.execute("update ops.listing_walks set claimed_until = now()")
-        assert await schedule_of(pool, "another crawl").begin_walk("kia") is not None
+        other = await begun(schedule_of(pool, "another crawl")) or pytest.fail("it is claimed")
+        assert (other.number, other.token) == (walk.number, walk.token + 1)
         await late.extend()
+        await late.release()
+        assert not await late.interrupt(walk)
         with pytest.raises(ClaimLost):
-            await listings.record([("kia", ad("103"))], walk=walk.number)
+            await listings.record([("kia", ad("103"))], walk=walk.page())
         return await late.end_walk(walk), walk.shortfall
 
     assert crawl(settings, work) == (Removal(), "claim_lost")
     active = database.execute("select ad_id from listings where removed_at is null order by 1").fetchall()
     assert [ad_id for (ad_id,) in active] == list(ADS)
-    assert database.execute("select is_complete, reason, claimed_by from ops.listing_walks order by id").fetchall() == [
-        (False, "claim_lost", "this crawl"),
-        (None, None, "another crawl"),
-    ]
+    walks = "select is_complete, reason, claimed_by, claimed_until > now() from ops.listing_walks"
+    assert database.execute(walks).fetchall() == [(None, None, "another crawl", True)]
 
 
 def test_what_was_committed_and_not_confirmed_is_the_same_the_second_time(
@@ -221,7 +225,7 @@ def test_what_was_committed_and_not_confirmed_is_the_same_the_second_time(
     async def work(pool: AsyncConnectionPool[Any]) -> tuple[Removal, Removal]:
         await Listings(pool, "mobile_bg").record([("kia", ad(ad_id)) for ad_id in ADS])
         schedule = schedule_of(pool)
-        await schedule.begin_walk("kia")
+        await begun(schedule)
         walk = await walk_of(schedule)  # its own claim is in nobody's way
         return await schedule.end_walk(walk), await schedule.end_walk(walk)
 
