@@ -783,6 +783,22 @@ ALTER TABLE ops.listing_walks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE ops.market_cycles (
+    source text NOT NULL,
+    number bigint DEFAULT 0 NOT NULL,
+    began_at timestamp with time zone,
+    claimed_by text,
+    claimed_until timestamp with time zone,
+    pages integer DEFAULT 0 NOT NULL,
+    finished_at timestamp with time zone,
+    reason text,
+    complete_from timestamp with time zone,
+    newest_posted_at timestamp with time zone,
+    cut_short_at timestamp with time zone,
+    rechecked_at timestamp with time zone
+)
+WITH (fillfactor='50');
+
 CREATE TABLE ops.photo_removals (
     storage_key text NOT NULL,
     queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
@@ -805,6 +821,12 @@ ALTER TABLE ops.price_models ALTER COLUMN version ADD GENERATED ALWAYS AS IDENTI
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE ops.rechecks (
+    listing_id bigint NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    outcome text
 );
 
 CREATE TABLE ops.scheduled_tasks (
@@ -1106,11 +1128,17 @@ ALTER TABLE ONLY ops.host_budgets
 ALTER TABLE ONLY ops.listing_walks
     ADD CONSTRAINT listing_walks_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY ops.market_cycles
+    ADD CONSTRAINT market_cycles_pkey PRIMARY KEY (source);
+
 ALTER TABLE ONLY ops.photo_removals
     ADD CONSTRAINT photo_removals_pkey PRIMARY KEY (storage_key);
 
 ALTER TABLE ONLY ops.price_models
     ADD CONSTRAINT price_models_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY ops.rechecks
+    ADD CONSTRAINT rechecks_pkey PRIMARY KEY (listing_id);
 
 ALTER TABLE ONLY ops.scheduled_tasks
     ADD CONSTRAINT scheduled_tasks_pkey PRIMARY KEY (task);
@@ -1282,6 +1310,9 @@ ALTER TABLE ONLY audit.etl_runs
 
 ALTER TABLE ONLY ops.deal_outbox
     ADD CONSTRAINT deal_outbox_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY ops.rechecks
+    ADD CONSTRAINT rechecks_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY ops.walk_pieces
     ADD CONSTRAINT walk_pieces_walk_id_fkey FOREIGN KEY (walk_id) REFERENCES ops.listing_walks(id) ON DELETE CASCADE;

@@ -147,12 +147,14 @@ class WalkPage:
 class ListedAds:
     """The ads of a list page as they are recorded, in one transaction: each with the slug of its make.
 
-    `title` names the page in the log, `walk` is the walk that the page belongs to.
+    `title` names the page in the log, `walk` is the walk that the page belongs to, `newest` the number of the pass over
+    the newest ads, in ops.market_cycles.
     """
 
     ads: tuple[tuple[str, Listing], ...]
     title: str
     walk: WalkPage | None = None
+    newest: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,3 +162,15 @@ class ListingDetail:
     """An ad as its own page shows it, which may say what a list leaves out."""
 
     listing: Listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecheckedAd:
+    """An ad whose own page was requested for its price; without `listing` the page says that the ad is gone.
+
+    `asked_at` is when the request was decided, by the database's clock.
+    """
+
+    ad_id: str
+    asked_at: datetime
+    listing: Listing | None = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    from vinops_scrapy.items import Listing, WalkPage
+    from vinops_scrapy.items import Listing, RecheckedAd, WalkPage
 
 T = TypeVar("T")
 
@@ -42,7 +42,8 @@ class Recorded:
 
 
 class ClaimLost(Exception):  # noqa: N818 # a state, not a fault
-    """The claim of the make expired and another crawl walks it: pages of this walk do not count. Raised by Listings."""
+    """The claim of the make, or of the newest ads, expired and another crawl took over: pages of this one do not count.
+    Raised by Listings."""
 
 
 class Listings:
@@ -52,21 +53,32 @@ class Listings:
         """`source` is the value of listings.source."""
         self._pool = pool
         self._source = source
-        self._queries = queries("listings")
+        self._queries = {**queries("listings"), **queries("cycle")}
 
-    async def record(self, listings: Sequence[tuple[str, Listing]], *, walk: WalkPage | None = None) -> Recorded:
+    async def record(
+        self, listings: Sequence[tuple[str, Listing]], *, walk: WalkPage | None = None, newest: int | None = None
+    ) -> Recorded:
         """Record a page, as make slug and ad each, in one transaction: the ads, their prices, the deals' outbox, and
-        how far the walk is. Raises ClaimLost if another crawl took over the make of the walk: the page may be older
-        than what that one saw.
+        how far the walk is. Raises ClaimLost if another crawl took over the make of the walk, or the pass over the
+        newest ads: the page may be older than what that one saw.
 
         If the process dies before the commit nothing of the page is recorded, and the walk continues with it.
         """
         rows = {listing.ad_id: _row(make, listing) for make, listing in listings}
-        return await in_transaction(self._pool, lambda connection: self._record(connection, rows, walk))
+        return await in_transaction(self._pool, lambda connection: self._record(connection, rows, walk, newest))
 
     async def _record(
-        self, connection: AsyncConnection[Any], rows: Mapping[str, dict[str, Any]], walk: WalkPage | None
+        self,
+        connection: AsyncConnection[Any],
+        rows: Mapping[str, dict[str, Any]],
+        walk: WalkPage | None,
+        newest: int | None,
     ) -> Recorded:
+        if newest is not None:
+            about = {"source": self._source, "number": newest}
+            counted = await connection.execute(self._queries["count_newest_page"], about)
+            if await counted.fetchone() is None:
+                raise ClaimLost(f"pass {newest}")
         if walk is not None:
             await record_walk(connection, walk)
         if not rows:
@@ -102,6 +114,21 @@ class Listings:
         row = _plain(listing)
         values = {"source": self._source, "ad_id": listing.ad_id, **{name: row[name] for name in OF_DETAIL}}
         await in_transaction(self._pool, lambda connection: connection.execute(self._queries["record_detail"], values))
+
+    async def record_recheck(self, found: RecheckedAd) -> str | None:
+        """Record the price on an ad's own page, or that the ad is gone. Return `same`, `changed` or `deleted`; None if
+        the ad was gone already, or a list has shown it since."""
+        values: dict[str, Any] = {"source": self._source, "ad_id": found.ad_id, "asked_at": found.asked_at}
+        name = "record_deleted"
+        if found.listing is not None:
+            name = "record_recheck"
+            values |= {each: getattr(found.listing, each) for each in ("price", "currency", "price_eur")}
+
+        async def write(connection: AsyncConnection[Any]) -> str | None:
+            row = await (await connection.execute(self._queries[name], values)).fetchone()
+            return row[0] if row else None
+
+        return await in_transaction(self._pool, write)
 
     async def known(self, ad_ids: Sequence[str]) -> dict[str, bool]:
         """Return which of these ads are active, and whether their own page was read since they changed."""

@@ -46,8 +46,8 @@ def well(crawled: Crawled) -> Crawled:
 
 
 def workers_at_once(crawls: MarketCrawls, *arguments: str) -> None:
-    """Run the four workers to their end."""
-    running = [crawls.start("-a", f"worker={one}", *arguments) for one in WORKERS]
+    """Have the four workers walk their makes to the end."""
+    running = [crawls.start("-a", f"worker={one}", "-a", "mode=full", *arguments) for one in WORKERS]
     for crawled in [crawls.finish(process) for process in running]:
         well(crawled)
 
@@ -315,7 +315,7 @@ def test_nothing_personal_is_stored_or_written(crawls: MarketCrawls) -> None:
 
 
 def test_a_worker_has_a_log_and_a_row_of_its_own(crawls: MarketCrawls) -> None:
-    crawled = well(crawls.run("-a", "worker=2"))
+    crawled = well(crawls.run("-a", "worker=2", "-a", "mode=full"))
     log = (crawls.settings.log_dir / "worker_2.log").read_text()
     assert "Scraped: audi page 1 of" in log
     assert "INSERT 20 UPDATE 0" in log
@@ -342,7 +342,8 @@ def test_it_says_who_asks_and_reads_robots_txt(crawls: MarketCrawls) -> None:
         (["worker=one"], "-a worker=one is not a count above 0"),
         (["worker=1", "makes=bmw"], "-a worker and -a makes say different things"),
         (["makes=../etc"], "-a makes=../etc is not a name in the site's addresses"),
-        (["mode=slow"], "-a mode=slow is none of full, fresh"),
+        (["mode=slow"], "-a mode=slow is none of full, fresh, scheduled"),
+        (["mode=scheduled", "pages=1"], "-a mode=scheduled takes no -a pages and no -a details: use -a mode=full"),
         (["details=some"], "-a details=some is none of none, missing, all"),
         (["pages=0"], "-a pages=0 is not a count above 0"),
         (["pages=" + "9" * 30], "is not a count above 0"),
