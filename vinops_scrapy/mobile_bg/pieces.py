@@ -57,6 +57,11 @@ class Piece:
             return (self.counted or 0) - self.counted_seen
         return (self.total or 0) - self.ads
 
+    @property
+    def left(self) -> int:
+        """Return how many ads of the list have gone since its first page, at least, judging by its last total."""
+        return max((self.counted or 0) + self.ads - self.counted_seen - (self.total or 0), 0)
+
     def row(self) -> dict[str, Any]:
         """Return the piece as a row of ops.walk_pieces, which JSON can hold."""
         return {**asdict(self), "newest": self.newest.isoformat() if self.newest else None}

@@ -254,8 +254,8 @@ class Walk:
 
     def _turn(self, piece: Piece, page: int, *, has_next: bool) -> Step | None:
         """Return the page after this one: in its list, in a further sort order of it, or in the next list."""
-        if piece.is_cut and piece.counted != self._reach and piece.short_of <= 0:
-            pass  # the ads that were missing are found
+        if piece.is_cut and self._is_found(piece):
+            pass  # the ads that were missing
         elif has_next and page == self._pages:
             self.fail("pages")
         elif has_next and page < self._limit:
@@ -266,21 +266,24 @@ class Walk:
                 self.fail("cut_off")
             elif not piece.sort_index:
                 piece.is_cut = False  # the whole list was read
-        elif not self._is_found(piece):
-            if self.reason is None and self._is_in_reach(piece) and piece.sort_index + 1 < len(self._sorts):
-                piece.sort_index, piece.page, piece.furthest, piece.stale = piece.sort_index + 1, 1, 0, 0
-                return self.first()
+        elif self.reason is None and self._is_in_reach(piece) and piece.sort_index + 1 < len(self._sorts):
+            piece.sort_index, piece.page, piece.furthest, piece.stale = piece.sort_index + 1, 1, 0, 0
+            return self.first()
+        elif not self._is_tolerable(piece):
             self.fail("cut_off")
         piece.state = "read"
         return self._next_list()
 
     def _next_list(self) -> Step | None:
-        """Begin the next list: what no part has shown of a list whose parts were all read, else the next part."""
+        """Begin the next list: what no part has shown of a list whose parts were all read, else the next part.
+
+        The first page of a list that was split says how many ads it has by then: nothing is missing if as many left.
+        """
         self._last = frozenset()
         for node in reversed(self.pieces):
             parts = [each for each in self.pieces if each.parent == node.number]
             if node.state == "split" and all(part.state in ENDED for part in parts):
-                if self.reason is None and not self._is_found(node) and self._is_in_reach(node):
+                if self.reason is None and node.short_of > 0 and self._is_in_reach(node):
                     node.state = "rest"
                     node.page, node.furthest, node.stale = 1, 0, 0
                     return self.first()
@@ -322,11 +325,14 @@ class Walk:
         return any(each.parent == piece.number for each in self.pieces)
 
     def _is_found(self, piece: Piece) -> bool:
-        """Tell whether the ads of a list that is cut off were seen: nearly all in its parts, or all in sort orders,
-        which would miss the same ads each time."""
-        if self._is_split(piece):
-            return piece.short_of <= (piece.counted or 0) * MISSING
-        return piece.short_of <= 0 and piece.counted != self._reach
+        """Tell whether all ads of a list that is cut off were seen, save for those that left, if it was split. Of one
+        that was not, sort orders miss the same ads each time."""
+        may_have_left = piece.left if self._is_tolerable(piece) else 0
+        return piece.short_of <= may_have_left and piece.counted != self._reach  # `3000+` is 3000
+
+    def _is_tolerable(self, piece: Piece) -> bool:
+        """Tell whether so few ads of a list that was split are missing that the site may have counted late."""
+        return self._is_split(piece) and piece.short_of <= (piece.counted or 0) * MISSING
 
     def _is_proven(self, piece: Piece) -> bool:
         """Tell whether a list was read, and its count does not contradict that all of its ads were seen."""

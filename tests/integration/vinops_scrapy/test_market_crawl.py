@@ -174,13 +174,18 @@ def test_a_make_of_more_ads_than_its_list_shows_is_walked_by_models(
 def test_a_model_of_more_ads_than_its_list_shows_is_walked_by_regions(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    with MarketServer(seed=2, ads=0, make_ads={"seat": 150}, page_limit=2) as server:
+    with MarketServer(
+        seed=2, ads=0, make_ads={"seat": 150}, page_limit=2, regions_in=(), without_region=0.05
+    ) as server:
         more = {"VINOPS_MAKES_FILE": everywhere(tmp_path, page_limit=2)}
+        makes = tmp_path / "makes.toml"
+        makes.write_text(makes.read_text().replace('"oblast-yambol"', '"oblast-yambol", "oblast-nowhere"'))
         crawls = MarketCrawls(settings=settings, database=database, server=server, more=more)
         crawled = well(crawls.run("-a", "makes=seat"))
         assert "walked model by model make=seat ads=150" in crawled.log
         assert "walked region by region make=seat model=" in crawled.log
-        assert crawled.stats["walk/unknown_list"] >= 1, "the stand-in has not all regions of makes.toml"
+        assert "the site has no such list" in crawled.log
+        assert crawled.stats["walk/unknown_list"] == 1, "no further list is asked for it"
         assert crawls.active() == set(server.ads())
         assert crawls.rows("select is_complete, reason, total, ads from ops.listing_walks") == [(True, None, 150, 150)]
 

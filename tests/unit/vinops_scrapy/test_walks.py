@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from tests.support.markets import LATER, NOW, SIZE, Site, book, changes as market_changes, listing, sites
@@ -236,6 +237,23 @@ def test_ads_without_a_region_that_the_list_does_not_show_are_found_in_another_o
     assert whole.is_exact
     walked(site, short)
     assert short.shortfall == "short"
+
+
+@pytest.mark.parametrize(("leaving", "pages"), [(False, 1 + 60 + 40), (True, 1 + 1)])
+def test_ads_that_left_meanwhile_are_not_looked_for(leaving: bool, pages: int) -> None:
+    regions = {"north": set(range(0, 500, 2)) - {300}, "south": set(range(1, 500, 2))}  # 300 is in none
+    site = Site(ads=list(range(500)), limit=60, regions=regions)
+    course = walk(60)
+    reader = Reader(course)
+    while reader.course.needs_parts or (reader.step and reader.step.region != "south"):
+        reader.read(site)
+    if leaving:
+        site.ads.remove(300)
+    while reader.read(site):
+        pass
+    assert course.is_complete
+    assert course.is_exact == (not leaving)
+    assert len([step for step in reader.steps if not step.region]) == pages
 
 
 def test_regions_and_models_that_the_site_does_not_know_are_left_out_and_the_totals_tell() -> None:
