@@ -533,6 +533,37 @@ on conflict (listing_id, stage) do update
         change = excluded.change,
         queued_at = now();
 
+-- name: doubtful_ads
+-- Active ads of a make that a walk did not see, and whose last list it has not read again to its end: the walk does not
+-- know whether they are gone. The ones not seen for the longest time come first.
+select
+    ads.ad_id,
+    ads.url,
+    clock_timestamp() as asked_at
+from listings as ads
+where
+    ads.source = %(source)s
+    and ads.make_slug = %(make)s
+    and ads.removed_at is null
+    and ads.last_seen < %(started_at)s
+    and not exists (
+        select
+        from ops.walk_pieces as before
+        inner join ops.walk_pieces as new
+            on
+                before.model is not distinct from new.model
+                and before.region is not distinct from new.region
+        where
+            before.walk_id = ads.walk_id
+            and before.number = ads.walk_piece
+            and new.walk_id = %(walk)s
+            and new.state = 'read'
+            and not new.is_cut
+            and new.ads >= new.total
+    )
+order by ads.last_seen, ads.id
+limit %(most)s;
+
 -- name: end_walk
 -- End a walk.
 update ops.listing_walks

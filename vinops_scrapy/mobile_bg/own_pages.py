@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request
 
 from vinops.logs import pairs
+from vinops_scrapy import closing
 from vinops_scrapy.failures import reason_of
 from vinops_scrapy.items import ListingDetail
 from vinops_scrapy.mobile_bg.rechecks import rechecked
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vinops_scrapy.items import Listing, RecheckedAd
     from vinops_scrapy.mobile_bg.cycle import Cycle
     from vinops_scrapy.mobile_bg.rechecks import Recheck
+    from vinops_scrapy.mobile_bg.walks import Walk
 
 log = logging.getLogger("market")
 
@@ -103,6 +105,47 @@ class OwnPages(ListingSpider):
     def recheck_failed(self, failure: Failure) -> None:
         """Count a page of an ad that could not be downloaded."""
         self._rechecked(failure.request.cb_kwargs["recheck"], reason_of(failure))  # type: ignore[attr-defined]
+
+    def doubt_request(self, doubt: Recheck, walk: Walk) -> Request:
+        """Return the request for the own page of an ad of which a walk does not know whether it is gone."""
+        return Request(
+            doubt.url,
+            callback=self.parse_doubt,
+            errback=self.doubt_failed,
+            cb_kwargs={"doubt": doubt, "walk": walk},
+            dont_filter=True,
+            meta={"handle_httpstatus_list": [404, 410]},
+        )
+
+    async def parse_doubt(self, response: Response, doubt: Recheck, walk: Walk) -> AsyncIterator[Any]:
+        """Yield the ad, and the next request of its walk once that is recorded."""
+        with closing.IfDatabaseIsLost(self.crawler):
+            self.current_item = f"ad {doubt.ad_id}"
+            try:
+                found = rechecked(response, doubt)
+            except PageError as error:
+                self._is_doubted(doubt, error.reason)
+            else:
+                recorded = self.recording(found)
+                yield found
+                await recorded
+            yield await self.after_lists(walk)
+
+    async def doubt_failed(self, failure: Failure) -> Request | None:
+        """Return the next request of the walk: the ad stays in doubt."""
+        arguments: dict[str, Any] = failure.request.cb_kwargs  # type: ignore[attr-defined]
+        self._is_doubted(arguments["doubt"], reason_of(failure))
+        with closing.IfDatabaseIsLost(self.crawler):
+            return await self.after_lists(arguments["walk"])
+        return None
+
+    async def after_lists(self, walk: Walk) -> Request | None:
+        """Return the next request of a walk whose lists were read."""
+        raise NotImplementedError
+
+    def _is_doubted(self, doubt: Recheck, reason: str) -> None:
+        self.crawler.stats.inc_value(f"recheck/{reason}")
+        log.warning("the page of an ad cannot be read %s", pairs(ad=doubt.ad_id, reason=reason))
 
     def _rechecked(self, recheck: Recheck, outcome: str) -> None:
         """Note the outcome of a recheck, and let the next request be decided."""

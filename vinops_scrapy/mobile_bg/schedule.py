@@ -14,6 +14,7 @@ from vinops.db.database import DatabaseError, queries
 from vinops.logs import pairs
 from vinops_scrapy.listings.records import in_transaction, record_walk
 from vinops_scrapy.mobile_bg.pieces import piece_of
+from vinops_scrapy.mobile_bg.rechecks import Recheck
 from vinops_scrapy.mobile_bg.walks import Walk
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ log = logging.getLogger("market")
 
 FEW: Final = 20
 """The number of ads of a make that may be gone after one walk, whatever their share."""
+
+DOUBTS: Final = 50
+"""How many ads a walk asks for by their own pages. Others that it doubts wait for a second complete walk."""
 
 INTERRUPTIONS: Final = 2
 """How often a walk is continued with a page that could not be read: a page that never comes must not stop it for ever.
@@ -227,6 +231,28 @@ class Schedule:
             log.warning(
                 "the claim of a make cannot be released: it expires %s", pairs(error=" ".join(str(error).split()))
             )
+
+    async def next_doubt(self, walk: Walk) -> Recheck | None:
+        """Return an ad whose own page is to tell whether it is gone, each once: one that no list showed which the walk
+        has read to its end. None for a walk that is exact or not complete, and if more than the shrink limit are
+        missing at once."""
+        if walk.doubts is None:
+            walk.doubts = await self._doubts(walk) if walk.is_complete and not walk.is_exact else []
+        return walk.doubts.pop(0) if walk.doubts else None
+
+    async def _doubts(self, walk: Walk) -> list[Recheck]:
+        about = {
+            "source": self._source,
+            "make": walk.make.slug,
+            "walk": walk.number,
+            "started_at": walk.started_at,
+            "most": DOUBTS,
+        }
+        ((active, unseen),) = await self._rows("count_unseen", **about)
+        if unseen > max(FEW, active * self._shrink_limit):
+            return []
+        rows = await self._rows("doubtful_ads", **about)
+        return [Recheck(ad_id=ad_id, url=url, asked_at=asked_at) for ad_id, url, asked_at in rows]
 
     async def end_walk(self, walk: Walk) -> Removal:
         """Record the end of a walk; ads that a complete one did not see are gone, in the same transaction.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from vinops_scrapy.items import Listing, ListPage
     from vinops_scrapy.mobile_bg.makes import Make, Makes
+    from vinops_scrapy.mobile_bg.rechecks import Recheck
 
 STALE_PAGES: Final = 3
 """After this many pages in a row without a new ad, the list is taken to repeat itself."""
@@ -78,6 +79,8 @@ class Walk:
         self.pieces: list[Piece] = [*pieces] or [Piece(number=0, state="reading")]
         self.needs_parts = False
         """Whether the current list is cut off and is to be split: the next call is `split`."""
+        self.doubts: list[Recheck] | None = None
+        """Ads whose own pages are to be read before the walk ends; None as long as that is not known."""
         self._sorts = (None, *book.more_sorts)
         self._limit = book.page_limit
         self._size = book.page_size

@@ -296,7 +296,7 @@ class MobileBg(OwnPages):
             if isinstance(course, Walk) and course.needs_parts:
                 yield self._go_on(course, await self.parts_request(course))
             elif following is None:
-                await self._finish(course)
+                yield await self.after_lists(course)
             else:
                 yield self._go_on(course, self.list_request(following, course))
 
@@ -369,8 +369,7 @@ class MobileBg(OwnPages):
         following = await self.parts.split(walk)
         if following is not None:
             return self.list_request(following, walk)
-        await self._finish(walk)
-        return None
+        return await self.after_lists(walk)
 
     async def _unknown_list(self, step: Step, course: Course) -> Request | None:
         """Return the request for the list after one that the site does not have. None if the walk has ended."""
@@ -383,9 +382,17 @@ class MobileBg(OwnPages):
         if following is not None:
             return self.list_request(following, course)
         if isinstance(course, Walk) and course.reason is None:
-            await self._finish(course)
-        else:
-            await self._give_up(course, "no_such_list")
+            return await self.after_lists(course)
+        await self._give_up(course, "no_such_list")
+        return None
+
+    async def after_lists(self, course: Course) -> Request | None:
+        """Return the request for the own page of an ad of which a walk does not know whether it is gone. None if there
+        is no such ad: the course has ended. A walk that is killed meanwhile ends without."""
+        doubt = await self.schedule.next_doubt(course) if isinstance(course, Walk) else None
+        if doubt is not None and isinstance(course, Walk) and not self.stopping.is_set():
+            return self._go_on(course, self.doubt_request(doubt, course))
+        await self._finish(course)
         return None
 
     async def list_failed(self, failure: Failure) -> None:

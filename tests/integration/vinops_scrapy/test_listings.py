@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from vinops.db import database as db
 from vinops_scrapy.items import Listing, ListPage
 from vinops_scrapy.listings.records import ClaimLost, Listings
 from vinops_scrapy.mobile_bg.makes import Make, Makes, read_makes
+from vinops_scrapy.mobile_bg.pieces import Piece
 from vinops_scrapy.mobile_bg.schedule import Removal, Schedule
-from vinops_scrapy.mobile_bg.walks import Walk
+from vinops_scrapy.mobile_bg.walks import Step, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -217,6 +219,86 @@ def test_a_crawl_whose_claim_was_taken_over_records_nothing_and_takes_nothing_fo
     assert [ad_id for (ad_id,) in active] == list(ADS)
     walks = "select is_complete, reason, claimed_by, claimed_until > now() from ops.listing_walks"
     assert database.execute(walks).fetchall() == [(None, None, "another crawl", True)]
+
+
+def test_a_walk_that_is_not_exact_decides_on_ads_whose_list_it_has_read_again(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    """The others are asked for by their own pages; without an answer they wait for a second complete walk."""
+
+    def walked(*, number: int, token: int, started_at: datetime) -> Walk:
+        cut = {"is_cut": True, "counted": 200, "counted_seen": 199}
+        pieces = [
+            Piece(number=0, state="read", total=200, ads=199, **cut),  # type: ignore[arg-type]
+            Piece(number=1, parent=0, model="rio", state="read", total=100, ads=100),
+            Piece(number=2, parent=0, model="ceed", state="read", total=99, ads=99),
+        ]
+        make = Make(slug="kia", name="Kia")
+        walk = Walk(make, BOOK, number=number, token=token, started_at=started_at)
+        walk.pieces[:] = pieces
+        return walk
+
+    async def work(pool: AsyncConnectionPool[Any]) -> list[object]:
+        listings, schedule, found = Listings(pool, "mobile_bg"), schedule_of(pool), []
+        for turn in range(3):
+            begun_walk = await begun(schedule) or pytest.fail("it is claimed")
+            walk = walked(number=begun_walk.number, token=begun_walk.token, started_at=begun_walk.started_at)
+            assert (walk.is_complete, walk.is_exact) == (True, False)
+            await listings.record([("kia", ad(ADS[0]))][turn:], walk=replace(walk.page(), piece=1))
+            if turn == 0:
+                await listings.record([("kia", ad(ADS[1]))])  # a list of the newest ads
+            doubt = await schedule.next_doubt(walk)
+            found += [doubt and doubt.ad_id, await schedule.next_doubt(walk), await schedule.end_walk(walk)]
+        return found
+
+    first, second = [None, None, Removal()], [ADS[1], None, Removal(gone=1, held_back=1)]
+    assert crawl(settings, work) == [*first, *second, ADS[1], None, Removal(gone=1)]
+    assert database.execute("select distinct walk_id from ops.walk_pieces order by 1").fetchall() == [(2,), (3,)]
+
+
+def test_a_walk_that_is_too_old_is_abandoned_and_another_begins(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> tuple[int, int]:
+        schedule = schedule_of(pool)
+        first = await begun(schedule) or pytest.fail("it is claimed")
+        page = ListPage(listings=(ad(ADS[0]),), next_url="next", total=30)
+        first.take(first.first() or pytest.fail("it has ended"), page, {})
+        await Listings(pool, "mobile_bg").record([("kia", ad(ADS[0]))], walk=first.page())
+        await schedule.release()
+        database.execute("update ops.listing_walks set started_at = now() - interval '47 hours'")
+        again = await begun(schedule) or pytest.fail("it is claimed")
+        assert (again.number, again.steps, again.first()) == (first.number, 1, Step(page=2))
+        await schedule.release()
+        database.execute("update ops.listing_walks set started_at = now() - interval '49 hours'")
+        other = await begun(schedule) or pytest.fail("it is claimed")
+        assert (other.steps, other.first()) == (0, Step(page=1))
+        return first.number, other.number
+
+    first, other = crawl(settings, work)
+    assert database.execute("select id, is_complete, reason from ops.listing_walks order by id").fetchall() == [
+        (first, False, "abandoned"),
+        (other, None, None),
+    ]
+
+
+def test_a_walk_whose_last_page_was_recorded_is_ended_by_the_next_crawl(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> Walk | None:
+        listings = Listings(pool, "mobile_bg")
+        await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
+        walk = await walk_of(schedule_of(pool))
+        await listings.record([], walk=walk.page())
+        database.execute("update ops.listing_walks set claimed_until = now()")
+        return await begun(schedule_of(pool, "another crawl"))
+
+    walk = crawl(settings, work)
+    assert walk.steps == 0
+    assert database.execute("select is_complete, ads_gone from ops.listing_walks order by id").fetchall() == [
+        (True, 2),
+        (None, None),
+    ]
 
 
 def test_what_was_committed_and_not_confirmed_is_the_same_the_second_time(

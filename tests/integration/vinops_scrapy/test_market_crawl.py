@@ -13,6 +13,7 @@ import pytest
 
 from standin.market.server import MarketServer
 from tests.support import reservations
+from tests.support.fleets import until
 from tests.support.market_crawls import ROOT, Database, MarketCrawls, everywhere
 from vinops_scrapy.middlewares.budget import SPARE
 from vinops_scrapy.mobile_bg.makes import read_makes
@@ -188,6 +189,30 @@ def test_a_model_of_more_ads_than_its_list_shows_is_walked_by_regions(
         assert crawled.stats["walk/unknown_list"] == 1, "no further list is asked for it"
         assert crawls.active() == set(server.ads())
         assert crawls.rows("select is_complete, reason, total, ads from ops.listing_walks") == [(True, None, 150, 150)]
+
+
+def test_an_ad_that_no_list_has_shown_is_asked_for_by_its_own_page(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with MarketServer(seed=2, ads=0, make_ads={"kia": 150}, page_limit=4, repeats=0) as server:
+        more = {"VINOPS_MAKES_FILE": everywhere(tmp_path, page_limit=4)}
+        crawls = MarketCrawls(settings=settings, database=database, server=server, more=more)
+        well(crawls.run("-a", "makes=kia"))
+        new = server.advance(new=4, changed=0, gone=0, back=0).new
+        well(crawls.run("-a", "mode=fresh", "-a", "makes=kia"))
+        for ad_id in new[:2]:  # only the newest ads have shown them
+            server.remove(ad_id)
+        server.clear_requests()
+        walk = crawls.start("-a", "makes=kia", "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=10")
+        until(lambda: len([each for each in server.requests if each.kind == "list"]) >= 3)
+        read = {each.model for each in server.requests}
+        late = next(ad_id for ad_id, ad in server.ads().items() if ad.model not in read and ad_id not in new)
+        server.remove(late)  # so that the walk has not seen all ads that were there
+        crawled = well(crawls.finish(walk))
+        assert [each.ad for each in server.requests if each.kind == "detail"] == sorted(new[:2])
+        assert crawled.stats["recheck/deleted"] == 2
+        assert crawls.active() == set(server.ads())
+        assert "complete=yes ads=151 total=152 gone=1" in crawled.log
 
 
 @pytest.mark.parametrize("is_elsewhere", [False, True])
