@@ -25,7 +25,6 @@ from bench.processes import run
 from bench.server import BenchFailed, Place, Server
 from vinops.db import database
 from vinops.db.database import queries
-from vinops_scrapy.listings.records import Listings
 from vinops_scrapy.pages import mobile_bg
 
 SEED = 1
@@ -159,32 +158,30 @@ async def unchanged_pages(place: Place) -> tuple[float, float]:
     """Record pages of 20 unchanged ads; return the median milliseconds of the statement by the server's own count, and
     of all of it as the crawl sees it."""
     statements, whole = [], []
-    async with database.async_pool(place.settings, application="bench") as pool:
-        listings = Listings(pool, mobile_bg.SOURCE)
-        number, _ = await listings.begin_walk("bmw")
-        async with pool.connection() as connection:
-            rows = await (
-                await connection.execute(
-                    "select make_slug, ad_id, list_hash from listings where removed_at is null order by ad_id"
-                )
-            ).fetchall()
-            for start in range(0, PAGES * 20, 20):
-                page = rows[start % max(len(rows) - 20, 1) :][:20]
-                about = {
-                    "source": mobile_bg.SOURCE,
-                    "makes": sorted({make for make, _, _ in page}),
-                    "ad_ids": [ad_id for _, ad_id, _ in page],
-                    "hashes": [found for _, _, found in page],
-                    "walk": number,
-                }
-                began = time.perf_counter()
-                async with connection.transaction():
-                    cursor = await connection.execute(queries("listings")["see_listings"], about)
-                    seen = len(await cursor.fetchall())
-                whole.append(time.perf_counter() - began)
-                if seen != len(page):
-                    raise BenchFailed(f"{len(page) - seen} of {len(page)} ads are not as they were")
-                explained = "explain (analyze, format json) " + queries("listings")["see_listings"]
-                plan = await (await connection.execute(explained.encode(), about)).fetchone()
-                statements.append(float(plan[0][0]["Execution Time"]) if plan else 0.0)
+    async with database.async_pool(place.settings, application="bench") as pool, pool.connection() as connection:
+        rows = await (
+            await connection.execute(
+                "select make_slug, ad_id, list_hash from listings where removed_at is null order by ad_id"
+            )
+        ).fetchall()
+        for start in range(0, PAGES * 20, 20):
+            page = rows[start % max(len(rows) - 20, 1) :][:20]
+            about = {
+                "source": mobile_bg.SOURCE,
+                "makes": sorted({make for make, _, _ in page}),
+                "ad_ids": [ad_id for _, ad_id, _ in page],
+                "hashes": [found for _, _, found in page],
+                "walk": 1,
+                "piece": 0,
+            }
+            began = time.perf_counter()
+            async with connection.transaction():
+                cursor = await connection.execute(queries("listings")["see_listings"], about)
+                seen = len(await cursor.fetchall())
+            whole.append(time.perf_counter() - began)
+            if seen != len(page):
+                raise BenchFailed(f"{len(page) - seen} of {len(page)} ads are not as they were")
+            explained = "explain (analyze, format json) " + queries("listings")["see_listings"]
+            plan = await (await connection.execute(explained.encode(), about)).fetchone()
+            statements.append(float(plan[0][0]["Execution Time"]) if plan else 0.0)
     return statistics.median(statements), 1000 * statistics.median(whole)

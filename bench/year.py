@@ -188,7 +188,15 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
     for title, kind, text in OPERATORS:
         yield Question(title=title, text=text, values={}, grows=kind == ROWS_OF_ALL_TIME)
     counts = {each.spider: 1 if each.is_shared else 200 for each in registry.workers(settings)}
-    market = {"source": "mobile_bg", "make": "make-1", "walk": 0, "ad_ids": [str(year.ads - n) for n in range(20)]}
+    market = {
+        "source": "mobile_bg",
+        "make": "make-1",
+        "walk": 0,
+        "piece": 0,
+        "hours": 48,
+        "reason": None,
+        "ad_ids": [str(year.ads - n) for n in range(20)],
+    }
     named: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
         *(("snapshot", name, {}) for name in SNAPSHOT),
         ("snapshot", "latest_runs", {"spiders": list(counts), "counts": list(counts.values())}),
@@ -208,6 +216,10 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         ("photos", "known_photos", {"lot_id": year.lots, "vin": f"1FTFW{year.lots:012}", "store": "folder"}),
         ("listings", "walks_by_age", market),
         ("listings", "begin_walk", {**market, "make": "make-new", "owner": "bench", "seconds": 60}),
+        ("listings", "abandon_walks", market),
+        ("listings", "continue_walk", {**market, "owner": "bench", "seconds": 60}),
+        ("listings", "known_parts", market),
+        ("listings", "seen_by_walk", market),
         ("listings", "claim_expires", market),
         ("listings", "last_complete_walk", market),
         ("listings", "count_unseen", {**market, "started_at": "now"}),

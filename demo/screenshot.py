@@ -81,7 +81,7 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
     demo_world.advance(world.feed)
     _run(environment, folder, "-m", "etl", "run")
     workers = registry.chosen(config.load(environment, folder=folder), CRAWLED)
-    demo_world.crawl(environment, folder, *(worker.crawl.split()[2:] for worker in workers))
+    demo_world.crawl(environment, folder, *([*worker.crawl.split()[2:], "-a", "mode=full"] for worker in workers))
     demo_world.advance(world.market)
     environment["VINOPS_PACE"] = "steady"
     _run(environment, folder, "-m", "ops.cli", "workers", "start", *WORKERS)

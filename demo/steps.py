@@ -193,7 +193,7 @@ def follow_market(demo: Demo) -> None:
     """Crawl the market with two workers; in a first demo twice, and advance the market by some hours in between."""
     say(
         f"A stand-in for mobile.bg, on this machine only: {world.ads(demo.lots):,} ads of twenty makes, twenty on a "
-        "page. Two of four workers crawl the lists of their makes in parallel."
+        "page. Two of four workers walk the lists of their makes to the end, in parallel."
     )
     if demo.earlier:
         typer.echo("It is in the state in which the earlier demo left it.")
@@ -207,8 +207,9 @@ def follow_market(demo: Demo) -> None:
 
 def _crawl_market(demo: Demo) -> None:
     workers = registry.workers(demo.settings)[:WORKERS]
-    typed(" & ".join(worker.crawl for worker in workers))
-    ends = demo.crawl(*(worker.crawl.split()[2:] for worker in workers))
+    crawls = [f"{worker.crawl} -a mode=full" for worker in workers]
+    typed(" & ".join(crawls))
+    ends = demo.crawl(*(crawl.split()[2:] for crawl in crawls))
     for worker, crawled in zip(workers, ends, strict=True):
         lines = crawled.marked("Scraped: ", " walked ")
         if crawled.exit_code or not lines:

@@ -510,7 +510,9 @@ CREATE TABLE ops.listing_walks (
     ads integer,
     ads_gone integer,
     claimed_by text,
-    claimed_until timestamp with time zone
+    claimed_until timestamp with time zone,
+    token bigint DEFAULT 0 NOT NULL,
+    interruptions integer DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -552,7 +554,9 @@ CREATE TABLE public.listings (
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     removed_at timestamp with time zone,
     detailed_at timestamp with time zone,
-    list_hash bytea NOT NULL
+    list_hash bytea NOT NULL,
+    walk_id bigint,
+    walk_piece integer
 )
 WITH (fillfactor='80', toast_tuple_target='128');
 
@@ -779,6 +783,22 @@ ALTER TABLE ops.listing_walks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE ops.market_cycles (
+    source text NOT NULL,
+    number bigint DEFAULT 0 NOT NULL,
+    began_at timestamp with time zone,
+    claimed_by text,
+    claimed_until timestamp with time zone,
+    pages integer DEFAULT 0 NOT NULL,
+    finished_at timestamp with time zone,
+    reason text,
+    complete_from timestamp with time zone,
+    newest_posted_at timestamp with time zone,
+    cut_short_at timestamp with time zone,
+    rechecked_at timestamp with time zone
+)
+WITH (fillfactor='50');
+
 CREATE TABLE ops.photo_removals (
     storage_key text NOT NULL,
     queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
@@ -803,6 +823,12 @@ ALTER TABLE ops.price_models ALTER COLUMN version ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE ops.rechecks (
+    listing_id bigint NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    outcome text
+);
+
 CREATE TABLE ops.scheduled_tasks (
     task text NOT NULL,
     done_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -814,6 +840,28 @@ CREATE TABLE ops.task_progress (
     done_at timestamp with time zone NOT NULL,
     task text NOT NULL
 );
+
+CREATE TABLE ops.walk_pieces (
+    walk_id bigint NOT NULL,
+    number integer NOT NULL,
+    parent integer,
+    model text,
+    region text,
+    state text NOT NULL,
+    sort_index integer NOT NULL,
+    page integer NOT NULL,
+    furthest integer NOT NULL,
+    stale integer NOT NULL,
+    steps_back integer NOT NULL,
+    total integer,
+    ads integer NOT NULL,
+    newest timestamp with time zone,
+    counted integer,
+    counted_seen integer NOT NULL,
+    is_cut boolean NOT NULL,
+    CONSTRAINT walk_pieces_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'reading'::text, 'split'::text, 'rest'::text, 'read'::text, 'unknown'::text])))
+)
+WITH (fillfactor='50');
 
 CREATE TABLE ops.worker_restarts (
     id bigint NOT NULL,
@@ -1080,17 +1128,26 @@ ALTER TABLE ONLY ops.host_budgets
 ALTER TABLE ONLY ops.listing_walks
     ADD CONSTRAINT listing_walks_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY ops.market_cycles
+    ADD CONSTRAINT market_cycles_pkey PRIMARY KEY (source);
+
 ALTER TABLE ONLY ops.photo_removals
     ADD CONSTRAINT photo_removals_pkey PRIMARY KEY (storage_key);
 
 ALTER TABLE ONLY ops.price_models
     ADD CONSTRAINT price_models_pkey PRIMARY KEY (version);
 
+ALTER TABLE ONLY ops.rechecks
+    ADD CONSTRAINT rechecks_pkey PRIMARY KEY (listing_id);
+
 ALTER TABLE ONLY ops.scheduled_tasks
     ADD CONSTRAINT scheduled_tasks_pkey PRIMARY KEY (task);
 
 ALTER TABLE ONLY ops.task_progress
     ADD CONSTRAINT task_progress_pkey PRIMARY KEY (machine);
+
+ALTER TABLE ONLY ops.walk_pieces
+    ADD CONSTRAINT walk_pieces_pkey PRIMARY KEY (walk_id, number);
 
 ALTER TABLE ONLY ops.worker_restarts
     ADD CONSTRAINT worker_restarts_pkey PRIMARY KEY (id);
@@ -1188,6 +1245,8 @@ CREATE UNIQUE INDEX listing_walks_claim ON ops.listing_walks USING btree (source
 
 CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_slug, started_at DESC);
 
+CREATE INDEX listing_walks_open ON ops.listing_walks USING btree (source, make_slug) WHERE (finished_at IS NULL);
+
 CREATE INDEX worker_restarts_worker ON ops.worker_restarts USING btree (machine, worker, restarted_at DESC);
 
 CREATE INDEX images_created ON public.images USING btree (created_at);
@@ -1251,6 +1310,12 @@ ALTER TABLE ONLY audit.etl_runs
 
 ALTER TABLE ONLY ops.deal_outbox
     ADD CONSTRAINT deal_outbox_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY ops.rechecks
+    ADD CONSTRAINT rechecks_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY ops.walk_pieces
+    ADD CONSTRAINT walk_pieces_walk_id_fkey FOREIGN KEY (walk_id) REFERENCES ops.listing_walks(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);

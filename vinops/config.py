@@ -129,7 +129,13 @@ class Settings:
     makes_file: Path | None = _setting(
         "VINOPS_MAKES_FILE", path, None, "name a file like vinops_scrapy/mobile_bg/makes.toml"
     )
+    market_walk_hours: float = _setting("VINOPS_MARKET_WALK_HOURS", Number("hours", 1, 720), 48.0)
     market_shrink_limit: float = _setting("VINOPS_MARKET_SHRINK_LIMIT", Number("a share", 0, 1), 0.2)
+    newest_every: float = _setting("VINOPS_NEWEST_EVERY", Number("seconds", 1, 86_400), 60.0)
+    newest_pages: int = _setting("VINOPS_NEWEST_PAGES", Whole("a count of pages", 1), 50)
+    recheck_share: float = _setting("VINOPS_RECHECK_SHARE", Number("a share", 0, 1), 0.05)
+    walk_every_hours: float = _setting("VINOPS_WALK_EVERY_HOURS", Number("hours", 0, 8760), 6.0)
+    market_run_hours: float = _setting("VINOPS_MARKET_RUN_HOURS", Number("hours", 0.001, 720), 6.0)
     user_agent: str = _setting(
         "VINOPS_USER_AGENT", one_line, "vinops/0.1", "give one line, as in `vinops/0.1 (ops@example.com)`"
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 Variant = Literal["hrs", "ful", "thb"]
 """The size of a photo, by the suffix of its URL: about 250, 150 and 6 kB."""
@@ -114,7 +114,7 @@ class ListPage:
     """A page of a list: its ads in order, each once.
 
     `total` is the count of ads in the whole list as the page says it, `next_url` the page after it; `left_out` counts
-    by kind what looks like an ad and is none, or cannot be read.
+    by kind what looks like an ad and is none, or cannot be read. `regions` are slugs of regions that the page links to.
     """
 
     listings: tuple[Listing, ...]
@@ -122,18 +122,39 @@ class ListPage:
     page: int = 1
     next_url: str | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalkPage:
+    """What a page of a list changes in the walk that it belongs to, recorded in the transaction of its ads.
+
+    `walk` is the row in ops.listing_walks and `token` the claim of it, `piece` the number of the list that showed the
+    page; `pages`, `total`, `ads` and `reason` are columns of that row, `pieces` rows of ops.walk_pieces.
+    """
+
+    walk: int
+    token: int
+    piece: int
+    pages: int
+    total: int | None
+    ads: int
+    reason: str | None
+    pieces: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedAds:
     """The ads of a list page as they are recorded, in one transaction: each with the slug of its make.
 
-    `title` names the page in the log, `walk` is the row in ops.listing_walks that the page belongs to.
+    `title` names the page in the log, `walk` is the walk that the page belongs to, `newest` the number of the pass over
+    the newest ads, in ops.market_cycles.
     """
 
     ads: tuple[tuple[str, Listing], ...]
     title: str
-    walk: int | None = None
+    walk: WalkPage | None = None
+    newest: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,3 +162,15 @@ class ListingDetail:
     """An ad as its own page shows it, which may say what a list leaves out."""
 
     listing: Listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecheckedAd:
+    """An ad whose own page was requested for its price; without `listing` the page says that the ad is gone.
+
+    `asked_at` is when the request was decided, by the database's clock.
+    """
+
+    ad_id: str
+    asked_at: datetime
+    listing: Listing | None = None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from vinops_scrapy.spiders.base import CrawlProgress
 
-RESULTS: Final = ("lot/", "photo/", "listing/", "detail/", "walk/", "session/paused_seconds")
+RESULTS: Final = ("lot/", "photo/", "listing/", "detail/", "walk/", "newest/", "recheck/", "session/paused_seconds")
 """Prefixes of the statistics that count results of lots, photos and ads. Requests and responses are not among them:
 they go on for a while when nothing uses them. A pause between two sessions counts while it lasts."""
 

@@ -45,7 +45,10 @@ grant select, insert, update on ops.crawl_runs to vinops_photos;
 
 -- The ads. Prices are noted by a trigger, with the rights of who changes a price.
 grant select, insert, update on listings, ops.listing_walks, ops.deal_outbox, ops.crawl_runs to vinops_market;
+grant select, insert, update, delete on ops.walk_pieces to vinops_market;
+grant select, insert, update on ops.market_cycles, ops.rechecks to vinops_market;
 grant select, insert on listing_prices to vinops_market;
+grant select on scores, notifications to vinops_market; -- whose price is rechecked
 
 -- The deals.
 grant select on all tables in schema public to vinops_deals;

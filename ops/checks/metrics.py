@@ -1,6 +1,6 @@
 """The metrics of a snapshot, one a line, and their text as Prometheus reads it.
 
-Labels are worker, host, stage and state, and nothing else: a label for a lot or a car would make a series of each.
+Labels are worker, make, host, stage and state, and nothing else: a label for a lot would make a series of each lot.
 What is not known has no sample.
 """
 
@@ -94,7 +94,11 @@ def _levels(s: Snapshot) -> Mapping[str, Sample]:
     return {level.value.lower(): levels.count(level) for level in Level}
 
 
-WORKER, HOST, STAGE, STATE = ("worker",), ("host",), ("stage",), ("state",)
+def _makes(s: Snapshot) -> Mapping[str, Sample]:
+    return {make.slug: make.complete_at for make in s.market.makes} if s.market else {}
+
+
+WORKER, MAKE, HOST, STAGE, STATE = ("worker",), ("make",), ("host",), ("stage",), ("state",)
 
 METRICS: Final = (
     Metric("worker_state", "1 for the state that the worker is in.", _states, ("worker", "state")),
@@ -109,6 +113,9 @@ METRICS: Final = (
     Metric("photo_lots", "Active lots by the state of their photos.", lambda s: s.photos and s.photos.lots, STATE),
     Metric("photo_coverage_ratio", "Share of active lots with all photos.", lambda s: s.photos and s.photos.share),
     Metric("photo_drain_seconds", "Time until all lots have photos.", lambda s: s.photos and s.photos.seconds_to_go),
+    Metric("newest_age_seconds", "Time since the newest ads were read.", lambda s: s.market and s.market.newest_at),
+    Metric("make_complete_age_seconds", "Time since a make was last complete.", _makes, MAKE),
+    Metric("walk_expected_seconds", "Time that a full walk takes.", lambda s: s.market and s.market.walk_seconds),
     Metric("host_requests_total", "Requests reserved today (UTC).", _hosts(lambda host: host.requests), HOST),
     Metric("host_refusals_in_row", "Refusals in a row.", _hosts(lambda h: h.refusals_in_row), HOST),
     Metric("host_breaker_open", "1 while the breaker is open.", _hosts(lambda h: h.open_until is not None), HOST),

@@ -17,6 +17,7 @@ from vinops_scrapy.shortfalls import MOST_FAILED
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ops.observe.market import Market
     from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
     from ops.photos.places import Stored
 
@@ -28,6 +29,11 @@ DAY: Final = 86_400.0
 SILENCE: Final = 0.1
 # The careful pace sends a request every few seconds; Retry-After seldom asks for more than this.
 NO_REQUEST: Final = Limit(15 * MINUTE, unit=age)
+# A pass is due each minute, and takes seconds. At night few ads are posted, and nobody waits for them.
+NEWEST: Final = Limit(5 * MINUTE, HOUR, age)
+NEWEST_BY_NIGHT: Final = Limit(HOUR, 3 * HOUR, age)
+# A full walk of twenty makes takes seven hours: three missed.
+WALKS: Final = Limit(DAY, 3 * DAY, age)
 # The timer loads every 15 minutes: three missed, then a morning's worth of sales.
 FEED: Final = Limit(45 * MINUTE, 3 * HOUR, age)
 # The operators' own limit. On real files, sampled in 2026, it is under a tenth of that.
@@ -181,6 +187,47 @@ def crawls(snapshot: Snapshot, runs: tuple[CrawlRun, ...]) -> Finding:
     )
     name = "photos" if lacking[0].spider == "lot_photos" else lacking[0].worker or ""
     return warning(text, limit, fix=" ".join(f"vinops logs {name} --errors".split()))
+
+
+@CHECKS.add("newest", "market", reads=("wanted", "runs"))
+def newest(snapshot: Snapshot, found: Market) -> Finding:
+    """Check how old the last pass over the newest ads is, while market workers are at work."""
+    if not _is_crawled(snapshot, found):
+        return ok("no market worker is wanted")
+    if found.newest_at is None:
+        return ok("no pass over the newest ads has ended yet")
+    seconds = _seconds(snapshot, found.newest_at)
+    failed = f", the last one failed ({found.newest_reason})" if found.newest_reason else ""
+    limit = NEWEST if found.is_day else NEWEST_BY_NIGHT
+    text = f"{found.newest_said(snapshot.at)}{failed}"
+    return limit.judge(seconds, text, fix="vinops workers status; docs/runbook.md, The newest ads are late")
+
+
+@CHECKS.add("walks", "market", reads=("wanted", "runs"))
+def walks(snapshot: Snapshot, found: Market) -> Finding:
+    """Check how long ago the make was complete that was so longest ago, while market workers are at work."""
+    if not _is_crawled(snapshot, found):
+        return ok("no market worker is wanted")
+    walked = [(make.since, make) for make in found.makes if make.since is not None]
+    if not walked:
+        return ok("no walk has begun yet")
+    seconds = _seconds(snapshot, min(since for since, _ in walked))
+    late = [make.name for since, make in walked if _seconds(snapshot, since) >= WALKS.warning]
+    if late:
+        text = f"not complete for {age(seconds)}: {', '.join(late)}"
+        return WALKS.judge(seconds, text, fix="vinops workers status; docs/runbook.md, A make is not complete")
+    complete = sum(make.complete_at is not None for make in found.makes)
+    takes = f"; {found.walk_said}" if found.walk_said else ""
+    text = f"{complete} of {plural(len(found.makes), 'make')} complete, the oldest {age(seconds)} ago{takes}"
+    return WALKS.judge(seconds, text, fix="")
+
+
+def _is_crawled(snapshot: Snapshot, found: Market) -> bool:
+    """Tell whether a market worker is to run on any machine, or runs."""
+    wanted = any(each.desired == "running" and each.name in found.workers for each in snapshot.wanted or ())
+    return wanted or any(
+        run.spider == "mobile_bg" and run.worker is not None and run.finished_at is None for run in snapshot.runs or ()
+    )
 
 
 @CHECKS.add("celery", "celery", reads=("deals", "wanted"))

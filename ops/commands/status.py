@@ -40,6 +40,7 @@ def lines(snapshot: Snapshot, width: int = screen.WIDTH) -> Iterator[str]:
     """Yield the lines, each with its subject in front."""
     said = {
         "workers": "; ".join(_worker(worker) for worker in snapshot.workers or ()) or "unknown",
+        "market": _market(snapshot),
         "feed": _feed(snapshot),
         "photos": _photos(snapshot),
         "deals": _deals(snapshot),
@@ -56,6 +57,17 @@ def _worker(worker: Worker) -> str:
         return f"{worker.name} running"
     of = f" of {worker.run.total}" if worker.run.total else ""
     return f"{worker.name} {worker.run.unit} {worker.run.done}{of}, {rate(worker.rate)}/min"
+
+
+def _market(snapshot: Snapshot) -> str:
+    market = snapshot.market
+    if market is None:
+        return "unknown"
+    complete = sorted((make for make in market.makes if make.complete_at), key=lambda make: str(make.complete_at))
+    said = [market.newest_said(snapshot.at), f"{len(complete)} of {plural(len(market.makes), 'make')} complete"]
+    if complete:
+        said.append(f"the oldest: {complete[0].said(snapshot.at)}")
+    return "; ".join(filter(None, [*said, market.walk_said]))
 
 
 def _feed(snapshot: Snapshot) -> str:

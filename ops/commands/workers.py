@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ops.observe.snapshot import Worker
+    from ops.observe.snapshot import Snapshot, Worker
     from ops.workers.backends import Backend
     from ops.workers.control import Ended, Started
     from ops.workers.processes import ProcessStatus
@@ -120,7 +120,7 @@ def status(chosen: Names = None, *, as_json: AsJson = False) -> None:
         if each.program.name in asked or (not chosen and (each.started_at or doubles[each.program.name]))
     ]
     with closing(Observer(settings, application="vinops workers", workers=lambda: shown)) as observer:
-        snapshot = observer.observe(("workers",) if as_json else ("workers", "machine"))
+        snapshot = observer.observe(("workers", "market") if as_json else ("workers", "machine", "market"))
     if as_json:
         rows = [
             {
@@ -130,6 +130,7 @@ def status(chosen: Names = None, *, as_json: AsJson = False) -> None:
                 "log": str(each.program.log),
                 "duplicates": list(doubles[each.program.name]),
                 "run": run_values(worker),
+                "complete": complete_values(snapshot, each.program.name),
             }
             for each, worker in zip(shown, snapshot.workers or [None] * len(shown), strict=True)
         ]
@@ -146,6 +147,13 @@ def last_line(log: Path) -> str:
     """Return the first line of the last event of a log; empty without one."""
     found = last_events(log.parent, log.stem, 1, only_errors=False)
     return found[0].lines[0] if found else ""
+
+
+def complete_values(snapshot: Snapshot, name: str) -> dict[str, Any] | None:
+    """Return what JSON shows of the makes of a worker: when each was last complete; None if that is not known."""
+    if snapshot.market is None:
+        return None
+    return {make.slug: make.complete_at for make in snapshot.market.of_worker(name)}
 
 
 def run_values(worker: Worker | None) -> dict[str, Any] | None:

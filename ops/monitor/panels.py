@@ -183,7 +183,9 @@ def detail(view: View, width: int) -> list[Text]:
         return [line("  ", (fitted(f"{name}error {ago} ago: {worker.error.text}", width - 2), WARN))]
     if worker.state == "running":
         at = worker.run.current_item if worker.run else None
-        said = f"at {at}; no error" if at else "begins"
+        market = view.snapshot.market
+        newest = f"; {market.newest_said(view.snapshot.at)}" if market and market.of_worker(worker.name) else ""
+        said = f"at {at}; no error{newest}" if at else "begins"
     elif worker.started_at is None:
         said = "never started; s starts it"
     else:
@@ -275,6 +277,23 @@ def hosts(view: View, width: int) -> list[Text]:
         name = min(max(width - len(said) - 1, 8), 24)
         lines.append(line(f"{fitted(host.host, name):<{name}} ", said, (refused, WARN)))
     return lines or [line(("no host was asked lately", QUIET))]
+
+
+def market(view: View, width: int) -> list[Text]:
+    """Return how old the newest ads are, how long a full walk takes, and the makes whose last complete walk is longest
+    ago."""
+    found, now = view.snapshot.market, view.snapshot.at
+    if found is None:
+        return [_missing(view, "market", width)]
+    newest = "never" if found.newest_at is None else f"{age((now - found.newest_at).total_seconds())} ago"
+    complete = sum(make.complete_at is not None for make in found.makes)
+    oldest = sorted(found.makes, key=lambda make: (make.complete_at is not None, str(make.complete_at)))
+    return [
+        _row("newest", (newest, view.style("newest"))),
+        _row("complete", (f"{complete} of {plural(len(found.makes), 'make')}", view.style("walks"))),
+        *([_row("full walk", f"about {age(found.walk_seconds)}")] if found.walk_seconds else []),
+        *(_row("", (fitted(make.said(now), width - LABEL), QUIET)) for make in oldest),
+    ]
 
 
 def deals(view: View, width: int) -> list[Text]:
@@ -427,6 +446,7 @@ def all_alarms(view: View, width: int) -> list[Text]:
 SECTIONS: Final[tuple[tuple[str, Callable[[View, int], list[Text]], int], ...]] = (
     ("feed", feed, 4),
     ("photos", photos, 9),
+    ("market", market, 6),
     ("hosts", hosts, 6),
     ("deals", deals, 4),
     ("top deals", best, 5),

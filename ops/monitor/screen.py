@@ -206,7 +206,11 @@ class Monitor(App[None]):
         with Grid(id="lists"):
             yield Panel("items", lambda view, width, rows: panels.items(view, width), "last items")
             yield Panel("best", lambda view, width, rows: panels.best(view, width), "best deals")
-            yield Panel("hosts", lambda view, width, rows: panels.hosts(view, width), "hosts")
+            yield Panel(
+                "hosts",
+                lambda view, width, rows: [*panels.hosts(view, width), *panels.market(view, width)],
+                "hosts, market",
+            )
         yield Panel("log", tail, "log")
         yield Panel("alarms", panels.alarms)
         yield Footer(show_command_palette=False)

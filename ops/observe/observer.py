@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from deals.alarms import Backlog
 from deals.stages.registry import STAGES
-from ops.observe import machine
+from ops.observe import machine, market
 from ops.observe.log_tails import LogTails
 from ops.observe.pace import Pace
 from ops.observe.snapshot import (
@@ -60,7 +60,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
-        *("wanted", "supervisor"),
+        *("wanted", "supervisor", "market"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -250,6 +250,7 @@ class Observer:
             "deals": self._deals(),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
             "wanted": self._wanted_programs(),
+            "market": self._part("market", SOON, lambda: market.read(self.settings, self._rows, datetime.now(UTC))),
             "alerts": self._part("alerts", SOON, lambda: tuple(Alert(**row) for row in self._rows("open_alerts"))),
         }
         return found, parts, runs or []

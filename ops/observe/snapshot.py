@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deals.alarms import Backlog
     from ops.photos.places import Stored
 
+from ops.observe.market import Market
 from ops.observe.pace import Pace, days_to_go, not_yet, to_go
 from vinops.config import Settings
 
@@ -392,6 +393,7 @@ class Snapshot:
     deals: Deals | None = None
     alerts: tuple[Alert, ...] | None = None
     wanted: tuple[Wanted, ...] | None = None
+    market: Market | None = None
     supervisor: Supervision | None = None
     runs: tuple[CrawlRun, ...] | None = None
     clock_synchronized: bool | None = None

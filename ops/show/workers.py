@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from ops.observe.market import MakeState
     from ops.observe.snapshot import CrawlRun, Machine, Snapshot, Worker
 
 HEAD = 8
@@ -25,9 +26,13 @@ def lines(
     hand, and `last` the last lines of the logs."""
     for worker in snapshot.workers or ():
         yield from figures.wrapped(_state(worker, snapshot.at), width, f"{worker.name:<{HEAD}}")
-        for about in _details(worker, by_hand.get(worker.name, ()), last.get(worker.name, ""), snapshot.at):
+        makes = snapshot.market.of_worker(worker.name) if snapshot.market else ()
+        for about in _details(worker, by_hand.get(worker.name, ()), last.get(worker.name, ""), makes, snapshot.at):
             yield from figures.wrapped(about, width, " " * HEAD)
         yield f"{' ' * HEAD}log: {worker.log}"  # whole, to be copied
+    if snapshot.market is not None and any(worker.makes for worker in snapshot.workers or ()):
+        said = "; ".join(filter(None, [snapshot.market.newest_said(snapshot.at), snapshot.market.walk_said]))
+        yield from figures.wrapped(said, width, f"{'market':<{HEAD}}")
     if snapshot.database.error is not None:
         yield from figures.wrapped(f"no progress is known: {snapshot.database.error}", width, f"{'runs':<{HEAD}}")
     if snapshot.machine is not None:
@@ -45,12 +50,16 @@ def _state(worker: Worker, now: datetime) -> str:
     return f"{worker.state} {age((now - worker.ended_at).total_seconds())} ago, {worker.end}{makes}"
 
 
-def _details(worker: Worker, by_hand: Sequence[int], last: str, now: datetime) -> Iterator[str]:
+def _details(
+    worker: Worker, by_hand: Sequence[int], last: str, makes: Sequence[MakeState], now: datetime
+) -> Iterator[str]:
     if by_hand:
         pids = ", ".join(map(str, by_hand))
         yield f"started by hand: PID {pids} (`vinops workers stop {worker.name}` ends it)"
     if worker.run is not None:
         yield _progress(worker, worker.run, now)
+    if any(make.since for make in makes):
+        yield f"complete: {'; '.join(make.said(now) for make in makes)}"
     if last:
         yield f"last: {printable(redact(last))}"
 

@@ -76,6 +76,7 @@ with needed (role_names, relations, rights) as (
         '{public.listings, ops.listing_walks, ops.deal_outbox, ops.crawl_runs}',
         '{select, insert, update}'
     ),
+    ('{vinops_market, vinops_node}', '{ops.walk_pieces}', '{select, insert, update, delete}'),
     ('{vinops_market, vinops_node}', '{public.listing_prices}', '{select, insert}'),
     ('{vinops_deals}', '{public.*, ops.listing_walks, ops.crawl_runs, ops.holds}', '{select}'),
     (

@@ -10,13 +10,103 @@ where
     and claimed_until is not null
     and (claimed_until < clock_timestamp() or claimed_by = %(owner)s);
 
+-- name: abandon_walks
+-- End the open walks of a make that nobody has claimed and that are not to be continued: those that are too old, that
+-- were of a few pages only, and all but the newest.
+update ops.listing_walks as walks
+set
+    finished_at = clock_timestamp(),
+    is_complete = false,
+    reason = case when walks.reason = 'pages' then 'pages' else 'abandoned' end
+where
+    walks.source = %(source)s
+    and walks.make_slug = %(make)s
+    and walks.finished_at is null
+    and walks.claimed_until is null
+    and (
+        walks.started_at < clock_timestamp() - %(hours)s * interval '1 hour'
+        or walks.reason = 'pages'
+        or exists (
+            select
+            from ops.listing_walks as newer
+            where
+                newer.source = walks.source
+                and newer.make_slug = walks.make_slug
+                and newer.finished_at is null
+                and newer.reason is distinct from 'pages'
+                and newer.id > walks.id
+        )
+    )
+returning
+    walks.id,
+    walks.started_at,
+    walks.pages;
+
+-- name: continue_walk
+-- Claim the open walk of a make for so many seconds; no row if there is none, or another crawl walks the make.
+update ops.listing_walks as walks
+set
+    claimed_by = %(owner)s,
+    claimed_until = clock_timestamp() + make_interval(secs => %(seconds)s),
+    token = walks.token + 1
+where
+    walks.source = %(source)s
+    and walks.make_slug = %(make)s
+    and walks.finished_at is null
+    and walks.claimed_until is null
+    and walks.reason is distinct from 'pages'
+    and not exists (
+        select
+        from ops.listing_walks as other
+        where
+            other.source = walks.source
+            and other.make_slug = walks.make_slug
+            and other.claimed_until is not null
+    )
+returning
+    walks.id,
+    walks.started_at,
+    walks.token,
+    walks.pages,
+    walks.reason;
+
 -- name: begin_walk
 -- Begin a walk of a make, claimed by this crawl for so many seconds; no row if another crawl walks it. Active ads that
 -- are not seen from now on are gone if the walk is complete.
-insert into ops.listing_walks (source, make_slug, claimed_by, claimed_until)
-values (%(source)s, %(make)s, %(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+insert into ops.listing_walks (source, make_slug, reason, claimed_by, claimed_until, token)
+values (
+    %(source)s, %(make)s, %(reason)s, %(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s), 1
+)
 on conflict (source, make_slug) where claimed_until is not null do nothing
-returning id, started_at;
+returning
+    id,
+    started_at,
+    token,
+    pages,
+    reason;
+
+-- name: walk_pieces
+-- The lists of a walk.
+select
+    number,
+    parent,
+    model,
+    region,
+    state,
+    sort_index,
+    page,
+    furthest,
+    stale,
+    steps_back,
+    total,
+    ads,
+    newest,
+    counted,
+    counted_seen,
+    is_cut
+from ops.walk_pieces
+where walk_id = %(walk)s
+order by number;
 
 -- name: claim_expires
 -- In how many seconds the claim of a make expires if it is not extended; no row if nobody has it.
@@ -33,6 +123,7 @@ update ops.listing_walks
 set claimed_until = clock_timestamp() + make_interval(secs => %(seconds)s)
 where
     id = %(walk)s
+    and token = %(token)s
     and claimed_until is not null
 returning id;
 
@@ -40,13 +131,28 @@ returning id;
 -- End the claim of a walk: its make can be claimed at once.
 update ops.listing_walks
 set claimed_until = null
-where id = %(walk)s;
+where
+    id = %(walk)s
+    and token = %(token)s;
+
+-- name: interrupt_walk
+-- Count a page that could not be read; no row if that happened so often in a row, if the walk is not to be continued,
+-- or if another crawl took the make over.
+update ops.listing_walks
+set interruptions = interruptions + 1
+where
+    id = %(walk)s
+    and token = %(token)s
+    and claimed_until is not null
+    and interruptions < %(most)s
+    and reason is distinct from 'pages'
+returning id;
 
 -- name: hold_claim
 -- Lock a walk for the transaction that ends it: whether it is still claimed, and how many ads are gone if it has ended
 -- already.
 select
-    claimed_until is not null as is_claimed,
+    claimed_until is not null and token = %(token)s as is_claimed,
     case when finished_at is not null then coalesce(ads_gone, 0) end as ads_gone
 from ops.listing_walks
 where id = %(walk)s
@@ -55,11 +161,91 @@ for update;
 -- name: count_page
 -- Count a page in its walk; no row if another crawl took the make over.
 update ops.listing_walks
-set pages = pages + 1
+set
+    pages = %(pages)s,
+    total = %(total)s,
+    ads = %(ads)s,
+    reason = %(reason)s,
+    interruptions = 0
 where
     id = %(walk)s
+    and token = %(token)s
     and claimed_until is not null
 returning id;
+
+-- name: record_pieces
+-- Record lists of a walk as they stand.
+insert into ops.walk_pieces (
+    walk_id, number, parent, model, region, state, sort_index, page, furthest, stale, steps_back, total, ads, newest,
+    counted, counted_seen, is_cut
+)
+select -- noqa: LT09
+    %(walk)s, piece.number, piece.parent, piece.model, piece.region, piece.state, piece.sort_index, piece.page,
+    piece.furthest, piece.stale, piece.steps_back, piece.total, piece.ads, piece.newest, piece.counted,
+    piece.counted_seen, piece.is_cut
+from
+    jsonb_to_recordset(%(pieces)s::jsonb) as piece (
+        number integer,
+        parent integer,
+        model text,
+        region text,
+        state text,
+        sort_index integer,
+        page integer,
+        furthest integer,
+        stale integer,
+        steps_back integer,
+        total integer,
+        ads integer,
+        newest timestamptz,
+        counted integer,
+        counted_seen integer,
+        is_cut boolean
+    )
+on conflict (walk_id, number) do update
+    set
+        state = excluded.state,
+        sort_index = excluded.sort_index,
+        page = excluded.page,
+        furthest = excluded.furthest,
+        stale = excluded.stale,
+        steps_back = excluded.steps_back,
+        total = excluded.total,
+        ads = excluded.ads,
+        newest = excluded.newest,
+        counted = excluded.counted,
+        counted_seen = excluded.counted_seen,
+        is_cut = excluded.is_cut;
+
+-- name: seen_by_walk
+-- Those of these ads that a walk has seen, and the list that showed each last.
+select
+    ad_id,
+    walk_piece
+from listings
+where
+    source = %(source)s
+    and ad_id = any(%(ad_ids)s::text[])
+    and walk_id = %(walk)s;
+
+-- name: known_parts
+-- The models and regions that the walk of a make before this one found on the site, as far as they had ads.
+select
+    pieces.model,
+    pieces.region
+from ops.walk_pieces as pieces
+where
+    pieces.walk_id = (
+        select max(walks.id)
+        from ops.listing_walks as walks
+        where
+            walks.source = %(source)s
+            and walks.make_slug = %(make)s
+            and walks.is_complete
+    )
+    and pieces.total > 0
+    and pieces.parent is not null
+order by pieces.number;
 
 -- name: see_listings
 -- Update the timestamp of the unchanged ads of a page. Returns the unchanged ads: the others are new, changed or back.
@@ -81,7 +267,10 @@ with seen as (
 )
 
 update listings as ads
-set last_seen = now()
+set
+    last_seen = now(),
+    walk_id = coalesce(%(walk)s::bigint, ads.walk_id),
+    walk_piece = coalesce(%(piece)s::integer, ads.walk_piece)
 from seen
 where ads.id = seen.id
 returning ads.ad_id;
@@ -140,12 +329,13 @@ recorded as (
     insert into listings as ads (
         source, ad_id, make_slug, url, title, make_text, model_text, price, currency, price_eur, vat, year, month,
         mileage_km, fuel, gearbox, body, power_hp, engine_cc, colour, euro_class, region, place, seller_kind,
-        description, equipment, photo_urls, photo_count, is_new, promotion, posted_at, list_hash
+        description, equipment, photo_urls, photo_count, is_new, promotion, posted_at, list_hash, walk_id, walk_piece
     )
     select -- noqa: LT09
         %(source)s, ad_id, make_slug, url, title, make_text, model_text, price, currency, price_eur, vat, year, month,
         mileage_km, fuel, gearbox, body, power_hp, engine_cc, colour, euro_class, region, place, seller_kind,
-        description, equipment, photo_urls, photo_count, is_new, promotion, posted_at, list_hash
+        description, equipment, photo_urls, photo_count, is_new, promotion, posted_at, list_hash, %(walk)s::bigint,
+        %(piece)s::integer
     from page
     order by ad_id
     on conflict (source, ad_id) do update
@@ -181,7 +371,9 @@ recorded as (
             list_hash = excluded.list_hash,
             last_seen = now(),
             changed_at = now(),
-            removed_at = null
+            removed_at = null,
+            walk_id = coalesce(excluded.walk_id, ads.walk_id),
+            walk_piece = coalesce(excluded.walk_piece, ads.walk_piece)
         where -- another crawl may have recorded the same ad since the statement before
             ads.list_hash <> excluded.list_hash
             or ads.make_slug <> excluded.make_slug
@@ -298,16 +490,37 @@ where
     and id <> %(walk)s;
 
 -- name: mark_gone
--- Mark the ads of a make gone that were not seen since then.
+-- Mark the ads of a make gone that were not seen since then; of those not seen since the start of the walk also the
+-- ones whose last list the walk has read again to its end, if `read_again` is the walk.
 with gone as (
-    update listings
+    update listings as ads
     set removed_at = now()
     where
-        source = %(source)s
-        and make_slug = %(make)s
-        and removed_at is null
-        and last_seen < %(seen_before)s
-    returning id
+        ads.source = %(source)s
+        and ads.make_slug = %(make)s
+        and ads.removed_at is null
+        and (
+            ads.last_seen < %(seen_before)s
+            or (
+                ads.last_seen < %(started_at)s
+                and exists (
+                    select
+                    from ops.walk_pieces as before
+                    inner join ops.walk_pieces as new
+                        on
+                            before.model is not distinct from new.model
+                            and before.region is not distinct from new.region
+                    where
+                        before.walk_id = ads.walk_id
+                        and before.number = ads.walk_piece
+                        and new.walk_id = %(read_again)s
+                        and new.state = 'read'
+                        and not new.is_cut
+                        and new.ads >= new.total
+                )
+            )
+        )
+    returning ads.id
 )
 
 insert into ops.deal_outbox (listing_id, change)
@@ -320,6 +533,37 @@ on conflict (listing_id, stage) do update
         change = excluded.change,
         queued_at = now();
 
+-- name: doubtful_ads
+-- Active ads of a make that a walk did not see, and whose last list it has not read again to its end: the walk does not
+-- know whether they are gone. The ones not seen for the longest time come first.
+select
+    ads.ad_id,
+    ads.url,
+    clock_timestamp() as asked_at
+from listings as ads
+where
+    ads.source = %(source)s
+    and ads.make_slug = %(make)s
+    and ads.removed_at is null
+    and ads.last_seen < %(started_at)s
+    and not exists (
+        select
+        from ops.walk_pieces as before
+        inner join ops.walk_pieces as new
+            on
+                before.model is not distinct from new.model
+                and before.region is not distinct from new.region
+        where
+            before.walk_id = ads.walk_id
+            and before.number = ads.walk_piece
+            and new.walk_id = %(walk)s
+            and new.state = 'read'
+            and not new.is_cut
+            and new.ads >= new.total
+    )
+order by ads.last_seen, ads.id
+limit %(most)s;
+
 -- name: end_walk
 -- End a walk.
 update ops.listing_walks
@@ -327,21 +571,50 @@ set
     finished_at = clock_timestamp(),
     is_complete = %(is_complete)s,
     reason = %(reason)s,
-    total = %(total)s,
-    ads = %(ads_seen)s,
     ads_gone = %(gone)s,
     claimed_until = null
 where id = %(walk)s;
 
+-- name: forget_pieces
+-- Delete the lists of the walks of a make that no active ad refers to: those before the last complete walk but one, and
+-- of walks that ended more than a month ago.
+delete from ops.walk_pieces as pieces
+using ops.listing_walks as walks
+where
+    walks.id = pieces.walk_id
+    and walks.source = %(source)s
+    and walks.make_slug = %(make)s
+    and walks.id <> %(walk)s
+    and (
+        walks.finished_at < clock_timestamp() - interval '30 days'
+        or walks.id < (
+            select max(complete.id)
+            from ops.listing_walks as complete
+            where
+                complete.source = %(source)s
+                and complete.make_slug = %(make)s
+                and complete.is_complete
+                and complete.id <> %(walk)s
+        )
+    );
+
 -- name: walks_by_age
--- The end of the last complete walk, by make.
+-- The end of the last complete walk by make, the ads that the site counted in it, and the start of a walk that is to be
+-- continued.
 select
     make_slug,
-    max(finished_at) as finished_at
+    max(finished_at) filter (where is_complete) as finished_at,
+    (array_agg(total order by finished_at desc) filter (where is_complete))[1] as total,
+    max(started_at) filter (
+        where
+        finished_at is null
+        and reason is distinct from 'pages'
+        and started_at > clock_timestamp() - %(hours)s * interval '1 hour'
+    ) as open_since
 from ops.listing_walks
 where
     source = %(source)s
-    and is_complete
+    and (is_complete or finished_at is null)
 group by make_slug;
 
 -- name: fill_rates

@@ -291,3 +291,57 @@ where desired <> 'retired'
 order by
     machine asc,
     worker asc;
+
+-- name: market_makes
+-- For each make the end and the pages of its last complete walk, since when it could have been complete, and the pages
+-- of a walk that has not ended and is newer.
+select
+    makes.slug,
+    complete.finished_at as complete_at,
+    complete.pages,
+    under_way.pages as pages_read,
+    coalesce(complete.finished_at, earliest.started_at) as since
+from unnest(%(makes)s::text[]) as makes (slug)
+left join lateral ( -- noqa: ST05
+    select
+        walks.started_at,
+        walks.finished_at,
+        walks.pages
+    from ops.listing_walks as walks
+    where
+        walks.source = 'mobile.bg'
+        and walks.make_slug = makes.slug
+        and walks.is_complete
+    order by walks.started_at desc
+    limit 1
+) as complete on true
+left join lateral ( -- noqa: ST05
+    select walks.started_at
+    from ops.listing_walks as walks
+    where
+        walks.source = 'mobile.bg'
+        and walks.make_slug = makes.slug
+    order by walks.started_at asc
+    limit 1
+) as earliest on true
+left join lateral ( -- noqa: ST05
+    select walks.pages
+    from ops.listing_walks as walks
+    where
+        walks.source = 'mobile.bg'
+        and walks.make_slug = makes.slug
+        and walks.finished_at is null
+        and walks.claimed_until > clock_timestamp()
+    order by walks.started_at desc
+    limit 1
+) as under_way on true;
+
+-- name: market_cycle
+-- The last pass over the newest ads.
+select
+    complete_from,
+    pages,
+    reason,
+    cut_short_at
+from ops.market_cycles
+where source = 'mobile.bg';

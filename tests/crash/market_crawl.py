@@ -40,7 +40,7 @@ class FaultInjector(crawl_fault_injection.FaultInjector):
         ("read_detail", pages, "listing"),
     )
     awaited = (
-        ("begin", schedule.Schedule, "begin_walk"),
+        ("begin", schedule.Schedule, "begin"),
         ("record", listings.Listings, "record"),
         ("detail_page", listings.Listings, "record_detail"),
         ("end", schedule.Schedule, "end_walk"),
@@ -92,18 +92,18 @@ def gone_without_an_end() -> None:
     """A broken crawl: after each page it takes for gone what its walk has not seen so far."""
     record = listings.Listings.record
 
-    async def hasty(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+    async def hasty(self: Any, rows: Any, *, walk: Any = None) -> Any:
         recorded = await record(self, rows, walk=walk)
         if walk is not None:
 
             async def mark(connection: Any) -> None:
                 row = await (
                     await connection.execute(
-                        "select make_slug, started_at from ops.listing_walks where id = %s", [walk]
+                        "select make_slug, started_at from ops.listing_walks where id = %s", [walk.walk]
                     )
                 ).fetchone()
-                about = {"source": self._source, "make": row[0], "seen_before": row[1]}
-                await connection.execute(self._queries["mark_gone"], about)
+                about = {"source": self._source, "make": row[0], "seen_before": row[1], "read_again": None}
+                await connection.execute(self._queries["mark_gone"], {**about, "started_at": about["seen_before"]})
 
             await listings.in_transaction(self._pool, mark)  # the next page may have the same ads in hand
         return recorded
@@ -116,9 +116,14 @@ def gone_after_any_walk() -> None:
     end_walk = schedule.Schedule.end_walk
 
     async def careless(self: Any, walk: Any) -> Any:
-        about = {"source": self._source, "make": walk.make.slug, "seen_before": walk.started_at}
+        about = {
+            "source": self._source,
+            "make": walk.make.slug,
+            "seen_before": walk.started_at,
+            "read_again": None,
+        }
         async with self._pool.connection() as connection:
-            await connection.execute(self._queries["mark_gone"], about)
+            await connection.execute(self._queries["mark_gone"], {**about, "started_at": about["seen_before"]})
         return await end_walk(self, walk)
 
     schedule.Schedule.end_walk = careless  # type: ignore[method-assign]
@@ -132,7 +137,7 @@ def handed_on_later() -> None:
     _with_statement("record_listings", statement)
     record = listings.Listings.record
 
-    async def late(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+    async def late(self: Any, rows: Any, *, walk: Any = None) -> Any:
         recorded = await record(self, rows, walk=walk)
         async with self._pool.connection() as connection:
             await connection.execute(
@@ -159,7 +164,7 @@ def priced_later() -> None:
         await connection.execute("set local session_replication_role = replica")
         return await inner(self, connection, *arguments)
 
-    async def late(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+    async def late(self: Any, rows: Any, *, walk: Any = None) -> Any:
         recorded = await record(self, rows, walk=walk)
         async with self._pool.connection() as connection:
             await connection.execute(
@@ -185,7 +190,7 @@ def record_ad_by_ad() -> None:
     """A broken crawl: each ad of a page has a transaction of its own."""
     record = listings.Listings.record
 
-    async def one_by_one(self: Any, rows: Any, *, walk: int | None = None) -> Any:
+    async def one_by_one(self: Any, rows: Any, *, walk: Any = None) -> Any:
         found = [await record(self, [row], walk=None if number else walk) for number, row in enumerate(rows)]
         return listings.Recorded(
             **{name: sum(getattr(each, name) for each in found) for name in ("new", "changed", "back", "unchanged")}

@@ -22,6 +22,15 @@ SECONDS = 240
 Database = Connection[tuple[Any, ...]]
 
 
+def everywhere(folder: Path, *, page_limit: int) -> str:
+    """Write a makes file for cars everywhere on a site that shows so many pages of a list, and return its path."""
+    path = folder / "makes.toml"
+    ours = (ROOT / "vinops_scrapy/mobile_bg/makes.toml").read_text()
+    ours = ours.replace('"namira-se-v-balgariya"', '""').replace("page_limit = 150", f"page_limit = {page_limit}")
+    path.write_text(ours)
+    return str(path)
+
+
 @dataclass(kw_only=True)
 class MarketCrawls:
     """Runs crawls against one stand-in and one database. Unpaced, unless told otherwise."""

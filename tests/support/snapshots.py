@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deals.alarms import Backlog
+from ops.observe.market import MakeState, Market
 from ops.observe.pace import Pace
 from ops.observe.snapshot import (
     Alert,
@@ -245,6 +246,32 @@ def wanted(**desired: str) -> tuple[Wanted, ...]:
     )
 
 
+def make(name: str, **more: Any) -> MakeState:
+    """A make that was complete three hours ago and is walked again."""
+    worker = next((number for number, names in MAKES.items() if name in names), "1")
+    values: dict[str, Any] = {
+        "slug": name.lower(),
+        "name": name,
+        "worker": worker,
+        "complete_at": ago(hours=3),
+        "since": ago(hours=3),
+        "pages": 860,
+        "pages_read": 120 if name == "BMW" else None,
+    }
+    return MakeState(**{**values, **more})
+
+
+def market(**more: Any) -> Market:
+    """The scheduled cycle by day: the newest ads were read a few seconds ago."""
+    values: dict[str, Any] = {
+        "makes": tuple(make(name) for names in MAKES.values() for name in names),
+        "newest_at": ago(seconds=42),
+        "newest_pages": 1,
+        "walk_seconds": 6.5 * 3600,
+    }
+    return Market(**{**values, **more})
+
+
 def error(minutes: float = 12) -> LogError:
     """An error in a log."""
     return LogError(at=ago(minutes=minutes), text="market: the page could not be read: no_cards")
@@ -271,6 +298,7 @@ def snapshot(**more: Any) -> Snapshot:
         "deals": deals(),
         "alerts": (),
         "wanted": wanted(),
+        "market": market(),
         "supervisor": Supervision(pid=4999, every=60),
         "clock_synchronized": True,
     }
@@ -280,7 +308,7 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "alerts", "wanted")
+    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "alerts", "wanted", "market")
     values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}

@@ -96,7 +96,7 @@ def test_without_its_password_a_node_is_not_tried_again_and_that_is_told(machine
 
 def test_it_crawls_with_the_code_it_is_given_and_the_rights_of_its_role(machine: Machine) -> None:
     assert [(row["node"], row["spiders"]) for row in nodes(machine, "deploy")] == [("one", 2)]
-    (row,) = nodes(machine, "schedule", "1")
+    (row,) = nodes(machine, "schedule", "1", "-a", "mode=full")
     assert (row["node"], row["problem"]) == ("one", None)
     machine.until(lambda: int(sql(machine, "select count(*) from listings")) > 0, "the node brings ads", seconds=120)
     machine.until(lambda: nodes(machine, "jobs") == [], "the job has ended", seconds=120)

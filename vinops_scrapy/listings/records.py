@@ -14,12 +14,12 @@ from vinops.db.database import queries
 from vinops.db.errors import tried
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    from vinops_scrapy.items import Listing
+    from vinops_scrapy.items import Listing, RecheckedAd, WalkPage
 
 T = TypeVar("T")
 
@@ -42,7 +42,8 @@ class Recorded:
 
 
 class ClaimLost(Exception):  # noqa: N818 # a state, not a fault
-    """The claim of the make expired and another crawl walks it: pages of this walk do not count. Raised by Listings."""
+    """The claim of the make, or of the newest ads, expired and another crawl took over: pages of this one do not count.
+    Raised by Listings."""
 
 
 class Listings:
@@ -52,24 +53,37 @@ class Listings:
         """`source` is the value of listings.source."""
         self._pool = pool
         self._source = source
-        self._queries = queries("listings")
+        self._queries = {**queries("listings"), **queries("cycle")}
 
-    async def record(self, listings: Sequence[tuple[str, Listing]], *, walk: int | None = None) -> Recorded:
-        """Record a page, as make slug and ad each, in one transaction: the ads, their prices, and the deals' outbox.
-        Raises ClaimLost if another crawl took over the make of the walk: the page may be older than what that one saw.
+    async def record(
+        self, listings: Sequence[tuple[str, Listing]], *, walk: WalkPage | None = None, newest: int | None = None
+    ) -> Recorded:
+        """Record a page, as make slug and ad each, in one transaction: the ads, their prices, the deals' outbox, and
+        how far the walk is. Raises ClaimLost if another crawl took over the make of the walk, or the pass over the
+        newest ads: the page may be older than what that one saw.
 
-        If the process dies before the commit nothing of the page is recorded, and the next walk reads it again.
+        If the process dies before the commit nothing of the page is recorded, and the walk continues with it.
         """
         rows = {listing.ad_id: _row(make, listing) for make, listing in listings}
-        return await in_transaction(self._pool, lambda connection: self._record(connection, rows, walk))
+        return await in_transaction(self._pool, lambda connection: self._record(connection, rows, walk, newest))
 
     async def _record(
-        self, connection: AsyncConnection[Any], rows: Mapping[str, dict[str, Any]], walk: int | None
+        self,
+        connection: AsyncConnection[Any],
+        rows: Mapping[str, dict[str, Any]],
+        walk: WalkPage | None,
+        newest: int | None,
     ) -> Recorded:
-        if walk is not None:
-            counted = await connection.execute(self._queries["count_page"], {"walk": walk})
+        if newest is not None:
+            about = {"source": self._source, "number": newest}
+            counted = await connection.execute(self._queries["count_newest_page"], about)
             if await counted.fetchone() is None:
-                raise ClaimLost(f"walk {walk}")
+                raise ClaimLost(f"pass {newest}")
+        if walk is not None:
+            await record_walk(connection, walk)
+        if not rows:
+            return Recorded()
+        place = {"walk": walk and walk.walk, "piece": walk and walk.piece}
         cursor = await connection.execute(
             self._queries["see_listings"],
             {
@@ -77,6 +91,7 @@ class Listings:
                 "makes": sorted({row["make_slug"] for row in rows.values()}),
                 "ad_ids": list(rows),
                 "hashes": [bytes.fromhex(row["list_hash"][2:]) for row in rows.values()],
+                **place,
             },
         )
         seen = {ad_id for (ad_id,) in await cursor.fetchall()}
@@ -84,7 +99,7 @@ class Listings:
         if not others:
             return Recorded(unchanged=len(seen))
         cursor = await connection.execute(
-            self._queries["record_listings"], {"source": self._source, "ads": Jsonb(others)}
+            self._queries["record_listings"], {"source": self._source, "ads": Jsonb(others), **place}
         )
         changes = [change for _, change in await cursor.fetchall()]
         return Recorded(
@@ -100,12 +115,36 @@ class Listings:
         values = {"source": self._source, "ad_id": listing.ad_id, **{name: row[name] for name in OF_DETAIL}}
         await in_transaction(self._pool, lambda connection: connection.execute(self._queries["record_detail"], values))
 
+    async def record_recheck(self, found: RecheckedAd) -> str | None:
+        """Record the price on an ad's own page, or that the ad is gone. Return `same`, `changed` or `deleted`; None if
+        the ad was gone already, or a list has shown it since."""
+        values: dict[str, Any] = {"source": self._source, "ad_id": found.ad_id, "asked_at": found.asked_at}
+        name = "record_deleted"
+        if found.listing is not None:
+            name = "record_recheck"
+            values |= {each: getattr(found.listing, each) for each in ("price", "currency", "price_eur")}
+
+        async def write(connection: AsyncConnection[Any]) -> str | None:
+            row = await (await connection.execute(self._queries[name], values)).fetchone()
+            return row[0] if row else None
+
+        return await in_transaction(self._pool, write)
+
     async def known(self, ad_ids: Sequence[str]) -> dict[str, bool]:
         """Return which of these ads are active, and whether their own page was read since they changed."""
         values = {"source": self._source, "ad_ids": list(ad_ids)}
 
         async def read(connection: AsyncConnection[Any]) -> dict[str, bool]:
             return dict(await (await connection.execute(self._queries["known_listings"], values)).fetchall())
+
+        return await in_transaction(self._pool, read)
+
+    async def seen_by(self, walk: int, ad_ids: Iterable[str]) -> dict[str, int]:
+        """Return which of these ads a walk has seen, and the number of the piece that showed each last."""
+        values = {"source": self._source, "walk": walk, "ad_ids": list(ad_ids)}
+
+        async def read(connection: AsyncConnection[Any]) -> dict[str, int]:
+            return dict(await (await connection.execute(self._queries["seen_by_walk"], values)).fetchall())
 
         return await in_transaction(self._pool, read)
 
@@ -119,6 +158,27 @@ class Listings:
 
         values = await in_transaction(self._pool, read)
         return int(values.pop("ads", 0)), {name: float(rate) for name, rate in values.items() if rate is not None}
+
+
+async def record_walk(connection: AsyncConnection[Any], walk: WalkPage) -> None:
+    """Record how far a walk is. Raises ClaimLost if another crawl took over its make."""
+    counted = await connection.execute(
+        queries("listings")["count_page"],
+        {
+            "walk": walk.walk,
+            "token": walk.token,
+            "pages": walk.pages,
+            "total": walk.total,
+            "ads": walk.ads,
+            "reason": walk.reason,
+        },
+    )
+    if await counted.fetchone() is None:
+        raise ClaimLost(f"walk {walk.walk}")
+    if walk.pieces:
+        await connection.execute(
+            queries("listings")["record_pieces"], {"walk": walk.walk, "pieces": Jsonb(list(walk.pieces))}
+        )
 
 
 async def in_transaction(pool: AsyncConnectionPool[Any], work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:

@@ -21,7 +21,8 @@ OURS: Final = (
 )  # no path beside __file__: a crawl may run from inside an egg
 SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 WHOLE: Final = {"sort": (0, 99), "page_limit": (1, 10_000), "page_size": (1, 1000)}
-KEYS: Final = {"region", "worker", *WHOLE}
+MORE_SORTS: Final = (3, 5)  # the price, the mileage
+KEYS: Final = {"region", "worker", "more_sorts", "regions", *WHOLE}
 OF_MAKE: Final = {"name", "expected"}
 
 
@@ -36,13 +37,19 @@ class Make:
 
 @dataclass(frozen=True, kw_only=True)
 class Makes:
-    """The whole file: the makes of each worker, and how their lists are requested."""
+    """The whole file: the makes of each worker, and how their lists are requested.
+
+    `regions` are slugs of regions beside those that the site itself names, `more_sorts` the orders in which a list is
+    read that is cut off and cannot be split.
+    """
 
     region: str | None
     sort: int
     page_limit: int
     page_size: int
     workers: Mapping[int, tuple[Make, ...]]
+    more_sorts: tuple[int, ...] = MORE_SORTS
+    regions: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[Make, ...]:
@@ -77,6 +84,8 @@ def read_makes(path: Path | None = None) -> Makes:
         raise ConfigError(f"VINOPS_MAKES_FILE cannot be read ({error.strerror}): {source}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{source} is not TOML ({error}): write it like {OURS.name}") from None
+    if path:  # a copy of ours made before the key was there
+        found.setdefault("regions", tomllib.loads(OURS.read_text(encoding="utf-8"))["regions"])
     try:
         return _checked(found)
     except ValueError as error:
@@ -111,7 +120,21 @@ def _checked(found: dict[str, Any]) -> Makes:
         page_limit=found["page_limit"],
         page_size=found["page_size"],
         workers=workers,
+        more_sorts=_more_sorts(found.get("more_sorts", [*MORE_SORTS])),
+        regions=_regions(found.get("regions", [])),
     )
+
+
+def _more_sorts(found: Any) -> tuple[int, ...]:
+    if not isinstance(found, list) or any(type(sort) is not int or not 1 <= sort <= 99 for sort in found):
+        raise ValueError("more_sorts is not a list of whole numbers from 1 to 99")
+    return tuple(found)
+
+
+def _regions(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or any(type(slug) is not str or not SLUG.fullmatch(slug) for slug in found):
+        raise ValueError("regions is not a list of names in the site's addresses")
+    return tuple(found)
 
 
 def _make(slug: str, about: Any) -> Make:

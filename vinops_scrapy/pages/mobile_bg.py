@@ -79,6 +79,7 @@ AD_ID: Final = re.compile(r"(?<!\d)[12]\d{16}(?!\d)")
 LIST_PATH: Final = re.compile(rf"{SECTION}(?:/([a-z0-9-]+))?(?:/([a-z0-9-]+))?(?:/|$)")
 PAGE_PATH: Final = re.compile(r"/p-(\d{1,5})(?:/|$)")
 FILTER: Final = re.compile(r"p-\d+|(?:ot|do)-\d+|(?:oblast|obshtina|grad|namira-se)-.*")
+REGION: Final = re.compile(rf"{SECTION}(?:/[a-z0-9-]+)*?/((?:oblast|obshtina)-[a-z0-9-]+)")
 TOTAL: Final = re.compile(r"(?<=\d)\s+от\s+общо\s+(\d[\d\s]{0,11})(\+?)")
 ABOUT: Final = '//meta[@name="description"]/@content'
 OFFERS: Final = re.compile(r"»\s*([1-9][\d\s]{0,11})«")
@@ -156,6 +157,14 @@ def models(response: Response) -> dict[str, tuple[str, ...]]:
     return {make: tuple(of_make) for make, of_make in found.items()}
 
 
+def regions(response: Response) -> tuple[str, ...]:
+    """Return the slugs of regions that the sitemap names, such as `oblast-sofiya`; none if it names no such list.
+
+    Raises PageError as `models`.
+    """
+    return _regions(_unpacked(response.body).decode("utf-8", "replace"))
+
+
 def list_page(response: Response) -> ListPage:
     """Return the ads of a page of a list, in order and each once.
 
@@ -195,6 +204,7 @@ def list_page(response: Response) -> ListPage:
         page=int(selected) if re.fullmatch(r"[0-9]{1,5}", selected) else int(in_path[1]) if in_path else 1,
         next_url=next(filter(None, (_address(response.url, link) for link in root.xpath(NEXT))), None),
         left_out={kind: number for kind, number in left_out.items() if number},
+        regions=_regions(text),
     )
 
 
@@ -349,6 +359,11 @@ def _unpacked(body: bytes) -> bytes:
     if len(body) > MOST_UNPACKED:
         raise PageError("too_large", f"more than {MOST_UNPACKED} bytes")
     return body
+
+
+def _regions(text: str) -> tuple[str, ...]:
+    """Return the slugs of regions in addresses of lists, each once."""
+    return tuple(dict.fromkeys(REGION.findall(text)))
 
 
 def _first(node: Any, path: str) -> Any:

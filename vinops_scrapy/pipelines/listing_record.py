@@ -13,7 +13,7 @@ from scrapy.exceptions import DropItem
 from vinops.db.database import DatabaseError
 from vinops.logs import pairs
 from vinops_scrapy import closing
-from vinops_scrapy.items import ListedAds, ListingDetail
+from vinops_scrapy.items import ListedAds, ListingDetail, RecheckedAd
 from vinops_scrapy.listings.records import ClaimLost
 from vinops_scrapy.shared import Component
 
@@ -40,10 +40,12 @@ class RecordListings(Component):
         spider: Any = self._crawler.spider
         listings: Listings = spider.listings
         try:
-            if isinstance(item, ListedAds) and item.ads:
+            if isinstance(item, ListedAds) and (item.ads or item.walk):
                 await self._record(listings, item)
             elif isinstance(item, ListingDetail):
                 await listings.record_detail(item.listing)
+            elif isinstance(item, RecheckedAd):
+                await self._recheck(listings, item)
         except ClaimLost:
             raise NotRecorded("claim_lost") from None
         except (psycopg.Error, DatabaseError) as error:
@@ -57,7 +59,7 @@ class RecordListings(Component):
         stats = self._crawler.stats
         for name, count in Counter(name for _, listing in item.ads for name in listing.dropped).items():
             stats.inc_value(f"listing/dropped/{name}", count)
-        recorded = await listings.record(item.ads, walk=item.walk)
+        recorded = await listings.record(item.ads, walk=item.walk, newest=item.newest)
         for name, count in asdict(recorded).items():
             if count:
                 stats.inc_value(f"listing/{name}", count)
@@ -69,3 +71,11 @@ class RecordListings(Component):
             recorded.unchanged,
             recorded.back,
         )
+
+    async def _recheck(self, listings: Listings, item: RecheckedAd) -> None:
+        outcome = await listings.record_recheck(item)
+        self._crawler.stats.inc_value(f"recheck/{outcome or 'outdated'}")
+        if outcome == "deleted":
+            self._crawler.stats.inc_value("listing/gone")
+        if outcome in ("changed", "deleted"):
+            log.info("rechecked: %s ad %s", outcome, item.ad_id)

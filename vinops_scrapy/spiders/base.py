@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from vinops.config import Settings
-    from vinops_scrapy.items import Listing, ListPage
+    from vinops_scrapy.items import Listing, ListPage, WalkPage
 
 log = logging.getLogger("market")
 
@@ -306,7 +306,7 @@ class ListingSpider(BaseSpider):
         self.crawler.stats.inc_value(f"walk/failed/{reason}")
         self.is_incomplete |= reason != "pages"  # which was asked for
 
-    def listed(self, page: ListPage, *, title: str, walk: int | None = None) -> ListedAds:
+    def listed(self, page: ListPage, *, title: str, walk: WalkPage | None = None) -> ListedAds:
         """Return the item that records the ads of a page: those whose make is followed."""
         ads = tuple((make, listing) for listing in page.listings if (make := self.make_of(listing)) is not None)
         if others := len(page.listings) - len(ads):
@@ -317,7 +317,7 @@ class ListingSpider(BaseSpider):
         """Return the slug of an ad's make; None if the make is not followed."""
         return re.sub(r"[^a-z0-9]+", "-", (listing.make_text or "").lower()).strip("-") or "unknown"
 
-    def recording(self, item: ListedAds) -> asyncio.Future[str | None]:
+    def recording(self, item: object) -> asyncio.Future[str | None]:
         """Return a future of why an item was not recorded; None if it was. To be called before the item is yielded."""
         self._recording[id(item)] = found = asyncio.get_running_loop().create_future()
         return found
@@ -325,7 +325,7 @@ class ListingSpider(BaseSpider):
     def _scraped(self, item: Any) -> None:
         if isinstance(item, ListedAds):
             self.last_items.extend(f"{listing.ad_id} {listing.title[:60]}" for _, listing in item.ads[-LAST_ITEMS:])
-            self._recorded(item, None)
+        self._recorded(item, None)
 
     def _not_scraped(self, item: Any, exception: Exception | None = None) -> None:
         self._recorded(item, str(getattr(exception, "reason", "not_recorded")))

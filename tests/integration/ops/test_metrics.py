@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 VINOPS = [sys.executable, "-m", "ops.cli"]
 ROOT = Path(__file__).resolve().parents[3]
-LABELS = {"worker", "host", "stage", "state"}
+LABELS = {"worker", "make", "host", "stage", "state"}
 EVERYTHING = given.snapshot(
     hosts=(given.host(open_until=NOW + (NOW - ago(minutes=5)), last_refusal="429"), given.host(host="cs.copart.com")),
     deals=given.deals(

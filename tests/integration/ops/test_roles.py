@@ -19,6 +19,7 @@ from standin.market.server import MarketServer
 from standin.photos.server import PhotoServer
 from tests.support import forks
 from tests.support.feed_files import Loader, row
+from tests.support.fleets import until
 from tests.support.market_crawls import MarketCrawls
 from tests.support.photo_crawls import Crawls
 from vinops import alerts
@@ -67,9 +68,13 @@ def test_the_feed(roles: Database, settings: Settings) -> None:
 def test_the_ads(roles: Database, settings: Settings) -> None:
     with MarketServer(seed=4, ads=120) as server:
         crawls = MarketCrawls(settings=as_role(settings, "market"), database=roles, server=server)
-        assert crawls.run("-a", "worker=1").exit_code == 0
+        assert crawls.run("-a", "worker=1", "-a", "mode=full").exit_code == 0
         server.advance(new=10, changed=20, gone=10, back=0)
-        assert crawls.run("-a", "worker=1").exit_code == 0
+        worker = crawls.start("-a", "worker=1")
+        done = "select 1 from ops.market_cycles where complete_from is not null and rechecked_at is not null"
+        until(lambda: crawls.rows(done), "it has read the newest ads, and looked for one to recheck")
+        worker.terminate()
+        assert crawls.finish(worker).exit_code == 0
     assert crawls.rows("select count(*) > 0 from listing_prices") == [(True,)]
 
 
@@ -90,7 +95,7 @@ def test_a_node_does_the_crawls_of_both_sides(roles: Database, settings: Setting
         assert photos.run("-a", "batch=1").exit_code == 0
     with MarketServer(seed=4, ads=120) as market:
         crawls = MarketCrawls(settings=as_role(settings, "node"), database=roles, server=market)
-        assert crawls.run("-a", "worker=1").exit_code == 0
+        assert crawls.run("-a", "worker=1", "-a", "mode=full").exit_code == 0
 
 
 def test_retention(roles: Database, settings: Settings) -> None:
@@ -122,7 +127,7 @@ def test_everybody_may_tell_the_owner_and_nobody_may_do_all(roles: Database, set
         ("photos", "select 1 from listings"),
         ("photos", "update lots set status = 'gone'"),
         ("node", "update lots set status = 'gone'"),
-        ("node", "select 1 from scores"),
+        ("node", "select 1 from valuations"),
         ("deals", "update listings set price_eur = 1"),
         ("ops", "update lots set status = 'gone'"),
         ("retention", "delete from listings"),

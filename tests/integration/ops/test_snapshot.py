@@ -106,7 +106,7 @@ def test_an_empty_database_has_no_faults_and_no_invented_figures(watch: Watch) -
 def test_a_real_crawl_is_seen_as_it_was(settings: Settings, database: Connection[Any], watch: Watch) -> None:
     with MarketServer(seed=1, ads=200) as server:
         crawl = MarketCrawls(settings=settings, database=database, server=server)
-        process = crawl.start("-a", "worker=1")
+        process = crawl.start("-a", "worker=1", "-a", "mode=full")
         done = crawl.finish(process)
     assert done.exit_code == 0, done.log
     found = status(settings, identity=Identity(pid=process.pid, ticks=1, boot=""), state="finished", exit_code=0)

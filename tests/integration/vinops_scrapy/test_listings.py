@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from tests.crash.world import wait_until
 from vinops.db import database as db
 from vinops_scrapy.items import Listing, ListPage
 from vinops_scrapy.listings.records import ClaimLost, Listings
-from vinops_scrapy.mobile_bg.makes import Make, read_makes
+from vinops_scrapy.mobile_bg.makes import Make, Makes, read_makes
+from vinops_scrapy.mobile_bg.pieces import Piece
 from vinops_scrapy.mobile_bg.schedule import Removal, Schedule
-from vinops_scrapy.mobile_bg.walks import Walk
+from vinops_scrapy.mobile_bg.walks import Step, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 ADS = ("101", "102")
+BOOK = Makes(region=None, sort=6, page_limit=2, page_size=20, workers={})
 HAND = "select from listings where ad_id = %s for update"
 WAITING = "select from pg_locks where not granted"
 
@@ -65,11 +68,15 @@ def schedule_of(pool: AsyncConnectionPool[Any], owner: str = "this crawl", claim
     return Schedule(pool, stats, "mobile_bg", owner=owner, shrink_limit=1, claim_seconds=claim_seconds)
 
 
+async def begun(schedule: Schedule, make: str = "kia", pages: int | None = None) -> Walk | None:
+    """Begin or continue a walk of a make; None if another crawl has claimed it."""
+    return await schedule.begin(Make(slug=make, name=make), BOOK, pages=pages)
+
+
 async def walk_of(schedule: Schedule, make: str = "kia") -> Walk:
     """Begin a walk of a make without ads and read it to its end."""
-    number, started_at = await schedule.begin_walk(make) or pytest.fail("it is claimed")
-    walk = Walk(Make(slug=make, name=make), number=number, started_at=started_at, page_limit=2, page_size=20)
-    walk.take(walk.first(), ListPage(listings=(), next_url=None, total=0))
+    walk = await begun(schedule, make) or pytest.fail("it is claimed")
+    walk.take(walk.first() or pytest.fail("it has ended"), ListPage(listings=(), next_url=None, total=0), {})
     assert walk.is_complete
     return walk
 
@@ -128,9 +135,7 @@ def test_a_walk_that_did_not_come_to_its_end_takes_nothing_for_gone(
                 " values ('mobile_bg', 'kia', now(), true)"
             )  # which did not see them either
             schedule = schedule_of(pool)
-            number, started_at = await schedule.begin_walk("kia") or pytest.fail("it is claimed")
-            make = Make(slug="kia", name="Kia")
-            return await schedule.end_walk(Walk(make, number=number, started_at=started_at, page_limit=2, page_size=20))
+            return await schedule.end_walk(await begun(schedule) or pytest.fail("it is claimed"))
 
     assert asyncio.run(main()) == Removal()
     assert database.execute("select ad_id from listings where removed_at is not null").fetchall() == []
@@ -163,12 +168,12 @@ def test_the_claim_of_a_make_outlives_the_connections_of_its_crawl(
         await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
         walk = await walk_of(schedule)
         break_connections(database)
-        assert await schedule_of(pool, "another crawl").begin_walk("kia") is None
+        assert await begun(schedule_of(pool, "another crawl")) is None
         break_connections(database)
-        assert (await listings.record([("kia", ad(ADS[0]))], walk=walk.number)).unchanged == 1
+        assert (await listings.record([("kia", ad(ADS[0]))], walk=walk.page())).unchanged == 1
         break_connections(database)
         removal = await schedule.end_walk(walk)
-        assert await schedule_of(pool, "another crawl").begin_walk("kia") is not None
+        assert await begun(schedule_of(pool, "another crawl")) is not None
         return removal
 
     assert crawl(settings, work) == Removal(gone=1)
@@ -200,18 +205,99 @@ def test_a_crawl_whose_claim_was_taken_over_records_nothing_and_takes_nothing_fo
         await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
         walk = await walk_of(late)
         database.execute("update ops.listing_walks set claimed_until = now()")
-        assert await schedule_of(pool, "another crawl").begin_walk("kia") is not None
+        other = await begun(schedule_of(pool, "another crawl")) or pytest.fail("it is claimed")
+        assert (other.number, other.token) == (walk.number, walk.token + 1)
         await late.extend()
+        await late.release()
+        assert not await late.interrupt(walk)
         with pytest.raises(ClaimLost):
-            await listings.record([("kia", ad("103"))], walk=walk.number)
+            await listings.record([("kia", ad("103"))], walk=walk.page())
         return await late.end_walk(walk), walk.shortfall
 
     assert crawl(settings, work) == (Removal(), "claim_lost")
     active = database.execute("select ad_id from listings where removed_at is null order by 1").fetchall()
     assert [ad_id for (ad_id,) in active] == list(ADS)
-    assert database.execute("select is_complete, reason, claimed_by from ops.listing_walks order by id").fetchall() == [
-        (False, "claim_lost", "this crawl"),
-        (None, None, "another crawl"),
+    walks = "select is_complete, reason, claimed_by, claimed_until > now() from ops.listing_walks"
+    assert database.execute(walks).fetchall() == [(None, None, "another crawl", True)]
+
+
+def test_a_walk_that_is_not_exact_decides_on_ads_whose_list_it_has_read_again(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    """The others are asked for by their own pages; without an answer they wait for a second complete walk."""
+
+    def walked(*, number: int, token: int, started_at: datetime) -> Walk:
+        cut = {"is_cut": True, "counted": 200, "counted_seen": 199}
+        pieces = [
+            Piece(number=0, state="read", total=200, ads=199, **cut),  # type: ignore[arg-type]
+            Piece(number=1, parent=0, model="rio", state="read", total=100, ads=100),
+            Piece(number=2, parent=0, model="ceed", state="read", total=99, ads=99),
+        ]
+        make = Make(slug="kia", name="Kia")
+        walk = Walk(make, BOOK, number=number, token=token, started_at=started_at)
+        walk.pieces[:] = pieces
+        return walk
+
+    async def work(pool: AsyncConnectionPool[Any]) -> list[object]:
+        listings, schedule, found = Listings(pool, "mobile_bg"), schedule_of(pool), []
+        for turn in range(3):
+            begun_walk = await begun(schedule) or pytest.fail("it is claimed")
+            walk = walked(number=begun_walk.number, token=begun_walk.token, started_at=begun_walk.started_at)
+            assert (walk.is_complete, walk.is_exact) == (True, False)
+            await listings.record([("kia", ad(ADS[0]))][turn:], walk=replace(walk.page(), piece=1))
+            if turn == 0:
+                await listings.record([("kia", ad(ADS[1]))])  # a list of the newest ads
+            doubt = await schedule.next_doubt(walk)
+            found += [doubt and doubt.ad_id, await schedule.next_doubt(walk), await schedule.end_walk(walk)]
+        return found
+
+    first, second = [None, None, Removal()], [ADS[1], None, Removal(gone=1, held_back=1)]
+    assert crawl(settings, work) == [*first, *second, ADS[1], None, Removal(gone=1)]
+    assert database.execute("select distinct walk_id from ops.walk_pieces order by 1").fetchall() == [(2,), (3,)]
+
+
+def test_a_walk_that_is_too_old_is_abandoned_and_another_begins(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> tuple[int, int]:
+        schedule = schedule_of(pool)
+        first = await begun(schedule) or pytest.fail("it is claimed")
+        page = ListPage(listings=(ad(ADS[0]),), next_url="next", total=30)
+        first.take(first.first() or pytest.fail("it has ended"), page, {})
+        await Listings(pool, "mobile_bg").record([("kia", ad(ADS[0]))], walk=first.page())
+        await schedule.release()
+        database.execute("update ops.listing_walks set started_at = now() - interval '47 hours'")
+        again = await begun(schedule) or pytest.fail("it is claimed")
+        assert (again.number, again.steps, again.first()) == (first.number, 1, Step(page=2))
+        await schedule.release()
+        database.execute("update ops.listing_walks set started_at = now() - interval '49 hours'")
+        other = await begun(schedule) or pytest.fail("it is claimed")
+        assert (other.steps, other.first()) == (0, Step(page=1))
+        return first.number, other.number
+
+    first, other = crawl(settings, work)
+    assert database.execute("select id, is_complete, reason from ops.listing_walks order by id").fetchall() == [
+        (first, False, "abandoned"),
+        (other, None, None),
+    ]
+
+
+def test_a_walk_whose_last_page_was_recorded_is_ended_by_the_next_crawl(
+    settings: Settings, database: Connection[TupleRow]
+) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> Walk | None:
+        listings = Listings(pool, "mobile_bg")
+        await listings.record([("kia", ad(ad_id)) for ad_id in ADS])
+        walk = await walk_of(schedule_of(pool))
+        await listings.record([], walk=walk.page())
+        database.execute("update ops.listing_walks set claimed_until = now()")
+        return await begun(schedule_of(pool, "another crawl"))
+
+    walk = crawl(settings, work)
+    assert walk.steps == 0
+    assert database.execute("select is_complete, ads_gone from ops.listing_walks order by id").fetchall() == [
+        (True, 2),
+        (None, None),
     ]
 
 
@@ -221,7 +307,7 @@ def test_what_was_committed_and_not_confirmed_is_the_same_the_second_time(
     async def work(pool: AsyncConnectionPool[Any]) -> tuple[Removal, Removal]:
         await Listings(pool, "mobile_bg").record([("kia", ad(ad_id)) for ad_id in ADS])
         schedule = schedule_of(pool)
-        await schedule.begin_walk("kia")
+        await begun(schedule)
         walk = await walk_of(schedule)  # its own claim is in nobody's way
         return await schedule.end_walk(walk), await schedule.end_walk(walk)
 

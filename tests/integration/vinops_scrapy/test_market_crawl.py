@@ -13,7 +13,8 @@ import pytest
 
 from standin.market.server import MarketServer
 from tests.support import reservations
-from tests.support.market_crawls import ROOT, Database, MarketCrawls
+from tests.support.fleets import until
+from tests.support.market_crawls import ROOT, Database, MarketCrawls, everywhere
 from vinops_scrapy.middlewares.budget import SPARE
 from vinops_scrapy.mobile_bg.makes import read_makes
 
@@ -46,8 +47,8 @@ def well(crawled: Crawled) -> Crawled:
 
 
 def workers_at_once(crawls: MarketCrawls, *arguments: str) -> None:
-    """Run the four workers to their end."""
-    running = [crawls.start("-a", f"worker={one}", *arguments) for one in WORKERS]
+    """Have the four workers walk their makes to the end."""
+    running = [crawls.start("-a", f"worker={one}", "-a", "mode=full", *arguments) for one in WORKERS]
     for crawled in [crawls.finish(process) for process in running]:
         well(crawled)
 
@@ -162,17 +163,102 @@ def test_what_is_new_is_found_in_a_few_requests(settings: Settings, database: Da
 def test_a_make_of_more_ads_than_its_list_shows_is_walked_by_models(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    everywhere = tmp_path / "makes.toml"
-    ours = (ROOT / "vinops_scrapy/mobile_bg/makes.toml").read_text()
-    ours = ours.replace('"namira-se-v-balgariya"', '""').replace("page_limit = 150", "page_limit = 20")
-    everywhere.write_text(ours)
     with MarketServer(seed=2, ads=0, make_ads={"bmw": 401}, page_limit=20) as server:
-        more = {"VINOPS_MAKES_FILE": str(everywhere)}
+        more = {"VINOPS_MAKES_FILE": everywhere(tmp_path, page_limit=20)}
         crawls = MarketCrawls(settings=settings, database=database, server=server, more=more)
         crawled = well(crawls.run("-a", "makes=bmw"))
         assert "walked model by model make=bmw ads=401" in crawled.log
         assert crawls.active() == set(server.ads())
         assert crawls.rows("select is_complete, total, ads from ops.listing_walks") == [(True, 401, 401)]
+
+
+def test_a_model_of_more_ads_than_its_list_shows_is_walked_by_regions(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with MarketServer(
+        seed=2, ads=0, make_ads={"seat": 150}, page_limit=2, regions_in=(), without_region=0.05
+    ) as server:
+        more = {"VINOPS_MAKES_FILE": everywhere(tmp_path, page_limit=2)}
+        makes = tmp_path / "makes.toml"
+        makes.write_text(makes.read_text().replace('"oblast-yambol"', '"oblast-yambol", "oblast-nowhere"'))
+        crawls = MarketCrawls(settings=settings, database=database, server=server, more=more)
+        crawled = well(crawls.run("-a", "makes=seat"))
+        assert "walked model by model make=seat ads=150" in crawled.log
+        assert "walked region by region make=seat model=" in crawled.log
+        assert "the site has no such list" in crawled.log
+        assert crawled.stats["walk/unknown_list"] == 1, "no further list is asked for it"
+        assert crawls.active() == set(server.ads())
+        assert crawls.rows("select is_complete, reason, total, ads from ops.listing_walks") == [(True, None, 150, 150)]
+
+
+def test_an_ad_that_no_list_has_shown_is_asked_for_by_its_own_page(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with MarketServer(seed=2, ads=0, make_ads={"kia": 150}, page_limit=4, repeats=0) as server:
+        more = {"VINOPS_MAKES_FILE": everywhere(tmp_path, page_limit=4)}
+        crawls = MarketCrawls(settings=settings, database=database, server=server, more=more)
+        well(crawls.run("-a", "makes=kia"))
+        new = server.advance(new=4, changed=0, gone=0, back=0).new
+        well(crawls.run("-a", "mode=fresh", "-a", "makes=kia"))
+        for ad_id in new[:2]:  # only the newest ads have shown them
+            server.remove(ad_id)
+        server.clear_requests()
+        walk = crawls.start("-a", "makes=kia", "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=10")
+        until(lambda: len([each for each in server.requests if each.kind == "list"]) >= 3)
+        read = {each.model for each in server.requests}
+        late = next(ad_id for ad_id, ad in server.ads().items() if ad.model not in read and ad_id not in new)
+        server.remove(late)  # so that the walk has not seen all ads that were there
+        crawled = well(crawls.finish(walk))
+        assert [each.ad for each in server.requests if each.kind == "detail"] == sorted(new[:2])
+        assert crawled.stats["recheck/deleted"] == 2
+        assert crawls.active() == set(server.ads())
+        assert "complete=yes ads=151 total=152 gone=1" in crawled.log
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_a_walk_that_was_interrupted_is_continued_at_the_next_page(
+    settings: Settings, database: Database, tmp_path: Path, is_elsewhere: bool
+) -> None:
+    with MarketServer(seed=4, ads=0, make_ads={"kia": 130}, repeats=0) as server:
+        crawls = MarketCrawls(settings=settings, database=database, server=server)
+        server.fault("reset", makes=["kia"], pages=[4])
+        assert crawls.run("-a", "makes=kia").exit_code == 1
+        server.clear_faults()
+        server.clear_requests()
+        if is_elsewhere:
+            crawls.more = {"VINOPS_DATA_DIR": str(tmp_path / "other"), "VINOPS_LOG_DIR": str(tmp_path / "logs")}
+        crawled = well(crawls.run("-a", "makes=kia"))
+        assert "a walk is continued make=kia" in crawled.log
+        assert [each.page for each in server.requests if each.kind == "list"] == [4, 5, 6, 7]
+        assert crawls.active() == crawls.in_bulgaria()
+        assert crawls.rows("select is_complete, pages from ops.listing_walks") == [(True, 7)]
+
+
+def test_a_walk_of_a_few_pages_neither_continues_another_nor_is_continued(crawls: MarketCrawls) -> None:
+    crawls.server.fault("reset", makes=["bmw"], pages=[2])
+    assert crawls.run("-a", "makes=bmw").exit_code == 1
+    crawls.server.clear_faults()
+    well(crawls.run("-a", "makes=bmw", "-a", "pages=1"))
+    assert crawls.rows("select reason, is_complete from ops.listing_walks order by id") == [
+        (None, None),
+        ("pages", False),
+    ]
+    well(crawls.run("-a", "makes=bmw"))
+    assert crawls.rows("select reason, is_complete from ops.listing_walks order by id") == [
+        (None, True),
+        ("pages", False),
+    ]
+
+
+def test_progress_goes_by_what_the_last_complete_walk_counted(crawls: MarketCrawls) -> None:
+    first = well(crawls.run("-a", "makes=fiat"))
+    assert "a make has far fewer ads than expected make=fiat" in first.log
+    crawls.server.fault("server_error", makes=["fiat"], pages=[1])
+    crawls.run("-a", "makes=fiat")
+    pages = -(-len(crawls.in_bulgaria("fiat")) // 20)
+    assert crawls.rows("select total from ops.crawl_runs order by id desc limit 1") == [(pages,)]
+    crawls.server.clear_faults()
+    assert "far fewer ads than expected" not in well(crawls.run("-a", "makes=fiat")).log
 
 
 def test_fewer_pages_on_request_record_what_they_show_and_take_nothing_for_gone(crawls: MarketCrawls) -> None:
@@ -259,7 +345,7 @@ def test_nothing_personal_is_stored_or_written(crawls: MarketCrawls) -> None:
 
 
 def test_a_worker_has_a_log_and_a_row_of_its_own(crawls: MarketCrawls) -> None:
-    crawled = well(crawls.run("-a", "worker=2"))
+    crawled = well(crawls.run("-a", "worker=2", "-a", "mode=full"))
     log = (crawls.settings.log_dir / "worker_2.log").read_text()
     assert "Scraped: audi page 1 of" in log
     assert "INSERT 20 UPDATE 0" in log
@@ -286,7 +372,8 @@ def test_it_says_who_asks_and_reads_robots_txt(crawls: MarketCrawls) -> None:
         (["worker=one"], "-a worker=one is not a count above 0"),
         (["worker=1", "makes=bmw"], "-a worker and -a makes say different things"),
         (["makes=../etc"], "-a makes=../etc is not a name in the site's addresses"),
-        (["mode=slow"], "-a mode=slow is none of full, fresh"),
+        (["mode=slow"], "-a mode=slow is none of full, fresh, scheduled"),
+        (["mode=scheduled", "pages=1"], "-a mode=scheduled takes no -a pages and no -a details: use -a mode=full"),
         (["details=some"], "-a details=some is none of none, missing, all"),
         (["pages=0"], "-a pages=0 is not a count above 0"),
         (["pages=" + "9" * 30], "is not a count above 0"),

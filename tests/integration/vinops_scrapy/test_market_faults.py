@@ -11,12 +11,13 @@ import pytest
 from standin.market.server import MarketServer
 from tests.conftest import fresh
 from tests.support.cases import few_quick
-from tests.support.market_crawls import Database, MarketCrawls
+from tests.support.market_crawls import Database, MarketCrawls, everywhere
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from psycopg import Connection
     from psycopg.rows import TupleRow
@@ -160,14 +161,48 @@ def test_a_page_that_does_not_come_costs_its_make_alone(
     crawled = crawls.run(*NAMED, "-s", "DOWNLOAD_TIMEOUT=2")
     assert ended(crawled) == (1, "incomplete"), crawled.log
     assert crawled.stats[f"walk/failed/{reason}"] == 1
-    assert (crawled.stats["walk/complete"], crawled.stats["walk/incomplete"]) == (2, 1)
+    is_open = reason != "short"  # what failed may pass: the next run continues
+    how = "walk/interrupted" if is_open else "walk/incomplete"
+    assert (crawled.stats["walk/complete"], crawled.stats[how]) == (2, 1)
     walks = "select make_slug, is_complete, reason from ops.listing_walks order by id desc limit 3"
     assert {make: (whole, why) for make, whole, why in crawls.rows(walks)} == {
         "seat": (True, None),
-        "fiat": (False, reason),
+        "fiat": (None, None) if is_open else (False, reason),
         "kia": (True, None),
     }
     assert_nothing_was_lost(crawls)
+
+
+def test_a_page_that_never_comes_ends_its_walk_the_third_time(crawls: MarketCrawls) -> None:
+    crawls.server.fault("server_error", makes=["fiat"], pages=[2], status=503)
+    for _ in range(3):
+        crawled = crawls.run("-a", "makes=fiat")
+        assert ended(crawled)[0] == 1, crawled.log
+        assert crawled.stats["walk/failed/status_503"] == 1
+    assert crawled.stats["walk/continued"] == 1
+    assert [each.page for each in crawls.server.requests if each.make == "fiat"] == [1, *[2] * 9]
+    walks = "select is_complete, reason, pages from ops.listing_walks order by id desc limit 1"
+    assert crawls.rows(walks) == [(False, "status_503", 1)]
+    assert_nothing_was_lost(crawls)
+
+
+def test_without_the_sitemap_a_make_is_split_by_what_the_last_walk_found(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with MarketServer(seed=2, ads=0, make_ads={"kia": 90}, page_limit=3, repeats=0) as server:
+        makes = everywhere(tmp_path, page_limit=3)
+        crawls = MarketCrawls(settings=settings, database=database, server=server, more={"VINOPS_MAKES_FILE": makes})
+        crawls.database.execute("truncate listings, ops.listing_walks cascade")
+        first = crawls.run("-a", "makes=kia")
+        assert ended(first) == (0, "finished"), first.log
+        server.advance(new=5, changed=0, gone=5, back=0)
+        server.fault("server_error", kinds=["sitemap"])
+        second = crawls.run("-a", "makes=kia")
+        assert ended(second) == (0, "finished"), second.log
+        assert second.stats["sitemap/status_500"] == 1
+        assert "the sitemap cannot be downloaded" in second.log
+        assert "walked model by model" in second.log
+        assert crawls.active() == set(server.ads())
 
 
 def test_a_list_without_a_total_is_whole_by_the_count_in_its_description(crawls: MarketCrawls) -> None:

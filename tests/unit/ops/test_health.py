@@ -64,6 +64,14 @@ def ended(wanted: str | None, state: str = "stopped") -> tuple[Worker, ...]:
     return tuple(given.worker(name, state=state, pid=None, wanted=wanted) for name in "1234")
 
 
+LATE = given.market(newest_at=ago(days=1), makes=(given.make("BMW", since=ago(days=9)),))
+
+
+def walked(**units: float) -> Any:
+    """The market, in which BMW was complete so long ago."""
+    return given.market(makes=(given.make("Seat"), given.make("BMW", since=ago(**units), complete_at=ago(**units))))
+
+
 CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     # check, level, its text, what fixes it, what differs from all being well
     ("workers", OK, "5 running", "", {}),
@@ -139,6 +147,52 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ),
     ("progress", UNKNOWN, "no bus", "vinops doctor", {"workers": None, "faults": {"workers": "no bus"}}),
     ("celery", OK, "worker 5000 with 4 processes, beat", "", {}),
+    ("newest", OK, "newest ads read 42 s ago", "", {}),
+    (
+        "newest",
+        WARNING,
+        "read 6 min ago",
+        "vinops workers status; docs/runbook.md, The newest",
+        {"market": given.market(newest_at=ago(minutes=6))},
+    ),
+    ("newest", CRITICAL, "read 2 h ago", "vinops workers status", {"market": given.market(newest_at=ago(hours=2))}),
+    ("newest", OK, "read 50 min ago", "", {"market": given.market(newest_at=ago(minutes=50), is_day=False)}),
+    (
+        "newest",
+        WARNING,
+        "read 2 h ago",
+        "vinops workers status",
+        {"market": given.market(newest_at=ago(hours=2), is_day=False)},
+    ),
+    (
+        "newest",
+        WARNING,
+        "the last one failed (timeout)",
+        "vinops workers status",
+        {"market": given.market(newest_at=ago(minutes=6), newest_reason="timeout")},
+    ),
+    ("newest", OK, "no pass over the newest ads has ended", "", {"market": given.market(newest_at=None)}),
+    ("newest", OK, "no market worker is wanted", "", {"wanted": (), "runs": (), "market": LATE}),
+    ("newest", CRITICAL, "read 1 d ago", "vinops workers status", {"wanted": (), "market": LATE}),
+    ("walks", OK, "20 of 20 makes complete, the oldest 3 h ago; a full walk takes about 6 h 30 min", "", {}),
+    ("walks", OK, "no walk has begun", "", {"market": given.market(makes=(given.make("BMW", since=None),))}),
+    ("walks", OK, "no market worker is wanted", "", {"wanted": (), "runs": (), "market": LATE}),
+    (
+        "walks",
+        WARNING,
+        "not complete for 1 d 2 h: BMW",
+        "vinops workers status; docs/runbook.md, A make",
+        {"market": walked(hours=26)},
+    ),
+    (
+        "walks",
+        CRITICAL,
+        "not complete for 4 d: BMW",
+        "vinops workers status; docs/runbook.md, A make",
+        {"market": walked(days=4)},
+    ),
+    ("newest", UNKNOWN, "gone", "vinops doctor", {"market": None, "faults": {"market": "gone"}}),
+    ("walks", UNKNOWN, "gone", "vinops doctor", {"market": None, "faults": {"market": "gone"}}),
     ("celery", OK, "not running, and nothing waits", "", {"celery": NO_CELERY, "wanted": ()}),
     (
         "celery",
@@ -548,13 +602,15 @@ def test_one_summary_line_comes_first_and_names_what_is_wrong() -> None:
     assert next(health.text(judged, 80)) == judged.summary
 
 
-def test_a_database_that_is_away_is_one_alarm_not_eleven() -> None:
+def test_a_database_that_is_away_is_one_alarm_not_thirteen() -> None:
     judged = judge(given.without_database())
     assert [line.name for line in judged.alarms] == ["database"]
     assert {line.name for line in judged.lines if line.level is UNKNOWN} == {
         *(
             "progress",
             "crawls",
+            "newest",
+            "walks",
             "supervisor",
             "backlog",
             "feed",
@@ -617,6 +673,7 @@ def test_judging_is_pure() -> None:
 def test_a_check_reads_no_part_that_it_does_not_declare() -> None:
     """A command that asks for the parts of its checks alone must find the same as one that asks for all."""
     parts = {"workers", "machine", "logs", "celery", "backup", "secrets", "feed", "photos", "hosts", "deals", "alerts"}
+    parts.add("market")
     for snapshot in (given.snapshot(), given.snapshot(celery=NO_CELERY, deals=stages(waiting=7, oldest=ago(hours=3)))):
         for check in CHECKS.values():
             narrowed = replace(snapshot, **dict.fromkeys(parts - set(check.reads)))

@@ -65,7 +65,11 @@ def test_once_fits_its_width_whatever_there_is_to_say(name: str, width: int) -> 
 
 
 @pytest.mark.parametrize(
-    "panel", [panels.feed, panels.photos, panels.deals, panels.machine, panels.items, panels.best, panels.hosts]
+    "panel",
+    [
+        *(panels.feed, panels.photos, panels.deals, panels.machine),
+        *(panels.items, panels.best, panels.hosts, panels.market),
+    ],
 )
 @pytest.mark.parametrize("name", SNAPSHOTS)
 def test_a_panel_fits_half_of_eighty_columns(name: str, panel: object) -> None:

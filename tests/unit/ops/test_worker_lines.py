@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ops.show import workers
 from tests.support import snapshots as given
@@ -12,9 +13,9 @@ LOG = Path("/var/log/vinops/worker_1.log")
 LAST = "2026-11-23T07:10:00Z INFO market: Scraped: bmw page 37 of 117 INSERT 22 UPDATE 0 unchanged 0 back 0"
 
 
-def text(*, width: int = 80, **more: object) -> list[str]:
+def text(*, width: int = 80, market: dict[str, Any] | None = None, **more: object) -> list[str]:
     about = given.worker("1", log=LOG, **more)
-    found = given.snapshot(workers=(about,), machine=given.machine())
+    found = given.snapshot(workers=(about,), machine=given.machine(), **(market or {}))
     return list(workers.lines(found, by_hand={"1": [25268]}, last={"1": LAST}, width=width))
 
 
@@ -28,6 +29,16 @@ def test_one_that_runs_says_where_it_is_and_how_far() -> None:
     assert f"log: {LOG}" in said
     assert "machine CPU 23 %, load 0.8 on 2 cores; memory 41 %, 5.0 GB free; disk 61 %" in said
     assert max(map(len, lines)) <= 80
+
+
+def test_it_says_when_each_make_was_complete_and_how_old_the_newest_ads_are() -> None:
+    said = " ".join(" ".join(text()).split())
+    assert "complete: Mercedes-Benz 3 h ago; BMW 3 h ago, page 120 of 860" in said
+    assert "market newest ads read 42 s ago; a full walk takes about 6 h 30 min" in said
+    never = given.market(makes=(given.make("BMW", complete_at=None),), newest_at=None, walk_seconds=None)
+    said = " ".join(" ".join(text(market={"market": never})).split())
+    assert "complete: BMW never, page 120 of 860" in said
+    assert "market the newest ads were never read machine" in said
 
 
 def test_it_fits_any_width_and_paths_stay_whole() -> None:

@@ -17,8 +17,18 @@ def test_ours_has_twenty_makes_and_four_workers() -> None:
     assert list(makes.workers) == [1, 2, 3, 4]
     assert [len(makes.of_worker(worker)) for worker in (1, 2, 3, 4)] == [2, 3, 5, 10]
     assert len({make.slug for make in makes.all}) == 20
-    assert sum(make.expected for make in makes.all) == 7600
+    assert sum(make.expected for make in makes.all) == 129_431, "as the site counted in October 2025"
     assert (makes.page_limit, makes.page_size) == (150, 20)
+    assert "oblast-sofiya" in makes.regions
+    assert makes.more_sorts == (3, 5)
+
+
+def test_a_copy_made_before_regions_were_in_the_file_has_ours(tmp_path: Path) -> None:
+    path = tmp_path / "makes.toml"
+    path.write_text(GOOD)
+    assert read_makes(path).regions == read_makes().regions
+    path.write_text('regions = ["oblast-x"]\nmore_sorts = []\n' + GOOD)
+    assert (read_makes(path).regions, read_makes(path).more_sorts) == (("oblast-x",), ())
 
 
 def test_makes_are_named_by_slug_known_or_not() -> None:
@@ -48,6 +58,8 @@ def test_a_worker_that_is_not_there_is_named_with_those_that_are() -> None:
         ('{ name = "BMW" }', '{ nam = "BMW" }', "bmw needs a name, and may have an expected count of ads"),
         ('{ name = "BMW" }', '{ name = "BMW", expected = -1 }', "bmw: expected is not a count"),
         ('{ name = "BMW" }', '{ name = "BMW" }\n[worker.2]\nbmw = { name = "BMW" }', "bmw is there twice"),
+        ("sort = 6", "sort = 6\nmore_sorts = [0]", "more_sorts is not a list of whole numbers from 1 to 99"),
+        ("sort = 6", "sort = 6\nregions = 'x'", "regions is not a list of names in the site's addresses"),
         ("sort = 6", "sort = ", "is not TOML"),
     ],
 )
