@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from hypothesis import given, strategies as st
 
+from vinops import politeness
 from vinops.config import PACES, Secret, Settings
 from vinops.db import database as db, embedded
 from vinops.db.errors import tried
@@ -45,7 +46,7 @@ OURS = "from pg_stat_activity where application_name = 'politeness' and datname 
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, *, daily: int = DAILY, refusals: int = 3, seconds: float = HOUR, size: int = 4
+    settings: Settings, *, daily: int | None = DAILY, refusals: int = 3, seconds: float = HOUR, size: int = 4
 ) -> AsyncIterator[Budgets]:
     """The budgets as one more process would have them."""
     pool = db.async_pool(settings, application="politeness", size=size)
@@ -292,6 +293,24 @@ def test_no_more_than_the_requests_of_the_day_are_reserved(settings: Settings, d
     requests, next_at = row(database, "requests, next_at")
     assert requests == 4
     assert next_at < now(database) + timedelta(seconds=28.1), "a refused request took a place"
+
+
+@pytest.mark.parametrize(("name", "refuses"), [("careful", True), ("steady", False), ("none", False)])
+def test_the_careful_pace_has_a_limit_of_its_own_and_the_steady_one_its_gaps(
+    settings: Settings, database: Database, name: str, refuses: bool
+) -> None:
+    async def work(budgets: Budgets) -> bool:
+        await budgets.reserve(HOST, 0)
+        database.execute("update ops.host_budgets set requests = 60_000")
+        try:
+            await budgets.reserve(HOST, 0)
+        except DailyCapReached:
+            return True
+        return False
+
+    assert run(settings, work, daily=politeness.pace(name).daily_cap(None)) is refuses
+    database.execute("update ops.host_budgets set requests = 0")
+    assert run(settings, work, daily=politeness.pace(name).daily_cap(50_000)) is True
 
 
 def test_the_next_day_counts_from_one(settings: Settings, database: Database) -> None:
@@ -703,7 +722,9 @@ def test_the_paces(settings: Settings) -> None:
 
 
 def test_a_fast_clock_shortens_every_gap() -> None:
-    assert pace("careful", speed=10) == pace("careful").__class__(lot_gap=2.4, page_gap=0.3, image_gap=0.05)
+    careful = pace("careful", speed=10)
+    assert (careful.lot_gap, careful.page_gap, careful.image_gap) == (2.4, 0.3, 0.05)
+    assert careful.daily == pace("careful").daily == 60_000
 
 
 @pytest.mark.parametrize(("name", "speed"), [("reckless", 1), ("careful", 0), ("careful", -1), ("none", float("nan"))])
