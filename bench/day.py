@@ -247,9 +247,9 @@ def run(market: Source, fleet: Fleet, size: Size) -> tuple[Span, Mapping[str, An
     """Let the hours pass; return when they did, and the requests of that time. The clock stands still before and after,
     while workers start and end. Raises BenchFailed."""
     began = time.monotonic()
-    while not market.ask("tally")["total"]:
+    while (begun := market.ask("tally")["requests"].get("robots", 0)) < len(WORKERS):
         if time.monotonic() - began > STARTED:
-            raise BenchFailed("no worker asked for anything")
+            raise BenchFailed(f"{len(WORKERS) - begun} workers asked for nothing in {STARTED} s")
         time.sleep(0.1)
     market.ask("tally", "DELETE")
     start = market.ask("clock", "POST", speed=size.speed)
