@@ -56,7 +56,7 @@ def results(found: Day) -> Iterator[Result]:
         title=f"full walk of {found.filled:,} ads beside it",
         target=f"≤ {WALK_HOURS:g} hours, all {facts.makes} makes complete, gone ads exact",
         measured=f"{facts.longest_walk:.1f} hours, {len(facts.walk_hours)} makes; of {facts.gone:,} gone ads"
-        f" {facts.falsely_gone} falsely, {facts.not_gone} not marked, {facts.lost} ads lost",
+        f" {facts.falsely_gone} falsely, {facts.not_gone} not marked, {facts.lost} ads lost, {facts.unlisted} in no list",
         is_reached=facts.longest_walk <= WALK_HOURS and not (facts.falsely_gone or facts.not_gone or facts.lost),
     )
     total = sum(found.requests.values())
