@@ -130,6 +130,7 @@ def measure(server: Server, size: Size) -> Day:
             "VINOPS_LOG_DIR": str(place.data_dir / "logs"),
             "VINOPS_DAILY_REQUESTS": "1000000",
             "VINOPS_MARKET_RUN_HOURS": "720",
+            "VINOPS_WALK_HOURS": "0",  # a walk is going on all the time
         }
         filled, seconds = fill(environ, connection, market)
         a_second = first_deals(place, connection)
@@ -202,11 +203,14 @@ def fill(environ: Mapping[str, str], connection: psycopg.Connection[Any], market
 
 
 def first_deals(place: Place, connection: psycopg.Connection[Any]) -> float:
-    """Have all ads that are queued go through the deals, and return how many did in a second. No message is sent."""
+    """Have all ads that are queued go through the deals, and return how many did in a second, from the first of them
+    on. No message is sent."""
     connection.execute("vacuum analyze listings")
     ((count,),) = connection.execute("select count(*) from ops.deal_outbox").fetchall()
-    began = time.monotonic()
     with deals.workers(place, ""):
+        while connection.execute("select count(*) from scores").fetchall() == [(0,)]:
+            time.sleep(0.1)
+        began = time.monotonic()
         deals.wait_until_drained(connection, PATIENCE)
     a_second = float(count) / (time.monotonic() - began)
     say(f"day: {count:,} ads through the deals, {a_second:.0f} a second")
@@ -247,9 +251,9 @@ def run(market: Source, fleet: Fleet, size: Size) -> tuple[Span, Mapping[str, An
     """Let the hours pass; return when they did, and the requests of that time. The clock stands still before and after,
     while workers start and end. Raises BenchFailed."""
     began = time.monotonic()
-    while not market.ask("tally")["total"]:
+    while (begun := market.ask("tally")["requests"].get("robots", 0)) < len(WORKERS):
         if time.monotonic() - began > STARTED:
-            raise BenchFailed("no worker asked for anything")
+            raise BenchFailed(f"{len(WORKERS) - begun} workers asked for nothing in {STARTED} s")
         time.sleep(0.1)
     market.ask("tally", "DELETE")
     start = market.ask("clock", "POST", speed=size.speed)

@@ -99,6 +99,7 @@ class Facts:
     falsely_gone: int = 0
     not_gone: int = 0
     lost: int = 0
+    unlisted: int = 0
 
     @property
     def longest_walk(self) -> float:
@@ -118,7 +119,9 @@ def judge(
     """Compare what was recorded with what the market knows.
 
     `falsely_gone` ads were there when they were marked as gone; `not_gone` ones had left before the last complete walk
-    of their make began, and are not; `lost` ones were there all the time of that walk and are not active.
+    of their make began, and are not; `lost` ones were there all the time of that walk and are not active. Of the latter
+    those that name no region are `unlisted`, if they were never recorded: where a list ends before they come, none of
+    the lists by region shows them.
     """
     ours = {ad.ad_id: ad for ad in history if ad.is_ours}
     recorded = {row.ad_id: row for row in rows}
@@ -130,6 +133,15 @@ def judge(
     brief = sum(ad.left is not None and ad.left - ad.posted < BRIEF * 1000 for ad in missed)
     work = {each.ad_id: each.posted - recorded[each.ad_id].first_seen for each in messages if each.ad_id in seen}
     gone = [row for row in recorded.values() if row.removed is not None]
+    lost = [
+        ad
+        for ad in ours.values()
+        if ad.make in last
+        and ad.posted < span.clock(last[ad.make].began)
+        and (ad.left is None or ad.left > span.clock(last[ad.make].ended))
+        and (ad.ad_id not in recorded or recorded[ad.ad_id].removed is not None)
+    ]
+    unlisted = sum(not ad.region and ad.ad_id not in recorded for ad in lost)
     return Facts(
         seen=sorted(seen.values()),
         told=sorted(seen[ad_id] + seconds for ad_id, seconds in work.items()),
@@ -148,13 +160,8 @@ def judge(
             and recorded[ad.ad_id].removed is None
             for ad in ours.values()
         ),
-        lost=sum(
-            ad.make in last
-            and ad.posted < span.clock(last[ad.make].began)
-            and (ad.left is None or ad.left > span.clock(last[ad.make].ended))
-            and (ad.ad_id not in recorded or recorded[ad.ad_id].removed is not None)
-            for ad in ours.values()
-        ),
+        lost=len(lost) - unlisted,
+        unlisted=unlisted,
     )
 
 

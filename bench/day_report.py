@@ -46,7 +46,9 @@ def results(found: Day) -> Iterator[Result]:
         name="from appearing to the message",
         title="… to its message at the stand-in's Telegram, without a cap for the hour",
         target=f"p95 ≤ {TOLD:g} s",
-        measured=f"p95 {told:.0f} s, {len(facts.told)} messages; of that from row to message {work:.1f} s of real time",
+        measured=f"p95 {told:.0f} s, {len(facts.told)} messages; of that from row to message {work:.1f} s of real time"
+        if facts.told
+        else "no message",
         is_reached=told <= TOLD,
     )
     yield Result(
@@ -54,7 +56,8 @@ def results(found: Day) -> Iterator[Result]:
         title=f"full walk of {found.filled:,} ads beside it",
         target=f"≤ {WALK_HOURS:g} hours, all {facts.makes} makes complete, gone ads exact",
         measured=f"{facts.longest_walk:.1f} hours, {len(facts.walk_hours)} makes; of {facts.gone:,} gone ads"
-        f" {facts.falsely_gone} falsely, {facts.not_gone} not marked, {facts.lost} ads lost",
+        f" {facts.falsely_gone} falsely, {facts.not_gone} not marked; {facts.lost} ads lost, {facts.unlisted} in no"
+        " list",
         is_reached=facts.longest_walk <= WALK_HOURS and not (facts.falsely_gone or facts.not_gone or facts.lost),
     )
     total = sum(found.requests.values())
@@ -62,13 +65,14 @@ def results(found: Day) -> Iterator[Result]:
         f"{kind} {number:,}" for kind, number in sorted(found.requests.items(), key=lambda each: -each[1])
     )
     smallest = found.gaps["smallest"]
+    early = max(GAP - smallest, 0.0) / size.speed
     yield Result(
         name="requests a day",
         title="requests a day, all kinds together",
         target=f"≤ {MOST_A_DAY:,}, no gap below {GAP:g} s",
-        measured=f"{total * 24 / size.hours:,.0f} ({kinds}); smallest gap at arrival {smallest:.2f} s, mean"
-        f" {found.gaps['mean']:.2f} s ({1000 / size.speed:.0f} ms of real time a second)",
-        is_reached=total * 24 / size.hours <= MOST_A_DAY and smallest >= GAP - EARLY_SECONDS * size.speed,
+        measured=f"{total * 24 / size.hours:,.0f} ({kinds}); mean gap {found.gaps['mean']:.2f} s, smallest at arrival"
+        f" {smallest:.2f} s: {early * 1000:.0f} ms of real time early",
+        is_reached=total * 24 / size.hours <= MOST_A_DAY and early <= EARLY_SECONDS,
     )
     grown = max((last / early for early, last in found.memory.values() if early), default=0.0)
     yield Result(
@@ -82,6 +86,6 @@ def results(found: Day) -> Iterator[Result]:
         name="first reading",
         title=f"the first reading of {found.filled:,} ads without a pace; their way through the deals",
         target="≥ 500 ads/s through the deals",
-        measured=f"{found.fill_seconds:.0f} s; {found.deals_a_second:.0f} ads/s, the workers' start included",
+        measured=f"{found.fill_seconds:.0f} s; {found.deals_a_second:.0f} ads/s",
         is_reached=found.deals_a_second >= 500,
     )

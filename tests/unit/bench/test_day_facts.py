@@ -64,6 +64,14 @@ def test_gone_ads() -> None:
     assert (facts.gone, facts.falsely_gone, facts.not_gone, facts.lost) == (3, 2, 1, 2)
 
 
+def test_lost_ads() -> None:
+    ads = [Ad("lost", "bmw", hour(-9), None, "обл. Русе"), Ad("names no region", "bmw", hour(-9), None, "")]
+    facts = found(ads, [])
+    assert (facts.lost, facts.unlisted) == (1, 1)
+    facts = found(ads, [Row("names no region", "bmw", REAL - 50, real(8))])
+    assert (facts.lost, facts.unlisted, facts.falsely_gone) == (2, 0, 1)
+
+
 def test_a_make_without_a_complete_walk() -> None:
     ads = [Ad("a", "bmw", hour(-9), None, ""), Ad("b", "audi", hour(-9), None, "")]
     facts = found(ads, [Row("a", "bmw", REAL - 50, None)])
