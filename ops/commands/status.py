@@ -13,7 +13,7 @@ from ops.show import screen
 from vinops import config
 from vinops.output import name_data_folder
 from vinops.redaction import remember
-from vinops.text.figures import age, amount, rate, wrapped
+from vinops.text.figures import age, amount, plural, rate, wrapped
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
