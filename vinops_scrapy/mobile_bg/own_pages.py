@@ -15,15 +15,16 @@ from vinops_scrapy.items import ListingDetail
 from vinops_scrapy.mobile_bg.rechecks import rechecked
 from vinops_scrapy.pages import mobile_bg
 from vinops_scrapy.pages.errors import PageError
-from vinops_scrapy.spiders.base import ListingSpider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from scrapy.crawler import Crawler
     from scrapy.http import Response
     from twisted.python.failure import Failure
 
     from vinops_scrapy.items import Listing, RecheckedAd
+    from vinops_scrapy.listings.records import Listings
     from vinops_scrapy.mobile_bg.cycle import Cycle
     from vinops_scrapy.mobile_bg.rechecks import Recheck
     from vinops_scrapy.mobile_bg.walks import Walk
@@ -34,15 +35,22 @@ NEEDED: Final = ("year", "mileage_km", "fuel", "gearbox", "power_hp")
 """Fields that a list may lack and the ad's own page may have."""
 
 
-class OwnPages(ListingSpider):
-    """Requests and reads the own pages of ads."""
+class OwnPages:
+    """Requests and reads the own pages of ads, for a spider that is a ListingSpider first."""
 
+    crawler: Crawler
+    listings: Listings
+    current_item: str | None
     details: str
     """The argument of -a: none, missing or all."""
     cycle: Cycle | None = None
     """What a scheduled crawl has in hand; None in the other modes."""
     _end: asyncio.Event
     """Set when what was requested is done."""
+
+    def recording(self, item: object) -> asyncio.Future[str | None]:
+        """As ListingSpider has it."""
+        raise NotImplementedError
 
     async def detail_requests(self, listings: tuple[Listing, ...]) -> list[Request]:
         """Return requests for the pages of those ads that need one, see `details`."""

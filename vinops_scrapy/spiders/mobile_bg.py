@@ -36,7 +36,7 @@ from vinops_scrapy.mobile_bg.walks import NewestFirst, Step, Walk
 from vinops_scrapy.pages import mobile_bg
 from vinops_scrapy.pages.errors import PageError
 from vinops_scrapy.shared import motion, owner, pool
-from vinops_scrapy.spiders.base import TRANSIENT, one_of, whole_number
+from vinops_scrapy.spiders.base import TRANSIENT, ListingSpider, one_of, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -56,14 +56,14 @@ log = logging.getLogger("market")
 FRESH_PAGES: Final = 50
 
 
-class MobileBg(OwnPages):
+class MobileBg(ListingSpider, OwnPages):
     """Walks the lists of makes, one request at a time."""
 
     name = "mobile_bg"
     site = "mobile_bg"
     source = mobile_bg.SOURCE
     writes = (
-        *OwnPages.writes,
+        *ListingSpider.writes,
         *("ops.listing_walks", "ops.walk_pieces"),
         *("ops.market_cycles", "ops.rechecks"),
     )

@@ -124,6 +124,9 @@ def test_a_real_crawl_is_seen_as_it_was(settings: Settings, database: Connection
     assert seen.deals is not None
     assert seen.deals.stages[0].waiting == ads
     assert [host.requests >= run.done for host in seen.hosts or ()] == [True]
+    assert seen.market is not None
+    assert [make.complete_at is not None for make in seen.market.of_worker("1")] == [True, True]
+    assert (seen.market.newest_at, seen.market.of_worker("4")[0].since) == (None, None)
 
 
 def test_a_run_of_an_earlier_process_is_not_taken_for_this_one(
