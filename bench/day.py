@@ -130,7 +130,7 @@ def measure(server: Server, size: Size) -> Day:
             "VINOPS_LOG_DIR": str(place.data_dir / "logs"),
             "VINOPS_DAILY_REQUESTS": "1000000",
             "VINOPS_MARKET_RUN_HOURS": "720",
-            "VINOPS_WALK_HOURS": "0",  # a walk is going on all the time
+            "VINOPS_WALK_EVERY_HOURS": "0",  # a walk is going on all the time
         }
         filled, seconds = fill(environ, connection, market)
         a_second = first_deals(place, connection)
