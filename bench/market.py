@@ -172,7 +172,7 @@ async def unchanged_pages(place: Place) -> tuple[float, float]:
                 "ad_ids": [ad_id for _, ad_id, _ in page],
                 "hashes": [found for _, _, found in page],
                 "walk": 1,
-                "piece": 0,
+                "pieces": [0] * len(page),
             }
             began = time.perf_counter()
             async with connection.transaction():

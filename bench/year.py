@@ -192,7 +192,7 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         "source": "mobile_bg",
         "make": "make-1",
         "walk": 0,
-        "piece": 0,
+        "pieces": [0] * 20,
         "hours": 48,
         "reason": None,
         "ad_ids": [str(year.ads - n) for n in range(20)],

@@ -161,12 +161,14 @@ class WalkPage:
     """What a page of a list changes in the walk that it belongs to, recorded in the transaction of its ads.
 
     `walk` is the row in ops.listing_walks and `token` the claim of it, `piece` the number of the list that showed the
-    page; `pages`, `total`, `ads` and `reason` are columns of that row, `pieces` rows of ops.walk_pieces.
+    page, `in_parts` those of its parts that had shown some of the ads before, by ad; `pages`, `total`, `ads` and
+    `reason` are columns of that row, `pieces` rows of ops.walk_pieces.
     """
 
     walk: int
     token: int
     piece: int
+    in_parts: Mapping[str, int]
     pages: int
     total: int | None
     ads: int

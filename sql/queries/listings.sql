@@ -253,9 +253,10 @@ order by pieces.number;
 with seen as (
     select
         ads.id,
-        ads.ad_id
+        page.walk_piece
     from listings as ads
-    inner join unnest(%(ad_ids)s::text[], %(hashes)s::bytea[]) as page (ad_id, list_hash)
+    inner join
+        unnest(%(ad_ids)s::text[], %(hashes)s::bytea[], %(pieces)s::integer[]) as page (ad_id, list_hash, walk_piece)
         on ads.ad_id = page.ad_id and ads.list_hash = page.list_hash
     where
         ads.source = %(source)s
@@ -270,7 +271,7 @@ update listings as ads
 set
     last_seen = now(),
     walk_id = coalesce(%(walk)s::bigint, ads.walk_id),
-    walk_piece = coalesce(%(piece)s::integer, ads.walk_piece)
+    walk_piece = coalesce(seen.walk_piece, ads.walk_piece)
 from seen
 where ads.id = seen.id
 returning ads.ad_id;
@@ -312,7 +313,8 @@ with page as (
             is_new boolean,
             promotion text,
             posted_at timestamptz,
-            list_hash bytea
+            list_hash bytea,
+            walk_piece integer
         )
 ),
 
@@ -335,7 +337,7 @@ recorded as (
         %(source)s, ad_id, make_slug, url, title, make_text, model_text, price, currency, price_eur, vat, year, month,
         mileage_km, fuel, gearbox, body, power_hp, engine_cc, colour, euro_class, region, place, seller_kind,
         description, equipment, photo_urls, photo_count, is_new, promotion, posted_at, list_hash, %(walk)s::bigint,
-        %(piece)s::integer
+        walk_piece
     from page
     order by ad_id
     on conflict (source, ad_id) do update

@@ -83,7 +83,9 @@ class Listings:
             await record_walk(connection, walk)
         if not rows:
             return Recorded()
-        place = {"walk": walk and walk.walk, "piece": walk and walk.piece}
+        walk_id = walk and walk.walk
+        for ad_id, row in rows.items():
+            row["walk_piece"] = walk and walk.in_parts.get(ad_id, walk.piece)
         cursor = await connection.execute(
             self._queries["see_listings"],
             {
@@ -91,7 +93,8 @@ class Listings:
                 "makes": sorted({row["make_slug"] for row in rows.values()}),
                 "ad_ids": list(rows),
                 "hashes": [bytes.fromhex(row["list_hash"][2:]) for row in rows.values()],
-                **place,
+                "walk": walk_id,
+                "pieces": [row["walk_piece"] for row in rows.values()],
             },
         )
         seen = {ad_id for (ad_id,) in await cursor.fetchall()}
@@ -99,7 +102,7 @@ class Listings:
         if not others:
             return Recorded(unchanged=len(seen))
         cursor = await connection.execute(
-            self._queries["record_listings"], {"source": self._source, "ads": Jsonb(others), **place}
+            self._queries["record_listings"], {"source": self._source, "ads": Jsonb(others), "walk": walk_id}
         )
         changes = [change for _, change in await cursor.fetchall()]
         return Recorded(

@@ -89,6 +89,7 @@ class Walk:
         self._whole: set[int] = set()  # pieces without known parts
         self._last: frozenset[str] = frozenset()  # the ads of the page before
         self._taken = 0
+        self._in_parts: dict[str, int] = {}  # ads of the last page that parts of its list have shown
 
     @property
     def total(self) -> int | None:
@@ -160,7 +161,13 @@ class Walk:
         self.steps += 1
         self._taken = piece.number
         ids = frozenset(listing.ad_id for listing in page.listings)
-        has_news = any(seen.get(ad_id) != piece.number for ad_id in ids) or (piece.sort_index and ids != self._last)
+        self._in_parts = {
+            ad_id: at for ad_id, at in seen.items() if at != piece.number and self._is_within(at, piece.number)
+        }
+        if piece.state == "rest" or piece.sort_index:  # of which most ads were seen before
+            has_news = ids != self._last
+        else:
+            has_news = any(seen.get(ad_id) != piece.number for ad_id in ids)
         piece.stale = 0 if has_news or step.page <= piece.furthest else piece.stale + 1
         self._last = ids
         before, piece.total = piece.total, page.total if page.total is not None else piece.total
@@ -227,6 +234,7 @@ class Walk:
             walk=self.number,
             token=self.token,
             piece=self._taken,
+            in_parts=self._in_parts,
             pages=self.steps,
             total=self.total,
             ads=self.ads,

@@ -41,7 +41,7 @@ class Reader:
         ids = {each.ad_id for each in page.listings}
         self.step = self.course.take(self.step, page, {each: self.seen[each] for each in ids & self.seen.keys()})
         changed = self.course.page()
-        self.seen.update(dict.fromkeys(ids, changed.piece))
+        self.seen.update({each: changed.in_parts.get(each, changed.piece) for each in ids})
         self.rows |= {row["number"]: piece_of(row) for row in changed.pieces}
         self.reason = changed.reason
         return self.step
@@ -225,6 +225,8 @@ def test_ads_without_a_region_are_looked_for_in_the_list_that_was_split() -> Non
         (5, "south"),
         *((page, None) for page in range(1, 8)),
     ]
+    assert reader.seen["20"] == 0, "the list that was split has shown it"
+    assert reader.seen["22"] == 1, "a part has"
     assert course.is_exact
     assert course.ads == 55
 
