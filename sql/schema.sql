@@ -12,6 +12,10 @@ CREATE FUNCTION ops.estimated_rows(of_table regclass) RETURNS bigint
     LANGUAGE sql STABLE
     RETURN (SELECT (COALESCE(((GREATEST(pg_class.reltuples, (0)::real) / (NULLIF(pg_class.relpages, 0))::double precision) * ((pg_relation_size((pg_class.oid)::regclass) / (current_setting('block_size'::text))::integer))::double precision), (0)::double precision))::bigint AS "coalesce" FROM pg_class WHERE (pg_class.oid = (estimated_rows.of_table)::oid));
 
+CREATE FUNCTION public.lot_worth(of_type text, of_year integer, of_title text, of_damage text) RETURNS double precision
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (((CASE of_title WHEN 'clean'::text THEN 1.0 WHEN 'salvage'::text THEN 0.9 WHEN 'destruction'::text THEN 0.0 ELSE 0.5 END * CASE WHEN (of_type = 'car'::text) THEN 1.0 WHEN (of_type = ANY (ARRAY['motorcycle'::text, 'medium truck'::text, 'rv'::text])) THEN 0.6 WHEN (of_type IS NULL) THEN 0.5 ELSE 0.2 END) * CASE WHEN (of_year IS NULL) THEN 0.5 WHEN ((of_year)::numeric >= (EXTRACT(year FROM now()) - (6)::numeric)) THEN 1.0 WHEN ((of_year)::numeric >= (EXTRACT(year FROM now()) - (12)::numeric)) THEN 0.8 WHEN ((of_year)::numeric >= (EXTRACT(year FROM now()) - (18)::numeric)) THEN 0.5 ELSE 0.2 END) * CASE WHEN (of_damage = ANY (ARRAY['minor dent/scratches'::text, 'normal wear'::text, 'hail'::text, 'vandalism'::text])) THEN 1.0 WHEN (of_damage = ANY (ARRAY['front end'::text, 'rear end'::text, 'side'::text, 'top/roof'::text, 'undercarriage'::text, 'mechanical'::text])) THEN 0.8 WHEN (of_damage IS NULL) THEN 0.6 ELSE 0.3 END);
+
 CREATE FUNCTION public.note_listing_price() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -621,9 +625,12 @@ CREATE TABLE public.lot_photos (
     lease_owner text,
     lease_token bigint DEFAULT 0 NOT NULL,
     lease_expires_at timestamp with time zone,
-    CONSTRAINT lot_photos_state_check CHECK ((state = ANY (ARRAY['missing'::text, 'ok'::text, 'partial'::text, 'none_yet'::text, 'gone'::text, 'failed'::text])))
+    first_at timestamp with time zone,
+    turn_at timestamp with time zone,
+    links jsonb,
+    CONSTRAINT lot_photos_state_check CHECK ((state = ANY (ARRAY['missing'::text, 'first'::text, 'ok'::text, 'partial'::text, 'none_yet'::text, 'gone'::text, 'failed'::text])))
 )
-WITH (fillfactor='80');
+WITH (fillfactor='80', toast_tuple_target='256');
 
 CREATE VIEW audit.v_photo_coverage AS
  SELECT COALESCE(photos.state, 'missing'::text) AS state,
@@ -631,7 +638,9 @@ CREATE VIEW audit.v_photo_coverage AS
     round(((count(*))::numeric / NULLIF(sum(count(*)) OVER (), (0)::numeric)), 4) AS share,
     COALESCE(sum(photos.listed), (0)::bigint) AS listed,
     COALESCE(sum(photos.stored), (0)::bigint) AS stored,
-    min(photos.due_at) FILTER (WHERE (photos.due_at > '-infinity'::timestamp with time zone)) AS next_due_at
+    min(photos.due_at) FILTER (WHERE (photos.due_at > '-infinity'::timestamp with time zone)) AS next_due_at,
+    count(*) FILTER (WHERE (photos.stored > 0)) AS with_photo,
+    count(*) FILTER (WHERE (photos.first_at IS NOT NULL)) AS with_first_pass
    FROM (public.lots
      LEFT JOIN LATERAL ( SELECT lot_photos.lot_id,
             lot_photos.state,
@@ -643,7 +652,10 @@ CREATE VIEW audit.v_photo_coverage AS
             lot_photos.settled_at,
             lot_photos.lease_owner,
             lot_photos.lease_token,
-            lot_photos.lease_expires_at
+            lot_photos.lease_expires_at,
+            lot_photos.first_at,
+            lot_photos.turn_at,
+            lot_photos.links
            FROM public.lot_photos
           WHERE (lot_photos.lot_id = lots.id)
          LIMIT 1) photos ON (true))
@@ -988,6 +1000,16 @@ ALTER TABLE public.photo_stores ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
+CREATE VIEW public.photo_turns AS
+ SELECT id AS lot_id,
+    COALESCE(sale_at, (sale_date)::timestamp with time zone, 'infinity'::timestamp with time zone) AS first_turn_at,
+    COALESCE(sale_at, (sale_date)::timestamp with time zone, (first_seen_at + '9 days'::interval)) AS leaves_at,
+    (COALESCE(sale_at, (sale_date)::timestamp with time zone, (first_seen_at + '9 days'::interval)) - ('7 days'::interval * COALESCE(( SELECT public.lot_worth(vehicles.vehicle_type, vehicles.year, lots.title_group, lots.damage) AS lot_worth
+           FROM public.vehicles
+          WHERE (vehicles.id = lots.vehicle_id)), (0)::double precision))) AS second_turn_at
+   FROM public.lots
+  WHERE ((status = 'active'::text) AND (image_url IS NOT NULL));
+
 CREATE TABLE public.scores (
     listing_id bigint NOT NULL,
     score numeric(3,1) NOT NULL,
@@ -1209,6 +1231,8 @@ CREATE INDEX listings_first_seen ON public.listings USING btree (first_seen);
 CREATE INDEX listings_removed ON public.listings USING btree (removed_at) WHERE (removed_at IS NOT NULL);
 
 CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WHERE (lease_owner IS NOT NULL);
+
+CREATE INDEX lot_photos_turns ON public.lot_photos USING btree (((first_at IS NOT NULL)), turn_at, lot_id DESC) WHERE (turn_at IS NOT NULL);
 
 CREATE INDEX lots_active ON public.lots USING btree (id) WHERE (status = 'active'::text);
 

@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
 DAY = 86_400.0  # seconds: the longest honoured Retry-After
+NO_CAP = 1 << 62
+"""A limit of a day's requests that no host reaches, as the database takes it."""
 
 
 class BreakerOpen(Exception):  # noqa: N818 # a state, not a fault
@@ -38,17 +40,35 @@ class DailyCapReached(Exception):  # noqa: N818 # a state, not a fault
     """The host got `cap` requests on this day (UTC), which is the limit. Raised by Budgets."""
 
     def __init__(self, host: str, cap: int) -> None:
-        super().__init__(f"{host} was asked {cap} times today, as often as VINOPS_DAILY_REQUESTS allows")
+        super().__init__(f"{host} was asked {cap} times today, as often as VINOPS_DAILY_REQUESTS or its pace allows")
         self.host, self.cap = host, cap
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Gaps in seconds: between two lots, between two pages of a host, between two images of a host."""
+    """Gaps in seconds: between two lots, between two pages of a host, between two images of a host. `daily` is how
+    many requests a host gets on a day (UTC); None: as many as the gaps leave room for."""
 
     lot_gap: float
     page_gap: float
     image_gap: float
+    daily: int | None = None
+
+    def first_photos(self, first: int) -> int:
+        """Return how many photos the first pass takes of a lot: `first`, or as many as fit into the time until the
+        next lot, where lots are so far apart that coming back for the rest would cost another lot its turn."""
+        return max(first, int(self.lot_gap / self.image_gap) if self.image_gap else 0)
+
+    def daily_cap(self, most: int | None) -> int | None:
+        """Return how many requests a host gets on a day: `most`, the setting, else what the pace says; None: as many
+        as the gaps leave room for."""
+        return self.daily if most is None else most
+
+    def requests_a_day(self, most: int | None) -> float:
+        """Return how many photos a host of photos can be asked for on a day, by the gaps and the limit."""
+        gaps = DAY / self.image_gap if self.image_gap else math.inf
+        cap = self.daily_cap(most)
+        return gaps if cap is None else min(gaps, cap)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +89,7 @@ class OpenBreaker:
 
 
 _PACES = {
-    "careful": Pace(lot_gap=24, page_gap=3, image_gap=0.5),  # 2.5 lots a minute
+    "careful": Pace(lot_gap=24, page_gap=3, image_gap=0.5, daily=60_000),  # 2.5 lots a minute
     "steady": Pace(lot_gap=0, page_gap=3, image_gap=0.5),
     "none": Pace(lot_gap=0, page_gap=0, image_gap=0),
 }
@@ -84,7 +104,12 @@ def pace(name: str, *, speed: float = 1.0) -> Pace:
     if name not in _PACES or not speed > 0:
         raise ValueError(f"no pace {name!r} at speed {speed}: use one of {', '.join(PACES)}, and a speed above 0")
     found = _PACES[name]
-    return Pace(lot_gap=found.lot_gap / speed, page_gap=found.page_gap / speed, image_gap=found.image_gap / speed)
+    return replace(
+        found,
+        lot_gap=found.lot_gap / speed,
+        page_gap=found.page_gap / speed,
+        image_gap=found.image_gap / speed,
+    )
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -139,11 +164,13 @@ class Budgets:
     all the same; repeating it leaves a place unused, or counts a refusal twice.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Any], *, daily: int, refusals: int, open_seconds: float) -> None:
-        """Allow `daily` requests for each host and day (UTC); open its breaker after `refusals` in a row, first for
-        `open_seconds`."""
+    def __init__(
+        self, pool: AsyncConnectionPool[Any], *, daily: int | None, refusals: int, open_seconds: float
+    ) -> None:
+        """Allow `daily` requests for each host and day (UTC), None: any number; open its breaker after `refusals` in a
+        row, first for `open_seconds`."""
         self._pool = pool
-        self._daily = daily
+        self._daily = NO_CAP if daily is None else daily
         self._refusals = refusals
         self._open_seconds = open_seconds
         self._queries = queries("politeness")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal, Self
 
 Variant = Literal["hrs", "ful", "thb"]
 """The size of a photo, by the suffix of its URL: about 250, 150 and 6 kB."""
@@ -35,14 +35,45 @@ class PhotoList:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptList:
+    """The photos of a lot's list as they are kept in the database, and whether the list was the lot's page, where the
+    sizes in the addresses are guessed."""
+
+    photos: tuple[PhotoLink, ...]
+    sizes_are_guessed: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as `from_json` takes it."""
+        return {
+            "photos": [[link.seq, link.variant, link.url] for link in self.photos],
+            "sizes_are_guessed": self.sizes_are_guessed,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the list that was kept."""
+        return cls(
+            photos=tuple(PhotoLink(seq=seq, variant=variant, url=url) for seq, variant, url in value["photos"]),
+            sizes_are_guessed=value["sizes_are_guessed"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lot:
-    """A lot under lease. `id` is the row in lots, `lot_external_id` Copart's number; `token` is the lease's."""
+    """A lot under lease. `id` is the row in lots, `lot_external_id` Copart's number; `token` is the lease's.
+
+    `is_first` tells whether this is the lot's first pass, which takes its first photos only; `failures` counts the
+    tries in a row that failed; `kept` is the list that the first pass read, for the second.
+    """
 
     id: int
     lot_external_id: int
     vin: str | None
     image_url: str | None
     token: int
+    is_first: bool = False
+    failures: int = 0
+    kept: KeptList | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

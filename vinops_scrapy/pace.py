@@ -47,6 +47,9 @@ class PaceAddon(Component):
             "AUTOTHROTTLE_ENABLED": not is_free,
             "AUTOTHROTTLE_START_DELAY": pace.image_gap,
             "AUTOTHROTTLE_MAX_DELAY": 60,
-            "VINOPS_LOTS_AT_ONCE": 4 if is_free else 1,
+            # Where lots are not kept apart, the hosts are: one lot's list arrives while photos of another are on their
+            # way, and while lists are waited for, there is time for photos of lots whose list was kept.
+            "VINOPS_LOTS_AT_ONCE": 4 if is_free else 1 if pace.lot_gap else 2,
+            "VINOPS_LOTS_BESIDE": 0 if is_free or pace.lot_gap else 1,
         }.items():
             settings.set(setting, value, priority="addon")

@@ -16,7 +16,7 @@ from scrapy import signals
 from vinops import config
 from vinops.db import database
 from vinops.db.errors import GRANTS, DatabaseError, explanation
-from vinops.politeness import Budgets, Departures
+from vinops.politeness import Budgets, Departures, pace
 from vinops.redaction import one_line
 from vinops_scrapy.motion import Motion
 
@@ -74,9 +74,10 @@ def pool(crawler: Crawler) -> AsyncConnectionPool[Any]:
 @per_crawl
 def budgets(crawler: Crawler) -> Budgets:
     """Return the request budgets of the hosts, with the limits of this crawl."""
+    most = crawler.settings["VINOPS_DAILY_REQUESTS"]
     return Budgets(
         pool(crawler),
-        daily=crawler.settings.getint("VINOPS_DAILY_REQUESTS"),
+        daily=pace(crawler.settings["VINOPS_PACE"]).daily_cap(None if most is None else int(most)),
         refusals=crawler.settings.getint("VINOPS_BREAKER_REFUSALS"),
         open_seconds=config.load().breaker_seconds,
     )

@@ -26,7 +26,9 @@ class Work:
 WORK: Final[Mapping[str, Work]] = {
     "photos": Work(good=frozenset({"photo/stored", "photo/reused"}), failed=("photo/failed/",), least=10),
     "lots": Work(
-        good=frozenset({"lot/ok", "lot/partial", "lot/none_yet", "lot/gone"}), failed=("lot/failed/",), least=3
+        good=frozenset({"lot/ok", "lot/first", "lot/partial", "lot/none_yet", "lot/gone"}),
+        failed=("lot/failed/",),
+        least=3,
     ),
     "pages": Work(
         good=frozenset({"page/read"}), failed=("walk/failed/",), other=frozenset({"walk/failed/pages"}), least=1

@@ -36,7 +36,7 @@ grant insert, delete on staging.copart_raw, staging.placeholder_vins, staging.sh
 grant insert on audit.etl_runs, audit.lot_events, audit.rejected_rows to vinops_etl;
 
 -- The photos.
-grant select on lots, vehicles to vinops_photos;
+grant select on lots, vehicles, photo_turns to vinops_photos;
 grant select, insert, update on lot_photos to vinops_photos;
 grant select, insert, update, delete on images to vinops_photos;
 grant select, insert on photo_stores to vinops_photos;

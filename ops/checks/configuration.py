@@ -322,8 +322,10 @@ def member(survey: Survey) -> Iterator[Finding]:
 
 def crawls(survey: Survey) -> Iterator[Finding]:
     """Check the settings of crawls: makes, proxies, pace."""
+    from ops.observe.reach import PACES, USUAL_ARRIVALS, USUAL_PHOTOS, reaches, verdict
     from ops.workers import registry
     from vinops.network import is_loopback
+    from vinops.politeness import NO_CAP, pace
     from vinops_scrapy.hosts import every_host
     from vinops_scrapy.proxy_list import read_proxies
 
@@ -342,12 +344,19 @@ def crawls(survey: Survey) -> Iterator[Finding]:
     if settings.pace == "none" and far:
         text = f"VINOPS_PACE is none, which is for stand-ins only, and {far[0]} is not one: crawls refuse to start"
         yield critical(text, fix="set VINOPS_PACE to careful or steady", name="pace")
-    elif settings.daily_requests > MANY_REQUESTS:
+    elif settings.daily_requests is not None and settings.daily_requests > MANY_REQUESTS:
         text = f"VINOPS_DAILY_REQUESTS allows {settings.daily_requests:,} requests to a host a day"
         yield warning(text, fix="60000 is what a careful pace can use", name="pace")
     else:
-        text = f"{settings.pace}, {settings.daily_requests:,} requests to a host a day; robots.txt is obeyed"
-        yield ok(text, name="pace")
+        most = pace(settings.pace).requests_a_day(settings.daily_requests)
+        text = f"at most {most:,.0f}" if most < NO_CAP else "any number of"
+        yield ok(f"{settings.pace}, {text} requests to a host a day; robots.txt is obeyed", name="pace")
+    if settings.pace in PACES:
+        found = reaches(
+            (settings.photos_first,), photos=USUAL_PHOTOS, arrivals=USUAL_ARRIVALS, daily=settings.daily_requests
+        )
+        text = verdict(found, pace=settings.pace, first=settings.photos_first, arrivals=USUAL_ARRIVALS)
+        yield ok(f"of a feed of usual size, {text} (`vinops forecast`)", name="first photos")
 
 
 def broker(survey: Survey) -> Iterator[Finding]:

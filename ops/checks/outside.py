@@ -1,22 +1,29 @@
 """The alerts that the supervisor raises for parts that cannot raise their own.
 
 The backlog of the deals is there because Celery may be dead, whose own task raises it otherwise; the disk because
-nothing else watches it where there is no timer for `vinops health`.
+nothing else watches it where there is no timer for `vinops health`; the first photos because a photo crawl that does
+not run raises nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import socket
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg.rows import dict_row
 
 from deals import alarms
 from ops.checks.machine import judge_disks
+from ops.checks.pipelines import judge_first
 from ops.observe import machine
+from ops.observe.snapshot import Photos
 from vinops import alerts
 from vinops.checks import Level
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -28,7 +35,13 @@ log = logging.getLogger("supervisor")
 OF_CELERY: Final = frozenset({"deals_backlog", "deals_given_up"})
 """The alarms of the deals that also show that Celery does not work."""
 DISK: Final = "disk_full"
-MEANINGS: Final = {DISK: "a disk is nearly full, or takes no writes"}
+COVERAGE: Final = "photo_coverage"
+MEANINGS: Final = {
+    DISK: "a disk is nearly full, or takes no writes",
+    COVERAGE: "more lots than a day ago have no photo yet",
+}
+PHOTO_SECONDS: Final = 600.0
+"""Seconds between two looks at the photos: counting them takes a third of a second of the server."""
 
 
 class Watch:
@@ -39,6 +52,7 @@ class Watch:
         self._settings = settings
         self._machine = socket.gethostname()
         self._told = False
+        self._counted = -math.inf
 
     def __call__(self, connection: Connection[Any]) -> None:
         """Run all checks. Each alert is raised once until its condition ends. Raises psycopg's errors.
@@ -53,11 +67,24 @@ class Watch:
             elif found.level is Level.OK:  # at 80 %, so that a share around 90 % raises one alert
                 alerts.clear_alert(connection, DISK, self._machine)
                 self._told = False
+            if time.monotonic() - self._counted >= PHOTO_SECONDS:
+                self._counted = time.monotonic()
+                self._photos(connection)
             alarms.watch(connection, self._settings, OF_CELERY)
         except psycopg.Error:
             if found.level is Level.CRITICAL:
                 self._tell(found.message)
             raise
+
+    def _photos(self, connection: Connection[Any]) -> None:
+        """Raise the alert of the first pass, or clear it once coverage falls no more."""
+        with connection.cursor(row_factory=dict_row) as cursor:
+            found = judge_first(Photos.of(cursor.execute(queries("snapshot")["photo_states"]).fetchall(), None))
+        if found.level in {Level.WARNING, Level.CRITICAL}:
+            message = f"{MEANINGS[COVERAGE]}: {found.message}: {found.fix}"
+            alerts.raise_alert(connection, self._settings, COVERAGE, "lots", message)
+        else:
+            alerts.clear_alert(connection, COVERAGE, "lots")
 
     def _tell(self, text: str) -> None:
         chat = self._settings.telegram_alert_chat_id

@@ -38,6 +38,8 @@ LEAST_ERRORS: Final = 5
 # Lots come and go all day. Missing photos are not a fault if they take no longer than lots stay in the feed.
 COVERAGE: Final = 0.9
 DRAIN_DAYS: Final = 7.0
+# Of the lots a ninth is new each day: without a photo crawl the share falls by eleven hundredths.
+FIRST_FALLS: Final = Limit(0.03, 0.1, percent)
 # The README advises a photo crawl every eight hours: a day without one is three missed.
 PHOTOS_IDLE: Final = DAY
 
@@ -305,6 +307,26 @@ def photos(snapshot: Snapshot, found: Photos) -> Finding:
     if days is not None and days <= DRAIN_DAYS:
         return ok(text, f"{DRAIN_DAYS:g} days")
     return warning(text, f"{limit}, or {DRAIN_DAYS:g} days", fix="vinops forecast")
+
+
+@CHECKS.add("coverage", "photos")
+def coverage(snapshot: Snapshot, found: Photos) -> Finding:
+    """Check whether fewer lots have had their first pass than a day ago."""
+    return judge_first(found)
+
+
+def judge_first(found: Photos) -> Finding:
+    """Judge by how much the share of lots that had their first pass fell in a day; for the supervisor's alert, too."""
+    now, before = found.first_share, found.first_share_before
+    if now is None:
+        return ok("no active lot")
+    text = f"{percent(now)} of {plural(found.active, 'lot')} past their first pass"
+    text += f", {percent(before)} a day ago" if before is not None else ""
+    text += f", {percent(found.photo_share or 0)} with a photo"
+    if found.lots_left:
+        text += f"; {amount(found.lots_lost)} of {amount(found.lots_left)} that left in a day had none"
+    fall = before - now if before is not None else 0.0
+    return FIRST_FALLS.judge(fall, text, fix="vinops logs photos; vinops forecast")
 
 
 @CHECKS.add("stored", "stored")

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ops.commands.workers import finite
 from ops.forecast.arithmetic import MONTHS, WHICH, Case, Range, cases, storage_cost, what_if
 from ops.forecast.measures import Measures, measure
 from ops.observe.pace import not_yet, to_go
+from ops.observe.reach import FIRST, reaches, verdict
+from ops.options import finite
 from vinops import config
 from vinops.db import database
 from vinops.output import at_work, name_data_folder, terminal_width
 from vinops.redaction import remember
 from vinops.text import grid
+from vinops.text.figures import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 MOST = 1_000_000  # of any input: more is a slip of the pen
 TITLES = ("", *WHICH)
+REACH = ("pace", "first photos", "lots a day", "leave without", "get all")
 ASKED = "asked: "
 SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -78,6 +81,17 @@ def command(
     for name, value in (("lots an hour", lots_per_hour), ("photos of a lot", photos_per_lot)):
         if value is not None:
             measures.said[name] = f"{ASKED}{value:,g}"
+    likely = measures.inputs
+    found = reaches(
+        {*FIRST, settings.photos_first, round(likely.photos_per_lot.likely)},
+        photos=likely.photos_per_lot.likely,
+        arrivals=likely.arrivals_a_day.likely,
+        daily=settings.daily_requests,
+    )
+    measures.reaches, measures.verdict = (
+        found,
+        verdict(found, pace=settings.pace, first=settings.photos_first, arrivals=likely.arrivals_a_day.likely),
+    )
     if as_json:
         typer.echo(json.dumps(_data(measures, cases(measures.inputs)), default=str))
     else:
@@ -103,11 +117,13 @@ def _data(measures: Measures, found: Mapping[str, Case]) -> dict[str, Any]:
         "history": {
             each.what: {"rows": each.rows, "bytes": each.bytes, "days": each.days} for each in measures.history
         },
+        "reach": {"says": measures.verdict, "paces": [asdict(each) for each in measures.reaches]},
         "inputs": inputs,
         "basis": measures.said,
         "cases": {
             which: {
                 "lots_a_day": case.lots_a_day,
+                "first_a_day": case.first_a_day,
                 "days_to_go": case.days_to_go,
                 "backfill": asdict(case.backfill),
                 "months": [
@@ -139,7 +155,8 @@ def lines(measures: Measures) -> Iterator[str]:
     yield ""
     three = [found[which] for which in WHICH]
     rows: list[tuple[str, ...]] = [
-        ("new lots looked at a day", *(f"{case.lots_a_day:,.0f}" for case in three)),
+        ("lots that get a photo a day", *(f"{case.first_a_day:,.0f}" for case in three)),
+        ("lots that get all a day", *(f"{case.lots_a_day:,.0f}" for case in three)),
         ("lost of those that wait", *(f"{case.backfill.lost_waiting:,.0f}" for case in three)),
         ("lost of those that come", *(f"{case.backfill.lost_arriving:,.0f}" for case in three)),
         ("lost a day after that", *(f"{case.backfill.lost_a_day:,.0f}" for case in three)),
@@ -157,6 +174,9 @@ def lines(measures: Measures) -> Iterator[str]:
     right = [False, *[True] * len(WHICH)]
     yield from grid.lines(TITLES, rows, width=width, right=right)
     room = min(width or WIDTH, WIDTH)
+    yield ""
+    yield from textwrap.wrap(measures.verdict, room)
+    yield from grid.lines(REACH, _reaches(measures), width=width, right=[False, *[True] * (len(REACH) - 1)])
     now = f"now: raw archive {_size(inputs.archive_bytes)}, database {_size(inputs.database_bytes)}, "
     yield ""
     yield from textwrap.wrap(f"{now}photos {_size(inputs.stored_bytes)}", room)
@@ -168,6 +188,16 @@ def lines(measures: Measures) -> Iterator[str]:
         yield from textwrap.wrap(f"{each.what:<18}{text}", room, subsequent_indent=" " * 18)
     for name, text in measures.said.items():
         yield from textwrap.wrap(f"{name:<18}{text}", room, subsequent_indent=" " * 18)
+
+
+def _reaches(measures: Measures) -> list[tuple[str, ...]]:
+    """Return what each pace reaches with each number of first photos, one line where the number changes nothing."""
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for each in measures.reaches:
+        lost = percent(each.lost_share) if each.lost_share > 0 else "none"
+        figures = (each.pace, f"{each.lots_a_day:,.0f}", lost, percent(each.all_share))
+        rows.setdefault(figures, []).append(each.first)
+    return [(pace, ", ".join(map(str, first)), *rest) for (pace, *rest), first in rows.items()]
 
 
 def _progress(measures: Measures, likely: Case) -> str:

@@ -13,7 +13,7 @@ from ops.show import screen
 from vinops import config
 from vinops.output import name_data_folder
 from vinops.redaction import remember
-from vinops.text.figures import age, amount, percent, plural, rate, wrapped
+from vinops.text.figures import age, amount, rate, wrapped
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def _photos(snapshot: Snapshot) -> str:
     photos = snapshot.photos
     if photos is None or photos.share is None:
         return "unknown" if photos is None else "no active lot"
-    left = f", {photos.time_left}" if photos.time_left else ""
-    return f"{percent(photos.share)} of {plural(photos.active, 'active lot')}{left}"
+    return ", ".join(filter(None, (photos.coverage, photos.time_left)))
 
 
 def _deals(snapshot: Snapshot) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.checks import outside
-from ops.commands.workers import errors_as_lines, finite, want_stopped
+from ops.commands.workers import errors_as_lines, want_stopped
+from ops.options import finite
 from ops.workers import backends, control, registry, supervisor as supervising
 from ops.workers.processes import held
 from vinops import config, logs

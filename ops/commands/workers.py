@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import typer
 
 from ops.log_files import last_events
 from ops.observe.observer import Observer
+from ops.options import finite
 from ops.show import screen, tables, workers as worker_lines
 from ops.workers import backends, by_hand, control, registry, runs
 from ops.workers.loop import WorkerLoop
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 app = typer.Typer(help="The workers of this machine: four market crawls, and the photo crawl.", no_args_is_help=True)
-
-
-def finite(value: float | None) -> float | None:
-    """Return the value of an option, for Typer's `callback`. Raises BadParameter for `nan` and `inf`, which its ranges
-    let through."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not a finite number")
-    return value
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

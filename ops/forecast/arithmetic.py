@@ -5,9 +5,11 @@ Pure functions of numbers; measures.py has the measured and the assumed ones.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -84,6 +86,43 @@ class _Batch:
     is_old: bool
 
 
+class _Dated:
+    """The lots with a known sale, in two orders: by their sale, and by when they leave. What is served or lost stays in
+    the other order until it comes up there: an hour costs what changes in it."""
+
+    def __init__(self) -> None:
+        self._by_sale: list[tuple[int, int, _Batch]] = []
+        self._by_expiry: list[tuple[float, int, _Batch]] = []
+        self._numbers = itertools.count()
+        self.waiting = 0
+
+    def add(self, sale: float, batch: _Batch) -> None:
+        number = next(self._numbers)
+        heapq.heappush(self._by_sale, (math.floor(sale), number, batch))
+        heapq.heappush(self._by_expiry, (batch.expiry, number, batch))
+        self.waiting += 1
+
+    def expired(self, hour: int) -> Iterator[_Batch]:
+        while self._by_expiry and self._by_expiry[0][0] <= hour:
+            _, _, batch = heapq.heappop(self._by_expiry)
+            if batch.lots > 0:
+                yield replace(batch)
+                batch.lots = 0
+                self.waiting -= 1
+
+    def serve(self, room: float) -> float:
+        while self._by_sale and room > 0:
+            _, _, batch = self._by_sale[0]
+            taken = min(room, batch.lots)
+            if taken > 0:
+                batch.lots -= taken
+                room -= taken
+                self.waiting -= batch.lots <= 0
+            if batch.lots <= 0:
+                heapq.heappop(self._by_sale)
+        return room
+
+
 def backfill(
     waiting: Sequence[Waiting], lots_per_hour: float, arrivals: Arrivals | None = None, *, days: int = HORIZON_DAYS
 ) -> Backfill:
@@ -92,31 +131,25 @@ def backfill(
     Each hour the lots that have left the feed are lost, new lots arrive, then `lots_per_hour` are photographed.
     """
     arrivals = arrivals or Arrivals()
-    dated: dict[int, list[_Batch]] = {}
-    undated: deque[_Batch] = deque()  # the newest last
+    dated, undated = _Dated(), deque[_Batch]()  # of those without a sale the newest last
     for each in sorted(waiting, key=lambda each: each.expiry_hours):
         batch = _Batch(lots=each.lots, expiry=each.expiry_hours, is_old=True)
         if each.sale_hours is None:
             undated.append(batch)
         else:
-            dated.setdefault(math.floor(each.sale_hours), []).append(batch)
+            dated.add(each.sale_hours, batch)
     photographed = 0.0
     lost = {True: 0.0, False: 0.0}
     lost_by_hour: deque[float] = deque(maxlen=7 * HOURS)
     for hour in range(days * HOURS):
-        gone = _expire(dated, undated, hour, lost)
-        lost_by_hour.append(gone)
+        gone = [*dated.expired(hour), *_expired(undated, hour)]
+        for batch in gone:
+            lost[batch.is_old] += batch.lots
+        lost_by_hour.append(math.fsum(batch.lots for batch in gone))
         _arrive(dated, undated, hour, arrivals)
-        room = lots_per_hour
-        for sale in sorted(dated):
-            room = _serve(dated[sale], room, newest=False)
-            if not dated[sale]:
-                del dated[sale]
-            if room <= 0:
-                break
-        room = _serve(undated, room, newest=True)
+        room = _serve(undated, dated.serve(lots_per_hour))
         photographed += lots_per_hour - room
-        if not dated and not undated:
+        if not dated.waiting and not undated:
             used = 1 - room / lots_per_hour if lots_per_hour else 0.0
             return Backfill(
                 days=(hour + used) / HOURS,
@@ -134,40 +167,29 @@ def backfill(
     )
 
 
-def _expire(dated: dict[int, list[_Batch]], undated: deque[_Batch], hour: int, lost: dict[bool, float]) -> float:
-    total = 0.0
-    for sale in list(dated):
-        for batch in [each for each in dated[sale] if each.expiry <= hour]:
-            dated[sale].remove(batch)
-            lost[batch.is_old] += batch.lots
-            total += batch.lots
-        if not dated[sale]:
-            del dated[sale]
+def _expired(undated: deque[_Batch], hour: int) -> Iterator[_Batch]:
     while undated and undated[0].expiry <= hour:
-        batch = undated.popleft()
-        lost[batch.is_old] += batch.lots
-        total += batch.lots
-    return total
+        yield undated.popleft()
 
 
-def _arrive(dated: dict[int, list[_Batch]], undated: deque[_Batch], hour: int, arrivals: Arrivals) -> None:
+def _arrive(dated: _Dated, undated: deque[_Batch], hour: int, arrivals: Arrivals) -> None:
     with_sale = arrivals.lots_per_hour * arrivals.dated_share
     without = arrivals.lots_per_hour - with_sale
     if with_sale:
         sale = hour + arrivals.lead_hours
-        dated.setdefault(math.floor(sale), []).append(_Batch(lots=with_sale, expiry=sale, is_old=False))
+        dated.add(sale, _Batch(lots=with_sale, expiry=sale, is_old=False))
     if without:
         undated.append(_Batch(lots=without, expiry=hour + arrivals.life_hours, is_old=False))
 
 
-def _serve(batches: list[_Batch] | deque[_Batch], room: float, *, newest: bool) -> float:
-    while batches and room > 0:
-        batch = batches[-1] if newest else batches[0]
+def _serve(undated: deque[_Batch], room: float) -> float:
+    while undated and room > 0:
+        batch = undated[-1]
         taken = min(room, batch.lots)
         batch.lots -= taken
         room -= taken
         if batch.lots <= 0:
-            batches.remove(batch)
+            undated.pop()
     return room
 
 
@@ -258,7 +280,8 @@ def month(stream: PhotoStream, number: int, *, reads_per_photo: float = 0.0) -> 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The input of the forecast. Lots an hour are all that the crawl requests; rechecks a day are those of them that
-    have photos already, unless `are_new` says that lots an hour are without those. `remaining` are the lots that no
+    have photos already, unless `are_new` says that lots an hour are without those. `first_per_hour` are the first
+    passes: those that `waiting` lots need; None: each lot gets all its photos at once. `remaining` are the lots that no
     crawl has finished."""
 
     waiting: Sequence[Waiting]
@@ -281,14 +304,16 @@ class Inputs:
     reads_per_photo: float = 0.0
     are_new: bool = False
     remaining: int = 0
+    first_per_hour: Range | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """The forecast with all ranges low, likely or high. `days_to_go` is how long the remaining lots take, whatever
-    comes and goes meanwhile; `backfill` has what comes and goes."""
+    comes and goes meanwhile; `backfill` has what comes and goes until all have their first photos."""
 
     lots_a_day: float
+    first_a_day: float
     days_to_go: float | None
     backfill: Backfill
     months: tuple[Month, ...]
@@ -314,6 +339,7 @@ def _case(inputs: Inputs, which: str) -> Case:
     # A recheck requests a list and no photo: in the fast case it costs nothing.
     rechecks = 0.0 if which == "high" or inputs.are_new else inputs.rechecks_a_day
     lots_a_day = max(0.0, pick(inputs.lots_per_hour) * HOURS - rechecks)
+    first_a_day = lots_a_day if inputs.first_per_hour is None else pick(inputs.first_per_hour) * HOURS
     arrivals_a_day = inputs.arrivals_a_day.likely
     arrivals = Arrivals(
         lots_per_hour=arrivals_a_day / HOURS,
@@ -333,8 +359,9 @@ def _case(inputs: Inputs, which: str) -> Case:
     )
     return Case(
         lots_a_day=lots_a_day,
+        first_a_day=first_a_day,
         days_to_go=days_to_go(inputs.remaining, lots_a_day),
-        backfill=backfill(inputs.waiting, lots_a_day / HOURS, arrivals),
+        backfill=backfill(inputs.waiting, first_a_day / HOURS, arrivals),
         months=tuple(month(stream, number, reads_per_photo=inputs.reads_per_photo) for number in MONTHS),
         archive_bytes=pick(inputs.archive_a_day) * inputs.archive_days,
         database_bytes=tuple(
@@ -359,4 +386,6 @@ def what_if(
         "retention_days": retention_days,
         "reads_per_photo": reads_per_photo,
     }
+    if lots_per_hour is not None:
+        inputs = replace(inputs, first_per_hour=None)
     return replace(inputs, **{name: value for name, value in changes.items() if value is not None})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ops.forecast.arithmetic import HOURS, Inputs, Range, Waiting, exactly
 from ops.observe.pace import Pace, not_yet
+from ops.observe.reach import ACTIVE_LOTS, LIFE_HOURS, USUAL_PHOTOS, Reach, reach
 from ops.observe.snapshot import Photos
 from ops.retention import photo_days
 from vinops import clock
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 # Assumptions, each used only while there is not enough data to measure it.
-LIFE_HOURS: Final = 9 * 24.0  # how long a lot stays in the feed
 RATES: Final = {"careful": Range(low=100, likely=150, high=150), "steady": Range(low=250, likely=400, high=500)}
 """Lots an hour by VINOPS_PACE: careful is a lot every 24 s; steady is two photos a second, 12 and a list to a lot."""
-PHOTOS_PER_LOT: Final = Range(low=10, likely=12, high=14)
+PHOTOS_PER_LOT: Final = Range(low=10, likely=USUAL_PHOTOS, high=14)
 BYTES_PER_PHOTO: Final = Range(low=150_000, likely=200_000, high=250_000)
-ACTIVE_LOTS: Final = 150_000.0  # a feed of usual size, until one is loaded
 DATED_SHARE: Final = 0.5
 LEAD_HOURS: Final = 5 * 24.0
 ARCHIVE_A_DAY: Final = Range(low=20e6, likely=30e6, high=60e6)  # one whole file of 18 MB and 95 deltas of 0.1 MB
@@ -69,6 +68,8 @@ class Measures:
 
     inputs: Inputs
     said: dict[str, str] = field(default_factory=dict)
+    reaches: list[Reach] = field(default_factory=list)
+    verdict: str = ""
     active: int = 0
     photographed: int = 0
     settled: int = 0
@@ -76,14 +77,41 @@ class Measures:
     history: list[History] = field(default_factory=list)
 
 
+@dataclass(kw_only=True)
+class _Lots:
+    """The active lots: by state; those that wait, by hours until their sale (None: not known) and age in hours; those
+    with all photos, by their count."""
+
+    states: dict[str, int] = field(default_factory=dict)
+    waiting: list[tuple[int | None, int, int]] = field(default_factory=list)
+    photos: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def photographed(self) -> int:
+        """Those with all photos."""
+        return self.states.get("ok", 0)
+
+    def photos_at(self, share: float) -> float:
+        """Return the count of photos below which this share of the lots lies, between two counts where it falls there,
+        as percentile_cont does."""
+        place = share * (sum(self.photos.values()) - 1)
+        low = high = 0
+        seen = 0
+        for count, lots in sorted(self.photos.items()):
+            low = count if seen <= math.floor(place) else low
+            high = count if seen <= math.ceil(place) else high
+            seen += lots
+        return low + (high - low) * (place - math.floor(place))
+
+
 def measure(connection: Connection[Any], settings: Settings) -> Measures:
     """Measure the database with a dozen read-only queries: a second beside a year of history."""
     said: dict[str, str] = {}
-    lots = _row(connection, "lots")
+    lots = _lots(connection)
     life_hours = _life(_row(connection, "lives"), said)
-    active = int(lots["active"])
-    states = dict(connection.execute(queries("snapshot")["photo_states"]).fetchall())
-    photographed = Photos(counted_at=clock.now(), lots=states, pace=Pace.of(_row(connection, "photo_pace", "snapshot")))
+    active = sum(lots.states.values())
+    pace = Pace.of(_row(connection, "photo_pace", "snapshot"))
+    photographed = Photos(counted_at=clock.now(), lots=lots.states, pace=pace)
     rates = _rates(photographed.pace, settings, said)
     arrivals, changes = _arrivals(_row(connection, "arrivals"), active, life_hours, said)
     dated_share, lead_hours = _sales(_row(connection, "sales"), life_hours, said)
@@ -102,11 +130,12 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
     shared = float(photos["object_share"]) if photos["photos"] else 1.0
     return Measures(
         inputs=Inputs(
-            waiting=_waiting(connection, life_hours),
+            waiting=_waiting(lots.waiting, life_hours),
             lots_per_hour=rates,
+            first_per_hour=_first_rates(photographed.pace, settings, rates, arrivals.likely),
             are_new=photographed.pace is not None and photographed.pace.lots_a_day is not None,
             remaining=photographed.remaining,
-            rechecks_a_day=float(lots["photographed"]) / settings.photo_recheck_days,
+            rechecks_a_day=lots.photographed / settings.photo_recheck_days,
             arrivals_a_day=arrivals,
             dated_share=dated_share,
             lead_hours=lead_hours,
@@ -124,7 +153,7 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
         ),
         said=said,
         active=active,
-        photographed=int(lots["photographed"]),
+        photographed=lots.photographed,
         settled=photographed.settled,
         pace=photographed.pace,
         history=_history(
@@ -132,7 +161,7 @@ def measure(connection: Connection[Any], settings: Settings) -> Measures:
             settings,
             active=active,
             photos=float(photos["photos"]),
-            of_active=float(lots["photographed"]) * per_lot.likely,
+            of_active=lots.photographed * per_lot.likely,
             stored=stored * shared,
         ),
     )
@@ -144,13 +173,25 @@ def _row(connection: Connection[Any], name: str, file: str = "forecast") -> dict
     return dict(zip(names, cursor.fetchone() or (), strict=True))
 
 
-def _waiting(connection: Connection[Any], life_hours: float) -> list[Waiting]:
+def _lots(connection: Connection[Any]) -> _Lots:
+    """Count the active lots in one look at them."""
+    found = _Lots()
+    for state, is_waiting, photos, sale, age, count in connection.execute(queries("forecast")["active_lots"]):
+        found.states[state] = found.states.get(state, 0) + count
+        if is_waiting:
+            found.waiting.append((sale, age, count))
+        if photos:
+            found.photos[photos] = found.photos.get(photos, 0) + count
+    return found
+
+
+def _waiting(lots: list[tuple[int | None, int, int]], life_hours: float) -> list[Waiting]:
     """Return the lots that wait. One that is past its sale or its usual time, and still in the feed, leaves within a
     day."""
     found = []
-    for sale, age, lots in connection.execute(queries("forecast")["waiting_lots"]).fetchall():
+    for sale, age, count in lots:
         expiry = max(24.0, float(sale) if sale is not None else life_hours - float(age))
-        found.append(Waiting(lots=float(lots), sale_hours=None if sale is None else float(sale), expiry_hours=expiry))
+        found.append(Waiting(lots=float(count), sale_hours=None if sale is None else float(sale), expiry_hours=expiry))
     return found
 
 
@@ -185,6 +226,23 @@ def _rates(pace: Pace | None, settings: Settings, said: dict[str, str]) -> Range
     return RATES[assumed]
 
 
+def _first_rates(pace: Pace | None, settings: Settings, rates: Range, arrivals: float) -> Range:
+    """Return first passes an hour: as many as crawls do, but no less than lots that they finish."""
+    if pace and pace.lots_a_day is not None:
+        times = max(1.0, (pace.first_a_day or 0.0) / pace.lots_a_day) if pace.lots_a_day else 1.0
+    else:
+        assumed = settings.pace if settings.pace in RATES else "steady"
+        found = reach(
+            assumed,
+            settings.photos_first,
+            photos=PHOTOS_PER_LOT.likely,
+            arrivals=arrivals,
+            daily=settings.daily_requests,
+        )
+        times = found.lots_a_day / HOURS / rates.likely
+    return Range(low=rates.low * times, likely=rates.likely * times, high=rates.high * times)
+
+
 def _arrivals(row: dict[str, Any], active: int, life_hours: float, said: dict[str, str]) -> tuple[Range, float]:
     """Return new lots a day, and changed lots a day."""
     days = float(row["days"] or 0)
@@ -212,12 +270,14 @@ def _sales(row: dict[str, Any], life_hours: float, said: dict[str, str]) -> tupl
     return DATED_SHARE, LEAD_HOURS
 
 
-def _photos_per_lot(row: dict[str, Any], said: dict[str, str]) -> Range:
-    if row["lots"] >= ENOUGH_LOTS:
-        found = _measured(row)
-        said["photos of a lot"] = f"measured: {found.likely:.1f}, of {row['lots']:,} lots"
+def _photos_per_lot(lots: _Lots, said: dict[str, str]) -> Range:
+    count = sum(lots.photos.values())
+    if count >= ENOUGH_LOTS:
+        mean = sum(photos * each for photos, each in lots.photos.items()) / count
+        found = _ordered(Range(low=lots.photos_at(0.25), likely=mean, high=lots.photos_at(0.75)))
+        said["photos of a lot"] = f"measured: {found.likely:.1f}, of {count:,} lots"
         return found
-    said["photos of a lot"] = f"assumed: {PHOTOS_PER_LOT.likely:.0f}; {row['lots']} lots are too few"
+    said["photos of a lot"] = f"assumed: {PHOTOS_PER_LOT.likely:.0f}; {count} lots are too few"
     return PHOTOS_PER_LOT
 
 

@@ -233,7 +233,7 @@ def _pair(left: tuple[str, int | None], right: tuple[str, int | None]) -> Text:
 
 
 def photos(view: View, width: int) -> list[Text]:
-    """Return the coverage of the active lots with photos, and the state of the breaker."""
+    """Return the coverage of the active lots with all photos, that of the first pass, and the state of the breaker."""
     found = view.snapshot.photos
     if found is None:
         return [_missing(view, "photos", width), *_breaker(view, width)]
@@ -246,6 +246,7 @@ def photos(view: View, width: int) -> list[Text]:
     pace = textwrap.wrap(found.time_left, width - LABEL) or [speed]
     return [
         _row("coverage", ("█" * full, view.style("photos") or GOOD), ("░" * (bar - full), QUIET), said),
+        _row("passes", f"{percent(found.first_share or 0)} first, {percent(found.photo_share or 0)} a photo"),
         *_breaker(view, width),
         *(_row("" if number else "rate", part) for number, part in enumerate(pace)),
         *(_row("", f"{amount(count):>9} ", (state, QUIET)) for state, count in found.lots.items()),

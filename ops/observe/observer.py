@@ -282,9 +282,8 @@ class Observer:
 
     def _photos(self, runs: list[CrawlRun]) -> Photos | None:
         def count() -> Photos:
-            lots = {row["state"]: row["lots"] for row in self._rows("photo_states")}
             (pace, *_) = [*self._rows("photo_pace"), None]
-            return Photos(counted_at=datetime.now(UTC), lots=lots, pace=Pace.of(pace))
+            return Photos.of(self._rows("photo_states"), Pace.of(pace))
 
         counted = self._part("photos", RARELY, count)
         run = next((run for run in runs if run.spider == "lot_photos"), None)

@@ -19,7 +19,8 @@ LEAST: Final = timedelta(days=1)
 @dataclass(frozen=True, kw_only=True)
 class Pace:
     """What photo crawls did in the whole days since `since`, at most seven: lots finished for good a day, with pauses
-    counted, and the tenth and ninetieth percentile of the days; None before the first day is over."""
+    counted, and the tenth and ninetieth percentile of the days; the lots a day that had their first pass; None before
+    the first day is over."""
 
     since: datetime
     runs: int
@@ -27,6 +28,7 @@ class Pace:
     lots_a_day: float | None = None
     low: float | None = None
     high: float | None = None
+    first_a_day: float | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any] | None) -> Self | None:

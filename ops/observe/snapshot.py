@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, Self, final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from deals.alarms import Backlog
     from ops.photos.places import Stored
 
 from ops.observe.pace import Pace, days_to_go, not_yet, to_go
 from vinops.config import Settings
+from vinops.text.figures import percent, plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,21 +133,67 @@ class Audit:
         return sum(self.unknown.values()) / (self.lots * len(self.unknown)) if self.lots else 0.0
 
 
+COUNTS: Final = ("with_photo", "with_first", "lots_before", "with_first_before", "lots_left", "lots_lost")
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Photos:
     """The photos of the active lots, by the state of the lot; `counted_at` is the time of the count, which is cached.
 
-    `lots_per_minute` counts lots of the last run that ended well, `pace` is what crawls did a day. `is_stuck` is True
-    when the last run did lots and none of them did.
+    `with_photo` lots have a photo at least, `with_first` have had their first pass. Of `lots_before`, the lots of a day
+    ago, `with_first_before` had had it by then; of `lots_left`, which left since and had been there for an hour,
+    `lots_lost` had no photo. `lots_per_minute` counts lots of the last run that ended well, `pace` is what crawls did a
+    day. `is_stuck` is True when the last run did lots and none of them did.
     """
 
     counted_at: datetime
     lots: dict[str, int]
+    with_photo: int = 0
+    with_first: int = 0
+    lots_before: int = 0
+    with_first_before: int = 0
+    lots_left: int = 0
+    lots_lost: int = 0
     lots_per_minute: float | None = None
     last_run_at: datetime | None = None
     is_stuck: bool = False
     pace: Pace | None = None
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]], pace: Pace | None) -> Self:
+        """Return the result of the query `photo_states`, counted now."""
+        found = list(rows)
+        counts = {name: sum(row[name] for row in found) for name in COUNTS}
+        lots = {row["state"]: row["lots"] for row in found if row["lots"]}
+        return cls(counted_at=datetime.now(UTC), lots=lots, pace=pace, **counts)
+
+    @property
+    def photo_share(self) -> float | None:
+        """The part of the active lots that has a photo at least, 0 to 1; None without lots."""
+        return self.with_photo / self.active if self.active else None
+
+    @property
+    def first_share(self) -> float | None:
+        """The part of the active lots that has had its first pass, or for which there are no photos, 0 to 1; None
+        without lots."""
+        nothing = sum(self.lots.get(state, 0) for state in ("none_yet", "gone"))
+        return min(1.0, (self.with_first + nothing) / self.active) if self.active else None
+
+    @property
+    def first_share_before(self) -> float | None:
+        """The same a day ago; None if there were no lots."""
+        return self.with_first_before / self.lots_before if self.lots_before else None
+
+    @property
+    def coverage(self) -> str:
+        """The three shares in words: a photo, the first pass, all photos; empty without lots."""
+        if self.photo_share is None or self.first_share is None or self.share is None:
+            return ""
+        return (
+            f"{percent(self.photo_share)} of {plural(self.active, 'active lot')} with a photo, "
+            f"{percent(self.first_share)} past the first pass, {percent(self.share)} with all"
+        )
 
     @property
     def active(self) -> int:

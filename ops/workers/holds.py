@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ops.workers import runs
+from vinops import politeness
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def hold_of(connection: Connection[Any], settings: Settings, program: Program) -
     """Return what keeps a crawl from starting, None if nothing does."""
     if where := runs.elsewhere(connection, [program]).get(program.name):
         return Hold(reason="elsewhere", text=f"it runs elsewhere, as {where}")
-    row = connection.execute(
-        queries("workers")["holds"], {"hosts": sorted(program.hosts), "daily": settings.daily_requests}
-    ).fetchone()
+    daily = politeness.pace(settings.pace).daily_cap(settings.daily_requests)
+    about = {"hosts": sorted(program.hosts), "daily": politeness.NO_CAP if daily is None else daily}
+    row = connection.execute(queries("workers")["holds"], about).fetchone()
     if row is None:
         return None
     host, reason, until = row

@@ -66,7 +66,7 @@ with needed (role_names, relations, rights) as (
     ('{vinops_etl}', '{raw.*}', '{usage}'),
     ('{vinops_etl}', '{staging.copart_raw, staging.placeholder_vins, staging.shared_vins}', '{insert, delete}'),
     ('{vinops_etl}', '{audit.etl_runs, audit.lot_events, audit.rejected_rows}', '{insert}'),
-    ('{vinops_photos, vinops_node}', '{public.lots, public.vehicles}', '{select}'),
+    ('{vinops_photos, vinops_node}', '{public.lots, public.vehicles, public.photo_turns}', '{select}'),
     ('{vinops_photos, vinops_node}', '{public.lot_photos, ops.crawl_runs}', '{select, insert, update}'),
     ('{vinops_photos, vinops_node}', '{public.images}', '{select, insert, update, delete}'),
     ('{vinops_photos, vinops_node}', '{public.photo_stores}', '{select, insert}'),

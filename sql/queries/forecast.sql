@@ -1,65 +1,73 @@
 -- What the forecast measures.
 
--- name: waiting_lots
--- The lots that wait for their first photos, by hours until their sale and hours since they were first seen.
-select
-    ceil(extract(epoch from coalesce(lots.sale_at, lots.sale_date) - now()) / 3600)::integer as sale_hours,
-    floor(extract(epoch from now() - lots.first_seen_at) / 3600)::integer as age_hours,
-    count(*) as lots
-from lots
-left join lateral (
-    select lot_photos.state
-    from lot_photos
-    where lot_photos.lot_id = lots.id
-    limit 1 -- looked up for each active lot: a join would read the rows of all lots that ever were
-) as photos on true
-where
-    lots.status = 'active'
-    and lots.image_url is not null
-    and (photos.state is null or photos.state in ('missing', 'partial', 'failed'))
-group by sale_hours, age_hours
-order by sale_hours asc nulls last, age_hours asc;
+-- name: active_lots
+-- The active lots, counted in one look at them: by the state of their photos; those that wait for their first pass, by
+-- hours until their sale and hours since they were first seen; those with all photos, by how many these are.
+with active as materialized (
+    select -- noqa: ST06
+        coalesce(queued.state, other.state, 'missing') as state,
+        coalesce(queued.stored, other.stored, 0) as stored,
+        lots.image_url is not null
+        and coalesce(queued.first_at, other.first_at) is null
+        and coalesce(queued.state, other.state, 'missing') in ('missing', 'partial', 'failed') as is_waiting,
+        ceil(date_part('epoch', coalesce(lots.sale_at, lots.sale_date) - now()) / 3600)::integer as sale_hours,
+        floor(date_part('epoch', now() - lots.first_seen_at) / 3600)::integer as age_hours
+    from lots
+    left join lot_photos as queued on lots.id = queued.lot_id and queued.turn_at is not null
+    left join lateral (
+        select lot_photos.*
+        from lot_photos
+        where
+            queued.lot_id is null -- no crawl has put it into the order yet: seldom, and always right
+            and lot_photos.lot_id = lots.id
+        limit 1
+    ) as other on true
+    where lots.status = 'active'
+)
 
--- name: lots
--- The active lots, those of them whose photos are there, and how many photos these have.
 select
-    count(*) as active,
-    count(*) filter (where photos.state = 'ok') as photographed,
-    count(*) filter (where photos.state = 'ok' and photos.stored > 0) as lots,
-    avg(photos.stored) filter (where photos.state = 'ok' and photos.stored > 0) as mean,
-    percentile_cont(0.25) within group (order by photos.stored)
-    filter (where photos.state = 'ok' and photos.stored > 0) as low,
-    percentile_cont(0.75) within group (order by photos.stored)
-    filter (where photos.state = 'ok' and photos.stored > 0) as high
-from lots
-left join lateral (
-    select
-        lot_photos.state,
-        lot_photos.stored
-    from lot_photos
-    where lot_photos.lot_id = lots.id
-    limit 1
-) as photos on true
-where lots.status = 'active';
+    state,
+    is_waiting,
+    case when state = 'ok' then stored end as photos,
+    case when is_waiting then sale_hours end as sale,
+    case when is_waiting then age_hours end as age,
+    count(*) as lots
+from active
+group by
+    state,
+    is_waiting,
+    photos,
+    sale,
+    age;
 
 -- name: lives
--- How long lots lasted that left in the last month. Lots of the first file have an unknown age, and do not count.
+-- How long lots lasted: the last ones that left in the last month. Lots of the first file have an unknown age, and do
+-- not count.
 with history as (
     select min(fetched_at) as first_load
     from raw.csv_files
 ),
 
+newest as (
+    select
+        gone_at,
+        first_seen_at
+    from lots
+    where
+        status = 'gone'
+        and gone_at > now() - interval '30 days'
+    order by gone_at desc
+    limit 50000 -- some days of a feed of usual size
+),
+
 lives as (
     select
         count(*) as gone,
-        percentile_cont(0.5) within group (order by extract(epoch from lots.gone_at - lots.first_seen_at) / 3600)
+        percentile_cont(0.5) within group (order by date_part('epoch', newest.gone_at - newest.first_seen_at) / 3600)
             as life_hours
-    from lots
+    from newest
     cross join history
-    where
-        lots.status = 'gone'
-        and lots.gone_at > now() - interval '30 days'
-        and lots.first_seen_at > history.first_load + interval '1 hour'
+    where newest.first_seen_at > history.first_load + interval '1 hour'
 )
 
 select
@@ -71,18 +79,25 @@ from lives
 cross join history;
 
 -- name: sales
--- Of the lots that came in the last three days, but not with the first file, and are still there: the share whose sale
--- is known, and how far off it was.
+-- Of the newest lots that came in the last three days, but not with the first file, and are still there: the share whose
+-- sale is known, and how far off it was.
+with newest as (
+    select
+        first_seen_at,
+        coalesce(sale_at, sale_date) as sale
+    from lots
+    where status = 'active'
+    order by id desc
+    limit 20000
+)
+
 select
     count(*) as lots,
-    avg((coalesce(sale_at, sale_date) is not null)::integer) as dated_share,
-    percentile_cont(0.5) within group (
-        order by extract(epoch from coalesce(sale_at, sale_date) - first_seen_at) / 3600
-    ) as lead_hours
-from lots
+    avg((sale is not null)::integer) as dated_share,
+    percentile_cont(0.5) within group (order by date_part('epoch', sale - first_seen_at) / 3600) as lead_hours
+from newest
 where
-    status = 'active'
-    and first_seen_at > now() - interval '3 days'
+    first_seen_at > now() - interval '3 days'
     and first_seen_at > (select min(files.fetched_at) + interval '1 hour' from raw.csv_files as files);
 
 -- name: photos

@@ -3,53 +3,92 @@
 -- "lateral … limit 1" looks up the row of each active lot: a join would read those of all lots that ever were.
 
 -- name: enlist_lots
--- Add a row for every active lot that the feed brought since the last run.
-insert into lot_photos (lot_id)
-select lots.id
-from lots
-left join lateral (
-    select lot_photos.lot_id
-    from lot_photos
-    where lot_photos.lot_id = lots.id
-    limit 1
-) as known on true
-where
-    lots.status = 'active'
-    and known.lot_id is null
-on conflict (lot_id) do nothing;
+-- Put the lots of the feed into the order that are not in it: new ones, and those that have returned. By their numbers:
+-- crawls that do this at the same time wait for each other, and not in a circle.
+insert into lot_photos (lot_id, turn_at)
+select
+    turns.lot_id,
+    turns.first_turn_at
+from photo_turns as turns
+left join lot_photos as queued on turns.lot_id = queued.lot_id and queued.turn_at is not null
+where queued.lot_id is null
+order by turns.lot_id
+on conflict (lot_id) do update
+    set turn_at = excluded.turn_at;
 
--- name: lease_due_lots
--- Lease the next lots that are due, in the order in which they disappear: the soonest sale, then the newest lot. Lots
--- with a lease that has not expired are skipped. The token orders this lease after all earlier ones.
-with due as materialized (
-    select
-        lots.id,
-        coalesce(lots.sale_at, lots.sale_date) as sale
-    from lots
-    cross join lateral (
-        select lot_photos.lot_id
-        from lot_photos
-        where
-            lot_photos.lot_id = lots.id
-            and lot_photos.due_at <= now()
-            and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
-        limit 1
-    ) as photos
-    where
-        lots.status = 'active'
-        and lots.image_url is not null
-    order by sale asc nulls last, lots.id desc
-    limit %(count)s + 1000 -- more than other crawls can be leasing at this moment
+-- name: queue_lots
+-- Correct the place of lots that is not that of their pass: the feed changed their sale, or they have returned. Rows
+-- that another crawl has locked are left to it.
+with wanted as materialized (
+    select -- noqa: ST06
+        turns.lot_id,
+        case
+            when queued.first_at is null then turns.first_turn_at
+            when queued.state = 'ok' then turns.leaves_at
+            else turns.second_turn_at
+        end as turn_at,
+        queued.turn_at as present_turn_at
+    from photo_turns as turns
+    inner join lot_photos as queued on turns.lot_id = queued.lot_id
+    where queued.turn_at is not null
 ),
 
-free as (
-    select lot_photos.lot_id
-    from due
-    inner join lot_photos on due.id = lot_photos.lot_id
+wrong as (
+    select
+        wanted.lot_id,
+        wanted.turn_at
+    from wanted
+    inner join lot_photos on wanted.lot_id = lot_photos.lot_id
+    where wanted.turn_at <> wanted.present_turn_at
+    for update of lot_photos skip locked
+)
+
+update lot_photos
+set turn_at = wrong.turn_at
+from wrong
+where lot_photos.lot_id = wrong.lot_id;
+
+-- name: unqueue_lots
+-- Take those out that have left the feed, with the lists that were kept for their second pass.
+with departed as (
+    select queued.lot_id
+    from lot_photos as queued
+    left join lots
+        on
+            queued.lot_id = lots.id
+            and lots.status = 'active'
+            and lots.image_url is not null
     where
-        lot_photos.due_at <= now()
+        queued.turn_at is not null
+        and lots.id is null
+    for update of queued skip locked
+)
+
+update lot_photos
+set
+    turn_at = null,
+    links = null
+from departed
+where lot_photos.lot_id = departed.lot_id;
+
+-- name: lease_due_lots
+-- Lease the next lots that are due: those that have not had their first pass before all others, in the order of
+-- photo_turns. Lots with a lease that has not expired are skipped. The token orders this lease after all earlier ones.
+-- A list that is not older than a lot may go without another look comes with its lot.
+with free as (
+    select lot_photos.lot_id
+    from lot_photos
+    inner join lots on lot_photos.lot_id = lots.id
+    where
+        lot_photos.turn_at is not null
+        and lot_photos.due_at <= now()
         and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
-    order by due.sale asc nulls last, due.id desc
+        and lots.status = 'active'
+        and lots.image_url is not null
+    order by
+        lot_photos.first_at is not null asc,
+        lot_photos.turn_at asc,
+        lot_photos.lot_id desc
     limit %(count)s
     for update of lot_photos skip locked
 ),
@@ -62,21 +101,80 @@ leased as (
         lease_expires_at = now() + make_interval(secs => %(seconds)s)
     from free
     where lot_photos.lot_id = free.lot_id
-    returning lot_photos.lot_id, lot_photos.lease_token
+    returning lot_photos.*
 )
 
-select
+select -- noqa: ST06
     lots.id,
     lots.lot_external_id,
     lots.vin,
     lots.image_url,
-    leased.lease_token
+    leased.lease_token,
+    leased.first_at is null as is_first,
+    leased.failures,
+    case
+        when leased.state = 'first' and leased.settled_at > now() - make_interval(secs => %(list_seconds)s)
+            then leased.links
+    end as links
 from leased
 inner join lots on leased.lot_id = lots.id
-order by coalesce(lots.sale_at, lots.sale_date) asc nulls last, lots.id desc;
+order by
+    leased.first_at is not null asc,
+    leased.turn_at asc,
+    leased.lot_id desc;
+
+-- name: lease_kept_lots
+-- Lease the next lots that are due for their second pass and whose list was kept, as lease_due_lots would.
+with free as (
+    select lot_photos.lot_id
+    from lot_photos
+    inner join lots on lot_photos.lot_id = lots.id
+    where
+        lot_photos.turn_at is not null
+        and lot_photos.due_at <= now()
+        and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
+        and lots.status = 'active'
+        and lots.image_url is not null
+        and lot_photos.first_at is not null
+        and lot_photos.state = 'first'
+        and lot_photos.settled_at > now() - make_interval(secs => %(list_seconds)s)
+    order by
+        lot_photos.first_at is not null asc,
+        lot_photos.turn_at asc,
+        lot_photos.lot_id desc
+    limit %(count)s
+    for update of lot_photos skip locked
+),
+
+leased as (
+    update lot_photos
+    set
+        lease_owner = %(owner)s,
+        lease_token = nextval('lot_photos_token'),
+        lease_expires_at = now() + make_interval(secs => %(seconds)s)
+    from free
+    where lot_photos.lot_id = free.lot_id
+    returning lot_photos.*
+)
+
+select -- noqa: ST06
+    lots.id,
+    lots.lot_external_id,
+    lots.vin,
+    lots.image_url,
+    leased.lease_token,
+    leased.first_at is null as is_first,
+    leased.failures,
+    leased.links
+from leased
+inner join lots on leased.lot_id = lots.id
+order by
+    leased.first_at is not null asc,
+    leased.turn_at asc,
+    leased.lot_id desc;
 
 -- name: lease_named_lots
--- Lease lots by number or VIN, due or not, unless another crawl has them.
+-- Lease lots by number or VIN, due or not, unless another crawl has them: all their photos are taken, from a new list.
 with named as (
     select lots.id
     from lots
@@ -115,7 +213,10 @@ select
     lots.lot_external_id,
     lots.vin,
     lots.image_url,
-    leased.lease_token
+    leased.lease_token,
+    false as is_first,
+    0 as failures,
+    null as links
 from leased
 inner join lots on leased.lot_id = lots.id
 order by lots.id;
@@ -168,21 +269,15 @@ where
     );
 
 -- name: count_due_lots
--- Count the lots that are due and not leased.
-select count(*)
-from lots
-cross join lateral (
-    select lot_photos.lot_id
-    from lot_photos
-    where
-        lot_photos.lot_id = lots.id
-        and lot_photos.due_at <= now()
-        and (lot_photos.lease_expires_at is null or lot_photos.lease_expires_at <= now())
-    limit 1
-) as photos
+-- Count the lots that are due and not leased, and those of them that have not had their first pass.
+select
+    count(*) as lots,
+    count(*) filter (where first_at is null) as first_lots
+from lot_photos
 where
-    lots.status = 'active'
-    and lots.image_url is not null;
+    turn_at is not null
+    and due_at <= now()
+    and (lease_expires_at is null or lease_expires_at <= now());
 
 -- name: renew_leases
 -- Extend the leases of lots that are still in work.
@@ -280,13 +375,37 @@ where
     and better.source_url = replace(images.source_url, '_ful.', '_hrs.');
 
 -- name: settle_lot
--- Record the result of a lot, when it is due again, and the end of its lease. After each failure in a row the delay
--- doubles, up to 32 times.
+-- Record the result of a lot, when it is due again, its place in the order of its next pass, and the end of its lease.
+-- After each failure in a row the delay doubles, up to 32 times. Where the photos are those of a list that was kept,
+-- the delay counts from when that was read.
+with looked_at as (
+    select
+        photos.lot_id,
+        coalesce(photos.first_at, case when %(has_first)s then now() end) as first_at,
+        case when %(is_kept)s then coalesce(photos.settled_at, now()) else now() end as looked_at
+    from lot_photos as photos
+    where photos.lot_id = %(lot_id)s
+),
+
+result as (
+    select
+        looked_at.lot_id,
+        looked_at.first_at,
+        looked_at.looked_at,
+        case
+            when looked_at.first_at is null then turns.first_turn_at
+            when %(state)s = 'ok' then turns.leaves_at
+            else turns.second_turn_at
+        end as turn_at
+    from looked_at
+    left join photo_turns as turns on looked_at.lot_id = turns.lot_id
+)
+
 update lot_photos
 set
     state = %(state)s,
     reason = %(reason)s,
-    due_at = now()
+    due_at = result.looked_at
     + make_interval(secs => %(due_seconds)s)
     * case when %(is_failure)s then power(2, least(failures, 5)) else 1 end,
     listed = coalesce(%(listed)s, listed),
@@ -298,7 +417,11 @@ set
             and images.variant <> 'thb'
     ),
     failures = case when %(is_failure)s then failures + 1 else 0 end,
+    first_at = result.first_at,
+    turn_at = result.turn_at,
+    links = case when result.turn_at is not null then %(kept)s::jsonb end,
     settled_at = now(),
     lease_owner = null,
     lease_expires_at = null
-where lot_id = %(lot_id)s;
+from result
+where lot_photos.lot_id = result.lot_id;

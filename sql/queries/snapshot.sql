@@ -119,16 +119,72 @@ left join good on true
 left join loaded on true;
 
 -- name: photo_states
--- Active lots by the state of their photos.
+-- Active lots by the state of their photos: all, those with a photo, those that have had their first pass. Beside them
+-- those that were there a day ago, and had had it by then, and those that left since, after more than an hour, and left
+-- without a photo. Where the source has no photos, there is nothing that the first pass could take.
+with watched as (
+    select
+        lots.first_seen_at,
+        null::timestamptz as left_at,
+        coalesce(queued.state, other.state, 'missing') as state,
+        coalesce(queued.stored, other.stored, 0) as stored,
+        case when queued.lot_id is null then other.first_at else queued.first_at end as first_at
+    from lots
+    left join lot_photos as queued on lots.id = queued.lot_id and queued.turn_at is not null
+    left join lateral ( -- noqa: ST05
+        select lot_photos.*
+        from lot_photos
+        where
+            queued.lot_id is null -- no crawl has put it into the order yet: seldom, and always right
+            and lot_photos.lot_id = lots.id
+        limit 1
+    ) as other on true
+    where lots.status = 'active'
+    union all
+    select
+        lots.first_seen_at,
+        lots.gone_at,
+        coalesce(photos.state, 'missing'),
+        coalesce(photos.stored, 0),
+        photos.first_at
+    from lots
+    left join lateral ( -- noqa: ST05
+        select lot_photos.*
+        from lot_photos
+        where lot_photos.lot_id = lots.id
+        limit 1 -- looked up for each lot: a join would read the rows of all lots that ever were
+    ) as photos on true
+    where
+        lots.status = 'gone'
+        and lots.gone_at > now() - interval '1 day'
+)
+
 select
     state,
-    lots
-from audit.v_photo_coverage;
+    count(*) filter (where left_at is null) as lots,
+    count(*) filter (where left_at is null and stored > 0) as with_photo,
+    count(*) filter (where left_at is null and (first_at is not null or state = 'ok')) as with_first,
+    count(*) filter (where first_seen_at <= now() - interval '1 day') as lots_before,
+    count(*) filter (
+        where
+        first_seen_at <= now() - interval '1 day'
+        and (first_at <= now() - interval '1 day' or state in ('none_yet', 'gone'))
+    ) as with_first_before,
+    count(*) filter (where left_at > first_seen_at + interval '1 hour') as lots_left,
+    count(*) filter (
+        where
+        left_at > first_seen_at + interval '1 hour'
+        and first_at is null
+        and state not in ('ok', 'none_yet', 'gone')
+    ) as lots_lost
+from watched
+group by state
+order by lots desc;
 
 -- name: photo_pace
 -- Lots a day that the photo crawls of the last week finished for good: over the whole days until now since the first of
 -- them began, so that pauses count. A run's lots are spread evenly over its time. Lots that failed, that have no photos
--- yet, or whose photos were all there do not count.
+-- yet, that have only had their first pass, or whose photos were all there do not count. Beside them the first passes.
 with runs as (
     select
         started_at,
@@ -138,9 +194,11 @@ with runs as (
             - coalesce((stats ->> 'lot/failed')::integer, 0)
             - coalesce((stats ->> 'lot/partial')::integer, 0)
             - coalesce((stats ->> 'lot/none_yet')::integer, 0)
+            - coalesce((stats ->> 'lot/first')::integer, 0)
             - coalesce((stats ->> 'lot/rechecked')::integer, 0),
             0
-        ) as lots
+        ) as lots,
+        coalesce((stats ->> 'lot/first_pass')::integer, 0) as first_passes
     from ops.crawl_runs
     where
         spider = 'lot_photos'
@@ -160,23 +218,22 @@ window_of as (
 days as (
     select
         numbers.number,
-        coalesce(
-            sum(
-                runs.lots
-                * extract(
-                    epoch from least(runs.ended_at, now() - (numbers.number - 1) * interval '24 hours')
-                    - greatest(runs.started_at, now() - numbers.number * interval '24 hours')
-                )
-                / extract(epoch from runs.ended_at - runs.started_at)
-            ),
-            0
-        ) as lots
+        coalesce(sum(runs.lots * parts.share), 0) as lots,
+        coalesce(sum(runs.first_passes * parts.share), 0) as first_passes
     from window_of
     cross join lateral generate_series(1, window_of.days) as numbers (number) -- noqa: ST05
     left join runs
         on
             runs.started_at < now() - (numbers.number - 1) * interval '24 hours'
             and runs.ended_at > now() - numbers.number * interval '24 hours'
+    left join lateral ( -- noqa: ST05
+        select
+            extract(
+                epoch from least(runs.ended_at, now() - (numbers.number - 1) * interval '24 hours')
+                - greatest(runs.started_at, now() - numbers.number * interval '24 hours')
+            )
+            / extract(epoch from runs.ended_at - runs.started_at) as share
+    ) as parts on true
     group by numbers.number
 )
 
@@ -186,7 +243,8 @@ select
     min(window_of.days) as days,
     avg(days.lots)::double precision as lots_a_day,
     percentile_cont(0.1) within group (order by days.lots) as low,
-    percentile_cont(0.9) within group (order by days.lots) as high
+    percentile_cont(0.9) within group (order by days.lots) as high,
+    avg(days.first_passes)::double precision as first_a_day
 from window_of
 left join days on true;
 

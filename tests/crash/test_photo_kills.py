@@ -22,7 +22,7 @@ from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
 from tests.crash.world import Job, wait_until
 from tests.support.connections import alone
-from tests.support.photo_crawls import Crawls, Database
+from tests.support.photo_crawls import AT_ONCE, Crawls, Database
 from vinops_scrapy.copart.leases import LEASE_SECONDS
 
 if TYPE_CHECKING:
@@ -72,6 +72,17 @@ CHAINS = {
     "at_the_last_lot": ("settle_lot 6 after", "settle_lot 1 after", "commit 1 before"),
     "when_nothing_is_left": ("settle 6 after", "lease 1 after", "give_back 1 after"),
 }
+IN_BOTH_PASSES = (
+    "settle_lot 1 after",
+    "commit 2 before",
+    "commit 3 after",
+    "settle_lot 3 after",
+    "lease_due_lots 2 after",
+    "put 4 after",
+    "settle_lot 2 after",
+    "commit 2 after",
+)
+"""What is killed first is in the first pass of lots, what is killed last in the second."""
 LOT_BY_LOT = ("commit 1 after", "hold_lease 2 after", "settle 1 after", "listed 2 after", "settle_lot 1 after")
 """After each of the first four one more lot is settled."""
 STOPPED = (
@@ -236,7 +247,9 @@ def killing(
 ) -> Killing:
     """Kills of crawls of an empty database."""
     killing = Killing(
-        crawls=Crawls(settings=settings, database=database, server=photos), crawler=crawler, kills=photo_kills
+        crawls=Crawls(settings=settings, database=database, server=photos, more=dict(AT_ONCE)),
+        crawler=crawler,
+        kills=photo_kills,
     )
     killing.begin()
     return killing
@@ -277,6 +290,18 @@ def test_crawls_killed_behind_a_lot_that_is_settled_leave_it_so(killing: Killing
     killing.finish()
     assert not killing.faults, "\n".join(killing.faults)
     assert len({request.lot for request in killing.crawls.server.requests}) == LOTS - settled
+
+
+def test_crawls_killed_in_both_passes_of_a_lot_are_made_good_by_the_next(killing: Killing) -> None:
+    killing.crawls.more["VINOPS_PHOTOS_FIRST"] = "3"
+    for event in IN_BOTH_PASSES:
+        killing.at(event)
+    listed = [request.lot for request in killing.crawls.server.requests if request.kind == "list"]
+    assert killing.crawls.rows("select 1 from lot_photos where state = 'first' and links is null") == []
+    killing.finish()
+    assert not killing.faults, "\n".join(killing.faults)
+    again = [request.lot for request in killing.crawls.server.requests if request.kind == "list"][len(listed) :]
+    assert len(again) < LOTS, "lists that were kept are not asked for again"
 
 
 def test_a_crawl_killed_while_it_ends_early_is_made_good_by_the_next(killing: Killing) -> None:

@@ -20,6 +20,8 @@ from vinops.config import Settings
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_LOT = 45_000_001
 SECONDS = 120
+AT_ONCE = {"VINOPS_PHOTOS_FIRST": "99"}
+"""For crawls that are to do a lot in one visit: its first pass takes all its photos."""
 
 Database = Connection[tuple[Any, ...]]
 

@@ -156,6 +156,12 @@ def photos(**more: Any) -> Photos:
     values: dict[str, Any] = {
         "counted_at": ago(seconds=20),
         "lots": {"ok": 141_000, "missing": 8000, "partial": 700, "none_yet": 300},
+        "with_photo": 145_500,
+        "with_first": 144_700,
+        "lots_before": 149_000,
+        "with_first_before": 144_000,
+        "lots_left": 16_000,
+        "lots_lost": 12,
         "lots_per_minute": 12.3,
         "pace": pace(17_712),
         "last_run_at": ago(seconds=2),

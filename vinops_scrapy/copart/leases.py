@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from psycopg.types.json import Jsonb
+
 from vinops.db.database import queries
 from vinops.db.errors import tried
 from vinops.storage.opening import FOLDER
-from vinops_scrapy.items import Lot
+from vinops_scrapy.items import KeptList, Lot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
     from vinops_scrapy.items import Photo, PhotoLink
+INTERRUPTED = "interrupted"
+"""The reason of a lot in whose middle the crawl ended."""
 LEASE_SECONDS = 600.0
 """The duration of a lease that is not renewed, unless VINOPS_PHOTO_LEASE sets another."""
 
@@ -42,7 +46,8 @@ class Known:
 class Settlement:
     """The result of a lot: its state, the reason, and after how many seconds it is due again.
 
-    `listed` is the count of photos in the list, None if there was no list; `links` are these, for their numbers.
+    `listed` is the count of photos in the list, None if there was no list; `links` are these, for their numbers. In the
+    state `first` the list is kept for the second pass, unless it was `from_kept`, which is such a list.
     """
 
     state: str
@@ -51,6 +56,21 @@ class Settlement:
     listed: int | None = None
     links: tuple[PhotoLink, ...] = ()
     photos: tuple[Photo, ...] = ()
+    sizes_are_guessed: bool = False
+    from_kept: bool = False
+
+    @property
+    def has_first(self) -> bool:
+        """Tell whether the lot has had its first pass. If some of its first photos failed it is enough that one is
+        there: all are tried in its second pass. One that was interrupted is not over."""
+        return self.state in {"first", "ok"} or (self.state == "partial" and self.reason != INTERRUPTED)
+
+    @property
+    def kept(self) -> Jsonb | None:
+        """The list as it is kept for the second pass, None where there is none to come, or it asks again."""
+        if self.state != "first":
+            return None
+        return Jsonb(KeptList(photos=self.links, sizes_are_guessed=self.sizes_are_guessed).as_json())
 
     @property
     def is_failure(self) -> bool:
@@ -63,26 +83,42 @@ class Lots:
     expires, and a settlement whose confirmation was lost raises LeaseLost the second time."""
 
     def __init__(
-        self, pool: AsyncConnectionPool[Any], owner: str, *, lease: float = LEASE_SECONDS, store: str = FOLDER
+        self,
+        pool: AsyncConnectionPool[Any],
+        owner: str,
+        *,
+        lease: float = LEASE_SECONDS,
+        store: str = FOLDER,
+        list_seconds: float = 0.0,
     ) -> None:
         """`owner` names this crawl, `store` the place where it stores photos. A lease lasts `lease` seconds, and is to
-        be renewed every third of it."""
+        be renewed every third of it. A list that was kept serves for `list_seconds`."""
         self._pool = pool
         self._owner = owner
         self._store = store
         self._is_store_noted = False
+        self._list_seconds = list_seconds
         self.lease = lease
         self._queries = queries("photos")
 
-    async def enlist(self) -> int:
-        """Add the lots that the feed brought since; return how many are due."""
-        await tried(lambda: self._done("enlist_lots", {}))
-        ((count,),) = await tried(lambda: self._rows("count_due_lots", {}))
-        return int(count)
+    async def enlist(self) -> None:
+        """Add the lots that the feed brought since, give each its place in the order of its pass, and take those out
+        that left the feed. If the process dies in between, the next call does the rest."""
+        for name in ("enlist_lots", "queue_lots", "unqueue_lots"):
+            await tried(lambda name=name: self._done(name, {}))  # type: ignore[misc]
+
+    async def count_due(self) -> tuple[int, int]:
+        """Return how many lots are due, and how many of them have not had their first pass."""
+        ((count, first),) = await tried(lambda: self._rows("count_due_lots", {}))
+        return int(count), int(first)
 
     async def lease_due(self, count: int) -> list[Lot]:
         """Lease up to `count` lots that are due. If the process dies the leases expire."""
-        return await self._lease("lease_due_lots", {"count": count})
+        return await self._lease("lease_due_lots", {"count": count, "list_seconds": self._list_seconds})
+
+    async def lease_kept(self, count: int) -> list[Lot]:
+        """Lease up to `count` lots that are due whose list was kept, in the order of the second pass."""
+        return await self._lease("lease_kept_lots", {"count": count, "list_seconds": self._list_seconds})
 
     async def lease_named(self, lots: Collection[int], vins: Collection[str]) -> tuple[list[Lot], int, list[str]]:
         """Lease lots by number or VIN; return them, how many lots have these numbers and VINs at all, and the numbers
@@ -97,7 +133,7 @@ class Lots:
         rows = await tried(
             lambda: self._rows(name, {**parameters, "owner": self._owner, "seconds": self.lease}),
         )
-        return [Lot(id=row[0], lot_external_id=row[1], vin=row[2], image_url=row[3], token=row[4]) for row in rows]
+        return [_lot(*row) for row in rows]
 
     async def renew(self, lots: Collection[Lot]) -> None:
         """Extend the leases of lots that are still being processed."""
@@ -166,9 +202,34 @@ class Lots:
                     "due_seconds": settlement.due_seconds,
                     "listed": settlement.listed,
                     "is_failure": settlement.is_failure,
+                    "has_first": settlement.has_first,
+                    "kept": settlement.kept,
+                    "is_kept": settlement.from_kept,
                 },
             )
         self._is_store_noted |= bool(settlement.photos)
+
+
+def _lot(
+    lot_id: int,
+    number: int,
+    vin: str | None,
+    image_url: str | None,
+    token: int,
+    is_first: bool,
+    failures: int,
+    kept: dict[str, Any] | None,
+) -> Lot:
+    return Lot(
+        id=lot_id,
+        lot_external_id=number,
+        vin=vin,
+        image_url=image_url,
+        token=token,
+        is_first=is_first,
+        failures=failures,
+        kept=KeptList.from_json(kept) if kept else None,
+    )
 
 
 def _row(lot: Lot, photo: Photo) -> dict[str, object]:

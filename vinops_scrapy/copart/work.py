@@ -1,4 +1,7 @@
-"""The lots that a crawl works on: leased in order, a few at a time, each settled once its last photo is done."""
+"""The lots that a crawl works on: leased in order, a few at a time, each settled once its last photo is done.
+
+In its first pass a lot is done with its first photos: no lot gets the rest while another has none.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ import psycopg
 from vinops.db.database import DatabaseError
 from vinops.db.errors import is_passing
 from vinops.logs import pairs
-from vinops_scrapy.copart.leases import Known, LeaseLost, Settlement
+from vinops_scrapy.copart.leases import INTERRUPTED, Known, LeaseLost, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from scrapy.statscollectors import StatsCollector
 
     from vinops_scrapy.copart.leases import Lots
-    from vinops_scrapy.items import Lot, Photo, PhotoList
+    from vinops_scrapy.items import Lot, Photo, PhotoLink, PhotoList
 
 log = logging.getLogger("photos")
 
@@ -29,6 +32,7 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 
 DUE_SECONDS = {
+    "first": 0.0,  # its second pass is due when its turn comes
     "none_yet": 6 * HOUR,  # the yard has not taken them yet
     "gone": DAY,  # left the inventory, as the feed will say too
     "partial": HOUR,
@@ -44,18 +48,26 @@ DUE_BY_REASON = {
     "not_recorded": DAY,
 }
 """Seconds until a lot is due again, by its reason; takes precedence over the state."""
+ENLIST_SECONDS = 120.0
+"""Seconds between two looks at what the feed brought: a run may take hours, and some lots are gone in one."""
+USUAL_PHOTOS = 12
+"""Photos of a lot: a first pass of fewer leaves a second one to do."""
 LAST_LOTS = 5
 SHOWN_LOTS = 20
 
 
 @dataclass(kw_only=True)
 class OpenLot:
-    """A lot being processed: its list, and the results of its photos so far. `waiting` photos are still to come."""
+    """A lot being processed: its list, and the results of its photos so far. `waiting` photos are still to come, `left`
+    are those that its second pass takes."""
 
     lot: Lot
+    is_beside: bool = False
     known: Known = field(default_factory=Known)
     listing: PhotoList | None = None
+    sizes_are_guessed: bool = False
     waiting: int = 0
+    left: int = 0
     photos: list[Photo] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     end: tuple[str, str | None] | None = None
@@ -69,12 +81,34 @@ class OpenLot:
 class Work:
     """Hands lots to the spider and settles them."""
 
-    def __init__(self, lots: Lots, stats: StatsCollector, *, at_once: int, recheck_seconds: float) -> None:
-        """Keep `at_once` lots open at the same time; a finished lot is due again after `recheck_seconds`."""
+    def __init__(
+        self,
+        lots: Lots,
+        stats: StatsCollector,
+        *,
+        at_once: int,
+        recheck_seconds: float,
+        first_photos: int,
+        beside: int = 0,
+        enlist_seconds: float = ENLIST_SECONDS,
+    ) -> None:
+        """Keep `at_once` lots open at the same time, and `beside` them others whose list was kept; the first pass takes
+        `first_photos`; a finished lot is due again after `recheck_seconds`; new lots are looked for every
+        `enlist_seconds`.
+
+        Lots beside the others use the time in which these wait to ask for their lists: photos come from another host.
+        """
         self._lots = lots
         self._stats = stats
         self._at_once = at_once
         self._recheck_seconds = recheck_seconds
+        self._first_photos = first_photos
+        self._beside = beside
+        self._most_beside = 0
+        self._has_kept = True
+        self._first_passes: set[int] = set()  # of the lots that are open, until they are settled
+        self._enlist_seconds = enlist_seconds
+        self._enlisted = 0.0
         self._room = asyncio.Condition()
         self._waiting: list[Lot] = []
         self._renewed = 0.0
@@ -85,21 +119,39 @@ class Work:
         self._stopping = asyncio.Event()
 
     async def due(self, batch: int) -> AsyncIterator[Lot]:
-        """Yield up to `batch` lots that are due, each when there is room for it."""
-        self.total = min(batch, await self._lots.enlist())
+        """Yield up to `batch` lots that are due, each when there is room for it. A lot may come twice, once for each of
+        its passes, and counts twice then."""
+        await self._enlist()
+        count, first = await self._lots.count_due()
+        self.total = min(batch, count + (first if self._first_photos < USUAL_PHOTOS else 0))
         taken = 0
         while taken < batch and not self._stopping.is_set():
+            if asyncio.get_running_loop().time() - self._enlisted >= self._enlist_seconds:
+                await self._enlist()
             # Few at a time: what one crawl holds no other can do.
             leased = await self._lots.lease_due(min(2 * self._at_once, batch - taken))
             if self._stopping.is_set():  # the crawl ended meanwhile, and gave back what it had
                 await self._lots.release(leased)
                 return
-            if not leased:
+            if not leased and not await self._first_pass_ends():
                 return
             self._waiting = leased
-            taken += len(self._waiting)
+            self._most_beside = batch - taken - len(leased)
             async for lot in self._each():
+                taken += 1
                 yield lot
+
+    async def _first_pass_ends(self) -> bool:
+        """Wait until a lot is settled whose first pass is open: its second pass may be due then. Return False if there
+        is none."""
+        before = set(self._first_passes)
+        async with self._room:
+            await self._room.wait_for(lambda: not before <= self._first_passes or not before or self._stopping.is_set())
+        return bool(before)
+
+    async def _enlist(self) -> None:
+        await self._lots.enlist()
+        self._enlisted = asyncio.get_running_loop().time()
 
     async def named(self, lots: list[int], vins: list[str]) -> AsyncIterator[Lot]:
         """Yield the lots with these numbers and VINs, due or not. Missing ones are counted, and the run then
@@ -116,14 +168,39 @@ class Work:
             yield lot
 
     async def _each(self) -> AsyncIterator[Lot]:
+        """Yield the lots that wait, each when there is room for it, and others beside them."""
         while self._waiting and not self._stopping.is_set():
             async with self._room:
-                await self._room.wait_for(lambda: len(self.open) < self._at_once or self._stopping.is_set())
+                await self._room.wait_for(lambda: self._has_room or self._has_room_beside or self._stopping.is_set())
             if self._stopping.is_set():
                 return
-            lot = self._waiting.pop(0)
-            self.open[lot.id] = OpenLot(lot=lot)
-            yield lot
+            if self._has_room:
+                lot = self._waiting.pop(0)
+                self._has_kept = True
+                self.open[lot.id] = OpenLot(lot=lot)
+                if lot.is_first:
+                    self._first_passes.add(lot.id)
+                yield lot
+                continue
+            leased = await self._lots.lease_kept(1)
+            if self._stopping.is_set():
+                await self._lots.release(leased)
+                return
+            self._has_kept = bool(leased)
+            for lot in leased:
+                self._most_beside -= 1
+                self.open[lot.id] = OpenLot(lot=lot, is_beside=True)
+                yield lot
+
+    @property
+    def _has_room(self) -> bool:
+        return sum(not entry.is_beside for entry in self.open.values()) < self._at_once
+
+    @property
+    def _has_room_beside(self) -> bool:
+        """Whether another lot may be open beside those in turn; not until the next of these, if there was none."""
+        count = sum(entry.is_beside for entry in self.open.values())
+        return self._has_kept and self._most_beside > 0 and count < self._beside
 
     async def known(self, lot: Lot) -> Known:
         """Return what is stored of a lot, and keep it for its photos."""
@@ -132,11 +209,24 @@ class Work:
             self.open[lot.id].known = known
         return known
 
-    async def listed(self, lot: Lot, listing: PhotoList, wanted: int) -> None:
-        """Note the list of a lot, of which `wanted` photos are to come; settle the lot if there are none."""
+    def taken(self, lot: Lot, links: Sequence[PhotoLink]) -> Sequence[PhotoLink]:
+        """Return the photos of a list that this pass of the lot takes. Where all first photos failed, the next try
+        takes those after them: a lot may lack some for good."""
+        if not lot.is_first or len(links) <= self._first_photos:
+            return links
+        start = lot.failures * self._first_photos % len(links)
+        return [*links[start:], *links[:start]][: self._first_photos]
+
+    async def listed(
+        self, lot: Lot, listing: PhotoList, wanted: int, *, left: int = 0, sizes_are_guessed: bool = False
+    ) -> None:
+        """Note the list of a lot, of which `wanted` photos are to come now and `left` in its second pass; settle the
+        lot if none is to come now."""
         entry = self.open[lot.id]
         entry.listing = listing
         entry.waiting = wanted
+        entry.left = left
+        entry.sizes_are_guessed = sizes_are_guessed
         await self.settle(entry)
 
     async def end(self, lot: Lot, state: str, reason: str | None = None) -> None:
@@ -179,6 +269,8 @@ class Work:
             )
         else:
             self._stats.inc_value(f"lot/{settlement.state}")
+            if entry.lot.is_first and settlement.has_first:
+                self._stats.inc_value("lot/first_pass")
             if settlement.state == "failed":
                 self._stats.inc_value(f"lot/failed/{settlement.reason}")
             if settlement.state == "ok" and settlement.links and not settlement.photos:
@@ -186,6 +278,7 @@ class Work:
             self.done += 1
             self._log(entry.lot, settlement)
         finally:
+            self._first_passes.discard(entry.lot.id)
             async with self._room:
                 self._room.notify_all()
 
@@ -230,11 +323,19 @@ class Work:
             reason = max(set(entry.failures), key=entry.failures.count)
             state = "partial" if photos or entry.known.seqs else "failed"
         elif links:
-            state, reason = "ok", None
+            state, reason = "first" if entry.left else "ok", None
         else:
             state, reason = ("failed", "empty_list") if listing.announced else ("none_yet", None)
-        due = self._recheck_seconds if state == "ok" else _due(state, reason)
-        return Settlement(state=state, reason=reason, due_seconds=due, listed=len(links), links=links, photos=photos)
+        return Settlement(
+            state=state,
+            reason=reason,
+            due_seconds=self._recheck_seconds if state == "ok" else _due(state, reason),
+            listed=len(links),
+            links=links,
+            photos=photos,
+            sizes_are_guessed=entry.sizes_are_guessed,
+            from_kept=state == "ok" and entry.lot.kept is not None,
+        )
 
     async def renew(self) -> None:
         """Renew the leases of all lots being processed, if a third of their time is over."""
@@ -261,7 +362,7 @@ class Work:
             if entry.photos and entry.listing:
                 settlement = Settlement(
                     state="partial",
-                    reason="interrupted",
+                    reason=INTERRUPTED,
                     due_seconds=0,
                     listed=len(entry.listing.photos),
                     photos=tuple(entry.photos),

@@ -1,4 +1,5 @@
-"""lot_photos: the photos of the lots that are due, before the lots disappear.
+"""lot_photos: the photos of the lots that are due, before the lots disappear: the first ones of every lot, then the
+rest. Lots that are named get all at once.
 
     scrapy crawl lot_photos [-a batch=500] [-a lot=N,N] [-a vin=…] [-a source=auto|api|page]
 
@@ -21,7 +22,7 @@ from vinops.storage.opening import photos_place
 from vinops_scrapy import closing
 from vinops_scrapy.copart.leases import Lots
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
-from vinops_scrapy.copart.work import Work
+from vinops_scrapy.copart.work import ENLIST_SECONDS, Work
 from vinops_scrapy.failures import Ignored, Stopped, WrongArgument, reason_of
 from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.items import Photo, PhotoList
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
     from vinops.politeness import Pace
-    from vinops_scrapy.items import Lot, PhotoLink
+    from vinops_scrapy.items import KeptList, Lot, PhotoLink
 
 log = logging.getLogger("photos")
 
@@ -102,12 +103,23 @@ class LotPhotos(BaseSpider):
     async def opened(self) -> None:
         """Prepare work and sessions."""
         settings = self.crawler.settings
-        self.pace = politeness.pace(settings["VINOPS_PACE"], speed=settings.getfloat("VINOPS_CLOCK_SPEED"))
+        speed = settings.getfloat("VINOPS_CLOCK_SPEED")
+        recheck_seconds = self.config.photo_recheck_days * 86_400
+        self.pace = politeness.pace(settings["VINOPS_PACE"], speed=speed)
         self.work = Work(
-            Lots(pool(self.crawler), owner(), lease=self.config.photo_lease, store=photos_place(self.config)),
+            Lots(
+                pool(self.crawler),
+                owner(),
+                lease=self.config.photo_lease,
+                store=photos_place(self.config),
+                list_seconds=recheck_seconds,
+            ),
             self.crawler.stats,
             at_once=settings.getint("VINOPS_LOTS_AT_ONCE"),
-            recheck_seconds=self.config.photo_recheck_days * 86_400,
+            beside=settings.getint("VINOPS_LOTS_BESIDE"),
+            recheck_seconds=recheck_seconds,
+            first_photos=self.pace.first_photos(self.config.photos_first),
+            enlist_seconds=ENLIST_SECONDS / speed,
         )
         self.sessions = Sessions(self.crawler, self.config)
 
@@ -130,7 +142,10 @@ class LotPhotos(BaseSpider):
                 await wait(self.crawler, LOTS_BUDGET, self.pace.lot_gap)
             except Stopped:
                 return
-            if self.source == "page":
+            if lot.kept is not None:
+                for each in await self.photos_kept(lot, lot.kept):
+                    yield each
+            elif self.source == "page":
                 async for each in self.open_page(lot):
                     yield each
             elif request := await self.list_request(lot):
@@ -149,6 +164,7 @@ class LotPhotos(BaseSpider):
             errback=self.list_failed,
             cb_kwargs={"lot": lot},
             dont_filter=True,
+            priority=2,
             headers={"Accept": "application/json"},
             meta={
                 **self.sessions.http_meta(),
@@ -178,26 +194,35 @@ class LotPhotos(BaseSpider):
         for each in await self.photos_of(lot, listing):
             yield each
 
+    async def photos_kept(self, lot: Lot, kept: KeptList) -> list[Request]:
+        """Return the requests for the photos of a lot's second pass, from the list that its first pass read."""
+        self.crawler.stats.inc_value("list/kept")
+        listing = PhotoList(announced=len(kept.photos), photos=kept.photos)
+        return await self.photos_of(lot, listing, sizes_are_guessed=kept.sizes_are_guessed)
+
     async def photos_of(self, lot: Lot, listing: PhotoList, *, sizes_are_guessed: bool = False) -> list[Request]:
-        """Return a request for each photo of a list that is not stored yet; without any the lot is settled.
+        """Return a request for each photo of a list that this pass takes and that is not stored yet; without any the
+        lot is settled.
 
         The sizes in the addresses of a page are guessed: there a photo is known by its smaller size, too.
         """
         with closing.IfDatabaseIsLost(self.crawler):
             known = await self.work.known(lot)
-            wanted = [link for link in listing.photos if link.url not in known.seqs]
-            if sizes_are_guessed:
-                wanted = [
-                    link
-                    for link in wanted
-                    if (smaller := copart.smaller(link)) is None or smaller.url not in known.seqs
-                ]
+
+            def is_new(link: PhotoLink) -> bool:
+                smaller = copart.smaller(link) if sizes_are_guessed else None
+                return link.url not in known.seqs and (smaller is None or smaller.url not in known.seqs)
+
+            new = [link for link in listing.photos if is_new(link)]
+            wanted = [link for link in self.work.taken(lot, listing.photos) if is_new(link)]
             stats = self.crawler.stats
-            stats.inc_value("photo/listed", len(listing.photos))
-            stats.inc_value("photo/known", len(listing.photos) - len(wanted))
+            if lot.kept is None:  # else they were counted in the first pass
+                stats.inc_value("photo/listed", len(listing.photos))
+                stats.inc_value("photo/known", len(listing.photos) - len(new))
             for kind, count in listing.left_out.items():
                 stats.inc_value(f"photo/left_out/{kind}", count)
-            await self.work.listed(lot, listing, len(wanted))
+            left = len(new) - len(wanted)
+            await self.work.listed(lot, listing, len(wanted), left=left, sizes_are_guessed=sizes_are_guessed)
             return [self.photo_request(lot, link) for link in wanted]
         return []
 
@@ -209,7 +234,7 @@ class LotPhotos(BaseSpider):
             errback=self.photo_failed,
             cb_kwargs={"lot": lot, "link": link},
             dont_filter=True,
-            priority=1,  # a lot is finished before the next begins
+            priority=3 if lot.is_first else 1,  # a lot is finished before the next begins; first passes before all
             headers={"Accept": "image/avif,image/webp,image/*,*/*;q=0.8"},
             meta={
                 **self.sessions.http_meta(),

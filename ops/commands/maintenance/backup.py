@@ -12,7 +12,7 @@ import typer
 
 from ops.backup import backup, files as backup_files
 from ops.backup.progress import Progress
-from ops.commands.workers import finite
+from ops.options import finite
 from ops.show import tables
 from vinops import clock, config, logs
 from vinops.logs import pairs

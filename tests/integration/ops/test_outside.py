@@ -112,6 +112,35 @@ def test_the_supervisor_tells_of_a_disk_once_until_it_has_room(
     assert "read-only" in open_alerts(database)[outside.DISK]
 
 
+def test_the_supervisor_tells_of_first_photos_that_fall_behind(
+    database: Database, settings: Settings, disk: dict[str, Any]
+) -> None:
+    """Of 100 lots of two days ago all had their first pass a day ago; of the 20 that came since none has."""
+    database.execute(
+        "insert into lots (lot_external_id, vehicle_id, first_seen_at, image_url, row_hash, file_id)"
+        " select n, n, now() - case when n <= 100 then interval '2 days' else interval '1 hour' end, 'https://x', '', 1"
+        " from generate_series(1, 120) as n"
+    )
+    database.execute(
+        "insert into lot_photos (lot_id, state, stored, first_at) select id, 'first', 3, now() - interval '30 hours'"
+        " from lots where lot_external_id <= 100"
+    )
+    watch = outside.Watch(settings)
+    watch(database)
+    message = open_alerts(database)[outside.COVERAGE]
+    assert "83 % of 120 lots past their first pass, 100 % a day ago" in message
+    assert "vinops logs photos" in message
+    database.execute(
+        "insert into lot_photos (lot_id, state, stored, first_at) select id, 'first', 3, now()"
+        " from lots where lot_external_id > 100"
+    )
+    watch(database)
+    assert outside.COVERAGE in open_alerts(database), "it is counted every ten minutes"
+    watch._counted = -float("inf")
+    watch(database)
+    assert open_alerts(database) == {}
+
+
 def test_a_disk_too_full_to_record_it_is_told_past_the_database(
     database: Database, settings: Settings, disk: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from hypothesis import given, strategies as st
 
+from vinops import politeness
 from vinops.config import PACES, Secret, Settings
 from vinops.db import database as db, embedded
 from vinops.db.errors import tried
@@ -45,7 +46,7 @@ OURS = "from pg_stat_activity where application_name = 'politeness' and datname 
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, *, daily: int = DAILY, refusals: int = 3, seconds: float = HOUR, size: int = 4
+    settings: Settings, *, daily: int | None = DAILY, refusals: int = 3, seconds: float = HOUR, size: int = 4
 ) -> AsyncIterator[Budgets]:
     """The budgets as one more process would have them."""
     pool = db.async_pool(settings, application="politeness", size=size)
@@ -292,6 +293,23 @@ def test_no_more_than_the_requests_of_the_day_are_reserved(settings: Settings, d
     requests, next_at = row(database, "requests, next_at")
     assert requests == 4
     assert next_at < now(database) + timedelta(seconds=28.1), "a refused request took a place"
+
+
+@pytest.mark.parametrize(("name", "refuses"), [("careful", True), ("steady", False), ("none", False)])
+def test_the_careful_pace_has_a_limit_of_its_own_and_the_steady_one_its_gaps(
+    settings: Settings, database: Database, name: str, refuses: bool
+) -> None:
+    async def work(budgets: Budgets) -> bool:
+        await budgets.reserve(HOST, 0)
+        database.execute("update ops.host_budgets set requests = 60_000")
+        try:
+            await budgets.reserve(HOST, 0)
+        except DailyCapReached:
+            return True
+        return False
+
+    assert run(settings, work, daily=politeness.pace(name).daily_cap(None)) is refuses
+    assert run(settings, work, daily=politeness.pace(name).daily_cap(50_000)) is True
 
 
 def test_the_next_day_counts_from_one(settings: Settings, database: Database) -> None:

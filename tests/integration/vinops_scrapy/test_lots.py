@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
     from vinops_scrapy.items import Lot
 
+MANY = 99
 NOISE = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=3_000))
 """What PostgreSQL cannot compress to what fits an index."""
 
@@ -91,7 +92,7 @@ def settled(settings: Settings, url: str) -> tuple[Work, StatsCollector]:
     stats = StatsCollector(get_crawler())
 
     async def do(lots: Lots) -> Work:
-        work = Work(lots, stats, at_once=1, recheck_seconds=DAY)
+        work = Work(lots, stats, at_once=1, recheck_seconds=DAY, first_photos=MANY)
         async for lot in work.due(1):
             of_lot = photo(lot, url)
             await work.listed(lot, PhotoList(announced=1, photos=(of_lot.link,)), 1)
@@ -125,7 +126,7 @@ def test_lots_left_over_are_given_back_whatever_one_of_them_brings(crawls: Crawl
     stats = StatsCollector(get_crawler())
 
     async def do(lots: Lots) -> None:
-        work = Work(lots, stats, at_once=2, recheck_seconds=DAY)
+        work = Work(lots, stats, at_once=2, recheck_seconds=DAY, first_photos=MANY)
         taken = work.due(2)
         for url in (f"https://cs.copart.com/{NOISE}_hrs.jpg", "https://cs.copart.com/b_hrs.jpg"):
             lot = await anext(taken)
@@ -196,13 +197,118 @@ def test_a_lot_whose_photos_were_all_there_is_rechecked_and_no_progress(settings
     stats = StatsCollector(get_crawler())
 
     async def again(lots: Lots) -> None:
-        work = Work(lots, stats, at_once=1, recheck_seconds=DAY)
+        work = Work(lots, stats, at_once=1, recheck_seconds=DAY, first_photos=MANY)
         async for lot in work.due(1):
             await work.known(lot)
             await work.listed(lot, PhotoList(announced=1, photos=(photo(lot, "").link,)), 0)
 
     with_lots(settings, again)
     assert stats.get_stats()["lot/rechecked"] == stats.get_stats()["lot/ok"] == 1
+
+
+def opened(settings: Settings, counts: tuple[int, int], *, beside: int, batch: int) -> list[list[tuple[int, bool]]]:
+    """Take so many lots with one at once, and so many more once it is settled, and check that there is no room then;
+    return both by number and whether it was a first pass."""
+
+    async def do(pool: Any) -> list[list[tuple[int, bool]]]:
+        lots = Lots(pool, "a crawl", list_seconds=DAY)
+        stats = StatsCollector(get_crawler())
+        work = Work(lots, stats, at_once=1, recheck_seconds=DAY, first_photos=1, beside=beside)
+        due = work.due(batch)
+        found = []
+        for count in counts:
+            found.append([await anext(due) for _ in range(count)])
+            assert not work._has_room
+            assert not work._has_room_beside
+            (in_turn,) = [entry.lot for entry in work.open.values() if not entry.is_beside]
+            await work.end(in_turn, "none_yet")
+        return [[(lot.lot_external_id, lot.is_first) for lot in taken] for taken in found]
+
+    found: list[list[tuple[int, bool]]] = with_pool(settings, do)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("beside", "batch", "first", "second"),
+    [
+        (0, 9, [(3, True)], [(4, True)]),
+        (1, 9, [(3, True), (1, False)], [(4, True)]),
+        (2, 9, [(3, True), (1, False), (2, False)], [(4, True)]),
+        (2, 3, [(3, True), (1, False)], [(4, True)]),  # two of three are first passes
+    ],
+)
+def test_lots_whose_list_was_kept_are_done_while_others_wait_for_theirs(
+    settings: Settings,
+    crawls: Crawls,
+    beside: int,
+    batch: int,
+    first: list[tuple[int, bool]],
+    second: list[tuple[int, bool]],
+) -> None:
+    for number in (1, 2, 3, 4):
+        crawls.add_lot(number, hours=number)
+    crawls.database.execute(
+        "insert into lot_photos (lot_id, state, first_at, settled_at, links) select id, 'first', now(), now(),"
+        ' \'{"photos": [[1, "hrs", "https://example.com/1_hrs.jpg"]], "sizes_are_guessed": false}\''
+        " from lots where lot_external_id in (1, 2)"
+    )
+    counts = len(first), len(second)
+    assert opened(settings, counts, beside=beside, batch=batch) == [first, second]
+
+
+def test_the_second_pass_begins_with_what_is_worth_most_and_leaves_soonest(settings: Settings, crawls: Crawls) -> None:
+    """A lot of much worth goes before one that leaves sooner, and one that has waited long before a new one."""
+    lots = {
+        "wreck, in 8 days": (192, "car", 2026, "destruction", "burn"),
+        "good, in 8 days": (192, "car", 2026, "clean", "hail"),
+        "good, in 7 days": (168, "car", 2026, "clean", "hail"),
+        "old, in 7 days": (168, "car", 2001, "salvage", "front end"),
+        "wreck, in an hour": (1, "car", 2026, "destruction", "burn"),
+        "boat, no sale": (None, "boat", None, None, None),
+    }
+    for number, (hours, kind, year, title, damage) in enumerate(lots.values(), 1):
+        crawls.add_lot(number, hours=hours)
+        crawls.database.execute("update vehicles set vehicle_type = %s, year = %s where id = %s", [kind, year, number])
+        crawls.database.execute("update lots set title_group = %s, damage = %s where id = %s", [title, damage, number])
+    crawls.database.execute("insert into lot_photos (lot_id, state, first_at) select id, 'first', now() from lots")
+    with_lots(settings, lambda each: each.enlist())
+    names = dict(enumerate(lots, 1))
+    assert [names[lot.lot_external_id] for lot in ordered(settings)] == [
+        "good, in 7 days",
+        "wreck, in an hour",
+        "good, in 8 days",
+        "old, in 7 days",
+        "wreck, in 8 days",
+        "boat, no sale",
+    ]
+
+
+def ordered(settings: Settings) -> list[Lot]:
+    """Lease all that is due, in its order."""
+    found: list[Lot] = with_lots(settings, lambda lots: lots.lease_due(99))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        (("boat", 2025, "clean", "hail"), ("car", 2025, "clean", "hail")),
+        (("car", 2001, "clean", "hail"), ("car", 2025, "clean", "hail")),
+        (("car", 2025, "other", "hail"), ("car", 2025, "salvage", "hail")),
+        (("car", 2025, None, "hail"), ("car", 2025, "salvage", "hail")),
+        (("car", 2025, "destruction", "hail"), ("boat", None, None, "burn")),
+        (("car", 2025, "clean", "water/flood"), ("car", 2025, "clean", "front end")),
+        (("car", 2025, "clean", "front end"), ("car", 2025, "clean", "normal wear")),
+        (("car", None, "clean", "hail"), ("car", 2025, "clean", "hail")),
+    ],
+)
+def test_what_a_lot_is_worth(database: Database, less: tuple[Any, ...], more: tuple[Any, ...]) -> None:
+    (ordered,) = database.execute(
+        "select 0 <= lot_worth(%s, %s, %s, %s) and lot_worth(%s, %s, %s, %s) > lot_worth(%s, %s, %s, %s)"
+        " and lot_worth(%s, %s, %s, %s) <= 1",
+        [*less, *more, *less, *more],
+    ).fetchall()
+    assert ordered == (True,)
 
 
 def taken(settings: Settings, owner: str, database: Database, *, is_over: bool = False) -> list[Lot]:

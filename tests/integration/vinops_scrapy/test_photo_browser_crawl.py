@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from standin.photos.server import VISITOR, PhotoServer
-from tests.support.photo_crawls import FIRST_LOT, Crawled, Crawls, Database
+from tests.support.photo_crawls import AT_ONCE, FIRST_LOT, Crawled, Crawls, Database
 from tests.support.s3_server import BUCKET, KEY_ID, s3_server
 from vinops.config import ConfigError, Settings
 from vinops_scrapy.copart.browser import find_chromium
@@ -68,7 +68,7 @@ def crawls(settings: Settings, database: Database, site: PhotoServer) -> Crawls:
         settings=settings,
         database=database,
         server=site,
-        more={"COPART_USERNAME": USERNAME, "COPART_PASSWORD": PASSWORD, "VINOPS_LOG_LEVEL": "DEBUG"},
+        more={"COPART_USERNAME": USERNAME, "COPART_PASSWORD": PASSWORD, "VINOPS_LOG_LEVEL": "DEBUG", **AT_ONCE},
     )
 
 

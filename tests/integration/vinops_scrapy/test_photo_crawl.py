@@ -15,13 +15,14 @@ from tests.support.cases import few_quick
 from tests.support.notify_listener import Systemd
 from tests.support.photo_crawls import ROOT, Crawls, Database
 from tests.support.s3_server import BUCKET, KEY_ID, SECRET, s3_server
+from vinops.config import Settings
 from vinops_scrapy.spiders.lot_photos import LOTS_BUDGET
+
+FIRST = Settings.photos_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from vinops.config import Settings
 
 
 @pytest.fixture
@@ -46,7 +47,9 @@ def test_every_photo_of_every_lot_is_stored_once_and_a_second_run_asks_for_nothi
     photos = sum(len(crawls.server.photos(lot)) for lot in lots)
     assert len(crawls.server.requests) == photos + len(lots)
     assert crawled.stats["photo/stored"] == photos
-    assert crawled.log.count("Scraped: lot") == len(lots)
+    two_passes = sum(len(crawls.server.photos(lot)) > FIRST for lot in lots)
+    assert crawled.log.count("Scraped: lot") == len(lots) + two_passes
+    assert (crawled.stats["lot/first_pass"], crawled.stats["list/kept"]) == (len(lots), two_passes)
     crawls.server.clear_requests()
     again = crawls.run()
     assert (again.exit_code, again.reason) == (0, "finished"), again.log
@@ -83,6 +86,66 @@ def test_what_is_sold_first_comes_first_and_then_the_newest(crawls: Crawls) -> N
     listed = [each.lot for each in crawls.server.requests if each.kind == "list"]
     assert listed == [45_000_003, 45_000_002, 45_000_004]
     assert crawls.states()[45_000_001] == "missing"
+
+
+def test_no_lot_gets_the_rest_of_its_photos_while_another_has_none(crawls: Crawls) -> None:
+    lots = crawls.add_lots(6)
+    crawled = crawls.run("-s", "VINOPS_LOTS_AT_ONCE=1", "-a", f"batch={len(lots)}")
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    for lot in lots:
+        urls = [url for _, _, url in crawls.server.photos(lot)[:FIRST]]
+        stored = "select source_url from images join lots on lots.id = lot_id where lot_external_id = %s order by seq"
+        assert crawls.rows(stored, lot) == [(url,) for url in urls]
+    assert set(crawls.states().values()) == {"first"}
+    assert [each.lot for each in crawls.server.requests if each.kind == "list"] == lots
+    crawls.server.clear_requests()
+    crawls.run()
+    crawls.check(lots)
+    assert set(crawls.states().values()) == {"ok"}
+    assert {each.kind for each in crawls.server.requests} == {"photo"}, "the list was kept"
+    assert crawls.rows("select count(*) from lot_photos where links is not null") == [(0,)]
+
+
+def test_the_careful_pace_comes_once_to_a_lot(crawls: Crawls) -> None:
+    """Coming back costs as much as another lot's first photos: see docs/decisions/0029-two-passes.md."""
+    lots = crawls.add_lots(2, most=7)
+    crawled = crawls.run("-s", "VINOPS_PACE=careful", "-s", "VINOPS_CLOCK_SPEED=2000", "-a", "batch=2")
+    assert (crawled.exit_code, crawled.reason) == (0, "finished"), crawled.log
+    crawls.check(lots)
+    assert set(crawls.states().values()) == {"ok"}
+
+
+def test_a_list_that_is_old_or_whose_photos_are_gone_is_asked_for_again(crawls: Crawls) -> None:
+    old, gone = crawls.add_lots(2)
+    crawls.run("-a", "batch=2")
+    crawls.database.execute(
+        "update lot_photos set settled_at = now() - interval '4 days' from lots where lots.id = lot_id"
+        " and lot_external_id = %s",
+        [old],
+    )
+    crawls.server.fault("photo_404", host="cdn", lots=[gone])
+    crawls.server.clear_requests()
+    crawls.run()
+    assert [each.lot for each in crawls.server.requests if each.kind == "list"] == [old]
+    assert crawls.states() == {old: "ok", gone: "partial"}
+    crawls.server.clear_faults()
+    crawls.server.clear_requests()
+    crawls.database.execute("update lot_photos set due_at = now() where state = 'partial'")
+    crawls.run()
+    assert [each.lot for each in crawls.server.requests if each.kind == "list"] == [gone]
+    crawls.check([old, gone])
+
+
+def test_where_all_first_photos_fail_the_next_try_takes_others(crawls: Crawls) -> None:
+    (lot,) = crawls.add_lots(1)
+    crawls.server.fault("photo_404", host="cdn", lots=[lot])
+    crawls.run()
+    assert crawls.states() == {lot: "failed"}
+    first = {each.path for each in crawls.server.requests if each.kind == "photo"}
+    crawls.server.clear_requests()
+    crawls.database.execute("update lot_photos set due_at = now()")
+    crawls.run()
+    assert first.isdisjoint(each.path for each in crawls.server.requests if each.kind == "photo")
 
 
 def test_lots_are_named_by_number_or_vin_due_or_not(crawls: Crawls) -> None:
@@ -129,7 +192,7 @@ def test_thumbnails_come_only_on_request(crawls: Crawls) -> None:
 
 def test_a_session_ends_after_its_lots_and_the_next_has_cookies_of_its_own(crawls: Crawls) -> None:
     crawls.add_lots(5)
-    crawls.more["VINOPS_SESSION_LOTS"] = "2"
+    crawls.more |= {"VINOPS_SESSION_LOTS": "2", "VINOPS_PHOTOS_FIRST": "99"}
     crawled = crawls.run("-s", "VINOPS_LOTS_AT_ONCE=1")
     assert [f"session {number} begins" in crawled.log for number in (1, 2, 3, 4)] == [True, True, True, False]
     given = [each.cookies.get("visitor") for each in crawls.server.requests if each.kind == "list"]
@@ -236,6 +299,7 @@ def test_without_a_pace_only_stand_ins_are_asked(crawls: Crawls) -> None:
 
 @pytest.mark.slow
 def test_told_to_stop_it_keeps_what_it_has_and_gives_the_rest_back(crawls: Crawls) -> None:
+    crawls.more["VINOPS_PHOTOS_FIRST"] = "99"
     lots = crawls.add_lots(4)
     crawls.server.fault("tarpit", host="cdn", lots=lots[1:], every=0.2, seconds=60)
     with crawls.start("-s", "VINOPS_LOTS_AT_ONCE=1") as process:
@@ -253,12 +317,13 @@ def test_told_to_stop_it_keeps_what_it_has_and_gives_the_rest_back(crawls: Crawl
 
 
 def test_heartbeats_say_where_a_run_is(crawls: Crawls) -> None:
-    crawls.add_lots(6)
+    lots = crawls.add_lots(6)
+    visits = sum(1 + (len(crawls.server.photos(lot)) > FIRST) for lot in lots)
     crawled = crawls.run()
     ((done, total, items, size, refusals, last, finished),) = crawls.rows(
         "select done, total, items, bytes, refusals, last_items, finished_at is not null from ops.crawl_runs"
     )
-    assert (done, total, refusals, finished) == (6, 6, 0, True)
+    assert (done, total, refusals, finished) == (visits, 12, 0, True)
     assert (items, size) == (crawled.stats["photo/stored"], crawled.stats["photo/bytes"])
     assert len(last) == 5
 

@@ -14,7 +14,7 @@ from ops.observe.observer import Observer
 from ops.observe.snapshot import Celery
 from standin.photos.server import PhotoServer
 from tests.support.cases import few_quick
-from tests.support.photo_crawls import SECONDS, Crawls, Database
+from tests.support.photo_crawls import AT_ONCE, SECONDS, Crawls, Database
 from vinops.checks import Level
 from vinops_scrapy.pipelines import decoding
 
@@ -81,7 +81,7 @@ def photos() -> Iterator[PhotoServer]:
 @pytest.fixture
 def crawls(settings: Settings, database: Database, photos: PhotoServer) -> Crawls:
     """Crawls of an empty database."""
-    return Crawls(settings=settings, database=database, server=photos)
+    return Crawls(settings=settings, database=database, server=photos, more=dict(AT_ONCE))
 
 
 def ends(crawls: Crawls) -> dict[int, tuple[str, str | None]]:

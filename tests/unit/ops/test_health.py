@@ -56,6 +56,17 @@ def passed(**units: float) -> tuple[Wanted, ...]:
     return (*others, replace(its, at=ago(**units)))
 
 
+FIRST_DAY = given.photos(
+    lots={"first": 1, "missing": 1, "partial": 1}, with_photo=2, with_first=1, lots_before=0, lots_left=0
+)
+
+
+def fallen(before: int) -> Any:
+    """Photos of a thousand lots, of which 850 have had their first pass, and so many had a day ago."""
+    counts = {"with_photo": 860, "with_first": 850, "lots_before": 1000, "with_first_before": before}
+    return given.photos(lots={"ok": 850, "missing": 150}, lots_left=0, **counts)
+
+
 ALL = tuple(given.worker(name) for name in "1234")
 
 
@@ -369,6 +380,14 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         },
     ),
     ("crawls", UNKNOWN, "timeout", "vinops doctor", {"runs": None, "faults": {"runs": "timeout"}}),
+    ("coverage", OK, "97 % of 150,000 lots past their first pass, 97 % a day ago, 97 % with a photo", "", {}),
+    ("coverage", OK, "12 of 16,000 that left in a day had none", "", {}),
+    ("coverage", OK, "no active lot", "", {"photos": given.photos(lots={})}),
+    ("coverage", OK, "33 % of 3 lots past their first pass, 67 % with a photo", "", {"photos": FIRST_DAY}),
+    ("coverage", OK, "85 % of 1,000 lots past their first pass, 87 % a day ago", "", {"photos": fallen(870)}),
+    ("coverage", WARNING, "89 % a day ago, 86 % with a photo", "vinops logs photos", {"photos": fallen(890)}),
+    ("coverage", CRITICAL, "96 % a day ago, 86 % with a photo", "vinops logs photos", {"photos": fallen(960)}),
+    ("coverage", UNKNOWN, "timeout", "vinops doctor", {"photos": None, "faults": {"photos": "timeout"}}),
     ("photos", UNKNOWN, "timeout", "vinops doctor", {"photos": None, "faults": {"photos": "timeout"}}),
     ("stored", OK, "about 1,700,000 photos in the folder", "", {}),
     ("stored", OK, "no photo yet", "", {"stored": Stored(wanted="folder", photos={})}),
