@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bench.photo_passes import ARRIVALS, most_a_day
 from bench.photos import LONG_START, SPEED, Asked, Gaps, Memory, Photos, Race
 from bench.report import Row, reached, table
 
@@ -32,6 +33,7 @@ EARLY_SECONDS = 0.010
 """How much below its target a gap may seem: the two requests of it were not equally long on their way."""
 MEAN_SHARE = 0.05
 MEMORY_SHARE = 0.10
+LEAST_PHOTO = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ def tables(found: Photos) -> str:
     if found.steps:
         rows = [(title, f"{found.steps[name]:.2f} ms") for name, title in STEPS.items() if name in found.steps]
         parts.append(table(("processor time of the crawl's process for one photo", "measured"), rows))
-    if results := [*counted(found), *paced(found), *remembered(found)]:
+    if results := [*counted(found), *paced(found), *remembered(found), *passed(found)]:
         parts.append(table(("", "target", "measured", "reached"), [result.row for result in results]))
     return "\n\n".join(parts)
 
@@ -66,7 +68,7 @@ def tables(found: Photos) -> str:
 def missed(found: Photos) -> list[str]:
     """Return the names of what was not reached."""
     slow = [f"photos beside {name}" for name, race in found.races.items() if not _is_fast(name, race)]
-    results = [*counted(found), *paced(found), *remembered(found)]
+    results = [*counted(found), *paced(found), *remembered(found), *passed(found)]
     return [*slow, *(result.name for result in results if not result.is_reached)]
 
 
@@ -141,6 +143,37 @@ def remembered(found: Photos) -> Iterator[Result]:
         target=f"{first:.0f} MB ± {MEMORY_SHARE:.0%}",
         measured=f"{min(after):.0f} to {max(after):.0f} MB, median {statistics.median(after):.0f} MB",
         is_reached=_is_flat(memory),
+    )
+
+
+def passed(found: Photos) -> Iterator[Result]:
+    """Yield what became of the lots of a feed of its real size."""
+    passes = found.passes
+    if passes is None:
+        return
+    size = passes.size
+    about = f"{ARRIVALS:,} new lots a day, steady pace, {size.days} days"
+    yield Result(
+        name="lots with a photo before they leave",
+        title=f"lots with a photo before they leave, of those that live longer than an hour ({about})",
+        target=f"≥ {LEAST_PHOTO:.1%}",
+        measured=f"{passes.photo_share:.2%} ({passes.left - passes.with_photo} of {passes.left:,} without)",
+        is_reached=passes.photo_share >= LEAST_PHOTO,
+    )
+    lists, photos = most_a_day()
+    yield Result(
+        name="lots with all photos",
+        title=f"lots with all photos before they leave, of those that left in the last {size.last} days",
+        target="as the gaps allow",
+        measured=f"{passes.all_share:.0%} of {passes.lately:,}",
+        is_reached=True,
+    )
+    yield Result(
+        name="requests a day",
+        title="requests a day, at the real size: lists, photos",
+        target=f"≤ {lists:,.0f}, {photos:,.0f}",
+        measured=f"{passes.lists_a_day:,.0f}, {passes.photos_a_day:,.0f}",
+        is_reached=passes.lists_a_day <= lists and passes.photos_a_day <= photos,
     )
 
 

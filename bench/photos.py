@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg
 
+from bench import photo_passes
 from bench.pairs import Pair, say
 from bench.processes import Finished, ProcessFailed, run
 from bench.server import BenchFailed, Place, Server
@@ -42,16 +43,18 @@ LONG_START = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much of it: lots of a race, of a paced crawl and of the long one, and photos of each step alone."""
+    """How much of it: lots of a race, of a paced crawl and of the long one, photos of each step alone, and the days of
+    the passes."""
 
     lots: int
     paced_lots: int
     long_lots: int
     steps: int
+    passes: photo_passes.Size
 
 
-FULL = Size(lots=500, paced_lots=50, long_lots=500, steps=1000)
-QUICK = Size(lots=40, paced_lots=10, long_lots=200, steps=100)
+FULL = Size(lots=500, paced_lots=50, long_lots=500, steps=1000, passes=photo_passes.FULL)
+QUICK = Size(lots=40, paced_lots=10, long_lots=200, steps=100, passes=photo_passes.QUICK)
 
 
 @dataclass(kw_only=True)
@@ -142,6 +145,7 @@ class Photos:
     asked: Asked | None = None
     gaps: list[Gaps] = field(default_factory=list)
     memory: Memory | None = None
+    passes: photo_passes.Passes | None = None
 
 
 class StandIn:
@@ -201,9 +205,9 @@ class Bucket(StandIn):
 
 
 @contextmanager
-def source() -> Iterator[Source]:
+def source(*options: str) -> Iterator[Source]:
     """Run the stand-in's photo side until the block ends."""
-    with stand_in("photos", "--seed", str(SEED), "--empty-every", "0", "--none-every", "0") as addresses:
+    with stand_in("photos", "--seed", str(SEED), "--empty-every", "0", "--none-every", "0", *options) as addresses:
         yield Source(addresses)
 
 
@@ -239,6 +243,11 @@ class Crawls:
         self.source = source
         self.bucket = bucket
         self._prepared: set[int] = set()
+
+    @property
+    def command(self) -> list[str]:
+        """The command line of a crawl of all lots."""
+        return command()
 
     def prepare(self, lots: int) -> str:
         """Make a database with so many active lots, once, and return its name; it is the template of the runs."""
@@ -321,6 +330,9 @@ def measure(server: Server, folder: Path, size: Size, runs: int, parts: Sequence
             found.gaps = [*gaps(crawls, size, processes=1), *gaps(crawls, size, processes=2)]
         if "memory" in parts:
             found.memory = memory(crawls, size)
+    if "passes" in parts:
+        with source("--tiny") as photos, bucket() as store:
+            found.passes = photo_passes.measure(Crawls(server, photos, store), size.passes, first_lot=FIRST_LOT)
     return found
 
 
@@ -356,7 +368,7 @@ RACES: Mapping[str, tuple[str, str, bool]] = {
     "FilesPipeline": ("photos_files", "files", False),
 }
 """The stock pipelines by name: its part, its kind in bench.photo_spiders, and whether it stores in the bucket."""
-PARTS = (*(part for part, _, _ in RACES.values()), "asked", "gaps", "memory")
+PARTS = (*(part for part, _, _ in RACES.values()), "asked", "gaps", "memory", "passes")
 """What --only knows of the photos. The steps go with all three races."""
 
 

@@ -199,7 +199,10 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         ("photo_stores", "newest_store", {}),
         ("photos", "enlist_lots", {}),
         ("photos", "count_due_lots", {}),
-        ("photos", "lease_due_lots", {"count": 4, "owner": "bench", "seconds": 600}),
+        ("photos", "queue_lots", {}),
+        ("photos", "unqueue_lots", {}),
+        ("photos", "lease_due_lots", {"count": 4, "owner": "bench", "seconds": 600, "list_seconds": 259_200}),
+        ("photos", "lease_kept_lots", {"count": 1, "owner": "bench", "seconds": 600, "list_seconds": 259_200}),
         (
             "photos",
             "lease_named_lots",

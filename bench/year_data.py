@@ -14,6 +14,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from bench.pairs import say
+from vinops.db.database import queries
 
 PHOTOS_A_LOT: Final = 12
 EVENTS_A_LOT: Final = 3
@@ -141,8 +142,8 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
     ),
     (
         "lot_photos",
-        """insert into lot_photos (lot_id, state, listed, stored, due_at, settled_at)
-        select n, case when has then 'ok' else 'missing' end, case when has then 12 end,
+        """insert into lot_photos (lot_id, first_at, state, listed, stored, due_at, settled_at)
+        select n, case when has then now() end, case when has then 'ok' else 'missing' end, case when has then 12 end,
             case when has then 12 else 0 end,
             case when has then now() + interval '1 second' * (n %% 86400) else '-infinity' end,
             case when has then now() end
@@ -240,6 +241,7 @@ def fill_newest(url: str, year: Year) -> None:
         _halves(connection, about)
         for statement in (*ALWAYS, *STAGED):
             connection.execute(statement, about if "%(" in statement or "%%" in statement else None)
+        connection.execute(queries("photos")["queue_lots"])
         _settle(connection)
 
 

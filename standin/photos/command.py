@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve.add_argument(
         "--none-every", type=int, default=97, metavar="N", help="one lot in N has no photos (%(default)s)"
     )
+    serve.add_argument("--tiny", action="store_true", help="photos of all sizes are as small as thumbnails")
     serve.add_argument(
         "--alias",
         type=pair,
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             empty_every=options.empty_every,
             none_every=options.none_every,
             alias=dict(options.alias),
+            tiny=options.tiny,
         )
 
     return serve_command("photos", make, PhotoServer.addresses)

@@ -80,6 +80,7 @@ class PhotoServer(LoopbackServer):
         empty_every: int = 50,
         none_every: int = 97,
         alias: Mapping[int, int] | None = None,
+        tiny: bool = False,
         username: str = "stand-in-member",
         password: str = "stand-in-password",
         consent: Consent = "before",
@@ -94,8 +95,8 @@ class PhotoServer(LoopbackServer):
 
         `username` and `password` are the credentials of the only member of the site. `consent` selects the pages with a
         consent popup, `layout` the HTML variant of all galleries (None: it depends on the lot number), `script_delay`
-        is the delay of the site's scripts in seconds. Raises ValueError for a host that is not loopback and for an
-        unknown consent or layout.
+        is the delay of the site's scripts in seconds; with `tiny`, photos of all sizes are as small as thumbnails.
+        Raises ValueError for a host that is not loopback and for an unknown consent or layout.
         """
         super().__init__(
             name="photo",
@@ -108,6 +109,7 @@ class PhotoServer(LoopbackServer):
             self, username=username, password=password, consent=consent, layout=layout, script_delay=script_delay
         )
         self.requests: list[Request] = []
+        self._tiny = tiny
         for variant in SHAPES:
             pool(variant)
 
@@ -279,7 +281,7 @@ class PhotoServer(LoopbackServer):
         picture = self.lots.find(name)
         if picture is None or (variant == "hrs" and not picture.has_hd):
             return None
-        return jpeg(picture.content, variant)  # type: ignore[arg-type]
+        return jpeg(picture.content, "thb" if self._tiny else variant)  # type: ignore[arg-type]
 
     async def _image(self, request: web.Request) -> web.StreamResponse:
         name, variant = request.match_info["name"], request.match_info["variant"]
