@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from standin.photos.server import PhotoServer
-from tests.support.photo_crawls import Crawls, Database
+from tests.support.photo_crawls import AT_ONCE, Crawls, Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ WITH_PHOTOS, NONE_YET, GONE, NOT_REACHED = 3, 1, 1, 2
 def crawls(settings: Settings, database: Database) -> Iterator[Crawls]:
     """Seven lots, five of which were looked at: three have photos, one has none yet, one is gone at the source."""
     with PhotoServer(seed=8, empty_every=0, none_every=0) as server:
-        crawls = Crawls(settings=settings, database=database, server=server)
+        crawls = Crawls(settings=settings, database=database, server=server, more=dict(AT_ONCE))
         lots = crawls.add_lots(WITH_PHOTOS + NONE_YET + GONE + NOT_REACHED)
         server.set_lot(lots[3], "none_yet")
         server.set_lot(lots[4], "gone")

@@ -580,6 +580,7 @@ def test_a_database_that_is_away_is_one_alarm_not_eleven() -> None:
             "unknown",
             "parsing",
             "photos",
+            "coverage",
             "stored",
             "hosts",
             "alerts",
