@@ -1,8 +1,8 @@
 """Days of a feed of its real size at the steady pace: how many lots have a photo before they leave, and how many all.
 
 A tenth of the lots with gaps ten times as long: what a crawl reaches of them is the same share. Photos are as small as
-thumbnails, and a day of the feed takes two minutes: lots arrive, get their sale and leave by that clock, and the gaps
-follow it. At the start there is no lot, so there is no backlog; what is judged left after the first days.
+thumbnails, and a day of the feed takes minutes: lots arrive, get their sale and leave by that clock, and the gaps follow
+it. At the start there is no lot, so there is no backlog.
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ insert into lots (
 select %(number)s, %(vin)s, id, now(), now() + make_interval(secs => %(sale)s), %(title)s, %(damage)s, %(url)s, '', 0
 from vehicle"""
 FOUND: Final = """select
-    count(*) as lots,
-    count(*) filter (where lot_photos.stored > 0) as with_photo,
+    count(*) filter (where lots.first_seen_at > now() - make_interval(secs => %(since)s)) as lots,
+    count(*) filter (
+        where lots.first_seen_at > now() - make_interval(secs => %(since)s) and lot_photos.stored > 0
+    ) as with_photo,
     count(*) filter (where lots.gone_at > now() - make_interval(secs => %(last)s)) as lately,
     count(*) filter (
         where lots.gone_at > now() - make_interval(secs => %(last)s) and lot_photos.stored >= lot_photos.listed
@@ -63,13 +65,18 @@ where lots.status = 'gone' and lots.gone_at - lots.first_seen_at > make_interval
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """One lot of `share` arrives; a day takes `day` seconds, and `days` of them are played. All photos are judged over
-    the `last` ones."""
+    """One lot of `share` arrives; a day takes `day` seconds, and `days` of them are played. Lots that came after the
+    first `warm` days are judged by whether they have a photo, those that left in the `last` ones by all photos.
+
+    At first a crawl ends when nothing is due, and the next one begins: that takes a second or two, half an hour of the
+    feed, and a minute of a real one. Once a crawl does not get through all second passes it does not end any more.
+    """
 
     share: int
     day: float
     days: int
     last: int
+    warm: float
 
     @property
     def speed(self) -> float:
@@ -81,14 +88,14 @@ class Size:
         return real * self.day / DAY
 
 
-FULL: Final = Size(share=10, day=120, days=12, last=3)
-QUICK: Final = Size(share=40, day=40, days=4, last=1)
+FULL: Final = Size(share=10, day=150, days=12, last=3, warm=2)
+QUICK: Final = Size(share=40, day=120, days=2, last=1, warm=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """What was found: of the lots that lived longer than an hour those with a photo; of those that left lately those
-    with all photos; and the requests a day of the feed at its real size."""
+    """What was found: of the lots that left and lived longer than an hour those with a photo; of those that left lately
+    those with all photos; and the requests a day of the feed at its real size."""
 
     size: Size
     arrived: int
@@ -171,7 +178,12 @@ class Feed:
         """Return what became of the lots that left."""
         size = self._size
         row = self._connection.execute(
-            FOUND.encode(), {"hour": size.seconds(HOUR), "last": size.last * size.day}
+            FOUND.encode(),
+            {
+                "hour": size.seconds(HOUR),
+                "last": size.last * size.day,
+                "since": time.monotonic() - self._began - size.warm * size.day,
+            },
         ).fetchone()
         if row is None:
             raise BenchFailed("no answer about the lots that left")

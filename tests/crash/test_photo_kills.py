@@ -36,7 +36,10 @@ pytestmark = pytest.mark.slow
 LOTS = 6
 AT_RANDOM = 16
 IN_A_ROW = 3
-ONE_AT_A_TIME = ("-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=1000")  # two lots leased, one open, no crowd
+ONE_AT_A_TIME = (  # two lots leased, one open, no crowd
+    *("-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=1000"),
+    *("-s", "VINOPS_LOTS_AT_ONCE=1", "-s", "VINOPS_LOTS_BESIDE=0"),
+)
 
 CHAINS = {
     "before_any_lot_is_settled": (

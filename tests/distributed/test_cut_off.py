@@ -20,7 +20,7 @@ import pytest
 from standin.photos.server import PhotoServer
 from tests.distributed.hosts import DatabaseHost, Host, Network, obstacle
 from tests.support.fleets import until
-from tests.support.photo_crawls import Crawls
+from tests.support.photo_crawls import AT_ONCE, Crawls
 from tests.support.scrapyd_nodes import plain_environment
 from vinops.config import Secret, Settings
 from vinops.db import database as db
@@ -142,7 +142,7 @@ def world(open_folder: Path) -> Iterator[World]:
                     settings=settings,
                     database=connection,
                     server=photos,
-                    more={"VINOPS_PHOTO_LEASE": str(LEASE)},
+                    more={"VINOPS_PHOTO_LEASE": str(LEASE), **AT_ONCE},
                 )
                 made = World(network=network, server=server, crawls=crawls, folder=open_folder)
                 try:
