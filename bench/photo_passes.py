@@ -1,8 +1,8 @@
 """Days of a feed of its real size at the steady pace: how many lots have a photo before they leave, and how many all.
 
 A tenth of the lots with gaps ten times as long: what a crawl reaches of them is the same share. Photos are as small as
-thumbnails, and a day of the feed takes minutes: lots arrive, get their sale and leave by that clock, and the gaps follow
-it. At the start there is no lot, so there is no backlog.
+thumbnails, and a day of the feed takes minutes: lots arrive, get their sale and leave by that clock, and the gaps
+follow it. At the start there is no lot, so there is no backlog.
 """
 
 from __future__ import annotations

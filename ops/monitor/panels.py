@@ -246,9 +246,9 @@ def photos(view: View, width: int) -> list[Text]:
     pace = textwrap.wrap(found.time_left, width - LABEL) or [speed]
     return [
         _row("coverage", ("█" * full, view.style("photos") or GOOD), ("░" * (bar - full), QUIET), said),
-        _row("passes", f"{percent(found.first_share or 0)} first, {percent(found.photo_share or 0)} a photo"),
         *_breaker(view, width),
         *(_row("" if number else "rate", part) for number, part in enumerate(pace)),
+        _row("passes", f"{percent(found.first_share or 0)} first, {percent(found.photo_share or 0)} a photo"),
         *(_row("", f"{amount(count):>9} ", (state, QUIET)) for state, count in found.lots.items()),
     ]
 

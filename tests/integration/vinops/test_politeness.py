@@ -309,6 +309,7 @@ def test_the_careful_pace_has_a_limit_of_its_own_and_the_steady_one_its_gaps(
         return False
 
     assert run(settings, work, daily=politeness.pace(name).daily_cap(None)) is refuses
+    database.execute("update ops.host_budgets set requests = 0")
     assert run(settings, work, daily=politeness.pace(name).daily_cap(50_000)) is True
 
 
@@ -721,7 +722,9 @@ def test_the_paces(settings: Settings) -> None:
 
 
 def test_a_fast_clock_shortens_every_gap() -> None:
-    assert pace("careful", speed=10) == pace("careful").__class__(lot_gap=2.4, page_gap=0.3, image_gap=0.05)
+    careful = pace("careful", speed=10)
+    assert (careful.lot_gap, careful.page_gap, careful.image_gap) == (2.4, 0.3, 0.05)
+    assert careful.daily == pace("careful").daily == 60_000
 
 
 @pytest.mark.parametrize(("name", "speed"), [("reckless", 1), ("careful", 0), ("careful", -1), ("none", float("nan"))])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 CROWD = 3
-LOTS = 600
+LOTS = 300
 MANY = 48  # photos: at the careful pace all of a lot are taken at once
 FEW = 7  # photos a lot: how many lots there are is what counts here
 PACED_LOTS = 40
