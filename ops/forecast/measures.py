@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 # Assumptions, each used only while there is not enough data to measure it.
-RATES: Final = {"careful": Range(low=100, likely=150, high=150), "steady": Range(low=250, likely=400, high=500)}
-"""Lots an hour by VINOPS_PACE: careful is a lot every 24 s; steady is two photos a second, 12 and a list to a lot."""
+RATES: Final = {"careful": Range(low=100, likely=150, high=150), "steady": Range(low=400, likely=550, high=600)}
+"""Lots with all photos an hour by VINOPS_PACE: careful is a lot every 24 s; steady is two photos a second, 12 to a
+lot."""
 PHOTOS_PER_LOT: Final = Range(low=10, likely=USUAL_PHOTOS, high=14)
 BYTES_PER_PHOTO: Final = Range(low=150_000, likely=200_000, high=250_000)
 DATED_SHARE: Final = 0.5

@@ -75,7 +75,24 @@ def test_with_nothing_measured_it_assumes_and_says_so(vinops: Run, database: Dat
     assert said["inputs"]["arrivals_a_day"]["likely"] == pytest.approx(150_000 / 9)
     assert "assumed: 150" in vinops().stdout
     steady = json.loads(vinops("--json", VINOPS_PACE="steady").stdout)
-    assert steady["cases"]["likely"]["lots_a_day"] == 9600
+    assert steady["cases"]["likely"]["lots_a_day"] == 13_200
+    assert steady["cases"]["likely"]["first_a_day"] == pytest.approx(28_800)
+
+
+def test_it_says_what_each_pace_reaches_with_several_numbers_of_first_photos(vinops: Run, database: Database) -> None:
+    reach = json.loads(vinops("--json", VINOPS_PHOTOS_FIRST="4").stdout)["reach"]
+    assert reach["says"].endswith("careful reaches 3,600, 78 % leave without a photo; VINOPS_PACE=steady loses none")
+    assert [(each["pace"], each["first"]) for each in reach["paces"]] == [
+        (pace, first) for pace in ("careful", "steady") for first in (1, 3, 4, 6, 12)
+    ]
+    rows = [line.split() for line in vinops().stdout.splitlines() if line.startswith(("careful ", "steady "))]
+    assert rows == [
+        ["careful", "1,", "3,", "6,", "12", "3,600", "78", "%", "22", "%"],
+        ["steady", "1", "28,800", "none", "85", "%"],
+        ["steady", "3", "28,800", "none", "82", "%"],
+        ["steady", "6", "28,800", "none", "73", "%"],
+        ["steady", "12", "14,400", "14", "%", "86", "%"],
+    ]
 
 
 def test_what_is_in_the_database_is_what_counts(vinops: Run, database: Database) -> None:

@@ -81,6 +81,10 @@ def test_a_machine_that_is_set_up_has_no_error(vinops: Run, tmp_path: Path) -> N
     assert {"python", "locale", "settings", "clock", "photos", "makes", "pace", "celery", "backups"} <= {
         each["subject"] for each in done.findings
     }
+    assert done.of("first photos", "OK")["text"] == (
+        "of a feed of usual size, 16,667 new lots a day: careful reaches 3,600, 78 % leave without a photo; "
+        "VINOPS_PACE=steady loses none (`vinops forecast`)"
+    )
     plain = vinops()
     assert plain.out.splitlines()[0].startswith("OK       python")
     assert "-> set it to the address from the member page" in plain.out
