@@ -89,6 +89,36 @@ def test_a_database_of_a_newer_version_is_refused(settings: Settings) -> None:
             use()
 
 
+def test_lots_with_photos_have_had_their_first_pass(
+    bare: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lots of an older version keep what they have: those with a photo are not due for their first pass again."""
+    folder = tmp_path / "sql" / "migrations"
+    folder.mkdir(parents=True)
+    for name in NAMES:
+        if name != "0022_photo_passes":
+            shutil.copy(ROOT / "sql" / "migrations" / f"{name}.sql", folder)
+    monkeypatch.setattr(db, "SQL", folder.parent)
+    db.migrate(bare)
+    states = {"ok": 12, "partial": 2, "failed": 0, "none_yet": 0, "missing": 0}
+    with plainly(bare) as connection:
+        for state, stored in states.items():
+            connection.execute(
+                "with lot as (insert into lots (lot_external_id, vehicle_id, first_seen_at, image_url, row_hash,"
+                " file_id) select count(*) + 1, 1, now(), 'https://x', '', 1 from lots returning id)"
+                " insert into lot_photos (lot_id, state, stored, settled_at) select id, %s, %s, now() from lot",
+                [state, stored],
+            )
+        shutil.copy(ROOT / "sql" / "migrations" / "0022_photo_passes.sql", folder)
+        db.migrate(bare)
+        found = connection.execute("select state, first_at is not null from lot_photos").fetchall()
+        assert dict(found) == {state: stored > 0 for state, stored in states.items()}
+        lots = connection.execute("select state, with_photo, with_first_pass from audit.v_photo_coverage").fetchall()
+        assert {row[0]: row[1:] for row in lots} == {
+            state: (int(stored > 0), int(stored > 0)) for state, stored in states.items()
+        }
+
+
 def test_the_embedded_database_is_migrated_on_the_way(
     open_folder: Path, own_sql: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
