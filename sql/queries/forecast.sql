@@ -3,36 +3,61 @@
 -- name: active_lots
 -- The active lots, counted in one look at them: by the state of their photos; those that wait for their first pass, by
 -- hours until their sale and hours since they were first seen; those with all photos, by how many these are.
+-- What no crawl has put into the order yet is looked up: that is seldom, and always right.
 with active as materialized (
     select -- noqa: ST06
-        coalesce(queued.state, other.state, 'missing') as state,
-        coalesce(queued.stored, other.stored, 0) as stored,
+        coalesce(
+            queued.state,
+            (
+                select lot_photos.state
+                from lot_photos
+                where lot_photos.lot_id = lots.id
+            ),
+            'missing'
+        ) as state,
+        coalesce(
+            queued.stored,
+            (
+                select lot_photos.stored
+                from lot_photos
+                where lot_photos.lot_id = lots.id
+            ),
+            0
+        ) as stored,
         lots.image_url is not null
-        and coalesce(queued.first_at, other.first_at) is null
-        and coalesce(queued.state, other.state, 'missing') in ('missing', 'partial', 'failed') as is_waiting,
-        ceil(date_part('epoch', coalesce(lots.sale_at, lots.sale_date) - now()) / 3600)::integer as sale_hours,
-        floor(date_part('epoch', now() - lots.first_seen_at) / 3600)::integer as age_hours
+        and case
+            when queued.lot_id is not null then queued.first_at is null
+            else (
+                select lot_photos.first_at
+                from lot_photos
+                where lot_photos.lot_id = lots.id
+            ) is null
+        end as has_no_first,
+        coalesce(lots.sale_at, lots.sale_date) as sale_at,
+        lots.first_seen_at
     from lots
     left join lot_photos as queued on lots.id = queued.lot_id and queued.turn_at is not null
-    left join lateral (
-        select lot_photos.*
-        from lot_photos
-        where
-            queued.lot_id is null -- no crawl has put it into the order yet: seldom, and always right
-            and lot_photos.lot_id = lots.id
-        limit 1
-    ) as other on true
     where lots.status = 'active'
+),
+
+judged as (
+    select -- noqa: ST06
+        state,
+        has_no_first and state in ('missing', 'partial', 'failed') as is_waiting,
+        stored,
+        sale_at,
+        first_seen_at
+    from active
 )
 
 select
     state,
     is_waiting,
     case when state = 'ok' then stored end as photos,
-    case when is_waiting then sale_hours end as sale,
-    case when is_waiting then age_hours end as age,
+    case when is_waiting then ceil(date_part('epoch', sale_at - now()) / 3600)::integer end as sale,
+    case when is_waiting then floor(date_part('epoch', now() - first_seen_at) / 3600)::integer end as age,
     count(*) as lots
-from active
+from judged
 group by
     state,
     is_waiting,
@@ -79,8 +104,8 @@ from lives
 cross join history;
 
 -- name: sales
--- Of the newest lots that came in the last three days, but not with the first file, and are still there: the share whose
--- sale is known, and how far off it was.
+-- Of the newest lots that came in the last three days, but not with the first file, and are still there: the share
+-- whose sale is known, and how far off it was.
 with newest as (
     select
         first_seen_at,
