@@ -582,7 +582,8 @@ remove_all() {
     step "uninstall"
     run systemctl disable --quiet vinops-database.service "${long_runners[@]}" "${targets[@]}" "${workers[@]}" \
         "${timers[@]}" || true
-    run systemctl stop vinops-database.service || true
+    # What is left: the database, a backup in progress, the alert of a service that failed while it was stopped.
+    run systemctl stop 'vinops-*' || true
     local path
     for path in "$units"/vinops-*; do
         [ ! -e "$path" ] || run rm -rf "$path"

@@ -297,6 +297,14 @@ def test_a_new_password_of_a_role(machine: Machine) -> None:
 
 
 def test_uninstalled_it_leaves_the_data(machine: Machine) -> None:
+    # An alert in progress: a worker that fails while it is stopped starts one.
+    machine.shell(
+        "mkdir -p /run/systemd/system/vinops-alert@.service.d"
+        " && printf '[Service]\\nExecStartPre=/bin/sleep 600\\n' >/run/systemd/system/vinops-alert@.service.d/slow.conf"
+        " && systemctl daemon-reload"
+    )
+    machine.run("systemctl", "start", "--no-block", "vinops-alert@vinops-worker@1.service.service")
+    assert "activating" in machine.run("systemctl", "list-units", "--all", "--no-legend", "vinops-alert@*").stdout
     deploy(machine, "--uninstall")
     assert machine.run("systemctl", "list-units", "--all", "--no-legend", "vinops-*.service").stdout == ""
     assert machine.shell("ls -d /opt/vinops* /usr/local/bin/vinops /etc/systemd/system/vinops* 2>/dev/null; true") == ""
