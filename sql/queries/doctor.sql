@@ -77,6 +77,8 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update}'
     ),
     ('{vinops_market, vinops_node}', '{ops.walk_pieces}', '{select, insert, update, delete}'),
+    ('{vinops_market, vinops_node}', '{ops.market_cycles, ops.rechecks}', '{select, insert, update}'),
+    ('{vinops_market, vinops_node}', '{public.scores, public.notifications}', '{select}'),
     ('{vinops_market, vinops_node}', '{public.listing_prices}', '{select, insert}'),
     ('{vinops_deals}', '{public.*, ops.listing_walks, ops.crawl_runs, ops.holds}', '{select}'),
     (

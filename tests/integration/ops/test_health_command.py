@@ -233,7 +233,7 @@ def test_status_is_a_few_lines(environment: dict[str, str], database: Connection
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     named = [line.split()[0] for line in lines if not line.startswith(" ")]
-    assert named == ["workers", "feed", "photos", "deals", "health"]
+    assert named == ["workers", "market", "feed", "photos", "deals", "health"]
     assert all(len(line) <= 80 for line in lines[:-1])
     assert "5 min old: 10 new" in done.stdout
     done = forks.vinops(environment, "status", "--json")

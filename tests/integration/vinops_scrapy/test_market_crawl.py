@@ -204,7 +204,7 @@ def test_an_ad_that_no_list_has_shown_is_asked_for_by_its_own_page(
             server.remove(ad_id)
         server.clear_requests()
         walk = crawls.start("-a", "makes=kia", "-s", "VINOPS_PACE=steady", "-s", "VINOPS_CLOCK_SPEED=10")
-        until(lambda: len([each for each in server.requests if each.kind == "list"]) >= 3)
+        until(lambda: len([each for each in server.requests if each.kind == "list"]) >= 3, "three pages were read")
         read = {each.model for each in server.requests}
         late = next(ad_id for ad_id, ad in server.ads().items() if ad.model not in read and ad_id not in new)
         server.remove(late)  # so that the walk has not seen all ads that were there
