@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Print the state of workers, market, feed, photos, deals and health in a few lines. Exits with 0 whatever it finds."""
+    """Print workers, market, feed, photos, deals and health in a few lines. Exits with 0 whatever it finds."""
     settings = config.load()
     remember(settings)
     if not as_json:
