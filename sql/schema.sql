@@ -1319,6 +1319,8 @@ CREATE INDEX notifications_sent ON public.notifications USING btree (settled_at)
 
 CREATE INDEX scores_best ON public.scores USING btree (score DESC) WHERE is_approved;
 
+CREATE INDEX scores_high ON public.scores USING btree (score);
+
 CREATE INDEX copart_raw_ingested ON staging.copart_raw USING btree (file_id, ingested_at);
 
 CREATE INDEX shared_vins_vin ON staging.shared_vins USING btree (vin);

@@ -44,5 +44,8 @@ comment on column ops.rechecks.checked_at is 'when a crawl took it; no other one
 comment on column ops.rechecks.outcome is
 'same, changed, deleted; null while it is under way, or if the page could not be read';
 
+-- Which ads have a high score, approved or not: scores_best has those that are approved.
+create index scores_high on scores (score);
+
 comment on column listings.removed_at is
 'when a walk of its whole list did not find it, or its own page said so; null while it is there';

@@ -83,7 +83,17 @@ returning rechecked_at;
 -- name: claim_recheck
 -- Take the ad whose price is most overdue for its worth: an ad that was posted, one that is approved, one with a high
 -- score, each with the seconds for which a price is trusted. A list that showed the ad confirmed its price.
-with worth as (
+with worthy as materialized (
+    select
+        listing_id,
+        is_approved
+    from scores
+    where
+        is_approved
+        or score >= %(min_score)s::numeric
+),
+
+worth as (
     select
         ads.id,
         ads.ad_id,
@@ -92,12 +102,12 @@ with worth as (
         make_interval(
             secs => case
                 when notifications.listing_id is not null then %(posted)s
-                when scores.is_approved then %(approved)s
+                when worthy.is_approved then %(approved)s
                 else %(high)s
             end
         ) as every
-    from scores
-    inner join listings as ads on scores.listing_id = ads.id
+    from worthy
+    inner join listings as ads on worthy.listing_id = ads.id
     left join ops.rechecks as rechecks on ads.id = rechecks.listing_id
     left join notifications
         on
@@ -106,8 +116,8 @@ with worth as (
             and notifications.state = 'sent'
     where
         ads.source = %(source)s
+        and ads.id = any(array(select each.listing_id from worthy as each)) -- again, or the join reads all ads
         and ads.removed_at is null
-        and (scores.is_approved or scores.score >= %(min_score)s)
 ),
 
 chosen as (

@@ -92,8 +92,8 @@ def gone_without_an_end() -> None:
     """A broken crawl: after each page it takes for gone what its walk has not seen so far."""
     record = listings.Listings.record
 
-    async def hasty(self: Any, rows: Any, *, walk: Any = None) -> Any:
-        recorded = await record(self, rows, walk=walk)
+    async def hasty(self: Any, rows: Any, *, walk: Any = None, newest: int | None = None) -> Any:
+        recorded = await record(self, rows, walk=walk, newest=newest)
         if walk is not None:
 
             async def mark(connection: Any) -> None:
@@ -137,8 +137,8 @@ def handed_on_later() -> None:
     _with_statement("record_listings", statement)
     record = listings.Listings.record
 
-    async def late(self: Any, rows: Any, *, walk: Any = None) -> Any:
-        recorded = await record(self, rows, walk=walk)
+    async def late(self: Any, rows: Any, **what: Any) -> Any:
+        recorded = await record(self, rows, **what)
         async with self._pool.connection() as connection:
             await connection.execute(
                 """
@@ -164,8 +164,8 @@ def priced_later() -> None:
         await connection.execute("set local session_replication_role = replica")
         return await inner(self, connection, *arguments)
 
-    async def late(self: Any, rows: Any, *, walk: Any = None) -> Any:
-        recorded = await record(self, rows, walk=walk)
+    async def late(self: Any, rows: Any, **what: Any) -> Any:
+        recorded = await record(self, rows, **what)
         async with self._pool.connection() as connection:
             await connection.execute(
                 """
@@ -190,8 +190,10 @@ def record_ad_by_ad() -> None:
     """A broken crawl: each ad of a page has a transaction of its own."""
     record = listings.Listings.record
 
-    async def one_by_one(self: Any, rows: Any, *, walk: Any = None) -> Any:
-        found = [await record(self, [row], walk=None if number else walk) for number, row in enumerate(rows)]
+    async def one_by_one(self: Any, rows: Any, *, walk: Any = None, newest: int | None = None) -> Any:
+        found = [
+            await record(self, [row], walk=None if number else walk, newest=newest) for number, row in enumerate(rows)
+        ]
         return listings.Recorded(
             **{name: sum(getattr(each, name) for each in found) for name in ("new", "changed", "back", "unchanged")}
         )

@@ -19,11 +19,12 @@ from standin.market.server import MarketServer
 from tests.support import reservations
 from tests.support.market_crawls import MarketCrawls
 from vinops.db import database as db
+from vinops.db.database import queries
 from vinops_scrapy.items import Listing, RecheckedAd
 from vinops_scrapy.listings.records import ClaimLost, Listings, Recorded
 from vinops_scrapy.middlewares.budget import SPARE
 from vinops_scrapy.mobile_bg.newest import NewestPass, NewestPasses
-from vinops_scrapy.mobile_bg.rechecks import DOUBTFUL, Recheck, Rechecks
+from vinops_scrapy.mobile_bg.rechecks import DOUBTFUL, TRUSTED, Recheck, Rechecks
 
 if TYPE_CHECKING:
     import subprocess
@@ -172,19 +173,22 @@ def test_ads_whose_price_matters_are_read_again_and_one_that_is_gone_is_gone(cra
 
 
 @pytest.mark.slow
-def test_a_walk_that_was_stopped_is_continued_by_the_next_run(crawls: MarketCrawls) -> None:
-    crawls.more["VINOPS_NEWEST_PAGES"] = "1"
-    first = scheduled(crawls, 2, speed=20)
-    until(lambda: crawls.rows("select 1 from ops.listing_walks where pages >= 1 and finished_at is null"), "it walks")
-    stopped(crawls, first)
-    ((make,),) = crawls.rows("select make_slug from ops.listing_walks where finished_at is null")
-    worker = scheduled(crawls, 2)
-    until(lambda: complete(crawls) == {"audi", "vw", "opel"}, "its makes are walked")
-    (crawled,) = stopped(crawls, worker)
-    assert crawled.stats["walk/continued"] == 1
-    pages = [each.page for each in lists(crawls, of_all=False) if each.make == make and each.status == 200]
-    assert len(pages) - len(set(pages)) <= 1, "no page twice, but the one that was under way"
-    assert crawls.active("audi", "vw", "opel") == crawls.in_bulgaria("audi", "vw", "opel")
+def test_a_walk_that_was_stopped_is_continued_by_the_next_run(settings: Settings, database: Database) -> None:
+    with MarketServer(seed=4, ads=0, make_ads={"audi": 200, "vw": 10, "opel": 10}, repeats=0) as server:
+        more = {"VINOPS_PACE": "steady", "VINOPS_NEWEST_PAGES": "1"}
+        crawls = MarketCrawls(settings=settings, database=database, server=server, more=more)
+        first = scheduled(crawls, 2, speed=20)
+        walking = "select from ops.listing_walks where make_slug = 'audi' and pages >= 1 and finished_at is null"
+        until(lambda: crawls.rows(walking), "it walks")
+        stopped(crawls, first)
+        assert crawls.rows(walking), "it was stopped in the middle"
+        worker = scheduled(crawls, 2)
+        until(lambda: complete(crawls) == {"audi", "vw", "opel"}, "its makes are walked")
+        (crawled,) = stopped(crawls, worker)
+        assert crawled.stats["walk/continued"] == 1
+        pages = [each.page for each in lists(crawls, of_all=False) if each.make == "audi" and each.status == 200]
+        assert len(pages) - len(set(pages)) <= 1, "no page twice, but the one that was under way"
+        assert crawls.active("audi", "vw", "opel") == crawls.in_bulgaria("audi", "vw", "opel")
 
 
 @pytest.mark.slow
@@ -338,6 +342,34 @@ def test_the_ad_that_is_most_overdue_for_its_worth_is_rechecked_and_each_once(
         assert isinstance(found[-1], float)
 
     run(settings, work)
+
+
+def test_a_recheck_reads_the_ads_that_matter_and_no_others(database: Database) -> None:
+    database.execute(
+        "insert into listings (source, ad_id, make_slug, url, title, posted_at, list_hash, last_seen)"
+        " select 'mobile.bg', number::text, 'kia', 'https://a/' || repeat('u', 60), repeat('t', 400), now(), '',"
+        " now() - interval '7 hours' from generate_series(1, 20000) as number"
+    )
+    database.execute(
+        "insert into scores (listing_id, score, parts, reasons, is_approved) select id, 1 + ad_id::int % 60 / 10.0,"
+        " jsonb_build_object('price', repeat('p', 200)), '{}', false from listings"
+    )
+    approve_some = "update scores set score = 8, is_approved = listing_id % 2 = 0 where listing_id % 400 < 2"
+    assert database.execute(approve_some).rowcount == 100
+    about = {"source": SOURCE, "min_score": 7.5, **TRUSTED}
+    explain = f"explain (analyze, buffers, format json) {queries('cycle')['claim_recheck']}".encode()
+    database.execute("vacuum analyze listings, scores")
+    row = database.execute(explain, about).fetchone()
+    assert row is not None
+    plan = row[0][0]["Plan"]
+    assert not {"listings", "scores"} & set(scans(plan))
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1200
+
+
+def scans(plan: dict[str, Any]) -> list[str]:
+    """Return the tables that a plan reads from end to end."""
+    below = [name for each in plan.get("Plans", ()) for name in scans(each)]
+    return below + ([plan["Relation Name"]] if plan["Node Type"] == "Seq Scan" else [])
 
 
 def test_all_crawls_together_keep_the_share(settings: Settings, database: Database) -> None:
