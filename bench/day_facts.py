@@ -119,8 +119,8 @@ def judge(
     """Compare what was recorded with what the market knows.
 
     `falsely_gone` ads were there when they were marked as gone; `not_gone` ones had left before the last complete walk
-    of their make began, and are not; `lost` ones were there all the time of that walk and are not active. Of the latter
-    those that name no region are `unlisted`, if they were never recorded: where a list ends before they come, none of
+    of their make began, and are not; `lost` ones were there all the time of that walk and were never recorded, or are
+    falsely gone. Of the former those that name no region are `unlisted`: where a list ends before they come, none of
     the lists by region shows them.
     """
     ours = {ad.ad_id: ad for ad in history if ad.is_ours}
@@ -139,7 +139,7 @@ def judge(
         if ad.make in last
         and ad.posted < span.clock(last[ad.make].began)
         and (ad.left is None or ad.left > span.clock(last[ad.make].ended))
-        and (ad.ad_id not in recorded or recorded[ad.ad_id].removed is not None)
+        and ((row := recorded.get(ad.ad_id)) is None or (row.removed is not None and _was_there(span, ad, row.removed)))
     ]
     unlisted = sum(not ad.region and ad.ad_id not in recorded for ad in lost)
     return Facts(

@@ -134,8 +134,9 @@ class Settings:
     newest_every: float = _setting("VINOPS_NEWEST_EVERY", Number("seconds", 1, 86_400), 60.0)
     newest_pages: int = _setting("VINOPS_NEWEST_PAGES", Whole("a count of pages", 1), 50)
     recheck_share: float = _setting("VINOPS_RECHECK_SHARE", Number("a share", 0, 1), 0.05)
-    walk_every_hours: float = _setting("VINOPS_WALK_EVERY_HOURS", Number("hours", 0, 8760), 6.0)
+    walk_every_hours: float = _setting("VINOPS_WALK_EVERY_HOURS", Number("hours", 0, 8760), 8.0)
     market_run_hours: float = _setting("VINOPS_MARKET_RUN_HOURS", Number("hours", 0.001, 720), 6.0)
+    clock_speed: float = _setting("VINOPS_CLOCK_SPEED", Number("times real time", 0.01, 1000), 1.0)
     user_agent: str = _setting(
         "VINOPS_USER_AGENT", one_line, "vinops/0.1", "give one line, as in `vinops/0.1 (ops@example.com)`"
     )

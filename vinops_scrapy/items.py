@@ -146,6 +146,7 @@ class ListPage:
 
     `total` is the count of ads in the whole list as the page says it, `next_url` the page after it; `left_out` counts
     by kind what looks like an ad and is none, or cannot be read. `regions` are slugs of regions that the page links to.
+    `ordered_by` is the field of ads by which the list is ordered: ads without a value of it come together.
     """
 
     listings: tuple[Listing, ...]
@@ -154,6 +155,7 @@ class ListPage:
     next_url: str | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     regions: tuple[str, ...] = ()
+    ordered_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ COMMANDS_MODULE = "vinops_scrapy.commands"  # a crawl that was blocked must not 
 
 # Our own, to be given with -s NAME=value; their defaults come from the environment.
 VINOPS_PACE = _settings.pace
-VINOPS_CLOCK_SPEED = 1.0  # gaps are divided by it: for stand-ins only, as pace none
+VINOPS_CLOCK_SPEED = _settings.clock_speed  # gaps are divided by it: for stand-ins only, as pace none
 VINOPS_DAILY_REQUESTS = _settings.daily_requests
 VINOPS_SESSION_LOTS = _settings.session_lots
 VINOPS_SESSION_PAUSE = _settings.session_pause

@@ -46,21 +46,22 @@ class Lease:
 def take(
     connection: Connection[Any], stage: str, *, seconds: float, listing_ids: Sequence[int] | None = None
 ) -> Lease | None:
-    """Lease waiting ads, only those in `ids` if given; None if none can be leased. Ads that failed: few at once.
+    """Lease waiting ads, only the named ones if given; None if none can be leased. Ads that failed: few at once.
 
     Commits. If the process dies afterwards, the lease expires after `seconds`.
     """
-    ids = None if listing_ids is None else list(listing_ids)
+    name = "take_work" if listing_ids is None else "take_named_work"
+    named = {} if listing_ids is None else {"listing_ids": list(listing_ids)}
     for attempts, count in enumerate(BATCHES):
         values = {
             "stage": stage,
             "attempts": attempts,
-            "listing_ids": ids,
             "count": min(count, STAGES[stage].batch),
             "seconds": seconds,
+            **named,
         }
         with connection.transaction():
-            rows = connection.execute(queries("deals")["take_work"], values).fetchall()
+            rows = connection.execute(queries("deals")[name], values).fetchall()
         if rows:
             return Lease(stage=stage, token=rows[0][2], queued={row[0]: row[1] for row in rows})
     return None

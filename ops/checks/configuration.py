@@ -344,6 +344,9 @@ def crawls(survey: Survey) -> Iterator[Finding]:
     if settings.pace == "none" and far:
         text = f"VINOPS_PACE is none, which is for stand-ins only, and {far[0]} is not one: crawls refuse to start"
         yield critical(text, fix="set VINOPS_PACE to careful or steady", name="pace")
+    elif settings.clock_speed != 1 and far:
+        text = f"VINOPS_CLOCK_SPEED is for stand-ins only, and {far[0]} is not one: crawls of it refuse to start"
+        yield warning(text, fix="leave VINOPS_CLOCK_SPEED empty", name="pace")
     elif settings.daily_requests is not None and settings.daily_requests > MANY_REQUESTS:
         text = f"VINOPS_DAILY_REQUESTS allows {settings.daily_requests:,} requests to a host a day"
         yield warning(text, fix="60000 is what a careful pace can use", name="pace")

@@ -46,7 +46,7 @@ COVERAGE: Final = 0.9
 DRAIN_DAYS: Final = 7.0
 # Of the lots a ninth is new each day: without a photo crawl the share falls by eleven hundredths.
 FIRST_FALLS: Final = Limit(0.03, 0.1, percent)
-# The README advises a photo crawl every eight hours: a day without one is three missed.
+# The photo crawl runs all day, and is started three times a day if it does not: a day without one is three missed.
 PHOTOS_IDLE: Final = DAY
 
 SUPERVISE: Final = "nohup vinops supervise &, or systemctl start vinops-supervisor"

@@ -56,7 +56,7 @@ Names = Annotated[
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(metavar="N", help="1 to 4.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="N", help="1 to 4, or photos.", show_default=False)],
     *,
     once: Annotated[bool, typer.Option("--once", help="One cycle, then exit.")] = False,
 ) -> None:

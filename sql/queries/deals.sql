@@ -18,10 +18,44 @@ picked as (
         and attempts = %(attempts)s
         and (leased_until is null or leased_until < clock_timestamp())
         and (retry_at is null or retry_at <= clock_timestamp())
-        and (%(listing_ids)s::bigint[] is null or listing_id = any(%(listing_ids)s::bigint[]))
     order by
         queued_at asc,
         listing_id asc
+    limit %(count)s
+    for update skip locked
+)
+
+update ops.deal_outbox as work
+set
+    token = ticket.token,
+    leased_until = clock_timestamp() + make_interval(secs => %(seconds)s),
+    attempts = work.attempts + 1
+from picked, ticket
+where
+    work.listing_id = picked.listing_id
+    and work.stage = picked.stage
+returning work.listing_id, work.queued_at, ticket.token;
+
+-- name: take_named_work
+-- The same of these ads only, found by their keys: one plan for both would read all that wait, for each batch of a
+-- task, and the more wait the longer.
+with ticket as materialized (
+    select nextval('ops.deal_tokens') as token
+),
+
+picked as (
+    select
+        listing_id,
+        stage
+    from ops.deal_outbox
+    where
+        stage = %(stage)s
+        and dead_at is null
+        and attempts = %(attempts)s
+        and (leased_until is null or leased_until < clock_timestamp())
+        and (retry_at is null or retry_at <= clock_timestamp())
+        and listing_id = any(%(listing_ids)s::bigint[])
+    order by listing_id asc
     limit %(count)s
     for update skip locked
 )

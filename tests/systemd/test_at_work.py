@@ -126,6 +126,17 @@ def queue_again(machine: Machine) -> None:
     sql(machine, f"begin; delete from scores; {REQUEUE}; commit")
 
 
+def photograph_all(machine: Machine) -> None:
+    """Run the photo crawl until a run has ended after which all lots have their photos."""
+    runs = "select count(*) from ops.crawl_runs where spider = 'lot_photos' and finished_at is not null"
+    ended = sql(machine, runs)
+    machine.run("systemctl", "start", PHOTOS, seconds=300)
+    machine.until(lambda: sql(machine, runs) != ended, "a run has ended", seconds=300)
+    machine.run("systemctl", "stop", PHOTOS, seconds=200)
+    found = sql(machine, "select count(*) from lot_photos where state = 'ok'")
+    assert found == str(LOTS), journal(machine, PHOTOS)[-3000:]
+
+
 def watch_chromium(machine: Machine) -> str:
     """Take down the command lines of Chromium's processes from now on; return the file."""
     machine.shell(
@@ -195,7 +206,7 @@ def test_lots_whose_list_is_empty_come_through_chromium_into_the_bucket(machine:
     machine.run("systemctl", "start", "vinops-etl.service")
     assert sql(machine, "select count(*) from lots where status = 'active'") == str(LOTS)
     seen = watch_chromium(machine)
-    machine.run("systemctl", "start", "--wait", PHOTOS, seconds=300)
+    photograph_all(machine)
     said = journal(machine, PHOTOS)
     states = sql(machine, "select state, count(*) from lot_photos group by state")
     assert states == f"ok|{LOTS}", said[-3000:]
@@ -214,10 +225,7 @@ def test_who_would_rather_have_chromiums_own_wall_gets_it(machine: Machine) -> N
     drop_in(machine, PHOTOS, "[Service]\nRestrictNamespaces=user pid net\nSystemCallFilter=chroot")
     sql(machine, "update lot_photos set due_at = now(), state = 'missing'")
     seen = watch_chromium(machine)
-    machine.run("systemctl", "start", "--wait", PHOTOS, seconds=300)
-    assert sql(machine, "select count(*) from lot_photos where state = 'ok'") == str(LOTS), journal(machine, PHOTOS)[
-        -3000:
-    ]
+    photograph_all(machine)
     lines = machine.shell(f"cat {seen}")
     assert "--type=renderer" in lines
     assert "--no-sandbox" not in lines

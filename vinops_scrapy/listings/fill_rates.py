@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vinops_scrapy.items import Listing
+
+    _Page = dict[str, tuple[int, int]]  # of each field: ads on the page, and those with a value
 
 ENOUGH: Final = 200  # ads in the database from which on their rates count
 PAGES: Final = 5  # pages of the run that are judged together
@@ -22,29 +24,32 @@ class FillRates:
     def __init__(self, ads: int, rates: Mapping[str, float], *, ordinary: Mapping[str, float]) -> None:
         """`rates` are those of the last week's `ads`, `ordinary` is expected as long as these are too few."""
         self._expected = {**ordinary, **(rates if ads >= ENOUGH else {})}
-        self._pages: deque[tuple[int, Counter[str]]] = deque(maxlen=PAGES)
+        self._pages: deque[_Page] = deque(maxlen=PAGES)
 
-    def stopped(self, listings: Sequence[Listing]) -> tuple[str, ...]:
+    def stopped(self, listings: Sequence[Listing], *, ordered_by: str | None = None) -> tuple[str, ...]:
         """Return the fields that no longer have a value, on this page alone or together with the pages before it.
 
-        A page with such a field is not counted with the pages that follow.
+        The field that the list is ordered by is left out: a list by price has pages of ads without one. A page with a
+        field that no longer has a value is not counted with the pages that follow.
         """
-        page = (
-            len(listings),
-            Counter(
-                name for listing in listings for name in self._expected if getattr(listing, name) not in (None, "", ())
-            ),
-        )
-        lately = [page, *self._pages]
+        page: _Page = {
+            name: (len(listings), sum(getattr(listing, name) not in (None, "", ()) for listing in listings))
+            for name in self._expected
+            if name != ordered_by
+        }
         found = tuple(
             name
-            for name, rate in self._expected.items()
-            if _is_low(page[0], page[1][name], rate)
-            or _is_low(sum(ads for ads, _ in lately), sum(counts[name] for _, counts in lately), rate)
+            for name, (ads, filled) in page.items()
+            if _is_low(ads, filled, rate := self._expected[name])
+            or _is_low(*self._with_those_before(name, ads, filled), rate)
         )
         if not found:
             self._pages.append(page)
         return found
+
+    def _with_those_before(self, name: str, ads: int, filled: int) -> tuple[int, int]:
+        before = [page[name] for page in self._pages if name in page]
+        return ads + sum(each for each, _ in before), filled + sum(each for _, each in before)
 
 
 def _is_low(ads: int, filled: int, rate: float) -> bool:

@@ -41,7 +41,7 @@ PATIENCE: Final = 40
 RETRIES: Final = 6
 """A make whose walk ended incomplete is walked again after a sixth of the time between two complete walks."""
 AGAIN: Final = 1 / 72
-"""A walk that was left open is continued after this part of the same time: five minutes of six hours."""
+"""A walk that was left open is continued after this part of the same time: seven minutes of eight hours."""
 LONGEST_IDLE: Final = 5.0
 """Seconds of a worker's clock after which it looks again whether something is due."""
 

@@ -31,8 +31,9 @@ log = logging.getLogger("market")
 FEW: Final = 20
 """The number of ads of a make that may be gone after one walk, whatever their share."""
 
-DOUBTS: Final = 50
-"""How many ads a walk asks for by their own pages. Others that it doubts wait for a second complete walk."""
+DOUBTS: Final = 200
+"""How many ads a walk asks for by their own pages: the largest make loses that many between two walks. Others that it
+doubts wait for a second complete walk."""
 
 INTERRUPTIONS: Final = 2
 """How often a walk is continued with a page that could not be read: a page that never comes must not stop it for ever.

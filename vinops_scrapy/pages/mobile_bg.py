@@ -96,6 +96,9 @@ DELETED: Final = "изтрита или не е активна"
 EXTRAS: Final = "\nОсобености - "
 IN: Final = "Намира се в "
 PHOTO: Final = "/photosorg/"
+SORT: Final = re.compile(r"(?:^|&)sort=(\d{1,2})(?:&|$)")
+ORDERS: Final = {"3": "price_eur", "5": "mileage_km"}
+"""The fields by which lists are ordered, by `sort`, beside the orders by date."""
 COUNT: Final = re.compile(r"[0-9]{1,4}")
 LOC: Final = re.compile(r"<loc>\s*([^<\s]{1,500})\s*</loc>")
 ASCII: Final = bytes(range(128))
@@ -197,7 +200,8 @@ def list_page(response: Response) -> ListPage:
     if not found and (cards or count != 0):
         raise PageError("no_cards", f"no ad on {len(cards)} cards in {len(text)} characters, and the total is {count}")
     selected = "".join(root.xpath(f"{SELECTED}/text()")[:1]).strip()
-    in_path = PAGE_PATH.search(urlsplit(response.url).path)
+    address = urlsplit(response.url)
+    in_path, order = PAGE_PATH.search(address.path), SORT.search(address.query)
     return ListPage(
         listings=tuple(reversed(found.values())),
         total=count,
@@ -205,6 +209,7 @@ def list_page(response: Response) -> ListPage:
         next_url=next(filter(None, (_address(response.url, link) for link in root.xpath(NEXT))), None),
         left_out={kind: number for kind, number in left_out.items() if number},
         regions=_regions(text),
+        ordered_by=ORDERS.get(order[1]) if order else None,
     )
 
 

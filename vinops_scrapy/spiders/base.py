@@ -269,7 +269,7 @@ class ListingSpider(BaseSpider):
         """
         try:
             page = self.list_page(response)
-            if empty := self._fill.stopped(page.listings):
+            if empty := self._fill.stopped(page.listings, ordered_by=page.ordered_by):
                 raise PageError("fields_stopped", f"{', '.join(empty)} no longer have a value")
         except PageError as error:
             if again := self._again(response, error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from deals.stages import normalize
 from deals.stages.registry import STAGES
 from tests.support.deal_ads import insert_ads, requeue
 from vinops.db import database as db
+from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -301,3 +303,24 @@ def test_all_active_ads_are_requeued_for_pricing(
     assert runner.requeue_all(database) == len(listings) - 1
     assert waiting(database, "price") == set(listings[1:])
     assert written
+
+
+def test_ads_that_are_named_are_found_by_their_keys(database: Connection[Any], listings: list[int]) -> None:
+    """However many ads wait: the plan is the one that a worker keeps for all its batches."""
+    database.execute("set session_replication_role = replica")  # without the ads of 5,000 rows
+    database.execute(
+        "insert into ops.deal_outbox (listing_id, change) select %s + number, 'new' from generate_series(1, 5000)"
+        " as numbers (number)",
+        [listings[-1]],
+    )
+    database.execute("set session_replication_role = origin; analyze ops.deal_outbox")
+    names: dict[str, str] = {}
+    statement = re.sub(
+        r"%\((\w+)\)s",
+        lambda found: names.setdefault(found[1], f"${len(names) + 1}"),
+        queries("deals")["take_named_work"],
+    )
+    plan = "\n".join(row[0] for row in database.execute(f"explain (generic_plan) {statement}".encode()).fetchall())
+    database.execute("truncate ops.deal_outbox")
+    assert "deal_outbox_stage" not in plan
+    assert "deal_outbox_pkey" in plan

@@ -211,7 +211,8 @@ def test_r2_is_tried_and_explained(vinops: Run) -> None:
         assert "R2_BUCKET_NAME" in missing.of("photos", "ERROR")["fix"]
         server.make_bucket()
         assert vinops("--json", **r2).of("photos")["level"] == "OK"
-    partly = vinops("--json", R2_BUCKET_NAME="b")
+    partly = vinops("--json", R2_BUCKET_NAME="b", VINOPS_CLOCK_SPEED="60")
+    assert partly.of("pace", "WARNING")["fix"] == "leave VINOPS_CLOCK_SPEED empty"
     assert "belong together" in partly.of("R2", "ERROR")["text"]
     assert CANARY not in missing.out + missing.err
 

@@ -8,9 +8,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 
+import pytest
+from scrapy.http import HtmlResponse
+
 from vinops_scrapy.items import Listing
 from vinops_scrapy.listings import fill_rates
 from vinops_scrapy.listings.fill_rates import ENOUGH
+from vinops_scrapy.pages import mobile_bg
 from vinops_scrapy.spiders.mobile_bg import MobileBg
 
 FULL = Listing(
@@ -62,6 +66,22 @@ def test_two_ads_say_too_little_and_pages_add_up() -> None:
     assert rates.stopped(few) == ()
     assert rates.stopped(few) == ()
     assert rates.stopped(few) == ("power_hp",)
+
+
+def test_a_list_by_price_has_pages_of_ads_without_one() -> None:
+    rates = FillRates(5000, LATELY)
+    page = [replace(FULL, price_eur=None)] * 20
+    assert rates.stopped(page, ordered_by="price_eur") == ()
+    assert rates.stopped(page[:2]) == (), "the page by price does not count with others"
+    assert rates.stopped([replace(each, power_hp=None) for each in page], ordered_by="price_eur") == ("power_hp",)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("?sort=3", "price_eur"), ("?sort=5", "mileage_km"), ("?sort=6", None), ("", None)]
+)
+def test_a_page_names_the_field_that_its_list_is_ordered_by(query: str, field: str | None) -> None:
+    body = "<html>0 от общо 0 обяви</html>".encode()
+    assert mobile_bg.list_page(HtmlResponse(f"https://a.bg/obiavi{query}", body=body)).ordered_by == field
 
 
 def test_ordinary_gaps_never_raise_an_alarm() -> None:
