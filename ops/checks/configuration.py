@@ -338,7 +338,8 @@ def crawls(survey: Survey) -> Iterator[Finding]:
             yield ok(f"{len(proxies)} in the list", name="proxies")
     except ConfigError as error:
         yield fault("proxies", error)
-    if settings.pace == "none" and (far := _far_hosts(settings)):
+    far = _far_hosts(settings) if settings.pace == "none" or settings.clock_speed != 1 else []
+    if settings.pace == "none" and far:
         text = f"VINOPS_PACE is none, which is for stand-ins only, and {far[0]} is not one: crawls refuse to start"
         yield critical(text, fix="set VINOPS_PACE to careful or steady", name="pace")
     elif settings.clock_speed != 1 and far:

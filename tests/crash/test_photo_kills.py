@@ -78,14 +78,15 @@ CHAINS = {
 IN_BOTH_PASSES = (
     "settle_lot 1 after",
     "commit 2 before",
-    "commit 3 after",
+    "commit 2 after",
     "settle_lot 3 after",
     "lease_due_lots 2 after",
     "put 4 after",
     "settle_lot 2 after",
-    "commit 2 after",
+    "commit 1 after",
 )
-"""What is killed first is in the first pass of lots, what is killed last in the second."""
+"""What is killed first is in the first pass of lots, what is killed last in the second. Of the twelve passes of six
+lots at most nine are committed before; lots that are in work at the same moment may add some."""
 LOT_BY_LOT = ("commit 1 after", "hold_lease 2 after", "settle 1 after", "listed 2 after", "settle_lot 1 after")
 """After each of the first four one more lot is settled."""
 STOPPED = (
