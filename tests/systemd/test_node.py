@@ -173,7 +173,11 @@ def test_alone_on_a_machine_it_is_the_only_service(machine: Machine) -> None:
     )
     address = f"postgresql://vinops_node:{CANARY}-role@127.0.0.1/vinops"
     told = {"DATABASE_URL.node": address, "DATABASE_URL.ops": address, "VINOPS_SCRAPYD_PASSWORD": PASSWORD}
-    said = install(machine, "--node", *write_secrets(machine, told | SETTINGS | COPART | NODES))
+    said = install(
+        machine,
+        "--node",
+        *write_secrets(machine, told | SETTINGS | COPART | NODES | {"VINOPS_MARKET_RUN_HOURS": "0.005"}),
+    )
     assert "elsewhere: DATABASE_URL.node is for the crawls" in said
     assert "doctor exits with" not in said, said
     machine.until(lambda: is_active(machine, NODE), "the node is up")
