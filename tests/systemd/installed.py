@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.systemd import boot
 from tests.systemd.boot import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 MISSING = boot.missing()
 MARKS = [
@@ -74,9 +75,21 @@ def start_feed(machine: Machine, *, rows: int, photo_url: str = "") -> None:
     start_standin(machine, "feed", "-m", "standin.feed", "serve", *arguments)
 
 
-def start_market(machine: Machine, *, ads: int = 120) -> None:
+def start_market(machine: Machine, *, ads: int = 120, options: Sequence[str] = ()) -> None:
     """Start the site of the ads."""
-    start_standin(machine, "market", "-m", "standin.market", "serve", "--port", "8802", "--ads", str(ads))
+    start_standin(machine, "market", "-m", "standin.market", "serve", "--port", "8802", "--ads", str(ads), *options)
+
+
+def ask(machine: Machine, port: int, method: str, what: str, order: object = None) -> Any:
+    """Tell a stand-in to do something, or ask it, and return its answer."""
+    program = (
+        "import sys, urllib.request as r; url, method, order = sys.argv[1:];"
+        "print(r.urlopen(r.Request(url, order.encode() or None, method=method)).read().decode())"
+    )
+    text = "" if order is None else json.dumps(order)
+    return json.loads(
+        machine.run(PYTHON, "-c", program, f"http://127.0.0.1:{port}/control/{what}", method, text).stdout
+    )
 
 
 def write_secrets(machine: Machine, lines: dict[str, str]) -> tuple[str, str]:
