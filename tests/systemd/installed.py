@@ -38,6 +38,8 @@ SETTINGS = {
     "VINOPS_PACE": "none",
     "VINOPS_CYCLE_PAUSE": "1",
 }
+TIMERS = tuple(path.name for path in sorted((boot.CHECKOUT / "deploy/systemd").glob("*.timer")))
+NEVER = "[Timer]\nOnCalendar=\nOnCalendar=2100-01-01\n"
 
 
 @contextmanager
@@ -48,9 +50,16 @@ def booted(prepare: Callable[[Machine], None] = lambda _: None) -> Iterator[Mach
         prepare(machine)
         machine.boot()
         forget_vinops(machine)
+        for timer in TIMERS:
+            machine.run("install", "-D", "-m", "644", "/dev/stdin", quiet(timer), text=NEVER)
         yield machine
     finally:
         machine.close()
+
+
+def quiet(timer: str) -> str:
+    """Return the drop-in by which a timer does not fire while the tests run, whatever time of day it is."""
+    return f"/etc/systemd/system/{timer}.d/50-quiet.conf"
 
 
 def forget_vinops(machine: Machine) -> None:
@@ -134,6 +143,21 @@ def drop_in(machine: Machine, unit: str, text: str) -> None:
 def is_active(machine: Machine, unit: str) -> bool:
     """Tell whether a unit is up."""
     return machine.show(unit, "ActiveState")["ActiveState"] == "active"
+
+
+def wait_until_up(machine: Machine, *units: str) -> None:
+    """Wait until units are up; if one is not, say what it has said."""
+    try:
+        machine.until(lambda: all(is_active(machine, unit) for unit in units), "all are up")
+    except AssertionError as error:
+        said = "\n".join(f"{unit}:\n{journal(machine, unit)[-3000:]}" for unit in units if not is_active(machine, unit))
+        raise AssertionError(f"{error}\n{said}") from None
+
+
+def running(machine: Machine, pattern: str = "vinops-*") -> str:
+    """Return the units that run, start or stop, one a line."""
+    states = "--state=active,activating,reloading,deactivating"
+    return machine.run("systemctl", "list-units", "--no-legend", "--plain", states, pattern).stdout
 
 
 def journal(machine: Machine, unit: str) -> str:

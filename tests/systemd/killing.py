@@ -25,6 +25,7 @@ all=$(below "$main")
 victim=$main
 [ "$2" != crawl ] || victim=${all%%$'\n'*}
 [ -n "$victim" ] || exit 3
+grep -q '^State:.Z' /proc/"$victim"/status && exit 3 # it has ended, and its parent has not noticed
 for pid in $victim $main $all; do named "$pid"; done 2>/dev/null
 kill -KILL "$victim" 2>/dev/null || exit 3
 """
@@ -62,30 +63,34 @@ class UnitKills:
         return int(self.machine.show(unit, "NRestarts")["NRestarts"])
 
     def restarted(self, unit: str, process: str = "main") -> bool:
-        """Kill a process of a unit that systemd restarts, and wait until it has. False if there was no process."""
+        """Kill a process of a unit that systemd restarts, and wait until it has. False if it had ended before."""
         before = self.restarts(unit)
         processes = self._kill(unit, process)
         if not processes:
             return False
-
-        def is_again() -> bool:
-            shown = self.machine.show(unit, "NRestarts", "MainPID")
-            return int(shown["NRestarts"]) > before and shown["MainPID"] != "0"
-
-        self.machine.until(is_again, f"systemd has restarted {unit}", seconds=SECONDS)
-        self._look(unit, processes)
+        victim, main = (each.partition(":")[0] for each in processes[:2])
+        self.machine.until(
+            lambda: self.restarts(unit) > before or {*self._crawls(main)} - {victim}, f"{unit} goes on", seconds=SECONDS
+        )
+        if self.restarts(unit) == before:  # the loop has begun the next crawl
+            return False
+        self.machine.until(lambda: self.machine.show(unit, "MainPID")["MainPID"] != "0", f"{unit} has begun again")
+        self._look(unit, processes, BY_CODE if process == "crawl" else BY_SIGNAL)
         if (times := self.restarts(unit) - before) != 1:
             self.faults.append(f"{unit} was restarted {times} times after one kill")
         return True
 
     def failed(self, unit: str) -> bool:
-        """Kill the main process of a unit that nothing restarts. False if there was none."""
+        """Kill the main process of a unit that nothing restarts. False if it had ended before."""
         processes = self._kill(unit, "main")
         if not processes:
             return False
-        over = {"ActiveState": "failed", "Result": "signal"}
-        self.machine.until(lambda: self.machine.show(unit, *over) == over, f"{unit} has failed", seconds=SECONDS)
-        self._look(unit, processes)
+        over = ("failed", "inactive")
+        self.machine.until(lambda: self.machine.show(unit, "ActiveState")["ActiveState"] in over, f"{unit} is over")
+        if self.machine.show(unit, "Result")["Result"] == "success":
+            return False
+        assert self.machine.show(unit, "ActiveState", "Result") == {"ActiveState": "failed", "Result": "signal"}
+        self._look(unit, processes, BY_SIGNAL)
         return True
 
     def in_journal(self, unit: str) -> dict[str, int]:
@@ -98,12 +103,12 @@ class UnitKills:
     def _kill(self, unit: str, process: str) -> list[str]:
         done = self.machine.run("bash", "-c", KILL, "kill", unit, process, check=False)
         assert done.returncode in (0, NOT_THERE), done.stderr
-        if done.returncode == NOT_THERE:
-            return []
-        self.by_unit[unit, BY_CODE if process == "crawl" else BY_SIGNAL] += 1
-        return done.stdout.split()
+        return [] if done.returncode == NOT_THERE else done.stdout.split()
 
-    def _look(self, unit: str, processes: list[str]) -> None:
+    def _crawls(self, loop: str) -> list[str]:
+        return self.machine.shell(f"cat /proc/{loop}/task/*/children 2>/dev/null || true").split()
+
+    def _look(self, unit: str, processes: list[str], code: str) -> None:
         """Look whether the kill landed, and what outlived it."""
         left = self.machine.run("bash", "-c", LEFT, "left", *processes).stdout.split()
         assert processes[0] not in left, f"the kill did not land: {unit}"
@@ -111,6 +116,7 @@ class UnitKills:
             self.faults.append(f"{len(left)} processes of {unit} outlived its main process")
         kind = unit.partition("@")[0].removesuffix(".service").removeprefix("vinops-")
         self.landed[f"{kind}, {self._doing(processes)}"] += 1
+        self.by_unit[unit, code] += 1
 
     def _doing(self, processes: list[str]) -> str:
         """Return what the unit was doing: a crawl that was at work has a run without an end."""
