@@ -549,6 +549,35 @@ stop_all() {
     run systemctl stop vinops-supervisor.service vinops-celery-beat.service
     run systemctl stop "${targets[@]}" "${workers[@]}" vinops-photo-scraper.service vinops-etl.service
     run systemctl stop vinops-celery.service vinops-metrics.service vinops-health.service vinops-retention.service
+    # A dump in progress holds locks that a migration would wait for.
+    run systemctl stop vinops-backup.service vinops-migrate.service
+}
+
+running() { # PATTERN…: the units that run, start or stop
+    systemctl list-units --plain --no-legend --state=active,activating,reloading,deactivating "$@" | cut -d ' ' -f 1
+}
+
+wait_for_alerts() { # those of services that failed while they were stopped, too: they run the program that is replaced
+    [ -z "$dry_run" ] || return 0
+    local alerts=('vinops-alert@*' 'vinops-recovered@*' 'vinops-up@*') tries
+    for tries in $(seq 260); do # their units end them after two minutes
+        [ -n "$(running "${alerts[@]}")" ] || return 0
+        [ "$tries" -gt 1 ] || note "waiting for the alerts in progress"
+        sleep 0.5
+    done
+    systemctl stop "${alerts[@]}"
+}
+
+stop_rest() { # what is left: the database, alerts. One that fails while it is stopped starts one more alert.
+    run systemctl stop 'vinops-*' || true
+    [ -z "$dry_run" ] || return 0
+    local left tries
+    for tries in 1 2 3 4 5; do
+        mapfile -t left < <(running 'vinops-*')
+        [ ${#left[@]} -gt 0 ] || return 0
+        systemctl stop "${left[@]}" || true
+    done
+    note "still running: ${left[*]}"
 }
 
 start_all() {
@@ -582,8 +611,7 @@ remove_all() {
     step "uninstall"
     run systemctl disable --quiet vinops-database.service "${long_runners[@]}" "${targets[@]}" "${workers[@]}" \
         "${timers[@]}" || true
-    # What is left: the database, a backup in progress, the alert of a service that failed while it was stopped.
-    run systemctl stop 'vinops-*' || true
+    stop_rest
     local path
     for path in "$units"/vinops-*; do
         [ ! -e "$path" ] || run rm -rf "$path"
@@ -612,7 +640,10 @@ install_packages
 make_user
 make_folders
 make_venv
-[ -z "$upgrade" ] || stop_all
+if [ -n "$upgrade" ]; then
+    stop_all
+    wait_for_alerts
+fi
 copy_program
 [ -z "$node" ] || make_node
 install_units

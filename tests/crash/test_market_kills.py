@@ -18,6 +18,7 @@ import pytest
 from standin.market.server import MarketServer
 from tests.crash.crawler import Crawler
 from tests.crash.killing import SIGKILLED, Kills
+from tests.crash.market_remains import DRAINED, faults_of_remains
 from tests.crash.world import Ended, Job, wait_until
 from tests.support.connections import alone
 from tests.support.market_crawls import ROOT, Database, MarketCrawls
@@ -110,7 +111,7 @@ class Killing:
     def finish(self) -> None:
         """Crawl to the end and look whether all is as if nobody had died."""
         self.whole(*MAKES)
-        found = faults_of_remains(self.crawls)
+        found = faults_of_remains(self.crawls.rows, self.crawls.server.ads())
         lost, doubled = (
             set(self.crawls.server.ads()) - self.crawls.active(),
             self.crawls.active() - set(self.crawls.server.ads()),
@@ -134,46 +135,8 @@ class Killing:
         self.kills.landed[kind] += 1
         wait_until(lambda: alone(self.crawls.database))
         self.crawls.claims_expire()
-        if found := faults_of_remains(self.crawls):
+        if found := faults_of_remains(self.crawls.rows, self.crawls.server.ads()):
             self.faults.append("\n  ".join([f"killed at {event}:", *found]))
-
-
-def faults_of_remains(crawls: MarketCrawls) -> list[str]:
-    """Return what must never be so, whenever a crawl dies."""
-    faults = []
-    there = set(crawls.server.ads())
-    gone = {ad_id for (ad_id,) in crawls.rows("select ad_id from listings where removed_at is not null")}
-    if gone & there:
-        faults.append(f"{len(gone & there)} ads are taken for gone and are there")
-    checks = {
-        "gone without a complete walk that did not see it": (
-            "select ad_id from listings as l where removed_at is not null and not exists (select from ops.listing_walks"
-            " as w where w.make_slug = l.make_slug and w.is_complete and w.started_at > l.last_seen)"
-        ),
-        "priced otherwise than its last price": (
-            "select ad_id from listings as l where l.price_eur is distinct from (select p.price_eur from listing_prices"
-            " as p where p.listing_id = l.id order by seen_at desc limit 1)"
-        ),
-        "with one price noted twice": (
-            "select listing_id from (select listing_id, price_eur is not distinct from lag(price_eur) over ads and"
-            " row_number() over ads > 1 as is_same from listing_prices window ads as (partition by listing_id order by"
-            " seen_at)) as prices where is_same"
-        ),
-        "not handed on": (
-            "select ad_id from listings as l where not exists (select from ops.deal_outbox where listing_id = l.id) and"
-            " greatest(changed_at, removed_at) > (select at from drained)"
-        ),
-        "walks with half an end": (
-            "select id from ops.listing_walks where (finished_at is null) <> (is_complete is null)"
-        ),
-        "makes that a dead crawl holds longer than its claim": (
-            "select make_slug from ops.listing_walks where claimed_until > now() + interval '2 minutes'"
-        ),
-    }
-    for name, query in checks.items():
-        if rows := crawls.rows(query):
-            faults.append(f"{len(rows)} {name}")
-    return faults
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +161,7 @@ def killing(
     ours = (ROOT / "vinops_scrapy/mobile_bg/makes.toml").read_text()
     makes.write_text(ours.replace('"namira-se-v-balgariya"', '""').replace("page_limit = 150", "page_limit = 2"))
     database.execute(
-        "create table drained as select '-infinity'::timestamptz as at; create function drain() returns trigger"
+        f"{DRAINED}; create function drain() returns trigger"
         " language plpgsql as $$ begin update drained set at = clock_timestamp(); return null; end $$;"
         " create trigger drain after delete on ops.deal_outbox for each statement execute function drain()"
     )

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg import Connection
+
+NOTE: Final = """
+    create table reservations (host text, next_at timestamptz, places integer);
+    create function note_reservation() returns trigger language plpgsql security definer as $$
+    begin
+        insert into public.reservations
+        values (new.host, new.next_at, new.requests - case when tg_op = 'UPDATE' then old.requests else 0 end);
+        return null;
+    end $$;
+    create trigger note_reservation after insert or update of next_at on ops.host_budgets
+    for each row execute function note_reservation()
+"""
+"""The statements for it; whoever reserves needs no rights on the table."""
 
 
 def note(database: Connection[tuple[Any, ...]]) -> None:
     """Note every reservation from now on."""
-    database.execute(
-        """
-        create table reservations (host text, next_at timestamptz, places integer);
-        create function note_reservation() returns trigger language plpgsql as $$
-        begin
-            insert into reservations
-            values (new.host, new.next_at, new.requests - case when tg_op = 'UPDATE' then old.requests else 0 end);
-            return null;
-        end $$;
-        create trigger note_reservation after insert or update of next_at on ops.host_budgets
-        for each row execute function note_reservation()
-        """
-    )
+    database.execute(NOTE)
 
 
 def places(rows: Callable[[str], list[Any]], host: str, gap: float) -> list[float]:

@@ -21,7 +21,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = (f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8")
 NAMESPACES = ("-m", "-u", "-i", "-n", "-p", "-C")
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc", "--net", "--cgroup")
-BOOT_SECONDS = 60
+#: Limits are for hangs: ten times what a busy machine needs.
+BOOT_SECONDS = 180
+UNTIL_SECONDS = 180
 SIZE = "6G"
 
 Done = subprocess.CompletedProcess[str]
@@ -122,7 +124,7 @@ class Machine:
         said = self.run("systemctl", "show", unit, f"--property={','.join(properties)}").stdout
         return dict(line.partition("=")[::2] for line in said.splitlines())
 
-    def until(self, is_so: Callable[[], object], what: str, *, seconds: float = 60) -> None:
+    def until(self, is_so: Callable[[], object], what: str, *, seconds: float = UNTIL_SECONDS) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + seconds
         while True:

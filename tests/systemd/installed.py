@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.systemd import boot
 from tests.systemd.boot import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 MISSING = boot.missing()
 MARKS = [
@@ -37,6 +38,8 @@ SETTINGS = {
     "VINOPS_PACE": "none",
     "VINOPS_CYCLE_PAUSE": "1",
 }
+TIMERS = tuple(path.name for path in sorted((boot.CHECKOUT / "deploy/systemd").glob("*.timer")))
+NEVER = "[Timer]\nOnCalendar=\nOnCalendar=2100-01-01\n"
 
 
 @contextmanager
@@ -47,9 +50,16 @@ def booted(prepare: Callable[[Machine], None] = lambda _: None) -> Iterator[Mach
         prepare(machine)
         machine.boot()
         forget_vinops(machine)
+        for timer in TIMERS:
+            machine.run("install", "-D", "-m", "644", "/dev/stdin", quiet(timer), text=NEVER)
         yield machine
     finally:
         machine.close()
+
+
+def quiet(timer: str) -> str:
+    """Return the drop-in by which a timer does not fire while the tests run, whatever time of day it is."""
+    return f"/etc/systemd/system/{timer}.d/50-quiet.conf"
 
 
 def forget_vinops(machine: Machine) -> None:
@@ -74,9 +84,21 @@ def start_feed(machine: Machine, *, rows: int, photo_url: str = "") -> None:
     start_standin(machine, "feed", "-m", "standin.feed", "serve", *arguments)
 
 
-def start_market(machine: Machine, *, ads: int = 120) -> None:
+def start_market(machine: Machine, *, ads: int = 120, options: Sequence[str] = ()) -> None:
     """Start the site of the ads."""
-    start_standin(machine, "market", "-m", "standin.market", "serve", "--port", "8802", "--ads", str(ads))
+    start_standin(machine, "market", "-m", "standin.market", "serve", "--port", "8802", "--ads", str(ads), *options)
+
+
+def ask(machine: Machine, port: int, method: str, what: str, order: object = None) -> Any:
+    """Tell a stand-in to do something, or ask it, and return its answer."""
+    program = (
+        "import sys, urllib.request as r; url, method, order = sys.argv[1:];"
+        "print(r.urlopen(r.Request(url, order.encode() or None, method=method)).read().decode())"
+    )
+    text = "" if order is None else json.dumps(order)
+    return json.loads(
+        machine.run(PYTHON, "-c", program, f"http://127.0.0.1:{port}/control/{what}", method, text).stdout
+    )
 
 
 def write_secrets(machine: Machine, lines: dict[str, str]) -> tuple[str, str]:
@@ -121,6 +143,21 @@ def drop_in(machine: Machine, unit: str, text: str) -> None:
 def is_active(machine: Machine, unit: str) -> bool:
     """Tell whether a unit is up."""
     return machine.show(unit, "ActiveState")["ActiveState"] == "active"
+
+
+def wait_until_up(machine: Machine, *units: str) -> None:
+    """Wait until units are up; if one is not, say what it has said."""
+    try:
+        machine.until(lambda: all(is_active(machine, unit) for unit in units), "all are up")
+    except AssertionError as error:
+        said = "\n".join(f"{unit}:\n{journal(machine, unit)[-3000:]}" for unit in units if not is_active(machine, unit))
+        raise AssertionError(f"{error}\n{said}") from None
+
+
+def running(machine: Machine, pattern: str = "vinops-*") -> str:
+    """Return the units that run, start or stop, one a line."""
+    states = "--state=active,activating,reloading,deactivating"
+    return machine.run("systemctl", "list-units", "--no-legend", "--plain", states, pattern).stdout
 
 
 def journal(machine: Machine, unit: str) -> str:

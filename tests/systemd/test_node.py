@@ -109,11 +109,11 @@ def test_it_crawls_with_the_code_it_is_given_and_the_rights_of_its_role(machine:
 
 
 def test_the_watchdog_is_fed_and_its_jobs_cannot_speak_for_it(machine: Machine) -> None:
-    drop_in(machine, NODE, "[Service]\nWatchdogSec=6\nRestartSec=1")
+    drop_in(machine, NODE, "[Service]\nWatchdogSec=15\nRestartSec=1")
     machine.run("systemctl", "restart", NODE)
     begin_a_crawl(machine)
     main = machine.show(NODE, "MainPID")["MainPID"]
-    machine.until(lambda: was_fed(machine, NODE, seconds=15), "it is fed", seconds=60)
+    machine.until(lambda: was_fed(machine, NODE, seconds=32), "it is fed")
     assert machine.show(NODE, "NRestarts", "MainPID") == {"NRestarts": "0", "MainPID": main}
     job = machine.shell(JOBS).split()[0]
     seen = machine.shell(f"tr '\\0' '\\n' </proc/{job}/environ")

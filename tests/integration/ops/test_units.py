@@ -359,6 +359,34 @@ def deploy_function(tmp_path: Path, script: str) -> str:
     return done.stdout
 
 
+def test_an_upgrade_waits_for_alerts_in_progress(tmp_path: Path) -> None:
+    answers = tmp_path / "answers"
+    answers.write_text("vinops-alert@a.service loaded activating start\nvinops-up@b.service loaded deactivating\n\n")
+    listed = f"sed -n 1p {answers}; sed -i 1d {answers}"
+    said = deploy_function(
+        tmp_path,
+        f"systemctl() {{ [ $1 = list-units ] || echo systemctl $*; {listed}; }}\nsleep() {{ :; }}\nwait_for_alerts",
+    )
+    assert said == "   waiting for the alerts in progress\n"
+    assert answers.read_text() == ""
+
+
+def test_uninstalled_nothing_runs_that_a_stop_has_started(tmp_path: Path) -> None:
+    stub = """
+        systemctl() {
+            if [ "$1" = list-units ]; then
+                [ ! -e alert ] || echo "vinops-alert@a.service loaded activating start"
+                return 0
+            fi
+            echo "$*"
+            rm -f alert
+            [ "$2" != 'vinops-*' ] || touch alert
+        }
+    """
+    said = deploy_function(tmp_path, f"cd {tmp_path}\n{stub}\nstop_rest")
+    assert said.splitlines() == ["stop vinops-*", "stop vinops-alert@a.service"]
+
+
 def test_settings_are_for_root_and_its_group_and_free_of_other_systems_line_ends(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     settings, secrets = tmp_path / "etc/vinops.env", tmp_path / "secrets"
