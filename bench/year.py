@@ -7,11 +7,11 @@ rolled back.
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import sys
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psutil
 import psycopg
@@ -22,6 +22,7 @@ from bench.report import reached, table
 from ops.workers import registry
 from vinops.db import session
 from vinops.db.database import queries
+from vinops_scrapy.copart.leases import ENLISTED_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +36,10 @@ MOST_SECONDS: Final = 1.0
 MOST_GROWTH: Final = 1.2  # of a whole year to half of one
 NOISE: Final = 0.1  # processor seconds: a smaller difference between two medians tells nothing
 FILTERS: Final = ("make", "family", "max_price", "from_year", "to_year")  # of `vinops deals top`: none is set
-SNAPSHOT: Final = ("activity", "host_budgets", "open_alerts", "feed", "photo_states", "photo_pace", "posts", "sizes")
+SNAPSHOT: Final = (
+    *("activity", "host_budgets", "open_alerts", "feed", "photo_states", "photo_pace", "posts", "sizes"),
+    *("unknown_rate", "parse_errors", "wanted", "market_cycle"),
+)
 
 ROWS_OF_ALL_TIME: Final = "all rows"
 """Marks a question whose answer is a count of all rows, however old: PostgreSQL reads as many index entries. It is
@@ -82,6 +86,9 @@ OPERATORS: Final[tuple[tuple[str, str, str], ...]] = (
 """Their name, whether the answer counts all rows, and the text."""
 
 
+NOT_ENLISTED: Final = "delete from lot_photos where turn_at is not null"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """A statement with its parameters."""
@@ -90,6 +97,7 @@ class Question:
     text: str
     values: Mapping[str, Any]
     grows: bool = False
+    before: LiteralString = ""  # a statement to execute before it that is not measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +137,11 @@ def measure(server: Server, *, quick: bool) -> YearCosts:
     year = year_data.QUICK if quick else year_data.FULL
     place = server.make("year", "migrated")
     try:
-        year_data.fill_newest(place.url, year)
-        half, half_bytes = seconds(place, year), _bytes(server, place)
-        year_data.add_oldest(place.url, year)
-        whole, whole_bytes = seconds(place, year), _bytes(server, place)
+        with _without_autovacuum(server):
+            year_data.fill_newest(place.url, year)
+            half, half_bytes = seconds(place, year), _bytes(server, place)
+            year_data.add_oldest(place.url, year)
+            whole, whole_bytes = seconds(place, year), _bytes(server, place)
     finally:
         server.drop(place.name)
     costs = tuple(
@@ -148,6 +157,19 @@ def measure(server: Server, *, quick: bool) -> YearCosts:
         for (kind, title, grows), found in whole.items()
     )
     return YearCosts(year=year, half_bytes=half_bytes, whole_bytes=whole_bytes, costs=costs)
+
+
+@contextmanager
+def _without_autovacuum(server: Server) -> Iterator[None]:
+    """Keep autovacuum from what is measured: its processes would count as the server's part of a command."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("alter system set autovacuum to off")
+        connection.execute("select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            connection.execute("alter system reset autovacuum")
+            connection.execute("select pg_reload_conf()")
 
 
 def seconds(place: Place, year: Year) -> dict[tuple[str, str, bool], tuple[float, float]]:
@@ -189,8 +211,9 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         yield Question(title=title, text=text, values={}, grows=kind == ROWS_OF_ALL_TIME)
     counts = {each.spider: 1 if each.is_shared else 200 for each in registry.workers(settings)}
     market = {
-        "source": "mobile_bg",
-        "make": "make-1",
+        "source": "mobile.bg",
+        "make": year_data.MAKES[0],
+        "makes": list(year_data.MAKES),
         "walk": 0,
         "pieces": [0] * 20,
         "hours": 48,
@@ -201,11 +224,13 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         *(("snapshot", name, {}) for name in SNAPSHOT),
         ("snapshot", "latest_runs", {"spiders": list(counts), "counts": list(counts.values())}),
         ("snapshot", "best_deals", {"count": 10}),
+        ("snapshot", "last_task", {"machine": "here"}),
+        ("snapshot", "market_makes", market),
         *(("forecast", name, {}) for name in queries("forecast")),
         *(("feed", f"status_{name}", {}) for name in ("runs", "files", "lots", "archive", "unknown", "errors")),
         ("photo_stores", "counts", {"most": 500_000}),
         ("photo_stores", "newest_store", {}),
-        ("photos", "enlist_lots", {}),
+        ("photos", "enlist_lots", {"count": ENLISTED_AT_ONCE}),
         ("photos", "count_due_lots", {}),
         ("photos", "queue_lots", {}),
         ("photos", "unqueue_lots", {}),
@@ -227,8 +252,12 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         ("listings", "last_complete_walk", market),
         ("listings", "count_unseen", {**market, "started_at": "now"}),
         ("listings", "known_listings", market),
-        ("listings", "see_listings", {**market, "hashes": [b""] * 20, "makes": ["make-1"]}),
+        ("listings", "see_listings", {**market, "hashes": [b""] * 20}),
         ("listings", "fill_rates", market),
+        ("listings", "doubtful_ads", {**market, "started_at": "now", "most": 20}),
+        ("cycle", "newest_due_in", {**market, "every": 60}),
+        ("cycle", "walk_ages", market),
+        ("cycle", "claim_recheck", {**market, "posted": 3600, "approved": 10_800, "high": 21_600, "min_score": 7}),
         (
             "deals",
             "take_work",
@@ -246,11 +275,19 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
     )
     for file, name, values in named:
         yield Question(title=f"{file}: {name}", text=queries(file)[name], values=values)
+    yield Question(
+        title="photos: enlist_lots, of a first load",
+        text=queries("photos")["enlist_lots"],
+        values={"count": ENLISTED_AT_ONCE},
+        before=NOT_ENLISTED,
+    )
 
 
 def _statement(connection: psycopg.Connection[Any], question: Question) -> float:
     backend, found = psutil.Process(connection.info.backend_pid), []
     for _ in range(RUNS + 1):
+        if question.before:
+            connection.execute(question.before)
         began = _used(backend)
         cursor = connection.execute(question.text.encode(), question.values or None)
         if cursor.description:
@@ -261,15 +298,15 @@ def _statement(connection: psycopg.Connection[Any], question: Question) -> float
 
 
 def _command(place: Place, arguments: tuple[str, ...], server: psutil.Process) -> tuple[float, float]:
-    """Return the seconds of a command, and of the server meanwhile. Its exit code says how the machine is, and is not
-    judged."""
+    """Return the seconds of a command as it is installed, compiled, and of the server meanwhile. Its exit code says how
+    the machine is, and is not judged."""
     found = []
-    for _ in range(RUNS):
+    for _ in range(RUNS + 1):
         began = _used_by_all(server)
         command = ["sh", "-c", 'timeout 300 "$@" || [ $? -lt 124 ]', "sh", sys.executable, *arguments]
-        finished = run(command, place.environ)
+        finished = run(command, {**place.environ, "PYTHONDONTWRITEBYTECODE": ""})
         found.append((finished.cpu_seconds, _used_by_all(server) - began))
-    return sorted(found, key=sum)[len(found) // 2]
+    return sorted(found[1:], key=sum)[RUNS // 2]
 
 
 def _used(process: psutil.Process) -> float:
@@ -282,7 +319,7 @@ def _used_by_all(server: psutil.Process) -> float:
     times = server.cpu_times()
     used = float(times.children_user + times.children_system)
     for each in server.children():
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess):
             used += _used(each)
     return used
 

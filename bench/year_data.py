@@ -15,9 +15,11 @@ import psycopg
 
 from bench.pairs import say
 from vinops.db.database import queries
+from vinops_scrapy.mobile_bg.makes import read_makes
 
 PHOTOS_A_LOT: Final = 12
 EVENTS_A_LOT: Final = 3
+MAKES: Final = tuple(make.slug for make in read_makes(None).all)
 LIFE_DAYS: Final = 18.25  # 150,000 active lots at 8,219 new ones a day
 
 
@@ -41,8 +43,8 @@ class Year:
         return self.lots * PHOTOS_A_LOT // self.photos
 
 
-FULL: Final = Year(lots=3_000_000, active=150_000, photos=3_000_000, ads=400_000, active_ads=16_000, staged=600_000)
-QUICK: Final = Year(lots=60_000, active=3_000, photos=60_000, ads=8_000, active_ads=320, staged=12_000)
+FULL: Final = Year(lots=3_000_000, active=150_000, photos=3_000_000, ads=400_000, active_ads=129_000, staged=600_000)
+QUICK: Final = Year(lots=60_000, active=3_000, photos=60_000, ads=8_000, active_ads=2_580, staged=12_000)
 
 # What both halves have: the days that retention keeps, and the state of the pipelines. No trigger runs and no foreign
 # key is checked; what is measured only reads, or is rolled back.
@@ -62,7 +64,8 @@ ALWAYS: Final[tuple[LiteralString, ...]] = (
         'finished', 150, 1800, '{"lot/failed": 3}'
     from (select n, now() - interval '86 minutes' * (1501 - n) as at from generate_series(1, 1500) as n) as r""",
     """insert into ops.listing_walks (source, make_slug, started_at, finished_at, is_complete, pages, total, ads)
-    select 'mobile_bg', 'make-' || n %% 20, at, at + interval '20 minutes', true, 40, 800, 800
+    select 'mobile.bg', (%(makes)s::text[])[1 + n %% cardinality(%(makes)s::text[])], at, at + interval '20 minutes',
+        true, 40, 800, 800
     from (select n, now() - interval '365 days' * (1 - n / %(walks)s::float8) as at
         from generate_series(1, %(walks)s) as n) as walks""",
     """insert into ops.deal_outbox (listing_id, stage, change)
@@ -71,6 +74,12 @@ ALWAYS: Final[tuple[LiteralString, ...]] = (
     """insert into notifications (listing_id, kind, state, score, settled_at)
     select id, 'deal', 'sent', 8, now() - interval '20 minutes' * row_number() over (order by id desc)
     from listings order by id desc limit 20000""",
+    """insert into ops.rechecks (listing_id, checked_at, outcome)
+    select id, now() - interval '1 minute' * row_number() over (order by id desc), 'same'
+    from listings
+    where id %% 10 = 0 and removed_at is null""",
+    """insert into ops.market_cycles (source, number, began_at, pages, finished_at, complete_from)
+    values ('mobile.bg', 1, now(), 1, now(), now())""",
     "insert into ops.host_budgets (host) select 'host-' || n from generate_series(1, 5) as n",
     """insert into staging.codes (field, code, value)
     select 'fuel', 'BENCH ' || n, 'gas' from generate_series(1, 3) as n on conflict do nothing""",
@@ -142,8 +151,9 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
     ),
     (
         "lot_photos",
-        """insert into lot_photos (lot_id, first_at, state, listed, stored, due_at, settled_at)
-        select n, case when has then now() end, case when has then 'ok' else 'missing' end, case when has then 12 end,
+        """insert into lot_photos (lot_id, turn_at, first_at, state, listed, stored, due_at, settled_at)
+        select n, case when n > %(lots)s - %(active)s then now() end, case when has then now() end,
+            case when has then 'ok' else 'missing' end, case when has then 12 end,
             case when has then 12 else 0 end,
             case when has then now() + interval '1 second' * (n %% 86400) else '-infinity' end,
             case when has then now() end
@@ -177,7 +187,8 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
             first_seen, last_seen, changed_at, removed_at, list_hash
         )
         overriding system value
-        select n, 'mobile_bg', n::text, 'make-' || n %% 20, 'https://www.mobile.bg/obiava-' || n, 'BMW 320 d ' || n,
+        select n, 'mobile.bg', n::text, (%(makes)s::text[])[1 + n %% cardinality(%(makes)s::text[])],
+            'https://www.mobile.bg/obiava-' || n, 'BMW 320 d ' || n,
             'BMW', '320', 10000 + n %% 20000, 'EUR', 10000 + n %% 20000, 2005 + n %% 20, n %% 300000, 'diesel',
             'manual', 'sedan', 163, 'Sofia', 'Sofia', 'dealer', repeat('описание ', (10 + n %% 60)::integer), 12, at,
             at, case when gone then at + interval '15 days' else now() end, at,
@@ -197,10 +208,13 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
         "normalized ads",
         """insert into normalized_listings (
             listing_id, make, model, family, fuel, gearbox, body, region, year, mileage_km, price_eur, risk,
-            is_comparable
+            unknowns, is_comparable
         )
         select id, 'bmw', 'bmw/' || id %% 300, 'bmw/' || id %% 80, fuel, gearbox, body, region, year, mileage_km,
-            price_eur, 'low', removed_at is null or removed_at > now() - interval '90 days'
+            price_eur, 'low',
+            case when id %% 50 = 0 then jsonb_build_array(jsonb_build_object('field', 'fuel', 'text', id %% 900))
+                else '[]' end,
+            removed_at is null or removed_at > now() - interval '90 days'
         from listings where id >= %(low_ad)s and id < %(high_ad)s""",
     ),
     (
@@ -212,7 +226,8 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
     (
         "scores",
         """insert into scores (listing_id, score, parts, reasons, is_approved)
-        select id, 1 + (id %% 90) / 10.0, '{}', '{low mileage}', removed_at is null and id %% 3 = 0
+        select id, round(1 + 9 * power(id %% 1000 / 1000.0, 5), 1), '{}', '{low mileage}',
+            removed_at is null and id %% 1000 >= 980
         from listings where id >= %(low_ad)s and id < %(high_ad)s""",
     ),
 )
@@ -269,6 +284,7 @@ def _about(year: Year, *, half: int) -> dict[str, object]:
         "files": year.files,
         "runs": year.runs,
         "walks": year.walks,
+        "makes": list(MAKES),
         "staged": min(year.staged, year.lots // 2),
         "life": f"{LIFE_DAYS} days",
         "unlisted": year.active // 500 if half == 2 else 0,  # that the feed brought since the last crawl

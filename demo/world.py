@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from vinops import config
-from vinops_scrapy.copart.browser import find_chromium
+from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1289,13 +1289,19 @@ CREATE INDEX listings_first_seen ON public.listings USING btree (first_seen);
 
 CREATE INDEX listings_removed ON public.listings USING btree (removed_at) WHERE (removed_at IS NOT NULL);
 
+CREATE INDEX listings_there ON public.listings USING btree (id) WHERE (removed_at IS NULL);
+
 CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WHERE (lease_owner IS NOT NULL);
+
+CREATE INDEX lot_photos_queued ON public.lot_photos USING btree (lot_id) INCLUDE (state, stored, first_at) WHERE (turn_at IS NOT NULL);
 
 CREATE INDEX lot_photos_turns ON public.lot_photos USING btree (((first_at IS NOT NULL)), turn_at, lot_id DESC) WHERE (turn_at IS NOT NULL);
 
-CREATE INDEX lots_active ON public.lots USING btree (id) WHERE (status = 'active'::text);
+CREATE INDEX lots_active ON public.lots USING btree (id) INCLUDE (vehicle_id, first_seen_at) WHERE (status = 'active'::text);
 
 CREATE INDEX lots_gone ON public.lots USING btree (gone_at, first_seen_at) WHERE (status = 'gone'::text);
+
+CREATE INDEX lots_incomplete ON public.lots USING btree (id) WHERE ((status = 'active'::text) AND ((vin IS NULL) OR (damage IS NULL) OR (image_url IS NULL)));
 
 CREATE INDEX lots_previous ON public.lots USING btree (previous_lot_id) WHERE (previous_lot_id IS NOT NULL);
 
@@ -1309,6 +1315,8 @@ CREATE INDEX normalized_listings_duplicates ON public.normalized_listings USING 
 
 CREATE INDEX normalized_listings_families ON public.normalized_listings USING btree (family, year, mileage_km) WHERE (is_comparable AND (duplicate_of IS NULL));
 
+CREATE INDEX normalized_listings_unknowns ON public.normalized_listings USING btree (listing_id) WHERE (unknowns <> '[]'::jsonb);
+
 CREATE INDEX notifications_best ON public.notifications USING btree (kind, score DESC, id) WHERE (state = ANY (ARRAY['waiting'::text, 'trying'::text]));
 
 CREATE UNIQUE INDEX notifications_deal ON public.notifications USING btree (listing_id) WHERE (kind = 'deal'::text);
@@ -1317,7 +1325,9 @@ CREATE UNIQUE INDEX notifications_open ON public.notifications USING btree (list
 
 CREATE INDEX notifications_sent ON public.notifications USING btree (settled_at) WHERE ((kind = 'deal'::text) AND (state = 'sent'::text));
 
-CREATE INDEX scores_best ON public.scores USING btree (score DESC) WHERE is_approved;
+CREATE INDEX scores_best ON public.scores USING btree (is_approved DESC, score DESC, listing_id DESC);
+
+CREATE INDEX vehicles_incomplete ON public.vehicles USING btree (id) INCLUDE (year, make, model, fuel) WHERE ((year IS NULL) OR (make IS NULL) OR (model IS NULL) OR (fuel IS NULL));
 
 CREATE INDEX scores_high ON public.scores USING btree (score);
 

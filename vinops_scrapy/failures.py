@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from scrapy.exceptions import IgnoreRequest
 
-from vinops.config import ConfigError
-
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
@@ -23,10 +21,6 @@ NAMES: Final = {
     "DownloadCancelledError": "too_large",
 }
 """Names of failures by the class of Scrapy's exception."""
-
-
-class WrongArgument(ConfigError):  # noqa: N818
-    """An argument of -a is unknown or makes no sense. Raised by spiders; `scrapy crawl` ends with exit code 2."""
 
 
 class Ignored(IgnoreRequest):

@@ -293,7 +293,7 @@ def store(survey: Survey) -> Iterator[Finding]:
 
 def chromium(survey: Survey) -> Iterator[Finding]:
     """Ask the browser for its version."""
-    from vinops_scrapy.copart.browser import find_chromium, version
+    from vinops_scrapy.copart.browser_program import find_chromium, version
 
     try:
         path = find_chromium(survey.settings)
@@ -324,9 +324,7 @@ def crawls(survey: Survey) -> Iterator[Finding]:
     """Check the settings of crawls: makes, proxies, pace."""
     from ops.observe.reach import PACES, USUAL_ARRIVALS, USUAL_PHOTOS, reaches, verdict
     from ops.workers import registry
-    from vinops.network import is_loopback
     from vinops.politeness import NO_CAP, pace
-    from vinops_scrapy.hosts import every_host
     from vinops_scrapy.proxy_list import read_proxies
 
     settings = survey.settings
@@ -340,8 +338,7 @@ def crawls(survey: Survey) -> Iterator[Finding]:
             yield ok(f"{len(proxies)} in the list", name="proxies")
     except ConfigError as error:
         yield fault("proxies", error)
-    far = sorted(host for host in every_host(settings) if not is_loopback(host))
-    if settings.pace == "none" and far:
+    if settings.pace == "none" and (far := _far_hosts(settings)):
         text = f"VINOPS_PACE is none, which is for stand-ins only, and {far[0]} is not one: crawls refuse to start"
         yield critical(text, fix="set VINOPS_PACE to careful or steady", name="pace")
     elif settings.clock_speed != 1 and far:
@@ -360,6 +357,14 @@ def crawls(survey: Survey) -> Iterator[Finding]:
         )
         text = verdict(found, pace=settings.pace, first=settings.photos_first, arrivals=USUAL_ARRIVALS)
         yield ok(f"of a feed of usual size, {text} (`vinops forecast`)", name="first photos")
+
+
+def _far_hosts(settings: Settings) -> list[str]:
+    """Return the hosts of crawls that are on other machines. It takes Scrapy, and half a second."""
+    from vinops.network import is_loopback
+    from vinops_scrapy.hosts import every_host
+
+    return sorted(host for host in every_host(settings) if not is_loopback(host))
 
 
 def broker(survey: Survey) -> Iterator[Finding]:

@@ -106,7 +106,7 @@ class _Dated:
         while self._by_expiry and self._by_expiry[0][0] <= hour:
             _, _, batch = heapq.heappop(self._by_expiry)
             if batch.lots > 0:
-                yield replace(batch)
+                yield _Batch(lots=batch.lots, expiry=batch.expiry, is_old=batch.is_old)
                 batch.lots = 0
                 self.waiting -= 1
 

@@ -30,6 +30,9 @@ where
 
 create index lot_photos_turns on lot_photos ((first_at is not null), turn_at, lot_id desc) where turn_at is not null;
 
+-- With what is counted of the lots in the feed.
+create index lot_photos_queued on lot_photos (lot_id) include (state, stored, first_at) where turn_at is not null;
+
 -- What the photos of a lot are worth to us, from 0 to 1: whether it can be registered in Bulgaria, whether people buy
 -- such vehicles there, and whether a repair pays. A product of four figures: one that is hopeless makes the lot so.
 create function lot_worth(

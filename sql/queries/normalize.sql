@@ -231,6 +231,11 @@ select
     count(*) as ads,
     count(*) filter (where normal.model is null) as unknown,
     coalesce(avg((normal.model is null)::integer), 0)::float8 as rate
-from normalized_listings as normal
-inner join listings as ads on normal.listing_id = ads.id
+from listings as ads
+cross join lateral (
+    select normalized_listings.model
+    from normalized_listings
+    where normalized_listings.listing_id = ads.id
+    limit 1 -- looked up for each active ad: a join would read those of all ads that ever were
+) as normal
 where ads.removed_at is null;

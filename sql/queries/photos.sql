@@ -3,8 +3,8 @@
 -- "lateral … limit 1" looks up the row of each active lot: a join would read those of all lots that ever were.
 
 -- name: enlist_lots
--- Put the lots of the feed into the order that are not in it: new ones, and those that have returned. By their numbers:
--- crawls that do this at the same time wait for each other, and not in a circle.
+-- Put the first lots of the feed into the order that are not in it: new ones, and those that have returned. By their
+-- numbers: crawls that do this at the same time wait for each other, and not in a circle.
 insert into lot_photos (lot_id, turn_at)
 select
     turns.lot_id,
@@ -13,6 +13,7 @@ from photo_turns as turns
 left join lot_photos as queued on turns.lot_id = queued.lot_id and queued.turn_at is not null
 where queued.lot_id is null
 order by turns.lot_id
+limit %(count)s
 on conflict (lot_id) do update
     set turn_at = excluded.turn_at;
 

@@ -122,23 +122,43 @@ left join loaded on true;
 -- Active lots by the state of their photos: all, those with a photo, those that have had their first pass. Beside them
 -- those that were there a day ago, and had had it by then, and those that left since, after more than an hour, and left
 -- without a photo. Where the source has no photos, there is nothing that the first pass could take.
-with watched as (
+-- What no crawl has put into the order yet is looked up: that is seldom, and always right.
+with day as materialized (
+    select now() - interval '1 day' as ago
+),
+
+watched as (
     select
         lots.first_seen_at,
         null::timestamptz as left_at,
-        coalesce(queued.state, other.state, 'missing') as state,
-        coalesce(queued.stored, other.stored, 0) as stored,
-        case when queued.lot_id is null then other.first_at else queued.first_at end as first_at
+        coalesce(
+            queued.state,
+            (
+                select lot_photos.state
+                from lot_photos
+                where lot_photos.lot_id = lots.id
+            ),
+            'missing'
+        ) as state,
+        coalesce(
+            queued.stored,
+            (
+                select lot_photos.stored
+                from lot_photos
+                where lot_photos.lot_id = lots.id
+            ),
+            0
+        ) as stored,
+        case
+            when queued.lot_id is not null then queued.first_at
+            else (
+                select lot_photos.first_at
+                from lot_photos
+                where lot_photos.lot_id = lots.id
+            )
+        end as first_at
     from lots
     left join lot_photos as queued on lots.id = queued.lot_id and queued.turn_at is not null
-    left join lateral ( -- noqa: ST05
-        select lot_photos.*
-        from lot_photos
-        where
-            queued.lot_id is null -- no crawl has put it into the order yet: seldom, and always right
-            and lot_photos.lot_id = lots.id
-        limit 1
-    ) as other on true
     where lots.status = 'active'
     union all
     select
@@ -164,11 +184,11 @@ select
     count(*) filter (where left_at is null) as lots,
     count(*) filter (where left_at is null and stored > 0) as with_photo,
     count(*) filter (where left_at is null and (first_at is not null or state = 'ok')) as with_first,
-    count(*) filter (where first_seen_at <= now() - interval '1 day') as lots_before,
+    count(*) filter (where first_seen_at <= (select day.ago from day)) as lots_before,
     count(*) filter (
         where
-        first_seen_at <= now() - interval '1 day'
-        and (first_at <= now() - interval '1 day' or state in ('none_yet', 'gone'))
+        first_seen_at <= (select day.ago from day)
+        and (first_at <= (select day.ago from day) or state in ('none_yet', 'gone'))
     ) as with_first_before,
     count(*) filter (where left_at > first_seen_at + interval '1 hour') as lots_left,
     count(*) filter (
@@ -314,19 +334,49 @@ where machine = %(machine)s;
 
 -- name: unknown_rate
 -- The row `(key columns)` of audit.v_unknown_rate, without counting the other columns: how many of the active lots have
--- no value, by key column.
+-- no value, by key column. Indexes contain those that lack one.
+with active as (
+    select count(*) as lots
+    from lots
+    where status = 'active'
+),
+
+of_lots as (
+    select
+        count(*) filter (where vin is null) as vin,
+        count(*) filter (where damage is null) as damage,
+        count(*) filter (where image_url is null) as image_url
+    from lots
+    where
+        status = 'active'
+        and (vin is null or damage is null or image_url is null)
+),
+
+of_vehicles as (
+    select
+        count(*) filter (where vehicles.year is null) as year,
+        count(*) filter (where vehicles.make is null) as make,
+        count(*) filter (where vehicles.model is null) as model,
+        count(*) filter (where vehicles.fuel is null) as fuel
+    from lots
+    inner join vehicles on lots.vehicle_id = vehicles.id
+    where
+        lots.status = 'active'
+        and (vehicles.year is null or vehicles.make is null or vehicles.model is null or vehicles.fuel is null)
+)
+
 select
-    count(*) as lots,
-    count(*) - count(lots.vin) as vin,
-    count(*) - count(vehicles.year) as year,
-    count(*) - count(vehicles.make) as make,
-    count(*) - count(vehicles.model) as model,
-    count(*) - count(vehicles.fuel) as fuel,
-    count(*) - count(lots.damage) as damage,
-    count(*) - count(lots.image_url) as image_url
-from lots
-inner join vehicles on lots.vehicle_id = vehicles.id
-where lots.status = 'active';
+    active.lots,
+    of_lots.vin,
+    of_vehicles.year,
+    of_vehicles.make,
+    of_vehicles.model,
+    of_vehicles.fuel,
+    of_lots.damage,
+    of_lots.image_url
+from active
+cross join of_lots
+cross join of_vehicles;
 
 -- name: parse_errors
 -- What of the last load could not be read, most frequent first.

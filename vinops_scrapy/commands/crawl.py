@@ -24,7 +24,7 @@ from vinops.db.database import DatabaseError
 from vinops.db.errors import explanation, fix_of
 from vinops.output import data_folder
 from vinops.redaction import one_line
-from vinops_scrapy.failures import WrongArgument
+from vinops_scrapy.arguments import WrongArgument
 from vinops_scrapy.shortfalls import shortfalls
 
 if TYPE_CHECKING:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vinops_scrapy.items import Photo, PhotoLink
 INTERRUPTED = "interrupted"
 """The reason of a lot in whose middle the crawl ended."""
+ENLISTED_AT_ONCE = 25_000
+"""Lots that one statement puts into the order: less than a second. Only a first load brings more of them."""
 LEASE_SECONDS = 600.0
 """The duration of a lease that is not renewed, unless VINOPS_PHOTO_LEASE sets another."""
 
@@ -104,7 +106,9 @@ class Lots:
     async def enlist(self) -> None:
         """Add the lots that the feed brought since, give each its place in the order of its pass, and take those out
         that left the feed. If the process dies in between, the next call does the rest."""
-        for name in ("enlist_lots", "queue_lots", "unqueue_lots"):
+        while await tried(lambda: self._done("enlist_lots", {"count": ENLISTED_AT_ONCE})) >= ENLISTED_AT_ONCE:
+            pass
+        for name in ("queue_lots", "unqueue_lots"):
             await tried(lambda name=name: self._done(name, {}))  # type: ignore[misc]
 
     async def count_due(self) -> tuple[int, int]:
@@ -166,9 +170,10 @@ class Lots:
             rows: list[tuple[Any, ...]] = await (await connection.execute(self._queries[name], parameters)).fetchall()
         return rows
 
-    async def _done(self, name: str, parameters: Mapping[str, Any]) -> None:
+    async def _done(self, name: str, parameters: Mapping[str, Any]) -> int:
+        """Execute a statement and return how many rows it wrote."""
         async with self._pool.connection() as connection:
-            await connection.execute(self._queries[name], parameters)
+            return int((await connection.execute(self._queries[name], parameters)).rowcount)
 
     async def _settle(self, lot: Lot, settlement: Settlement) -> None:
         async with self._pool.connection() as connection, connection.transaction():

@@ -33,10 +33,12 @@ from vinops_scrapy.copart.browser_pages import (
     sign_in,
 )
 from vinops_scrapy.copart.browser_process import BrowserGone, chromium
+from vinops_scrapy.copart.browser_program import INSTALL, find_chromium
 from vinops_scrapy.failures import HostNotAllowed, Ignored, Refused, Stopped
 from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.pages.refusals import refusal
-from vinops_scrapy.proxy_list import proxy_for_playwright, ring
+from vinops_scrapy.proxy_list import proxy_for_playwright
+from vinops_scrapy.proxy_ring import ring
 from vinops_scrapy.resolver import allowed
 
 if TYPE_CHECKING:
@@ -305,7 +307,7 @@ class Sessions:
                 self._lost(context)
 
         try:
-            executable = browser.find_chromium(self._settings)
+            executable = find_chromium(self._settings)
             options = await asyncio.to_thread(browser.profile, self._settings, executable)
         except ConfigError as error:
             log.error("there is no Chromium %s", pairs(error=error))
@@ -335,7 +337,7 @@ class Sessions:
         text = error.message
         if "BrowserType.launch" in text:
             log.error("Chromium does not start %s", pairs(error=text.splitlines()[0]))
-            return NoBrowser("no_browser", browser.INSTALL)
+            return NoBrowser("no_browser", INSTALL)
         if any(each in text for each in PROXY_ERRORS):
             self._lost(context)
         if isinstance(error, PlaywrightTimeout):

@@ -25,7 +25,7 @@ from twisted.internet.error import ConnectError
 from vinops.logs import pairs
 from vinops_scrapy import closing
 from vinops_scrapy.failures import Stopped
-from vinops_scrapy.proxy_list import ProxyRing, ring
+from vinops_scrapy.proxy_ring import ProxyRing, ring
 
 if TYPE_CHECKING:
     from scrapy import Request

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from vinops.config import ConfigError
-from vinops_scrapy.failures import WrongArgument
+from vinops_scrapy.arguments import WrongArgument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

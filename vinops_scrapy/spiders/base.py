@@ -22,7 +22,8 @@ from vinops import config
 from vinops.db.database import DatabaseError
 from vinops.logs import pairs
 from vinops_scrapy import closing
-from vinops_scrapy.failures import WrongArgument, reason_of
+from vinops_scrapy.arguments import WrongArgument
+from vinops_scrapy.failures import reason_of
 from vinops_scrapy.hosts import netloc
 from vinops_scrapy.items import ListedAds
 from vinops_scrapy.listings.fill_rates import FillRates

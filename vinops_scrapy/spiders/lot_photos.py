@@ -20,10 +20,11 @@ from vinops.config import ConfigError
 from vinops.logs import pairs
 from vinops.storage.opening import photos_place
 from vinops_scrapy import closing
+from vinops_scrapy.arguments import WrongArgument
 from vinops_scrapy.copart.leases import Lots
 from vinops_scrapy.copart.sessions import LoginFailed, Sessions
 from vinops_scrapy.copart.work import ENLIST_SECONDS, Work
-from vinops_scrapy.failures import Ignored, Stopped, WrongArgument, reason_of
+from vinops_scrapy.failures import Ignored, Stopped, reason_of
 from vinops_scrapy.hosts import hosts_of, netloc
 from vinops_scrapy.items import Photo, PhotoList
 from vinops_scrapy.middlewares.budget import wait

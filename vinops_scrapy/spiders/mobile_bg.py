@@ -24,7 +24,8 @@ from scrapy import Request
 
 from vinops.logs import pairs
 from vinops_scrapy import closing
-from vinops_scrapy.failures import WrongArgument, reason_of
+from vinops_scrapy.arguments import WrongArgument
+from vinops_scrapy.failures import reason_of
 from vinops_scrapy.hosts import netloc
 from vinops_scrapy.mobile_bg.cycle import new_cycle
 from vinops_scrapy.mobile_bg.makes import read_makes

@@ -96,7 +96,7 @@ def test_lots_with_photos_have_had_their_first_pass(
     folder = tmp_path / "sql" / "migrations"
     folder.mkdir(parents=True)
     for name in NAMES:
-        if name != "0022_photo_passes":
+        if name < "0022_photo_passes":
             shutil.copy(ROOT / "sql" / "migrations" / f"{name}.sql", folder)
     monkeypatch.setattr(db, "SQL", folder.parent)
     db.migrate(bare)

@@ -14,7 +14,7 @@ from standin.photos.server import PhotoServer
 from standin.photos.site import STATIC
 from tests.support.browser_crawls import look
 from vinops.config import ConfigError, Settings, variables
-from vinops_scrapy.copart.browser import find_chromium
+from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping

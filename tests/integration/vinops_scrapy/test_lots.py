@@ -18,6 +18,7 @@ from standin.photos.server import PhotoServer
 from tests.support.photo_crawls import FIRST_LOT, Crawls, Database
 from vinops.db import database as db
 from vinops.db.errors import TRIES, tried
+from vinops_scrapy.copart import leases
 from vinops_scrapy.copart.leases import Known, LeaseLost, Lots, Settlement
 from vinops_scrapy.copart.work import DAY, Work
 from vinops_scrapy.items import Photo, PhotoLink, PhotoList
@@ -321,6 +322,16 @@ def taken(settings: Settings, owner: str, database: Database, *, is_over: bool =
     if is_over:
         database.execute("update lot_photos set lease_expires_at = now() where lease_owner = %s", [owner])
     return found
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_many_lots_are_put_into_the_order_by_parts(
+    settings: Settings, crawls: Crawls, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(leases, "ENLISTED_AT_ONCE", 2)
+    numbers = crawls.add_lots(count)
+    with_lots(settings, lambda lots: lots.enlist())
+    assert crawls.rows("select count(*) from lot_photos where turn_at is not null") == [(len(numbers),)]
 
 
 def test_a_lot_is_leased_to_one_until_its_lease_is_over(settings: Settings, crawls: Crawls) -> None:

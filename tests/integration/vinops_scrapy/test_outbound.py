@@ -11,7 +11,7 @@ import pytest
 from standin.photos.server import PhotoServer
 from tests.support.photo_crawls import FIRST_LOT, Crawls, Database
 from vinops.config import ConfigError, Settings
-from vinops_scrapy.copart.browser import find_chromium
+from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
     from pathlib import Path

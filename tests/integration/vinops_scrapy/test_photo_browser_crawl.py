@@ -15,7 +15,7 @@ from standin.photos.server import VISITOR, PhotoServer
 from tests.support.photo_crawls import AT_ONCE, FIRST_LOT, Crawled, Crawls, Database
 from tests.support.s3_server import BUCKET, KEY_ID, s3_server
 from vinops.config import ConfigError, Settings
-from vinops_scrapy.copart.browser import find_chromium
+from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,7 +11,7 @@ from tests.support.browser_crawls import look
 from tests.support.photo_crawls import Crawls, Database
 from tests.support.proxy import Proxy, dead
 from vinops.config import ConfigError, Settings, variables
-from vinops_scrapy.copart.browser import find_chromium
+from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

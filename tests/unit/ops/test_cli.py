@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,21 @@ def test_no_help_text_breaks_in_mid_sentence(words: tuple[str, ...]) -> None:
     for paragraph in command.help.split("\n\n"):
         assert "\n" not in paragraph
         assert paragraph.endswith("."), paragraph
+
+
+def test_commands_import_no_library_that_most_of_them_do_not_use() -> None:
+    """Scrapy alone takes half a second of processor time, of each command."""
+    code = f"""
+import importlib, sys
+for place in {sorted({place.partition(":")[0] for place in cli.COMMANDS.values()} - {"demo.command"})}:
+    importlib.import_module(place)
+from vinops_scrapy import proxy_list
+from vinops_scrapy.copart import browser_program
+heavy = "boto3 celery kombu PIL playwright prometheus_client rapidfuzz redis scrapy sklearn telegram textual twisted"
+print(*[name for name in heavy.split() if name in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
 
 
 def test_the_version_is_that_of_the_installation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,8 @@ from vinops.redaction import redact
 from vinops_scrapy import closing
 from vinops_scrapy.failures import Stopped
 from vinops_scrapy.middlewares.proxies import BanDetection, ProxiesAlone, RotatingProxies
-from vinops_scrapy.proxy_list import ProxyRing, proxy_for_playwright, proxy_hosts, read_proxies
+from vinops_scrapy.proxy_list import proxy_for_playwright, proxy_hosts, read_proxies
+from vinops_scrapy.proxy_ring import ProxyRing
 
 ONE = "http://member-one:canary-one@proxy.example:3128"
 TWO = "http://member-two:canary-two@proxy.example:3128"
