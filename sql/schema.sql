@@ -1327,9 +1327,9 @@ CREATE INDEX notifications_sent ON public.notifications USING btree (settled_at)
 
 CREATE INDEX scores_best ON public.scores USING btree (is_approved DESC, score DESC, listing_id DESC);
 
-CREATE INDEX vehicles_incomplete ON public.vehicles USING btree (id) INCLUDE (year, make, model, fuel) WHERE ((year IS NULL) OR (make IS NULL) OR (model IS NULL) OR (fuel IS NULL));
-
 CREATE INDEX scores_high ON public.scores USING btree (score);
+
+CREATE INDEX vehicles_incomplete ON public.vehicles USING btree (id) INCLUDE (year, make, model, fuel) WHERE ((year IS NULL) OR (make IS NULL) OR (model IS NULL) OR (fuel IS NULL));
 
 CREATE INDEX copart_raw_ingested ON staging.copart_raw USING btree (file_id, ingested_at);
 
