@@ -225,10 +225,15 @@ def first_deals(place: Place, connection: psycopg.Connection[Any]) -> float:
         "update notifications set state = 'sent', attempts = 1, settled_at = now() - interval '1 day'"
         " where state = 'waiting'"
     )
-    # As if it had been the day before: each make is due.
+    # As if it had been the day before, and the newest ads were read lately: each make is due, and the next pass finds
+    # ads that it knows. The first pass of all reads fifty pages.
     connection.execute(
         "update ops.listing_walks set started_at = started_at - interval '1 day',"
         " finished_at = finished_at - interval '1 day'"
+    )
+    connection.execute(
+        "insert into ops.market_cycles (source, number, began_at, finished_at, complete_from, newest_posted_at)"
+        " select source, 1, now(), now(), now(), max(posted_at) from listings group by source"
     )
     connection.execute("vacuum analyze")
     connection.execute("checkpoint")
