@@ -97,7 +97,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--year",
         action="store_true",
-        help="part: what operators ask beside a year of history and half of it; only if named: 12 GB of disk",
+        help="part: what operators ask beside a year of history and half of it; only if named: 15 GB of disk",
+    )
+    top.add_argument(
+        "--keep",
+        action="store_true",
+        help=f"of the year: leave its rows for the next bench with --keep; none older than {year.MOST_HOURS} h is used",
     )
     top.add_argument(
         "--only", nargs="+", choices=NAMES, metavar="NAME", default=[], help=f"of a part only: {', '.join(NAMES)}"
@@ -118,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         folder = config.load().data_dir.resolve() / "bench"
-        with running(folder) as server:
+        with running(folder, keep=options.keep) as server:
             measured = measure(options, server, folder)
     except (BenchFailed, ProcessFailed, ConfigError, ServerError, DatabaseError, CalledProcessError) as error:
         say(str(error))
@@ -167,7 +172,8 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
         size = monitor.QUICK if options.quick else monitor.FULL
         measured.monitor = monitor.measure(server, size)
     if "year" in parts:
-        measured.year = year.measure(server, quick=options.quick)
+        asked = options.runs or (1 if options.quick else FEW_RUNS)
+        measured.year = year.measure(server, quick=options.quick, runs=asked)
     if "photos" in parts:  # last: it needs boto3 here, and the peak of this process counts into those of its children
         crawl = photos.QUICK if options.quick else photos.FULL
         pairs = options.runs or (2 if options.quick else FEW_RUNS)

@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +51,12 @@ class Server:
     """An embedded server under a folder, with the settings that every embedded server of vinops has."""
 
     def __init__(self, folder: Path) -> None:
-        """Start it, on an empty folder."""
-        self._folder = folder
+        """Start it, on an empty folder or on one that was kept."""
+        self.folder = folder
         self.sockets = embedded.ensure_running(folder, 0)
         self._own = self.url("postgres")
+        self._admin("alter system reset all")  # what a bench that was killed had set
+        self._admin("select pg_reload_conf()")
 
     def url(self, name: str) -> str:
         """Return the URL of a database."""
@@ -70,7 +72,7 @@ class Server:
 
     def place(self, name: str) -> Place:
         """Return the database of that name with its folder, whether they are there or not."""
-        return Place(name=name, url=self.url(name), data_dir=self._folder / "places" / name)
+        return Place(name=name, url=self.url(name), data_dir=self.folder / "places" / name)
 
     def make(self, name: str, template: str = "template0") -> Place:
         """Make a database, in the place of one of that name, with the files that belong to its template.
@@ -92,6 +94,33 @@ class Server:
         self._admin("drop database if exists {} with (force)", name)
         shutil.rmtree(self.place(name).data_dir, ignore_errors=True)
 
+    @contextmanager
+    def settings(self, values: Mapping[str, str]) -> Iterator[None]:
+        """Change settings that need no restart for as long as the block lasts."""
+        for name, value in values.items():
+            self._admin("alter system set {} to {}", name, value)
+        self._admin("select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            for name in values:
+                self._admin("alter system reset {}", name)
+            self._admin("select pg_reload_conf()")
+
+    def comment(self, name: str) -> str | None:
+        """Return the comment on a database; None if it has none or is not there."""
+        with psycopg.connect(self._own, autocommit=True) as connection:
+            row = connection.execute(
+                "select shobj_description(oid, 'pg_database') from pg_database where datname = %s", [name]
+            ).fetchone()
+        return row[0] if row else None
+
+    def set_comment(self, name: str, text: str) -> None:
+        """Comment on a database. Templates do not pass their comments on."""
+        with psycopg.connect(self._own, autocommit=True) as connection:
+            statement = sql.SQL("comment on database {} is {}").format(sql.Identifier(name), sql.Literal(text))
+            connection.execute(statement)
+
     def keep(self, name: str) -> None:
         """Leave a database as autovacuum leaves it within minutes of a load, before it serves as a template."""
         with psycopg.connect(self.url(name), autocommit=True) as connection:
@@ -102,21 +131,24 @@ class Server:
         with psycopg.connect(self._own, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*[sql.Identifier(name) for name in names]))
 
-    def stop(self) -> None:
-        """Stop the server and remove everything."""
-        base = embedded.folder(self._folder)
+    def stop(self, *, keep: bool = False) -> None:
+        """Stop the server, and remove everything unless it is to be kept."""
+        base = embedded.folder(self.folder)
         with contextlib.suppress(embedded.ServerError):
             embedded.stop(base)
-        embedded.release(self._folder)
+        embedded.release(self.folder)
         _wait_for_keeper(base)
+        if keep:
+            return
         with contextlib.suppress(embedded.ServerError, OSError):  # its data may lie elsewhere
-            embedded.remove(self._folder, 0)
-        shutil.rmtree(self._folder, ignore_errors=True)
+            embedded.remove(self.folder, 0)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """Run a server for as long as the block lasts. What a bench that was killed left is removed first.
+def running(folder: Path, *, keep: bool = False) -> Iterator[Server]:
+    """Run a server for as long as the block lasts. With `keep` its databases are those of an earlier bench, and stay.
+    Without it, what an earlier bench kept, or left when it was killed, is removed first.
 
     Raises BenchFailed if another bench uses the folder.
     """
@@ -127,7 +159,7 @@ def running(folder: Path) -> Iterator[Server]:
         except BlockingIOError:
             raise BenchFailed("another bench is running here: the two would measure each other") from None
         data = folder / "data"
-        if data.exists():
+        if data.exists() and not keep:
             embedded.remove(data, 10)
             shutil.rmtree(data)
         server = Server(data)
@@ -137,7 +169,7 @@ def running(folder: Path) -> Iterator[Server]:
             server.make("empty")
             yield server
         finally:
-            server.stop()
+            server.stop(keep=keep)
 
 
 def _wait_for_keeper(base: Path) -> None:

@@ -1,40 +1,46 @@
 """What operators ask beside a year of history, and beside half of it: `python -m bench --year`.
 
-What is judged is the processor time of the command and of the server, the median of three runs after one that warms the
-cache: on an idle machine it is the time that passes, and other work does not change it. Statements that write are
-rolled back.
+What is judged is the processor time of the command and of the server: on an idle machine it is the time that passes.
+Other work makes it longer, never shorter, so the least of several runs counts, after one that warms the cache.
+Statements that write are rolled back.
 """
 
 from __future__ import annotations
 
-import statistics
+import os
+import shutil
 import sys
-from contextlib import contextmanager, suppress
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psutil
 import psycopg
 
 from bench import year_data
+from bench.pairs import say
 from bench.processes import run
 from bench.report import reached, table
+from bench.server import BenchFailed
 from ops.workers import registry
 from vinops.db import session
 from vinops.db.database import queries
 from vinops_scrapy.copart.leases import ENLISTED_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from bench.server import Place, Server
     from bench.year_data import Year
     from vinops.config import Settings
 
-RUNS: Final = 3
 MOST_SECONDS: Final = 1.0
+MOST_HOURS: Final = 12  # of rows that were kept
+CALM: Final = {"autovacuum": "off"}  # its processes would count as the server's part of a command
 MOST_GROWTH: Final = 1.2  # of a whole year to half of one
-NOISE: Final = 0.1  # processor seconds: a smaller difference between two medians tells nothing
+NOISE: Final = 0.1  # processor seconds: a smaller difference tells nothing
 FILTERS: Final = ("make", "family", "max_price", "from_year", "to_year")  # of `vinops deals top`: none is set
 SNAPSHOT: Final = (
     *("activity", "host_budgets", "open_alerts", "feed", "photo_states", "photo_pace", "posts", "sizes"),
@@ -102,7 +108,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """The median processor seconds of a question beside half a year and beside a year, of both those of the server,
+    """The processor seconds of a question beside half a year and beside a year, of both those of the server,
     and whether it may grow."""
 
     title: str
@@ -123,92 +129,138 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class YearCosts:
-    """What was measured: the rows of a year, the bytes of half of it and of all, and each cost."""
+    """What was measured: the rows of a year, the bytes of half of it and of all, each cost, and of the largest tables
+    of a year the bytes and those of their indexes."""
 
     year: Year
     half_bytes: int
     whole_bytes: int
     costs: tuple[Cost, ...]
+    sizes: tuple[tuple[str, int, int], ...]
 
 
-def measure(server: Server, *, quick: bool) -> YearCosts:
-    """Fill a database with half a year, measure, add the other half, measure again. Raises BenchFailed,
-    ProcessFailed."""
+def measure(server: Server, *, quick: bool, runs: int) -> YearCosts:
+    """Fill a database with half a year and a copy of it with the other half, each unless it was kept, and measure
+    beside both. Raises BenchFailed, ProcessFailed."""
     year = year_data.QUICK if quick else year_data.FULL
-    place = server.make("year", "migrated")
-    try:
-        with _without_autovacuum(server):
-            year_data.fill_newest(place.url, year)
-            half, half_bytes = seconds(place, year), _bytes(server, place)
-            year_data.add_oldest(place.url, year)
-            whole, whole_bytes = seconds(place, year), _bytes(server, place)
-    finally:
-        server.drop(place.name)
+    _check_disk(server, year)
+    with server.settings(CALM):
+        half = _filled(server, "year_half", "migrated", year, year_data.fill_newest)
+        beside_half = seconds(half, year, runs)
+        whole = _filled(server, "year", "year_half", year, year_data.add_oldest)
+        beside_whole = seconds(whole, year, runs)
     costs = tuple(
         Cost(
             title=title,
             kind=kind,
             grows=grows,
-            half=sum(half[kind, title, grows]),
+            half=sum(beside_half[kind, title, grows]),
             whole=sum(found),
-            half_of_server=half[kind, title, grows][1],
+            half_of_server=beside_half[kind, title, grows][1],
             whole_of_server=found[1],
         )
-        for (kind, title, grows), found in whole.items()
+        for (kind, title, grows), found in beside_whole.items()
     )
-    return YearCosts(year=year, half_bytes=half_bytes, whole_bytes=whole_bytes, costs=costs)
+    return YearCosts(
+        year=year,
+        half_bytes=_bytes(server, half),
+        whole_bytes=_bytes(server, whole),
+        costs=costs,
+        sizes=_sizes(whole),
+    )
 
 
-@contextmanager
-def _without_autovacuum(server: Server) -> Iterator[None]:
-    """Keep autovacuum from what is measured: its processes would count as the server's part of a command."""
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute("alter system set autovacuum to off")
-        connection.execute("select pg_reload_conf()")
-        try:
-            yield
-        finally:
-            connection.execute("alter system reset autovacuum")
-            connection.execute("select pg_reload_conf()")
+def _check_disk(server: Server, year: Year) -> None:
+    (kept,) = server.query(
+        "postgres",
+        "select coalesce(sum(pg_database_size(oid)), 0) from pg_database where datname in ('year', 'year_half')",
+    )
+    free = shutil.disk_usage(server.folder).free + int(kept)
+    if free < year.disk_bytes:
+        raise BenchFailed(
+            f"{server.folder} has {free / 1e9:.0f} GB free, a year needs {year.disk_bytes / 1e9:.0f}: make room, "
+            "or set VINOPS_DATA_DIR to a folder on another disk"
+        )
 
 
-def seconds(place: Place, year: Year) -> dict[tuple[str, str, bool], tuple[float, float]]:
-    """Return the median processor seconds of everything that is asked: of the command, and of the server."""
+def _filled(server: Server, name: str, template: str, year: Year, fill: Callable[[str, Year], None]) -> Place:
+    """Return the database of that name if one was kept that is as it would be filled now, else fill one. It gets its
+    comment last: one that is not complete is not used."""
+    place, about = server.place(name), year_data.fingerprint(year)
+    if is_usable(server.comment(name), about, time.time()):
+        say(f"year: {name} was kept")
+        return place
+    began = _began(server.comment(template), time.time())
+    with server.settings(year_data.LOADING):
+        server.make(name, template)
+        fill(place.url, year)
+    os.sync()  # the server did not wait for the disk
+    server.set_comment(name, f"{began:.0f} {about}")
+    return place
+
+
+def is_usable(comment: str | None, about: str, now: float) -> bool:
+    """Tell by its comment whether a database has these rows, of the last hours: their times count back from when they
+    were made."""
+    if not comment:
+        return False
+    return comment.partition(" ")[2] == about and now - _began(comment, now) < MOST_HOURS * 3600
+
+
+def _began(comment: str | None, otherwise: float) -> float:
+    return float(comment.partition(" ")[0]) if comment else otherwise
+
+
+def seconds(place: Place, year: Year, runs: int) -> dict[tuple[str, str, bool], tuple[float, float]]:
+    """Return the processor seconds of everything that is asked: of the command, and of the server."""
     found = {}
     with psycopg.connect(place.url, context=session.adapters()) as connection:
         connection.execute("set max_parallel_workers_per_gather to 0")
         connection.commit()
         server = psutil.Process(connection.info.backend_pid).parent()
         assert server is not None  # the postmaster
+        say(f"year: statements beside {place.name}")
         for each in questions(place.settings, year):
-            found["statement", each.title, each.grows] = (0.0, _statement(connection, each))
-        for title, arguments in COMMANDS.items():
-            found["command", title, False] = _command(place, arguments, server)
+            found["statement", each.title, each.grows] = (0.0, _statement(connection, each, runs))
+        year_data.settle(place.url)  # what was rolled back left dead rows
+        say(f"year: commands beside {place.name}")
+        for title, arguments in commands(year).items():
+            found["command", title, False] = _command(place, arguments, server, runs)
     return found
 
 
-COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "python -m etl status": ("-m", "etl", "status"),
-    "vinops status": ("-m", "ops.cli", "status"),
-    "vinops health": ("-m", "ops.cli", "health"),
-    "vinops monitor --once": ("-m", "ops.cli", "monitor", "--once"),
-    "vinops metrics --once": ("-m", "ops.cli", "metrics", "--once"),
-    "vinops forecast": ("-m", "ops.cli", "forecast"),
-    "vinops doctor": ("-m", "ops.cli", "doctor"),
-    "vinops deals top": ("-m", "ops.cli", "deals", "top"),
-    "vinops deals unknowns": ("-m", "ops.cli", "deals", "unknowns"),
-    "vinops deals dead": ("-m", "ops.cli", "deals", "dead"),
-    "vinops workers status": ("-m", "ops.cli", "workers", "status"),
-    "vinops sql": ("-m", "ops.cli", "sql", "SELECT * FROM audit.v_unknown_rate"),
-}
-"""What an operator types. `status`, `health` and `monitor` also wait for one to three seconds, over which they measure
-the processor."""
+def commands(year: Year) -> dict[str, tuple[str, ...]]:
+    """Return what an operator types. `status`, `health` and `monitor` also wait for one to three seconds, over which
+    they measure the processor."""
+    of_vinops: tuple[tuple[str, ...], ...] = (
+        ("status",),
+        ("health",),
+        ("monitor", "--once"),
+        ("metrics", "--once"),
+        ("forecast",),
+        ("doctor",),
+        ("deals", "top"),
+        ("deals", "show", str(year.ads)),
+        ("deals", "unknowns"),
+        ("deals", "dead"),
+        ("photos", "status"),
+        ("workers", "status"),
+        ("celery", "status"),
+        ("retention", "--dry-run"),
+    )
+    view = "SELECT * FROM audit.v_unknown_rate"
+    return {
+        "python -m etl status": ("-m", "etl", "status"),
+        **{f"vinops {' '.join(words)}": ("-m", "ops.cli", *words) for words in of_vinops},
+        f'vinops sql "{view}"': ("-m", "ops.cli", "sql", view),
+    }
 
 
 def questions(settings: Settings, year: Year) -> Iterator[Question]:
     """Yield the statements that operators type and those that commands and crawls send."""
     for title, kind, text in OPERATORS:
         yield Question(title=title, text=text, values={}, grows=kind == ROWS_OF_ALL_TIME)
+    now = datetime.now(UTC)
     counts = {each.spider: 1 if each.is_shared else 200 for each in registry.workers(settings)}
     market = {
         "source": "mobile.bg",
@@ -228,8 +280,12 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         ("snapshot", "market_makes", market),
         *(("forecast", name, {}) for name in queries("forecast")),
         *(("feed", f"status_{name}", {}) for name in ("runs", "files", "lots", "archive", "unknown", "errors")),
+        *(("feed", name, {"latest": now}) for name in ("newest_file", "run_days", "removed_files", "last_load")),
+        *(("retention", f"newest_{name}", {"latest": now}) for name in ("staging", "etl_runs", "crawl_runs", "gone")),
+        ("retention", "run_days", {}),
         ("photo_stores", "counts", {"most": 500_000}),
         ("photo_stores", "newest_store", {}),
+        ("photo_stores", "next_elsewhere", {"store": "folder", "after": 0, "count": 500}),
         ("photos", "enlist_lots", {"count": ENLISTED_AT_ONCE}),
         ("photos", "count_due_lots", {}),
         ("photos", "queue_lots", {}),
@@ -268,6 +324,9 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         ("deals", "is_crowded", {"stage": "price", "count": 1000}),
         ("deals", "backlog", {"stages": ["normalize", "price", "score"]}),
         ("deals", "dead_work", {"count": 20}),
+        *(("notifications", name, {"now": None}) for name in ("next_deal", "next_change", "waiting")),
+        ("notifications", "posted_lately", {"now": None, "is_dry_run": False}),
+        ("notifications", "is_due", {"seconds": 60}),
         ("scoring", "top_deals", {"limit": 10, **dict.fromkeys(FILTERS)}),
         ("scoring", "deal", {"id": str(year.ads)}),
         ("normalize", "unknown_words", {"count": 20}),
@@ -283,9 +342,9 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
     )
 
 
-def _statement(connection: psycopg.Connection[Any], question: Question) -> float:
+def _statement(connection: psycopg.Connection[Any], question: Question, runs: int) -> float:
     backend, found = psutil.Process(connection.info.backend_pid), []
-    for _ in range(RUNS + 1):
+    for _ in range(runs + 1):
         if question.before:
             connection.execute(question.before)
         began = _used(backend)
@@ -294,19 +353,21 @@ def _statement(connection: psycopg.Connection[Any], question: Question) -> float
             cursor.fetchall()
         found.append(_used(backend) - began)
         connection.rollback()
-    return statistics.median(found[1:])
+    return min(found[1:])
 
 
-def _command(place: Place, arguments: tuple[str, ...], server: psutil.Process) -> tuple[float, float]:
+def _command(place: Place, arguments: tuple[str, ...], server: psutil.Process, runs: int) -> tuple[float, float]:
     """Return the seconds of a command as it is installed, compiled, and of the server meanwhile. Its exit code says how
-    the machine is, and is not judged."""
+    the machine is, and is not judged. Raises BenchFailed if it did not do its work, ProcessFailed."""
     found = []
-    for _ in range(RUNS + 1):
+    for _ in range(runs + 1):
         began = _used_by_all(server)
-        command = ["sh", "-c", 'timeout 300 "$@" || [ $? -lt 124 ]', "sh", sys.executable, *arguments]
+        command = ["sh", "-c", 'timeout 300 "$@" 2>&1 || [ $? -lt 124 ]', "sh", sys.executable, *arguments]
         finished = run(command, {**place.environ, "PYTHONDONTWRITEBYTECODE": ""})
+        if not finished.output or any(word in finished.output for word in ("Traceback", "Usage: ")):
+            raise BenchFailed(f"`{' '.join(arguments)}` did not do its work: {finished.output[-1000:]}")
         found.append((finished.cpu_seconds, _used_by_all(server) - began))
-    return sorted(found[1:], key=sum)[RUNS // 2]
+    return min(found[1:], key=sum)
 
 
 def _used(process: psutil.Process) -> float:
@@ -328,8 +389,22 @@ def _bytes(server: Server, place: Place) -> int:
     return int(server.query(place.name, "select pg_database_size(current_database())")[0])
 
 
+def _sizes(place: Place) -> tuple[tuple[str, int, int], ...]:
+    with psycopg.connect(place.url) as connection:
+        rows = connection.execute(
+            """
+            select oid::regclass::text, pg_total_relation_size(oid), pg_indexes_size(oid)
+            from pg_class
+            where relkind = 'r'
+            order by pg_total_relation_size(oid) desc
+            limit 12
+            """
+        )
+        return tuple(rows.fetchall())
+
+
 def tables(measured: YearCosts | None) -> str:
-    """Return a Markdown table, nothing if nothing was measured."""
+    """Return Markdown tables, nothing if nothing was measured."""
     if measured is None:
         return ""
     year = measured.year
@@ -352,7 +427,8 @@ def tables(measured: YearCosts | None) -> str:
         for each in sorted(measured.costs, key=lambda cost: (cost.kind, -cost.whole))
     ]
     header = ("", "as", "half a year", "a year", "half, server", "year, server", "ratio", "reached")
-    return f"{about}\n\n{table(header, rows)}"
+    sizes = [(name, f"{size / 1e9:.2f} GB", f"{indexes / 1e9:.2f} GB") for name, size, indexes in measured.sizes]
+    return f"{about}\n\n{table(header, rows)}\n\n{table(('table', 'a year', 'of it indexes'), sizes)}"
 
 
 def _ratio(cost: Cost) -> str:

@@ -1,25 +1,29 @@
 """A year of history for `python -m bench --year`: made by the server with generate_series, in the shape that a year of
 8,219 new lots a day leaves.
 
-Sizes of a whole year: 3.0 M lots of which 150,000 are active, 9 M events, 3 M photos, 400,000 ads of which 16,000
-are active, 600,000 staged rows. It takes 8 GB of disk, and 4 GB of log while it is made. The half that is measured
-first is the newest half.
+Sizes of a whole year: 3.0 M lots of which 150,000 are active, 9 M events, 3 M photos, 400,000 ads of which 129,000
+are active, 600,000 staged rows. The newest half, which is measured first, takes 4 GB of disk; a copy of it with the
+other half takes 8 GB, and 1 GB of log while it is made.
 """
 
 from __future__ import annotations
 
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
 import psycopg
 
 from bench.pairs import say
-from vinops.db.database import queries
+from vinops.db.database import queries, sql_folder
 from vinops_scrapy.mobile_bg.makes import read_makes
 
 PHOTOS_A_LOT: Final = 12
 EVENTS_A_LOT: Final = 3
 MAKES: Final = tuple(make.slug for make in read_makes(None).all)
+BYTES_A_LOT: Final = 5_000
 LIFE_DAYS: Final = 18.25  # 150,000 active lots at 8,219 new ones a day
 
 
@@ -41,6 +45,11 @@ class Year:
     def every(self) -> int:
         """One lot of so many has photos."""
         return self.lots * PHOTOS_A_LOT // self.photos
+
+    @property
+    def disk_bytes(self) -> int:
+        """What both databases, the log and the files of sorts take at most."""
+        return BYTES_A_LOT * self.lots
 
 
 FULL: Final = Year(lots=3_000_000, active=150_000, photos=3_000_000, ads=400_000, active_ads=129_000, staged=600_000)
@@ -71,8 +80,8 @@ ALWAYS: Final[tuple[LiteralString, ...]] = (
     """insert into ops.deal_outbox (listing_id, stage, change)
     select id, case when id %% 2 = 0 then 'normalize' else 'price' end, 'new' from listings
     order by id desc limit 5000""",
-    """insert into notifications (listing_id, kind, state, score, settled_at)
-    select id, 'deal', 'sent', 8, now() - interval '20 minutes' * row_number() over (order by id desc)
+    """insert into notifications (listing_id, kind, state, score, settled_at, attempts)
+    select id, 'deal', 'sent', 8, now() - interval '20 minutes' * row_number() over (order by id desc), 1
     from listings order by id desc limit 20000""",
     """insert into ops.rechecks (listing_id, checked_at, outcome)
     select id, now() - interval '1 minute' * row_number() over (order by id desc), 'same'
@@ -86,10 +95,8 @@ ALWAYS: Final[tuple[LiteralString, ...]] = (
 )
 
 # Half a year: lots, ads and files with numbers from `low` on and below `high`, of %(lots)s and %(ads)s.
-HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
-    (
-        "files",
-        """insert into raw.csv_files (id, sha256, fetched_at, path, base_id, bytes, archive_bytes, archive_sha256,
+HALF: Final[dict[str, LiteralString]] = {
+    "files": """insert into raw.csv_files (id, sha256, fetched_at, path, base_id, bytes, archive_bytes, archive_sha256,
             removed_at)
         overriding system value
         select n, encode(sha256(n::text::bytea), 'hex'), at, 'raw/copart/' || n || '.csv.zst', null, 72000000, 300000,
@@ -100,10 +107,7 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
                 1 + %(files)s::bigint * (%(low)s - 1) / %(lots)s, %(files)s::bigint * (%(high)s - 1) / %(lots)s
             ) as n
         ) as files""",
-    ),
-    (
-        "vehicles",
-        """insert into vehicles (
+    "vehicles": """insert into vehicles (
             id, vin, vehicle_type, year, make, model_group, model, "trim", body_style, color, engine, cylinders, drive,
             transmission, fuel, last_updated_at
         )
@@ -112,10 +116,7 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
             'GROUP ' || n %% 400, 'MODEL ' || n %% 900, case when n %% 3 = 0 then 'SE' end, 'SEDAN 4D', 'SILVER',
             '2.0L  4', 4, 'Front-wheel Drive', 'AUTOMATIC', case when n %% 50 > 0 then 'GAS' end, now()
         from generate_series(%(low)s, %(high)s - 1) as n""",
-    ),
-    (
-        "lots",
-        """insert into lots (
+    "lots": """insert into lots (
             id, lot_external_id, vin, vehicle_id, previous_lot_id, status, first_seen_at, gone_at, last_updated_at,
             created_at, yard_number, yard_name, item_number, sale_date, sale_time, sale_time_zone, sale_at, sale_status,
             high_bid, make_an_offer, currency, damage, secondary_damage, title_state, title_type, title_group, has_keys,
@@ -138,20 +139,14 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
             from generate_series(%(low)s, %(high)s - 1) as n,
                 lateral (select now() - interval '365 days' * (1 - n / %(lots)s::float8) as at) as seen
         ) as lots""",
-    ),
-    (
-        "events",
-        """insert into audit.lot_events (lot_id, file_id, event, old_value, new_value, happened_at)
+    "events": """insert into audit.lot_events (lot_id, file_id, event, old_value, new_value, happened_at)
         select lots.id, file_id, (array['appeared', 'high_bid', 'gone'])[k],
             case when k = 2 then '100' end, case when k = 2 then '150' end,
             first_seen_at + (k - 1) * %(life)s::interval / 2
         from lots, generate_series(1, 3) as k
         where lots.id >= %(low)s and lots.id < %(high)s
         order by lots.id + (k - 1) * %(active)s / 2""",
-    ),
-    (
-        "lot_photos",
-        """insert into lot_photos (lot_id, turn_at, first_at, state, listed, stored, due_at, settled_at)
+    "lot_photos": """insert into lot_photos (lot_id, turn_at, first_at, state, listed, stored, due_at, settled_at)
         select n, case when n > %(lots)s - %(active)s then now() end, case when has then now() end,
             case when has then 'ok' else 'missing' end, case when has then 12 end,
             case when has then 12 else 0 end,
@@ -160,10 +155,7 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
         from (
             select n, n %% %(every)s = 0 as has from generate_series(%(low)s, %(high)s - 1 - %(unlisted)s) as n
         ) as l""",
-    ),
-    (
-        "images",
-        """insert into images (
+    "images": """insert into images (
             lot_id, vin, seq, variant, source_url, storage_key, content_hash, content_type, width, height, bytes,
             created_at
         )
@@ -178,10 +170,7 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
             where lots.id >= %(low)s and lots.id < %(high)s and lots.id %% %(every)s = 0
             order by lots.id, k
         ) as photos""",
-    ),
-    (
-        "ads",
-        """insert into listings (
+    "ads": """insert into listings (
             id, source, ad_id, make_slug, url, title, make_text, model_text, price, currency, price_eur, year,
             mileage_km, fuel, gearbox, body, power_hp, region, place, seller_kind, description, photo_count, posted_at,
             first_seen, last_seen, changed_at, removed_at, list_hash
@@ -198,15 +187,9 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
                 n <= %(ads)s - %(active_ads)s as gone
             from generate_series(%(low_ad)s, %(high_ad)s - 1) as n
         ) as ads""",
-    ),
-    (
-        "prices",
-        """insert into listing_prices (listing_id, price_eur, seen_at)
+    "prices": """insert into listing_prices (listing_id, price_eur, seen_at)
         select id, price_eur, first_seen from listings where id >= %(low_ad)s and id < %(high_ad)s""",
-    ),
-    (
-        "normalized ads",
-        """insert into normalized_listings (
+    "normalized ads": """insert into normalized_listings (
             listing_id, make, model, family, fuel, gearbox, body, region, year, mileage_km, price_eur, risk,
             unknowns, is_comparable
         )
@@ -216,21 +199,14 @@ HALF: Final[tuple[tuple[str, LiteralString], ...]] = (
                 else '[]' end,
             removed_at is null or removed_at > now() - interval '90 days'
         from listings where id >= %(low_ad)s and id < %(high_ad)s""",
-    ),
-    (
-        "values",
-        """insert into valuations (listing_id, p10, p50, p90, comparables, confidence, method)
+    "values": """insert into valuations (listing_id, p10, p50, p90, comparables, confidence, method)
         select id, price_eur * 0.9, price_eur * 1.1, price_eur * 1.3, 20, 0.8, 'comparables'
         from listings where id >= %(low_ad)s and id < %(high_ad)s""",
-    ),
-    (
-        "scores",
-        """insert into scores (listing_id, score, parts, reasons, is_approved)
+    "scores": """insert into scores (listing_id, score, parts, reasons, is_approved)
         select id, round(1 + 9 * power(id %% 1000 / 1000.0, 5), 1), '{}', '{low mileage}',
             removed_at is null and id %% 1000 >= 980
         from listings where id >= %(low_ad)s and id < %(high_ad)s""",
-    ),
-)
+}
 STAGED: Final[tuple[LiteralString, ...]] = (
     """insert into staging.copart_raw (
         file_id, line_number, row_hash, ingested_at, yard_name, sale_date, lot_number, vehicle_type, year, make,
@@ -248,24 +224,39 @@ STAGED: Final[tuple[LiteralString, ...]] = (
 )
 
 
+STEPS: Final[tuple[tuple[tuple[str, ...], ...], ...]] = (
+    (("lots",), ("files", "vehicles", "lot_photos", "ads", "prices", "normalized ads", "values", "scores")),
+    (("events",), ("images",)),
+)
+"""The parts of HALF that two connections fill at the same time, step by step: events and images read the lots."""
+
+LOADING: Final = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
+"""Settings of the server while it makes the rows: a machine that fails then leaves nothing that is used."""
+
+
 def fill_newest(url: str, year: Year) -> None:
     """Fill an empty database with the newest half of a year."""
     about = _about(year, half=2)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("set session_replication_role = replica")
-        _halves(connection, about)
+    _fill(url, about)
+    with _connected(url) as connection:
+        say("year: what both halves have")
         for statement in (*ALWAYS, *STAGED):
             connection.execute(statement, about if "%(" in statement or "%%" in statement else None)
         connection.execute(queries("photos")["queue_lots"])
-        _settle(connection)
+    settle(url)
 
 
 def add_oldest(url: str, year: Year) -> None:
     """Add the older half: everything of it is gone."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("set session_replication_role = replica")
-        _halves(connection, _about(year, half=1))
-        _settle(connection)
+    _fill(url, _about(year, half=1))
+    settle(url)
+
+
+def fingerprint(year: Year) -> str:
+    """Return what changes with the rows of a year and with the tables that they are in."""
+    migrations = sorted(sql_folder("migrations").iterdir(), key=lambda file: file.name)
+    about = [repr((year, ALWAYS, HALF, STAGED, LIFE_DAYS)), *[file.read_text(encoding="utf-8") for file in migrations]]
+    return hashlib.sha256("".join(about).encode()).hexdigest()
 
 
 def _about(year: Year, *, half: int) -> dict[str, object]:
@@ -291,14 +282,38 @@ def _about(year: Year, *, half: int) -> dict[str, object]:
     }
 
 
-def _halves(connection: psycopg.Connection[tuple[object, ...]], about: dict[str, object]) -> None:
-    for what, statement in HALF:
-        say(f"year: {what}")
-        connection.execute(statement, about)
+def _connected(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute("set session_replication_role = replica")
+    return connection
 
 
-def _settle(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def _fill(url: str, about: dict[str, object]) -> None:
+    """Execute the statements of HALF. What fails or is interrupted in one connection is cancelled in the other."""
+    with _connected(url) as one, _connected(url) as other, ThreadPoolExecutor(2) as threads:
+        try:
+            for step in STEPS:
+                filling = [threads.submit(_execute, *each, about) for each in zip((one, other), step, strict=True)]
+                for each in as_completed(filling):
+                    each.result()
+        except BaseException:
+            for connection in (one, other):
+                connection.cancel_safe()
+            raise
+
+
+def _execute(
+    connection: psycopg.Connection[tuple[object, ...]], names: tuple[str, ...], about: dict[str, object]
+) -> None:
+    for name in names:
+        began = time.monotonic()
+        connection.execute(HALF[name], about)
+        say(f"year: {name}, {time.monotonic() - began:.0f} s")
+
+
+def settle(url: str) -> None:
     """Leave the database as autovacuum leaves it."""
     say("year: vacuum and analyze")
-    connection.execute("vacuum (analyze)")
-    connection.execute("checkpoint")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("vacuum (analyze)")
+        connection.execute("checkpoint")
