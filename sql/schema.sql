@@ -807,7 +807,8 @@ CREATE TABLE ops.market_cycles (
     complete_from timestamp with time zone,
     newest_posted_at timestamp with time zone,
     cut_short_at timestamp with time zone,
-    rechecked_at timestamp with time zone
+    rechecked_at timestamp with time zone,
+    first_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 )
 WITH (fillfactor='50');
 

@@ -196,12 +196,17 @@ def newest(snapshot: Snapshot, found: Market) -> Finding:
     """Check how old the last pass over the newest ads is, while market workers are at work."""
     if not _is_crawled(snapshot, found):
         return ok("no market worker is wanted")
+    since = found.newest_at or found.newest_since
+    if since is None:
+        return ok("no pass over the newest ads has begun yet")
+    seconds = _seconds(snapshot, since)
+    text = found.newest_said(snapshot.at)
     if found.newest_at is None:
-        return ok("no pass over the newest ads has ended yet")
-    seconds = _seconds(snapshot, found.newest_at)
-    failed = f", the last one failed ({found.newest_reason})" if found.newest_reason else ""
-    limit = NEWEST if found.is_day else NEWEST_BY_NIGHT
-    text = f"{found.newest_said(snapshot.at)}{failed}"
+        text += f", the first pass began {age(seconds)} ago"
+    if found.newest_reason:
+        text += f", the last one failed ({found.newest_reason})"
+    is_strict = found.is_day and found.newest_at is not None  # the first one reads up to 50 pages
+    limit = NEWEST if is_strict else NEWEST_BY_NIGHT
     return limit.judge(seconds, text, fix="vinops workers status; docs/runbook.md, The newest ads are late")
 
 

@@ -51,14 +51,15 @@ class MakeState:
 class Market:
     """The scheduled cycle of the market workers.
 
-    `newest_at` is when the last pass over the newest ads began that was read to its end, `newest_pages` the pages of
-    the last one, `cut_short_at` when one last ended before it met known ads. `walk_seconds` is how long a full walk of
-    all makes takes beside the newest ads and the rechecks; None where requests have no gap. `is_day` tells whether it
-    is day where people read this.
+    `newest_at` is when the last pass over the newest ads began that was read to its end, `newest_since` when the first
+    pass of all began, `newest_pages` the pages of the last one, `cut_short_at` when one last ended before it met known
+    ads. `walk_seconds` is how long a full walk of all makes takes beside the newest ads and the rechecks; None where
+    requests have no gap. `is_day` tells whether it is day where people read this.
     """
 
     makes: tuple[MakeState, ...] = ()
     newest_at: datetime | None = None
+    newest_since: datetime | None = None
     newest_pages: int = 0
     newest_reason: str | None = None
     cut_short_at: datetime | None = None
@@ -108,6 +109,7 @@ def read(settings: Settings, rows: Callable[..., Sequence[Mapping[str, Any]]], n
     return Market(
         makes=states,
         newest_at=cycle.get("complete_from"),
+        newest_since=cycle.get("first_at"),
         newest_pages=newest_pages,
         newest_reason=cycle.get("reason"),
         cut_short_at=cycle.get("cut_short_at"),

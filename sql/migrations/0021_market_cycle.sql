@@ -15,7 +15,8 @@ create table ops.market_cycles (
     complete_from timestamptz,
     newest_posted_at timestamptz,
     cut_short_at timestamptz,
-    rechecked_at timestamptz
+    rechecked_at timestamptz,
+    first_at timestamptz not null default clock_timestamp()
 )
 with (fillfactor = 50);
 
@@ -32,6 +33,7 @@ comment on column ops.market_cycles.newest_posted_at is
 comment on column ops.market_cycles.cut_short_at is
 'when a pass last reached its bound or the last page of the site; the full walks find what was behind it';
 comment on column ops.market_cycles.rechecked_at is 'when a crawl last took a recheck';
+comment on column ops.market_cycles.first_at is 'when the first pass of all began';
 
 -- One row an ad whose own page was requested for its price.
 create table ops.rechecks (

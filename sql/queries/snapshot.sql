@@ -445,8 +445,9 @@ left join lateral ( -- noqa: ST05
 ) as under_way on true;
 
 -- name: market_cycle
--- The last pass over the newest ads.
+-- The last pass over the newest ads, and the beginning of the first one.
 select
+    first_at,
     complete_from,
     pages,
     reason,

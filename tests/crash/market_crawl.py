@@ -1,7 +1,8 @@
 """Runs market crawls, each in a process of its own that may be killed: `python tests/crash/market_crawl.py`.
 
 The fault-injection points are those of crawl_fault_injection.py. `robots`, `list`, `sitemap` and `detail` are parts of
-such an answer; a `commit` is also a `commit_page` or a `commit_end`, by what it makes true.
+such an answer; a `commit` is also a `commit_page`, a `commit_end`, or that of a part of the schedule, by what it makes
+true.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import psycopg
 from scrapy.core.downloader.handlers import http11
 
 from vinops_scrapy.listings import records as listings
-from vinops_scrapy.mobile_bg import schedule, walks
+from vinops_scrapy.mobile_bg import newest, schedule, walks
 from vinops_scrapy.pages import mobile_bg as pages
 from vinops_scrapy.pipelines import listing_record
 from vinops_scrapy.spiders import mobile_bg  # noqa: F401 # before the fork, for it takes time
@@ -25,7 +26,18 @@ from vinops_scrapy.spiders import mobile_bg  # noqa: F401 # before the fork, for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-COMMITS = {"see_listings": "commit_page", "record_listings": "commit_page", "end_walk": "commit_end"}
+COMMITS = {
+    "see_listings": "commit_page",
+    "record_listings": "commit_page",
+    "end_walk": "commit_end",
+    "forget_pieces": "commit_end",
+    "mark_gone": "commit_gone",
+    "begin_newest": "commit_pass",
+    "end_newest": "commit_end_of_pass",
+    "claim_recheck": "commit_claim",
+    "record_recheck": "commit_recheck",
+    "record_deleted": "commit_recheck",
+}
 
 
 class FaultInjector(crawl_fault_injection.FaultInjector):
@@ -34,6 +46,7 @@ class FaultInjector(crawl_fault_injection.FaultInjector):
     calls = (
         ("take", walks.Walk, "take"),
         ("take_newest", walks.NewestFirst, "take"),
+        ("take_pass", newest.NewestPass, "take"),
         ("split", walks.Walk, "split"),
         ("read_list", pages, "list_page"),
         ("read_models", pages, "models"),
@@ -50,7 +63,7 @@ class FaultInjector(crawl_fault_injection.FaultInjector):
         ("commit_of", psycopg.AsyncTransaction, "__aexit__"),
         ("commit", psycopg.AsyncTransaction, "__aexit__"),
     )
-    query_files = ("listings", "politeness", "crawls")
+    query_files = ("listings", "cycle", "politeness", "crawls")
 
     def __init__(self, *arguments: Any) -> None:
         """As the others."""
@@ -127,6 +140,22 @@ def gone_after_any_walk() -> None:
         return await end_walk(self, walk)
 
     schedule.Schedule.end_walk = careless  # type: ignore[method-assign]
+
+
+def mark_before_the_end() -> None:
+    """A broken crawl: a pass over the newest ads is taken for read as soon as its first page is recorded."""
+    record = listings.Listings.record
+
+    async def hasty(self: Any, rows: Any, *, walk: Any = None, newest: int | None = None) -> Any:
+        recorded = await record(self, rows, walk=walk, newest=newest)
+        if newest is not None:
+            about = [max((listing.posted_at for _, listing in rows), default=None), newest]
+            mark = "update ops.market_cycles set newest_posted_at = greatest(newest_posted_at, %s) where number = %s"
+            async with self._pool.connection() as connection:
+                await connection.execute(mark, about)
+        return recorded
+
+    listings.Listings.record = hasty  # type: ignore[method-assign]
 
 
 def handed_on_later() -> None:
@@ -228,6 +257,7 @@ BROKEN: dict[str, Callable[[], None]] = {
     for broken in (
         gone_without_an_end,
         gone_after_any_walk,
+        mark_before_the_end,
         handed_on_later,
         priced_later,
         record_ad_by_ad,

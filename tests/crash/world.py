@@ -216,6 +216,10 @@ class Job:
         """Kill the load, unless it has ended."""
         os.kill(self._pid, signal.SIGKILL)
 
+    def terminate(self) -> None:
+        """Ask the load to stop."""
+        os.kill(self._pid, signal.SIGTERM)
+
     def stopped_at(self) -> None:
         """Wait until the load is stopped at its fault-injection point."""
         wait_until(lambda: "killed stop" in _read(self._trace))

@@ -94,8 +94,9 @@ class MarketCrawls:
         return {ad_id for ad_id, make in rows if not makes or make in makes}
 
     def claims_expire(self) -> None:
-        """Let the time pass that the claims of makes last."""
+        """Let the time pass that the claims of makes and of the newest ads last."""
         self.database.execute("update ops.listing_walks set claimed_until = now() where claimed_until is not null")
+        self.database.execute("update ops.market_cycles set claimed_until = now() where claimed_until is not null")
 
     def in_bulgaria(self, *makes: str) -> set[str]:
         """Return the ids of the ads that the lists of these makes, or of all, show."""

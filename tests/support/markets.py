@@ -86,10 +86,11 @@ class Site:
             and len(self.ads) != reach
         )
 
-    def change(self, kind: str, number: int) -> None:
-        """Have an ad come, go, or change its price. `number` says which, and where it belongs."""
+    def change(self, kind: str, number: int, *, ad: int | None = None) -> None:
+        """Have an ad come, go, or change its price. `number` says which, and where it belongs; `ad` is the one that
+        comes."""
         if kind == "come":
-            ad = max([LATER, *self.ads]) + 1
+            ad = max([LATER, *self.ads]) + 1 if ad is None else ad
             self.ads.insert(0, ad)
             self.prices[ad] = number
             for parts in (self.models, self.regions):

@@ -129,6 +129,18 @@ def test_a_real_crawl_is_seen_as_it_was(settings: Settings, database: Connection
     assert (seen.market.newest_at, seen.market.of_worker("4")[0].since) == (None, None)
 
 
+def test_passes_over_the_newest_ads_count_from_the_first_one_on(database: Connection[Any], watch: Watch) -> None:
+    began = (
+        "insert into ops.market_cycles (source, began_at, reason) values ('mobile.bg', now(), 'timeout')"
+        " on conflict (source) do update set number = market_cycles.number + 1, began_at = now() returning first_at"
+    )
+    ((first_at,),) = database.execute(began).fetchall()
+    database.execute(began)
+    market = watch().observe().market
+    assert market is not None
+    assert (market.newest_since, market.newest_at, market.newest_reason) == (first_at, None, "timeout")
+
+
 def test_a_run_of_an_earlier_process_is_not_taken_for_this_one(
     settings: Settings, database: Connection[Any], watch: Watch
 ) -> None:

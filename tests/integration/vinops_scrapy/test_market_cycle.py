@@ -23,8 +23,11 @@ from vinops.db.database import queries
 from vinops_scrapy.items import Listing, RecheckedAd
 from vinops_scrapy.listings.records import ClaimLost, Listings, Recorded
 from vinops_scrapy.middlewares.budget import SPARE
+from vinops_scrapy.mobile_bg.cycle import new_cycle
+from vinops_scrapy.mobile_bg.makes import read_makes
 from vinops_scrapy.mobile_bg.newest import NewestPass, NewestPasses
 from vinops_scrapy.mobile_bg.rechecks import DOUBTFUL, TRUSTED, Recheck, Rechecks
+from vinops_scrapy.mobile_bg.schedule import Schedule
 
 if TYPE_CHECKING:
     import subprocess
@@ -381,6 +384,36 @@ def test_all_crawls_together_keep_the_share(settings: Settings, database: Databa
         taken = await asyncio.gather(*(rechecks_of(pool, spacing=60.0).take() for _ in range(4)))
         assert sorted(isinstance(each, Recheck) for each in taken) == [False, False, False, True]
         assert all(isinstance(each, Recheck) or each == 6.0 for each in taken)
+
+    run(settings, work)
+
+
+def test_rechecks_take_the_share_of_the_requests_that_is_set(settings: Settings, database: Database) -> None:
+    async def work(pool: AsyncConnectionPool[Any]) -> None:
+        await Listings(pool, SOURCE).record([("kia", ad(name)) for name in ("1", "2")])
+        approve(database, "1", "2")
+        database.execute("update listings set last_seen = now() - interval '7 hours'")
+        await passes_of(pool, "one").begin()
+
+        async def is_rechecked(share: float, seconds: float) -> bool:
+            """Tell whether another crawl makes a recheck so many seconds after the last one."""
+            database.execute(
+                "update ops.market_cycles set began_at = now(), rechecked_at = now() - make_interval(secs => %s)",
+                [seconds],
+            )
+            schedule = Schedule(pool, stats(), SOURCE, owner="other", shrink_limit=1, claim_seconds=60)
+            given = replace(settings, recheck_share=share)
+            cycle = new_cycle(
+                *(pool, stats(), SOURCE, schedule, given, (), read_makes(None)),
+                owner="other", claim_seconds=60, speed=1,
+            )  # fmt: skip
+            turn = await cycle.turn()
+            return turn is not None and turn.recheck is not None
+
+        assert [await is_rechecked(0.05, seconds) for seconds in (30, 60)] == [False, True]
+        assert [await is_rechecked(0.01, seconds) for seconds in (200, 300)] == [False, True]
+        database.execute("update ops.rechecks set checked_at = now() - interval '7 hours'")
+        assert not await is_rechecked(0, 3600)
 
     run(settings, work)
 

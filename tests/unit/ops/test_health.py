@@ -75,6 +75,11 @@ def ended(wanted: str | None, state: str = "stopped") -> tuple[Worker, ...]:
     return tuple(given.worker(name, state=state, pid=None, wanted=wanted) for name in "1234")
 
 
+def never_read(*, reason: str | None = None, **since: float) -> Any:
+    """Passes over the newest ads that began so long ago, and of which none was read to its end."""
+    return given.market(newest_at=None, newest_since=ago(**since), newest_reason=reason)
+
+
 LATE = given.market(newest_at=ago(days=1), makes=(given.make("BMW", since=ago(days=9)),))
 
 
@@ -182,7 +187,15 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         "vinops workers status",
         {"market": given.market(newest_at=ago(minutes=6), newest_reason="timeout")},
     ),
-    ("newest", OK, "no pass over the newest ads has ended", "", {"market": given.market(newest_at=None)}),
+    ("newest", OK, "no pass over the newest ads has begun", "", {"market": given.market(newest_at=None)}),
+    ("newest", OK, "never read, the first pass began 50 min ago", "", {"market": never_read(minutes=50)}),
+    (
+        "newest",
+        WARNING,
+        "never read, the first pass began 2 h ago, the last one failed (timeout)",
+        "vinops workers status; docs/runbook.md, The newest",
+        {"market": never_read(hours=2, reason="timeout")},
+    ),
     ("newest", OK, "no market worker is wanted", "", {"wanted": (), "runs": (), "market": LATE}),
     ("newest", CRITICAL, "read 1 d ago", "vinops workers status", {"wanted": (), "market": LATE}),
     ("walks", OK, "20 of 20 makes complete, the oldest 3 h ago; a full walk takes about 6 h 30 min", "", {}),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.support.turns import NewestAlways, WalkAlways
 from vinops_scrapy.items import Listing, ListPage
 from vinops_scrapy.mobile_bg.cycle import APART, PATIENCE, UNBROKEN, Ages, Ready, Turns, next_makes
 from vinops_scrapy.mobile_bg.makes import Make
@@ -117,20 +118,6 @@ def test_no_kind_of_request_starves(seed: int, most: int, seconds: float, share:
     assert fair(day), (day.waited, day.share("walk"))
     elapsed = 500 * seconds
     assert day.kinds.count("recheck") <= share * elapsed / 3 + 1, "a share of the budget"
-
-
-class NewestAlways(Turns):
-    """The broken control: the newest ads first, whatever the walk is owed."""
-
-    def choose(self, ready: Ready) -> str | None:  # type: ignore[override]
-        return "newest" if ready.newest else "walk" if ready.walk else "recheck" if ready.recheck else None
-
-
-class WalkAlways(Turns):
-    """The other one: as before there was a schedule."""
-
-    def choose(self, ready: Ready) -> str | None:  # type: ignore[override]
-        return "walk" if ready.walk else "newest" if ready.newest else None
 
 
 @pytest.mark.parametrize("broken", [NewestAlways, WalkAlways])
