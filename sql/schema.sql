@@ -1051,7 +1051,7 @@ ALTER TABLE public.photo_stores ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
 
 CREATE VIEW public.photo_turns AS
  SELECT id AS lot_id,
-    COALESCE(sale_at, (sale_date)::timestamp with time zone, 'infinity'::timestamp with time zone) AS first_turn_at,
+    COALESCE(sale_at, (sale_date)::timestamp with time zone, (first_seen_at + '4 days'::interval)) AS first_turn_at,
     COALESCE(sale_at, (sale_date)::timestamp with time zone, (first_seen_at + '9 days'::interval)) AS leaves_at,
     (COALESCE(sale_at, (sale_date)::timestamp with time zone, (first_seen_at + '9 days'::interval)) - ('7 days'::interval * COALESCE(( SELECT public.lot_worth(vehicles.vehicle_type, vehicles.year, lots.title_group, lots.damage) AS lot_worth
            FROM public.vehicles

@@ -19,6 +19,7 @@ from ops.observe.pace import days_to_go
 HOURS: Final = 24
 MONTH_DAYS: Final = 30
 HORIZON_DAYS: Final = 90  # days; no rate can be extrapolated further
+UNDATED_TURN_HOURS: Final = 96  # a lot without a sale has its place so long after it was first seen: view photo_turns
 
 # https://developers.cloudflare.com/r2/pricing/: a month, rounded up to whole GB and millions of requests.
 GIGABYTE: Final = 10**9
@@ -47,11 +48,11 @@ def exactly(value: float) -> Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A number of lots that wait for their photos, with the hours until their sale (None: not known) and until they
-    leave the feed."""
+    """A number of lots that wait for their photos, with the hours until their place in the order, which is their sale
+    or what stands for it, and until they leave the feed."""
 
     lots: float
-    sale_hours: float | None
+    turn_hours: float
     expiry_hours: float
 
 
@@ -86,21 +87,31 @@ class _Batch:
     is_old: bool
 
 
-class _Dated:
-    """The lots with a known sale, in two orders: by their sale, and by when they leave. What is served or lost stays in
-    the other order until it comes up there: an hour costs what changes in it."""
+class _Queue:
+    """The lots that wait, in two orders: by their turn, and by when they leave. What is served or lost stays in the
+    other order until it comes up there: an hour costs what changes in it."""
 
     def __init__(self) -> None:
-        self._by_sale: list[tuple[int, int, _Batch]] = []
+        self._by_turn: list[tuple[int, int, _Batch]] = []
         self._by_expiry: list[tuple[float, int, _Batch]] = []
         self._numbers = itertools.count()
         self.waiting = 0
 
-    def add(self, sale: float, batch: _Batch) -> None:
+    def add(self, turn: float, batch: _Batch) -> None:
         number = next(self._numbers)
-        heapq.heappush(self._by_sale, (math.floor(sale), number, batch))
+        heapq.heappush(self._by_turn, (math.floor(turn), number, batch))
         heapq.heappush(self._by_expiry, (batch.expiry, number, batch))
         self.waiting += 1
+
+    def arrive(self, hour: int, arrivals: Arrivals) -> None:
+        with_sale = arrivals.lots_per_hour * arrivals.dated_share
+        without = arrivals.lots_per_hour - with_sale
+        if with_sale:
+            sale = hour + arrivals.lead_hours
+            self.add(sale, _Batch(lots=with_sale, expiry=sale, is_old=False))
+        if without:
+            expiry = hour + arrivals.life_hours
+            self.add(hour + UNDATED_TURN_HOURS, _Batch(lots=without, expiry=expiry, is_old=False))
 
     def expired(self, hour: int) -> Iterator[_Batch]:
         while self._by_expiry and self._by_expiry[0][0] <= hour:
@@ -111,45 +122,41 @@ class _Dated:
                 self.waiting -= 1
 
     def serve(self, room: float) -> float:
-        while self._by_sale and room > 0:
-            _, _, batch = self._by_sale[0]
+        while self._by_turn and room > 0:
+            _, _, batch = self._by_turn[0]
             taken = min(room, batch.lots)
             if taken > 0:
                 batch.lots -= taken
                 room -= taken
                 self.waiting -= batch.lots <= 0
             if batch.lots <= 0:
-                heapq.heappop(self._by_sale)
+                heapq.heappop(self._by_turn)
         return room
 
 
 def backfill(
     waiting: Sequence[Waiting], lots_per_hour: float, arrivals: Arrivals | None = None, *, days: int = HORIZON_DAYS
 ) -> Backfill:
-    """Simulate the photo crawl hour by hour: the soonest sale first, then the newest lots.
+    """Simulate the photo crawl hour by hour, in the order of the first pass.
 
     Each hour the lots that have left the feed are lost, new lots arrive, then `lots_per_hour` are photographed.
     """
     arrivals = arrivals or Arrivals()
-    dated, undated = _Dated(), deque[_Batch]()  # of those without a sale the newest last
+    queue = _Queue()
     for each in sorted(waiting, key=lambda each: each.expiry_hours):
-        batch = _Batch(lots=each.lots, expiry=each.expiry_hours, is_old=True)
-        if each.sale_hours is None:
-            undated.append(batch)
-        else:
-            dated.add(each.sale_hours, batch)
+        queue.add(each.turn_hours, _Batch(lots=each.lots, expiry=each.expiry_hours, is_old=True))
     photographed = 0.0
     lost = {True: 0.0, False: 0.0}
     lost_by_hour: deque[float] = deque(maxlen=7 * HOURS)
     for hour in range(days * HOURS):
-        gone = [*dated.expired(hour), *_expired(undated, hour)]
+        gone = [*queue.expired(hour)]
         for batch in gone:
             lost[batch.is_old] += batch.lots
         lost_by_hour.append(math.fsum(batch.lots for batch in gone))
-        _arrive(dated, undated, hour, arrivals)
-        room = _serve(undated, dated.serve(lots_per_hour))
+        queue.arrive(hour, arrivals)
+        room = queue.serve(lots_per_hour)
         photographed += lots_per_hour - room
-        if not dated.waiting and not undated:
+        if not queue.waiting:
             used = 1 - room / lots_per_hour if lots_per_hour else 0.0
             return Backfill(
                 days=(hour + used) / HOURS,
@@ -165,32 +172,6 @@ def backfill(
         lost_arriving=lost[False],
         lost_a_day=sum(lost_by_hour) * HOURS / max(1, len(lost_by_hour)),
     )
-
-
-def _expired(undated: deque[_Batch], hour: int) -> Iterator[_Batch]:
-    while undated and undated[0].expiry <= hour:
-        yield undated.popleft()
-
-
-def _arrive(dated: _Dated, undated: deque[_Batch], hour: int, arrivals: Arrivals) -> None:
-    with_sale = arrivals.lots_per_hour * arrivals.dated_share
-    without = arrivals.lots_per_hour - with_sale
-    if with_sale:
-        sale = hour + arrivals.lead_hours
-        dated.add(sale, _Batch(lots=with_sale, expiry=sale, is_old=False))
-    if without:
-        undated.append(_Batch(lots=without, expiry=hour + arrivals.life_hours, is_old=False))
-
-
-def _serve(undated: deque[_Batch], room: float) -> float:
-    while undated and room > 0:
-        batch = undated[-1]
-        taken = min(room, batch.lots)
-        batch.lots -= taken
-        room -= taken
-        if batch.lots <= 0:
-            undated.pop()
-    return room
 
 
 @dataclass(frozen=True, kw_only=True)

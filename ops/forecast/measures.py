@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from ops.forecast.arithmetic import HOURS, Inputs, Range, Waiting, exactly
+from ops.forecast.arithmetic import HOURS, UNDATED_TURN_HOURS, Inputs, Range, Waiting, exactly
 from ops.observe.pace import Pace, not_yet
 from ops.observe.reach import ACTIVE_LOTS, LIFE_HOURS, USUAL_PHOTOS, Reach, reach
 from ops.observe.snapshot import Photos
@@ -192,7 +192,8 @@ def _waiting(lots: list[tuple[int | None, int, int]], life_hours: float) -> list
     found = []
     for sale, age, count in lots:
         expiry = max(24.0, float(sale) if sale is not None else life_hours - float(age))
-        found.append(Waiting(lots=float(count), sale_hours=None if sale is None else float(sale), expiry_hours=expiry))
+        turn = float(sale) if sale is not None else UNDATED_TURN_HOURS - float(age)
+        found.append(Waiting(lots=float(count), turn_hours=turn, expiry_hours=expiry))
     return found
 
 

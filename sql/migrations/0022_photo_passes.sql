@@ -63,14 +63,14 @@ return (
 );
 
 -- The order in which photo crawls take the lots of the feed, in each pass by a time, the earliest first. First pass:
--- the soonest sale, as lots leave the feed with it; those without a sale behind them. Second pass: as if a lot left the
--- feed earlier by its worth, at most seven days of the nine that lots are there. So a lot of much worth comes before
--- one that leaves sooner, and each lot's turn comes nearer while it waits. Lots that have all photos are looked at once
--- more as those of no worth.
+-- the soonest sale, as lots leave the feed with it; those without a sale as if it came four days after they were first
+-- seen. Second pass: as if a lot left the feed earlier by its worth, at most seven days of the nine that lots are
+-- there. So a lot of much worth comes before one that leaves sooner, and each lot's turn comes nearer while it waits.
+-- Lots that have all photos are looked at once more as those of no worth.
 create view photo_turns as
 select
     lots.id as lot_id,
-    coalesce(lots.sale_at, lots.sale_date, 'infinity') as first_turn_at,
+    coalesce(lots.sale_at, lots.sale_date, lots.first_seen_at + interval '4 days') as first_turn_at,
     coalesce(lots.sale_at, lots.sale_date, lots.first_seen_at + interval '9 days') as leaves_at,
     coalesce(lots.sale_at, lots.sale_date, lots.first_seen_at + interval '9 days')
     - interval '7 days'

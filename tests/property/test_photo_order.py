@@ -114,7 +114,8 @@ class World:
     async def lease(self, name: str, most: int) -> None:
         """Have a crawl lease lots, and ask whether they were those whose turn it was."""
         due = self.database.execute(
-            "select lots.id, lot_photos.first_at is null, lots.sale_at, lot_photos.turn_at"
+            "select lots.id, lot_photos.first_at is null, coalesce(lots.sale_at, lots.first_seen_at"
+            " + interval '4 days'), lot_photos.turn_at"
             " from lots join lot_photos on lots.id = lot_photos.lot_id"
             " where status = 'active' and due_at <= now() and lease_owner is null"
         ).fetchall()
@@ -122,7 +123,7 @@ class World:
         held = {lot.id for lots in self.held.values() for lot in lots}
         if held & {lot.id for lot in leased}:
             raise OrderError("a lot is in the hands of both")
-        firsts = {lot: (sale is None, sale, -lot) for lot, is_first, sale, _ in due if is_first}
+        firsts = {lot: (turn, -lot) for lot, is_first, turn, _ in due if is_first}
         rest = {lot: (turn, -lot) for lot, is_first, _, turn in due if not is_first}
         wanted = [*sorted(firsts, key=firsts.__getitem__), *sorted(rest, key=rest.__getitem__)][:most]
         if [lot.id for lot in leased] != wanted:

@@ -257,6 +257,20 @@ def test_lots_whose_list_was_kept_are_done_while_others_wait_for_theirs(
     assert opened(settings, counts, beside=beside, batch=batch) == [first, second]
 
 
+def test_lots_without_a_sale_have_their_first_pass_as_if_it_came_in_four_days(
+    settings: Settings, crawls: Crawls
+) -> None:
+    """Behind all others those that stay for some hours only would leave without a photo."""
+    hours = {"in 97 hours": 97.0, "without a sale": None, "in 95 hours": 95.0, "for four days without": None}
+    for number, each in enumerate(hours.values(), 1):
+        crawls.add_lot(number, hours=each)
+    crawls.database.execute("update lots set first_seen_at = now() - interval '4 days' where lot_external_id = 4")
+    with_lots(settings, lambda each: each.enlist())
+    names = dict(enumerate(hours, 1))
+    found = [names[lot.lot_external_id] for lot in ordered(settings)]
+    assert found == ["for four days without", "in 95 hours", "without a sale", "in 97 hours"]
+
+
 def test_the_second_pass_begins_with_what_is_worth_most_and_leaves_soonest(settings: Settings, crawls: Crawls) -> None:
     """A lot of much worth goes before one that leaves sooner, and one that has waited long before a new one."""
     lots = {

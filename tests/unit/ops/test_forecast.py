@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from ops.forecast.arithmetic import (
+    UNDATED_TURN_HOURS,
     Arrivals,
     Backfill,
     Inputs,
@@ -41,12 +42,12 @@ def test_a_month_of_r2(stored: float, writes: float, reads: float, storage: str,
     assert cost.total == Decimal(storage) + Decimal(class_a) + Decimal(class_b)
 
 
-def undated(lots: float, expiry: float) -> Waiting:
-    return Waiting(lots=lots, sale_hours=None, expiry_hours=expiry)
+def undated(lots: float, expiry: float, *, age: float = 0) -> Waiting:
+    return Waiting(lots=lots, turn_hours=UNDATED_TURN_HOURS - age, expiry_hours=expiry)
 
 
 def dated(lots: float, sale: float) -> Waiting:
-    return Waiting(lots=lots, sale_hours=sale, expiry_hours=sale)
+    return Waiting(lots=lots, turn_hours=sale, expiry_hours=sale)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +63,12 @@ def dated(lots: float, sale: float) -> Waiting:
         ([undated(100, 5)], 10, 5 / 24, 50, 50),
         # The soonest sale first: 30 in three hours, then 20 of 40 until they are sold at hour 5.
         ([dated(40, 5), dated(30, 4)], 10, 5 / 24, 50, 20),
-        # A known sale goes before the unknown ones, which leave at hour 4: 40 and nothing; then the rest of the 60.
-        ([undated(100, 4), dated(60, 100)], 10, 6 / 24, 60, 100),
-        # Without a known sale the newest first: 20 of 20 in two hours, then 20 of the older 50 until hour 4.
-        ([undated(50, 4), undated(20, 200)], 10, 4 / 24, 40, 30),
+        # A sale in 95 hours goes before new lots without one, which leave at hour 4: 40 and nothing; then the rest.
+        ([undated(100, 4), dated(60, 95)], 10, 6 / 24, 60, 100),
+        # A sale in 97 hours goes behind them: 40 until hour 4, 60 lost; then the other 60.
+        ([undated(100, 4), dated(60, 97)], 10, 10 / 24, 100, 60),
+        # Of those without a sale the oldest first: 40 of 50 until hour 4, then the 20.
+        ([undated(20, 200), undated(50, 4, age=30)], 10, 6 / 24, 60, 10),
     ],
 )
 def test_the_backfill_without_arrivals(
@@ -90,20 +93,22 @@ def test_arrivals_that_are_slower_than_the_crawl_leave_an_end() -> None:
 
 
 def test_arrivals_that_are_faster_than_the_crawl_are_lost_at_the_difference() -> None:
-    # 6 of 10 are done each hour, the newest first; a lot stays 48 hours: from then on 4 of each hour are lost.
+    # 6 of 10 are done each hour, the oldest first, and a lot stays 48 hours. After 120 hours those that are done have
+    # waited for 48: from then on 4 an hour are lost, and what came in the last 48 hours waits.
     found = backfill([], 6, Arrivals(lots_per_hour=10, life_hours=48), days=30)
     assert found.days is None
     assert found.lost_a_day == pytest.approx(96)
     assert found.photographed == pytest.approx(6 * 24 * 30)
-    assert found.lost_arriving == pytest.approx(4 * (24 * 30 - 48))
+    assert found.lost_arriving == pytest.approx(4 * (24 * 30 - 120), abs=10)
 
 
-def test_those_that_wait_without_a_sale_starve_behind_known_sales() -> None:
-    # 10 come each hour, all with a sale in 24 hours, 10 are done: nothing is left for the 500 that wait.
+def test_lots_without_a_sale_have_their_turn_four_days_after_they_came() -> None:
+    # 10 come each hour, all with a sale in 24 hours, 10 are done. What comes from hour 73 on is behind the 270 that
+    # wait, which take 27 hours: longer than there is until the sale, so the lots of four hours are lost.
     arrivals = Arrivals(lots_per_hour=10, dated_share=1, lead_hours=24)
-    found = backfill([undated(500, 100)], 10, arrivals, days=20)
-    assert found.lost_waiting == pytest.approx(500)
-    assert found.lost_arriving == 0
+    found = backfill([undated(270, 101)], 10, arrivals, days=20)
+    assert (found.lost_waiting, found.lost_arriving) == (0, 40)
+    assert backfill([undated(270, 72)], 10, arrivals, days=20).lost_waiting == pytest.approx(270)
 
 
 def test_a_crawl_that_stands_photographs_nothing() -> None:
