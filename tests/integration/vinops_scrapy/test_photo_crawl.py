@@ -79,13 +79,13 @@ def test_each_lot_and_each_request_has_a_place_in_the_budget_of_all_crawls(crawl
     }
 
 
-def test_what_is_sold_first_comes_first_and_then_the_newest(crawls: Crawls) -> None:
+def test_what_is_sold_first_comes_first_and_then_what_came_first(crawls: Crawls) -> None:
     for number, hours in ((45_000_001, None), (45_000_002, 48), (45_000_003, 2), (45_000_004, None)):
         crawls.add_lot(number, hours=hours)
     crawls.run("-s", "VINOPS_LOTS_AT_ONCE=1", "-a", "batch=3")
     listed = [each.lot for each in crawls.server.requests if each.kind == "list"]
-    assert listed == [45_000_003, 45_000_002, 45_000_004]
-    assert crawls.states()[45_000_001] == "missing"
+    assert listed == [45_000_003, 45_000_002, 45_000_001]
+    assert crawls.states()[45_000_004] == "missing"
 
 
 def test_no_lot_gets_the_rest_of_its_photos_while_another_has_none(crawls: Crawls) -> None:
