@@ -1,6 +1,6 @@
 """Days of a feed of its real size at the steady pace: how many lots have a photo before they leave, and how many all.
 
-A twentieth of the lots with gaps twenty times as long: what a crawl reaches of them is the same share. Photos are as
+A fortieth of the lots with gaps forty times as long: what a crawl reaches of them is the same share. Photos are as
 small as thumbnails, and a day of the feed takes minutes: lots arrive, get their sale and leave by that clock, and the
 gaps follow it. At the start there is no lot, so there is no backlog. A tenth of the lots in days of 150 s, 115 photos a
 second, is more than two busy cores do: then the processor is measured, and no longer the pace.
@@ -89,7 +89,7 @@ class Size:
         return real * self.day / DAY
 
 
-FULL: Final = Size(share=20, day=200, days=12, last=3, warm=2)
+FULL: Final = Size(share=40, day=200, days=12, last=3, warm=2)
 QUICK: Final = Size(share=40, day=120, days=2, last=1, warm=0.5)
 
 
