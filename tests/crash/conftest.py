@@ -12,6 +12,7 @@ import pytest
 
 from standin.feed.command import Market, inject
 from standin.feed.server import FeedServer
+from tests.crash.crawler import Crawler
 from tests.crash.killing import Killing, Kills, spread
 from tests.crash.world import Load, Loader, SharedServer, Story, Uninterrupted, World, some_files, told
 from tests.support.feed_files import NOON, line, row
@@ -61,6 +62,20 @@ def _kills_are_counted(record_property: Callable[[str, object], None]) -> Iterat
 def kills() -> Kills:
     """The count of this run."""
     return _kills
+
+
+@pytest.fixture(scope="module")
+def module_kills(request: pytest.FixtureRequest) -> Kills:
+    """The count of one file, whose LEAST is how many are wanted at least."""
+    least = request.module.LEAST
+    return Kills(wanted=max(least, int(os.environ.get("VINOPS_CRASH_KILLS", least))))
+
+
+@pytest.fixture(scope="module")
+def crawler(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
+    """The process that forks the crawls of one file, whose PROGRAM it runs."""
+    with Crawler(request.module.PROGRAM, tmp_path_factory.mktemp("traces")) as crawler:
+        yield crawler
 
 
 @pytest.fixture(scope="session")

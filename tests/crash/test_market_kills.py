@@ -6,7 +6,6 @@ Thirty kills are the least, and more are done at random: VINOPS_CRASH_KILLS=300 
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 LEAST = 30
+PROGRAM = "market_crawl.py"
 AT_RANDOM = 8
 SPLIT = ("-a", "makes=kia")
 FRESH = (*MAKES, "-a", "mode=fresh")
@@ -63,26 +63,13 @@ NEWEST = ("known_listings 1 after", "record_listings 1 after", "commit 1 before"
 OWN_PAGES = ("record_detail 1 before", "record_detail 2 after")
 
 
-@pytest.fixture(scope="module")
-def market_kills() -> Kills:
-    """The count of this run."""
-    return Kills(wanted=max(LEAST, int(os.environ.get("VINOPS_CRASH_KILLS", LEAST))))
-
-
-@pytest.fixture(scope="module")
-def crawler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
-    """The process that forks crawls."""
-    with Crawler("market_crawl.py", tmp_path_factory.mktemp("traces")) as crawler:
-        yield crawler
-
-
 @pytest.fixture
 def killing(
-    settings: Settings, database: Database, crawler: Crawler, market_kills: Kills, tmp_path: Path
+    settings: Settings, database: Database, crawler: Crawler, module_kills: Kills, tmp_path: Path
 ) -> Iterator[Killing]:
     """Kills of crawls of an empty database."""
     with small_market(settings, database, tmp_path) as crawls:
-        yield Killing(crawls=crawls, crawler=crawler, kills=market_kills)
+        yield Killing(crawls=crawls, crawler=crawler, kills=module_kills)
 
 
 def test_what_a_crawl_does_is_a_fault_injection_point(killing: Killing) -> None:
@@ -171,16 +158,16 @@ def test_a_broken_crawl_is_caught(killing: Killing, broken: str, event: str, cau
 
 
 @pytest.mark.timeout(0)
-def test_crawls_killed_at_any_moment_are_made_good_by_the_next(killing: Killing, market_kills: Kills) -> None:
+def test_crawls_killed_at_any_moment_are_made_good_by_the_next(killing: Killing, module_kills: Kills) -> None:
     dice = random.Random(1)
     began = time.monotonic()
     killing.whole(*MAKES)
     seconds = time.monotonic() - began
     landed = 0
-    while landed < AT_RANDOM or market_kills.total < market_kills.wanted:
+    while landed < AT_RANDOM or module_kills.total < module_kills.wanted:
         killing.move_on()
         for _ in range(3):
             landed += killing.at_moment(dice.random() * seconds, *MAKES)
         killing.finish()
         assert not killing.faults, "\n".join(killing.faults)
-    print(f"{market_kills.total} kills landed: {dict(market_kills.landed)}")
+    print(f"{module_kills.total} kills landed: {dict(module_kills.landed)}")

@@ -5,7 +5,6 @@ At least twenty-four kills; more at random: VINOPS_CRASH_KILLS=300 python -m pyt
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from dataclasses import dataclass, field, replace
@@ -190,12 +189,6 @@ class Killing:
 
 
 @pytest.fixture(scope="module")
-def notify_kills() -> Kills:
-    """The count of this run."""
-    return Kills(wanted=max(LEAST, int(os.environ.get("VINOPS_CRASH_KILLS", LEAST))))
-
-
-@pytest.fixture(scope="module")
 def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
     """The process that forks posting processes."""
     with Crawler("notify_post.py", tmp_path_factory.mktemp("traces")) as child:
@@ -204,12 +197,12 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
 
 @pytest.fixture
 def killing(
-    settings: Settings, database: Database, child: Crawler, notify_kills: Kills, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, database: Database, child: Crawler, module_kills: Kills, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Killing]:
     monkeypatch.setattr(poster, "GAP", 0.0)
     with TelegramServer(token=TOKEN, chats=(CHANNEL, OWNER)) as telegram:
         ours = replace(channel_settings(settings, telegram), deals_posts_an_hour=AN_HOUR)
-        killing = Killing(settings=ours, database=database, telegram=telegram, child=child, kills=notify_kills)
+        killing = Killing(settings=ours, database=database, telegram=telegram, child=child, kills=module_kills)
         killing.begin()
         yield killing
 
@@ -304,15 +297,15 @@ def test_a_broken_poster_is_caught(killing: Killing, broken: str, events: list[s
 
 
 @pytest.mark.timeout(0)
-def test_posters_killed_at_any_moment_lose_nothing(killing: Killing, notify_kills: Kills) -> None:
+def test_posters_killed_at_any_moment_lose_nothing(killing: Killing, module_kills: Kills) -> None:
     dice = random.Random(1)
     began = time.monotonic()
     assert killing.start().wait().code == 0
     seconds = time.monotonic() - began
     landed = 0
-    while landed < AT_RANDOM or notify_kills.total < notify_kills.wanted:
+    while landed < AT_RANDOM or module_kills.total < module_kills.wanted:
         killing.begin()
         landed += killing.at_moment(dice.random() * seconds)
         killing.finish("a random moment")
         assert not killing.faults, "\n".join(killing.faults)
-    print(f"{notify_kills.total} kills landed: {dict(notify_kills.landed)}")
+    print(f"{module_kills.total} kills landed: {dict(module_kills.landed)}")

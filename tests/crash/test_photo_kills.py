@@ -5,7 +5,6 @@ Fifty kills are the least, and more are done at random: VINOPS_CRASH_KILLS=300 p
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import time
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+PROGRAM = "photo_crawl.py"
 LOTS = 6
 AT_RANDOM = 16
 IN_A_ROW = 3
@@ -219,19 +219,6 @@ def faults_of_remains(crawls: Crawls) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def photo_kills() -> Kills:
-    """The count of this run."""
-    return Kills(wanted=max(LEAST, int(os.environ.get("VINOPS_CRASH_KILLS", LEAST))))
-
-
-@pytest.fixture(scope="module")
-def crawler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
-    """The process that forks crawls."""
-    with Crawler("photo_crawl.py", tmp_path_factory.mktemp("traces")) as crawler:
-        yield crawler
-
-
-@pytest.fixture(scope="module")
 def second_crawler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
     """Another one, for two crawls at once."""
     with Crawler("photo_crawl.py", tmp_path_factory.mktemp("traces")) as crawler:
@@ -247,13 +234,13 @@ def photos() -> Iterator[PhotoServer]:
 
 @pytest.fixture
 def killing(
-    settings: Settings, database: Database, photos: PhotoServer, crawler: Crawler, photo_kills: Kills
+    settings: Settings, database: Database, photos: PhotoServer, crawler: Crawler, module_kills: Kills
 ) -> Killing:
     """Kills of crawls of an empty database."""
     killing = Killing(
         crawls=Crawls(settings=settings, database=database, server=photos, more=dict(AT_ONCE)),
         crawler=crawler,
-        kills=photo_kills,
+        kills=module_kills,
     )
     killing.begin()
     return killing
@@ -340,7 +327,7 @@ def test_a_killed_crawls_lots_are_taken_again_when_their_leases_have_run_out_and
 
 
 @pytest.mark.timeout(0)
-def test_crawls_killed_at_any_moment_are_made_good_by_the_next(killing: Killing, photo_kills: Kills) -> None:
+def test_crawls_killed_at_any_moment_are_made_good_by_the_next(killing: Killing, module_kills: Kills) -> None:
     dice = random.Random(1)
     began = time.monotonic()
     ended = killing.start().wait()
@@ -349,10 +336,10 @@ def test_crawls_killed_at_any_moment_are_made_good_by_the_next(killing: Killing,
     for event in ended.events:
         events[event.split()[0]].append(event)
     landed = tried = 0
-    while landed < AT_RANDOM or photo_kills.total < photo_kills.wanted:
+    while landed < AT_RANDOM or module_kills.total < module_kills.wanted:
         killing.begin()
         for _ in range(IN_A_ROW):
-            if photo_kills.wanted > LEAST and dice.random() < 0.5:
+            if module_kills.wanted > LEAST and dice.random() < 0.5:
                 did_land = killing.perhaps_at(dice.choice(events[dice.choice(sorted(events))]))
             else:
                 did_land = killing.at_moment(dice.random() * seconds)

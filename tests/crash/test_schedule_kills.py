@@ -6,7 +6,6 @@ Thirty kills are the least, and more are done at random: VINOPS_CRASH_KILLS=300 
 
 from __future__ import annotations
 
-import os
 import random
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 LEAST = 30
+PROGRAM = "market_crawl.py"
 AT_RANDOM = 9
 SPEED = 20_000  # a pass is due each 3 ms, and the price of an approved ad is trusted for half a second
 SCHEDULED = ("-a", "worker=1", "-s", f"VINOPS_CLOCK_SPEED={SPEED}")
@@ -98,22 +98,9 @@ class Scheduled(Killing):
         )
 
 
-@pytest.fixture(scope="module")
-def schedule_kills() -> Kills:
-    """The count of this run."""
-    return Kills(wanted=max(LEAST, int(os.environ.get("VINOPS_CRASH_KILLS", LEAST))))
-
-
-@pytest.fixture(scope="module")
-def crawler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawler]:
-    """The process that forks crawls."""
-    with Crawler("market_crawl.py", tmp_path_factory.mktemp("traces")) as crawler:
-        yield crawler
-
-
 @pytest.fixture
 def killing(
-    settings: Settings, database: Database, crawler: Crawler, schedule_kills: Kills, tmp_path: Path
+    settings: Settings, database: Database, crawler: Crawler, module_kills: Kills, tmp_path: Path
 ) -> Iterator[Scheduled]:
     """Kills of a worker with all three makes, of which one is always due."""
     with small_market(settings, database, tmp_path) as crawls:
@@ -128,7 +115,7 @@ def killing(
             "VINOPS_MARKET_RUN_HOURS": "720",
         }
         crawls.more["VINOPS_RECHECK_SHARE"] = "0.2"
-        yield Scheduled(crawls=crawls, crawler=crawler, kills=schedule_kills)
+        yield Scheduled(crawls=crawls, crawler=crawler, kills=module_kills)
 
 
 def test_what_a_scheduled_crawl_does_is_a_fault_injection_point(killing: Scheduled) -> None:
@@ -210,15 +197,15 @@ def test_a_broken_scheduled_crawl_is_caught(killing: Scheduled, broken: str, eve
 
 @pytest.mark.timeout(0)
 def test_scheduled_crawls_killed_at_any_moment_are_made_good_by_the_next(
-    killing: Scheduled, schedule_kills: Kills
+    killing: Scheduled, module_kills: Kills
 ) -> None:
     dice = random.Random(2)
     killing.finish()
     landed = 0
-    while landed < AT_RANDOM or schedule_kills.total < schedule_kills.wanted:
+    while landed < AT_RANDOM or module_kills.total < module_kills.wanted:
         killing.move_on()
         for _ in range(3):
             landed += killing.at_moment(dice.random() * SECONDS, *SCHEDULED)
         killing.finish()
         assert not killing.faults, "\n".join(killing.faults)
-    print(f"{schedule_kills.total} kills landed: {dict(schedule_kills.landed)}")
+    print(f"{module_kills.total} kills landed: {dict(module_kills.landed)}")
