@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deals import evaluate
+from deals.evaluation import figures, folds, report
 from etl.status import status_text
 from ops.commands import doctor, status
 from ops.show import tables
@@ -137,10 +137,10 @@ def test_the_status_of_the_feed_is_whole(columns: int) -> None:
 @pytest.mark.parametrize("columns", [80, 40])
 def test_the_figures_of_an_evaluation_are_whole(columns: int) -> None:
     group = {"n": 23_456, "mdape": 0.125, "within20": 0.7, "coverage_p10_p90": 0.801}
-    methods = {method: dict.fromkeys(evaluate.GROUPS, group) for method in evaluate.METHODS}
-    lines = evaluate.report({"n": 1_200, "covered": 1_000, "folds": 3, **methods}, columns)
-    assert sum("80.1%" in line for line in lines) == len(evaluate.METHODS) * len(evaluate.GROUPS)
-    assert all(any(f"{method.replace('_', ' ')}, covered" in line for line in lines) for method in evaluate.METHODS)
+    methods = {method: dict.fromkeys(figures.GROUPS, group) for method in folds.METHODS}
+    lines = report.report({"n": 1_200, "covered": 1_000, "folds": 3, **methods}, columns)
+    assert sum("80.1%" in line for line in lines) == len(folds.METHODS) * len(figures.GROUPS)
+    assert all(any(f"{method.replace('_', ' ')}, covered" in line for line in lines) for method in folds.METHODS)
     assert max(map(len, lines)) <= columns
 
 
