@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.estimate.cars import Row, of_rows
+from deals.estimate.doubts import doubts
 from deals.stages import normalize
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
         raise EvaluateError(f"{path} cannot be read as CSV in UTF-8: {reason}") from None
     if not lines:
         raise EvaluateError(f"{path} holds no ad")
+    years = [year for line in lines if (year := _whole(line["year"])) and FIRST_YEAR <= year <= LAST_YEAR]
+    this_year = max(years, default=LAST_YEAR)
     left_out: Counter[str] = Counter()
     rows: list[Row] = []
     first: dict[tuple[Any, ...], int] = {}
     for number, line in enumerate(lines, 1):
-        row = _row(number, line)
+        row = _row(number, line, this_year)
         if isinstance(row, str):
             left_out[row] += 1
             continue
@@ -61,7 +64,7 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
     return of_rows(rows), left_out
 
 
-def _row(number: int, line: Mapping[str, str | None]) -> Row | str:
+def _row(number: int, line: Mapping[str, str | None], this_year: int) -> Row | str:
     """Return an ad of a file, normalized, or why it is left out."""
     ad = normalize.Ad(
         listing_id=number,
@@ -90,6 +93,8 @@ def _row(number: int, line: Mapping[str, str | None]) -> Row | str:
         return "not a whole car"
     make = found.make or ad.make_text
     model = found.model or f"{make} {ad.model_text}"
+    if doubtful := doubts(model=model, year=ad.year, mileage_km=ad.mileage_km, this_year=this_year):
+        return doubtful[0]
     return Row(
         listing_id=int(line["listing_id"] or 0) if (line["listing_id"] or "").isdigit() else -number,
         car=0,

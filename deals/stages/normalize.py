@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from deals.estimate.doubts import doubts
 from deals.stages import duplicates
 from vinops import vehicles
 from vinops.db.database import queries
@@ -115,14 +117,20 @@ def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
     duplicates.link(connection, [result.listing_id for result in results])
 
 
-def normalized(ad: Ad) -> Normalized:
-    """Return an ad, normalized."""
+def normalized(ad: Ad, *, this_year: int | None = None) -> Normalized:
+    """Return an ad, normalized. `this_year` is that of its facts, by default the current one."""
     notes = _Notes(guesses=[], unknowns=[])
     make, model = _make_and_model(ad, notes)
     flags = risk.flags(ad.title, ad.description, ad.equipment)
     level = risk.level(flags)
     problem = risk.price_problem(ad.title, ad.description, ad.price_eur)
     price = None if problem else gross_price(ad.price_eur, ad.vat)
+    doubtful = doubts(
+        model=model.value if model else None,
+        year=ad.year,
+        mileage_km=ad.mileage_km,
+        this_year=this_year or datetime.now(UTC).year,
+    )
     return Normalized(
         listing_id=ad.listing_id,
         make=make,
@@ -144,7 +152,7 @@ def normalized(ad: Ad) -> Normalized:
         risks=[{"flag": flag.name, "level": flag.level, "words": flag.words} for flag in flags],
         guesses=notes.guesses,
         unknowns=notes.unknowns,
-        is_comparable=bool(price and model and ad.year and level != "high" and not _is_to_order(ad)),
+        is_comparable=bool(price and model and ad.year and level != "high" and not _is_to_order(ad) and not doubtful),
     )
 
 

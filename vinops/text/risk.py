@@ -29,7 +29,10 @@ LEAST_PRICE: Final = 100  # EUR
 MOST_PRICE: Final = 3_000_000  # EUR
 BGN: Final = Decimal("1.95583")  # to the euro
 SAME: Final = Decimal("0.02")  # of a price: rounding in ads that give an amount in both currencies
-_SAME_DIGIT: Final = re.compile(r"(\d)\1{5,}|1234567?8?9?")
+_SAME_DIGIT: Final = re.compile(r"(\d)\1{5,}|1234567?8?9?|111|1111|1234|12345")
+_IN_LEVA: Final = frozenset({999, 1000, *range(111, 1000, 111)})
+"""Amounts in leva that stood in the field for «ask me»: 5 of 5 ads with 999, 6 of 7 with 1000 (real ads of 2025) named
+less than half of the value. The same amounts in euro are prices of old cars."""
 
 _AMOUNT: Final = re.compile(
     r"(\d{1,3}(?:[ \u00a0.,'’‘ʼ`´′]\d{3})+|\d+)(?:[.,] ?\d{1,2})?\s*(лв|лева|bgn|€|eur|евро|ев)?", re.IGNORECASE
@@ -83,13 +86,18 @@ def level(flags: Iterable[Flag]) -> Level:
 def price_problem(title: str, description: str | None, price_eur: Decimal | None) -> str | None:
     """Return why the given amount is not the price of the car, or None if it is, or there is none.
 
-    "placeholder", "lease_balance" (a lease has to be taken over), "deposit" (only a first payment), "instalment" (a
-    monthly payment, or a rent) or "exchange_only". An ad that merely offers a lease or an exchange has a price.
+    "placeholder", "wanted" (the advertiser buys), "parts" (engines for sale, under the name of a car), "lease_balance"
+    (a lease has to be taken over), "deposit" (only a first payment), "instalment" (a monthly payment, or a rent) or
+    "exchange_only". An ad that merely offers a lease or an exchange has a price.
     """
     if price_eur is None:
         return None
-    if not LEAST_PRICE <= price_eur <= MOST_PRICE or _SAME_DIGIT.fullmatch(f"{price_eur:.0f}"):
+    if _is_placeholder(price_eur):
         return "placeholder"
+    named = {found.topic for found in _read(title, None).found if not found.is_denied}
+    for problem in ("wanted", "parts"):  # descriptions say it of the dealer
+        if problem in named:
+            return problem
     reading = _read(title, description)
     stated = {
         found.topic: found for found in reading.found if found.topic in _vocabulary().prices and not found.is_denied
@@ -103,6 +111,15 @@ def price_problem(title: str, description: str | None, price_eur: Decimal | None
         if topic in stated and _is_amount_of(reading, topic, price_eur):
             return problem
     return None
+
+
+def _is_placeholder(price_eur: Decimal) -> bool:
+    if not LEAST_PRICE <= price_eur <= MOST_PRICE or _SAME_DIGIT.fullmatch(f"{price_eur:.0f}"):
+        return True
+    leva = price_eur * BGN
+    whole = round(leva)
+    is_whole = abs(leva - whole) < Decimal("0.02")  # an amount in leva, converted to cents
+    return is_whole and (whole in _IN_LEVA or bool(_SAME_DIGIT.fullmatch(str(whole))))
 
 
 def _is_amount_of(reading: Reading, topic: str, price_eur: Decimal) -> bool:

@@ -100,11 +100,16 @@ def test_what_has_no_price_or_cannot_be_is_left_out_and_counted(tmp_path: Path) 
     bad: list[dict[str, str]] = [
         {"price_eur": "5.62", "price_bgn": "11.0"}, {"price_eur": "", "price_bgn": ""}, {"year": ""}, {"model": ""},
         {"year": "1066.0"}, {"title": "VW Golf на части"}, {"price_eur": "nan", "price_bgn": ""},
+        {"price_eur": "510.78"}, {"title": "Купувам VW Golf"}, {"title": "VW Golf двигатели"},
+        {"mileage_km": "21000"}, {"make": "Chevrolet", "model": "Kalos", "title": "", "year": "2025"},
     ]  # fmt: skip
-    lines = [LINE | {"listing_id": str(number)} | change for number, change in enumerate([{}, *bad, {}])]
+    lines = [LINE | {"listing_id": str(number)} | change for number, change in enumerate([{}, *bad, {"year": "2025"}])]
     cars, left_out = ads.read_file(write(tmp_path / "ads.csv", lines))
     assert cars.ids.tolist() == [0, len(bad) + 1]
-    assert left_out == {"placeholder": 1, "no price": 2, "impossible": 3, "not a whole car": 1}
+    assert left_out == {
+        "placeholder": 2, "no price": 2, "impossible": 3, "not a whole car": 1, "wanted": 1, "parts": 1,
+        "mileage doubtful": 1, "year doubtful": 1,
+    }  # fmt: skip
 
 
 def test_ads_are_read_in_our_words_and_prices_in_euro(tmp_path: Path) -> None:

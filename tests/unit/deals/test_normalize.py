@@ -87,6 +87,20 @@ def test_without_year_price_or_model_an_ad_tells_no_prices(missing: dict[str, An
 @pytest.mark.parametrize(
     ("changes", "is_comparable"),
     [
+        ({"mileage_km": 21_000}, False),
+        ({"mileage_km": 21_000, "year": 2018}, True),
+        ({"make_text": "Chevrolet", "model_text": "Kalos", "title": "Chevrolet Kalos", "year": 2024}, False),
+    ],
+)
+def test_an_ad_whose_facts_are_doubtful_is_no_example(changes: dict[str, Any], is_comparable: bool) -> None:
+    found = normalized(ad(**changes), this_year=2026)
+    assert found.is_comparable == is_comparable
+    assert found.price_eur, "its price stays"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_comparable"),
+    [
         ({"description": "Нов автомобил по поръчка, срок 3 месеца.", "mileage_km": 1}, False),
         ({"description": "Нов автомобил по поръчка, срок 3 месеца.", "mileage_km": None}, False),
         ({"description": "Килимчета по поръчка.", "mileage_km": 90_000}, True),

@@ -82,6 +82,22 @@ def test_a_number_is_taken_for_a_price_only_where_it_is_one() -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Mercedes-Benz ML изкупувам за части", "wanted"),
+        ("КУПУВАМ Opel Astra", "wanted"),
+        ("Mercedes-Benz ML 350 Нови и втора употреба двигатели", "parts"),
+        ("VW Golf КУПИ СЕГА", None),
+        ("Audi A4 лизинг, бартер, изкупуване на автомобили", None),
+        ("BMW 320 нов двигател", None),
+        ("Audi A4 купе, скорости перфектни", None),
+    ],
+)
+def test_who_buys_and_what_is_no_car_is_told_by_the_title(title: str, expected: str | None) -> None:
+    assert risk.price_problem(title, None, Decimal(5000)) == expected
+
+
 def test_each_phrase_of_the_lists_is_found_alone_and_in_an_ad() -> None:
     missed = []
     for flag, words in (*said("words"), *said("things")):
