@@ -61,6 +61,11 @@ def _scored(cars: Cars, found: Floats, count: Ints, confidence: Floats, factor: 
             listing_id=place,
             posted_at=NOW,
             price_eur=Decimal(prices[place]),
+            title=cars.title[place],
+            model=cars.model[place],
+            year=int(cars.born[place]),
+            mileage_km=_known(cars.km[place]),
+            power_hp=_known(cars.power[place]),
             risk=risk.level(risk.flags(cars.title[place], None, ())),
             p10=Decimal(low),
             p50=Decimal(middle),
@@ -78,3 +83,7 @@ def _scored(cars: Cars, found: Floats, count: Ints, confidence: Floats, factor: 
         min_confidence=settings.deals_min_confidence,
     )
     return [(result.is_approved, sum(result.parts.values())) for result in scoring.work(batch)]
+
+
+def _known(number: float) -> int | None:
+    return int(number) if np.isfinite(number) else None

@@ -1,6 +1,6 @@
 """The stage `score`: how good a deal an ad is, from 1 to 10, the reasons in words, and whether it is worth a message.
 
-The score is the price's advantage scaled by the confidence of the estimate, plus freshness, plus demand, minus risk
+The score is the chance that the price is a bargain's, plus freshness, plus demand, minus risk
 (docs/decisions/0013-scores.md explains the numbers): a pure function of the facts of the ad and of the time.
 """
 
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from deals.estimate.doubts import doubts
+from deals.stages import chance
 from vinops.db.database import queries
 from vinops.logs import pairs
 
@@ -30,10 +32,10 @@ log = logging.getLogger("deals")
 
 BASE: Final = 4.2
 """Points of a car at its market value, with nothing else for or against it."""
-SLOPE: Final = 17.0  # points for a price of nothing, or for one that is twice what it should be
-MOST_ADVANTAGE: Final = 0.4  # of the estimate: a still lower price does not score better
-USUAL_WIDTH: Final = 0.25  # distance of p10 and p90 from p50, as a share of it, where prices agree
-SUSPICIOUS: Final = 0.4  # of p10: a lower price is not a bargain, but an error, bait or a damaged car
+CHANCE: Final = 1.7  # points for e times the odds that the price is a bargain's
+SLOPE: Final = 17.0  # points that a confident estimate takes for a price of twice what it should be
+SUSPICIOUS: Final = 0.4  # of p50: a lower price is not a bargain, but an error, bait or a damaged car
+FEWEST_WORDS: Final = 3  # of a title: a shorter one says too little of the car
 FRESH: Final = 0.8  # points on the first day
 HALF_FRESH: Final = 4.0  # days in which these points halve
 DROP_FRESH: Final = 0.5  # points on the day when the price came down
@@ -63,6 +65,11 @@ class Facts:
     risk: str | None = None
     risks: Sequence[Mapping[str, str]] | None = None
     first_ad: int | None = None
+    title: str = ""
+    model: str | None = None
+    year: int | None = None
+    mileage_km: int | None = None
+    power_hp: int | None = None
     p10: Decimal | None = None
     p50: Decimal | None = None
     p90: Decimal | None = None
@@ -151,7 +158,7 @@ def refresh_demand(connection: Connection[Any]) -> None:
 def score(ad: Facts, batch: Batch) -> Score:
     """Return the score of one ad, by the time and the limits of its batch."""
     days = max((batch.now - ad.posted_at) // timedelta(days=1), 0)
-    is_suspicious = ad.price_eur is not None and ad.p10 is not None and float(ad.price_eur) < SUSPICIOUS * float(ad.p10)
+    is_suspicious = ad.price_eur is not None and ad.p50 is not None and float(ad.price_eur) < SUSPICIOUS * float(ad.p50)
     risk = "high" if is_suspicious else ad.risk or "low"
     parts = {
         "price": round(_price(ad), 2),
@@ -160,7 +167,10 @@ def score(ad: Facts, batch: Batch) -> Score:
         "risk": RISK[risk],
     }
     points = round(min(max(sum(parts.values()), 1.0), 10.0) + 1e-9, 1)
-    objections = [*_objections(ad, batch), *(["suspiciously cheap"] if is_suspicious else [])]
+    objections = [
+        *_objections(ad, batch),
+        *(["suspiciously cheap: more than 60 % below its value"] if is_suspicious else []),
+    ]
     if points < batch.min_score:
         objections.append(f"below the score of {batch.min_score:g} that is asked for")
     return Score(
@@ -172,24 +182,14 @@ def score(ad: Facts, batch: Batch) -> Score:
     )
 
 
-def advantage(price: float, p10: float, p50: float, p90: float) -> float:
-    """Return the share of the estimate by which a price is below it (negative: above), weighted by its significance.
-
-    Where prices agree, so that p10 and p90 are near, a difference counts for more than where they do not: half of it is
-    measured in per cent, half in the distance to p10, or to p90.
-    """
-    share = 1 - price / p50
-    width = 1 - p10 / p50 if share > 0 else p90 / p50 - 1
-    weight = 0.5 + 0.5 * USUAL_WIDTH / max(width, 0.01)
-    return share * min(max(weight, 0.6), 1.5)
-
-
 def _price(ad: Facts) -> float:
     """Return the points of the price; 0 without a price or an estimate."""
     if ad.price_eur is None or ad.p10 is None or ad.p50 is None or ad.p90 is None:
         return 0.0
-    share = advantage(float(ad.price_eur), float(ad.p10), float(ad.p50), float(ad.p90))
-    return BASE + SLOPE * ad.confidence * min(share, MOST_ADVANTAGE)
+    price, p10, p50, p90 = (float(each) for each in (ad.price_eur, ad.p10, ad.p50, ad.p90))
+    if price >= p50:
+        return BASE - SLOPE * ad.confidence * (price / p50 - 1)
+    return BASE + CHANCE * math.log((1 + chance.odds(price, p10, p50, p90)) / (1 + chance.odds(p50, p10, p50, p90)))
 
 
 def _freshness(ad: Facts, days: int, now: datetime) -> float:
@@ -268,4 +268,13 @@ def _objections(ad: Facts, batch: Batch) -> list[str]:
         found.append(f"{number} comparable car{'' if ad.comparables == 1 else 's'}")
     if ad.p50 is not None and ad.confidence < batch.min_confidence:
         found.append(f"the estimate is unsure (confidence {ad.confidence:.2f})")
-    return found
+    if ad.mileage_km is None:
+        found.append("its mileage is not known")
+    if ad.power_hp is None:
+        found.append("its power is not known")
+    if len(ad.title.split()) < FEWEST_WORDS:
+        found.append("its title says too little")
+    return found + [
+        f"its {doubt.replace(' ', ' is ')}"
+        for doubt in doubts(model=ad.model, year=ad.year, mileage_km=ad.mileage_km, this_year=batch.now.year)
+    ]

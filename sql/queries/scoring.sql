@@ -23,6 +23,11 @@ prices as (
 select
     asked.listing_id,
     ads.posted_at,
+    ads.title,
+    cars.model,
+    cars.year,
+    cars.mileage_km,
+    cars.power_hp,
     cars.price_eur,
     cars.price_problem,
     cars.risk,

@@ -41,9 +41,9 @@ def market(database: Connection[Any]) -> list[int]:
     crashed = insert_ads(database, 1, first=305, description="Катастрофирал в предната част.")
     for (listing,) in (good, crashed):
         database.execute(
-            "update listings set make_text = 'VW', model_text = 'Golf', title = 'VW Golf', year = 2016, month = 6,"
-            " mileage_km = 140000, fuel = 'Дизелов', gearbox = 'Ръчна', price_eur = 3900, price = 3900, power_hp = 110,"
-            " body = 'Хечбек' where id = %s",
+            "update listings set make_text = 'VW', model_text = 'Golf', title = 'VW Golf 1.6 TDI', year = 2016,"
+            " month = 6, mileage_km = 140000, fuel = 'Дизелов', gearbox = 'Ръчна', price_eur = 3900, price = 3900,"
+            " power_hp = 110, body = 'Хечбек' where id = %s",
             [listing],
         )
     return [*good, *crashed, *ids]
@@ -84,7 +84,7 @@ def test_top_and_show_say_why(environment: dict[str, str], market: list[int]) ->
     assert best[0]["listing_id"] == good
     assert any("below" in reason for reason in best[0]["reasons"])
     shown = deals(environment, "top", "--limit", "1").stdout
-    assert "VW Golf, 2016" in shown
+    assert "VW Golf 1.6 TDI, 2016" in shown
     assert "worth about" in shown
     assert "comparable cars" in shown
     one = json.loads(deals(environment, "show", str(crashed), "--json").stdout)[0]
@@ -94,7 +94,7 @@ def test_top_and_show_say_why(environment: dict[str, str], market: list[int]) ->
     assert plain.returncode == 0
     assert "VW Golf" in plain.stdout
     lines = plain.stdout.splitlines()
-    assert lines[0] == "VW Golf, 2016"
+    assert lines[0] == "VW Golf 1.6 TDI, 2016"
     listing, worth = (json.loads(deals(environment, "show", str(good), "--json").stdout)[0][name] for name in PARTS)
     assert lines[1] == listing["url"]
     assert f"The nearest of {worth['comparables']} comparable cars" in lines

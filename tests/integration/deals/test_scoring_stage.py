@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     Database = psycopg.Connection[TupleRow]
 
 
-def normalized(database: Database, ids: Sequence[int], *, price: int = 8000, risk: str = "low") -> None:
+def normalized(database: Database, ids: Sequence[int], *, price: int = 7000, risk: str = "low") -> None:
     """Note these ads as Golfs of one price."""
     database.execute(
-        "insert into normalized_listings (listing_id, make, model, price_eur, risk, is_comparable)"
-        " select id, 'Volkswagen', 'Volkswagen Golf', %s, %s, true from unnest(%s::bigint[]) as ads (id)",
+        "insert into normalized_listings (listing_id, make, model, price_eur, risk, is_comparable, year, mileage_km,"
+        " power_hp) select id, 'Volkswagen', 'Volkswagen Golf', %s, %s, true, 2016, 150000, 105"
+        " from unnest(%s::bigint[]) as ads (id)",
         [price, risk, list(ids)],
     )
+    database.execute("update listings set title = 'VW Golf 1.6 TDI' where id = any(%s)", [list(ids)])
 
 
 def valued(database: Database, ids: Sequence[int], *, comparables: int = 34) -> None:
@@ -66,7 +68,8 @@ def test_an_ad_is_scored_with_all_that_is_known_of_it(database: Database, settin
     assert (
         result.reasons
         == [
-            "20 % below 34 comparable cars",
+            "30 % below 34 comparable cars",
+            "cheaper than nine of ten",
             "new today",
             "price dropped 11 % today",
             "goes fast: half of them within 12 days",
@@ -100,7 +103,7 @@ def test_an_estimate_of_nothing_is_none(database: Database, settings: Settings) 
     )
     (result,) = through(database, settings, [listing])
     assert not result.is_approved
-    assert "only 3 comparable cars" in result.reasons
+    assert "no estimate of its value" in result.reasons
     assert result.parts["price"] == 0
 
 
@@ -112,7 +115,7 @@ def test_twice_is_once(database: Database, settings: Settings) -> None:
     before = rows(database, "select *, xmin from scores order by listing_id")
     through(database, settings, list(reversed(ids)))
     assert rows(database, "select *, xmin from scores order by listing_id") == before
-    database.execute("update normalized_listings set price_eur = 7500 where listing_id = %s", [ids[7]])
+    database.execute("update normalized_listings set price_eur = 6900 where listing_id = %s", [ids[7]])
     through(database, settings, ids)
     after = rows(database, "select *, xmin from scores order by listing_id")
     assert [row[0] for row, old in zip(after, before, strict=True) if row != old] == [ids[7]]
@@ -151,7 +154,7 @@ def test_operators_find_the_score_in_the_log(
         results = {result.listing_id: result for result in through(database, settings, [good, dear])}
     lines = {record.levelname: record.getMessage() for record in caplog.records if record.name == "deals"}
     assert lines["INFO"].startswith(f"Score: {results[good].score} listing={good} approved=yes price=")
-    assert 'why="20 % below 34 comparable cars; new today"' in lines["INFO"]
+    assert 'why="30 % below 34 comparable cars; cheaper than nine of ten; new today"' in lines["INFO"]
     assert lines["DEBUG"].startswith(f"Score: {results[dear].score} listing={dear} approved=no ")
 
 
@@ -209,16 +212,16 @@ def test_the_best_of_a_make_a_family_a_price_or_some_years(
 def test_the_best_that_are_there_are_on_top(database: Database, settings: Settings) -> None:
     ids = insert_ads(database, 6)
     for number, listing in enumerate(ids):
-        normalized(database, [listing], price=6500 + number * 700)
+        normalized(database, [listing], price=6300 + number * 400)
     valued(database, ids)
     database.execute("update listings set removed_at = now() where id = %s", [ids[0]])
-    database.execute("update valuations set comparables = 2 where listing_id = %s", [ids[1]])
+    database.execute("update valuations set confidence = 0.4 where listing_id = %s", [ids[1]])
     scores = {result.listing_id: result.score for result in through(database, settings, ids)}
     assert scores[ids[1]] > scores[ids[2]]
     with database.cursor(row_factory=psycopg.rows.dict_row) as cursor:
         found = cursor.execute(queries("scoring")["top_deals"], TOP | {"limit": 4}).fetchall()
     assert [row["listing_id"] for row in found] == ids[2:3] + ids[1:2] + ids[3:5]
-    assert found[0]["difference"] == pytest.approx(-21)
+    assert found[0]["difference"] == pytest.approx(-29)
     assert found[0]["is_approved"]
     assert {"title", "year", "price_eur", "p50", "comparables", "confidence", "score", "reasons", "url"} <= set(
         found[0]
