@@ -163,7 +163,7 @@ class Settings:
     )
     deals_lease: float = _setting("VINOPS_DEALS_LEASE", Number("seconds", 0.1, 3600), 120.0)
     deals_min_score: float = _setting("VINOPS_DEALS_MIN_SCORE", Number("a score", 1, 10), 7.5)
-    deals_min_comparables: int = _setting("VINOPS_DEALS_MIN_COMPARABLES", Whole("a count of comparable cars", 1), 8)
+    deals_min_comparables: int = _setting("VINOPS_DEALS_MIN_COMPARABLES", Whole("a count of comparable cars", 0), 0)
     deals_min_confidence: float = _setting("VINOPS_DEALS_MIN_CONFIDENCE", Number("a number", 0, 1), 0.5)
     deals_posts_an_hour: int = _setting("VINOPS_DEALS_POSTS_AN_HOUR", Whole("a count", 0), 20)
     pace: str = _setting("VINOPS_PACE", one_of(*PACES), "careful", f"use one of {', '.join(PACES)}")

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from deals.estimate import confidence as how_sure
 from vinops.network import is_loopback
 from vinops.text.printable import without_controls
 from vinops.text.unlinked import unlinked
@@ -30,7 +31,8 @@ OPEN: Final = "Open the ad"
 class DealPost:
     """The facts of a deal. Prices are in EUR, tax included; `price_before` is the last other price, if there was one.
 
-    `price_eur` is None for an ad that is gone and named none; `p50` is its market value, from `comparables` cars.
+    `price_eur` is None for an ad that is gone and named none; `p50` is its market value, from `comparables` cars:
+    four of five such cars cost `p10` to `p90`, and `confidence` (0 to 1) is how sure that is.
     """
 
     title: str
@@ -38,6 +40,9 @@ class DealPost:
     price_eur: Decimal | None
     price_before: Decimal | None = None
     p50: Decimal | None = None
+    p10: Decimal | None = None
+    p90: Decimal | None = None
+    confidence: float = 0.0
     comparables: int = 0
     score: Decimal | None = None
     reasons: Sequence[str] = ()
@@ -96,6 +101,9 @@ def compose(deal: DealPost, *, is_gone: bool = False) -> Message:
         above += [_price(deal)]
     if compared := _compared(deal):
         above.append(_Line(compared))
+        if deal.p10 is not None and deal.p90 is not None:
+            sure = how_sure.words(deal.confidence)
+            above.append(_Line(f"{sure}: four of five such cars cost {_number(round(deal.p10))} to {_eur(deal.p90)}"))
     if deal.risks:
         below.append(_Line("Beware: ").add(", ".join(cut(clean(risk), LONGEST_WORD) for risk in deal.risks[:4])))
     if deal.score is not None:
@@ -131,6 +139,8 @@ def _compared(deal: DealPost) -> str:
         where = f"{-percent} % above the market"
     else:
         where = "at the market"
+    if not deal.comparables:
+        return f"{where}: about {_eur(deal.p50)} by the price model"
     cars = "1 comparable car" if deal.comparables == 1 else f"{deal.comparables} comparable cars"
     return f"{where}: {cars}, about {_eur(deal.p50)}"
 

@@ -231,15 +231,3 @@ def _summary(size: int, pairs: Pairs, carried: Floats, weights: Floats, step: In
         step=np.where(has, step, -1),
         used=pairs.take(has[pairs.ad]),
     )
-
-
-def confidence(found: Estimates, spread: Floats, is_model: Bools) -> Floats:
-    """Return the confidence of an estimate, 0 to 1: by the number of comparables, their spread and their similarity.
-    Eight of equal weight with the usual spread make 0.57, a model alone at most 0.4.
-
-    `spread` is the error of the estimate (ln, one standard deviation); `is_model` where it includes the model.
-    """
-    head_start = np.where(is_model, 2.0, 0.0)
-    by_count = (found.effective + head_start) / (found.effective + head_start + 3.0)
-    by_spread = np.exp(-np.nan_to_num(spread - 0.1, nan=10.0).clip(0) / 0.5)
-    return np.clip(by_count * by_spread * 0.95 ** found.step.clip(0), 0.0, 1.0)

@@ -1,36 +1,42 @@
 """The learned estimate: an additive model, and gradient boosting for its errors, which also sees the comparables.
 
-The spread of its errors is learned too, from held-out prices, and scaled until p10 to p90 contains four of five of them
-(split conformal prediction), separately for cars with comparables and without.
+The width of p10 to p90 is learned from held-out errors, and calibrated until it contains four of five prices, also
+within groups of ads.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from deals.estimate import additive as linear, candidates as market, comparables
+from deals.estimate import additive as linear, calibrate, candidates as market, comparables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     from deals.estimate.additive import Linear
-    from deals.estimate.cars import Cars, Floats, Ints, Texts
+    from deals.estimate.calibrate import Calibration
+    from deals.estimate.cars import Bools, Cars, Floats, Ints, Texts
     from deals.estimate.comparables import Estimates
 
 CATEGORIES: Final = ("make", "family", "model", "fuel", "gearbox", "body", "colour")
-MOST_NAMES: Final = 200  # of a category; scikit-learn allows 255
+MOST_NAMES: Final = 60  # of a category: the additive model knows all of them
 INNER_FOLDS: Final = 5
+CHUNK: Final = 10_000  # ads whose comparables are in memory at once
 WELL_COVERED: Final = 5  # comparables from which on an ad counts as covered
-SHARES: Final = (0.1, 0.9)
+WIDTHS: Final = (None, 0.8)  # the mean of the logarithm of errors, and its quantile: both together predict best
+LEAST_OFF: Final = 0.02  # ln: smaller errors are alike
+OUTLIER: Final = 2.5  # standard deviations, as far as the median error tells
+USUAL_YEAR: Final = 2026.5
 KINDS: Final = ("few", "many")  # comparables
-LESS_OFF: Final = 0.97  # the error of a model of all ads beside that of four fifths of them: 13.4 % and 14.0 %
+LESS_OFF: Final = 0.96  # the error of a model of all ads beside that of four fifths of them: 13.4 % and 14.0 %
 
 
 def one_thread() -> threadpool_limits:
@@ -43,22 +49,23 @@ def one_thread() -> threadpool_limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """A fitted model. `bounds` has for each of KINDS the 10th and 90th percentile of errors, in units of `spread`."""
+    """A fitted model. `boosting` and `widths` are the models of the inner folds, each of which has not seen one fold;
+    their mean is used. `widths` are of both WIDTHS, one after the other."""
 
     linear: Linear
     names: Mapping[str, Sequence[str]]
-    boosting: HistGradientBoostingRegressor
-    spread: HistGradientBoostingRegressor
-    bounds: Floats
+    boosting: Sequence[HistGradientBoostingRegressor]
+    widths: Sequence[HistGradientBoostingRegressor]
+    calibration: Calibration
 
     def predict(self, cars: Cars, estimates: Estimates) -> Floats:
         """Return p10, p50 and p90 in ln EUR, a row a car. `estimates` must be those of these cars by others."""
         additive = self.linear.predict(cars)
         table = _table(cars, additive, estimates, self.names)
-        middle = additive + self.boosting.predict(table)
-        reach = np.exp(self.spread.predict(table))
-        low, high = (self.bounds[kinds(estimates)] * reach[:, None]).T
-        return np.column_stack([np.minimum(middle + low, middle), middle, np.maximum(middle + high, middle)])
+        middle = additive + np.mean([each.predict(table) for each in self.boosting], axis=0)
+        width = np.exp(np.mean([each.predict(table) for each in self.widths], axis=0))
+        members = _groups(cars, middle, table, estimates, self.linear.reference)
+        return _quantiles(middle, self.calibration.reach(width, members))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,92 +91,128 @@ def fold(car: Ints, folds: int, seed: str) -> Ints:
 
 def fit(cars: Cars) -> Fitted:
     """Return a model of these ads, all of which have a price. It is measured by held-out prices: the additive model,
-    the boosting and the spread of each fifth are fitted on the others."""
+    the boosting and the width of each fifth are fitted on the others."""
     prices = cars.log_price
     parts = fold(cars.car, INNER_FOLDS, "inner")
-    estimates = comparables.estimate(cars, market.find(cars, cars))  # each by the others
+    estimates = by_comparables(cars, cars)  # each by the others
     names = {category: frequent(getattr(cars, category)) for category in CATEGORIES}
 
+    design = linear.design(cars)
     additive = np.empty(len(cars))
     for part in range(INNER_FOLDS):
         here, there = parts == part, parts != part
-        additive[here] = linear.fit(cars.take(there), prices[there]).predict(cars.take(here))
+        mean, coefficients = linear.solve(design.rows[there], prices[there])
+        additive[here] = mean + design.rows[here] @ coefficients
     table = _table(cars, additive, estimates, names)
 
-    middle = np.empty(len(cars))
-    for part in range(INNER_FOLDS):
-        here, there = parts == part, parts != part
-        middle[here] = additive[here] + _boost(table[there], (prices - additive)[there]).predict(table[here])
+    boosting, added = _held_out(_boost, table, prices - additive, parts)
+    middle = additive + added
     off = prices - middle
+    widths, logs = [], np.zeros(len(cars))
+    for share in WIDTHS:
+        models, found = _held_out(partial(_width, share=share), table, np.log(np.abs(off) + LEAST_OFF), parts)
+        widths += models
+        logs += found / len(WIDTHS)
+    members = _groups(cars, middle, table, estimates, design.reference)
+    calibration = calibrate.fit(off * LESS_OFF, np.exp(logs), members)
+    return Fitted(
+        model=Learned(
+            linear=design.linear(*linear.solve(design.rows, prices)),
+            names=names,
+            boosting=boosting,
+            widths=widths,
+            calibration=calibration,
+        ),
+        unseen=_quantiles(middle, calibration.reach(np.exp(logs), members) / LESS_OFF),
+        estimates=estimates,
+    )
 
-    reach = np.empty(len(cars))
+
+def by_comparables(cars: Cars, among: Cars) -> Estimates:
+    """Return the estimates of cars by comparables among these, some at a time, without the pairs that they used: all
+    pairs of 129,000 ads would take 2 GB."""
+    found = []
+    for start in range(0, len(cars), CHUNK):
+        some = cars.take(np.arange(start, min(start + CHUNK, len(cars))))
+        each = comparables.estimate(some, market.find(some, among))
+        found.append(replace(each, used=each.used.take(np.zeros(0, dtype=np.int64))))
+    names = [field.name for field in fields(comparables.Estimates) if field.name != "used"]
+    columns: dict[str, Any] = {name: np.concatenate([getattr(each, name) for each in found]) for name in names}
+    return replace(found[0], **columns)
+
+
+def _held_out(
+    fit_to: Callable[[Floats, Floats], HistGradientBoostingRegressor], table: Floats, goal: Floats, parts: Ints
+) -> tuple[list[HistGradientBoostingRegressor], Floats]:
+    """Return a model without each fold, and what it says of the fold."""
+    models, found = [], np.empty(len(goal))
     for part in range(INNER_FOLDS):
         here, there = parts == part, parts != part
-        reach[here] = np.exp(_reach(table[there], off[there]).predict(table[here]))
-    kind = kinds(estimates)
-    bounds = np.array([_bounds((off / reach)[kind == place], off / reach) for place in range(len(KINDS))])
+        models.append(fit_to(table[there], goal[there]))
+        found[here] = models[-1].predict(table[here])
+    return models, found
 
-    unseen = middle[:, None] + np.column_stack([bounds[kind, 0] * reach, np.zeros(len(cars)), bounds[kind, 1] * reach])
-    model = Learned(
-        linear=linear.fit(cars, prices),
-        names=names,
-        boosting=_boost(table, prices - additive),
-        spread=_reach(table, off),
-        bounds=bounds,
-    )
-    return Fitted(model=model, unseen=unseen, estimates=estimates)
+
+def _quantiles(middle: Floats, reach: Floats) -> Floats:
+    return np.column_stack([middle - reach[:, 0], middle, middle + reach[:, 1]])
+
+
+def _groups(cars: Cars, middle: Floats, table: Floats, estimates: Estimates, newest: float) -> Bools:
+    covered = estimates.count >= WELL_COVERED
+    return calibrate.groups(cars, middle, table[:, len(CATEGORIES)].astype(np.int64), covered, newest)
 
 
 def _boost(table: Floats, left: Floats) -> HistGradientBoostingRegressor:
+    """Return a model of what the additive model leaves over (ln EUR).
+
+    Prices that are far off are left out: squared errors of the others find the most frequent price, as a loss that
+    ignores outliers does, in a third of the time.
+    """
+    near = np.abs(left) < OUTLIER * 1.4826 * np.median(np.abs(left))
+    regressor = _regressor(max_iter=120, max_leaf_nodes=8, min_samples_leaf=15, max_features=0.4)
+    return regressor.fit(with_a_value(table[near]), left[near])
+
+
+def _width(table: Floats, log_off: Floats, *, share: float | None) -> HistGradientBoostingRegressor:
+    """Return a model of the error of an estimate (ln of ln EUR): of its quantile, or of its mean without a share."""
+    loss = {} if share is None else {"loss": "quantile", "quantile": share}
+    return _regressor(max_iter=80, max_leaf_nodes=8, min_samples_leaf=40, **loss).fit(with_a_value(table), log_off)
+
+
+def with_a_value(table: Floats) -> Floats:
+    """Return the table with zeros in columns that have no value at all, as the power where no ad gives it:
+    scikit-learn fails on them."""
+    return np.where(np.isnan(table).all(axis=0), 0.0, table)
+
+
+def _regressor(**options: Any) -> HistGradientBoostingRegressor:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(
-        loss="absolute_error",  # prices have outliers, which squared errors follow
-        max_iter=120,
         learning_rate=0.05,
-        max_leaf_nodes=15,
-        min_samples_leaf=15,
-        max_features=0.4,
         l2_regularization=1.0,
+        max_bins=MOST_NAMES + 4,  # 255 take twice as long and find no more
         categorical_features=list(range(len(CATEGORIES))),
         early_stopping=False,
         random_state=0,
-    ).fit(table, left)
+        **options,
+    )
 
 
-def _reach(table: Floats, off: Floats) -> HistGradientBoostingRegressor:
-    """Return a model of the usual error of an estimate, in ln of ln EUR."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    return HistGradientBoostingRegressor(
-        max_iter=80,
-        learning_rate=0.05,
-        max_leaf_nodes=8,
-        min_samples_leaf=40,
-        l2_regularization=1.0,
-        categorical_features=list(range(len(CATEGORIES))),
-        early_stopping=False,
-        random_state=0,
-    ).fit(table, np.log(np.abs(off) + 0.02))
-
-
-def _bounds(off: Floats, all_off: Floats) -> Floats:
-    """Return the percentiles of the errors of a kind, or of all errors if there are too few."""
-    return LESS_OFF * np.quantile(off if len(off) >= 100 else all_off, SHARES)
-
-
-def frequent(names: Texts) -> list[str]:
+def frequent(names: Texts, most_names: int = MOST_NAMES) -> list[str]:
     """Return the most frequent names, sorted."""
     values, counts = np.unique(names.astype(str), return_counts=True)
-    most = np.argsort(-counts, kind="stable")[:MOST_NAMES]
+    most = np.argsort(-counts, kind="stable")[:most_names]
     return sorted(values[most].tolist())
 
 
 def _table(cars: Cars, additive: Floats, estimates: Estimates, names: Mapping[str, Sequence[str]]) -> Floats:
-    """Return the input of the boosting."""
-    facts = [cars.born, cars.km, cars.power, cars.engine, additive]
+    """Return the input of the boosting; the column after CATEGORIES is the number of words of the title."""
+    words = np.array([len(linear.words(title)) for title in cars.title], dtype=np.float64)
+    wear = np.log((cars.km + 15_000) / np.maximum((USUAL_YEAR - cars.born) * 15_000, 1_000))
+    facts = [words, cars.born, cars.km, cars.power, cars.engine, wear, additive]
     found = [estimates.p50, estimates.p50 - additive, estimates.spread, estimates.count, estimates.step]
-    return np.column_stack([codes(cars, names), *facts, *found, estimates.own_model])
+    return np.column_stack([codes(cars, names), *facts, *found, estimates.effective, estimates.own_model])
 
 
 def codes(cars: Cars, names: Mapping[str, Sequence[str]]) -> Floats:

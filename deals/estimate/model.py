@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from deals.estimate import learned
 from deals.estimate.additive import Linear
+from deals.estimate.calibrate import Calibration
 from deals.estimate.cars import Row, of_rows
 from deals.estimate.learned import KINDS, Learned
 from vinops.db.database import queries
@@ -37,7 +38,7 @@ OLDEST_DAYS: Final = 14
 FEWEST_RECENT: Final = 100  # recent ads below which drift is not judged
 DRIFT: Final = 1.3  # times the measured error
 DRIFTED: Final = "it drifted"  # the beginning of the reason why a model that drifted is not used
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 TRUSTED: Final = frozenset(
     {
@@ -86,9 +87,9 @@ def dumps(model: Learned) -> bytes:
         "reference": model.linear.reference,
         "mean": model.linear.mean,
         "weights": [model.linear.weights[slot] for slot in slots],
-        "boosting": model.boosting,
-        "spread": model.spread,
-        "bounds": model.bounds,
+        "boosting": list(model.boosting),
+        "widths": list(model.widths),
+        "factors": model.calibration.factors,
     }
     return bytes(skops.io.dumps(content, compresslevel=6, compression=8))  # 8: deflate
 
@@ -116,8 +117,8 @@ def loads(body: bytes) -> Learned:
             ),
             names=texts["names"],
             boosting=content["boosting"],
-            spread=content["spread"],
-            bounds=content["bounds"],
+            widths=content["widths"],
+            calibration=Calibration(factors=content["factors"]),
         )
     except ModelError:
         raise

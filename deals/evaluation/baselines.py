@@ -16,7 +16,7 @@ def plain_boosting(known: Cars, asked: Cars) -> Floats:
     """Return quantiles by gradient boosting with default settings, of ln EUR by the facts of an ad."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    names = {category: learned.frequent(getattr(known, category)) for category in learned.CATEGORIES}
+    names = {category: learned.frequent(getattr(known, category), 200) for category in learned.CATEGORIES}
     table, rows = (
         np.column_stack([learned.codes(cars, names), cars.born, cars.km, cars.power]) for cars in (known, asked)
     )
@@ -29,7 +29,7 @@ def plain_boosting(known: Cars, asked: Cars) -> Floats:
             categorical_features=list(range(len(learned.CATEGORIES))),
             random_state=0,
         )
-        found.append(boosting.fit(table, known.log_price).predict(rows))
+        found.append(boosting.fit(learned.with_a_value(table), known.log_price).predict(rows))
     return np.sort(np.column_stack(found), axis=1)
 
 

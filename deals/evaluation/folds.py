@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from deals.estimate import candidates as market, comparables, learned
+from deals.estimate import candidates as market, comparables, confidence as how_sure, learned
 from deals.evaluation import baselines, figures, planted
 from deals.evaluation.ads import EvaluateError, read_file
 
@@ -85,12 +85,11 @@ def estimate(cars: Cars, *, folds: int, seed: str, progress: Progress | None = N
             pairs = market.find(asked, known)
             near = comparables.estimate(asked, pairs)
             ours = learned.fit(known).model.predict(asked, near)
-            spread = (ours[:, 2] - ours[:, 0]) / (2 * comparables.Z90)
             found["ours"][here] = ours
             found["gradient_boosting"][here] = baselines.plain_boosting(known, asked)
             found["comparables"][here] = baselines.plain_comparables(asked, pairs)
             count[here] = near.count
-            confidence[here] = comparables.confidence(near, spread, np.ones(len(asked), dtype=bool))
+            confidence[here] = how_sure.of(ours[:, 0], ours[:, 2])
             if progress:
                 progress(part + 1, folds)
     return Estimated(found=found, count=count, confidence=confidence)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from deals.estimate import candidates, comparables, learned, model as price_model
+from deals.estimate import candidates, comparables, confidence as how_sure, learned, model as price_model
 from deals.estimate.cars import Row, born, log_prices, of_rows, plausible_km, plausible_power
 from deals.estimate.comparables import Pairs
 from vinops.db.database import queries
@@ -112,7 +112,7 @@ def work(batch: Batch) -> list[Valuation]:
         is_model = has_facts & np.array(batch.current.used_for)[learned.kinds(found)]
         values = np.where(is_model[:, None], predicted, values)
     rounded = np.rint(np.exp(values))
-    confidence = comparables.confidence(found, (values[:, 2] - values[:, 0]) / (2 * comparables.Z90), is_model)
+    confidence = how_sure.of(values[:, 0], values[:, 2])
     shown = _shown(found, len(batch.cars))
     unknown = [_no_estimate(listing_id, "it is not normalized") for listing_id in batch.unknown]
     return unknown + [

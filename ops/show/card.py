@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from deals.estimate import confidence as how_sure
 from vinops.text import grid
 from vinops.text.figures import moment
 
@@ -109,7 +110,8 @@ def _value(worth: Mapping[str, Any]) -> str:
         return str((worth.get("details") or {}).get("reason") or "not priced")
     spread = f"about {eur(worth['p50'])} EUR, four of five between {eur(worth['p10'])} and {eur(worth['p90'])}"
     method = METHODS.get(worth["method"], worth["method"])
-    return f"{spread}; {method}, confidence {float(worth['confidence']):.2f}"
+    sure = how_sure.words(float(worth["confidence"]))
+    return f"{spread}; {method}, {sure} (confidence {float(worth['confidence']):.2f})"
 
 
 def _difference(cars: Mapping[str, Any], worth: Mapping[str, Any]) -> str:

@@ -269,6 +269,8 @@ select
     normal.price_eur,
     normal.risks,
     valuations.p50,
+    valuations.p10,
+    valuations.p90,
     scores.score,
     told.chat_id,
     told.message_id,
@@ -278,6 +280,7 @@ select
     ads.removed_at is not null as is_removed,
     before.price_eur * normal.price_eur / nullif(ads.price_eur, 0) as price_before,
     coalesce(valuations.comparables, 0) as comparables,
+    coalesce(valuations.confidence, 0) as confidence,
     coalesce(scores.reasons, '{}') as reasons,
     coalesce(scores.is_approved, false) as is_approved,
     coalesce(told.is_photo, false) as is_photo

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -214,6 +215,6 @@ def test_a_model_that_is_used_makes_the_price(database: Database, settings: Sett
     methods = dict(database.execute("select method, count(*) from valuations group by method").fetchall())
     assert methods["model"] == 1
     assert methods["blend"] > 50
-    _, p50, _, _, confidence, method, version, details = valuation(database, 7)
+    p10, p50, p90, _, confidence, method, version, details = valuation(database, 7)
     assert (method, version, details["p50"]) == ("model", trained["version"], {"model": p50})
-    assert confidence <= 0.4, "a model alone is not to be sure of"
+    assert confidence == pytest.approx(1 / (1 + (np.log(p90 / p10) / 0.64) ** 2), abs=0.01), "by its width alone"

@@ -18,6 +18,9 @@ DEAL = DealPost(
     url="https://market.example/ad/1",
     price_eur=Decimal("9800.00"),
     p50=Decimal("12400.00"),
+    p10=Decimal(10_100),
+    p90=Decimal(15_600),
+    confidence=0.69,
     comparables=34,
     score=Decimal("8.1"),
     reasons=("21 % below 34 comparable cars", "new today"),
@@ -43,6 +46,7 @@ def test_a_message_says_what_the_deal_is_worth_and_why() -> None:
         "VW Golf 2.0 TDI, 03/2015",
         "9 800 €",
         "21 % below the market: 34 comparable cars, about 12 400 €",
+        "sure: four of five such cars cost 10 100 to 15 600 €",
         "185 000 km · diesel · manual · 150 hp",
         "София · dealer",
         "Score 8.1: 21 % below 34 comparable cars; new today",
@@ -50,6 +54,13 @@ def test_a_message_says_what_the_deal_is_worth_and_why() -> None:
     assert message.photo_url == "https://photos.example/1.jpg"
     assert message.link == ("Open the ad", "https://market.example/ad/1")
     assert message.html.startswith("<b>VW Golf 2.0 TDI</b>, 03/2015\n<b>9 800 €</b>\n")
+
+
+@pytest.mark.parametrize(("confidence", "said"), [(0.7, "sure: "), (0.55, "fairly sure: "), (0.3, "unsure: ")])
+def test_a_message_says_how_sure_the_value_is(confidence: float, said: str) -> None:
+    (line,) = [line for line in read(replace(DEAL, confidence=confidence)).splitlines() if "four of five" in line]
+    assert line == said + "four of five such cars cost 10 100 to 15 600 €"
+    assert "four of five" not in read(replace(DEAL, p10=None, p90=None))
 
 
 def test_what_is_not_known_is_not_said() -> None:
@@ -76,6 +87,7 @@ def test_an_ad_that_is_gone_is_marked_and_keeps_its_button() -> None:
         (12_400, 34, "at the market: 34 comparable cars, about 12 400 €"),
         (13_640, 34, "10 % above the market: 34 comparable cars, about 12 400 €"),
         (6200, 1, "50 % below the market: 1 comparable car, about 12 400 €"),
+        (6200, 0, "50 % below the market: about 12 400 € by the price model"),
     ],
 )
 def test_how_the_price_stands_to_the_market(price: int, cars: int, says: str) -> None:

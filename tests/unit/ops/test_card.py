@@ -77,7 +77,7 @@ def test_a_card_is_to_be_read() -> None:
         "seller       private, гр. София, София",
         "posted       2026-11-20 22:30 UTC (2026-11-21 00:30 EET)",
         "value        about 8,131 EUR, four of five between 6,900 and 9,400; by both",
-        "             together, confidence 0.83",
+        "             together, sure (confidence 0.83)",
         "difference   -35 % of the value",
         "score        9.4, worth a message",
         "reasons      35 % below 16 comparable cars; cheaper than nine of ten",
