@@ -22,6 +22,7 @@ TIMES: Final = {
     "demand": crontab(minute="7"),
     "train": crontab(hour="3", minute="30"),
     "rescore": crontab(hour="4", minute="30"),
+    "measure": crontab(hour="5", minute="0"),
 }
 """The scheduled tasks and their times, in UTC."""
 

@@ -136,6 +136,12 @@ def train() -> None:
     log.info("trained %s", pairs(**price_model.train(connection(), config.load())))
 
 
+@shared_task(base=DatabaseTask, name="deals.measure", queue="upkeep")
+def measure() -> None:
+    """Measure how far the price model is off on later ads; of two at once, or beside a training, one runs."""
+    log.info("measured %s", pairs(**price_model.measure_by_time(connection(), config.load())))
+
+
 @shared_task(base=DatabaseTask, name="deals.rescore", queue="upkeep")
 def rescore() -> None:
     """Requeue all active ads for pricing: the market has moved, and new ads have aged."""
@@ -149,7 +155,7 @@ def watch_over() -> None:
     alarms.watch(connection(), config.load())
 
 
-SCHEDULED_TASKS: Final = {"demand": demand, "train": train, "rescore": rescore}
+SCHEDULED_TASKS: Final = {"demand": demand, "train": train, "rescore": rescore, "measure": measure}
 
 
 def wake(name: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deals.estimate.cars import Cars, Floats, Ints, Texts
 
 AGES: Final = np.array([0, 1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40], dtype=float)  # years
+MONTHS: Final = np.array([0, 2, 4, 6, 9, 12, 18, 24], dtype=float)  # since an ad was last seen
 FEW_AGES: Final = np.array([0, 3, 7, 12, 18, 26, 40], dtype=float)
 KM: Final = np.linspace(np.log(15_000), np.log(450_000), 8)  # ln (km + 15,000)
 POWERS: Final = np.log([40.0, 60, 80, 100, 120, 150, 190, 240, 320, 450, 700])
@@ -36,7 +37,7 @@ FREEDOM: Final = 3.0  # of Student's t: with fewer, more prices count as outlier
 # Slot: the facts of its names, and the curves of each name with the scale of their weights. Chosen by the error of
 # held-out ads among 4,861 real ones.
 SLOTS: Final[Mapping[str, Mapping[str, float]]] = {
-    "": {"ages": 1.0, "km": 1.0, "powers": 1.0, "line": 1.0},
+    "": {"ages": 1.0, "km": 1.0, "powers": 1.0, "line": 1.0, "months": 0.3},
     "make": {"one": 3.0, "line": 0.15, "few_ages": 0.1},
     "family": {"one": 0.5, "line": 0.25, "few_ages": 0.07, "powers": 0.05},
     "model": {"one": 0.1, "line": 0.1, "few_ages": 0.12},
@@ -64,13 +65,14 @@ class Linear:
     """The fitted weights: for each slot its sorted names and a row of weights for each; the last row is zero."""
 
     reference: float  # the year, with its fraction, at which age is measured
+    newest: float  # when the newest ad was last seen; 0 where none says
     mean: float
     names: Mapping[str, Texts]
     weights: Mapping[str, Floats]
 
     def predict(self, cars: Cars) -> Floats:
         """Return ln EUR for each car."""
-        curves = _curves(cars, self.reference)
+        curves = _curves(cars, self.reference, self.newest)
         found = np.full(len(cars), self.mean)
         for slot, scales in SLOTS.items():
             owner, names = _members(slot, cars)
@@ -86,6 +88,7 @@ class Design:
 
     rows: sparse.csr_matrix
     reference: float
+    newest: float
     names: Mapping[str, Texts]
     shapes: Mapping[str, tuple[int, int]]
 
@@ -96,7 +99,7 @@ class Design:
             part = coefficients[start : start + count * width].reshape(count, width)
             weights[slot] = np.vstack([part, np.zeros((1, width))])
             start += count * width
-        return Linear(reference=self.reference, mean=mean, names=self.names, weights=weights)
+        return Linear(reference=self.reference, newest=self.newest, mean=mean, names=self.names, weights=weights)
 
 
 def design(cars: Cars) -> Design:
@@ -104,7 +107,8 @@ def design(cars: Cars) -> Design:
     from scipy import sparse
 
     reference = float(cars.born.max())
-    curves = _curves(cars, reference)
+    newest = float(np.nanmax(cars.seen)) if np.isfinite(cars.seen).any() else 0.0
+    curves = _curves(cars, reference, newest)
     names, blocks, shapes = {}, [], {}
     for slot, scales in SLOTS.items():
         owner, members = _members(slot, cars)
@@ -114,7 +118,7 @@ def design(cars: Cars) -> Design:
         shapes[slot] = (len(names[slot]), basis.shape[1])
     rows = sparse.hstack(blocks).tocsr()
     rows.eliminate_zeros()  # half of a curve's values: it costs the solver half of its time
-    return Design(rows=rows, reference=reference, names=names, shapes=shapes)
+    return Design(rows=rows, reference=reference, newest=newest, names=names, shapes=shapes)
 
 
 def fit(cars: Cars, log_price: Floats) -> Linear:
@@ -146,7 +150,7 @@ def solve(rows: sparse.csr_matrix, log_price: Floats) -> tuple[float, Floats]:
     return mean, found
 
 
-def _curves(cars: Cars, reference: float) -> dict[str, Floats]:
+def _curves(cars: Cars, reference: float, newest: float) -> dict[str, Floats]:
     age = np.clip(reference - cars.born, 0.0, AGES[-1])
     km = np.where(np.isfinite(cars.km), cars.km, np.minimum(USUAL_KM * age, USUAL_KM_MOST) + 2_000)
     km = np.log(km + 15_000)
@@ -161,6 +165,7 @@ def _curves(cars: Cars, reference: float) -> dict[str, Floats]:
         "few_ages": _hats(age, FEW_AGES),
         "km": _hats(km, KM),
         "powers": _hats(power, POWERS),
+        "months": _hats(np.nan_to_num(12 * (newest - cars.seen)), MONTHS)[:, 1:],  # none now
     }
 
 

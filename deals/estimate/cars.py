@@ -21,6 +21,7 @@ LEAST_KM, MOST_KM = 1_000, 900_000  # outside are 228 for 228,000, and 5,555,555
 LEAST_HP, MOST_HP = 30, 900
 LEAST_LITRES, MOST_LITRES = 0.6, 8.5
 _ALL_ALIKE = np.array([int(digit * count) for digit in "123456789" for count in (4, 5, 6)] + [123_456, 123_123])
+APART_KM: Final = 1_000  # between two ads of one car, as in deals.stages.duplicates
 MIDDLE_OF_YEAR: Final = 6.5  # where an ad gives no month
 
 _COMMA = re.compile(r"(?<=\d),\s?(?=\d)")
@@ -29,7 +30,8 @@ _LITRES = re.compile(r"(?<![\d.])([0-6]\.\d)(?![\d.])")
 
 
 class Row(NamedTuple):
-    """An ad as a row of sql/queries/pricing.sql; unknown values are None."""
+    """An ad as a row of sql/queries/pricing.sql; unknown values are None. `seen` is when it was last seen with this
+    price, a year with its fraction; None for now, as in a file."""
 
     listing_id: int
     car: int
@@ -47,6 +49,7 @@ class Row(NamedTuple):
     body: str | None
     colour: str | None
     title: str
+    seen: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,11 @@ class Columns:
         """Return the rows of these indices, in their order, or of this mask."""
         return replace(self, **{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
+    def joined(self, other: Self) -> Self:
+        """Return these rows, then those of the other."""
+        both = {each.name: [getattr(self, each.name), getattr(other, each.name)] for each in fields(self)}
+        return replace(self, **{name: np.concatenate(pair) for name, pair in both.items()})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cars(Columns):
@@ -70,7 +78,7 @@ class Cars(Columns):
 
     `car` is the first ad of the same car, or the ad itself: ads of one car share it. `log_price` is the logarithm of
     EUR, `born` a year with its fraction, `km` kilometres, `power` horsepower, `engine` litres. `model` and `family`
-    include the make, as in vinops.vehicles; `title` is in lower case.
+    include the make, as in vinops.vehicles; `title` is in lower case. `seen` is NaN for now.
     """
 
     car: Ints
@@ -87,6 +95,7 @@ class Cars(Columns):
     body: Texts
     colour: Texts
     title: Texts
+    seen: Floats
 
 
 def of_rows(rows: Sequence[Row]) -> Cars:
@@ -106,7 +115,31 @@ def of_rows(rows: Sequence[Row]) -> Cars:
             for name in ("make", "model", "family", "fuel", "gearbox", "body", "colour")
         },
         title=_texts(titles),
+        seen=np.array(by_name["seen"], dtype=np.float64),
     )
+
+
+def same_cars(cars: Cars) -> Ints:
+    """Return for each ad the first ad (least id) that seems to show the same car, whenever either was advertised.
+
+    The same model, year and month, fuel, gearbox, body and power, and a mileage at most APART_KM from another ad's of
+    the group. Ads without a mileage are one car. It errs on the side of one car: it keeps ads out of the other folds.
+    """
+    facts = [cars.model, cars.fuel, cars.gearbox, cars.body]
+    codes = [np.unique(each.astype(str), return_inverse=True)[1] for each in facts]
+    codes += [np.nan_to_num(each, nan=-1.0) for each in (cars.born, cars.power)]
+    km = np.nan_to_num(cars.km, nan=-1e9)
+    order = np.lexsort((km, *codes))
+    is_new = np.ones(len(cars), dtype=bool)
+    is_new[1:] = np.diff(km[order]) > APART_KM
+    for each in codes:
+        is_new[1:] |= np.diff(each[order]) != 0
+    group = np.cumsum(is_new) - 1
+    first = np.full(len(cars), np.iinfo(np.int64).max)
+    np.minimum.at(first, group, cars.ids[order])
+    found = np.empty(len(cars), dtype=np.int64)
+    found[order] = first[group]
+    return found
 
 
 def log_prices(prices: Iterable[float | None]) -> Floats:

@@ -8,32 +8,40 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from deals.estimate import learned
+from deals.estimate import confidence, learned
 from deals.estimate.additive import Linear
 from deals.estimate.calibrate import Calibration
-from deals.estimate.cars import Row, of_rows
+from deals.estimate.cars import Row, of_rows, same_cars
+from deals.estimate.doubts import doubts
 from deals.estimate.learned import KINDS, Learned
 from vinops.db.database import queries
 from vinops.logs import pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from psycopg import Connection
 
-    from deals.estimate.cars import Bools, Cars
+    from deals.estimate.cars import Bools, Cars, Floats
     from deals.estimate.learned import Fitted
     from vinops.config import Settings
 
 log = logging.getLogger("deals")
 
 FEWEST_ADS: Final = 1_000
+MOST_ADS: Final = 150_000  # the market has 129,000 at a time; more make the night's training longer than five minutes
+WINDOW_DAYS: Final = 365  # in which an ad must have been seen to be trained on
+TEST_DAYS: Final = 7  # the ads of which are asked for in the evaluation by time
+MOST_TESTED: Final = 10_000
 OLDEST_DAYS: Final = 14
 FEWEST_RECENT: Final = 100  # recent ads below which drift is not judged
 DRIFT: Final = 1.3  # times the measured error
@@ -85,6 +93,7 @@ def dumps(model: Learned) -> bytes:
             }
         ),
         "reference": model.linear.reference,
+        "newest": model.linear.newest,
         "mean": model.linear.mean,
         "weights": [model.linear.weights[slot] for slot in slots],
         "boosting": list(model.boosting),
@@ -111,6 +120,7 @@ def loads(body: bytes) -> Learned:
         return Learned(
             linear=Linear(
                 reference=float(content["reference"]),
+                newest=float(content["newest"]),
                 mean=float(content["mean"]),
                 names={slot: np.array(names, dtype=object) for slot, names in slots.items()},
                 weights=dict(zip(slots, content["weights"], strict=True)),
@@ -127,42 +137,133 @@ def loads(body: bytes) -> Learned:
 
 
 def train(connection: Connection[Any], settings: Settings) -> dict[str, Any]:
-    """Train a model on all comparable ads, measure it, and store it; return the result.
+    """Train a model on the ads of a year, measure it on held-out prices, and store it; return the result.
 
     Of two processes at once only one trains. One transaction stores the model and deletes the bodies of older models:
     if the process dies, both are done or neither, and the next run trains again. With fewer than FEWEST_ADS ads nothing
     is stored: the newest model is used until it is too old.
     """
     del settings
+    with _alone(connection) as is_alone:
+        if not is_alone:
+            return {"trained": False, "reason": "another process is training"}
+        cars, left_out = training_cars(connection)
+        if len(cars) < FEWEST_ADS:
+            return {"trained": False, "ads": len(cars), "reason": f"fewer than {FEWEST_ADS} ads with a price"}
+        return _trained(connection, cars, {"left_out": left_out})
+
+
+def measure_by_time(connection: Connection[Any], settings: Settings) -> dict[str, Any]:
+    """Measure a model of what was known TEST_DAYS ago on the ads that came since, note the result with the newest model
+    (`by_time` among its errors), and return it; see `by_time`.
+
+    It takes as long as `train`, and one of both runs at a time. One statement writes: if the process dies before it,
+    the next run measures again.
+    """
+    del settings
+    with _alone(connection) as is_alone:
+        if not is_alone:
+            return {"measured": False, "reason": "another process is training"}
+        found = by_time(connection)
+        connection.execute(queries("pricing")["note_by_time"], {"by_time": Jsonb(found)})
+    return {"measured": found["ads"] > 0} | {name: value for name, value in found.items() if name != "narrow"}
+
+
+@contextmanager
+def _alone(connection: Connection[Any]) -> Iterator[bool]:
+    """Hold the lock of training, unless another process does; yield whether it is held."""
     statements = queries("pricing")
     row = connection.execute(statements["claim_training"]).fetchone()
-    if not (row and row[0]):
-        return {"trained": False, "reason": "another process is training"}
+    is_alone = bool(row and row[0])
     try:
-        with connection.transaction():
-            rows = connection.execute(statements["comparable_cars"]).fetchall()
-        if len(rows) < FEWEST_ADS:
-            return {"trained": False, "ads": len(rows), "reason": f"fewer than {FEWEST_ADS} ads with a price"}
-        cars = of_rows([Row(*each) for each in rows])
-        with learned.one_thread():
-            fitted = learned.fit(cars)
-        errors = measure(cars, fitted)
-        used_for, reason = _verdict(errors)
-        body = dumps(fitted.model) if any(used_for) else None
-        about = {
-            "ads": len(cars),
-            "errors": Jsonb(errors),
-            "is_used": any(used_for),
-            "reason": reason,
-            "body": body,
-        }
-        with connection.transaction():
-            stored = connection.execute(statements["store_model"], about).fetchone()
-            version = stored[0] if stored else None
-            connection.execute(statements["drop_older_bodies"], {"version": version})
-        return {"trained": True, "version": version, "ads": len(cars), "is_used": any(used_for), "reason": reason}
+        yield is_alone
     finally:
-        connection.execute(statements["release_training"])
+        if is_alone:
+            connection.execute(statements["release_training"])
+
+
+def _trained(connection: Connection[Any], cars: Cars, errors: dict[str, Any]) -> dict[str, Any]:
+    """Train a model on these ads, and store it with its errors and these."""
+    statements = queries("pricing")
+    with learned.one_thread():
+        fitted = learned.fit(cars)
+    errors = measure(cars, fitted) | errors
+    used_for, reason = _verdict(errors)
+    about = {
+        "ads": len(cars),
+        "errors": Jsonb(errors),
+        "is_used": any(used_for),
+        "reason": reason,
+        "body": dumps(fitted.model) if any(used_for) else None,
+    }
+    with connection.transaction():
+        stored = connection.execute(statements["store_model"], about).fetchone()
+        version = stored[0] if stored else None
+        connection.execute(statements["drop_older_bodies"], {"version": version})
+    return {"trained": True, "version": version, "ads": len(cars), "is_used": any(used_for), "reason": reason}
+
+
+def training_cars(connection: Connection[Any], *, before: datetime | None = None) -> tuple[Cars, dict[str, int]]:
+    """Return the ads to train on, each car once and the newest ad of it, and how many were left out, by the reason.
+
+    Ads that went are among them. With `before` nothing later is used: neither ads nor what changed in an ad.
+    """
+    about = {"before": before, "days": WINDOW_DAYS, "most": MOST_ADS}
+    rows = [Row(*each) for each in connection.execute(queries("pricing")["training_cars"], about)]
+    left_out: Counter[str] = Counter()
+    kept = []
+    this_year = (before or datetime.now(UTC)).year
+    for row in rows:
+        doubtful = doubts(model=row.model, year=row.year, mileage_km=row.mileage_km, this_year=this_year)
+        if doubtful:
+            left_out[doubtful[0]] += 1
+        else:
+            kept.append(row)
+    cars = of_rows(kept)
+    _, newest = np.unique(same_cars(cars), return_index=True)  # the rows are newest first
+    left_out["same car"] += len(cars) - len(newest)
+    return cars.take(np.sort(newest)[::-1]), {name: count for name, count in left_out.items() if count}
+
+
+def by_time(connection: Connection[Any]) -> dict[str, Any]:
+    """Return the errors of a model of what was known TEST_DAYS ago on the ads that came since: `ads`, `mdape`,
+    `within20` and `coverage_p10_p90`, of all, and of those whose estimate is narrow (`narrow`: a confidence of one half
+    or more); or no `ads`, and the `reason`.
+
+    No car of the later ads is among the earlier ones. It writes nothing.
+    """
+    before = datetime.now(UTC) - timedelta(days=TEST_DAYS)
+    known, _ = training_cars(connection, before=before)
+    rows = connection.execute(queries("pricing")["later_cars"], {"before": before, "most": MOST_TESTED}).fetchall()
+    if len(known) < FEWEST_ADS or len(rows) < FEWEST_RECENT:
+        return {"ads": 0, "reason": f"{len(known)} ads before and {len(rows)} since are too few"}
+    known, asked = apart(known, of_rows([Row(*each) for each in rows]))
+    prices = asked.log_price
+    asked = replace(asked, log_price=np.full(len(asked), np.nan))
+    with learned.one_thread():
+        found = learned.fit(known).model.predict(asked, learned.by_comparables(asked, known))
+    narrow = found[:, 2] - found[:, 0] <= confidence.USUAL
+    return _errors_of(found, prices) | {"narrow": _errors_of(found[narrow], prices[narrow])}
+
+
+def apart(known: Cars, asked: Cars) -> tuple[Cars, Cars]:
+    """Return both, the known ones without the cars that are asked for: no car is on both sides."""
+    both = same_cars(known.joined(asked))
+    is_asked = np.isin(both[: len(known)], both[len(known) :])
+    return known.take(~is_asked), asked
+
+
+def _errors_of(found: Floats, prices: Floats) -> dict[str, Any]:
+    if not len(prices):
+        return {"ads": 0}
+    off = np.abs(np.exp(found[:, 1] - prices) - 1)
+    inside = (found[:, 0] <= prices) & (prices <= found[:, 2])
+    return {
+        "ads": len(prices),
+        "mdape": round(float(np.median(off)), 4),
+        "within20": round(float(np.mean(off <= 0.2)), 4),
+        "coverage_p10_p90": round(float(np.mean(inside)), 4),
+    }
 
 
 def measure(cars: Cars, fitted: Fitted) -> dict[str, Any]:

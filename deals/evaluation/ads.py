@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from deals.estimate.cars import Row, of_rows
+from deals.estimate.cars import Row, of_rows, same_cars
 from deals.estimate.doubts import doubts
 from deals.stages import normalize
 
@@ -53,15 +54,14 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
     this_year = max(years, default=LAST_YEAR)
     left_out: Counter[str] = Counter()
     rows: list[Row] = []
-    first: dict[tuple[Any, ...], int] = {}
     for number, line in enumerate(lines, 1):
         row = _row(number, line, this_year)
         if isinstance(row, str):
             left_out[row] += 1
             continue
-        same = (row.model, row.year, row.month, row.mileage_km, row.power_hp, row.colour)
-        rows.append(row._replace(car=first.setdefault(same, row.listing_id)))
-    return of_rows(rows), left_out
+        rows.append(row)
+    cars = of_rows(rows)
+    return replace(cars, car=same_cars(cars)), left_out
 
 
 def _row(number: int, line: Mapping[str, str | None], this_year: int) -> Row | str:

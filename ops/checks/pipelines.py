@@ -34,6 +34,11 @@ NEWEST: Final = Limit(5 * MINUTE, HOUR, age)
 NEWEST_BY_NIGHT: Final = Limit(HOUR, 3 * HOUR, age)
 # A full walk of twenty makes takes seven hours: three missed.
 WALKS: Final = Limit(DAY, 3 * DAY, age)
+# A night's training may fail once. Above a fifth the posts are no deals; the model measures 12 to 16 %.
+MODEL_AGE: Final = Limit(3 * DAY, unit=age)
+OFF: Final = Limit(0.2, unit=percent)
+INSIDE: Final = 0.8  # of later prices should lie between p10 and p90
+INSIDE_SLACK: Final = 0.1
 # The timer loads every 15 minutes: three missed, then a morning's worth of sales.
 FEED: Final = Limit(45 * MINUTE, 3 * HOUR, age)
 # The operators' own limit. On real files, sampled in 2026, it is under a tenth of that.
@@ -279,6 +284,26 @@ def backlog(snapshot: Snapshot, deals: Deals) -> Finding:
     late = _oldest(deals, snapshot.at) or ok("no ad waits", age(BACKLOG.warning))
     given_up = alarms.given_up(deals.stages)
     return given_up if late.level is Level.OK and given_up.level is not Level.OK else late
+
+
+@CHECKS.add("estimates", "deals")
+def estimates(snapshot: Snapshot, deals: Deals) -> Finding:
+    """Check how far the estimates are off for ads that came after those that the model learned from."""
+    found = deals.model
+    if found is None:
+        return ok("no price model yet: comparables are used")
+    old = _seconds(snapshot, found.trained_at)
+    if old >= MODEL_AGE.warning:
+        return MODEL_AGE.judge(old, f"the price model was trained {age(old)} ago", fix="vinops deals train")
+    if found.off is None or found.inside is None:
+        return ok("too few ads came since to measure the price model on")
+    text = (
+        f"{percent(found.off)} off on {plural(found.ads or 0, 'later ad')}, {percent(found.inside)} within p10 to p90"
+    )
+    finding = OFF.judge(found.off, text, fix="vinops deals train")
+    if finding.level is Level.OK and abs(found.inside - INSIDE) > INSIDE_SLACK:
+        return warning(text, f"{percent(INSIDE)} within", fix="vinops deals train")
+    return finding
 
 
 def _oldest(deals: Deals | None, now: datetime) -> Finding | None:

@@ -33,6 +33,7 @@ from ops.observe.snapshot import (
     Feed,
     Host,
     Photos,
+    PriceModel,
     Snapshot,
     Wanted,
     Worker,
@@ -305,7 +306,8 @@ class Observer:
     def _backlog(self) -> Deals:
         stages = tuple(Backlog(**row) for row in self._rows("backlog", "deals", stages=list(STAGES)))
         (task, *_) = [*self._rows("last_task", machine=socket.gethostname()), {}]
-        return Deals(stages=stages, **task, **self._rows("posts")[0])
+        (model, *_) = [*(PriceModel(**row) for row in self._rows("measured_model", "pricing")), None]
+        return Deals(stages=stages, model=model, **task, **self._rows("posts")[0])
 
     def _top(self) -> tuple[Deal, ...]:
         return tuple(

@@ -257,6 +257,19 @@ class Deal:
     url: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class PriceModel:
+    """The newest price model. `ads`, `off` (the median error) and `inside` (the share of prices within p10 to p90) are
+    of its evaluation by time: on ads that came after those it had learned from; None if there were too few."""
+
+    trained_at: datetime
+    is_used: bool
+    reason: str
+    ads: int | None = None
+    off: float | None = None
+    inside: float | None = None
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Deals:
@@ -270,6 +283,7 @@ class Deals:
     waiting_posts: int
     last_task_at: datetime | None = None
     top: tuple[Deal, ...] = ()
+    model: PriceModel | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

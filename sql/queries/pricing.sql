@@ -18,7 +18,8 @@ select -- noqa: ST06
     normal.gearbox,
     normal.body,
     normal.colour,
-    ads.title
+    ads.title,
+    null::float8 as seen
 from normalized_listings as normal
 inner join listings as ads on normal.listing_id = ads.id
 where normal.listing_id = any(%(listing_ids)s::bigint[])
@@ -211,8 +212,10 @@ on conflict (listing_id) do update
             excluded.model_version, excluded.details
         );
 
--- name: comparable_cars
--- All comparable ads, each car once, in the order of deals.estimate.cars.Row: the training data of a model.
+-- name: training_cars
+-- The training data of a model, in the order of deals.estimate.cars.Row: ads with a price, each car once, those that are
+-- gone with the price that they had, the newest `most` of the last `days`. With `before` it is what was known then: ads
+-- that were there, and of which nothing has changed since: no price, title or description of later.
 select -- noqa: ST06
     normal.listing_id,
     normal.listing_id as car,
@@ -229,7 +232,49 @@ select -- noqa: ST06
     normal.gearbox,
     normal.body,
     normal.colour,
-    ads.title
+    ads.title,
+    1970 + extract(epoch from least(ads.last_seen, coalesce(%(before)s, now())))::float8 / 31557600 as seen
+from normalized_listings as normal
+inner join listings as ads on normal.listing_id = ads.id
+where
+    (normal.is_comparable or ads.removed_at is not null)
+    and normal.duplicate_of is null
+    and normal.price_eur > 0
+    and normal.model is not null
+    and normal.year is not null
+    and normal.risk <> 'high'
+    and ads.last_seen > coalesce(%(before)s, now()) - make_interval(days => %(days)s)
+    and (
+        %(before)s::timestamptz is null
+        or (
+            ads.first_seen < %(before)s
+            and greatest(ads.changed_at, ads.detailed_at) < %(before)s
+        )
+    )
+order by ads.last_seen desc, normal.listing_id desc
+limit %(most)s;
+
+-- name: later_cars
+-- Ads that were first seen from a time on, with their prices, in the order of deals.estimate.cars.Row: what a model of
+-- the ads before is measured on.
+select -- noqa: ST06
+    normal.listing_id,
+    normal.listing_id as car,
+    normal.price_eur::float8 as price_eur,
+    normal.year,
+    normal.month,
+    normal.mileage_km,
+    normal.power_hp,
+    normal.engine_cc,
+    normal.make,
+    normal.model,
+    normal.family,
+    normal.fuel,
+    normal.gearbox,
+    normal.body,
+    normal.colour,
+    ads.title,
+    null::float8 as seen
 from normalized_listings as normal
 inner join listings as ads on normal.listing_id = ads.id
 where
@@ -237,7 +282,9 @@ where
     and normal.duplicate_of is null
     and normal.price_eur > 0
     and normal.year is not null
-order by normal.listing_id;
+    and ads.first_seen >= %(before)s
+order by ads.first_seen asc, normal.listing_id asc
+limit %(most)s;
 
 -- name: claim_training
 -- Take the lock that lets one process train at a time. It belongs to the session, and ends with it.
@@ -271,6 +318,37 @@ select -- noqa: ST06
     errors
 from ops.price_models
 order by version desc
+limit 1;
+
+-- name: note_by_time
+-- Note with the newest model how far a model of a week ago is off on the ads of the week.
+update ops.price_models
+set errors = errors || jsonb_build_object('by_time', %(by_time)s::jsonb)
+where version = (select max(version) from ops.price_models);
+
+-- name: measured_model
+-- The newest model, and the last errors on later ads (deals.estimate.model.by_time) of the last three days: those of the
+-- night before, until the night's are measured.
+with measured as (
+    select errors -> 'by_time' as by_time
+    from ops.price_models
+    where
+        errors -> 'by_time' is not null
+        and trained_at > now() - interval '3 days'
+    order by version desc
+    limit 1
+)
+
+select -- noqa: ST06
+    models.trained_at,
+    models.is_used,
+    models.reason,
+    nullif((measured.by_time ->> 'ads')::integer, 0) as ads,
+    (measured.by_time ->> 'mdape')::float8 as "off",
+    (measured.by_time ->> 'coverage_p10_p90')::float8 as inside
+from ops.price_models as models
+left join measured on true
+order by models.version desc
 limit 1;
 
 -- name: model_body

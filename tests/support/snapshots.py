@@ -26,6 +26,7 @@ from ops.observe.snapshot import (
     Logs,
     Machine,
     Photos,
+    PriceModel,
     Secrets,
     Snapshot,
     Supervision,
@@ -182,6 +183,14 @@ def deals(**more: Any) -> Deals:
         ),
     }
     return Deals(**{**values, **more})
+
+
+def model(**more: Any) -> PriceModel:
+    """A price model of last night that measured as usual."""
+    values: dict[str, Any] = {
+        "trained_at": ago(hours=9), "is_used": True, "reason": "measured", "ads": 900, "off": 0.13, "inside": 0.79,
+    }  # fmt: skip
+    return PriceModel(**{**values, **more})
 
 
 def database(**more: Any) -> Database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import zipfile
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -262,3 +263,101 @@ def test_a_model_is_read_once_by_a_process(
     assert "blend" in methods(database, settings)
     monkeypatch.setattr(price_model, "loads", lambda _: pytest.fail("it was read again"))
     assert "blend" in methods(database, settings)
+
+
+def age(database: Database, listing: int, *, first: float = 0.0, last: float = 0.0, is_gone: bool = False) -> None:
+    """Say when an ad was first and last seen, in days ago, and whether it is gone. It never changed."""
+    database.execute(
+        "update listings set first_seen = now() - %(first)s * interval '1 day', "
+        "changed_at = now() - %(first)s * interval '1 day', last_seen = now() - %(last)s * interval '1 day', "
+        "removed_at = case when %(gone)s then now() - %(last)s * interval '1 day' end where id = %(id)s",
+        {"first": first, "last": last, "gone": is_gone, "id": listing},
+    )
+
+
+def test_ads_that_went_are_learned_from_as_long_as_the_window_reaches(database: Database) -> None:
+    priced_cars.store(database, priced_cars.market(5))
+    database.execute("update normalized_listings set is_comparable = false where listing_id in (1, 2, 3)")
+    age(database, 1, first=120, last=100, is_gone=True)
+    age(database, 2, first=500, last=price_model.WINDOW_DAYS + 1, is_gone=True)
+    cars, _ = price_model.training_cars(database)
+    assert sorted(cars.ids) == [1, 4, 5], "2 went too long ago, 3 is there and is no example"
+    assert cars.seen[cars.ids == 1] == pytest.approx(cars.seen[cars.ids == 4] - 100 / 365.25, abs=0.01)
+
+
+def test_a_car_that_was_advertised_again_is_learned_from_once_by_its_newest_ad(database: Database) -> None:
+    rows = priced_cars.market(3)
+    priced_cars.store(database, [*rows, rows[0]._replace(listing_id=9, car=9, price_eur=1_234.5)])
+    age(database, 1, first=60, last=40, is_gone=True)
+    cars, left_out = price_model.training_cars(database)
+    assert sorted(cars.ids) == [2, 3, 9]
+    assert left_out == {"same car": 1}
+
+
+def test_nothing_that_was_not_known_then_is_learned_from(database: Database) -> None:
+    """Neither an ad that came later, nor a price or a title that changed later, nor when an ad was last seen."""
+    priced_cars.store(database, priced_cars.market(6))
+    for listing in (1, 2, 4, 5, 6):
+        age(database, listing, first=30)
+    age(database, 3, first=2)
+    database.execute("update listings set changed_at = now() - interval '3 days' where id = 2")
+    database.execute("update listings set changed_at = now() - interval '20 days' where id = 4")
+    database.execute("update listings set detailed_at = now() - interval '3 days' where id = 5")
+    database.execute("update listings set detailed_at = now() - interval '30 days' where id = 6")
+    before = datetime.now(UTC) - timedelta(days=7)
+    cars, _ = price_model.training_cars(database, before=before)
+    assert sorted(cars.ids) == [1, 4, 6]
+    assert cars.seen.max() < 1970 + before.timestamp() / 31_557_600 + 1e-6
+
+
+def test_the_evaluation_by_time_asks_for_the_ads_that_came_since(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(price_model, "FEWEST_ADS", 300)
+    rows = priced_cars.market(420)
+    priced_cars.store(database, rows)
+    month_ago = "update listings set first_seen = now() - interval '30 days', changed_at = now() - interval '30 days'"
+    database.execute(f"{month_ago} where id <= 300")
+    database.execute("update listings set title = title || ' later' where id > 300")
+    fit, learned_from = learned.fit, []
+
+    def noted(cars: Cars) -> Fitted:
+        learned_from.append(cars)
+        return fit(cars)
+
+    monkeypatch.setattr(learned, "fit", noted)
+    found = price_model.by_time(database)
+    assert found["ads"] == 120
+    assert found["mdape"] < 0.15
+    assert 0.6 < found["coverage_p10_p90"] < 0.95
+    assert 0 <= found["narrow"]["ads"] <= 120
+    (cars,) = learned_from
+    assert cars.ids.max() <= 300
+    assert not any("later" in title for title in cars.title)
+    database.execute(month_ago)
+    assert price_model.by_time(database) == {"ads": 0, "reason": "420 ads before and 0 since are too few"}
+
+
+def test_what_was_measured_by_time_is_noted_with_the_newest_model_and_shown(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = {"ads": 900, "mdape": 0.131, "within20": 0.7, "coverage_p10_p90": 0.79, "narrow": {"ads": 0}}
+    monkeypatch.setattr(price_model, "by_time", lambda _: errors)
+    for _ in range(2):
+        store(database, None, {"all": {"mdape": 0.14}}, is_used=False)
+    said = price_model.measure_by_time(database, settings)
+    assert said == {"measured": True, "ads": 900, "mdape": 0.131, "within20": 0.7, "coverage_p10_p90": 0.79}
+    rows = database.execute("select errors from ops.price_models order by version").fetchall()
+    assert [errors.get("by_time", {}).get("mdape") for (errors,) in rows] == [None, 0.131]
+    store(database, None, {"all": {"mdape": 0.12}}, is_used=False)
+    (_, _, _, *shown) = database.execute(db.queries("pricing")["measured_model"]).fetchone() or ()
+    assert shown == [900, 0.131, 0.79], "of the night before, until the new one is measured"
+    database.execute("update ops.price_models set trained_at = now() - interval '4 days'")
+    (_, _, _, *shown) = database.execute(db.queries("pricing")["measured_model"]).fetchone() or ()
+    assert shown == [None] * 3
+
+
+def test_nothing_is_measured_beside_a_training(database: Database, settings: Settings) -> None:
+    with db.connect(settings, application="tests", autocommit=True) as other:
+        other.execute(db.queries("pricing")["claim_training"])
+        assert not price_model.measure_by_time(database, settings)["measured"]

@@ -119,6 +119,28 @@ def test_lots_with_photos_have_had_their_first_pass(
         }
 
 
+def test_all_ads_are_read_anew_by_better_rules(bare: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "sql" / "migrations"
+    folder.mkdir(parents=True)
+    for name in NAMES:
+        if name < "0024_measured_by_time":
+            shutil.copy(ROOT / "sql" / "migrations" / f"{name}.sql", folder)
+    monkeypatch.setattr(db, "SQL", folder.parent)
+    db.migrate(bare)
+    with plainly(bare) as connection:
+        connection.execute(
+            "insert into listings (source, ad_id, make_slug, url, title, posted_at, list_hash, removed_at) values"
+            " ('mobile.bg', '1', 'vw', 'https://x/1', 'VW Golf', now(), '', null),"
+            " ('mobile.bg', '2', 'vw', 'https://x/2', 'VW Golf', now(), '', now())"
+        )
+        shutil.copy(ROOT / "sql" / "migrations" / "0024_measured_by_time.sql", folder)
+        db.migrate(bare)
+        queued = connection.execute(
+            "select ads.ad_id, work.stage from ops.deal_outbox as work join listings as ads on ads.id = listing_id"
+        )
+        assert queued.fetchall() == [("1", "normalize")], "an ad that is gone is not"
+
+
 def test_the_embedded_database_is_migrated_on_the_way(
     open_folder: Path, own_sql: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -324,6 +324,31 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("backlog", CRITICAL, "for 2 h", "vinops deals run", {"deals": stages(waiting=7, oldest=ago(hours=2))}),
     ("backlog", WARNING, "3 ads given up", "vinops deals dead", {"deals": stages(dead=3)}),
     ("backlog", UNKNOWN, "timeout", "vinops doctor", {"deals": None, "faults": {"deals": "timeout"}}),
+    ("estimates", OK, "no price model yet", "", {}),
+    (
+        "estimates",
+        OK,
+        "13 % off on 900 later ads, 79 % within p10 to p90",
+        "",
+        {"deals": given.deals(model=given.model())},
+    ),
+    ("estimates", OK, "too few ads came", "", {"deals": given.deals(model=given.model(off=None, ads=None))}),
+    (
+        "estimates",
+        WARNING,
+        "21 % off on 900",
+        "vinops deals train",
+        {"deals": given.deals(model=given.model(off=0.21))},
+    ),
+    ("estimates", WARNING, "69 % within", "vinops deals", {"deals": given.deals(model=given.model(inside=0.69))}),
+    (
+        "estimates",
+        WARNING,
+        "trained 3 d ago",
+        "vinops deals train",
+        {"deals": given.deals(model=given.model(trained_at=ago(days=3)))},
+    ),
+    ("estimates", UNKNOWN, "timeout", "vinops doctor", {"deals": None, "faults": {"deals": "timeout"}}),
     ("feed", OK, "3 min old", "", {}),
     ("feed", OK, "not set up", "", {"feed": Feed(is_configured=False)}),
     ("feed", WARNING, "no file was ever loaded", "python -m etl run", {"feed": Feed(is_configured=True)}),
@@ -603,7 +628,7 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     never = {
         *(
             (name, CRITICAL)
-            for name in ("crawls", "unknown", "parsing", "hosts", "alerts", "secrets", "data", "stored")
+            for name in ("crawls", "unknown", "parsing", "hosts", "alerts", "secrets", "data", "stored", "estimates")
         ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
@@ -645,6 +670,7 @@ def test_a_database_that_is_away_is_one_alarm_not_thirteen() -> None:
             "walks",
             "supervisor",
             "backlog",
+            "estimates",
             "feed",
             "unknown",
             "parsing",
