@@ -7,13 +7,14 @@ power. All are regularized to zero, so that a rare model stays near its family, 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from scipy import sparse
 
@@ -27,7 +28,11 @@ POWERS: Final = np.log([40.0, 60, 80, 100, 120, 150, 190, 240, 320, 450, 700])
 USUAL_KM, USUAL_KM_MOST, USUAL_POWER = 15_000.0, 240_000.0, 130.0  # where an ad does not say: km a year, km at most, hp
 
 WORD: Final = re.compile(r"[^\W_]+(?:\.\d)?")
-RARE_WORD: Final = 4  # ads that must contain a word
+LETTERS: Final = re.compile(r"[^\W\d_]{3,}")
+AMOUNT: Final = re.compile(
+    r"(?<![\w.])(?:\d{1,3}(?:[ .,'’]\d{3})+|\d{3,})(?:\s?(?:лв|лева|bgn|€|eur|евро))|(?<![\w.])\d{4,}(?!\w)"
+)
+"""What may be the price that the advertiser asks: no estimate may see it."""
 
 STRENGTH: Final = 0.6  # of the regularization
 ROUNDS: Final = 3  # of reweighting
@@ -52,12 +57,23 @@ SLOTS: Final[Mapping[str, Mapping[str, float]]] = {
     "model gearbox": {"one": 0.2},
     "model body": {"one": 0.2},
     "word": {"one": 0.14, "age": 0.19},
+    "seller": {"one": 0.3},
+    "equipment": {"one": 0.14},
+    "description": {"one": 0.08},
 }
+"""Facts that a source does not have, as a file has no descriptions, have no names, and cost nothing."""
+RARE: Final = {"word": 4, "equipment": 20, "description": 30}  # ads that must contain a name of these slots
+LONGEST: Final = 40  # different words of a description that are read
 
 
 def words(title: str) -> list[str]:
-    """Return the words of a lower-case title, each once: «2.0tdi» has 2.0 and tdi."""
-    return sorted(set(WORD.findall(title)))
+    """Return the words of a lower-case title, each once: «2.0tdi» has 2.0 and tdi. A price is no word."""
+    return sorted(set(WORD.findall(AMOUNT.sub(" ", title))))
+
+
+def words_of(description: str) -> list[str]:
+    """Return the first LONGEST different words of a lower-case description: letters only, so that no price is one."""
+    return list(dict.fromkeys(LETTERS.findall(description)))[:LONGEST]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +203,9 @@ def _basis(curves: Mapping[str, Floats], scales: Mapping[str, float]) -> Floats:
 
 def _members(slot: str, cars: Cars) -> tuple[Ints, Texts]:
     """Return the names of the cars in a slot, and the car of each."""
-    if slot == "word":
-        lists = [words(title) for title in cars.title]
+    if slot in RARE:
+        once: dict[str, str] = {}  # a word that ten thousand descriptions contain is in memory once
+        lists = [[once.setdefault(word, word) for word in _read(slot, cars, place)] for place in range(len(cars))]
         owner = np.repeat(np.arange(len(cars)), [len(each) for each in lists])
         return owner, np.array([word for each in lists for word in each], dtype=object)
     names = np.full(len(cars), "", dtype=object)
@@ -197,9 +214,20 @@ def _members(slot: str, cars: Cars) -> tuple[Ints, Texts]:
     return np.arange(len(cars)), names
 
 
+def _read(slot: str, cars: Cars, place: int) -> Sequence[str]:
+    if slot == "equipment":
+        return sorted(set(cars.equipment[place]))
+    if slot == "word":
+        return words(cars.title[place])
+    return words_of(cars.description[place])
+
+
 def _known(slot: str, names: Texts) -> Texts:
-    values, counts = np.unique(names.astype(str), return_counts=True)
-    return values[counts >= RARE_WORD].astype(object) if slot == "word" else values.astype(object)
+    counts = Counter(names.tolist())
+    if slot == "seller":
+        del counts["|"]  # not known: it says nothing
+    least = RARE.get(slot, 1)
+    return np.array(sorted(name for name, count in counts.items() if count >= least), dtype=object)
 
 
 def _codes(names: Texts, known: Texts) -> Ints:

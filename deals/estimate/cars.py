@@ -50,6 +50,9 @@ class Row(NamedTuple):
     colour: str | None
     title: str
     seen: float | None = None
+    seller: str | None = None
+    equipment: Sequence[str] | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,8 @@ class Cars(Columns):
 
     `car` is the first ad of the same car, or the ad itself: ads of one car share it. `log_price` is the logarithm of
     EUR, `born` a year with its fraction, `km` kilometres, `power` horsepower, `engine` litres. `model` and `family`
-    include the make, as in vinops.vehicles; `title` is in lower case. `seen` is NaN for now.
+    include the make, as in vinops.vehicles; `title` and `description` are in lower case. `seen` is NaN for now;
+    `equipment` is a tuple of texts for each ad.
     """
 
     car: Ints
@@ -96,6 +100,9 @@ class Cars(Columns):
     colour: Texts
     title: Texts
     seen: Floats
+    seller: Texts
+    equipment: Texts
+    description: Texts
 
 
 def of_rows(rows: Sequence[Row]) -> Cars:
@@ -112,10 +119,12 @@ def of_rows(rows: Sequence[Row]) -> Cars:
         engine=_litres(by_name["engine_cc"], titles),
         **{
             name: _texts("" if value is None else value for value in by_name[name])
-            for name in ("make", "model", "family", "fuel", "gearbox", "body", "colour")
+            for name in ("make", "model", "family", "fuel", "gearbox", "body", "colour", "seller")
         },
         title=_texts(titles),
         seen=np.array(by_name["seen"], dtype=np.float64),
+        equipment=_texts(tuple(names or ()) for names in by_name["equipment"]),
+        description=_texts((text or "").casefold() for text in by_name["description"]),
     )
 
 
@@ -182,8 +191,9 @@ def _litres(displacements: Iterable[int | None], titles: Sequence[str]) -> Float
     return np.round(litres, 1)  # 1968 ccm is the 2.0 of the title
 
 
-def _texts(values: Iterable[str]) -> Texts:
+def _texts(values: Iterable[Any]) -> Texts:
     listed = list(values)
     texts = np.empty(len(listed), dtype=object)
-    texts[:] = listed
+    for place, value in enumerate(listed):  # at once, tuples of one length would become rows
+        texts[place] = value
     return texts

@@ -19,7 +19,10 @@ select -- noqa: ST06
     normal.body,
     normal.colour,
     ads.title,
-    null::float8 as seen
+    null::float8 as seen,
+    ads.seller_kind as seller,
+    ads.equipment,
+    ads.description
 from normalized_listings as normal
 inner join listings as ads on normal.listing_id = ads.id
 where normal.listing_id = any(%(listing_ids)s::bigint[])
@@ -233,7 +236,10 @@ select -- noqa: ST06
     normal.body,
     normal.colour,
     ads.title,
-    1970 + extract(epoch from least(ads.last_seen, coalesce(%(before)s, now())))::float8 / 31557600 as seen
+    1970 + extract(epoch from least(ads.last_seen, coalesce(%(before)s, now())))::float8 / 31557600 as seen,
+    ads.seller_kind as seller,
+    ads.equipment,
+    ads.description
 from normalized_listings as normal
 inner join listings as ads on normal.listing_id = ads.id
 where
@@ -274,7 +280,10 @@ select -- noqa: ST06
     normal.body,
     normal.colour,
     ads.title,
-    null::float8 as seen
+    null::float8 as seen,
+    ads.seller_kind as seller,
+    ads.equipment,
+    ads.description
 from normalized_listings as normal
 inner join listings as ads on normal.listing_id = ads.id
 where

@@ -73,3 +73,58 @@ def test_when_an_ad_was_last_seen_is_learned_from() -> None:
     then = fitted.predict(replace(cars, seen=np.full(600, 2025.5)))
     assert np.exp(np.median(then - now)) == pytest.approx(0.9, abs=0.05)
     assert fitted.predict(replace(cars, seen=np.full(600, 2026.0))) == pytest.approx(now), "the newest are of now"
+
+
+def test_facts_that_only_live_pages_have_are_learned_where_they_are_there() -> None:
+    """A dealer asks a tenth more here, an ad with leather a fifth, one with a service history 15 %."""
+    chance = np.random.default_rng(1)
+    dealer, leather, history = (chance.random(600) < share for share in (0.5, 0.3, 0.4))
+    live = [
+        row._replace(
+            price_eur=(row.price_eur or 0) * 1.1 ** dealer[place] * 1.2 ** leather[place] * 1.15 ** history[place],
+            seller="dealer" if dealer[place] else "private",
+            equipment=("Кожен салон", "ABS") if leather[place] else ("ABS",),
+            description="Пълна сервизна история." if history[place] else None,
+        )
+        for place, row in enumerate(priced_cars.market(600, noise=0.03))
+    ]
+    cars = of_rows(live)
+    fitted = learned.linear.fit(cars, cars.log_price)
+    plain: dict[str, object] = {"seller": "private", "equipment": ("ABS",), "description": None}
+    said = fitted.predict(of_rows([row._replace(**plain) for row in live]))  # type: ignore[arg-type]
+    for change, factor in (
+        ({"seller": "dealer"}, 1.1),
+        ({"equipment": ("ABS", "Кожен салон")}, 1.2),
+        ({"description": "СЕРВИЗНА ИСТОРИЯ, пълна"}, 1.15),
+    ):
+        other = of_rows([row._replace(**plain | change) for row in live])  # type: ignore[arg-type]
+        assert np.exp(np.median(fitted.predict(other) - said)) == pytest.approx(factor, abs=0.06)
+
+
+def test_a_source_without_these_facts_has_no_weights_for_them() -> None:
+    cars = of_rows(ROWS)
+    fitted = learned.linear.fit(cars, cars.log_price)
+    assert [len(fitted.names[slot]) for slot in ("seller", "equipment", "description")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("vw golf 2.0tdi", {"vw", "golf", "2.0", "tdi"}),
+        ("bmw 320 4 500 лв.", {"bmw", "320"}),
+        ("vw golf 4500лв", {"vw", "golf"}),
+        ("vw golf 7.500 €", {"vw", "golf"}),
+        ("vw golf 6900", {"vw", "golf"}),
+        ("audi a4 2.0 евро 5", {"audi", "a4", "2.0", "евро", "5"}),
+        ("bmw 320 235 к.с.", {"bmw", "320", "235", "к", "с"}),
+    ],
+)
+def test_a_price_in_a_title_is_no_word(title: str, words: set[str]) -> None:
+    assert set(learned.linear.words(title)) == words
+
+
+def test_no_number_of_a_description_is_a_word() -> None:
+    """It may be the price: an estimate that follows it would find no bargain."""
+    said = "цена 4500 лв, 4 500€, при оглед 4.400, двигател 2.0tdi"
+    assert learned.linear.words_of(said) == ["цена", "при", "оглед", "двигател", "tdi"]
+    assert len(learned.linear.words_of(" ".join(f"{a}{b}яма" for a in "абвгд" for b in "абвгдежзий"))) == 40
