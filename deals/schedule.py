@@ -23,6 +23,7 @@ TIMES: Final = {
     "train": crontab(hour="3", minute="30"),
     "rescore": crontab(hour="4", minute="30"),
     "measure": crontab(hour="5", minute="0"),
+    "train_lots": crontab(hour="5", minute="30"),
 }
 """The scheduled tasks and their times, in UTC."""
 

@@ -142,6 +142,12 @@ def measure() -> None:
     log.info("measured %s", pairs(**price_model.measure_by_time(connection(), config.load())))
 
 
+@shared_task(base=DatabaseTask, name="deals.train_lots", queue="upkeep")
+def train_lots() -> None:
+    """Train a price model for cars that are asked for as lots; of two trainings at once one runs."""
+    log.info("trained %s", pairs(asked_for_as="lot", **price_model.train(connection(), config.load(), "lot")))
+
+
 @shared_task(base=DatabaseTask, name="deals.rescore", queue="upkeep")
 def rescore() -> None:
     """Requeue all active ads for pricing: the market has moved, and new ads have aged."""
@@ -155,7 +161,13 @@ def watch_over() -> None:
     alarms.watch(connection(), config.load())
 
 
-SCHEDULED_TASKS: Final = {"demand": demand, "train": train, "rescore": rescore, "measure": measure}
+SCHEDULED_TASKS: Final = {
+    "demand": demand,
+    "train": train,
+    "rescore": rescore,
+    "measure": measure,
+    "train_lots": train_lots,
+}
 
 
 def wake(name: str) -> None:

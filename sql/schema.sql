@@ -824,7 +824,9 @@ CREATE TABLE ops.price_models (
     errors jsonb NOT NULL,
     is_used boolean NOT NULL,
     reason text NOT NULL,
-    body bytea
+    body bytea,
+    asked_for_as text DEFAULT 'ad'::text NOT NULL,
+    CONSTRAINT price_models_asked_for_as_check CHECK ((asked_for_as = ANY (ARRAY['ad'::text, 'lot'::text])))
 );
 
 ALTER TABLE ops.price_models ALTER COLUMN version ADD GENERATED ALWAYS AS IDENTITY (

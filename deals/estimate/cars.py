@@ -128,6 +128,21 @@ def of_rows(rows: Sequence[Row]) -> Cars:
     )
 
 
+def as_lots(cars: Cars) -> Cars:
+    """Return the cars with only the facts of an auction's lot: no words, month, power, seller or equipment."""
+    nothing = np.full(len(cars), np.nan)
+    return replace(
+        cars,
+        born=born(np.floor(cars.born).tolist(), [None] * len(cars)),
+        power=nothing,
+        seen=nothing,
+        title=_texts(["" for _ in cars.title]),
+        seller=_texts(["" for _ in cars.seller]),
+        equipment=_texts([() for _ in cars.equipment]),
+        description=_texts(["" for _ in cars.description]),
+    )
+
+
 def same_cars(cars: Cars) -> Ints:
     """Return for each ad the first ad (least id) that seems to show the same car, whenever either was advertised.
 

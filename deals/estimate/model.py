@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from psycopg.types.json import Jsonb
@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from deals.estimate import confidence, learned
 from deals.estimate.additive import Linear
 from deals.estimate.calibrate import Calibration
-from deals.estimate.cars import Row, of_rows, same_cars
+from deals.estimate.cars import Row, as_lots, of_rows, same_cars
 from deals.estimate.doubts import doubts
 from deals.estimate.learned import KINDS, Learned
 from vinops.db.database import queries
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 log = logging.getLogger("deals")
+
+Asked = Literal["ad", "lot"]  # which facts of a car are known: those of an ad, or of a lot
+ASKED: Final[tuple[Asked, ...]] = ("ad", "lot")
 
 FEWEST_ADS: Final = 1_000
 MOST_ADS: Final = 150_000  # the market has 129,000 at a time; more make the night's training longer than five minutes
@@ -136,8 +139,10 @@ def loads(body: bytes) -> Learned:
         raise ModelError(f"the model cannot be read: {type(error).__name__}: {error}") from error
 
 
-def train(connection: Connection[Any], settings: Settings) -> dict[str, Any]:
+def train(connection: Connection[Any], settings: Settings, asked_for_as: Asked = "ad") -> dict[str, Any]:
     """Train a model on the ads of a year, measure it on held-out prices, and store it; return the result.
+
+    A model of cars that are asked for as lots learns from ads without what `cars.as_lots` takes away.
 
     Of two processes at once only one trains. One transaction stores the model and deletes the bodies of older models:
     if the process dies, both are done or neither, and the next run trains again. With fewer than FEWEST_ADS ads nothing
@@ -150,7 +155,8 @@ def train(connection: Connection[Any], settings: Settings) -> dict[str, Any]:
         cars, left_out = training_cars(connection)
         if len(cars) < FEWEST_ADS:
             return {"trained": False, "ads": len(cars), "reason": f"fewer than {FEWEST_ADS} ads with a price"}
-        return _trained(connection, cars, {"left_out": left_out})
+        known = as_lots(cars) if asked_for_as == "lot" else cars
+        return _trained(connection, known, asked_for_as, {"left_out": left_out})
 
 
 def measure_by_time(connection: Connection[Any], settings: Settings) -> dict[str, Any]:
@@ -182,14 +188,15 @@ def _alone(connection: Connection[Any]) -> Iterator[bool]:
             connection.execute(statements["release_training"])
 
 
-def _trained(connection: Connection[Any], cars: Cars, errors: dict[str, Any]) -> dict[str, Any]:
-    """Train a model on these ads, and store it with its errors and these."""
+def _trained(connection: Connection[Any], cars: Cars, asked_for_as: Asked, errors: dict[str, Any]) -> dict[str, Any]:
+    """Train a model on these facts, and store it with its errors and these."""
     statements = queries("pricing")
     with learned.one_thread():
         fitted = learned.fit(cars)
     errors = measure(cars, fitted) | errors
     used_for, reason = _verdict(errors)
     about = {
+        "asked_for_as": asked_for_as,
         "ads": len(cars),
         "errors": Jsonb(errors),
         "is_used": any(used_for),
@@ -199,7 +206,7 @@ def _trained(connection: Connection[Any], cars: Cars, errors: dict[str, Any]) ->
     with connection.transaction():
         stored = connection.execute(statements["store_model"], about).fetchone()
         version = stored[0] if stored else None
-        connection.execute(statements["drop_older_bodies"], {"version": version})
+        connection.execute(statements["drop_older_bodies"], {"version": version, "asked_for_as": asked_for_as})
     return {"trained": True, "version": version, "ads": len(cars), "is_used": any(used_for), "reason": reason}
 
 
@@ -312,15 +319,17 @@ def _verdict(errors: Mapping[str, Any]) -> tuple[tuple[bool, bool], str]:
     return (used[0], used[1]), "; ".join(words)
 
 
-_loaded: dict[int, Learned | ModelError] = {}  # of this process, by version; one at most
+_loaded: dict[Asked, tuple[int, Learned | ModelError]] = {}  # of this process: the version, and the model
 
 
-def current(connection: Connection[Any]) -> Current:
+def current(connection: Connection[Any], asked_for_as: Asked = "ad") -> Current:
     """Return the model to estimate with, or why there is none. Each process loads a model once.
+
+    Cars that are asked for as lots have to be without what `cars.as_lots` takes away.
 
     Logs a warning if a model that should be used is too old or damaged.
     """
-    row = connection.execute(queries("pricing")["newest_model"]).fetchone()
+    row = connection.execute(queries("pricing")["newest_model"], {"asked_for_as": asked_for_as}).fetchone()
     if row is None:
         return Current(version=None, reason="no model has been trained yet")
     version, is_used, reason, age, errors = row
@@ -329,14 +338,13 @@ def current(connection: Connection[Any]) -> Current:
         return Current(version=version, reason=reason, is_lost=is_lost)
     if age > OLDEST_DAYS:
         return _fallback(version, f"it was trained {age:.0f} days ago, more than {OLDEST_DAYS}")
-    if version not in _loaded:
-        _loaded.clear()
+    if _loaded.get(asked_for_as, (None,))[0] != version:
         stored = connection.execute(queries("pricing")["model_body"], {"version": version}).fetchone()
         try:
-            _loaded[version] = loads(bytes(stored[0]) if stored and stored[0] is not None else b"")
+            _loaded[asked_for_as] = version, loads(bytes(stored[0]) if stored and stored[0] is not None else b"")
         except ModelError as error:
-            _loaded[version] = error
-    model = _loaded[version]
+            _loaded[asked_for_as] = version, error
+    _, model = _loaded[asked_for_as]
     if isinstance(model, ModelError):
         return _fallback(version, str(model))
     return Current(model=model, version=version, used_for=_verdict(errors)[0], reason=reason)

@@ -238,7 +238,8 @@ def release(*, as_json: AsJson = False) -> None:
 def train(*, as_json: AsJson = False) -> None:
     """Train the price model on all priced ads of a year, and use it where it measures better than comparables.
 
-    Then measure one that knows nothing of the last week on the ads of that week. Each takes minutes.
+    Then measure one that knows nothing of the last week on the ads of that week, and train one for cars with the facts
+    of an auction's lot. Each takes minutes.
     """
     from deals.estimate import model as price_model
 
@@ -246,7 +247,9 @@ def train(*, as_json: AsJson = False) -> None:
     with _open(settings, "deals train") as connection, at_work("training on all priced ads"):
         outcome = price_model.train(connection, settings)
         by_time = price_model.measure_by_time(connection, settings) if outcome["trained"] else {}
+        lots = price_model.train(connection, settings, "lot") if outcome["trained"] else {}
     outcome |= {f"by_time_{name}": value for name, value in by_time.items()}
+    outcome |= {f"lots_{name}": value for name, value in lots.items()}
     if as_json:
         typer.echo(json.dumps(outcome, default=str))
     else:

@@ -305,8 +305,8 @@ select pg_advisory_unlock(hashtextextended('ops.price_models', 0));
 
 -- name: store_model
 -- Store a trained model and its measured errors.
-insert into ops.price_models (ads, errors, is_used, reason, body)
-values (%(ads)s, %(errors)s, %(is_used)s, %(reason)s, %(body)s)
+insert into ops.price_models (asked_for_as, ads, errors, is_used, reason, body)
+values (%(asked_for_as)s, %(ads)s, %(errors)s, %(is_used)s, %(reason)s, %(body)s)
 returning version;
 
 -- name: drop_older_bodies
@@ -315,10 +315,11 @@ update ops.price_models
 set body = null
 where
     version < %(version)s
+    and asked_for_as = %(asked_for_as)s
     and body is not null;
 
 -- name: newest_model
--- The newest model, and its age in days.
+-- The newest model for cars that are asked for as an ad, or as a lot, and its age in days.
 select -- noqa: ST06
     version,
     is_used,
@@ -326,6 +327,7 @@ select -- noqa: ST06
     extract(epoch from now() - trained_at)::float8 / 86400 as age,
     errors
 from ops.price_models
+where asked_for_as = %(asked_for_as)s
 order by version desc
 limit 1;
 
@@ -333,7 +335,7 @@ limit 1;
 -- Note with the newest model how far a model of a week ago is off on the ads of the week.
 update ops.price_models
 set errors = errors || jsonb_build_object('by_time', %(by_time)s::jsonb)
-where version = (select max(version) from ops.price_models);
+where version = (select max(version) from ops.price_models where asked_for_as = 'ad');
 
 -- name: measured_model
 -- The newest model, and the last errors on later ads (deals.estimate.model.by_time) of the last three days: those of the
@@ -357,6 +359,7 @@ select -- noqa: ST06
     (measured.by_time ->> 'coverage_p10_p90')::float8 as inside
 from ops.price_models as models
 left join measured on true
+where models.asked_for_as = 'ad'
 order by models.version desc
 limit 1;
 
@@ -375,6 +378,7 @@ with newest as (
         is_used,
         (errors #>> '{all,mdape}')::float8 as measured
     from ops.price_models
+    where asked_for_as = 'ad'
     order by version desc
     limit 1
 )

@@ -68,6 +68,7 @@ WORK: dict[str, tuple[Any, str, tuple[Any, ...]]] = {
     "train": (price_model, "train", ()),
     "rescore": (runner, "requeue_all", ()),
     "measure": (price_model, "measure_by_time", ()),
+    "train_lots": (price_model, "train", ()),
     "watch_over": (alarms, "watch", ()),
     **dict.fromkeys(STAGES, (runner, "run", ([1],))),
 }
@@ -164,12 +165,12 @@ def test_after_a_night_without_a_worker_each_task_is_sent_once(database: Connect
     database.execute("update ops.scheduled_tasks set done_at = done_at - interval '25 hours'")
     tasks.sweep()
     tasks.sweep()
-    assert sorted(sent) == ["deals.demand", "deals.measure", "deals.rescore", "deals.train"]
-    for each in (tasks.demand, tasks.train, tasks.rescore, tasks.measure):
+    assert sorted(sent) == ["deals.demand", "deals.measure", "deals.rescore", "deals.train", "deals.train_lots"]
+    for each in tasks.SCHEDULED_TASKS.values():
         each()
     database.execute("update ops.scheduled_tasks set rung_at = null")
     tasks.sweep()
-    assert len(sent) == 4
+    assert len(sent) == 5
 
 
 def test_every_scheduled_task_has_a_time_and_a_row(database: Connection[Any]) -> None:
@@ -187,7 +188,7 @@ def test_a_broker_that_is_away_does_not_end_a_sweep(
     for each in tasks.SCHEDULED_TASKS.values():
         monkeypatch.setattr(each, "apply_async", refuse)
     tasks.sweep()
-    assert caplog.text.count("the broker is unavailable") == 4
+    assert caplog.text.count("the broker is unavailable") == 5
     assert database.execute("select count(*) from ops.task_progress").fetchone() == (1,)
 
 

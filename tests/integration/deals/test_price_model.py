@@ -361,3 +361,27 @@ def test_nothing_is_measured_beside_a_training(database: Database, settings: Set
     with db.connect(settings, application="tests", autocommit=True) as other:
         other.execute(db.queries("pricing")["claim_training"])
         assert not price_model.measure_by_time(database, settings)["measured"]
+
+
+@pytest.mark.slow
+def test_a_model_of_lots_is_stored_beside_that_of_ads_and_errs_more(database: Database, settings: Settings) -> None:
+    """The trim, which is worth 25 %, stands in the title alone."""
+    priced_cars.store(database, priced_cars.market(1_100))
+    as_ad, as_lot = (price_model.train(database, settings, asked) for asked in price_model.ASKED)
+    models = [price_model.current(database, asked) for asked in price_model.ASKED]
+    assert [each.version for each in models] == [as_ad["version"], as_lot["version"]]
+    rows = database.execute("select asked_for_as, errors from ops.price_models where body is not null").fetchall()
+    errors = {asked: each["all"]["mdape"] for asked, each in rows}
+    assert errors["lot"] > errors["ad"] + 0.02
+    lots = models[1].model
+    assert lots is not None
+    assert [len(lots.linear.names[slot]) for slot in ("word", "description", "equipment")] == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("fitted_before")
+def test_a_newer_model_of_lots_replaces_none_of_ads(database: Database, settings: Settings) -> None:
+    priced_cars.store(database, priced_cars.market(1_100))
+    versions = [price_model.train(database, settings, asked)["version"] for asked in ("ad", "lot", "lot")]
+    rows = database.execute("select version from ops.price_models where body is not null order by version").fetchall()
+    assert [version for (version,) in rows] == [versions[0], versions[2]]
+    assert [price_model.current(database, asked).version for asked in price_model.ASKED] == [versions[0], versions[2]]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from deals.estimate import learned, model as price_model
-from deals.estimate.cars import Row, of_rows, same_cars
+from deals.estimate.cars import Row, as_lots, of_rows, same_cars
 from tests.support import priced_cars
 
 ROWS = priced_cars.market(200)
@@ -128,3 +128,12 @@ def test_no_number_of_a_description_is_a_word() -> None:
     said = "цена 4500 лв, 4 500€, при оглед 4.400, двигател 2.0tdi"
     assert learned.linear.words_of(said) == ["цена", "при", "оглед", "двигател", "tdi"]
     assert len(learned.linear.words_of(" ".join(f"{a}{b}яма" for a in "абвгд" for b in "абвгдежзий"))) == 40
+
+
+def test_what_a_lot_does_not_say_cannot_be_in_its_estimate() -> None:
+    live = {"seller": "dealer", "equipment": ("ABS",), "description": "сервизна история", "seen": 2026.1}
+    cars = of_rows([row._replace(**live) for row in ROWS])  # type: ignore[arg-type]
+    other = of_rows([row._replace(title="x", month=None, power_hp=None) for row in ROWS])
+    for name, one in vars(as_lots(cars)).items():
+        two = getattr(as_lots(other), name)
+        assert np.array_equal(one, two, equal_nan=one.dtype == float), name
