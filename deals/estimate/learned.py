@@ -100,9 +100,11 @@ def fit(cars: Cars) -> Fitted:
     design = linear.design(cars)
     additive = np.empty(len(cars))
     for part in range(INNER_FOLDS):
-        here, there = parts == part, parts != part
-        mean, coefficients = linear.solve(design.rows[there], prices[there])
+        here = parts == part
+        mean, coefficients = linear.solve(design, prices, parts != part)
         additive[here] = mean + design.rows[here] @ coefficients
+    whole = design.linear(*linear.solve(design, prices, np.ones(len(cars), dtype=bool)))
+    del design  # with a transposed copy, half of the memory of a training
     table = _table(cars, additive, estimates, names)
 
     boosting, added = _held_out(_boost, table, prices - additive, parts)
@@ -113,11 +115,11 @@ def fit(cars: Cars) -> Fitted:
         models, found = _held_out(partial(_width, share=share), table, np.log(np.abs(off) + LEAST_OFF), parts)
         widths += models
         logs += found / len(WIDTHS)
-    members = _groups(cars, middle, table, estimates, design.reference)
+    members = _groups(cars, middle, table, estimates, whole.reference)
     calibration = calibrate.fit(off * LESS_OFF, np.exp(logs), members)
     return Fitted(
         model=Learned(
-            linear=design.linear(*linear.solve(design.rows, prices)),
+            linear=whole,
             names=names,
             boosting=boosting,
             widths=widths,
