@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from bench.pairs import say
+from bench.processes import Finished, run
 from bench.server import BenchFailed, Place, Server
-from deals import evaluate
+from deals.evaluation import folds
 from deals.queue import runner
 from deals.stages.registry import STAGES
 from standin.market.ads import Ad, AdDrawer
@@ -81,6 +82,7 @@ class Deals:
 
     drained: list[Drained] = field(default_factory=list)
     among: list[Among] = field(default_factory=list)
+    training: Finished | None = None  # on the ads of the last of `among`
     estimates: dict[str, Any] = field(default_factory=dict)
     file: str = ""
 
@@ -94,11 +96,15 @@ def measure(server: Server, folder: Path, *, quick: bool, runs: int, file: Path 
             continue
         found.drained.append(drained(server, folder, broker, QUICK_ADS if quick else ADS, runs))
         say(f"deals: {broker}: {found.drained[-1].ads_a_second:.0f} ads a second")
-    found.among = among(server, QUICK_SIZES if quick else SIZES)
+    sizes = QUICK_SIZES if quick else SIZES
+    found.among = among(server, sizes)
     for each in found.among:
         say(f"deals: {each.milliseconds:.2f} ms an ad among {each.ads:,}")
+    place = server.place(_among(sizes[-1]))
+    found.training = run([sys.executable, "-m", "ops.cli", "deals", "train", "--json"], place.environ)
+    say(f"deals: trained in {found.training.cpu_seconds:.0f} s of processor, {found.training.peak_mb:.0f} MB")
     if file is not None:
-        found.estimates = evaluate.evaluate_file(file)
+        found.estimates = folds.evaluate_file(file)
         found.file = file.name
     return found
 
@@ -247,12 +253,16 @@ def among(server: Server, sizes: Sequence[int]) -> list[Among]:
     ]
 
 
+def _among(size: int) -> str:
+    return f"deals_among_{size}"
+
+
 def _filled(
     server: Server, cleanup: ExitStack, size: int
 ) -> tuple[psycopg.Connection[TupleRow], Settings, list[int], float]:
     """Return a connection to a database in which so many ads have been through all stages, with their ids and how many
     went through in a second."""
-    settings = server.make(f"deals_among_{size}", "migrated").settings
+    settings = server.make(_among(size), "migrated").settings
     connection = cleanup.enter_context(database.connect(settings, application="bench", autocommit=True))
     ids = insert(connection, drawn(size))
     connection.execute("analyze listings")

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
@@ -221,7 +221,7 @@ def _shorten(connection: psycopg.Connection[tuple[Any, ...]], size: Size) -> Non
         if (known := f"'{days} days'::interval") not in text:
             raise BenchFailed(f"photo_turns has no {known}")
         text = text.replace(known, f"make_interval(secs => {days * size.day})")
-    connection.execute(cast("LiteralString", f"create or replace view photo_turns as {text}"))
+    connection.execute(f"create or replace view photo_turns as {text}".encode())
 
 
 @contextmanager

@@ -133,8 +133,8 @@ def design(cars: Cars) -> Design:
         basis = _basis(curves, scales)
         blocks.append(_block(owner, _codes(members, names[slot]), basis, len(cars), len(names[slot])))
         shapes[slot] = (len(names[slot]), basis.shape[1])
-    rows = sparse.hstack(blocks).tocsr()
-    rows.eliminate_zeros()  # half of a curve's values: it costs the solver half of its time
+    rows = sparse.hstack(blocks, format="csr")
+    del blocks  # as large as the rows, which are turned now: the most memory of a training
     return Design(rows=rows, turned=rows.T.tocsr(), reference=reference, newest=newest, names=names, shapes=shapes)
 
 
@@ -250,4 +250,6 @@ def _block(owner: Ints, codes: Ints, basis: Floats, size: int, count: int) -> sp
     width = basis.shape[1]
     rows = np.repeat(owner, width)
     places = (codes[:, None] * width + np.arange(width)).ravel()
-    return sparse.csr_matrix((basis[owner].ravel(), (rows, places)), shape=(size, count * width))
+    block = sparse.csr_matrix((basis[owner].ravel(), (rows, places)), shape=(size, count * width))
+    block.eliminate_zeros()  # half of a curve's values: they cost the solver half of its time
+    return block

@@ -25,7 +25,6 @@ def plain_boosting(known: Cars, asked: Cars) -> Floats:
         boosting = HistGradientBoostingRegressor(
             loss="quantile",
             quantile=share,
-            max_iter=200,
             categorical_features=list(range(len(learned.CATEGORIES))),
             random_state=0,
         )

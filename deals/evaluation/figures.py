@@ -85,11 +85,19 @@ def slack(ads: float) -> float:
     return float(max(SLACK, 2 * (INSIDE * (1 - INSIDE) / ads) ** 0.5))
 
 
+def is_right(segment: Mapping[str, float]) -> bool:
+    """Return whether the coverage of a segment is within its slack of INSIDE."""
+    return abs(segment["coverage_p10_p90"] - INSIDE) <= slack(segment["n"])
+
+
 def mean(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the mean of each number over these nested figures, rounded: shares to 0.0001, numbers of ads to one."""
+    """Return the mean of each number over these nested figures, rounded: shares to 0.0001, numbers of ads to one.
+
+    What only the first has stays as it is.
+    """
     found: dict[str, Any] = {}
     for name, first in measured[0].items():
-        values = [each[name] for each in measured]
+        values = [each[name] for each in measured if name in each]
         if isinstance(first, dict):
             found[name] = mean(values)
         else:

@@ -28,7 +28,7 @@ def report(measured: Mapping[str, Any], width: int | None = None) -> list[str]:
     found = [*_folded(lines, width), "", *_table(TITLES, rows, width)]
     if segments := measured["ours"].get("segments"):
         parts = [
-            (*_row(name, one), "" if _is_right(one) else "off")
+            (*_row(name, one), "" if figures.is_right(one) else "off")
             for name, one in segments.items()
             if one["n"] >= figures.FEWEST_IN_SEGMENT
         ]
@@ -40,10 +40,6 @@ def report(measured: Mapping[str, Any], width: int | None = None) -> list[str]:
         )
         found += ["", *_folded([said], width)]
     return found
-
-
-def _is_right(segment: Mapping[str, float]) -> bool:
-    return abs(segment["coverage_p10_p90"] - figures.INSIDE) <= figures.slack(segment["n"])
 
 
 def _row(name: str, one: Mapping[str, float]) -> tuple[str, ...]:
