@@ -1,8 +1,8 @@
 -- Price models for cars that are asked for with fewer facts than an ad has.
 -- depends: 0024_measured_by_time
 
--- A lot of an auction has no title in Bulgarian, no month and no power: a model that learned from ads without these facts
--- errs less on it than one that misses them.
+-- A lot of an auction has no title in Bulgarian, no month and no power: a model that learned from ads without these
+-- facts errs less on it than one that misses them.
 alter table ops.price_models
     add column asked_for_as text not null default 'ad' check (asked_for_as in ('ad', 'lot'));
 

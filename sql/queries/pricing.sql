@@ -216,9 +216,9 @@ on conflict (listing_id) do update
         );
 
 -- name: training_cars
--- The training data of a model, in the order of deals.estimate.cars.Row: ads with a price, each car once, those that are
--- gone with the price that they had, the newest `most` of the last `days`. With `before` it is what was known then: ads
--- that were there, and of which nothing has changed since: no price, title or description of later.
+-- The training data of a model, in the order of deals.estimate.cars.Row: ads with a price, each car once, those that
+-- are gone with the price that they had, the newest `most` of the last `days`. With `before` it is what was known then:
+-- ads that were there, and of which nothing has changed since: no price, title or description of later.
 select -- noqa: ST06
     normal.listing_id,
     normal.listing_id as car,
@@ -335,11 +335,16 @@ limit 1;
 -- Note with the newest model how far a model of a week ago is off on the ads of the week.
 update ops.price_models
 set errors = errors || jsonb_build_object('by_time', %(by_time)s::jsonb)
-where version = (select max(version) from ops.price_models where asked_for_as = 'ad');
+where
+    version = (
+        select max(models.version)
+        from ops.price_models as models
+        where models.asked_for_as = 'ad'
+    );
 
 -- name: measured_model
--- The newest model, and the last errors on later ads (deals.estimate.model.by_time) of the last three days: those of the
--- night before, until the night's are measured.
+-- The newest model, and the last errors on later ads (deals.estimate.model.by_time) of the last three days: those of
+-- the night before, until the night's are measured.
 with measured as (
     select errors -> 'by_time' as by_time
     from ops.price_models
@@ -355,7 +360,7 @@ select -- noqa: ST06
     models.is_used,
     models.reason,
     nullif((measured.by_time ->> 'ads')::integer, 0) as ads,
-    (measured.by_time ->> 'mdape')::float8 as "off",
+    (measured.by_time ->> 'mdape')::float8 as off,
     (measured.by_time ->> 'coverage_p10_p90')::float8 as inside
 from ops.price_models as models
 left join measured on true
