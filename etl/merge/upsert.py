@@ -104,6 +104,7 @@ class Merge:
         returned = self._run("record_returns").rowcount
         ((conflicts,),) = self._run("count_conflicts")
         self._run("record_changes")
+        self._run("find_earlier_lots")
         ((new, changed, relisted),) = self._run("upsert_lots")
         return Merged(
             lots_new=new,

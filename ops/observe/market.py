@@ -21,6 +21,9 @@ DAY_HOURS: Final = range(7, 23)
 MOST_FOR_NEWEST: Final = 0.75
 """The largest share of the requests that passes over the newest ads may take: see Turns in mobile_bg/cycle.py."""
 
+USUAL_PAGES: Final = 2
+"""The most pages of a pass that follows another one by VINOPS_NEWEST_EVERY: a minute brings two to six ads."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MakeState:
@@ -105,22 +108,33 @@ def read(settings: Settings, rows: Callable[..., Sequence[Mapping[str, Any]]], n
         )
         for worker, make in makes
     )
-    newest_pages = cycle.get("pages") or 1
     return Market(
         makes=states,
         newest_at=cycle.get("complete_from"),
         newest_since=cycle.get("first_at"),
-        newest_pages=newest_pages,
+        newest_pages=cycle.get("pages") or 1,
         newest_reason=cycle.get("reason"),
         cut_short_at=cycle.get("cut_short_at"),
         walk_seconds=walk_seconds(
             pages=sum(make.pages for make in states),
             gap=pace(settings.pace).page_gap,
-            newest=newest_pages / settings.newest_every,
+            newest=pages_to_come(cycle, settings.newest_every) / settings.newest_every,
             recheck_share=settings.recheck_share,
         ),
         is_day=now.astimezone(ZoneInfo(settings.time_zone)).hour in DAY_HOURS,
     )
+
+
+def pages_to_come(cycle: Mapping[str, Any], every: float) -> int:
+    """Return the pages of the next passes over the newest ads, of which one is due each `every` seconds, from the row
+    of the last one.
+
+    A pass that met known ads in that time is followed by others like it. The first one reads to its bound, one after a
+    pause of hours catches up, and one that is under way has not all its pages: none of these tells how many come.
+    """
+    pages, seconds = cycle.get("pages") or 1, cycle.get("seconds")
+    is_like_others = seconds is not None and seconds <= every and cycle.get("reason") is None
+    return pages if is_like_others else min(pages, USUAL_PAGES)
 
 
 def walk_seconds(*, pages: int, gap: float, newest: float, recheck_share: float) -> float | None:

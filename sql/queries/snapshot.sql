@@ -445,11 +445,12 @@ left join lateral ( -- noqa: ST05
 ) as under_way on true;
 
 -- name: market_cycle
--- The last pass over the newest ads, and the beginning of the first one.
+-- The last pass over the newest ads, how long it took (null while it is under way), and the beginning of the first one.
 select
     first_at,
     complete_from,
     pages,
+    extract(epoch from finished_at - began_at)::float8 as seconds,
     reason,
     cut_short_at
 from ops.market_cycles

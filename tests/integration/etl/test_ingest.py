@@ -43,6 +43,7 @@ from tests.support.feed_files import (
     row,
     vin_of,
 )
+from tests.support.fleets import until
 from vinops import clock
 from vinops.config import Settings
 from vinops.db.database import queries
@@ -386,6 +387,28 @@ def test_a_lot_that_returned_and_leaves_once_more_is_gone(feed: Loader) -> None:
         feed.loaded(rows)
     assert feed.loaded([ANCHOR]).lots_gone == 1
     assert [event for event, _, _ in feed.events(ONE)] == ["appeared", "gone", "returned", "gone"]
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_lots_that_are_being_inserted_are_not_read_for_each_row(feed: Loader, before: int) -> None:
+    """The planner takes a table that was vacuumed while it was empty or small as such, however much a load adds."""
+    rows = [row(ONE + each) for each in range(600)]
+    if before:
+        feed.loaded(rows[:before])
+
+    def counts() -> tuple[int, int]:
+        """Return the rows that were inserted, and the pages that were read."""
+        ((inserted, pages),) = feed.all(
+            "select n_tup_ins, heap_blks_hit + heap_blks_read from pg_stat_user_tables"
+            " join pg_statio_user_tables using (relid) where relid = 'lots'::regclass"
+        )
+        return inserted, pages
+
+    feed.database.execute("vacuum analyze lots")
+    inserted, pages = counts()
+    feed.loaded(rows)
+    until(lambda: counts()[0] >= inserted + 600 - before, "the server has counted the load")
+    assert counts()[1] - pages < 5 * len(rows)
 
 
 def test_a_relisted_vin_is_linked_to_its_previous_lot(feed: Loader) -> None:

@@ -141,6 +141,24 @@ def test_passes_over_the_newest_ads_count_from_the_first_one_on(database: Connec
     assert (market.newest_since, market.newest_at, market.newest_reason) == (first_at, None, "timeout")
 
 
+def test_a_full_walk_takes_as_long_after_the_first_pass_over_the_newest_ads_as_after_others(
+    database: Connection[Any], watch: Watch
+) -> None:
+    database.execute(
+        "insert into ops.market_cycles (source, began_at, finished_at, pages, reason)"
+        " values ('mobile.bg', now() - interval '5 minutes', now(), 50, 'page_bound')"
+    )
+    first = watch().observe().market
+    database.execute(
+        "update ops.market_cycles"
+        " set began_at = now() - interval '4 seconds', finished_at = now(), pages = 2, reason = null"
+    )
+    later = watch().observe().market
+    assert first is not None
+    assert later is not None
+    assert first.walk_seconds == later.walk_seconds is not None
+
+
 def test_a_run_of_an_earlier_process_is_not_taken_for_this_one(
     settings: Settings, database: Connection[Any], watch: Watch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.observe.market import walk_seconds
+from ops.observe.market import pages_to_come, walk_seconds
 from tests.support import snapshots as given
 from tests.support.snapshots import NOW, ago
 
@@ -15,6 +15,23 @@ def test_a_full_walk_takes_what_the_other_requests_leave_it() -> None:
     assert walk_seconds(pages=6500, gap=3.0, newest=1 / 60, recheck_share=0.05) == pytest.approx(alone / 0.9)
     assert walk_seconds(pages=6500, gap=3.0, newest=9.0, recheck_share=0.2) == pytest.approx(alone / 0.25)
     assert walk_seconds(pages=6500, gap=0.0, newest=1.0, recheck_share=0.05) is None
+
+
+@pytest.mark.parametrize(
+    ("cycle", "pages"),
+    [
+        ({}, 1),
+        ({"pages": 1, "seconds": 1.0, "reason": None}, 1),
+        ({"pages": 4, "seconds": 20.0, "reason": None}, 4),
+        ({"pages": 50, "seconds": 290.0, "reason": "page_bound"}, 2),  # the first pass of all
+        ({"pages": 5, "seconds": 14.0, "reason": "page_bound"}, 2),  # VINOPS_NEWEST_PAGES is 5
+        ({"pages": 38, "seconds": 220.0, "reason": None}, 2),  # after a pause
+        ({"pages": 49, "seconds": None, "reason": None}, 2),  # under way
+        ({"pages": 0, "seconds": None, "reason": None}, 1),
+    ],
+)
+def test_only_a_pass_that_kept_up_tells_how_many_pages_the_next_ones_have(cycle: dict[str, object], pages: int) -> None:
+    assert pages_to_come(cycle, 60.0) == pages
 
 
 def test_a_make_says_when_it_was_complete_and_how_far_its_walk_is() -> None:
