@@ -36,5 +36,5 @@ def command(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.
     if as_json:
         typer.echo(json.dumps({**health.as_dict(found), "exit_code": found.exit_code}))
     else:
-        screen.show(screen.levelled(line) for line in health.text(found, screen.width()))
+        screen.show_levelled(health.text(found, screen.width()))
     raise typer.Exit(found.exit_code)

@@ -130,7 +130,7 @@ def status(chosen: Names = None, *, as_json: AsJson = False) -> None:
     else:
         last = {each.program.name: last_line(each.program.log) for each in shown}
         text = worker_lines.lines(snapshot, by_hand=doubles, last=last, width=screen.width())
-        screen.show(screen.levelled(line) for line in text)
+        screen.show_levelled(text)
     if any(each.state != "running" for each in shown if each.program.name in asked):
         raise typer.Exit(1)
 

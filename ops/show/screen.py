@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from rich.text import Text
-
 from vinops.checks import Level
 from vinops.output import terminal_width
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from rich.text import Text
 
 GOOD: Final = "green"
 WARN: Final = "yellow"
@@ -32,6 +32,8 @@ def width() -> int:
 
 def line(*parts: str | Text | tuple[str, str]) -> Text:
     """Return a line made of texts and of (text, style)."""
+    from rich.text import Text
+
     return Text.assemble(*map(_shown, parts), no_wrap=True, overflow="crop")
 
 
@@ -44,6 +46,8 @@ def _shown(part: str | Text | tuple[str, str]) -> str | Text | tuple[str, str]:
 
 def levelled(text: str) -> Text:
     """Return a line with its levels (OK, WARNING, …) in color."""
+    from rich.text import Text
+
     found = Text(printable(text))
     for level, style in STYLES.items():
         found.highlight_words([level.value], style)
@@ -53,11 +57,23 @@ def levelled(text: str) -> Text:
 def show(lines: Iterable[Text]) -> None:
     """Print lines on standard output, without color if NO_COLOR is set."""
     if not sys.stdout.isatty():
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # a pipe may be of a narrow encoding
-        sys.stdout.writelines(f"{each.plain.rstrip()}\n" for each in lines)
+        _show_plain(each.plain for each in lines)
         return
     from rich.console import Console
 
     console = Console(highlight=False)
     for each in lines:
         console.print(each, no_wrap=True, overflow="ignore", crop=False)
+
+
+def show_levelled(lines: Iterable[str]) -> None:
+    """Print lines of text as `show` prints them `levelled`; where there is no color, without importing rich."""
+    if sys.stdout.isatty():
+        show(map(levelled, lines))
+    else:
+        _show_plain(map(printable, lines))
+
+
+def _show_plain(lines: Iterable[str]) -> None:
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr] # a pipe may be of a narrow encoding
+    sys.stdout.writelines(f"{each.rstrip()}\n" for each in lines)

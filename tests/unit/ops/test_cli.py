@@ -68,6 +68,20 @@ print(*[name for name in heavy.split() if name in sys.modules])
     assert ran.stdout.split() == []
 
 
+def test_what_scripts_and_timers_ask_does_not_import_rich() -> None:
+    """Color is for terminals."""
+    code = """
+import sys
+import ops.commands.forecast, ops.commands.health, ops.commands.metrics, ops.commands.status, ops.commands.workers
+from ops.show import screen
+screen.show_levelled(["OK  \\x1b[1mdisk"])
+print(*[name for name in sys.modules if name.partition(".")[0] in ("rich", "textual", "pydantic")])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ran.stdout.startswith("OK  "), "disk" in ran.stdout, "\x1b" in ran.stdout) == (True, True, False)
+    assert ran.stdout.splitlines()[1:] == [""], "no module"
+
+
 def test_the_version_is_that_of_the_installation(capsys: pytest.CaptureFixture[str]) -> None:
     said = f"vinops {metadata.version('vinops')}\n"
     assert CliRunner().invoke(cli.app, ["--version"]).output == said
