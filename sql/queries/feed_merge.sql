@@ -332,8 +332,8 @@ where
 order by incoming.line_number, change.event;
 
 -- name: find_earlier_lots
--- The last other lot of the vehicle of each row that has one. Not part of upsert_lots, which would read the lots that it
--- has just inserted, all of them for each row where the planner knows the table as empty or small: 40,000 lots took
+-- The last other lot of the vehicle of each row that has one. Not part of upsert_lots, which would read the lots that
+-- it has just inserted, all of them for each row where the planner knows the table as empty or small: 40,000 lots took
 -- minutes after a vacuum of the empty tables.
 create temporary table earlier_lots on commit drop as
 select

@@ -450,8 +450,8 @@ select
     first_at,
     complete_from,
     pages,
-    extract(epoch from finished_at - began_at)::float8 as seconds,
     reason,
-    cut_short_at
+    cut_short_at,
+    extract(epoch from finished_at - began_at)::float8 as seconds
 from ops.market_cycles
 where source = 'mobile.bg';
