@@ -69,7 +69,7 @@ packages=(python3 python3-venv ca-certificates dbus chromium logrotate)
 [ -n "$only_node" ] || packages+=(redis-server)
 [ -n "$only_node$embedded" ] || packages+=(postgresql)
 
-roles=(owner etl photos market deals ops retention backup node)
+roles=(owner etl photos market deals ops retention backup node web)
 long_runners=(vinops-celery.service vinops-celery-beat.service vinops-supervisor.service vinops-metrics.service)
 timers=(vinops-etl.timer vinops-photo-scraper.timer vinops-health.timer vinops-backup.timer vinops-retention.timer)
 workers=(vinops-worker@1.service vinops-worker@2.service vinops-worker@3.service vinops-worker@4.service)

@@ -1,7 +1,7 @@
 """One filter of the market: what the parameters of a page's address, a CSV and a saved alert ask for.
 
 `Filter.parse` reads parameters as people write them, in the words of the vocabulary and in either alphabet. Whatever it
-does not understand is named in a `Problem`. `to_params` writes the canonical parameters, which parse to the same filter.
+does not understand is named in a `Problem`. `to_params` writes canonical parameters, which parse to the same filter.
 vinops/board/writer.py turns a filter into SQL.
 """
 
@@ -47,7 +47,7 @@ class Problem:
     reason: str
 
 
-class _NotUnderstood(ValueError):
+class _UnknownValueError(ValueError):
     """Raised by the parser of a value, with the reason."""
 
 
@@ -86,9 +86,7 @@ class Filter:
     words_not: tuple[str, ...] = ()
 
     @classmethod
-    def parse(
-        cls, params: Iterable[tuple[str, str]], *, others: Collection[str] = ()
-    ) -> tuple[Filter, list[Problem]]:
+    def parse(cls, params: Iterable[tuple[str, str]], *, others: Collection[str] = ()) -> tuple[Filter, list[Problem]]:
         """Return the filter of some parameters, and what of them was not understood. Raises nothing.
 
         Empty values count as not given: forms send them. Parameters named in `others`, such as `sort`, are not the
@@ -172,7 +170,7 @@ class _Reading:
             return None
         try:
             value = read(text)
-        except _NotUnderstood as error:
+        except _UnknownValueError as error:
             self.object_to(name, text, str(error))
             return None
         if isinstance(value, _Noted):
@@ -204,9 +202,9 @@ class _Noted:
 def _word(text: str, *, what: str, vocabulary: Callable[[str], vehicles.Match | None]) -> tuple[str, ...]:
     found = vocabulary(text)
     if found is None:
-        raise _NotUnderstood(f"there is no such {what}")
+        raise _UnknownValueError(f"there is no such {what}")
     if found.how == "fuzzy":
-        raise _NotUnderstood(f"there is no such {what}; is {found.value} meant?")
+        raise _UnknownValueError(f"there is no such {what}; is {found.value} meant?")
     return (found.value,)
 
 
@@ -217,12 +215,12 @@ def _family(text: str, makes: Sequence[str]) -> Any:
     of_text = vehicles.make_in(text)
     tried = [of_text.value] if of_text else makes
     if not tried:
-        raise _NotUnderstood("there is no such make, and none is given besides: write make and family, as in BMW X5")
+        raise _UnknownValueError("it names no make, and none is given: write both, as in BMW X5")
     matches = [match for make in tried if (match := vehicles.model(make, text))]
     found = [match for match in matches if match.how != "fuzzy"]
     if not found:
         meant = f"; is {matches[0].family} meant?" if matches else ""
-        raise _NotUnderstood(f"{' and '.join(tried)} has no such family{meant}")
+        raise _UnknownValueError(f"{' and '.join(tried)} has no such family{meant}")
     values = tuple(dict.fromkeys(match.family for match in found))
     wider = [(text, f"{each.value} is one of the {each.family}, all of which are shown")
              for each in found if each.value != each.family]  # fmt: skip
@@ -233,7 +231,7 @@ def _choice(text: str, choices: Mapping[str, Sequence[str]]) -> str:
     for value, names in choices.items():
         if text.casefold() in names:
             return value
-    raise _NotUnderstood(f"it is none of {', '.join(choices)}")
+    raise _UnknownValueError(f"it is none of {', '.join(choices)}")
 
 
 def _seller(text: str) -> tuple[str, ...]:
@@ -243,8 +241,9 @@ def _seller(text: str) -> tuple[str, ...]:
 def _whole(text: str, *, least: int = 0, most: int) -> int:
     found = _DIGITS.fullmatch(_bare(text))
     if not found:
-        raise _NotUnderstood("it is not a whole number")
-    return _within(int(re.sub(r"[^0-9]", "", found[0])), least, most)
+        raise _UnknownValueError("it is not a whole number")
+    number: int = _within(int(re.sub(r"[^0-9]", "", found[0])), least, most)
+    return number
 
 
 def _amount(text: str, *, most: int, least: int = 0, has_thousands: bool = True) -> Decimal:
@@ -255,7 +254,7 @@ def _amount(text: str, *, most: int, least: int = 0, has_thousands: bool = True)
         return _plain(_within(Decimal(f"{found[1]}.{found[2]}"), least, most))
     if bare.isascii() and bare.isdecimal():
         return Decimal(_within(int(bare), least, most))
-    raise _NotUnderstood("it is not a number")
+    raise _UnknownValueError("it is not a number")
 
 
 def _plain(number: Decimal) -> Decimal:
@@ -271,7 +270,7 @@ def _bare(text: str) -> str:
 
 def _within(number: Any, least: int, most: int) -> Any:
     if not least <= number <= most:
-        raise _NotUnderstood(f"it is not between {least} and {most}")
+        raise _UnknownValueError(f"it is not between {least} and {most}")
     return number
 
 
@@ -284,8 +283,8 @@ def _since(text: str) -> timedelta | date:
         try:
             return date.fromisoformat(text)
         except ValueError:
-            raise _NotUnderstood("there is no such day") from None
-    raise _NotUnderstood("write a time as in 24h, 3d or 2w, or a day as in 2026-07-31")
+            raise _UnknownValueError("there is no such day") from None
+    raise _UnknownValueError("write a time as in 24h, 3d or 2w, or a day as in 2026-07-31")
 
 
 def _words(text: str) -> Any:
@@ -301,7 +300,7 @@ def _words(text: str) -> Any:
         else:
             found.append(word)
     if not found and not notes:
-        raise _NotUnderstood("it has no words")
+        raise _UnknownValueError("it has no words")
     return _Noted(value=tuple(found), notes=notes) if notes else tuple(found)
 
 
@@ -358,9 +357,7 @@ FIELDS: Final[Mapping[str, _Field]] = {
     "min_score": _decimal(10, 1),
     "below_market": _decimal(100),
     "new_since": _Field(read=_since, write=lambda value: [_time(value)]),
-    "gone": _Field(
-        read=lambda text: cast("Gone", _choice(text, GONES)), write=lambda value: [value], default="no"
-    ),
+    "gone": _Field(read=lambda text: cast("Gone", _choice(text, GONES)), write=lambda value: [value], default="no"),
     "words": _text(),
     "words_not": _text(),
 }

@@ -123,15 +123,16 @@ def work(batch: Batch) -> list[Score]:
 
 
 def write(connection: Connection[Any], results: Sequence[Score]) -> None:
-    """Record scores in the caller's transaction, and log one line an ad: INFO for a score from GOOD on, and for any ad
-    that is worth a message, else DEBUG.
+    """Record scores and rows of the board in the caller's transaction, and log one line an ad: INFO for a score from
+    GOOD on, and for any ad that is worth a message, else DEBUG.
 
-    A score is replaced if it differs, so a second call changes nothing. If the process dies before the caller commits,
-    the scores are what they were.
+    A score or a row is replaced if it differs, so a second call changes nothing. If the process dies before the caller
+    commits, scores and board are what they were.
     """
     if not results:
         return
     connection.execute(queries("scoring")["write_scores"], {"scores": Jsonb([vars(result) for result in results])})
+    connection.execute(queries("board")["write_board"], {"listing_ids": [result.listing_id for result in results]})
     for result in results:
         level = logging.INFO if result.is_approved or result.score >= GOOD else logging.DEBUG
         if log.isEnabledFor(level):

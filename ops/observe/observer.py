@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
+from deals import board
 from deals.alarms import Backlog
 from deals.stages.registry import STAGES
 from ops.observe import machine, market
@@ -61,7 +62,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
-        *("wanted", "supervisor", "market"),
+        *("wanted", "supervisor", "market", "board"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -249,6 +250,7 @@ class Observer:
             "stored": self._part("stored", RARELY, lambda: places.read(self._open(), self.settings)),
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
             "deals": self._deals(),
+            "board": self._part("board", RARELY, lambda: board.compare(self._asking())),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
             "wanted": self._wanted_programs(),
             "market": self._part("market", SOON, lambda: market.read(self.settings, self._rows, datetime.now(UTC))),
@@ -259,6 +261,11 @@ class Observer:
     def _rows(self, name: str, file: str = "snapshot", **values: object) -> list[dict[str, Any]]:
         self.asked += 1
         return self._open().execute(queries(file)[name], values or None).fetchall()
+
+    def _asking(self) -> Connection[dict[str, Any]]:
+        """Return the connection for a function that sends a statement of its own."""
+        self.asked += 1
+        return self._open()
 
     def _runs(self) -> list[CrawlRun]:
         # A shared program's runs are each of their own: the last one will do.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from deals.alarms import Backlog
+    from deals.board import Compared
     from ops.photos.places import Stored
 
 from ops.observe.market import Market
@@ -454,6 +455,7 @@ class Snapshot:
     stored: Stored | None = None
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
+    board: Compared | None = None
     alerts: tuple[Alert, ...] | None = None
     wanted: tuple[Wanted, ...] | None = None
     market: Market | None = None

@@ -41,7 +41,7 @@ select
     coalesce(pg_has_role(pg_roles.oid, 'pg_read_all_data', 'usage'), false) as may_read_all
 from unnest(
     '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, '
-    'vinops_backup, vinops_node}'::text[]
+    'vinops_backup, vinops_node, vinops_web}'::text[]
 ) as needed (role_name)
 left join pg_roles on needed.role_name = pg_roles.rolname
 order by needed.role_name;
@@ -57,7 +57,8 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update}'::text[]
     ),
     (
-        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node}',
+        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node, '
+        'vinops_web}',
         '{public._yoyo_migration}',
         '{select}'
     ),
@@ -86,12 +87,20 @@ with needed (role_names, relations, rights) as (
         '{public.normalized_listings, public.valuations, public.scores, public.notifications, public.model_demand}',
         '{insert, update, delete}'
     ),
+    ('{vinops_deals}', '{public.board, public.listing_words}', '{insert, update, delete}'),
     ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
     ('{vinops_ops}', '{public.*, ops.*, audit.*, raw.*, staging.*}', '{select}'),
     ('{vinops_ops}', '{ops.workers}', '{insert, update}'),
     ('{vinops_ops}', '{ops.worker_restarts}', '{insert, delete}'),
+    (
+        '{vinops_web}',
+        '{public.board, public.listing_words, public.listings, public.listing_prices, '
+        'public.normalized_listings, public.valuations, public.scores}',
+        '{select}'
+    ),
+    ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
     ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),
     ('{vinops_retention}', '{raw.csv_files}', '{select, update}'),

@@ -1,1 +1,1 @@
-"""The board: what the site, its CSV and the alerts read of the market. Imports vinops only; the stage `score` writes it."""
+"""The board: what the site, its CSV and the alerts read of the market. The stage `score` writes it."""

@@ -86,10 +86,11 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page of the board, and the token of the one behind it; None on the last."""
+    """A page of the board, the token of the one behind it (None on the last), and how many ads are on all of them."""
 
     cards: Sequence[Card]
     next: str | None
+    count: Count
 
 
 @dataclass(frozen=True, kw_only=True)

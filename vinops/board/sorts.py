@@ -13,12 +13,12 @@ from psycopg.sql import SQL
 from vinops.filters import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from psycopg.sql import Composable
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?|-?Infinity")
+NUMBER: Final = re.compile(r"-?[0-9]{1,17}(\.[0-9]{1,4})?|-?Infinity")
 TOKEN: Final = re.compile(r"(?P<key>[^~]{1,40})~(?P<id>[0-9]{1,18})")
 
 
@@ -47,9 +47,20 @@ class Sort:
         if self.is_descending:
             return SQL("({}, board.listing_id) < (%(after)s::{}, %(after_id)s::bigint)").format(self.by, self.type)
         return SQL(
-            "{by} >= %(after)s::{type}"
-            " and ({by} > %(after)s::{type} or board.listing_id < %(after_id)s::bigint)"
+            "{by} >= %(after)s::{type} and ({by} > %(after)s::{type} or board.listing_id < %(after_id)s::bigint)"
         ).format(by=self.by, type=self.type)
+
+    def sorted(self, rows: Iterable[tuple[Any, int]]) -> list[tuple[Any, int]]:
+        """Return rows of the value of the expression and the id in this order."""
+        newest_first = sorted(rows, key=lambda row: row[1], reverse=True)
+        return sorted(newest_first, key=lambda row: row[0], reverse=self.is_descending)
+
+    def is_behind(self, row: tuple[Any, int], place: Mapping[str, Any]) -> bool:
+        """Tell whether such a row is behind the parameters `after` and `after_id`."""
+        key, listing_id = row
+        if key == place["after"]:
+            return bool(listing_id < place["after_id"])
+        return bool(key < place["after"]) == self.is_descending
 
     def token(self, key: Any, listing_id: int) -> str:
         """Return the token of the page behind a row."""
@@ -62,7 +73,7 @@ class Sort:
         if name == self.name and found:
             try:
                 return {"after": self.read(found["key"]), "after_id": int(found["id"])}, None
-            except ValueError:
+            except (ValueError, OverflowError):  # an infinite figure is no whole number
                 pass
         return None, Problem(name="after", value=token[:100], reason="it is no place in this list: it begins anew")
 
@@ -93,14 +104,14 @@ def _since_epoch(moment: datetime) -> str:
 
 def _by_number(name: str, by: str, *, is_descending: bool) -> Sort:
     return Sort(
-        name=name, by=SQL(by), type=SQL("numeric"), is_descending=is_descending,  # type: ignore[arg-type] # see SORTS
+        name=name, by=SQL(by), type=SQL("numeric"), is_descending=is_descending,
         read=_number, write=str,
     )  # fmt: skip
 
 
 def _by_whole(name: str, by: str, *, is_descending: bool) -> Sort:
     return Sort(
-        name=name, by=SQL(by), type=SQL("integer"), is_descending=is_descending,  # type: ignore[arg-type] # see SORTS
+        name=name, by=SQL(by), type=SQL("integer"), is_descending=is_descending,
         read=_whole, write=str,
     )  # fmt: skip
 

@@ -299,6 +299,10 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("supervisor", CRITICAL, "the last pass 4 min ago, PID 4999", "kill 4999; nohup", {"wanted": passed(minutes=4)}),
     ("supervisor", OK, "4 min ago", "", {"wanted": passed(minutes=4), "supervisor": Supervision(pid=1, every=600)}),
     ("supervisor", UNKNOWN, "timeout", "vinops doctor", {"wanted": None, "faults": {"wanted": "timeout"}}),
+    ("board", OK, "500 ads compared, all rows right", "", {}),
+    ("board", WARNING, "2 wrong", "vinops deals board --rebuild", {"board": given.compared(wrong=2)}),
+    ("board", WARNING, "3 without words", "vinops deals board --rebuild", {"board": given.compared(wordless=3)}),
+    ("board", UNKNOWN, "timeout", "vinops doctor", {"board": None, "faults": {"board": "timeout"}}),
     ("backlog", OK, "no ad waits", "", {}),
     (
         "backlog",
@@ -628,7 +632,18 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     never = {
         *(
             (name, CRITICAL)
-            for name in ("crawls", "unknown", "parsing", "hosts", "alerts", "secrets", "data", "stored", "estimates")
+            for name in (
+                "crawls",
+                "unknown",
+                "parsing",
+                "hosts",
+                "alerts",
+                "secrets",
+                "data",
+                "stored",
+                "estimates",
+                "board",
+            )
         ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
@@ -671,6 +686,7 @@ def test_a_database_that_is_away_is_one_alarm_not_thirteen() -> None:
             "supervisor",
             "backlog",
             "estimates",
+            "board",
             "feed",
             "unknown",
             "parsing",
