@@ -302,7 +302,7 @@ copy_program() {
     ln -s "$venv" "$program.new/.venv"
     ln -s "$logs" "$program.new/logs"
     # Compiled once: services may not write here.
-    "$venv/bin/python" -m compileall -q -s "$program.new" -p "$program" "$program.new"/{vinops,etl,vinops_scrapy,deals,ops} || true
+    "$venv/bin/python" -m compileall -q -s "$program.new" -p "$program" "$program.new"/{vinops,etl,vinops_scrapy,deals,ops,web} || true
     if [ -d "$program" ] && diff -rq --no-dereference --exclude=__pycache__ "$program" "$program.new" >/dev/null; then
         rm -rf "$program.new"
         note "this version is installed"

@@ -850,10 +850,49 @@ CREATE TABLE ops.scheduled_tasks (
     rung_at timestamp with time zone
 );
 
+CREATE TABLE ops.sign_in_failures (
+    subject_hash bytea NOT NULL,
+    failures integer NOT NULL,
+    first_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sign_in_failures_subject_hash_check CHECK ((octet_length(subject_hash) = 32))
+);
+
+CREATE TABLE ops.sign_ins (
+    token_hash bytea NOT NULL,
+    user_id bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    CONSTRAINT sign_ins_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
 CREATE TABLE ops.task_progress (
     machine text NOT NULL,
     done_at timestamp with time zone NOT NULL,
     task text NOT NULL
+);
+
+CREATE TABLE ops.users (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    password_hash text,
+    language text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT users_check CHECK (((removed_at IS NULL) = (password_hash IS NOT NULL))),
+    CONSTRAINT users_language_check CHECK ((language = ANY (ARRAY['bg'::text, 'en'::text]))),
+    CONSTRAINT users_name_check CHECK ((name ~ '^[^[:space:][:cntrl:]]{1,40}$'::text)),
+    CONSTRAINT users_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'trader'::text, 'operator'::text])))
+);
+
+ALTER TABLE ops.users ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.users_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE ops.walk_pieces (
@@ -907,6 +946,48 @@ CREATE TABLE ops.workers (
     log_offset bigint,
     troubles jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT workers_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'stopped'::text, 'retired'::text])))
+);
+
+CREATE TABLE public.ad_notes (
+    id bigint NOT NULL,
+    listing_id bigint NOT NULL,
+    user_id bigint,
+    body text NOT NULL,
+    written_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ad_notes_body_check CHECK (((length(body) >= 1) AND (length(body) <= 2000)))
+);
+
+ALTER TABLE public.ad_notes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ad_notes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.ad_stars (
+    user_id bigint,
+    listing_id bigint NOT NULL,
+    starred_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.ad_statuses (
+    id bigint NOT NULL,
+    listing_id bigint NOT NULL,
+    user_id bigint,
+    status text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ad_statuses_status_check CHECK ((status = ANY (ARRAY['none'::text, 'seen'::text, 'called'::text, 'bought'::text, 'rejected'::text])))
+);
+
+ALTER TABLE public.ad_statuses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ad_statuses_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.board (
@@ -1274,8 +1355,17 @@ ALTER TABLE ONLY ops.rechecks
 ALTER TABLE ONLY ops.scheduled_tasks
     ADD CONSTRAINT scheduled_tasks_pkey PRIMARY KEY (task);
 
+ALTER TABLE ONLY ops.sign_in_failures
+    ADD CONSTRAINT sign_in_failures_pkey PRIMARY KEY (subject_hash);
+
+ALTER TABLE ONLY ops.sign_ins
+    ADD CONSTRAINT sign_ins_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY ops.task_progress
     ADD CONSTRAINT task_progress_pkey PRIMARY KEY (machine);
+
+ALTER TABLE ONLY ops.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY ops.walk_pieces
     ADD CONSTRAINT walk_pieces_pkey PRIMARY KEY (walk_id, number);
@@ -1285,6 +1375,15 @@ ALTER TABLE ONLY ops.worker_restarts
 
 ALTER TABLE ONLY ops.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (machine, worker);
+
+ALTER TABLE ONLY public.ad_notes
+    ADD CONSTRAINT ad_notes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.ad_stars
+    ADD CONSTRAINT ad_stars_user_id_listing_id_key UNIQUE NULLS NOT DISTINCT (user_id, listing_id);
+
+ALTER TABLE ONLY public.ad_statuses
+    ADD CONSTRAINT ad_statuses_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.board
     ADD CONSTRAINT board_pkey PRIMARY KEY (listing_id, is_gone);
@@ -1390,7 +1489,21 @@ CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_s
 
 CREATE INDEX listing_walks_open ON ops.listing_walks USING btree (source, make_slug) WHERE (finished_at IS NULL);
 
+CREATE INDEX sign_in_failures_first ON ops.sign_in_failures USING btree (first_at);
+
+CREATE INDEX sign_ins_end ON ops.sign_ins USING btree (ends_at);
+
+CREATE INDEX sign_ins_user ON ops.sign_ins USING btree (user_id);
+
+CREATE UNIQUE INDEX users_name ON ops.users USING btree (lower(name)) WHERE (removed_at IS NULL);
+
 CREATE INDEX worker_restarts_worker ON ops.worker_restarts USING btree (machine, worker, restarted_at DESC);
+
+CREATE INDEX ad_notes_listing ON public.ad_notes USING btree (listing_id, id);
+
+CREATE INDEX ad_stars_listing ON public.ad_stars USING btree (listing_id);
+
+CREATE INDEX ad_statuses_listing ON public.ad_statuses USING btree (listing_id, id DESC);
 
 CREATE INDEX board_price ON ONLY public.board USING btree (COALESCE(price_eur, 'Infinity'::numeric), listing_id DESC);
 
@@ -1569,8 +1682,29 @@ ALTER TABLE ONLY ops.deal_outbox
 ALTER TABLE ONLY ops.rechecks
     ADD CONSTRAINT rechecks_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY ops.sign_ins
+    ADD CONSTRAINT sign_ins_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY ops.walk_pieces
     ADD CONSTRAINT walk_pieces_walk_id_fkey FOREIGN KEY (walk_id) REFERENCES ops.listing_walks(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_notes
+    ADD CONSTRAINT ad_notes_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_notes
+    ADD CONSTRAINT ad_notes_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.ad_stars
+    ADD CONSTRAINT ad_stars_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_stars
+    ADD CONSTRAINT ad_stars_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_statuses
+    ADD CONSTRAINT ad_statuses_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_statuses
+    ADD CONSTRAINT ad_statuses_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
 
 ALTER TABLE public.board
     ADD CONSTRAINT board_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;

@@ -1,0 +1,167 @@
+"""The board, an ad and the CSV: what they show of the ads, hostile ones too."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.sites import ads_on_board, running, signed_in
+from vinops.secrets import Secret
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.rows import TupleRow
+
+    from vinops.config import Settings
+
+    Database = psycopg.Connection[TupleRow]
+
+HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{7*7}} %(a)s \u202egnp.exe\u2066 \x07"
+ENGLISH = {"Accept-Language": "en"}
+
+
+class Tags(HTMLParser):
+    """Collects the elements of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_board_shows_what_an_ad_is_worth_in_both_languages(database: Database, settings: Settings) -> None:
+    ads_on_board(database)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        english, bulgarian = client.get("/", headers=ENGLISH).text, client.get("/").text
+    for text in ("under 34 comparable cars", "good price", "8\u202f000\u00a0€", "8.1", "from America", "new today"):
+        assert text in english
+    for text in ("под 34 сравними коли", "добра цена", "8,1", "от Америка", "нова днес", 'lang="bg"'):
+        assert text in bulgarian
+
+
+def test_hostile_text_is_text(database: Database, settings: Settings) -> None:
+    (listing,) = ads_on_board(database, title=HOSTILE, description=HOSTILE + "\n" + "я" * 10_000)
+    database.execute("update listings set url = 'javascript:alert(1)', place = %s", [HOSTILE])
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        client.post(f"/ads/{listing}/notes", data={"body": HOSTILE})
+        for path in ("/", f"/ads/{listing}", f"/?words={HOSTILE}&make={HOSTILE}&{HOSTILE}=1&sort={HOSTILE}&after=x~1"):
+            answer = client.get(path)
+            assert answer.status_code == 200
+            text = answer.text
+            assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08]", text), path
+            for tag, attributes in Tags(text).tags:
+                assert "alert" not in (attributes.get("href") or "")
+                assert not [name for name in attributes if name.startswith("on") or name == "style"], (path, tag)
+                assert tag != "script" or (attributes.get("src") or "").startswith("/static/")
+            assert "49" not in re.sub(r"\{\{7\*7\}\}", "", text).split("<main")[1].split("gnp.exe")[0][-20:]
+        assert "alert(1)" in client.get("/").text
+
+
+def test_the_csv_is_harmless_and_says_that_it_is_complete(database: Database, settings: Settings) -> None:
+    for title in ("=HYPERLINK(1)", "+1", "-1+1", "@SUM(1)", "\tx", 'a,"b"\r\nc', "\u202eevil"):
+        ads_on_board(database, title=title)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        answer = client.get("/deals.csv")
+        fewer = client.get("/deals.csv?price_to=100")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert rows[0][:2] == ["listing_id", "title"]
+    assert rows[-1] == ["# complete", "7"]
+    assert len(rows) == 9
+    for row in rows[1:-1]:
+        assert row[1][0] not in "=+-@\t\r\u202e", row[1]
+    assert fewer.content.decode("utf-8-sig").splitlines()[-1] == "# complete,0"
+
+
+def test_marks_are_kept_and_shown(database: Database, settings: Settings) -> None:
+    (listing,) = ads_on_board(database)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        client.post(f"/ads/{listing}/star", data={"on": "1"})
+        for status in ("seen", "called", "called"):
+            answer = client.post(f"/ads/{listing}/status", data={"status": status, "next": "//evil.example"})
+            assert answer.headers["location"] == "/"
+        client.post(f"/ads/{listing}/notes", data={"body": "  he calls back\nat five  "})
+        assert client.post(f"/ads/{listing}/status", data={"status": "deleted"}).status_code == 400
+        page = client.get(f"/ads/{listing}", headers=ENGLISH).text
+        assert "he calls back" in page
+        assert page.count("<b>called</b>") == 1
+        assert 'aria-pressed="true" aria-label="Star"' in page
+        signed_in(site, client, database, "trader")
+        other = client.get("/", headers=ENGLISH).text
+        assert 'aria-pressed="false" aria-label="Star"' in other, "a star is one's own"
+        assert '<li class="mark">called</li>' in other, "a status is everybody's"
+    assert database.execute("select status from ad_statuses order by id").fetchall() == [("seen",), ("called",)]
+
+
+def test_pages_follow_one_another(database: Database, settings: Settings) -> None:
+    ids = ads_on_board(database, 30)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        first = client.get("/?sort=cheap").text
+        token = re.search(r'rel="next" href="([^"]+)"', first)
+        assert token is not None
+        second = client.get(token[1].replace("&amp;", "&")).text
+    found = [int(each) for text in (first, second) for each in re.findall(r'id="ad-(\d+)"', text)]
+    assert sorted(found) == sorted(ids)
+
+
+def test_chips_name_what_is_applied_and_lead_to_the_board_without_it(database: Database, settings: Settings) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        text = client.get("/?make=bmw&price_to=20000&fuel=diesel&words=панорама&below_market=10&new_since=3d&min_score=7",
+                          headers=ENGLISH).text  # fmt: skip
+    chips = re.findall(r'<li><a href="([^"]+)" title="Remove this filter">([^<]+) <', text)
+    assert len(chips) == 7
+    assert ("Price to 20\u202f000\u00a0€") in [label for _, label in chips]
+    assert all("price_to" in link for link, label in chips if "Price" not in label)
+    assert not any("price_to" in link for link, label in chips if "Price" in label)
+
+
+@pytest.mark.parametrize("path", ["/ads/0", "/ads/99999999999999999999999", "/ads/7", "/ads/x", "/nothing"])
+def test_what_is_not_there_is_404(database: Database, settings: Settings, path: str) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        answer = client.get(path, headers=ENGLISH)
+        assert answer.status_code == 404
+        assert "There is no such page" in answer.text
+
+
+def test_no_page_shows_a_secret(database: Database, settings: Settings) -> None:
+    canary = "canary-4711-secret"
+    given: Any = {each: getattr(settings, each) for each in ("database_url", "data_dir", "log_dir")}
+    secrets = {
+        name: Secret(f"https://{canary}") for name in ("copart_password", "telegram_bot_token", "copart_csv_url")
+    }
+    (listing,) = ads_on_board(database)
+    with running(type(settings)(**given, **secrets)) as (site, client):
+        signed_in(site, client, database, "operator")
+        token = client.cookies[site.session_cookie]
+        for path in ("/", "/account", f"/ads/{listing}", "/login", "/deals.csv", "/nothing", "/health"):
+            answer = client.get(path)
+            assert canary not in answer.text
+            assert token not in answer.text
+            assert "none" not in re.findall("password_hash|argon2", answer.text)
+
+
+def test_a_page_stays_small(database: Database, settings: Settings) -> None:
+    from web import assets
+
+    ads_on_board(database, 25)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        page = client.get("/").content
+    scripts = sum(len(each.content) for name, each in assets.assets().items() if name.endswith(".js"))
+    assert scripts <= 60_000
+    assert len(page) + sum(len(each.content) for each in assets.assets().values()) <= 150_000
