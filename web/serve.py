@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 import uvicorn
 
+from ops import roles
 from vinops import config, logs, network, systemd
 from vinops.db import database
 from vinops.redaction import one_line
@@ -32,7 +33,11 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve the site until a signal ends it. Raises ConfigError if the port cannot be opened."""
     logs.configure("web", settings, console=True)
     try:
-        database.connect(settings, application=APPLICATION).close()  # the schema has to fit
+        with database.connect(
+            settings, application=APPLICATION, autocommit=True
+        ) as connection:  # the schema has to fit
+            if settings.database_url is None:
+                roles.ensure_web(connection)
     except database.NotMigrated:
         raise
     except database.DatabaseError as error:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
+from ops import roles
 from vinops.board import reads
 from vinops.db import database, session
 from vinops.db.errors import DatabaseError
@@ -60,6 +61,8 @@ class Site:
 
     def _conninfo(self, *, read_only: bool, limit_ms: int = STATEMENT_MS) -> str:
         base = database.address(self.settings, APPLICATION)
+        if self.settings.database_url is None:
+            base = make_conninfo(base, user=roles.WEB)  # on a server, DATABASE_URL.web names the role
         limits = f"-c statement_timeout={limit_ms} -c default_transaction_read_only={'on' if read_only else 'off'}"
         options = psycopg.conninfo.conninfo_to_dict(base).get("options")
         if options is None:  # a pooler that takes none

@@ -62,6 +62,10 @@ grant usage on all sequences in schema ops to vinops_deals;
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_web;
 grant select, insert, update on ops.host_budgets to vinops_web;
+grant select, update on ops.users to vinops_web; -- the language, and hashes with newer parameters
+grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;
+grant select, insert, delete on ad_stars to vinops_web;
+grant select, insert on ad_statuses, ad_notes to vinops_web;
 
 -- Who watches reads everything, and keeps its own memory.
 grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;

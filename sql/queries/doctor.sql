@@ -101,6 +101,10 @@ with needed (role_names, relations, rights) as (
         '{select}'
     ),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
+    ('{vinops_web}', '{ops.users}', '{select, update}'),
+    ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),
+    ('{vinops_web}', '{public.ad_stars}', '{select, insert, delete}'),
+    ('{vinops_web}', '{public.ad_statuses, public.ad_notes}', '{select, insert}'),
     ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),
     ('{vinops_retention}', '{raw.csv_files}', '{select, update}'),

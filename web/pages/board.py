@@ -49,7 +49,6 @@ def board(asked: Asked) -> Response:
     sort = asked.param("sort") or BEST
     with asked.site.read() as connection:
         page, unknown = reads.page(connection, wanted, sort=sort, after=asked.param("after") or None)
-        count = reads.count(connection, wanted)
         facets = asked.site.facets(connection)
         marks = people.marks(connection, asked.person.user_id, [card.listing_id for card in page.cards])
     sort = sort if sort in SORTS else BEST
@@ -57,7 +56,7 @@ def board(asked: Asked) -> Response:
         "board.html",
         wanted=wanted,
         page=page,
-        count=count,
+        count=page.count,
         facets=facets,
         families=_families(wanted, facets),
         marks=marks,
