@@ -114,8 +114,9 @@ def history(language: Language, prices: Sequence[Price], worth: Valuation | None
         f"<title>{escape(language.day(at))}: {_text(language, value)} €</title></circle>"
         for at, value in known
     ]
-    days = _axis(left, height - 8, "start", escape(language.day(begin)))
-    days += _axis(width - right, height - 8, "end", escape(language.day(end)))
+    named = language.moment if end - begin < timedelta(days=3) else language.day
+    days = _axis(left, height - 8, "start", escape(named(begin)))
+    days += _axis(width - right, height - 8, "end", escape(named(end)))
     label = language.gettext("Price over time; the band is the estimate from p10 to p90")
     return Markup(
         '<svg class="chart history" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'

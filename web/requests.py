@@ -82,6 +82,7 @@ def render(asked: Asked, template: str, **values: Any) -> str:
         ngettext=lambda one, many, number, /, **given: asked.language.ngettext(one, many, number, **given),
         name=lambda kind, value: vocabulary.name(asked.language, kind, value),
         reason=lambda text: vocabulary.reason(asked.language, text),
+        objection=lambda text: vocabulary.problem(asked.language, text),
         **values,
     )  # fmt: skip
     return text

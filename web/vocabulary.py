@@ -169,9 +169,52 @@ REASONS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
 """The sentences of deals/stages/score.py, and their translations."""
 
 
+PROBLEMS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
+    (re.compile(pattern, re.DOTALL), _plain(text))
+    for pattern, text in (
+        (r"there is no such filter", _("there is no such filter")),
+        (r"it is given more than once: (?P<first>.*) counts", _("it is given more than once: %(first)s counts")),
+        (r"only (?P<most>\d+) can be asked for at once", _("only %(most)s can be asked for at once")),
+        (r"it is longer than (?P<most>\d+) characters", _("it is longer than %(most)s characters")),
+        (r"it is more than (?P<other>\w+): no ad can be found", _("it is more than %(other)s: no ad can be found")),
+        (r"there is no such day", _("there is no such day")),
+        (r"there is no such \w+", _("there is no such value")),
+        (r"there is no such \w+; is (?P<value>.*) meant\?", _("there is no such value; is %(value)s meant?")),
+        (r"it names no make, and none is given: .*",
+         _("it names no make, and none is given: write both, as in BMW X5")),
+        (r"(?P<make>.*) has no such family", _("%(make)s has no such family")),
+        (r"(?P<make>.*) has no such family; is (?P<value>.*) meant\?",
+         _("%(make)s has no such family; is %(value)s meant?")),
+        (r"(?P<model>.*) is one of the (?P<family>.*), all of which are shown",
+         _("%(model)s is one of the %(family)s, all of which are shown")),
+        (r"it is none of (?P<values>.*)", _("it is none of %(values)s")),
+        (r"it is not a whole number", _("it is not a whole number")),
+        (r"it is not a number", _("it is not a number")),
+        (r"it is not between (?P<least>\d+) and (?P<most>\d+)", _("it is not between %(least)s and %(most)s")),
+        (r"write a time as in .*", _("write a time as in 24h, 3d or 2w, or a day as in 2026-07-31")),
+        (r"a denial is no word of an ad: .*",
+         _("a denial is no word of an ad: give what is not wanted as words_not")),
+        (r"it has no letters that are searched for", _("it has no letters that are searched for")),
+        (r"it is in every ad, and is not searched for", _("it is in every ad, and is not searched for")),
+        (r"it has no words", _("it has no words")),
+        (r"it is no place in this list: it begins anew", _("it is no place in this list: it begins anew")),
+    )
+)  # fmt: skip
+"""The reasons of vinops/filters.py and vinops/board/sorts.py why a parameter was not understood."""
+
+
+def problem(language: Language, text: str) -> str:
+    """Return why a parameter was not understood, in a language."""
+    return _translated(PROBLEMS, language, text)
+
+
 def reason(language: Language, text: str) -> str:
     """Return a reason of a score in a language; one that is unknown here as it is."""
-    for pattern, words in REASONS:
+    return _translated(REASONS, language, text)
+
+
+def _translated(known: tuple[tuple[re.Pattern[str], Words], ...], language: Language, text: str) -> str:
+    for pattern, words in known:
         if found := pattern.fullmatch(text):
             return words(language, found)
     return text

@@ -203,4 +203,4 @@ def test_signing_in_leads_to_no_other_site(where: str) -> None:
 
 
 def test_a_wait_is_a_time() -> None:
-    assert people.WINDOW == timedelta(minutes=15)
+    assert timedelta(minutes=15) == people.WINDOW

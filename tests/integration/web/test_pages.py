@@ -120,7 +120,8 @@ def test_pages_follow_one_another(database: Database, settings: Settings) -> Non
 def test_chips_name_what_is_applied_and_lead_to_the_board_without_it(database: Database, settings: Settings) -> None:
     with running(settings) as (site, client):
         signed_in(site, client, database, "viewer")
-        text = client.get("/?make=bmw&price_to=20000&fuel=diesel&words=панорама&below_market=10&new_since=3d&min_score=7",
+        text = client.get("/?make=bmw&price_to=20000&fuel=diesel&words=панорама&below_market=10&new_since=3d"
+                          "&min_score=7",
                           headers=ENGLISH).text  # fmt: skip
     chips = re.findall(r'<li><a href="([^"]+)" title="Remove this filter">([^<]+) <', text)
     assert len(chips) == 7

@@ -14,6 +14,7 @@ from jinja2.ext import babel_extract
 
 from deals.stages import score
 from vinops import vehicles
+from vinops.filters import Filter
 from web import vocabulary
 from web.language import chosen, language
 
@@ -96,6 +97,24 @@ def test_every_sentence_of_the_score_stage_is_known() -> None:
     body = body or source[source.index("def _reasons(") :]
     for text in re.findall(r'append\("([^"]+)"\)', body):
         assert vocabulary.reason(BULGARIAN, text) != text, text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        [("x", "1")], [("price_to", "1"), ("price_to", "2")], [("words", "я" * 500)], [("fuel", "dieesel")],
+        [("fuel", "xyzzy")], [("year_from", "2020"), ("year_to", "2010")], [("family", "X5")], [("gone", "maybe")],
+        [("family", "BMW Qwerty")], [("family", "BMW 320")], [("year_from", "ten")], [("min_score", "ten")],
+        [("km_to", "99999999999")], [("new_since", "soon")], [("new_since", "2026-02-31")], [("words", "без")],
+        [("words", "...")], [("make", f"{number}") for number in range(3)],
+    ],
+)  # fmt: skip
+def test_every_objection_of_the_filter_is_translated(query: list[tuple[str, str]]) -> None:
+    _, problems = Filter.parse(query)
+    assert problems
+    for each in problems:
+        assert vocabulary.problem(BULGARIAN, each.reason) != each.reason, each
+        assert vocabulary.problem(ENGLISH, each.reason)
 
 
 @pytest.mark.parametrize(
