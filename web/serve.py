@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ import typer
 import uvicorn
 
 from ops import roles
+from ops.observe import site as site_state
 from vinops import config, logs, network, systemd
 from vinops.db import database
 from vinops.redaction import one_line
@@ -30,7 +32,8 @@ BEAT: Final = 10.0  # seconds between two signs of life, without a watchdog
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve the site until a signal ends it. Raises ConfigError if the port cannot be opened."""
+    """Serve the site until a signal ends it. Raises ConfigError if the port cannot be opened, or if another
+    process serves a site on the data folder."""
     logs.configure("web", settings, console=True)
     try:
         with database.connect(
@@ -48,6 +51,12 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         text = f"--port {port} on {host} cannot be opened ({error.strerror}): choose another"
+        raise config.ConfigError(text) from None
+    try:
+        held = site_state.hold(settings, host, port)
+    except BlockingIOError:
+        listener.close()
+        text = f"a site runs on {settings.data_dir} already: end it, or name another folder in VINOPS_DATA_DIR"
         raise config.ConfigError(text) from None
     own = f"http://{'localhost' if network.is_loopback(host) else host}:{port}"
     typer.echo(settings.web_public_url or own, err=True)
@@ -69,7 +78,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
         h11_max_incomplete_event_size=32_768,
     )
-    with contextlib.closing(listener):
+    with contextlib.closing(listener), os.fdopen(held):
         asyncio.run(_run(uvicorn.Server(setup), listener))
 
 

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from deals import board
 from deals.alarms import Backlog
 from deals.stages.registry import STAGES
-from ops.observe import machine, market
+from ops.observe import machine, market, site
 from ops.observe.log_tails import LogTails
 from ops.observe.pace import Pace
 from ops.observe.snapshot import (
@@ -62,7 +62,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
-        *("wanted", "supervisor", "market", "board"),
+        *("wanted", "supervisor", "market", "board", "site"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -170,6 +170,7 @@ class Observer:
             celery=self._part("celery", SOON, self._celery),
             backup=self._part("backup", RARELY, lambda: machine.backup(self.settings)),
             secrets=self._part("secrets", 0, lambda: machine.secrets(self.settings)),
+            site=self._part("site", SOON, lambda: site.read(self.settings)),
             clock_synchronized=self._part("clock", CLOCK, machine.clock_synchronized),
             **asked,
             faults=dict(self._faults),
@@ -394,7 +395,7 @@ def observe_once(
         return observer.observe(parts)
 
 
-OF_THE_MACHINE: Final = frozenset({"celery", "backup", "clock"})
+OF_THE_MACHINE: Final = frozenset({"celery", "backup", "site", "clock"})
 """The parts that stay cached while the database is unavailable."""
 
 

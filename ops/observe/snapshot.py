@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from deals.alarms import Backlog
     from deals.board import Compared
+    from ops.observe.site import Site
     from ops.photos.places import Stored
 
 from ops.observe.market import Market
@@ -460,6 +461,7 @@ class Snapshot:
     wanted: tuple[Wanted, ...] | None = None
     market: Market | None = None
     supervisor: Supervision | None = None
+    site: Site | None = None
     runs: tuple[CrawlRun, ...] | None = None
     clock_synchronized: bool | None = None
     silence: float = Settings.worker_silence

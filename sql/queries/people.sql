@@ -75,6 +75,12 @@ where people.removed_at is null
 group by people.id
 order by lower(people.name);
 
+-- name: count_people
+-- How many people can sign in.
+select count(*) as people
+from ops.users
+where removed_at is null;
+
 -- name: password_of
 -- A person who wants to sign in.
 select

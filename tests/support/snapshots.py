@@ -11,6 +11,7 @@ from deals.alarms import Backlog
 from deals.board import Compared
 from ops.observe.market import MakeState, Market
 from ops.observe.pace import Pace
+from ops.observe.site import Site
 from ops.observe.snapshot import (
     Alert,
     Audit,
@@ -322,6 +323,7 @@ def snapshot(**more: Any) -> Snapshot:
         "wanted": wanted(),
         "market": market(),
         "supervisor": Supervision(pid=4999, every=60),
+        "site": Site(address="127.0.0.1:8080", answered=200),
         "clock_synchronized": True,
     }
     return Snapshot(**{**values, **more})
