@@ -87,7 +87,7 @@ def history(language: Language, prices: Sequence[Price], worth: Valuation | None
     known = _known(prices)
     if not known:
         return Markup("")
-    width, height, left, right, top, bottom = 640, 220, 76, 16, 14, 30
+    width, height, left, right, top, bottom = 480, 210, 64, 12, 14, 32
     begin = min(known[0][0], end - timedelta(hours=1))
     values = [value for _, value in known]
     marks = [float(each) for each in (worth.p10, worth.p50, worth.p90) if each is not None] if worth else []
@@ -144,6 +144,17 @@ def _ticks(low: float, high: float) -> list[float]:
     return [number * step for number in range(first, first + 8) if number * step <= high]
 
 
+def part(value: float) -> Markup:
+    """Return a part of a score, from -10 to 10, as a bar that begins in the middle; the number stands beside it."""
+    x = Line(low=-10, high=10, begin=0, end=120)
+    begin, end = sorted((x.at(0), x.at(value)))
+    return Markup(
+        '<svg class="part" preserveAspectRatio="none" viewBox="0 0 120 10" width="120" height="10" aria-hidden="true">'
+        '<rect class="bed" width="120" height="10" rx="3"/>'
+        '<rect class="{way}" x="{begin}" width="{wide}" height="10"/><path d="M60 0V10"/></svg>'
+    ).format(way="less" if value < 0 else "more", begin=begin, wide=round(end - begin, 1))
+
+
 def band(language: Language, worth: Valuation | None, price: Decimal | None) -> Markup:
     """Return the estimate from p10 to p90 as a bar, with a point for the price; nothing without an estimate."""
     if worth is None or worth.p10 is None or worth.p50 is None or worth.p90 is None:
@@ -153,7 +164,7 @@ def band(language: Language, worth: Valuation | None, price: Decimal | None) -> 
     own = [float(price)] if price is not None else []
     low, high = min([p10, *own]), max([p90, *own])
     room = (high - low) * 0.12 or high * 0.1 or 1
-    width, height, line = 640, 92, 46
+    width, height, line = 480, 92, 46
     x = Line(low=low - room, high=high + room, begin=8, end=width - 8)
     label = language.gettext(
         "Estimate from %(p10)s over %(p50)s to %(p90)s; price %(price)s",
@@ -166,9 +177,9 @@ def band(language: Language, worth: Valuation | None, price: Decimal | None) -> 
         f'<rect class="band" x="{x.at(p10)}" y="{line - 9}" width="{wide}" height="18" rx="9"/>',
         f'<path class="median" d="M{x.at(p50)} {line - 14}V{line + 14}"/>',
     ]
-    apart = 96 / (width - 16) * (x.high - x.low)  # labels that are nearer would overlap
+    apart = 104 / (width - 16) * (x.high - x.low)  # labels that are nearer would overlap
     for name, value in (("p10", min(p10, p50 - apart)), ("p50", p50), ("p90", max(p90, p50 + apart))):
-        place = min(max(x.at(value), 46), width - 46)
+        place = min(max(x.at(value), 52), width - 52)
         parts.append(_axis(place, line + 36, "middle", f"{name} {_text(language, worths[name])}"))
     if own:
         place = x.at(own[0])

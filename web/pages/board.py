@@ -113,7 +113,8 @@ def _condition(language: Language, name: str, value: Any) -> str:
     if name in ("make", "family"):
         return str(value)
     if name in ("words", "words_not"):
-        return f"{'−' if name == 'words_not' else ''}„{value}“"
+        quoted = f"„{value}“" if language.code == "bg" else f"“{value}”"
+        return f"−{quoted}" if name == "words_not" else quoted
     if name in vocabulary.NAMES:
         return vocabulary.name(language, name, value)
     field, _dash, end = name.rpartition("_")
