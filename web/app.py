@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from web.routes import Page
     from web.site import Site
 
-PAGE_SECONDS: Final = 2.8
-"""For the statements of a page. A server that hangs keeps threads and connections, but no visitor."""
 MOST_FIELDS: Final = 50
 
 log = logging.getLogger("web")
@@ -57,7 +55,7 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]
     async def endpoint(request: Request) -> Response:
         form = await _form(request) if page.method == "POST" else {}
         try:
-            with anyio.fail_after(None if page.is_async else PAGE_SECONDS):
+            with anyio.fail_after(page.seconds):
                 asked = await _in_thread(lambda: _asked(site, request, form, reads=page.access != "anyone"))
                 if (refusal := _refusal(page, asked)) is not None:
                     return refusal

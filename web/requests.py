@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from web.site import Site
 
 YEAR: Final = 365 * 86_400
+BLANKS: Final = re.compile(r"[^\S\u00a0\u202f]+")  # but those that keep a number in one line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def local(where: str) -> str:
 
 def shown(text: object, longest: int = 0) -> str:
     """Return a text from outside without marks that reorder or hide what is beside it, cut to `longest` characters."""
-    plain = " ".join(without_controls(str(text)).split())
+    plain = BLANKS.sub(" ", without_controls(str(text))).strip()
     return f"{plain[: longest - 1].rstrip()}…" if longest and len(plain) > longest else plain
 
 

@@ -19,32 +19,41 @@ if TYPE_CHECKING:
 Access: TypeAlias = "Role | Literal['anyone']"
 
 
+SECONDS: Final = 2.8
+"""For the statements of a page. A server that hangs keeps threads and connections, but no visitor."""
+EXPORT_SECONDS: Final = 10.0
+"""Until the first rows of a download."""
+HASH_SECONDS: Final = 15.0
+"""To compare a password, which may wait for others, on a machine that is busy."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A route. `access` is the least role. `is_async`: the function waits instead of blocking a thread. `is_file`: it
-    is no page; who is not signed in gets 403 and not the form."""
+    """A route. `access` is the least role. `is_async`: the function waits instead of blocking a thread. `seconds`: its
+    limit, None if it has limits of its own. `is_file`: it is no page; who is not signed in gets 403, not the form."""
 
     method: Literal["GET", "POST"]
     path: str
     access: Access
     function: Callable[..., Any]
     is_async: bool = False
+    seconds: float | None = SECONDS
     is_file: bool = False
 
 
 ROUTES: Final = (
     Page(method="GET", path="/", access="viewer", function=board.board),
-    Page(method="GET", path="/deals.csv", access="viewer", function=board.csv),
+    Page(method="GET", path="/deals.csv", access="viewer", function=board.csv, seconds=EXPORT_SECONDS),
     Page(method="GET", path="/ads/{listing_id:int}", access="viewer", function=ads.ad),
     Page(
         method="GET", path="/ads/{listing_id:int}/photos/{number:int}", access="viewer", function=ads.photo,
-        is_async=True, is_file=True,
+        is_async=True, is_file=True, seconds=None,
     ),
     Page(method="POST", path="/ads/{listing_id:int}/star", access="trader", function=ads.star),
     Page(method="POST", path="/ads/{listing_id:int}/status", access="trader", function=ads.status),
     Page(method="POST", path="/ads/{listing_id:int}/notes", access="trader", function=ads.note),
     Page(method="GET", path="/login", access="anyone", function=login.form),
-    Page(method="POST", path="/login", access="anyone", function=login.sign_in),
+    Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),
     Page(method="POST", path="/enter", access="anyone", function=login.enter),
     Page(method="POST", path="/logout", access="viewer", function=login.sign_out),

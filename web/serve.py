@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ from web.app import create
 from web.site import APPLICATION, Site
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vinops.config import Settings
 
 log = logging.getLogger("web")
@@ -79,7 +82,19 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         h11_max_incomplete_event_size=32_768,
     )
     with contextlib.closing(listener), os.fdopen(held):
-        asyncio.run(_run(uvicorn.Server(setup), listener))
+        asyncio.run(_run(_Server(setup), listener))
+
+
+class _Server(uvicorn.Server):
+    """A server that ends with exit code 0 on SIGTERM and SIGINT; uvicorn's own raises them again after its end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let these signals end the server."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -186,6 +186,15 @@ where id = %(user_id)s;
 
 -- name: marks
 -- Star and status of some ads, for a person.
+with latest as (
+    select distinct on (listing_id)
+        listing_id,
+        status
+    from ad_statuses
+    where listing_id = any(%(listing_ids)s::bigint[])
+    order by listing_id asc, id desc
+)
+
 select
     asked.listing_id,
     stars.listing_id is not null as is_starred,
@@ -195,13 +204,7 @@ left join ad_stars as stars
     on
         asked.listing_id = stars.listing_id
         and stars.user_id is not distinct from %(user_id)s::bigint
-left join lateral (
-    select statuses.status
-    from ad_statuses as statuses
-    where statuses.listing_id = asked.listing_id
-    order by statuses.id desc
-    limit 1
-) as latest on true;
+left join latest on asked.listing_id = latest.listing_id;
 
 -- name: star
 -- Star an ad.
@@ -237,7 +240,7 @@ left join lateral (
 ) as latest on true
 where
     ads.id = %(listing_id)s::bigint
-    and coalesce(latest.status, 'none') <> %(status)s;
+    and coalesce(latest.status, 'none') is distinct from %(status)s;
 
 -- name: add_note
 -- Add a note to an ad.

@@ -7,6 +7,7 @@ import io
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Database = psycopg.Connection[TupleRow]
 
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{7*7}} %(a)s \u202egnp.exe\u2066 \x07"
+ASKED = quote(HOSTILE)
 ENGLISH = {"Accept-Language": "en"}
 
 
@@ -54,13 +56,13 @@ def test_hostile_text_is_text(database: Database, settings: Settings) -> None:
     with running(settings) as (site, client):
         signed_in(site, client, database, "trader")
         client.post(f"/ads/{listing}/notes", data={"body": HOSTILE})
-        for path in ("/", f"/ads/{listing}", f"/?words={HOSTILE}&make={HOSTILE}&{HOSTILE}=1&sort={HOSTILE}&after=x~1"):
+        for path in ("/", f"/ads/{listing}", f"/?words={ASKED}&make={ASKED}&{ASKED}=1&sort={ASKED}&after=x~1"):
             answer = client.get(path)
             assert answer.status_code == 200
             text = answer.text
             assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08]", text), path
             for tag, attributes in Tags(text).tags:
-                assert "alert" not in (attributes.get("href") or "")
+                assert (attributes.get("href") or "/").startswith(("/", "#")), (path, attributes)
                 assert not [name for name in attributes if name.startswith("on") or name == "style"], (path, tag)
                 assert tag != "script" or (attributes.get("src") or "").startswith("/static/")
             assert "49" not in re.sub(r"\{\{7\*7\}\}", "", text).split("<main")[1].split("gnp.exe")[0][-20:]
@@ -68,7 +70,7 @@ def test_hostile_text_is_text(database: Database, settings: Settings) -> None:
 
 
 def test_the_csv_is_harmless_and_says_that_it_is_complete(database: Database, settings: Settings) -> None:
-    for title in ("=HYPERLINK(1)", "+1", "-1+1", "@SUM(1)", "\tx", 'a,"b"\r\nc', "\u202eevil"):
+    for title in ("=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(1)", "\tx", 'a,"b"\r\nc', "\u202eevil"):
         ads_on_board(database, title=title)
     with running(settings) as (site, client):
         signed_in(site, client, database, "viewer")
