@@ -110,7 +110,7 @@ def chips(language: Language, wanted: Filter, sort: str) -> list[Chip]:
 
 def _condition(language: Language, name: str, value: Any) -> str:
     _ = language.gettext
-    if name in ("make", "family"):
+    if name in ("make", "family", "region"):
         return str(value)
     if name in ("words", "words_not"):
         quoted = f"„{value}“" if language.code == "bg" else f"“{value}”"

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.sites import ads_on_board, running, signed_in
+from vinops.filters import FIELDS
 from vinops.secrets import Secret
 
 if TYPE_CHECKING:
@@ -130,6 +131,42 @@ def test_chips_name_what_is_applied_and_lead_to_the_board_without_it(database: D
     assert ("Price to 20\u202f000\u00a0€") in [label for _, label in chips]
     assert all("price_to" in link for link, label in chips if "Price" not in label)
     assert not any("price_to" in link for link, label in chips if "Price" in label)
+
+
+def test_every_field_of_the_filter_has_a_chip(database: Database, settings: Settings) -> None:
+    asked = {
+        "make": "BMW",
+        "family": "BMW X5",
+        "year_from": 2010,
+        "year_to": 2020,
+        "price_from": 1,
+        "price_to": 9000,
+        "km_from": 1,
+        "km_to": 200_000,
+        "power_from": 90,
+        "power_to": 400,
+        "fuel": "diesel",
+        "gearbox": "manual",
+        "body": "suv",
+        "color": "black",
+        "region": "София",
+        "seller": "dealer",
+        "min_score": 5,
+        "below_market": 3,
+        "new_since": "2026-11-01",
+        "gone": "also",
+        "words": "кожа",
+        "words_not": "ръжда",
+    }
+    assert set(asked) == set(FIELDS)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        for name, value in asked.items():
+            for headers in (ENGLISH, {}):
+                answer = client.get("/", params={name: str(value)}, headers=headers)
+                assert answer.status_code == 200, name
+                assert answer.text.count('<span aria-hidden="true">×</span></a></li>') == 1, name
+        assert client.get("/", params={"new_since": "36h"}).text.count("×</span></a></li>") == 1
 
 
 @pytest.mark.parametrize("path", ["/ads/0", "/ads/99999999999999999999999", "/ads/7", "/ads/x", "/nothing"])
