@@ -179,7 +179,7 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
         size = monitor.QUICK if options.quick else monitor.FULL
         measured.monitor = monitor.measure(server, size)
     if "board" in parts:
-        measured.board = board.measure(server, board.QUICK if options.quick else board.FULL)
+        measured.board = board.measure(server, board.QUICK if options.quick else board.FULL, folder / "files")
     if "year" in parts:
         asked = options.runs or (1 if options.quick else FEW_RUNS)
         measured.year = year.measure(server, quick=options.quick, runs=asked)

@@ -1,5 +1,5 @@
 """What the board costs to read: random filters, pages of ads and the CSV, among a million ads of which 129,000 are
-advertised.
+advertised; and what the site takes for them while a feed file loads.
 
 The ads that are advertised go through the stages as in real life. The others are copies of them that are gone: seven of
 each, over a year.
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import random
 import statistics
-import subprocess
-import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, LiteralString
+from urllib.parse import urlencode
 
 from psycopg.sql import SQL
 
-from bench import deals
+from bench import deals, files, site
 from bench.pairs import say
 from bench.server import BenchFailed, Place, Server
 from deals.queue import runner
@@ -33,14 +32,18 @@ from vinops.filters import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from psycopg import Connection
 
+    from bench.site import Pages
     from vinops.board.records import Facets
 
 WORST: Final = 0.5  # seconds
 MOST_P95: Final = 0.2
 MOST_AD_P95: Final = 0.1
+MOST_PAGE_P95: Final = 0.1  # of the site, while a feed file loads
+MOST_PAGE_KB: Final = 150
 CSV_SECONDS: Final = 20.0
 CSV_MB: Final = 64.0
 COPIES: Final = 7
@@ -85,20 +88,22 @@ GONE: Final[tuple[LiteralString, ...]] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How many ads are advertised, and how many random filters are tried."""
+    """How many ads are advertised, how many random filters and ads are tried, and the lots of the feed file."""
 
     active: int
     filters: int
     ads: int
+    lots: int
 
 
-FULL: Final = Size(active=FOLLOWED, filters=1_000, ads=300)
-QUICK: Final = Size(active=2_000, filters=100, ads=30)
+FULL: Final = Size(active=FOLLOWED, filters=1_000, ads=300, lots=150_000)
+QUICK: Final = Size(active=2_000, filters=100, ads=30, lots=40_000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """What was measured, in seconds; `slowest` are the worst filters. `csv_mb` is what the export's process grew by."""
+    """What was measured, in seconds; `slowest` are the worst filters, `scans` the large tables that a page reads as a
+    whole."""
 
     size: Size
     rows: tuple[int, int]
@@ -108,19 +113,23 @@ class Board:
     ads: Sequence[float]
     facets: float
     rebuild: float
-    csv_rows: int
-    csv_seconds: float
-    csv_mb: float
     slowest: Sequence[tuple[float, str]]
+    site: Pages | None = None
     scans: Sequence[str] = field(default=())
 
 
-def measure(server: Server, size: Size) -> Board:
-    """Fill a database and ask it. Raises BenchFailed."""
+def measure(server: Server, size: Size, folder: Path) -> Board:
+    """Fill a database, ask it, and serve it; the feed file is made in a folder. Raises BenchFailed."""
     place = server.make("board", "migrated")
     try:
+        feeds = files.make(folder, size.lots, site.LOADS)
+        with site.ingest(place, feeds["first"]) as load:
+            pass
+        if load.returncode:
+            raise BenchFailed(f"{feeds['first'].path.name} was not loaded: exit code {load.returncode}")
         fill(place, size)
-        return ask(place, size)
+        measured = ask(place, size)
+        return replace(measured, site=site.measure(place, feeds, *addresses(place, size)))
     finally:
         server.drop(place.name)
 
@@ -189,12 +198,25 @@ def ask(place: Place, size: Size) -> Board:
             "select (select count(*) from board_active), (select count(*) from board_gone),"
             " pg_table_size('board_active') / 1e6"
         ).fetchone() or (0, 0, 0)
-    csv_rows, csv_seconds, csv_mb = _exported(place)
     return Board(
         size=size, rows=(active, gone), table_mb=float(table_mb), pages=pages, counts=counts, ads=ads,
-        facets=took_facets, rebuild=rebuilt, csv_rows=csv_rows, csv_seconds=csv_seconds, csv_mb=csv_mb,
+        facets=took_facets, rebuild=rebuilt,
         slowest=sorted(slowest, reverse=True)[:10], scans=sorted(scans),
     )  # fmt: skip
+
+
+def addresses(place: Place, size: Size) -> tuple[list[str], list[str]]:
+    """Return addresses of the site: boards of random filters, half of them the first page of all, and ads of them."""
+    dice = random.Random(2)
+    boards, ads = [], list[str]()
+    with database.connect(place.settings, application="bench", autocommit=True) as connection:
+        facets = reads.facets(connection)
+        for _ in range(size.ads):
+            wanted = drawn(dice, facets)
+            page, _problems = reads.page(connection, wanted)
+            boards += ["/", f"/?{urlencode(wanted.to_params())}"]
+            ads += [f"/ads/{dice.choice(page.cards).listing_id}"] if page.cards else []
+    return boards, ads
 
 
 RANGES: Final = {"year": (1995, 2026), "km": (0, 300_000), "power": (60, 400), "price": (500, 60_000)}
@@ -242,38 +264,6 @@ def _scans(connection: Connection[Any], wanted: Filter, sort: str) -> set[str]:
     return found
 
 
-EXPORT: Final = """
-import resource, sys, time
-from vinops import config
-from vinops.board import reads
-from vinops.db import database
-from vinops.filters import Filter
-with database.connect(config.load(), application="bench", autocommit=True) as connection:
-    list(zip(range(2000), reads.export(connection, Filter())))
-    before, began, rows, sent = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic(), 0, 0
-    for row in reads.export(connection, Filter()):
-        rows += 1
-        sent += len(",".join(map(str, row)))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(rows, time.monotonic() - began, after / 1000, (after - before) / 1000)
-"""
-
-
-def _exported(place: Place) -> tuple[int, float, float]:
-    """Return the rows of the whole CSV, its seconds, and the memory of the process that reads it, in MB."""
-    done = subprocess.run(
-        [sys.executable, "-c", EXPORT],
-        env={**place.environ, "PATH": "", "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        raise BenchFailed(f"the export failed: {done.stderr}")
-    rows, seconds, memory, _ = done.stdout.split()
-    return int(rows), float(seconds), float(memory)
-
-
 def _ms(seconds: Sequence[float], share: float) -> str:
     return f"{1000 * _quantile(seconds, share):.0f} ms"
 
@@ -291,9 +281,7 @@ def table(measured: Board | None) -> str:
     active, gone = measured.rows
     ads, filters = (COPIES + 1) * measured.size.active, measured.size.filters
     rows = f"{active:,} rows of ads that are advertised ({measured.table_mb:.0f} MB), {gone:,} of ads that are gone"
-    export = (
-        f"CSV of {measured.csv_rows:,} rows in {measured.csv_seconds:.1f} s with {measured.csv_mb:.0f} MB of memory"
-    )
+    others = f"Facets {1000 * measured.facets:.0f} ms, rebuild {measured.rebuild:.1f} s"
     lines = [
         f"{rows}, of {ads:,} ads; {filters:,} random filters:",
         "",
@@ -304,7 +292,22 @@ def table(measured: Board | None) -> str:
         f"| {name} | {_ms(seconds, 0.5)} | {_ms(seconds, 0.95)} | {_ms(seconds, 1)} |"
         for name, seconds in (("page", measured.pages), ("count", measured.counts), ("ad", measured.ads))
     ]
-    lines += ["", f"Facets {1000 * measured.facets:.0f} ms, rebuild {measured.rebuild:.1f} s; {export}."]
+    pages = measured.site
+    if pages is not None:
+        lines += [
+            f"| {name} | {_ms(seconds, 0.5)} | {_ms(seconds, 0.95)} | {_ms(seconds, 1)} |"
+            for name, seconds in (
+                ("the site: board", pages.board),
+                ("the site: ad", pages.ad),
+                ("the site: board, a feed file loads", pages.board_loading),
+                ("the site: ad, a feed file loads", pages.ad_loading),
+            )
+        ]
+        others += (
+            f"; CSV of {pages.csv_rows:,} rows in {pages.csv_seconds:.1f} s, for which the site grew by"
+            f" {pages.csv_mb:.0f} MB; the largest board has {pages.page_bytes / 1000:.0f} KB"
+        )
+    lines += ["", f"{others}."]
     return "\n".join(lines)
 
 
@@ -318,10 +321,17 @@ def missed(measured: Board | None) -> list[str]:
         ("count, p95", _quantile(measured.counts, 0.95), MOST_P95, "s"),
         ("count, worst", _quantile(measured.counts, 1), WORST, "s"),
         ("ad, p95", _quantile(measured.ads, 0.95), MOST_AD_P95, "s"),
-        ("CSV", measured.csv_seconds, CSV_SECONDS, "s"),
-        ("memory of the CSV", measured.csv_mb, CSV_MB, "MB"),
     ]
+    if (pages := measured.site) is not None:
+        figures += [
+            ("the site, board, p95", _quantile(pages.board_loading, 0.95), MOST_PAGE_P95, "s"),
+            ("the site, ad, p95", _quantile(pages.ad_loading, 0.95), MOST_PAGE_P95, "s"),
+            ("the site, CSV", pages.csv_seconds, CSV_SECONDS, "s"),
+            ("the site, memory of the CSV", pages.csv_mb, CSV_MB, "MB"),
+            ("a board of the site", pages.page_bytes / 1000, MOST_PAGE_KB, "KB"),
+        ]
     found = [
         f"{name}: {value:.3g} {unit}, more than {most:g} {unit}" for name, value, most, unit in figures if value > most
     ]
-    return found + [f"a page reads all of {name}" for name in measured.scans]
+    scans = measured.scans if measured.size == FULL else ()  # all of a few rows is what a plan should read
+    return found + [f"a page reads all of {name}" for name in scans]
