@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from vinops.text.printable import without_controls
-from web import assets, charts, vocabulary
+from web import assets, charts, estimates, vocabulary
 from web.language import LANGUAGES
 
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ def render(asked: Asked, template: str, **values: Any) -> str:
         _=lambda text, /, **given: asked.language.gettext(text, **given),
         ngettext=lambda one, many, number, /, **given: asked.language.ngettext(one, many, number, **given),
         name=lambda kind, value: vocabulary.name(asked.language, kind, value),
-        reason=lambda text: vocabulary.reason(asked.language, text),
         objection=lambda text: vocabulary.problem(asked.language, text),
         **values,
     )  # fmt: skip
@@ -119,7 +118,13 @@ def environment() -> Environment:
         loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         auto_reload=False,
     )  # fmt: skip
-    found.globals |= {"asset": assets.path, "charts": charts, "urlencode": urlencode, "web_link": web_link}
+    found.globals |= {
+        "asset": assets.path,
+        "charts": charts,
+        "estimates": estimates,
+        "urlencode": urlencode,
+        "web_link": web_link,
+    }
     found.filters |= {"shown": shown, "lines": lines}
     found.globals["NBSP"] = Markup("&nbsp;")
     return found

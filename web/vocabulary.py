@@ -1,4 +1,4 @@
-"""Names of values for people: fuels, colors, badges, risks, and the reasons that the stage `score` writes.
+"""Names of values for people: fuels, colors, badges, risks; and what the filter says of a parameter.
 
 Values of the vocabulary are English words in the database; the texts here are what is translated. A value without a
 text is shown as it is.
@@ -62,6 +62,18 @@ NAMES: Final = {
         "great": _("great price"), "good": _("good price"), "fair": _("fair price"), "high": _("high price"),
         "overpriced": _("overpriced"),
     },
+    "sure": {
+        "sure": _("sure"), "fairly sure": _("fairly sure"), "unsure": _("unsure"),
+    },
+    "price_problem": {
+        "placeholder": _("a number in its place"), "wanted": _("the advertiser buys"),
+        "parts": _("an engine or parts are for sale"), "lease_balance": _("a lease to take over"),
+        "deposit": _("only a first payment"), "instalment": _("a monthly payment"), "exchange_only": _("exchange only"),
+    },
+    "no_estimate": {
+        "it is not normalized": _("Its facts have not been read yet."),
+        "fewer than three cars like it, and no model that is used": _("There are fewer than three cars like it."),
+    },
     "level": {"low": _("low"), "medium": _("medium"), "high": _("high")},
     "status": {
         "none": _("new"), "seen": _("seen"), "called": _("called"), "bought": _("bought"), "rejected": _("rejected"),
@@ -98,13 +110,15 @@ def name(language: Language, kind: str, value: str | None) -> str:
     return value if text is None else language.gettext(text)
 
 
-def _plain(text: str) -> Words:
+def plain(text: str) -> Words:
+    """Return a translation of a text that has the groups of a pattern as its places."""
     return lambda language, found: language.gettext(text, **found.groupdict()) if found.groupdict() else (
         language.gettext(text)
     )  # fmt: skip
 
 
-def _counted(one: str, many: str) -> Words:
+def counted(one: str, many: str) -> Words:
+    """Return a translation that depends on the number in the group `n`."""
     return lambda language, found: language.ngettext(one, many, int(found["n"]), **_others(found))
 
 
@@ -112,65 +126,8 @@ def _others(found: re.Match[str]) -> dict[str, Any]:
     return {key: value for key, value in found.groupdict().items() if key != "n"}
 
 
-def _risk(language: Language, found: re.Match[str]) -> str:
-    return f"{name(language, 'risk', found['flag'].replace(' ', '_'))}: «{found['words']}»"
-
-
-def _when(language: Language, found: re.Match[str]) -> str:
-    if found["when"] == "today":
-        return language.gettext("price dropped %(share)s %% today", share=found["share"])
-    if found["when"] == "yesterday":
-        return language.gettext("price dropped %(share)s %% yesterday", share=found["share"])
-    days = int(found["when"].split()[0])
-    return language.ngettext(
-        "price dropped %(share)s %% %(num)s day ago", "price dropped %(share)s %% %(num)s days ago", days,
-        share=found["share"],
-    )  # fmt: skip
-
-
-REASONS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (r"(?P<share>\d+) % below (?P<n>\d+) comparable cars?",
-         _counted("%(share)s %% below %(num)s comparable car", "%(share)s %% below %(num)s comparable cars")),
-        (r"(?P<share>\d+) % above (?P<n>\d+) comparable cars?",
-         _counted("%(share)s %% above %(num)s comparable car", "%(share)s %% above %(num)s comparable cars")),
-        (r"at the price of (?P<n>\d+) comparable cars?",
-         _counted("at the price of %(num)s comparable car", "at the price of %(num)s comparable cars")),
-        (r"(?P<share>\d+) % below the model", _plain(_("%(share)s %% below the price model"))),
-        (r"(?P<share>\d+) % above the model", _plain(_("%(share)s %% above the price model"))),
-        (r"at the price of the model", _plain(_("at the price of the price model"))),
-        (r"cheaper than nine of ten", _plain(_("cheaper than nine of ten"))),
-        (r"new today", _plain(_("new today"))),
-        (r"new since yesterday", _plain(_("new since yesterday"))),
-        (r"there for (?P<n>\d+) days?",
-         _counted("advertised for %(num)s day", "advertised for %(num)s days")),
-        (r"price dropped (?P<share>[\d.]+) % (?P<when>today|yesterday|\d+ days ago)", _when),
-        (r"below the score of (?P<score>[\d.]+) that is asked for",
-         _plain(_("below the score of %(score)s that messages need"))),
-        (r"the same car as in ad (?P<ad>\d+)", _plain(_("the same car as in ad %(ad)s"))),
-        (r"no price(: .*)?", _plain(_("no price"))),
-        (r"(only )?(?P<n>\d+) comparable cars?",
-         _counted("only %(num)s comparable car", "only %(num)s comparable cars")),
-        (r"no comparable cars", _plain(_("no comparable cars"))),
-        (r"the estimate is unsure \(confidence (?P<confidence>[\d.]+)\)",
-         _plain(_("the estimate is unsure (confidence %(confidence)s)"))),
-        (r"goes fast: half of them within (?P<n>\d+) days?",
-         _counted("goes fast: half of them within %(num)s day", "goes fast: half of them within %(num)s days")),
-        (r"goes slowly: half of them take more than (?P<n>\d+) days?",
-         _counted("goes slowly: half of them take more than %(num)s day",
-                  "goes slowly: half of them take more than %(num)s days")),
-        (r"gone", _plain(_("gone"))),
-        (r"no estimate of its value", _plain(_("no estimate of its value"))),
-        (r"suspiciously cheap", _plain(_("suspiciously cheap"))),
-        (r"(?P<flag>[a-z ]+): «(?P<words>.*)»", _risk),
-    )
-)  # fmt: skip
-"""The sentences of deals/stages/score.py, and their translations."""
-
-
 PROBLEMS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
-    (re.compile(pattern, re.DOTALL), _plain(text))
+    (re.compile(pattern, re.DOTALL), plain(text))
     for pattern, text in (
         (r"there is no such filter", _("there is no such filter")),
         (r"it is given more than once: (?P<first>.*) counts", _("it is given more than once: %(first)s counts")),
@@ -205,16 +162,7 @@ PROBLEMS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
 
 def problem(language: Language, text: str) -> str:
     """Return why a parameter was not understood, in a language."""
-    return _translated(PROBLEMS, language, text)
-
-
-def reason(language: Language, text: str) -> str:
-    """Return a reason of a score in a language; one that is unknown here as it is."""
-    return _translated(REASONS, language, text)
-
-
-def _translated(known: tuple[tuple[re.Pattern[str], Words], ...], language: Language, text: str) -> str:
-    for pattern, words in known:
+    for pattern, words in PROBLEMS:
         if found := pattern.fullmatch(text):
             return words(language, found)
     return text

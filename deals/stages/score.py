@@ -34,7 +34,6 @@ BASE: Final = 4.2
 """Points of a car at its market value, with nothing else for or against it."""
 CHANCE: Final = 1.7  # points for e times the odds that the price is a bargain's
 SLOPE: Final = 17.0  # points that a confident estimate takes for a price of twice what it should be
-SUSPICIOUS: Final = 0.4  # of p50: a lower price is not a bargain, but an error, bait or a damaged car
 FEWEST_WORDS: Final = 3  # of a title: a shorter one says too little of the car
 FRESH: Final = 0.8  # points on the first day
 HALF_FRESH: Final = 4.0  # days in which these points halve
@@ -159,7 +158,9 @@ def refresh_demand(connection: Connection[Any]) -> None:
 def score(ad: Facts, batch: Batch) -> Score:
     """Return the score of one ad, by the time and the limits of its batch."""
     days = max((batch.now - ad.posted_at) // timedelta(days=1), 0)
-    is_suspicious = ad.price_eur is not None and ad.p50 is not None and float(ad.price_eur) < SUSPICIOUS * float(ad.p50)
+    is_suspicious = (
+        ad.price_eur is not None and ad.p50 is not None and float(ad.price_eur) < chance.SUSPICIOUS * float(ad.p50)
+    )
     risk = "high" if is_suspicious else ad.risk or "low"
     parts = {
         "price": round(_price(ad), 2),

@@ -6,17 +6,12 @@ Texts are as the ads have them: escape them. Prices are EUR with tax; times have
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
-
-Badge: TypeAlias = Literal["great", "good", "fair", "high", "overpriced"]
-
-AT_MARKET = 5
-"""Per cent of the estimate, above and below it, within which a price is fair."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +72,6 @@ class Card:
     posted_at: datetime
     first_seen: datetime
     gone_at: datetime | None
-
-    @property
-    def badge(self) -> Badge | None:
-        """How the price compares with the estimate; None without either."""
-        return badge(self.price_eur, self.p10, self.p50, self.p90)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,12 +188,6 @@ class Ad:
     comparables: Sequence[Comparable]
     duplicates: Sequence[Duplicate]
 
-    @property
-    def badge(self) -> Badge | None:
-        """How the price compares with the estimate; None without either."""
-        worth = self.valuation
-        return badge(self.price_eur, worth.p10, worth.p50, worth.p90) if worth else None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Facet:
@@ -219,16 +203,3 @@ Facets: TypeAlias = "Mapping[str, Sequence[Facet]]"
 
 Row: TypeAlias = "tuple[Any, ...]"
 """A row of the CSV, in the order of its columns."""
-
-
-def badge(price: Decimal | None, p10: Decimal | None, p50: Decimal | None, p90: Decimal | None) -> Badge | None:
-    """Return how a price compares with an estimate: great below p10, overpriced above p90, fair near p50."""
-    if price is None or p10 is None or p50 is None or p90 is None:
-        return None
-    if price < p10:
-        return "great"
-    if price > p90:
-        return "overpriced"
-    if abs(price - p50) * 100 <= AT_MARKET * p50:
-        return "fair"
-    return "good" if price < p50 else "high"

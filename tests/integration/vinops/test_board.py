@@ -14,7 +14,6 @@ from hypothesis import given, strategies as st
 
 from tests.property.cases import few
 from vinops.board import reads
-from vinops.board.records import badge
 from vinops.board.sorts import SORTS
 from vinops.board.writer import where
 from vinops.db import database as db
@@ -281,22 +280,10 @@ def test_a_card_shows_what_the_ad_has(asked: Database) -> None:
         or (None,) * 4
     )
     assert (card.listing_id, card.price_eur, card.p50, card.below_market) == (listing, price, p50, below)
-    assert card.badge == "great"
     assert card.comparables == 8
     assert card.reasons == ["a reason"]
     assert [each.price_eur for each in card.prices] == [price]
     assert card.photos == 2
-
-
-@pytest.mark.parametrize(
-    ("price", "expected"),
-    [(799, "great"), (800, "good"), (949, "good"), (950, "fair"), (1050, "fair"), (1051, "high"), (1200, "high"),
-     (1201, "overpriced")],
-)  # fmt: skip
-def test_a_badge_compares_the_price_with_the_estimate(price: int, expected: str) -> None:
-    assert badge(Decimal(price), Decimal(800), Decimal(1000), Decimal(1200)) == expected
-    assert badge(None, Decimal(800), Decimal(1000), Decimal(1200)) is None
-    assert badge(Decimal(price), None, None, None) is None
 
 
 def test_facets_count_what_is_advertised(asked: Database) -> None:
@@ -355,7 +342,7 @@ def test_an_ad_that_no_stage_has_seen_yet_has_a_page(database: Database) -> None
     (listing,) = insert_ads(database, 1)
     ad = reads.ad(database, listing)
     assert ad is not None
-    assert (ad.valuation, ad.score, ad.badge, list(ad.comparables)) == (None, None, None, [])
+    assert (ad.valuation, ad.score, list(ad.comparables)) == (None, None, [])
 
 
 def test_the_addresses_of_photos_are_those_of_the_ad(asked: Database) -> None:

@@ -12,14 +12,13 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 from jinja2.ext import babel_extract
 
-from deals.stages import score
 from vinops import vehicles
 from vinops.filters import Filter
 from web import vocabulary
 from web.language import chosen, language
 
 WEB = Path(vocabulary.__file__).parent
-CODE = {"_": None, "gettext": None, "ngettext": (1, 2), "_counted": (1, 2)}
+CODE = {"_": None, "gettext": None, "ngettext": (1, 2), "counted": (1, 2)}
 BULGARIAN, ENGLISH = language("bg", "Europe/Sofia"), language("en", "Europe/Sofia")
 PLACES = re.compile(r"%\((\w+)\)s|%%")
 
@@ -71,32 +70,6 @@ def test_every_value_of_the_vocabulary_has_a_name(kind: str) -> None:
     field = "colour" if kind == "color" else kind
     values = set(vehicles._read("vehicles.toml")[field])
     assert values <= set(vocabulary.NAMES[kind])
-
-
-@pytest.mark.parametrize(
-    ("text", "english", "bulgarian"),
-    [
-        ("20 % below 34 comparable cars", "20 % below 34 comparable cars", "20 % под 34 сравними коли"),
-        ("3 % above 1 comparable car", "3 % above 1 comparable car", "3 % над 1 сравнима кола"),
-        ("at the price of the model", "at the price of the price model", "на цената от ценовия модел"),
-        ("price dropped 13 % 4 days ago", "price dropped 13 % 4 days ago", "цената падна с 13 % преди 4 дни"),
-        ("from america: «от САЩ»", "from America: «от САЩ»", "от Америка: «от САЩ»"),
-        ("no price: lease balance", "no price", "няма цена"),
-        ("something new", "something new", "something new"),
-        ("20 % below %(x)s", "20 % below %(x)s", "20 % below %(x)s"),
-    ],
-)
-def test_reasons_are_translated(text: str, english: str, bulgarian: str) -> None:
-    assert (vocabulary.reason(ENGLISH, text), vocabulary.reason(BULGARIAN, text)) == (english, bulgarian)
-
-
-def test_every_sentence_of_the_score_stage_is_known() -> None:
-    """The constants in the code of the stage; a new one has to be added to web/vocabulary.py."""
-    source = Path(score.__file__).read_text(encoding="utf-8")
-    body = source[source.index("def _reasons(") : source.index("def _dropped(")] if "def _dropped(" in source else ""
-    body = body or source[source.index("def _reasons(") :]
-    for text in re.findall(r'append\("([^"]+)"\)', body):
-        assert vocabulary.reason(BULGARIAN, text) != text, text
 
 
 @pytest.mark.parametrize(
