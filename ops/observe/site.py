@@ -1,4 +1,5 @@
-"""Whether the site runs on this data folder, and what it answers. `vinops web` holds the lock, and writes its address.
+"""Whether the site runs on this data folder, and what it answers. `vinops web` holds the lock, and writes its address
+and process id there.
 
 The kernel releases the lock when the process ends, however it ends.
 """
@@ -44,7 +45,7 @@ def hold(settings: Settings, host: str, port: int) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{host} {port}\n".encode("ascii"), 0)
+        os.pwrite(descriptor, f"{host} {port} {os.getpid()}\n".encode("ascii"), 0)
     except BaseException:
         os.close(descriptor)
         raise
@@ -53,21 +54,36 @@ def hold(settings: Settings, host: str, port: int) -> int:
 
 def read(settings: Settings) -> Site:
     """Return the state of the site. Raises OSError if the lock cannot be read."""
-    path, public = settings.data_dir / LOCK, settings.web_public_url
-    if not path.exists():
+    public = settings.web_public_url
+    if (noted := _noted(settings)) is None:
         return Site(public_url=public)
+    if len(noted) < 3:
+        return Site(public_url=public, address="an address that it has not written yet", error="it is starting")
+    return _asked(noted[0], int(noted[1]), public)
+
+
+def pid(settings: Settings) -> int | None:
+    """Return the process of the site, None if none runs. Raises OSError if the lock cannot be read."""
+    noted = _noted(settings)
+    return int(noted[2]) if noted and len(noted) == 3 else None
+
+
+def _noted(settings: Settings) -> list[str] | None:
+    """Return what a site that runs has noted: host, port and process id, none of these while it starts; None if none
+    runs."""
+    path = settings.data_dir / LOCK
+    if not path.exists():
+        return None
     descriptor = locks.opened(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        host, _, port = os.read(descriptor, 300).decode("ascii", "replace").strip().partition(" ")
+        text = os.read(descriptor, 300).decode("ascii", "replace")
+        return text.split() if text.endswith("\n") else []
     else:
-        return Site(public_url=public)
+        return None
     finally:
         os.close(descriptor)
-    if not port.isdecimal():
-        return Site(public_url=public, address="an address that it has not written yet", error="it is starting")
-    return _asked(host, int(port), public)
 
 
 def _asked(host: str, port: int, public: str | None) -> Site:

@@ -51,6 +51,16 @@ def test_a_site_that_runs_is_asked(settings: Settings) -> None:
     assert found == Site(address=f"0.0.0.0:{port}", answered=200)
 
 
+def test_the_process_of_a_site_is_known_while_it_runs(settings: Settings) -> None:
+    assert site.pid(settings) is None
+    descriptor = site.hold(settings, "::1", 8080)
+    assert site.pid(settings) == os.getpid()
+    os.ftruncate(descriptor, 5)  # as one that is about to write it
+    assert site.pid(settings) is None
+    os.close(descriptor)
+    assert site.pid(settings) is None, "what it wrote is of no account when it has ended"
+
+
 def test_a_site_that_does_not_answer_says_why(settings: Settings) -> None:
     descriptor = site.hold(settings, "127.0.0.1", 1)
     try:

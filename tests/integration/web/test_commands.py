@@ -5,11 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from tests.support import forks
 from tests.support.sites import ads_on_board
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import psycopg
@@ -29,40 +29,80 @@ if TYPE_CHECKING:
 PASSWORD = "correct horse battery"
 
 
-def test_the_site_serves_says_that_it_does_and_ends(
-    database: Database, environment: dict[str, str], tmp_path: Path
-) -> None:
-    ads_on_board(database)
-    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
-        port, another = free.getsockname()[1], other.getsockname()[1]
+@contextmanager
+def serving(environment: dict[str, str], folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `vinops web`, and yield it with the key of the link that it prints, once it serves."""
     command = [sys.executable, "-m", "ops.cli", "web", "--port", str(port)]
-    with subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as site:
+    with subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True) as site:
         assert site.stderr is not None
         said = ""
         while "startup complete" not in said:
             line = site.stderr.readline()
             assert line, said
             said += line
-        link = re.search(r"http://localhost:\d+(/enter\?key=(\S+))", said)
+        link = re.search(rf"http://localhost:{port}/enter\?key=(\S+)", said)
         assert link is not None
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-            headers = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
-            form = {"Content-Type": "application/x-www-form-urlencoded"}
-            connection.request("POST", "/enter", urlencode({"key": link[2]}), headers | form)
-            entered = connection.getresponse()
-            entered.read()
-            assert entered.status == 303
-            cookie = {"Cookie": str(entered.headers["set-cookie"]).partition(";")[0]}
-            connection.request("GET", "/", headers=headers | cookie)
-            board = connection.getresponse()
-            assert "VW Golf" in board.read().decode()
+        try:
+            yield site, link[1]
+        finally:
+            site.kill()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def asked(port: int, path: str, *, cookie: str = "", form: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Return status, body and the cookie that is set of an answer of the site."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        headers = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}", "Cookie": cookie}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request("GET" if form is None else "POST", path, form and urlencode(form), headers)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        return answer.status, body, str(answer.headers["set-cookie"]).partition(";")[0]
+
+
+def test_the_site_serves_says_that_it_does_and_ends(
+    database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ads_on_board(database)
+    port = free_port()
+    with serving(environment, tmp_path, port) as (site, key):
+        status, _, cookie = asked(port, "/enter", form={"key": key})
+        assert status == 303
+        assert "VW Golf" in asked(port, "/", cookie=cookie)[1]
         health = forks.vinops(environment, "health", "--json", cwd=tmp_path).stdout
         lines = {each["name"]: each for each in json.loads(health)["lines"]}
         assert lines["web"]["figure"] == f"answers at 127.0.0.1:{port}"
-        second = forks.vinops(environment, "web", "--port", str(another), cwd=tmp_path)
+        second = forks.vinops(environment, "web", "--port", str(free_port()), cwd=tmp_path)
         assert (second.returncode, "already" in second.stderr) == (1, True), second.stderr
-        site.send_signal(signal.SIGTERM)
+        stopped = forks.vinops(environment, "stop", cwd=tmp_path)
+        assert f"Site: PID {site.pid} stopped" in stopped.stdout.splitlines(), stopped.stderr
         assert site.wait(30) == 0
+        assert "Site does not run" in forks.vinops(environment, "stop", cwd=tmp_path).stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_site_that_is_killed_starts_again_with_its_people_signed_in(
+    database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (listing,) = ads_on_board(database)
+    port = free_port()
+    with serving(environment, tmp_path, port) as (site, key):
+        cookie = asked(port, "/enter", form={"key": key})[2]
+        assert asked(port, f"/ads/{listing}/star", cookie=cookie, form={"on": "1"})[0] == 303
+        site.kill()
+        site.wait(30)
+        health = forks.vinops(environment, "health", "--json", cwd=tmp_path).stdout
+        assert {each["name"]: each for each in json.loads(health)["lines"]}["web"]["figure"] == "not started"
+    with serving(environment, tmp_path, port) as (_, another):
+        status, page, _ = asked(port, "/", cookie=cookie)
+        assert (status, page.count('aria-pressed="true"')) == (200, 1)
+        assert asked(port, "/enter", form={"key": key})[0] == 403, "a link ends with its site"
+        assert asked(port, "/enter", form={"key": another})[0] == 303
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::"])
