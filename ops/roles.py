@@ -25,8 +25,9 @@ GRANTS: Final = "as the server's administrator run deploy/sql/grants.sql in it"
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """The roles that exist, those that do not, the missing rights (`vinops_etl: insert on raw.csv_files`), and whether
-    the role of the backup may read everything and create databases."""
+    """The roles that exist, those that do not, the missing rights (`vinops_etl: insert on raw.csv_files`; of a column
+    `vinops_web: update (language) on ops.users`), and whether the role of the backup may read everything and create
+    databases."""
 
     names: tuple[str, ...]
     absent: tuple[str, ...]
@@ -89,9 +90,11 @@ def _grant(connection: Connection[Any], lacking: Sequence[str]) -> None:
     for each in lacking:
         role, _, right = each.partition(": ")
         name, _, relation = right.partition(" on ")
+        name, _, column = name.removesuffix(")").partition(" (")
         connection.execute(
-            SQL("grant {} on {} {} to {}").format(
+            SQL("grant {}{} on {} {} to {}").format(
                 SQL(RIGHTS[name]),
+                SQL(" ({})").format(Identifier(column)) if column else SQL(""),
                 SQL("sequence" if name == "usage" else "table"),
                 Identifier(*relation.split(".")),
                 Identifier(role),

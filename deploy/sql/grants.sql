@@ -62,7 +62,8 @@ grant usage on all sequences in schema ops to vinops_deals;
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_web;
 grant select, insert, update on ops.host_budgets to vinops_web;
-grant select, update on ops.users to vinops_web; -- the language, and hashes with newer parameters
+grant select on ops.users to vinops_web;
+grant update (language, password_hash) on ops.users to vinops_web; -- the hash with newer parameters; never the role
 grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;
 grant select, insert, delete on ad_stars to vinops_web;
 grant select, insert on ad_statuses, ad_notes to vinops_web;

@@ -47,8 +47,8 @@ left join pg_roles on needed.role_name = pg_roles.rolname
 order by needed.role_name;
 
 -- name: service_rights
--- What each service needs of which table or sequence, and whether its role has it. A test holds this to what
--- deploy/sql/grants.sql gives.
+-- What each service needs of which table or sequence, and whether its role has it: `update (language)` is a right on
+-- one column. A test holds this to what deploy/sql/grants.sql gives.
 with needed (role_names, relations, rights) as (
     values
     (
@@ -101,7 +101,7 @@ with needed (role_names, relations, rights) as (
         '{select}'
     ),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
-    ('{vinops_web}', '{ops.users}', '{select, update}'),
+    ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),
     ('{vinops_web}', '{public.ad_stars}', '{select, insert, delete}'),
     ('{vinops_web}', '{public.ad_statuses, public.ad_notes}', '{select, insert}'),
@@ -120,7 +120,16 @@ select distinct
     has_schema_privilege(pg_roles.oid, pg_namespace.oid, 'usage')
     and case pg_class.relkind
         when 'S' then has_sequence_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
-        else has_table_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
+        else case
+            when wanted.right_name like '% (%'
+                then has_column_privilege(
+                    pg_roles.oid,
+                    pg_class.oid,
+                    substring(wanted.right_name from '\((.*)\)'),
+                    split_part(wanted.right_name, ' ', 1)
+                )
+            else has_table_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
+        end
     end as is_held
 from needed
 inner join pg_roles on pg_roles.rolname = any(needed.role_names)

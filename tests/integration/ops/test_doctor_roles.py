@@ -118,6 +118,15 @@ def test_what_the_doctor_asks_for_is_what_is_granted(deployed: Connection[Any]) 
         join pg_namespace on pg_namespace.oid = relnamespace
         cross join aclexplode(relacl) as acl
         where grantee::regrole::text like 'vinops\\_%' and grantee::regrole::text <> 'vinops_owner'
+        union all
+        select
+            grantee::regrole::text, format('%s (%s)', lower(privilege_type), attname),
+            format('%s.%s', nspname, relname)
+        from pg_attribute
+        join pg_class on pg_class.oid = attrelid
+        join pg_namespace on pg_namespace.oid = relnamespace
+        cross join aclexplode(attacl) as acl
+        where grantee::regrole::text like 'vinops\\_%'
         """
     ).fetchall()
     asked = deployed.execute(queries("doctor")["service_rights"]).fetchall()
@@ -134,6 +143,7 @@ def test_a_restored_database_gets_the_rights_of_the_services_again(deployed: Con
         " where nspname in ('public', 'ops', 'audit', 'raw', 'staging') and relkind in ('r', 'p', 'v', 'S')"
         " order by pg_class.oid"
     )
+    columns = "select attacl::text[] from pg_attribute where attacl is not null order by attrelid, attnum"
     access = (
         "select nspacl::text[] from pg_namespace where nspname in ('ops', 'audit', 'raw', 'staging') order by nspname"
     )
@@ -141,7 +151,7 @@ def test_a_restored_database_gets_the_rights_of_the_services_again(deployed: Con
 
     def granted() -> list[list[frozenset[str]]]:
         """The rights on each table, schema and the database, whatever the order in which they were granted."""
-        asked = (rights, access, database_access)
+        asked = (rights, columns, access, database_access)
         return [[frozenset(acl) for (acl,) in deployed.execute(each.encode()).fetchall()] for each in asked]
 
     before = granted()

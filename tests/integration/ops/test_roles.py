@@ -188,11 +188,16 @@ def check_site(connection: Database, listing: int) -> None:
         "select 1 from ops.alerts",
         "select 1 from ops.deal_outbox",
         "select 1 from audit.etl_runs",
+        "update ops.users set role = 'operator'",
+        "update ops.users set removed_at = null",
+        "insert into ops.users (name, role, password_hash) values ('me', 'operator', 'x')",
+        "delete from ops.users",
         "create table public.mine ()",
         "copy board to program 'id'",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(forbidden.encode())
+    connection.execute("update ops.users set language = 'bg', password_hash = 'x' where false")
 
 
 def test_on_the_embedded_server_the_site_has_the_same_rights(database: Database, settings: Settings) -> None:
