@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.datastructures import Headers
 
-from tests.support.sites import running, signed_in
+from tests.support.sites import ads_on_board, running, signed_in
 from web.guard import is_own
+from web.routes import ROUTES
 
 if TYPE_CHECKING:
     import psycopg
@@ -57,6 +58,21 @@ def test_a_form_of_another_site_changes_nothing(database: Database, settings: Se
             assert client.post("/logout", headers=headers).status_code == 403
         client.cookies.set(site.session_cookie, token)
         assert client.get("/account").status_code == 200
+
+
+def test_no_route_takes_a_form_of_another_site(database: Database, settings: Settings) -> None:
+    (listing,) = ads_on_board(database)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "operator")
+        for page in ROUTES:
+            if page.method == "POST":
+                where = page.path.replace("{listing_id:int}", str(listing))
+                for headers in ({"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}, {"Origin": ""}):
+                    form = {"on": "1", "status": "seen", "body": "x", "language": "bg", "everywhere": "1"}
+                    assert client.post(where, data=form, headers=headers).status_code == 403, page.path
+        assert client.get("/account").status_code == 200
+    for table in ("ad_stars", "ad_statuses", "ad_notes"):
+        assert database.execute(f"select * from {table}".encode()).fetchall() == []
 
 
 def test_long_and_strange_forms_are_refused(database: Database, settings: Settings) -> None:

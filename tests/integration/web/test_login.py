@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.sites import ORIGIN, running, signed_in, user
+from tests.support.sites import ORIGIN, ads_on_board, running, signed_in, user
 from vinops.config import Settings
 from web import people
 from web.requests import local
@@ -202,5 +201,18 @@ def test_signing_in_leads_to_no_other_site(where: str) -> None:
     assert local("/ads/1?a=b#c") == "/ads/1?a=b#c"
 
 
-def test_a_wait_is_a_time() -> None:
-    assert timedelta(minutes=15) == people.WINDOW
+def test_no_form_leads_to_another_site(database: Database, settings: Settings, hashed: list[str]) -> None:
+    people.add(database, "ivan", "trader", PASSWORD)
+    (listing,) = ads_on_board(database)
+    away = "//evil.example/?a=b"
+    with running(settings) as (_, client):
+        assert 'value="/"' in client.get("/login", params={"next": away}).text
+        assert login(client, next=away).headers["location"] == "/"
+        assert client.get("/login", params={"next": away}).headers["location"] == "/"
+        for path, form in (
+            ("/language", {"language": "en"}),
+            (f"/ads/{listing}/star", {"on": "1"}),
+            (f"/ads/{listing}/status", {"status": "seen"}),
+            (f"/ads/{listing}/notes", {"body": "x"}),
+        ):
+            assert client.post(path, data={**form, "next": away}).headers["location"] == "/", path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -12,8 +13,10 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.sites import ads_on_board, running, signed_in
+from vinops.board import reads
 from vinops.filters import FIELDS
 from vinops.secrets import Secret
+from web.routes import ROUTES
 
 if TYPE_CHECKING:
     import psycopg
@@ -178,21 +181,37 @@ def test_what_is_not_there_is_404(database: Database, settings: Settings, path: 
         assert "There is no such page" in answer.text
 
 
-def test_no_page_shows_a_secret(database: Database, settings: Settings) -> None:
-    canary = "canary-4711-secret"
-    given: Any = {each: getattr(settings, each) for each in ("database_url", "data_dir", "log_dir")}
-    secrets = {
-        name: Secret(f"https://{canary}") for name in ("copart_password", "telegram_bot_token", "copart_csv_url")
+def test_no_page_shows_a_secret(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = Secret("canary-4711-secret")
+    made: dict[str, Any] = {
+        "Secret | None": canary,
+        "tuple[Secret, ...]": (canary,),
+        "Mapping[str, Secret]": {"a": canary},
     }
+    secrets = {each.name: made[str(each.type)] for each in fields(settings) if "Secret" in str(each.type)}
+    assert len(secrets) >= 8
+    assert settings.database_url is not None
+    secrets["database_url"] = Secret(
+        settings.database_url.reveal().replace("//vinops@", f"//vinops:{canary.reveal()}@")
+    )
     (listing,) = ads_on_board(database)
-    with running(type(settings)(**given, **secrets)) as (site, client):
+    secrets |= {"r2_endpoint": "https://r2.example", "r2_bucket_name": "photos"}
+    with running(replace(settings, **secrets)) as (site, client):
         signed_in(site, client, database, "operator")
         token = client.cookies[site.session_cookie]
-        for path in ("/", "/account", f"/ads/{listing}", "/login", "/deals.csv", "/nothing", "/health"):
-            answer = client.get(path)
-            assert canary not in answer.text
-            assert token not in answer.text
-            assert "none" not in re.findall("password_hash|argon2", answer.text)
+        pages = [each.path for each in ROUTES if each.method == "GET"]
+        paths = [each.replace("{listing_id:int}", str(listing)).replace("{number:int}", "1") for each in pages]
+
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError(secrets["database_url"].reveal())
+
+        for break_it in (lambda: None, lambda: monkeypatch.setattr(reads, "page", fail)):
+            break_it()
+            for path in (*paths, "/nothing", "/?after=x"):
+                answer = client.get(path)
+                for hidden in (canary.reveal(), token, "$argon2", "password_hash"):
+                    assert hidden not in answer.text + str(answer.headers), path
+        assert client.get("/").status_code == 500
 
 
 def test_a_page_stays_small(database: Database, settings: Settings) -> None:

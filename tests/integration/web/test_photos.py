@@ -88,8 +88,24 @@ def test_a_photo_is_fetched_once_and_made_smaller(database: Database, settings: 
     assert large.headers["content-type"] == small.headers["content-type"] == "image/webp"
     assert Image.open(io.BytesIO(small.content)).size == (480, 360)
     assert host.asked == ["/good"]
-    used = database.execute("select requests from ops.host_budgets").fetchall() if False else True
-    assert used
+    assert database.execute("select host, requests from ops.host_budgets").fetchall() == [(host.url[7:], 1)]
+
+
+@pytest.mark.parametrize("change", ["open_until = now() + interval '1 hour'", "next_at = now() + interval '1 hour'"])
+def test_a_host_that_asked_for_a_pause_is_not_asked(
+    database: Database, settings: Settings, host: Host, change: str
+) -> None:
+    """Crawls and pages share one budget: what a crawl was told holds here too."""
+    host.answers = {"/good": picture(0, 0, 0)}
+    (listing,) = ads_on_board(database)
+    database.execute("update listings set photo_urls = %s", [[f"{host.url}/good"]])
+    database.execute("insert into ops.host_budgets (host) values (%s)", [host.url[7:]])
+    database.execute(f"update ops.host_budgets set {change}".encode())
+    with running(replace(settings, mobile_bg_url=host.url, pace="none")) as (site, client):
+        signed_in(site, client, database, "viewer")
+        answer = client.get(f"/ads/{listing}/photos/1")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert host.asked == []
 
 
 @pytest.mark.parametrize(
