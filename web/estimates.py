@@ -15,7 +15,7 @@ from deals.stages import chance
 from web.vocabulary import _, counted, name, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from vinops.board.records import Ad
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 4
 """How many reasons a card shows."""
+PARTS: Final = ("price", "freshness", "demand", "risk")
 
 
 class Worth(Protocol):
@@ -130,6 +131,18 @@ def badge(price: Decimal | None, worth: Worth | None) -> chance.Badge | None:
     if price is None or worth is None or worth.p10 is None or worth.p50 is None or worth.p90 is None:
         return None
     return chance.badge(float(price), float(worth.p10), float(worth.p50), float(worth.p90))
+
+
+def below(price: Decimal | None, worth: Worth | None) -> Decimal | None:
+    """Return by how many per cent of an estimate a price is below it, as `below_market` of the board."""
+    if price is None or worth is None or not worth.p50:
+        return None
+    return round(100 * (1 - price / worth.p50), 1)
+
+
+def parts(found: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the parts of a score in the order in which they are read."""
+    return sorted(found.items(), key=lambda part: PARTS.index(part[0]) if part[0] in PARTS else len(PARTS))
 
 
 def sure(language: Language, of: float) -> str:

@@ -132,6 +132,13 @@ def test_without_a_price_or_an_estimate_there_is_no_badge() -> None:
         p90: Decimal | None = Decimal(12_800)
 
     assert estimates.badge(Decimal(7000), Worth()) == "great"
-    assert estimates.badge(None, Worth()) is None
+    assert estimates.below(Decimal(7000), Worth()) == 30
+    assert estimates.badge(None, Worth()) is estimates.below(None, Worth()) is None
     assert estimates.badge(Decimal(7000), Worth(p10=None)) is None
-    assert estimates.badge(Decimal(7000), None) is None
+    assert estimates.badge(Decimal(7000), None) is estimates.below(Decimal(7000), None) is None
+
+
+def test_the_parts_of_a_score_begin_with_the_price() -> None:
+    shuffled = {"risk": -1.2, "new": 1.0, "demand": 0.1, "price": 6.0, "freshness": 0.5}
+    assert [name for name, _ in estimates.parts(shuffled)] == ["price", "freshness", "demand", "risk", "new"]
+    assert set(estimates.PARTS) == set(scored().parts)
