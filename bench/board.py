@@ -165,7 +165,8 @@ def rebuild(connection: Connection[Any]) -> float:
 def ask(place: Place, size: Size) -> Board:
     """Ask for pages, counts, ads and the CSV."""
     dice = random.Random(1)
-    pages, counts, ads, slowest = [], [], [], []
+    pages, counts, ads = list[float](), list[float](), list[float]()
+    slowest = list[tuple[float, str]]()
     scans: set[str] = set()
     with database.connect(place.settings, application="bench", autocommit=True) as connection:
         rebuilt = rebuild(connection)
