@@ -32,13 +32,18 @@ if TYPE_CHECKING:
 SIZE: Final = 25
 CAP: Final = 1_000
 FEW: Final = 4_000
-"""Up to so many ads are all read and sorted here, see `_first`."""
+"""Up to so many ads are all read and sorted, see `_first`."""
 CHUNK: Final = 1_000  # rows of a CSV that are read at once
 PARTS: Final[Mapping[Gone, Sequence[Gone]]] = {"no": ("no",), "only": ("only",), "also": ("no", "only")}
 """The partitions of the board that are read one after the other: what is quick in one may be slow in the other."""
 
 _KEYS: Final = SQL("select {by} as key, board.listing_id from board where {where} order by {order} limit %(size)s")
-_SOME: Final = SQL("select {by} as key, board.listing_id from board where {where} limit %(most)s")
+_SOME: Final = SQL(
+    "with few as materialized (select {by} as key, board.listing_id from board where {where} limit %(most)s)"
+    " select counted.ads, found.key, found.listing_id from (select count(*) as ads from few) as counted left join"
+    " (select board.key, board.listing_id from few as board where {behind} order by {order} limit %(size)s) as found"
+    " on true"
+)
 _COUNT: Final = SQL("select count(*) from (select from board where {where} limit %(most)s) as found")
 _IDS: Final = SQL("select array(select board.listing_id from board where {where} order by {order})")
 
@@ -78,21 +83,24 @@ def page(
 def _first(
     connection: Connection[Any], wanted: Filter, order: Sort, place: Mapping[str, Any] | None, size: int
 ) -> tuple[list[tuple[Any, int]], int]:
-    """Return the rows behind a place, `size` of them in the order or more in none, and how many ads there are, counted
-    up to one above FEW.
+    """Return the first rows behind a place, in any order, and how many ads there are, counted up to one above FEW.
 
-    Up to FEW ads are all read, and sorted by the caller: for so few the planner may walk the index of an order to its
-    end, which takes half a second. Of more ads the first ones are soon found there.
+    Up to FEW ads are all read and sorted: for so few the planner may walk the index of an order to its end, which takes
+    half a second. Of more ads the first ones are soon found there.
     """
     condition, values = where(wanted)
-    statement = _SOME.format(by=order.by, where=condition)
-    rows: list[Any] = connection.execute(statement, values | {"most": FEW + 1}, prepare=False).fetchall()
-    if len(rows) <= FEW:
-        return [row for row in rows if place is None or order.is_behind(row, place)], len(rows)
-    if place is not None:
-        condition, values = SQL(" and ").join([condition, order.behind()]), values | dict(place)
+    values |= {"most": FEW + 1, "size": size} | dict(place or {})
+    by_key = replace(order, by=SQL("board.key"))
+    behind = by_key.behind() if place else SQL("true")
+    statement = _SOME.format(by=order.by, where=condition, behind=behind, order=by_key.order)
+    rows: list[Any] = connection.execute(statement, values, prepare=False).fetchall()
+    ads = rows[0][0]
+    if ads <= FEW:
+        return [(key, listing_id) for _, key, listing_id in rows if listing_id is not None], ads
+    if place:
+        condition = SQL(" and ").join([condition, order.behind()])
     statement = _KEYS.format(by=order.by, where=condition, order=order.order)
-    return connection.execute(statement, values | {"size": size}, prepare=False).fetchall(), len(rows)
+    return connection.execute(statement, values, prepare=False).fetchall(), ads
 
 
 def count(connection: Connection[Any], wanted: Filter, *, most: int = CAP) -> Count:

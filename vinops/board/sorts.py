@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 from vinops.filters import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from psycopg.sql import Composable
 
@@ -54,13 +54,6 @@ class Sort:
         """Return rows of the value of the expression and the id in this order."""
         newest_first = sorted(rows, key=lambda row: row[1], reverse=True)
         return sorted(newest_first, key=lambda row: row[0], reverse=self.is_descending)
-
-    def is_behind(self, row: tuple[Any, int], place: Mapping[str, Any]) -> bool:
-        """Tell whether such a row is behind the parameters `after` and `after_id`."""
-        key, listing_id = row
-        if key == place["after"]:
-            return bool(listing_id < place["after_id"])
-        return bool(key < place["after"]) == self.is_descending
 
     def token(self, key: Any, listing_id: int) -> str:
         """Return the token of the page behind a row."""

@@ -117,7 +117,9 @@ def found(database: Database, wanted: Filter, sort: str = "score") -> list[int]:
     while True:
         page, problems = reads.page(database, wanted, sort=sort, after=after, size=7)
         assert problems == []
-        ids += [card.listing_id for card in page.cards]
+        new = [card.listing_id for card in page.cards]
+        assert set(ids).isdisjoint(new), "an ad is on two pages"
+        ids += new
         if page.next is None:
             return ids
         after = page.next
@@ -194,6 +196,16 @@ def test_an_order_is_that_of_plain_sql_on_all_pages(asked: Database, sort: str, 
     assert found(asked, Filter(gone=gone), sort) == plain(asked, condition, ORDERS[sort])
     rows = list(reads.export(asked, Filter(gone=gone), sort=sort))
     assert [row[0] for row in rows] == plain(asked, condition, ORDERS[sort])
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_of_many_ads_an_order_is_the_same(asked: Database, monkeypatch: pytest.MonkeyPatch, sort: str) -> None:
+    """Many are read by the index of the order, a page at a time."""
+    expected = plain(asked, "true", ORDERS[sort])
+    monkeypatch.setattr(reads, "FEW", len(plain(asked, ADVERTISED)) - 1)  # in one partition few, in the other many
+    assert found(asked, Filter(gone="also"), sort) == expected
+    monkeypatch.setattr(reads, "FEW", 2)
+    assert found(asked, Filter(gone="also"), sort) == expected
 
 
 def test_fields_together_all_have_to_hold(asked: Database) -> None:
