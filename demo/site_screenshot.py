@@ -94,7 +94,8 @@ def shoot(link: str, folder: Path, language: str) -> None:
             page = browser.new_context(storage_state=signed_in, locale=language, **look).new_page()
             page.goto(f"{base}/", wait_until="networkidle")
             _write(page.screenshot(), folder / f"board{suffix}.webp")
-            page.locator(".card h2 a").nth(2).click()
+            changed = page.locator(".card:has(.spark) h2 a")  # whose price has a history
+            (changed if changed.count() else page.locator(".card h2 a")).first.click()
             page.wait_for_load_state("networkidle")
             _write(page.screenshot(full_page=not suffix), folder / f"ad{suffix}.webp")
         browser.close()
