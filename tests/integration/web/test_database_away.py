@@ -86,7 +86,7 @@ def line(settings: Settings) -> Iterator[tuple[Line, Settings]]:
     made.cut()
 
 
-@pytest.mark.parametrize("how", ["cut", "silent"])
+@pytest.mark.parametrize("how", ["cut", pytest.param("silent", marks=pytest.mark.slow)])
 def test_pages_say_that_the_database_is_away_and_come_back(
     database: psycopg.Connection[TupleRow], line: tuple[Line, Settings], how: str
 ) -> None:
