@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from deals.estimate import confidence
@@ -180,6 +181,7 @@ def _all(language: Language, texts: Sequence[str]) -> list[tuple[str, Sentence |
     return [_read(language, text) for text in texts]
 
 
+@lru_cache(maxsize=4096)  # a board has a hundred sentences, most of them the same as on the last one
 def _read(language: Language, text: str) -> tuple[str, Sentence | None]:
     for sentence in SENTENCES:
         if found := sentence.pattern.fullmatch(text):

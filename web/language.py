@@ -15,7 +15,6 @@ from importlib.resources import files
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -55,14 +54,12 @@ class Language:
         return "–" if value is None else f"{self.number(value)}\u00a0€"
 
     def moment(self, value: datetime | None) -> str:
-        """Return a time of day in the zone: 30.11.2026 г., 14:05."""
-        if value is None:
-            return "–"
-        return format_datetime(value.astimezone(self.zone), "dd.MM.y, HH:mm", locale=self.code)
+        """Return a time of day in the zone: 30.11.2026, 14:05."""
+        return "–" if value is None else f"{value.astimezone(self.zone):%d.%m.%Y, %H:%M}"
 
     def day(self, value: datetime | None) -> str:
         """Return a day in the zone: 30.11.2026."""
-        return "–" if value is None else format_date(value.astimezone(self.zone), "dd.MM.y", locale=self.code)
+        return "–" if value is None else f"{value.astimezone(self.zone):%d.%m.%Y}"
 
     def ago(self, value: datetime, now: datetime | None = None) -> str:
         """Return how long ago a time was, in minutes, hours or days."""
