@@ -56,12 +56,8 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]
         form = await _form(request) if page.method == "POST" else {}
         try:
             with anyio.fail_after(page.seconds):
-                asked = await _in_thread(lambda: _asked(site, request, form, reads=page.access != "anyone"))
-                if (refusal := _refusal(page, asked)) is not None:
-                    return refusal
-                work = page.function
-                answer: Response = await work(asked) if page.is_async else await _in_thread(lambda: work(asked))
-                return answer
+                answer: Response | Asked = await _in_thread(lambda: _answer(site, page, request, form))
+                return await page.function(answer) if isinstance(answer, Asked) else answer
         except (*AWAY, TimeoutError) as error:
             log.warning("the database did not answer for %s: %s", page.path, type(error).__name__)
             return _away(site, request, page)
@@ -70,6 +66,14 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]
             return _away(site, request, page)
 
     return endpoint
+
+
+def _answer(site: Site, page: Page, request: Request, form: dict[str, str]) -> Response | Asked:
+    """Return the answer of a page; of an asynchronous one that may be used, what its function gets."""
+    asked = _asked(site, request, form, reads=page.access != "anyone")
+    if (refusal := _refusal(page, asked)) is not None:
+        return refusal
+    return asked if page.is_async else page.function(asked)
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
