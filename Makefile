@@ -51,8 +51,9 @@ lint: setup ## ruff, import contract, sqlfluff, mypy
 schema: setup ## rewrite sql/schema.sql from the migrations
 	@$(PY) -m ops.schema
 
-screenshot: setup ## draw the monitor at work: docs/monitor.svg
+screenshot: setup ## draw the monitor and the site at work: docs/monitor.svg, docs/board.webp, docs/ad.webp
 	@$(PY) -m demo.screenshot docs/monitor.svg
+	@$(PY) -m demo.site_screenshot docs
 
 LOCK := .venv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'

@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 from bench import (
+    board,
     day,
     day_report,
     deals,
@@ -64,6 +65,7 @@ class Measured:
     photos: photos.Photos = field(default_factory=photos.Photos)
     deals: deals.Deals | None = None
     monitor: monitor.Monitor | None = None
+    board: board.Board | None = None
     year: year.YearCosts | None = None
 
 
@@ -94,6 +96,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--speed", type=float, metavar="X", help=f"of the day: speed of its clock ({day.FULL.speed:g})")
     top.add_argument("--deals", action="store_true", help="part: ads through all stages, and the estimates")
     top.add_argument("--monitor", action="store_true", help="part: what the monitor costs, beside a million ads")
+    top.add_argument(
+        "--board",
+        action="store_true",
+        help="part: filters, ads and CSV of the board among a million ads; 10 GB of disk",
+    )
     top.add_argument(
         "--year",
         action="store_true",
@@ -171,6 +178,8 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "monitor" in parts:
         size = monitor.QUICK if options.quick else monitor.FULL
         measured.monitor = monitor.measure(server, size)
+    if "board" in parts:
+        measured.board = board.measure(server, board.QUICK if options.quick else board.FULL, folder / "files")
     if "year" in parts:
         asked = options.runs or (1 if options.quick else FEW_RUNS)
         measured.year = year.measure(server, quick=options.quick, runs=asked)
@@ -210,6 +219,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "day": (),
         "deals": (),
         "monitor": (),
+        "board": (),
         "year": (),
         "photos": photos.PARTS,
     }
@@ -227,19 +237,17 @@ def text(measured: Measured) -> str:
         parts.append(report.costs(measured.feeds, measured.loads, measured.others))
     if measured.growth:
         parts.append(report.growth(measured.growth))
-    if tables := photo_report.tables(measured.photos):
-        parts.append(tables)
-    if market_table := market_report.tables(measured.market):
-        parts.append(market_table)
-    if day_table := day_report.tables(measured.day):
-        parts.append(day_table)
-    if deals_tables := deals_report.tables(measured.deals):
-        parts.append(deals_tables)
-    if monitor_table := monitor.table(measured.monitor):
-        parts.append(monitor_table)
-    if year_tables := year.tables(measured.year):
-        parts.append(year_tables)
-    if measured.loads or tables or market_table or day_table or deals_tables or monitor_table or year_tables:
+    tables = (
+        photo_report.tables(measured.photos),
+        market_report.tables(measured.market),
+        day_report.tables(measured.day),
+        deals_report.tables(measured.deals),
+        monitor.table(measured.monitor),
+        board.table(measured.board),
+        year.tables(measured.year),
+    )
+    parts += [table for table in tables if table]
+    if measured.loads or any(tables):
         missed = [
             *report.missed(measured.loads),
             *photo_report.missed(measured.photos),
@@ -247,6 +255,7 @@ def text(measured: Measured) -> str:
             *day_report.missed(measured.day),
             *deals_report.missed(measured.deals),
             *monitor.missed(measured.monitor),
+            *board.missed(measured.board),
             *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")

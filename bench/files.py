@@ -1,6 +1,6 @@
 """The files that are measured: from the stand-in's generator, the same bytes for the same arguments.
 
-`python -m bench.files FOLDER ROWS` makes them in a process of its own: a market of 600,000 lots takes more than a
+`python -m bench.files FOLDER ROWS LATER` makes them in a process of its own: a market of 600,000 lots takes more than a
 gigabyte, and the peak that Linux reports for a child is never below that of the process which started it.
 """
 
@@ -35,19 +35,21 @@ class Feed:
     gone: int
 
 
-def make(folder: Path, rows: int) -> dict[str, Feed]:
-    """Write the files `first`, `delta1` and `delta01` and return them. Both deltas follow the first."""
+def make(folder: Path, rows: int, later: int = 0) -> dict[str, Feed]:
+    """Write the files `first`, `delta1` and `delta01` and return them. Both deltas follow the first, and so do as many
+    files as asked for, `later1` and so on, each the one before it."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bench.files", str(folder), str(rows)]
+    command = [sys.executable, "-m", "bench.files", str(folder), str(rows), str(later)]
     noted = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return {name: Feed(**{**values, "path": Path(values["path"])}) for name, values in noted.items()}
 
 
-def _write(folder: Path, rows: int) -> dict[str, Feed]:
+def _write(folder: Path, rows: int, later: int) -> dict[str, Feed]:
     market = Market(seed=SEED, lots=rows)
     made = {"first": _feed(market, folder / f"{rows}-first.csv", new=rows)}
-    for name, churn in CHURN.items():
-        after = market.clone()
+    last = market
+    for name, churn in [*CHURN.items(), *((f"later{number}", CHURN["delta1"]) for number in range(1, later + 1))]:
+        after = (last if name.startswith("later") else market).clone()
         advance = after.advance(**churn, returned=0, relisted=0, minutes=15)
         made[name] = _feed(
             after,
@@ -56,6 +58,7 @@ def _write(folder: Path, rows: int) -> dict[str, Feed]:
             changed=len(advance.changed) + advance.relabelled,
             gone=len(advance.gone),
         )
+        last = after if name.startswith("later") else market
     return made
 
 
@@ -67,5 +70,5 @@ def _feed(market: Market, path: Path, *, new: int, changed: int = 0, gone: int =
 
 
 if __name__ == "__main__":
-    feeds = _write(Path(sys.argv[1]), int(sys.argv[2]))
+    feeds = _write(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
     print(json.dumps({name: asdict(feed) for name, feed in feeds.items()}, default=str))

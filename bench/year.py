@@ -243,6 +243,7 @@ def commands(year: Year) -> dict[str, tuple[str, ...]]:
         ("deals", "show", str(year.ads)),
         ("deals", "unknowns"),
         ("deals", "dead"),
+        ("users", "list"),
         ("photos", "status"),
         ("workers", "status"),
         ("celery", "status"),

@@ -15,7 +15,7 @@ import psycopg
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
-from deals import alarms, schedule
+from deals import alarms, board, schedule
 from deals.channel import queue as channel
 from deals.estimate import model as price_model
 from deals.queue import outbox, runner
@@ -125,9 +125,11 @@ def sweep() -> None:
 
 @shared_task(base=DatabaseTask, name="deals.demand", queue="upkeep")
 def demand() -> None:
-    """Measure how fast cars of each model sell, and retire old comparables. Both replace what was there."""
+    """Measure how fast cars of each model sell, and retire old comparables and ads that went long ago. Each replaces
+    what was there."""
     scoring.refresh_demand(connection())
     runner.retire_comparables(connection())
+    board.expire(connection())
 
 
 @shared_task(base=DatabaseTask, name="deals.train", queue="upkeep")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -15,9 +16,14 @@ def command(
     lots: Annotated[int, typer.Option(min=1250, max=1_000_000, help="How many lots the first file has.")] = 150_000,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over with an empty folder.")] = False,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Start the stand-ins of the last demo and keep them running until Ctrl-C.")
+        bool,
+        typer.Option("--serve", help="Start the stand-ins and the site of the last demo, and keep them until Ctrl-C."),
     ] = False,
+    page: Annotated[
+        bool | None, typer.Option("--page/--no-page", help="Open the site at the end; default: on a terminal.")
+    ] = None,
 ) -> None:
     """Run vinops end to end on this machine: database, stand-ins, feed, photos, market, deals, operators' queries."""
 
-    raise typer.Exit(demo_serve.serve() if serve else demo.run(lots, fresh=fresh))
+    is_page = sys.stdout.isatty() and sys.stdin.isatty() if page is None else page
+    raise typer.Exit(demo_serve.serve() if serve else demo.run(lots, fresh=fresh, page=is_page))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from demo.folder import migrations, note, place, signals
+from demo.site import open_site
 from demo.steps import STEPS
 from demo.text import say, title, typed
 from demo.world import Crawled, DemoFailed, World, crawl
@@ -85,17 +86,21 @@ class Demo:
         return crawl(self.environment, self.folder, *crawls)
 
 
-def run(lots: int = LOTS, *, fresh: bool = False) -> int:
+def run(lots: int = LOTS, *, fresh: bool = False, page: bool = False) -> int:
     """Run the demo with so many lots and return the exit code: 0 done, 1 failed, 130 interrupted.
 
-    `fresh` starts with an empty folder even if there is an earlier demo.
+    `fresh` starts with an empty folder even if there is an earlier demo. `page` opens the site at the end, and keeps it
+    and the stand-ins running until a signal.
 
     When it returns, also after a signal or an error, the stand-ins have been stopped, and the database server stops a
     moment later. If the process is killed with SIGKILL, the stand-ins keep running.
     """
     try:
         with signals(), ExitStack() as cleanup:
-            _go_through(Demo(folder=place(), lots=lots, is_fresh=fresh, cleanup=cleanup))
+            demo = Demo(folder=place(), lots=lots, is_fresh=fresh, cleanup=cleanup)
+            _go_through(demo)
+            if page:
+                _keep_site(demo)
     except DemoFailed as failure:
         typer.echo(f"vinops demo: {redact(str(failure))}", err=True)
         return 1
@@ -103,6 +108,20 @@ def run(lots: int = LOTS, *, fresh: bool = False) -> int:
         typer.echo("\nvinops demo: interrupted; the stand-ins have been stopped. Run it again at any time", err=True)
         return 130
     return 0
+
+
+def _keep_site(demo: Demo) -> None:
+    """Open the site and wait for a signal."""
+    with suppress(KeyboardInterrupt):
+        environment = demo.environment | demo.world.settings
+        link = open_site(environment, demo.folder.resolve(), demo.cleanup)
+        title("The site")
+        say("The deals, with photos and prices, in a browser on this machine. The link signs you in, once:")
+        typer.echo(link)
+        say("Press Ctrl-C to stop it and the stand-ins. `vinops demo --serve` starts them again.")
+        while True:
+            time.sleep(3600)
+    typer.echo("\nvinops demo: the site and the stand-ins have ended")
 
 
 def _go_through(demo: Demo) -> None:
@@ -153,7 +172,7 @@ def _show_places(folder: Path) -> None:
         f"{tools}/python -m etl cat latest >salesdata.csv",
     ):
         typed(f"{prefix}{command}")
-    say("To try the workers, deals, monitor and health checks, keep the stand-ins running:")
+    say("To open the site, and to try the workers, deals, monitor and health checks, keep the stand-ins running:")
     typed(f"{here}/vinops demo --serve")
     say(f"Your own feed: put COPART_CSV_URL into .env (see .env.example), then {tools}/python -m etl run")
     say("")

@@ -63,7 +63,7 @@ def world(cleanup: ExitStack, *, with_celery: bool) -> config.Settings:
     """Start the stand-ins and the workers, and return the settings. `cleanup` stops them."""
     folder = Path(tempfile.mkdtemp(prefix="vinops-screenshot-"))
     folder.chmod(0o711)  # the database server's account needs access to a folder below it
-    cleanup.callback(_remove, folder)
+    cleanup.callback(remove, folder)
     environment = {
         **config.without_settings(),
         "VINOPS_DATA_DIR": str(folder / "var"),
@@ -97,7 +97,8 @@ def _run(environment: dict[str, str], folder: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
+    """Stop the embedded server of the folder, and remove it."""
     embedded.stop(embedded.folder(folder / "var"))
     embedded.release(folder / "var")
     shutil.rmtree(folder, ignore_errors=True)

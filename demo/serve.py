@@ -15,6 +15,7 @@ import typer
 
 from demo import world as demo_world
 from demo.folder import kept, note, place, signals
+from demo.site import open_site
 from demo.text import say, typed
 from demo.world import MOVES, DemoFailed
 from vinops import config
@@ -83,7 +84,10 @@ def _serve(cleanup: ExitStack) -> None:
     cleanup.callback(path.unlink)
     for service, names in (("celery", ()), ("workers", WORKERS)):
         cleanup.callback(_run, environment, here, "-m", "ops.cli", service, "stop", *names)
+    link = open_site({**environment, **world.settings}, folder, cleanup)
     _show_commands(here)
+    say("The deals, with photos and prices, in a browser on this machine. The link signs you in, once:")
+    typer.echo(link)
     while True:
         what["served"] += 1
         note(folder, what)  # before moving: a feed newer than the database is loaded, an older one is refused

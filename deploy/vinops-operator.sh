@@ -17,7 +17,7 @@ esac
 case $1 in
 backup) database=backup ;;
 retention) database=retention ;;
-migrate | restore | sql | deals | doctor | photos) database=owner ;;
+migrate | restore | sql | deals | doctor | photos | users) database=owner ;;
 *) database=ops ;;
 esac
 has_address() { [ -f "$store/DATABASE_URL.$1" ] || [ -f "$store.encrypted/DATABASE_URL.$1" ]; }

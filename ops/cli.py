@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "supervise": "ops.commands.supervise:command",
     "celery": "ops.commands.celery:app",
     "deals": "ops.commands.deals:app",
+    "web": "ops.commands.web:command",
+    "users": "ops.commands.users:app",
     "nodes": "ops.commands.nodes:app",
     "forecast": "ops.commands.forecast:command",
     "photos": "ops.commands.maintenance.photos:app",

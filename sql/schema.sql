@@ -850,10 +850,49 @@ CREATE TABLE ops.scheduled_tasks (
     rung_at timestamp with time zone
 );
 
+CREATE TABLE ops.sign_in_failures (
+    subject_hash bytea NOT NULL,
+    failures integer NOT NULL,
+    first_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sign_in_failures_subject_hash_check CHECK ((octet_length(subject_hash) = 32))
+);
+
+CREATE TABLE ops.sign_ins (
+    token_hash bytea NOT NULL,
+    user_id bigint,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    CONSTRAINT sign_ins_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
 CREATE TABLE ops.task_progress (
     machine text NOT NULL,
     done_at timestamp with time zone NOT NULL,
     task text NOT NULL
+);
+
+CREATE TABLE ops.users (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    password_hash text,
+    language text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT users_check CHECK (((removed_at IS NULL) = (password_hash IS NOT NULL))),
+    CONSTRAINT users_language_check CHECK ((language = ANY (ARRAY['bg'::text, 'en'::text]))),
+    CONSTRAINT users_name_check CHECK ((name ~ '^[^[:space:][:cntrl:]]{1,40}$'::text)),
+    CONSTRAINT users_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'trader'::text, 'operator'::text])))
+);
+
+ALTER TABLE ops.users ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.users_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE ops.walk_pieces (
@@ -909,6 +948,198 @@ CREATE TABLE ops.workers (
     CONSTRAINT workers_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'stopped'::text, 'retired'::text])))
 );
 
+CREATE TABLE public.ad_notes (
+    id bigint NOT NULL,
+    listing_id bigint NOT NULL,
+    user_id bigint,
+    body text NOT NULL,
+    written_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ad_notes_body_check CHECK (((length(body) >= 1) AND (length(body) <= 2000)))
+);
+
+ALTER TABLE public.ad_notes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ad_notes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.ad_stars (
+    user_id bigint,
+    listing_id bigint NOT NULL,
+    starred_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.ad_statuses (
+    id bigint NOT NULL,
+    listing_id bigint NOT NULL,
+    user_id bigint,
+    status text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ad_statuses_status_check CHECK ((status = ANY (ARRAY['none'::text, 'seen'::text, 'called'::text, 'bought'::text, 'rejected'::text])))
+);
+
+ALTER TABLE public.ad_statuses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ad_statuses_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.board (
+    listing_id bigint NOT NULL,
+    is_gone boolean NOT NULL,
+    gone_at timestamp with time zone,
+    duplicate_of bigint,
+    score numeric(3,1) NOT NULL,
+    first_seen timestamp with time zone NOT NULL,
+    price_eur numeric(12,2),
+    below_market numeric,
+    year integer,
+    mileage_km integer,
+    power_hp integer,
+    make text,
+    family text,
+    fuel text,
+    gearbox text,
+    body text,
+    color text,
+    region text,
+    seller text,
+    CONSTRAINT board_check CHECK ((is_gone = (gone_at IS NOT NULL)))
+)
+PARTITION BY LIST (is_gone);
+
+CREATE TABLE public.board_active (
+    listing_id bigint CONSTRAINT board_listing_id_not_null NOT NULL,
+    is_gone boolean CONSTRAINT board_is_gone_not_null NOT NULL,
+    gone_at timestamp with time zone,
+    duplicate_of bigint,
+    score numeric(3,1) CONSTRAINT board_score_not_null NOT NULL,
+    first_seen timestamp with time zone CONSTRAINT board_first_seen_not_null NOT NULL,
+    price_eur numeric(12,2),
+    below_market numeric,
+    year integer,
+    mileage_km integer,
+    power_hp integer,
+    make text,
+    family text,
+    fuel text,
+    gearbox text,
+    body text,
+    color text,
+    region text,
+    seller text,
+    CONSTRAINT board_check CHECK ((is_gone = (gone_at IS NOT NULL)))
+);
+
+CREATE TABLE public.board_gone (
+    listing_id bigint CONSTRAINT board_listing_id_not_null NOT NULL,
+    is_gone boolean CONSTRAINT board_is_gone_not_null NOT NULL,
+    gone_at timestamp with time zone,
+    duplicate_of bigint,
+    score numeric(3,1) CONSTRAINT board_score_not_null NOT NULL,
+    first_seen timestamp with time zone CONSTRAINT board_first_seen_not_null NOT NULL,
+    price_eur numeric(12,2),
+    below_market numeric,
+    year integer,
+    mileage_km integer,
+    power_hp integer,
+    make text,
+    family text,
+    fuel text,
+    gearbox text,
+    body text,
+    color text,
+    region text,
+    seller text,
+    CONSTRAINT board_check CHECK ((is_gone = (gone_at IS NOT NULL)))
+);
+
+CREATE TABLE public.normalized_listings (
+    listing_id bigint NOT NULL,
+    make text,
+    model text,
+    family text,
+    fuel text,
+    gearbox text,
+    body text,
+    colour text,
+    region text,
+    year smallint,
+    month smallint,
+    mileage_km integer,
+    power_hp integer,
+    engine_cc integer,
+    price_eur numeric(12,2),
+    price_problem text,
+    risk text NOT NULL,
+    risks jsonb DEFAULT '[]'::jsonb NOT NULL,
+    guesses jsonb DEFAULT '[]'::jsonb NOT NULL,
+    unknowns jsonb DEFAULT '[]'::jsonb NOT NULL,
+    duplicate_of bigint,
+    is_comparable boolean NOT NULL,
+    normalized_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT normalized_listings_risk_check CHECK ((risk = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text])))
+);
+
+CREATE TABLE public.scores (
+    listing_id bigint NOT NULL,
+    score numeric(3,1) NOT NULL,
+    parts jsonb NOT NULL,
+    reasons text[] NOT NULL,
+    is_approved boolean NOT NULL,
+    scored_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT scores_score_check CHECK (((score >= (1)::numeric) AND (score <= (10)::numeric)))
+);
+
+CREATE TABLE public.valuations (
+    listing_id bigint NOT NULL,
+    p10 numeric(12,2),
+    p50 numeric(12,2),
+    p90 numeric(12,2),
+    comparables integer NOT NULL,
+    confidence real NOT NULL,
+    method text NOT NULL,
+    model_version bigint,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    valued_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT valuations_check CHECK (((method = 'none'::text) = (p50 IS NULL))),
+    CONSTRAINT valuations_check1 CHECK (((p10 <= p50) AND (p50 <= p90))),
+    CONSTRAINT valuations_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT valuations_method_check CHECK ((method = ANY (ARRAY['none'::text, 'comparables'::text, 'model'::text, 'blend'::text])))
+);
+
+CREATE VIEW public.board_source AS
+ SELECT ads.id AS listing_id,
+    (ads.removed_at IS NOT NULL) AS is_gone,
+    ads.removed_at AS gone_at,
+    cars.duplicate_of,
+    scores.score,
+    ads.first_seen,
+    cars.price_eur,
+    round(((100)::numeric * ((1)::numeric - (cars.price_eur / NULLIF(worth.p50, (0)::numeric)))), 1) AS below_market,
+    (cars.year)::integer AS year,
+    cars.mileage_km,
+    cars.power_hp,
+    cars.make,
+    cars.family,
+    cars.fuel,
+    cars.gearbox,
+    cars.body,
+    cars.colour AS color,
+    cars.region,
+    ads.seller_kind AS seller
+   FROM (((public.scores
+     JOIN public.listings ads ON ((scores.listing_id = ads.id)))
+     JOIN public.normalized_listings cars ON ((scores.listing_id = cars.listing_id)))
+     LEFT JOIN public.valuations worth ON ((scores.listing_id = worth.listing_id)))
+  WHERE ((ads.removed_at IS NULL) OR (ads.removed_at > (now() - '60 days'::interval)));
+
 CREATE TABLE public.images (
     id bigint NOT NULL,
     lot_id bigint NOT NULL,
@@ -943,6 +1174,12 @@ CREATE TABLE public.listing_prices (
     seen_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.listing_words (
+    listing_id bigint NOT NULL,
+    words tsvector NOT NULL
+)
+WITH (toast_tuple_target='128');
+
 ALTER TABLE public.listings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.listings_id_seq
     START WITH 1
@@ -974,33 +1211,6 @@ CREATE TABLE public.model_demand (
     gone integer NOT NULL,
     median_days real,
     measured_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-CREATE TABLE public.normalized_listings (
-    listing_id bigint NOT NULL,
-    make text,
-    model text,
-    family text,
-    fuel text,
-    gearbox text,
-    body text,
-    colour text,
-    region text,
-    year smallint,
-    month smallint,
-    mileage_km integer,
-    power_hp integer,
-    engine_cc integer,
-    price_eur numeric(12,2),
-    price_problem text,
-    risk text NOT NULL,
-    risks jsonb DEFAULT '[]'::jsonb NOT NULL,
-    guesses jsonb DEFAULT '[]'::jsonb NOT NULL,
-    unknowns jsonb DEFAULT '[]'::jsonb NOT NULL,
-    duplicate_of bigint,
-    is_comparable boolean NOT NULL,
-    normalized_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT normalized_listings_risk_check CHECK ((risk = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text])))
 );
 
 CREATE TABLE public.notifications (
@@ -1061,33 +1271,6 @@ CREATE VIEW public.photo_turns AS
    FROM public.lots
   WHERE ((status = 'active'::text) AND (image_url IS NOT NULL));
 
-CREATE TABLE public.scores (
-    listing_id bigint NOT NULL,
-    score numeric(3,1) NOT NULL,
-    parts jsonb NOT NULL,
-    reasons text[] NOT NULL,
-    is_approved boolean NOT NULL,
-    scored_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT scores_score_check CHECK (((score >= (1)::numeric) AND (score <= (10)::numeric)))
-);
-
-CREATE TABLE public.valuations (
-    listing_id bigint NOT NULL,
-    p10 numeric(12,2),
-    p50 numeric(12,2),
-    p90 numeric(12,2),
-    comparables integer NOT NULL,
-    confidence real NOT NULL,
-    method text NOT NULL,
-    model_version bigint,
-    details jsonb DEFAULT '{}'::jsonb NOT NULL,
-    valued_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT valuations_check CHECK (((method = 'none'::text) = (p50 IS NULL))),
-    CONSTRAINT valuations_check1 CHECK (((p10 <= p50) AND (p50 <= p90))),
-    CONSTRAINT valuations_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
-    CONSTRAINT valuations_method_check CHECK ((method = ANY (ARRAY['none'::text, 'comparables'::text, 'model'::text, 'blend'::text])))
-);
-
 ALTER TABLE public.vehicles ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.vehicles_id_seq
     START WITH 1
@@ -1122,6 +1305,10 @@ CREATE TABLE staging.shared_vins (
     vin text NOT NULL,
     make text NOT NULL
 );
+
+ALTER TABLE ONLY public.board ATTACH PARTITION public.board_active FOR VALUES IN (false);
+
+ALTER TABLE ONLY public.board ATTACH PARTITION public.board_gone FOR VALUES IN (true);
 
 ALTER TABLE ONLY audit.etl_runs
     ADD CONSTRAINT etl_runs_pkey PRIMARY KEY (id);
@@ -1168,8 +1355,17 @@ ALTER TABLE ONLY ops.rechecks
 ALTER TABLE ONLY ops.scheduled_tasks
     ADD CONSTRAINT scheduled_tasks_pkey PRIMARY KEY (task);
 
+ALTER TABLE ONLY ops.sign_in_failures
+    ADD CONSTRAINT sign_in_failures_pkey PRIMARY KEY (subject_hash);
+
+ALTER TABLE ONLY ops.sign_ins
+    ADD CONSTRAINT sign_ins_pkey PRIMARY KEY (token_hash);
+
 ALTER TABLE ONLY ops.task_progress
     ADD CONSTRAINT task_progress_pkey PRIMARY KEY (machine);
+
+ALTER TABLE ONLY ops.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY ops.walk_pieces
     ADD CONSTRAINT walk_pieces_pkey PRIMARY KEY (walk_id, number);
@@ -1180,11 +1376,32 @@ ALTER TABLE ONLY ops.worker_restarts
 ALTER TABLE ONLY ops.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (machine, worker);
 
+ALTER TABLE ONLY public.ad_notes
+    ADD CONSTRAINT ad_notes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.ad_stars
+    ADD CONSTRAINT ad_stars_user_id_listing_id_key UNIQUE NULLS NOT DISTINCT (user_id, listing_id);
+
+ALTER TABLE ONLY public.ad_statuses
+    ADD CONSTRAINT ad_statuses_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.board
+    ADD CONSTRAINT board_pkey PRIMARY KEY (listing_id, is_gone);
+
+ALTER TABLE ONLY public.board_active
+    ADD CONSTRAINT board_active_pkey PRIMARY KEY (listing_id, is_gone);
+
+ALTER TABLE ONLY public.board_gone
+    ADD CONSTRAINT board_gone_pkey PRIMARY KEY (listing_id, is_gone);
+
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_source_url_key UNIQUE (lot_id, source_url);
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.listing_words
+    ADD CONSTRAINT listing_words_pkey PRIMARY KEY (listing_id);
 
 ALTER TABLE ONLY public.listings
     ADD CONSTRAINT listings_pkey PRIMARY KEY (id);
@@ -1272,7 +1489,77 @@ CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_s
 
 CREATE INDEX listing_walks_open ON ops.listing_walks USING btree (source, make_slug) WHERE (finished_at IS NULL);
 
+CREATE INDEX sign_in_failures_first ON ops.sign_in_failures USING btree (first_at);
+
+CREATE INDEX sign_ins_end ON ops.sign_ins USING btree (ends_at);
+
+CREATE INDEX sign_ins_user ON ops.sign_ins USING btree (user_id);
+
+CREATE UNIQUE INDEX users_name ON ops.users USING btree (lower(name)) WHERE (removed_at IS NULL);
+
 CREATE INDEX worker_restarts_worker ON ops.worker_restarts USING btree (machine, worker, restarted_at DESC);
+
+CREATE INDEX ad_notes_listing ON public.ad_notes USING btree (listing_id, id);
+
+CREATE INDEX ad_stars_listing ON public.ad_stars USING btree (listing_id);
+
+CREATE INDEX ad_statuses_listing ON public.ad_statuses USING btree (listing_id, id DESC);
+
+CREATE INDEX board_price ON ONLY public.board USING btree (COALESCE(price_eur, 'Infinity'::numeric), listing_id DESC);
+
+CREATE INDEX board_active_coalesce_listing_id_idx ON public.board_active USING btree (COALESCE(price_eur, 'Infinity'::numeric), listing_id DESC);
+
+CREATE INDEX board_below ON ONLY public.board USING btree (COALESCE(below_market, '-Infinity'::numeric) DESC, listing_id DESC);
+
+CREATE INDEX board_active_coalesce_listing_id_idx1 ON public.board_active USING btree (COALESCE(below_market, '-Infinity'::numeric) DESC, listing_id DESC);
+
+CREATE INDEX board_dear ON ONLY public.board USING btree (COALESCE(price_eur, ('-1'::integer)::numeric) DESC, listing_id DESC);
+
+CREATE INDEX board_active_coalesce_listing_id_idx2 ON public.board_active USING btree (COALESCE(price_eur, ('-1'::integer)::numeric) DESC, listing_id DESC);
+
+CREATE INDEX board_km ON ONLY public.board USING btree (COALESCE(mileage_km, 2147483647), listing_id DESC);
+
+CREATE INDEX board_active_coalesce_listing_id_idx3 ON public.board_active USING btree (COALESCE(mileage_km, 2147483647), listing_id DESC);
+
+CREATE INDEX board_year ON ONLY public.board USING btree (COALESCE(year, 0) DESC, listing_id DESC);
+
+CREATE INDEX board_active_coalesce_listing_id_idx4 ON public.board_active USING btree (COALESCE(year, 0) DESC, listing_id DESC);
+
+CREATE INDEX board_family ON ONLY public.board USING btree (family, score DESC, listing_id DESC);
+
+CREATE INDEX board_active_family_score_listing_id_idx ON public.board_active USING btree (family, score DESC, listing_id DESC);
+
+CREATE INDEX board_new ON ONLY public.board USING btree (first_seen DESC, listing_id DESC);
+
+CREATE INDEX board_active_first_seen_listing_id_idx ON public.board_active USING btree (first_seen DESC, listing_id DESC);
+
+CREATE INDEX board_make ON ONLY public.board USING btree (make, score DESC, listing_id DESC);
+
+CREATE INDEX board_active_make_score_listing_id_idx ON public.board_active USING btree (make, score DESC, listing_id DESC);
+
+CREATE INDEX board_score ON ONLY public.board USING btree (score DESC, listing_id DESC);
+
+CREATE INDEX board_active_score_listing_id_idx ON public.board_active USING btree (score DESC, listing_id DESC);
+
+CREATE INDEX board_gone_at ON public.board_gone USING btree (gone_at);
+
+CREATE INDEX board_gone_coalesce_listing_id_idx ON public.board_gone USING btree (COALESCE(price_eur, 'Infinity'::numeric), listing_id DESC);
+
+CREATE INDEX board_gone_coalesce_listing_id_idx1 ON public.board_gone USING btree (COALESCE(below_market, '-Infinity'::numeric) DESC, listing_id DESC);
+
+CREATE INDEX board_gone_coalesce_listing_id_idx2 ON public.board_gone USING btree (COALESCE(price_eur, ('-1'::integer)::numeric) DESC, listing_id DESC);
+
+CREATE INDEX board_gone_coalesce_listing_id_idx3 ON public.board_gone USING btree (COALESCE(mileage_km, 2147483647), listing_id DESC);
+
+CREATE INDEX board_gone_coalesce_listing_id_idx4 ON public.board_gone USING btree (COALESCE(year, 0) DESC, listing_id DESC);
+
+CREATE INDEX board_gone_family_score_listing_id_idx ON public.board_gone USING btree (family, score DESC, listing_id DESC);
+
+CREATE INDEX board_gone_first_seen_listing_id_idx ON public.board_gone USING btree (first_seen DESC, listing_id DESC);
+
+CREATE INDEX board_gone_make_score_listing_id_idx ON public.board_gone USING btree (make, score DESC, listing_id DESC);
+
+CREATE INDEX board_gone_score_listing_id_idx ON public.board_gone USING btree (score DESC, listing_id DESC);
 
 CREATE INDEX images_created ON public.images USING btree (created_at);
 
@@ -1285,6 +1572,8 @@ CREATE INDEX images_store ON public.images USING btree (store_id);
 CREATE INDEX images_vin ON public.images USING btree (vin, content_hash);
 
 CREATE INDEX listing_prices_listing ON public.listing_prices USING btree (listing_id, seen_at);
+
+CREATE INDEX listing_words_words ON public.listing_words USING gin (words) WITH (gin_pending_list_limit='1024');
 
 CREATE INDEX listings_active ON public.listings USING btree (source, make_slug) WHERE (removed_at IS NULL);
 
@@ -1338,6 +1627,46 @@ CREATE INDEX copart_raw_ingested ON staging.copart_raw USING btree (file_id, ing
 
 CREATE INDEX shared_vins_vin ON staging.shared_vins USING btree (vin);
 
+ALTER INDEX public.board_price ATTACH PARTITION public.board_active_coalesce_listing_id_idx;
+
+ALTER INDEX public.board_below ATTACH PARTITION public.board_active_coalesce_listing_id_idx1;
+
+ALTER INDEX public.board_dear ATTACH PARTITION public.board_active_coalesce_listing_id_idx2;
+
+ALTER INDEX public.board_km ATTACH PARTITION public.board_active_coalesce_listing_id_idx3;
+
+ALTER INDEX public.board_year ATTACH PARTITION public.board_active_coalesce_listing_id_idx4;
+
+ALTER INDEX public.board_family ATTACH PARTITION public.board_active_family_score_listing_id_idx;
+
+ALTER INDEX public.board_new ATTACH PARTITION public.board_active_first_seen_listing_id_idx;
+
+ALTER INDEX public.board_make ATTACH PARTITION public.board_active_make_score_listing_id_idx;
+
+ALTER INDEX public.board_pkey ATTACH PARTITION public.board_active_pkey;
+
+ALTER INDEX public.board_score ATTACH PARTITION public.board_active_score_listing_id_idx;
+
+ALTER INDEX public.board_price ATTACH PARTITION public.board_gone_coalesce_listing_id_idx;
+
+ALTER INDEX public.board_below ATTACH PARTITION public.board_gone_coalesce_listing_id_idx1;
+
+ALTER INDEX public.board_dear ATTACH PARTITION public.board_gone_coalesce_listing_id_idx2;
+
+ALTER INDEX public.board_km ATTACH PARTITION public.board_gone_coalesce_listing_id_idx3;
+
+ALTER INDEX public.board_year ATTACH PARTITION public.board_gone_coalesce_listing_id_idx4;
+
+ALTER INDEX public.board_family ATTACH PARTITION public.board_gone_family_score_listing_id_idx;
+
+ALTER INDEX public.board_new ATTACH PARTITION public.board_gone_first_seen_listing_id_idx;
+
+ALTER INDEX public.board_make ATTACH PARTITION public.board_gone_make_score_listing_id_idx;
+
+ALTER INDEX public.board_pkey ATTACH PARTITION public.board_gone_pkey;
+
+ALTER INDEX public.board_score ATTACH PARTITION public.board_gone_score_listing_id_idx;
+
 CREATE TRIGGER deal_queued_again BEFORE UPDATE OF queued_at ON ops.deal_outbox FOR EACH ROW WHEN ((new.queued_at <> old.queued_at)) EXECUTE FUNCTION public.renew_deal_work();
 
 CREATE TRIGGER listing_priced AFTER INSERT ON public.listings FOR EACH ROW WHEN ((new.price_eur IS NOT NULL)) EXECUTE FUNCTION public.note_listing_price();
@@ -1353,8 +1682,32 @@ ALTER TABLE ONLY ops.deal_outbox
 ALTER TABLE ONLY ops.rechecks
     ADD CONSTRAINT rechecks_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY ops.sign_ins
+    ADD CONSTRAINT sign_ins_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY ops.walk_pieces
     ADD CONSTRAINT walk_pieces_walk_id_fkey FOREIGN KEY (walk_id) REFERENCES ops.listing_walks(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_notes
+    ADD CONSTRAINT ad_notes_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_notes
+    ADD CONSTRAINT ad_notes_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.ad_stars
+    ADD CONSTRAINT ad_stars_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_stars
+    ADD CONSTRAINT ad_stars_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_statuses
+    ADD CONSTRAINT ad_statuses_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.ad_statuses
+    ADD CONSTRAINT ad_statuses_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
+
+ALTER TABLE public.board
+    ADD CONSTRAINT board_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);
@@ -1364,6 +1717,9 @@ ALTER TABLE ONLY public.images
 
 ALTER TABLE ONLY public.listing_prices
     ADD CONSTRAINT listing_prices_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.listing_words
+    ADD CONSTRAINT listing_words_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);

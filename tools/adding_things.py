@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-MOST_PLACES: Final = {"check": 3, "site": 5, "column": 5, "alarm": 2, "metric": 4, "stage": 5, "setting": 3}
+MOST_PLACES: Final = {
+    "check": 3,
+    "site": 5,
+    "page": 3,
+    "column": 5,
+    "alarm": 2,
+    "metric": 4,
+    "stage": 5,
+    "setting": 3,
+}
 """How many places each change may touch; what a command writes, as sql/schema.sql, is not counted."""
 
 RECORDED: Final = re.compile(r"^(tests/pages/\w+)/.*")
@@ -267,6 +276,12 @@ def stage_is_done(copy: Copy) -> None:
     copy.expect(
         copy.vinops("sql", "--csv", f"{query} join normalized_listings using (listing_id)"), contains="true,true"
     )
+
+
+@proves("page")
+def page_is_served(copy: Copy) -> None:
+    """The route has its roles, and who may use it gets an answer."""
+    copy.test("tests/integration/web/test_roles.py", "tests/unit/web")
 
 
 @proves("setting")

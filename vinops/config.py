@@ -20,6 +20,7 @@ from vinops.parsers import (
     Whole,
     headers,
     hosts,
+    https,
     level,
     lines,
     nodes,
@@ -137,6 +138,13 @@ class Settings:
     walk_every_hours: float = _setting("VINOPS_WALK_EVERY_HOURS", Number("hours", 0, 8760), 8.0)
     market_run_hours: float = _setting("VINOPS_MARKET_RUN_HOURS", Number("hours", 0.001, 720), 6.0)
     clock_speed: float = _setting("VINOPS_CLOCK_SPEED", Number("times real time", 0.01, 1000), 1.0)
+    mobile_bg_image_hosts: tuple[str, ...] = _setting(
+        "MOBILE_BG_IMAGE_HOSTS", hosts, ("focus.bg",), "name hosts, as in `focus.bg`: those below them are included"
+    )
+    web_public_url: str | None = _setting(
+        "WEB_PUBLIC_URL", https, None, "give the address that people open, as in https://vinops.example.com"
+    )
+    web_cache_mb: int = _setting("VINOPS_WEB_CACHE_MB", Whole("a count of megabytes", 1), 2000)
     user_agent: str = _setting(
         "VINOPS_USER_AGENT", one_line, "vinops/0.1", "give one line, as in `vinops/0.1 (ops@example.com)`"
     )
@@ -321,7 +329,7 @@ class Survey:
     unknown: Mapping[str, str]
 
 
-OUR_PREFIXES = ("VINOPS_", "COPART_", "R2_", "MOBILE_BG_", "TELEGRAM_")
+OUR_PREFIXES = ("VINOPS_", "COPART_", "R2_", "MOBILE_BG_", "TELEGRAM_", "WEB_")
 
 
 def survey(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Survey:

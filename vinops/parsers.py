@@ -160,6 +160,18 @@ def site(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def https(raw: str) -> str:
+    """Read the https address of a host, without a path."""
+    scheme, host, _ = _split(raw)
+    if "@" in raw:
+        raise ValueError("holds a user name or a password")
+    if scheme != "https" or not host:
+        raise ValueError("is not an https:// address")
+    if raw.rstrip("/").count("/") > 2 or "?" in raw or "#" in raw:
+        raise ValueError("has a path")
+    return raw.rstrip("/").lower()
+
+
 def nodes(raw: str) -> Mapping[str, str]:
     """Read `name=address`, separated by commas or blanks."""
     nodes: dict[str, str] = {}

@@ -107,6 +107,17 @@ def model(make: str, text: str, *, title: str = "") -> ModelMatch | None:
     return found or _guessed_model(make, text)
 
 
+@cache
+def families() -> frozenset[str]:
+    """Return all families, and models that are a family of their own, with their makes: «BMW 3 Series», «BMW X5»."""
+    return frozenset(
+        f"{each.make} {each.family or each.name}"
+        for name in _makes()[1]
+        if (about := _about(name))
+        for each in about.models.values()
+    )
+
+
 def fuel(text: str) -> Match | None:
     """Return the fuel: gasoline, diesel, hybrid, plug-in hybrid, electric, lpg, cng or hydrogen."""
     return _word("fuel", text)

@@ -67,7 +67,8 @@ class Estimates:
 
     `count` is the number of comparables, `own_model` how many of them are of the same model, `effective` the number of
     equal weight with the same information, `spread` the distance of their prices from the estimate (ln). `used` are the
-    pairs of the comparables, those with the most weight first within each ad.
+    pairs of the comparables, those with the most weight first within each ad, and `carried` are their prices adjusted
+    to the ad's car (ln EUR).
     """
 
     p10: Floats
@@ -79,6 +80,7 @@ class Estimates:
     effective: Floats
     step: Ints
     used: Pairs
+    carried: Floats
 
 
 def others(cars: Cars, pairs: Pairs) -> Pairs:
@@ -230,4 +232,5 @@ def _summary(size: int, pairs: Pairs, carried: Floats, weights: Floats, step: In
         effective=np.where(has, effective, 0.0),
         step=np.where(has, step, -1),
         used=pairs.take(has[pairs.ad]),
+        carried=carried[has[pairs.ad]],
     )

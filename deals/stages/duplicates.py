@@ -63,6 +63,7 @@ def first_ads(cars: Collection[Car]) -> dict[int, int | None]:
 
 def link(connection: Connection[Any], listing_ids: Sequence[int]) -> int:
     """Link the ads of a batch and those that show the same cars, remove links that no longer hold; return how many.
+    Ads outside of the batch whose link changed are queued for scoring: their score and the board depend on it.
 
     Part of the caller's transaction, which has to be the only one that links (`take_turn`). Links that are right are
     not written.
@@ -87,6 +88,8 @@ def link(connection: Connection[Any], listing_ids: Sequence[int]) -> int:
     if links:
         about = {"listing_ids": list(links), "duplicates_of": list(links.values())}
         changed += connection.execute(statements["link_duplicates"], about).rowcount
+        others = sorted(set(links) - set(listing_ids))
+        connection.execute(statements["queue_linked"], {"listing_ids": others})
     return changed
 
 

@@ -19,10 +19,10 @@ from deals.estimate.doubts import doubts
 from deals.stages import duplicates
 from vinops import vehicles
 from vinops.db.database import queries
-from vinops.text import risk
+from vinops.text import risk, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from psycopg import Connection
 
@@ -64,7 +64,7 @@ class Ad:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normalized:
-    """A row of normalized_listings, except `duplicate_of`."""
+    """A row of normalized_listings, except `duplicate_of`; and the words by which the ad is found."""
 
     listing_id: int
     make: str | None
@@ -87,9 +87,10 @@ class Normalized:
     guesses: Sequence[Mapping[str, Any]]
     unknowns: Sequence[Mapping[str, str]]
     is_comparable: bool
+    words: Collection[str] = ()
 
 
-COLUMNS: Final = tuple(field.name for field in fields(Normalized))
+COLUMNS: Final = tuple(field.name for field in fields(Normalized) if field.name != "words")
 
 
 def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Settings) -> list[Ad]:
@@ -104,7 +105,7 @@ def work(ads: Sequence[Ad]) -> list[Normalized]:
 
 
 def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
-    """Store normalized ads, then link those that show the same car, in the caller's transaction.
+    """Store normalized ads and their words, then link those that show the same car, in the caller's transaction.
 
     If the process dies before the commit, nothing of the batch is stored. A second time it writes nothing.
     Batches are written one at a time, over all processes, and the links do not depend on their order.
@@ -114,6 +115,8 @@ def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
     statements = queries("normalize")
     connection.execute(statements["take_turn"])
     connection.execute(statements["save_normalized"], {"ads": Jsonb([_row(result) for result in results])})
+    about = [{"listing_id": result.listing_id, "words": sorted(result.words)} for result in results]
+    connection.execute(statements["save_words"], {"ads": Jsonb(about)})
     duplicates.link(connection, [result.listing_id for result in results])
 
 
@@ -153,6 +156,7 @@ def normalized(ad: Ad, *, this_year: int | None = None) -> Normalized:
         guesses=notes.guesses,
         unknowns=notes.unknowns,
         is_comparable=bool(price and model and ad.year and level != "high" and not _is_to_order(ad) and not doubtful),
+        words=words.of_ad(ad.title, ad.description, ad.equipment),
     )
 
 

@@ -130,7 +130,7 @@ def _valuation(
     is_model: bool,
     number: int,
     by_model: float,
-    shown: list[int],
+    shown: tuple[list[int], list[int]],
 ) -> Valuation:
     listing_id = int(batch.cars.ids[number])
     count = int(found.count[number])
@@ -139,7 +139,7 @@ def _valuation(
     details: dict[str, Any] = {"p50": {}}
     if count:
         details["step"] = comparables.STEPS[found.step[number]]
-        details["comparables"] = shown
+        details["comparables"], details["carried"] = shown
         details["p50"]["comparables"] = round(float(np.exp(found.p50[number])))
     if np.isfinite(by_model):
         details["p50"]["model"] = round(float(np.exp(by_model)))
@@ -163,12 +163,14 @@ def _no_estimate(listing_id: int, reason: str) -> Valuation:
     return Valuation(listing_id=listing_id, details={"reason": reason})
 
 
-def _shown(found: Estimates, size: int) -> list[list[int]]:
-    """Return the ids of the comparables with the most weight, for each ad."""
+def _shown(found: Estimates, size: int) -> list[tuple[list[int], list[int]]]:
+    """Return the ids of the comparables with the most weight, for each ad, and their prices carried over to it, EUR."""
     starts = np.searchsorted(found.used.ad, np.arange(size)).tolist()
     ends = np.searchsorted(found.used.ad, np.arange(size), side="right").tolist()
     ids = found.used.ids.tolist()
-    return [ids[start : min(end, start + SHOWN)] for start, end in zip(starts, ends, strict=True)]
+    prices = np.rint(np.exp(found.carried)).astype(np.int64).tolist()
+    parts = [slice(start, min(end, start + SHOWN)) for start, end in zip(starts, ends, strict=True)]
+    return [(ids[part], prices[part]) for part in parts]
 
 
 def write(connection: Connection[Any], results: Sequence[Valuation]) -> None:

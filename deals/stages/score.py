@@ -34,7 +34,6 @@ BASE: Final = 4.2
 """Points of a car at its market value, with nothing else for or against it."""
 CHANCE: Final = 1.7  # points for e times the odds that the price is a bargain's
 SLOPE: Final = 17.0  # points that a confident estimate takes for a price of twice what it should be
-SUSPICIOUS: Final = 0.4  # of p50: a lower price is not a bargain, but an error, bait or a damaged car
 FEWEST_WORDS: Final = 3  # of a title: a shorter one says too little of the car
 FRESH: Final = 0.8  # points on the first day
 HALF_FRESH: Final = 4.0  # days in which these points halve
@@ -123,15 +122,16 @@ def work(batch: Batch) -> list[Score]:
 
 
 def write(connection: Connection[Any], results: Sequence[Score]) -> None:
-    """Record scores in the caller's transaction, and log one line an ad: INFO for a score from GOOD on, and for any ad
-    that is worth a message, else DEBUG.
+    """Record scores and rows of the board in the caller's transaction, and log one line an ad: INFO for a score from
+    GOOD on, and for any ad that is worth a message, else DEBUG.
 
-    A score is replaced if it differs, so a second call changes nothing. If the process dies before the caller commits,
-    the scores are what they were.
+    A score or a row is replaced if it differs, so a second call changes nothing. If the process dies before the caller
+    commits, scores and board are what they were.
     """
     if not results:
         return
     connection.execute(queries("scoring")["write_scores"], {"scores": Jsonb([vars(result) for result in results])})
+    connection.execute(queries("board")["write_board"], {"listing_ids": [result.listing_id for result in results]})
     for result in results:
         level = logging.INFO if result.is_approved or result.score >= GOOD else logging.DEBUG
         if log.isEnabledFor(level):
@@ -158,7 +158,9 @@ def refresh_demand(connection: Connection[Any]) -> None:
 def score(ad: Facts, batch: Batch) -> Score:
     """Return the score of one ad, by the time and the limits of its batch."""
     days = max((batch.now - ad.posted_at) // timedelta(days=1), 0)
-    is_suspicious = ad.price_eur is not None and ad.p50 is not None and float(ad.price_eur) < SUSPICIOUS * float(ad.p50)
+    is_suspicious = (
+        ad.price_eur is not None and ad.p50 is not None and float(ad.price_eur) < chance.SUSPICIOUS * float(ad.p50)
+    )
     risk = "high" if is_suspicious else ad.risk or "low"
     parts = {
         "price": round(_price(ad), 2),

@@ -7,7 +7,7 @@ do $$
 begin
     execute format('revoke all on database %I from public', current_database());
     execute format(
-        'grant connect, temporary on database %I to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup',
+        'grant connect, temporary on database %I to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_web',
         current_database()
     );
 end
@@ -15,16 +15,16 @@ $$;
 
 -- Rights of an earlier version go first.
 revoke all on all tables in schema public, ops, audit, raw, staging
-from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
 revoke all on all sequences in schema public, ops, audit, raw, staging
-from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
 
 grant usage on schema public, ops, audit, raw, staging
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
 
 -- All: is the schema current, what was the owner told, may this host be asked now.
 grant select on _yoyo_migration
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
 grant select, insert, update on ops.alerts, ops.host_budgets
 to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
 
@@ -54,9 +54,19 @@ grant select on scores, notifications to vinops_market; -- whose price is rechec
 grant select on all tables in schema public to vinops_deals;
 grant select on ops.listing_walks, ops.crawl_runs, ops.holds to vinops_deals;
 grant insert, update, delete on normalized_listings, valuations, scores, notifications, model_demand to vinops_deals;
+grant insert, update, delete on board, listing_words to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.price_models to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;
 grant usage on all sequences in schema ops to vinops_deals;
+
+-- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
+grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_web;
+grant select, insert, update on ops.host_budgets to vinops_web;
+grant select on ops.users to vinops_web;
+grant update (language, password_hash) on ops.users to vinops_web; -- the hash with newer parameters; never the role
+grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;
+grant select, insert, delete on ad_stars to vinops_web;
+grant select, insert on ad_statuses, ad_notes to vinops_web;
 
 -- Who watches reads everything, and keeps its own memory.
 grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;

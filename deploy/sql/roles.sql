@@ -4,7 +4,7 @@ do $$
 declare
     role_name text;
 begin
-    foreach role_name in array '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_node}'::text[]
+    foreach role_name in array '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_node, vinops_web}'::text[]
     loop
         if not exists (select 1 from pg_roles where rolname = role_name) then
             execute format('create role %I login nosuperuser nocreatedb nocreaterole', role_name);
@@ -20,5 +20,8 @@ alter role vinops_owner createdb;
 grant pg_read_all_data to vinops_backup;
 -- A scrapyd node runs the crawls of both sides.
 grant vinops_photos, vinops_market to vinops_node;
+-- The site answers within two seconds or says that it cannot, and never keeps vacuum waiting.
+alter role vinops_web set statement_timeout = '2s';
+alter role vinops_web set idle_in_transaction_session_timeout = '10s';
 -- Counts of connections and of rows written, of all sessions.
 grant pg_read_all_stats to vinops_ops, vinops_owner;

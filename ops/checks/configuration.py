@@ -24,7 +24,7 @@ from vinops.config import ConfigError, Settings, Survey
 from vinops.db import database, embedded
 from vinops.db.errors import explanation
 from vinops.redaction import redact
-from vinops.text.figures import size
+from vinops.text.figures import plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -390,6 +390,25 @@ def broker(survey: Survey) -> Iterator[Finding]:
         )
 
 
+def site(survey: Survey) -> Iterator[Finding]:
+    """Check whether anybody can sign in to a site that has a public address."""
+    import psycopg
+
+    url = survey.settings.web_public_url
+    if url is None:
+        return
+    try:
+        with database.connect(survey.settings, application="vinops doctor", autocommit=True) as connection:
+            row = connection.execute(database.queries("people")["count_people"]).fetchone()
+    except (database.DatabaseError, psycopg.Error):  # the check of the database says why
+        return
+    if row and row[0]:
+        yield ok(f"{url}, for {plural(row[0], 'person', 'people')}", name="web")
+    else:
+        text = f"WEB_PUBLIC_URL is {url}, and nobody can sign in"
+        yield warning(text, fix="vinops users add NAME --role operator", name="web")
+
+
 def clock(_: Survey) -> Iterator[Finding]:
     """Check whether the clock is behind the newest migration."""
     newest = max(path.stat().st_mtime for path in (database.SQL / "migrations").glob("*.sql"))
@@ -464,6 +483,6 @@ def telegram_online(survey: Survey) -> Iterator[Finding]:
 
 OFFLINE: Final[tuple[Check, ...]] = (
     *(python, variables, dotenv, folders, the_database, clock),
-    *(store, chromium, member, crawls, broker),
+    *(store, chromium, member, crawls, broker, site),
 )
 ONLINE: Final[tuple[Check, ...]] = (feed_online, telegram_online)

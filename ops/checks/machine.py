@@ -1,4 +1,4 @@
-"""The checks of `vinops health` on this machine: logs, database, backups, disk, CPU, memory, clock, secrets."""
+"""The checks of `vinops health` on this machine: logs, database, backups, site, disk, CPU, memory, clock, secrets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from vinops.checks import Finding, Level, Limit, critical, ok, warning
 from vinops.text.figures import age, percent, plural, size
 
 if TYPE_CHECKING:
+    from ops.observe.site import Site
     from ops.observe.snapshot import Backup, Database, Logs, Machine, Secrets, Snapshot
 
 MB: Final = 1_000_000
@@ -33,6 +34,8 @@ CLOCK: Final = Limit(2, 30, "{:g} s".format)
 PRUNE_LOGS: Final = "vinops logs --prune 7d"
 FULL_DISK: Final = "docs/runbook.md, The disk is full"
 ACTIVITY: Final = "vinops sql 'select application_name, count(*) from pg_stat_activity group by 1'"
+START_SITE: Final = "systemctl start vinops-web.service, or by hand: nohup vinops web &"
+RESTART_SITE: Final = "systemctl restart vinops-web.service, or by hand: end it, then nohup vinops web &"
 SET_CLOCK: Final = "timedatectl set-ntp true"
 
 CHECKS: Final = Checks()
@@ -81,6 +84,24 @@ def backup(snapshot: Snapshot, found: Backup) -> Finding:
     text = f"{age(seconds)} old, {size(found.bytes or 0)}" + (f"; {ahead}" if ahead else "")
     finding = BACKUP.judge(seconds, text, fix="vinops backup")
     return warning(text, limit, fix=WRONG_CLOCK) if ahead and finding.level is Level.OK else finding
+
+
+@CHECKS.add("web", "site")
+def web(snapshot: Snapshot, found: Site) -> Finding:
+    """Check whether the site runs, if it has a public address, and whether it answers."""
+    if found.address is None:
+        if found.public_url is None:
+            return ok("not started")
+        return critical(f"{found.public_url} is not served: the site does not run", "running", fix=START_SITE)
+    if found.answered == 200:
+        return ok(f"answers at {found.address}")
+    if found.answered is None:
+        text = f"does not answer at {found.address} ({found.error})"
+        return critical(text, "status 200", fix=RESTART_SITE)
+    if found.answered == 503 and snapshot.database.error is not None:  # the check of the database says why
+        text = f"at {found.address} pages say that the database is away"
+        return Finding(level=Level.UNKNOWN, text=text, fix=snapshot.database.fix or "vinops doctor")
+    return warning(f"answers at {found.address} with status {found.answered}", "status 200", fix="vinops logs web")
 
 
 @CHECKS.add("disk", "machine")

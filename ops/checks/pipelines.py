@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from deals import alarms
+from deals import alarms, board as board_of_deals
 from deals.alarms import BACKLOG
 from ops.checks.registry import Checks, unknown
 from ops.photos import places
@@ -17,6 +17,7 @@ from vinops_scrapy.shortfalls import MOST_FAILED
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from deals.board import Compared
     from ops.observe.market import Market
     from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
     from ops.photos.places import Stored
@@ -310,6 +311,12 @@ def _oldest(deals: Deals | None, now: datetime) -> Finding | None:
     """Return the finding about the stage whose oldest ad has waited longest; None if no ad waits."""
     waiting = [(stage.oldest, stage) for stage in (deals.stages if deals else ()) if stage.oldest]
     return alarms.waits(min(waiting, key=lambda each: each[0])[1], now) if waiting else None
+
+
+@CHECKS.add("board", "board")
+def board(snapshot: Snapshot, found: Compared) -> Finding:
+    """Check a sample of the rows of the board against the tables that they are made of."""
+    return board_of_deals.judge(found)
 
 
 @CHECKS.add("feed", "feed")

@@ -14,10 +14,12 @@ from psycopg.rows import dict_row
 
 from ops.show import card, tables
 from vinops import config, logs
+from vinops.checks import Level
 from vinops.db import database
 from vinops.output import at_work, data_folder, say, terminal_width
 from vinops.redaction import one_line
 from vinops.text import grid
+from vinops.text.figures import plural
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
@@ -219,6 +221,37 @@ def dead(
             queued = connection.execute(database.queries("deals")["retry_dead_work"]).rowcount
             typer.echo(f"{queued} are to be tried again: by the workers, or by `vinops deals run`", err=True)
     _show(rows, as_json=as_json, nothing="no ad was given up")
+
+
+@app.command()
+def board(
+    *,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Correct the rows that are wrong.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare all rows of the board with the tables that they are made of; exit 1 if any is wrong."""
+    from deals import board as upkeep
+
+    with _open(_settings(), "deals board") as connection:
+        with at_work("comparing the board"):
+            found = upkeep.compare(connection, None)
+        rebuilt = None
+        if rebuild:
+            with at_work("rebuilding the board"):
+                rebuilt = upkeep.rebuild(connection)
+    finding = upkeep.judge(found)
+    if as_json:
+        typer.echo(json.dumps({"compared": asdict(found), "rebuilt": rebuilt and asdict(rebuilt)}))
+    else:
+        typer.echo(finding.text)
+        if rebuilt is not None:
+            typer.echo(
+                f"rebuilt: {rebuilt.written} rows written, {rebuilt.removed} removed, "
+                f"{plural(rebuilt.queued, 'ad')} queued to have their words read"
+            )
+    if finding.level is not Level.OK and rebuilt is None:
+        typer.echo(f"vinops: the board is not right: `{upkeep.REBUILD}`", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
+from deals import board
 from deals.alarms import Backlog
 from deals.stages.registry import STAGES
-from ops.observe import machine, market
+from ops.observe import machine, market, site
 from ops.observe.log_tails import LogTails
 from ops.observe.pace import Pace
 from ops.observe.snapshot import (
@@ -61,7 +62,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
-        *("wanted", "supervisor", "market"),
+        *("wanted", "supervisor", "market", "board", "site"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -169,6 +170,7 @@ class Observer:
             celery=self._part("celery", SOON, self._celery),
             backup=self._part("backup", RARELY, lambda: machine.backup(self.settings)),
             secrets=self._part("secrets", 0, lambda: machine.secrets(self.settings)),
+            site=self._part("site", SOON, lambda: site.read(self.settings)),
             clock_synchronized=self._part("clock", CLOCK, machine.clock_synchronized),
             **asked,
             faults=dict(self._faults),
@@ -249,6 +251,7 @@ class Observer:
             "stored": self._part("stored", RARELY, lambda: places.read(self._open(), self.settings)),
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
             "deals": self._deals(),
+            "board": self._part("board", RARELY, lambda: board.compare(self._asking())),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
             "wanted": self._wanted_programs(),
             "market": self._part("market", SOON, lambda: market.read(self.settings, self._rows, datetime.now(UTC))),
@@ -259,6 +262,11 @@ class Observer:
     def _rows(self, name: str, file: str = "snapshot", **values: object) -> list[dict[str, Any]]:
         self.asked += 1
         return self._open().execute(queries(file)[name], values or None).fetchall()
+
+    def _asking(self) -> Connection[dict[str, Any]]:
+        """Return the connection for a function that sends a statement of its own."""
+        self.asked += 1
+        return self._open()
 
     def _runs(self) -> list[CrawlRun]:
         # A shared program's runs are each of their own: the last one will do.
@@ -387,7 +395,7 @@ def observe_once(
         return observer.observe(parts)
 
 
-OF_THE_MACHINE: Final = frozenset({"celery", "backup", "clock"})
+OF_THE_MACHINE: Final = frozenset({"celery", "backup", "site", "clock"})
 """The parts that stay cached while the database is unavailable."""
 
 

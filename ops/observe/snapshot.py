@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from deals.alarms import Backlog
+    from deals.board import Compared
+    from ops.observe.site import Site
     from ops.photos.places import Stored
 
 from ops.observe.market import Market
@@ -454,10 +456,12 @@ class Snapshot:
     stored: Stored | None = None
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
+    board: Compared | None = None
     alerts: tuple[Alert, ...] | None = None
     wanted: tuple[Wanted, ...] | None = None
     market: Market | None = None
     supervisor: Supervision | None = None
+    site: Site | None = None
     runs: tuple[CrawlRun, ...] | None = None
     clock_synchronized: bool | None = None
     silence: float = Settings.worker_silence

@@ -53,7 +53,7 @@ def _json(value: object) -> str:
 def write_csv(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Write CSV with a header. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
     lines = (names, *([text(value) for value in row] for row in rows))
-    out.writelines(",".join(_quoted(_harmless(_shown(cell))) for cell in line) + "\n" for line in lines)
+    out.writelines(",".join(_quoted(harmless(_shown(cell))) for cell in line) + "\n" for line in lines)
 
 
 def _shown(cell: str) -> str:
@@ -66,7 +66,7 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in ',"\r\n') else cell
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(FORMULA) and cell != "-infinity" and not _is_number(cell) else cell
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ops.workers import systemd
-from ops.workers.processes import Processes
+from ops.workers.processes import Processes, Stopped, identify, terminate
 from ops.workers.registry import run_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ops.workers.processes import ProcessStatus, Stopped
+    from ops.workers.processes import ProcessStatus
     from ops.workers.registry import Program
     from vinops.config import Settings
 
@@ -42,3 +42,12 @@ def backend(settings: Settings, programs: Sequence[Program]) -> Backend:
     if settings.workers_backend == "systemd" or is_installed:
         return systemd.Units(run_folder(settings))
     return Processes(run_folder(settings))
+
+
+def stop_only(settings: Settings, program: Program, pid: Callable[[], int | None], *, grace: float) -> Stopped:
+    """Stop a program of which one runs on a data folder: its unit, and the process `pid` that has its lock, however
+    that was started. Raises ProcessError."""
+    found = backend(settings, [program])
+    stopped = found.stop(program, grace=grace) if found.owns_restarts else Stopped(pid=None)
+    holder = identify(held) if (held := pid()) else None
+    return terminate(holder, grace=grace) if holder else stopped

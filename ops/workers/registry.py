@@ -1,4 +1,5 @@
-"""What runs on a machine: an entry for each market crawl, for the photo crawl, and for Celery's worker and beat.
+"""What runs on a machine: an entry for each market crawl, for the photo crawl, for Celery's worker and beat, for the
+supervisor, and for the site.
 
 `vinops workers`, `vinops celery`, the supervisor, the monitor, health, the nodes and the systemd units all read it from
 here. The crawl of another site is one more entry of `workers`.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PHOTOS: Final = "photos"
 CELERY_WORKER: Final = "celery_worker"
 CELERY_BEAT: Final = "celery_beat"
+SITE: Final = "web"
 SUPERVISOR: Final = "supervisor"
 """The name of the supervisor, of its lock, and of its row in `ops.workers`."""
 
@@ -114,6 +116,18 @@ def supervisor(settings: Settings) -> Program:
         command=(sys.executable, "-m", "ops.cli", "supervise"),
         log=settings.log_dir / "supervisor.log",
         unit="vinops-supervisor.service",
+    )
+
+
+def site(settings: Settings) -> Program:
+    """Return the site of `vinops web`, which nothing restarts but its unit."""
+    return Program(
+        name=SITE,
+        key=SITE,
+        title="Site",
+        command=(sys.executable, "-m", "ops.cli", "web"),
+        log=settings.log_dir / "web.log",
+        unit="vinops-web.service",
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ops.workers import backends, celery, holds, log_watch, registry, runs, supervision, troubles
 from ops.workers.log_watch import Position
-from ops.workers.processes import AlreadyRunning, ProcessError, Processes, Stopped, identify, terminate
+from ops.workers.processes import AlreadyRunning, ProcessError, Processes
 from ops.workers.supervision import Decision, Limits, Seen
 from vinops import alerts, config, systemd
 from vinops.db import database
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from ops.workers.backends import Backend
-    from ops.workers.processes import ProcessStatus
+    from ops.workers.processes import ProcessStatus, Stopped
     from ops.workers.registry import Program
     from ops.workers.runs import CrawlRun
     from vinops.config import Settings
@@ -51,11 +51,7 @@ def pid(settings: Settings) -> int | None:
 
 def stop_running(settings: Settings) -> Stopped:
     """Stop the supervisor of this data folder: its unit, or the process that is one. Raises ProcessError."""
-    program = registry.supervisor(settings)
-    found = backends.backend(settings, [program])
-    stopped = found.stop(program, grace=STOP_SECONDS) if found.owns_restarts else Stopped(pid=None)
-    holder = identify(held) if (held := pid(settings)) else None
-    return terminate(holder, grace=STOP_SECONDS) if holder else stopped
+    return backends.stop_only(settings, registry.supervisor(settings), lambda: pid(settings), grace=STOP_SECONDS)
 
 
 class Supervisor:

@@ -41,14 +41,14 @@ select
     coalesce(pg_has_role(pg_roles.oid, 'pg_read_all_data', 'usage'), false) as may_read_all
 from unnest(
     '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, '
-    'vinops_backup, vinops_node}'::text[]
+    'vinops_backup, vinops_node, vinops_web}'::text[]
 ) as needed (role_name)
 left join pg_roles on needed.role_name = pg_roles.rolname
 order by needed.role_name;
 
 -- name: service_rights
--- What each service needs of which table or sequence, and whether its role has it. A test holds this to what
--- deploy/sql/grants.sql gives.
+-- What each service needs of which table or sequence, and whether its role has it: `update (language)` is a right on
+-- one column. A test holds this to what deploy/sql/grants.sql gives.
 with needed (role_names, relations, rights) as (
     values
     (
@@ -57,7 +57,8 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update}'::text[]
     ),
     (
-        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node}',
+        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node, '
+        'vinops_web}',
         '{public._yoyo_migration}',
         '{select}'
     ),
@@ -86,12 +87,24 @@ with needed (role_names, relations, rights) as (
         '{public.normalized_listings, public.valuations, public.scores, public.notifications, public.model_demand}',
         '{insert, update, delete}'
     ),
+    ('{vinops_deals}', '{public.board, public.listing_words}', '{insert, update, delete}'),
     ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
     ('{vinops_ops}', '{public.*, ops.*, audit.*, raw.*, staging.*}', '{select}'),
     ('{vinops_ops}', '{ops.workers}', '{insert, update}'),
     ('{vinops_ops}', '{ops.worker_restarts}', '{insert, delete}'),
+    (
+        '{vinops_web}',
+        '{public.board, public.listing_words, public.listings, public.listing_prices, '
+        'public.normalized_listings, public.valuations, public.scores}',
+        '{select}'
+    ),
+    ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
+    ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
+    ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),
+    ('{vinops_web}', '{public.ad_stars}', '{select, insert, delete}'),
+    ('{vinops_web}', '{public.ad_statuses, public.ad_notes}', '{select, insert}'),
     ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),
     ('{vinops_retention}', '{raw.csv_files}', '{select, update}'),
@@ -107,7 +120,16 @@ select distinct
     has_schema_privilege(pg_roles.oid, pg_namespace.oid, 'usage')
     and case pg_class.relkind
         when 'S' then has_sequence_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
-        else has_table_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
+        else case
+            when wanted.right_name like '% (%'
+                then has_column_privilege(
+                    pg_roles.oid,
+                    pg_class.oid,
+                    substring(wanted.right_name from '\((.*)\)'),
+                    split_part(wanted.right_name, ' ', 1)
+                )
+            else has_table_privilege(pg_roles.oid, pg_class.oid, wanted.right_name)
+        end
     end as is_held
 from needed
 inner join pg_roles on pg_roles.rolname = any(needed.role_names)

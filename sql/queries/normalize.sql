@@ -107,6 +107,22 @@ on conflict (listing_id) do update
             excluded.guesses, excluded.unknowns, excluded.is_comparable
         );
 
+-- name: save_words
+-- Store the words of the ads of a batch that are on the board, or will be; those that are unchanged are not written.
+insert into listing_words as known (listing_id, words)
+select
+    ad.listing_id,
+    array_to_tsvector(ad.words)
+from jsonb_to_recordset(%(ads)s::jsonb) as ad (listing_id bigint, words text[])
+inner join listings on ad.listing_id = listings.id
+where
+    listings.removed_at is null
+    or listings.removed_at > now() - interval '60 days'
+order by ad.listing_id
+on conflict (listing_id) do update
+    set words = excluded.words
+    where known.words <> excluded.words;
+
 -- name: unlink_unknown
 -- Remove the links of ads whose model or month is not known.
 update normalized_listings
@@ -197,6 +213,26 @@ update normalized_listings as normal
 set duplicate_of = links.duplicate_of
 from unnest(%(listing_ids)s::bigint[], %(duplicates_of)s::bigint[]) as links (listing_id, duplicate_of)
 where normal.listing_id = links.listing_id;
+
+-- name: queue_linked
+-- Queue ads whose link changed for scoring, except those that will get there by themselves.
+insert into ops.deal_outbox (listing_id, stage, change)
+select
+    linked.listing_id,
+    'score' as stage,
+    'changed' as change
+from unnest(%(listing_ids)s::bigint[]) as linked (listing_id)
+where not exists (
+    select
+    from ops.deal_outbox as work
+    where
+        work.listing_id = linked.listing_id
+        and work.stage in ('normalize', 'price')
+        and work.dead_at is null
+)
+order by linked.listing_id
+on conflict (listing_id, stage) do update
+    set queued_at = clock_timestamp();
 
 -- name: unknown_words
 -- The words of active ads that are not in the vocabulary, most frequent first, each with an example.

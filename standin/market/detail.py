@@ -1,13 +1,9 @@
-"""The page of one ad as HTML, and its photos. Class names and structure are those of the site; the text is invented."""
+"""The page of one ad as HTML. Class names and structure are those of the site; the text is invented."""
 
 from __future__ import annotations
 
-import functools
-import io
 from html import escape
 from typing import TYPE_CHECKING
-
-from PIL import Image
 
 from standin.market.pages import description, encoded, photo_path, price_lines
 from standin.market.values import EQUIPMENT, MONTHS
@@ -138,14 +134,6 @@ def detail_page(ad: Ad, *, host: str, now: datetime) -> bytes:
 </body>
 </html>
 """)
-
-
-@functools.lru_cache(maxsize=64)
-def picture(number: int) -> bytes:
-    """Return a tiny WebP image with a color that depends on the number."""
-    content = io.BytesIO()
-    Image.new("RGB", (8, 6), (number % 256, number * 7 % 256, 90)).save(content, "WEBP")
-    return content.getvalue()
 
 
 def _main_params(ad: Ad) -> Iterable[tuple[str, str, str]]:

@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from standin.cars import photo_of
 from standin.core import LoopbackServer
 from standin.market.addresses import REGIONS, Asked, asked, path
 from standin.market.ads import Ad
 from standin.market.cycles import BY_MODEL, IN_BULGARIA, NOW, AdMarket, Changes
-from standin.market.detail import detail_page, picture
+from standin.market.detail import detail_page
 from standin.market.faults import FAULTS, KINDS
 from standin.market.pages import (
     ENCODING,
@@ -401,7 +402,7 @@ class MarketServer(LoopbackServer):
             ad = self.market.find(ad_id)
             if ad is None or letters not in ad.photos:
                 return _page(missing_page(), status=404)
-            return web.Response(body=picture(int(ad_id[-3:])), content_type="image/webp")
+            return web.Response(body=photo_of(ad_id, letters), content_type="image/webp")
 
         return await self._answer(request, "photo", usual, ad=ad_id)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from deals.alarms import Backlog
+from deals.board import Compared
 from ops.observe.market import MakeState, Market
 from ops.observe.pace import Pace
+from ops.observe.site import Site
 from ops.observe.snapshot import (
     Alert,
     Audit,
@@ -171,6 +173,11 @@ def photos(**more: Any) -> Photos:
     return Photos(**{**values, **more})
 
 
+def compared(**more: Any) -> Compared:
+    """A sample of the board: all rows are right."""
+    return Compared(**{**dict.fromkeys(("missing", "wrong", "surplus", "wordless"), 0), "ads": 500, **more})
+
+
 def deals(**more: Any) -> Deals:
     """Deals without a backlog."""
     values: dict[str, Any] = {
@@ -311,10 +318,12 @@ def snapshot(**more: Any) -> Snapshot:
         "runs": tuple(map(run, MAKES)),
         "hosts": (host(),),
         "deals": deals(),
+        "board": compared(),
         "alerts": (),
         "wanted": wanted(),
         "market": market(),
         "supervisor": Supervision(pid=4999, every=60),
+        "site": Site(address="127.0.0.1:8080", answered=200),
         "clock_synchronized": True,
     }
     return Snapshot(**{**values, **more})
@@ -323,7 +332,7 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "alerts", "wanted", "market")
+    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "board", "alerts", "wanted", "market")
     values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}

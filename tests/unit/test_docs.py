@@ -32,6 +32,7 @@ SOURCES = (
     "vinops_scrapy",
     "deals",
     "ops",
+    "web",
     "demo",
     "standin",
     "sql",

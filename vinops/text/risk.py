@@ -94,11 +94,11 @@ def price_problem(title: str, description: str | None, price_eur: Decimal | None
         return None
     if _is_placeholder(price_eur):
         return "placeholder"
-    named = {found.topic for found in _read(title, None).found if not found.is_denied}
+    named = {found.topic for found in read(title, None).found if not found.is_denied}
     for problem in ("wanted", "parts"):  # descriptions say it of the dealer
         if problem in named:
             return problem
-    reading = _read(title, description)
+    reading = read(title, description)
     stated = {
         found.topic: found for found in reading.found if found.topic in _vocabulary().prices and not found.is_denied
     }
@@ -143,7 +143,7 @@ def _statements(
     vocabulary = _vocabulary()
     statements: list[tuple[str, Any, str]] = []
     topics = set()
-    reading = _read(title, description)
+    reading = read(title, description)
     for found in reading.found:
         meaning = vocabulary.meanings.get(found.topic)
         if meaning is None or meaning.level not in levels or found.is_denied or found.of_others:
@@ -159,7 +159,8 @@ def _statements(
 
 
 @lru_cache(maxsize=16)
-def _read(title: str, description: str | None) -> Reading:
+def read(title: str, description: str | None) -> Reading:
+    """Return the words of an ad, and the phrases of risk and price in it."""
     return _vocabulary().phrases.read(f"{title}\n{description}" if description else title)
 
 

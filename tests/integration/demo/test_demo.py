@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 
@@ -226,8 +227,10 @@ def test_served_it_is_a_world_to_work_in(done: tuple[Path, str]) -> None:
         shown = []
         for line in process.stdout:
             shown.append(line)
-            if "Ctrl-C" in line:
+            if "/enter?key=" in line:
                 break
+        with urlopen(shown[-1].strip()) as page:
+            assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert shown[0].startswith("Starting the stand-ins of the demo in "), "silent while they start"
         commands = [line.removeprefix("$ ").strip() for line in "".join(shown).replace("\n    ", " ").splitlines()]
         place = folder / next(line.removeprefix("cd ") for line in commands if line.startswith("cd "))

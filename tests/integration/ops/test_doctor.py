@@ -249,6 +249,15 @@ def test_a_broker_that_does_not_answer_is_an_error(vinops: Run) -> None:
 
 
 @pytest.mark.slow
+def test_a_public_site_needs_somebody_who_may_sign_in(vinops: Run, database: psycopg.Connection[TupleRow]) -> None:
+    assert not [each for each in vinops("--json").findings if each["subject"] == "web"]
+    public = {"WEB_PUBLIC_URL": "https://cars.example"}
+    found = vinops("--json", **public).of("web")
+    assert (found["level"], found["fix"]) == ("WARNING", "vinops users add NAME --role operator")
+    database.execute("insert into ops.users (name, role, password_hash) values ('vera', 'viewer', 'none')")
+    assert vinops("--json", **public).of("web")["text"] == "https://cars.example, for 1 person"
+
+
 def test_the_source_is_asked_only_when_told_to(vinops: Run) -> None:
     with FeedServer(Market(lots=1300, seed=1)) as feed:
         url = feed.url

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Doctor = Callable[[str], tuple[int, Findings]]
 
 SQL = Path(__file__).resolve().parents[3] / "deploy" / "sql"
-ROLES = ("owner", "etl", "photos", "market", "deals", "ops", "retention", "backup", "node")
+ROLES = ("owner", "etl", "photos", "market", "deals", "ops", "retention", "backup", "node", "web")
 
 
 def as_role(address: str, role: str) -> str:
@@ -62,7 +62,7 @@ def doctor(deployed: Connection[Any], empty_url: str, environment: dict[str, str
 def test_whoever_asks_all_is_well(doctor: Doctor, role: str) -> None:
     code, found = doctor(role)
     assert code == 0, found
-    assert found["rights"] == ("OK", f"9 roles of services have what they need; this is vinops_{role}", "")
+    assert found["rights"] == ("OK", f"10 roles of services have what they need; this is vinops_{role}", "")
     assert found["migrations"][:2] == ("OK", "all applied")
     assert found["backups"][0] == "OK"
     assert found["backups"][1].endswith("scratch databases allowed to vinops_backup")
@@ -118,6 +118,15 @@ def test_what_the_doctor_asks_for_is_what_is_granted(deployed: Connection[Any]) 
         join pg_namespace on pg_namespace.oid = relnamespace
         cross join aclexplode(relacl) as acl
         where grantee::regrole::text like 'vinops\\_%' and grantee::regrole::text <> 'vinops_owner'
+        union all
+        select
+            grantee::regrole::text, format('%s (%s)', lower(privilege_type), attname),
+            format('%s.%s', nspname, relname)
+        from pg_attribute
+        join pg_class on pg_class.oid = attrelid
+        join pg_namespace on pg_namespace.oid = relnamespace
+        cross join aclexplode(attacl) as acl
+        where grantee::regrole::text like 'vinops\\_%'
         """
     ).fetchall()
     asked = deployed.execute(queries("doctor")["service_rights"]).fetchall()
@@ -131,9 +140,10 @@ def test_what_the_doctor_asks_for_is_what_is_granted(deployed: Connection[Any]) 
 def test_a_restored_database_gets_the_rights_of_the_services_again(deployed: Connection[Any], empty_url: str) -> None:
     rights = (
         "select coalesce(relacl, '{}')::text[] from pg_class join pg_namespace on relnamespace = pg_namespace.oid"
-        " where nspname in ('public', 'ops', 'audit', 'raw', 'staging') and relkind in ('r', 'v', 'S')"
+        " where nspname in ('public', 'ops', 'audit', 'raw', 'staging') and relkind in ('r', 'p', 'v', 'S')"
         " order by pg_class.oid"
     )
+    columns = "select attacl::text[] from pg_attribute where attacl is not null order by attrelid, attnum"
     access = (
         "select nspacl::text[] from pg_namespace where nspname in ('ops', 'audit', 'raw', 'staging') order by nspname"
     )
@@ -141,7 +151,7 @@ def test_a_restored_database_gets_the_rights_of_the_services_again(deployed: Con
 
     def granted() -> list[list[frozenset[str]]]:
         """The rights on each table, schema and the database, whatever the order in which they were granted."""
-        asked = (rights, access, database_access)
+        asked = (rights, columns, access, database_access)
         return [[frozenset(acl) for (acl,) in deployed.execute(each.encode()).fetchall()] for each in asked]
 
     before = granted()
@@ -149,7 +159,7 @@ def test_a_restored_database_gets_the_rights_of_the_services_again(deployed: Con
         for kind in ("tables", "sequences"):
             deployed.execute(
                 f"revoke all on all {kind} in schema {schema} from vinops_etl, vinops_photos, vinops_market,"
-                " vinops_deals, vinops_ops, vinops_retention".encode()
+                " vinops_deals, vinops_ops, vinops_retention, vinops_web".encode()
             )
     assert read(deployed).missing
     with psycopg.connect(as_role(empty_url, "owner"), autocommit=True) as owner:

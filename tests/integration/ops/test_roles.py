@@ -13,18 +13,24 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from deals.queue import runner
+from deals.stages.registry import STAGES
 from ops import retention
 from ops.retention import Removed
+from ops.roles import ensure_web
 from standin.market.server import MarketServer
 from standin.photos.server import PhotoServer
 from tests.support import forks
+from tests.support.deal_ads import insert_ads
 from tests.support.feed_files import Loader, row
 from tests.support.fleets import until
 from tests.support.market_crawls import MarketCrawls
 from tests.support.photo_crawls import Crawls
 from vinops import alerts
+from vinops.board import reads
 from vinops.config import Secret, Settings
 from vinops.db import database as db
+from vinops.filters import Filter
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -149,3 +155,57 @@ def test_who_watches_sees_everything(roles: Database, settings: Settings, enviro
     assert "permission denied" not in done.stdout + done.stderr
     assert done.returncode in (0, 1), done.stdout
     assert forks.vinops(environment, "supervise", "--once", "--json").returncode == 0
+
+
+def test_the_site_reads_what_its_pages_show_and_nothing_else(roles: Database, settings: Settings) -> None:
+    (listing,) = insert_ads(roles, 1)
+    deals = replace(as_role(settings, "deals"))
+    with db.connect(deals, application="tests", autocommit=True) as connection:
+        for stage in STAGES:
+            runner.drain(connection, deals, stage)
+    with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
+        check_site(connection, listing)
+        assert connection.execute("show statement_timeout").fetchone() == ("2s",)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("select pg_sleep(30)")
+
+
+def check_site(connection: Database, listing: int) -> None:
+    """Read a page, an ad, the facets and the CSV, and fail at what is not the site's."""
+    wanted = Filter(words=("vw",), words_not=("удари",))
+    page, _ = reads.page(connection, wanted)
+    assert [card.listing_id for card in page.cards] == [listing]
+    assert reads.count(connection, wanted).number == 1
+    assert reads.ad(connection, listing) is not None
+    assert reads.facets(connection)["make"]
+    assert len(list(reads.export(connection, wanted))) == 1
+    for forbidden in (
+        "update board set score = 10",
+        "delete from listings",
+        "insert into listing_words values (1, '')",
+        "select 1 from notifications",
+        "select 1 from lots",
+        "select 1 from ops.alerts",
+        "select 1 from ops.deal_outbox",
+        "select 1 from audit.etl_runs",
+        "update ops.users set role = 'operator'",
+        "update ops.users set removed_at = null",
+        "insert into ops.users (name, role, password_hash) values ('me', 'operator', 'x')",
+        "delete from ops.users",
+        "create table public.mine ()",
+        "copy board to program 'id'",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(forbidden.encode())
+    connection.execute("update ops.users set language = 'bg', password_hash = 'x' where false")
+
+
+def test_on_the_embedded_server_the_site_has_the_same_rights(database: Database, settings: Settings) -> None:
+    (listing,) = insert_ads(database, 1)
+    for stage in STAGES:
+        runner.drain(database, settings, stage)
+    ensure_web(database)
+    ensure_web(database)
+    with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
+        check_site(connection, listing)
+        assert connection.execute("show statement_timeout").fetchone() == ("2s",)

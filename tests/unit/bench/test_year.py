@@ -17,7 +17,8 @@ WORKS = {
     *(("demo",), ("supervise",), ("stop",), ("workers", "run"), ("workers", "start"), ("workers", "stop")),
     *(("workers", "restart"), ("celery", "start"), ("celery", "stop"), ("celery", "restart"), ("celery", "clean")),
     *(("migrate",), ("backup",), ("restore",), ("photos", "sync"), ("photos", "check"), ("alert",)),
-    *(("deals", "run"), ("deals", "release"), ("deals", "train"), ("deals", "evaluate")),
+    *(("deals", "run"), ("deals", "release"), ("deals", "train"), ("deals", "evaluate"), ("deals", "board")),
+    *(("web",), ("users", "add"), ("users", "passwd"), ("users", "role"), ("users", "remove")),
 }
 """Commands that do something."""
 WITHOUT_DATABASE = {

@@ -13,6 +13,7 @@ from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
 from ops.commands import health as health_command
 from ops.observe import observer
+from ops.observe.site import Site
 from ops.observe.snapshot import Celery, Database, Feed, Secrets, Snapshot, Supervision, Wanted, Worker
 from ops.photos.places import Stored
 from tests.support import snapshots as given
@@ -22,6 +23,7 @@ from vinops.checks import Level
 OK, WARNING, CRITICAL, UNKNOWN = Level.OK, Level.WARNING, Level.CRITICAL, Level.UNKNOWN
 NO_CELERY = Celery(workers=(), children=0, beats=())
 NEVER = tuple(map(given.never_started, given.MAKES))
+AWAY = Database(error="connection refused", fix="vinops doctor")
 NEW = Database(error="there is no database yet in var", fix="vinops migrate", is_new=True)
 
 
@@ -299,6 +301,34 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("supervisor", CRITICAL, "the last pass 4 min ago, PID 4999", "kill 4999; nohup", {"wanted": passed(minutes=4)}),
     ("supervisor", OK, "4 min ago", "", {"wanted": passed(minutes=4), "supervisor": Supervision(pid=1, every=600)}),
     ("supervisor", UNKNOWN, "timeout", "vinops doctor", {"wanted": None, "faults": {"wanted": "timeout"}}),
+    ("web", OK, "answers at 127.0.0.1:8080", "", {}),
+    ("web", OK, "not started", "", {"site": Site()}),
+    (
+        "web",
+        CRITICAL,
+        "https://cars.example is not served",
+        "systemctl start vinops-web",
+        {"site": Site(public_url="https://cars.example")},
+    ),
+    (
+        "web",
+        CRITICAL,
+        "does not answer at 127.0.0.1:8080 (timed out)",
+        "systemctl restart vinops-web",
+        {"site": Site(address="127.0.0.1:8080", error="timed out")},
+    ),
+    ("web", WARNING, "with status 503", "vinops logs web", {"site": Site(address="127.0.0.1:8080", answered=503)}),
+    (
+        "web",
+        UNKNOWN,
+        "pages say that the database is away",
+        "vinops doctor",
+        {"site": Site(address="127.0.0.1:8080", answered=503), "database": AWAY},
+    ),
+    ("board", OK, "500 ads compared, all rows right", "", {}),
+    ("board", WARNING, "2 wrong", "vinops deals board --rebuild", {"board": given.compared(wrong=2)}),
+    ("board", WARNING, "3 without words", "vinops deals board --rebuild", {"board": given.compared(wordless=3)}),
+    ("board", UNKNOWN, "timeout", "vinops doctor", {"board": None, "faults": {"board": "timeout"}}),
     ("backlog", OK, "no ad waits", "", {}),
     (
         "backlog",
@@ -628,7 +658,18 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
     never = {
         *(
             (name, CRITICAL)
-            for name in ("crawls", "unknown", "parsing", "hosts", "alerts", "secrets", "data", "stored", "estimates")
+            for name in (
+                "crawls",
+                "unknown",
+                "parsing",
+                "hosts",
+                "alerts",
+                "secrets",
+                "data",
+                "stored",
+                "estimates",
+                "board",
+            )
         ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
     }
@@ -671,6 +712,7 @@ def test_a_database_that_is_away_is_one_alarm_not_thirteen() -> None:
             "supervisor",
             "backlog",
             "estimates",
+            "board",
             "feed",
             "unknown",
             "parsing",

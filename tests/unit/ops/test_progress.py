@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[3]
 QUICK = {
     ("demo",): "prints its steps, and serve.py shows what it starts",
     ("workers", "run"): "a service: its log is on the terminal",
+    ("web",): "a service: its log is on the terminal",
+    **{("users", name): "one statement, and at most a hash" for name in ("add", "passwd", "role", "remove", "list")},
     ("logs",): "reads the ends of files; --prune is at work",
     ("credentials", "set"): "asks, and writes a file",
     ("credentials", "list"): "reads the names of files",

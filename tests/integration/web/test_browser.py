@@ -1,0 +1,213 @@
+"""The site in real Chromium: in both languages, light and dark, on a phone and a desk, with and without JavaScript, by
+keyboard. A few pages are in `make test`; all combinations are slow."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import sync_playwright
+
+from tests.support.sites import ads_on_board, user
+from vinops.config import ConfigError, Settings
+from vinops_scrapy.copart.browser_program import find_chromium
+from web import people
+from web.app import create
+from web.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+    from playwright.sync_api import Browser, BrowserContext, Page
+    from psycopg.rows import TupleRow
+
+    Database = psycopg.Connection[TupleRow]
+
+AXE = (Path(__file__).parents[2] / "support/axe/axe.min.js").read_text(encoding="utf-8")
+WATCH = """
+    window.violations = [];
+    document.addEventListener("securitypolicyviolation", (event) =>
+        window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+"""
+SERIOUS = """async () => (await axe.run({resultTypes: ["violations"]})).violations
+    .filter((each) => ["serious", "critical"].includes(each.impact))
+    .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`)"""
+LONG = "Mercedes-BenzCLA45AMG" * 12 + " \u202egnp.exe <b>bold</b>"
+
+
+@dataclass
+class World:
+    """A running site with ads, a browser, and the cookie of a trader."""
+
+    browser: Browser
+    url: str
+    site: Site
+    database: Database
+    ads: list[int]
+
+    @contextmanager
+    def context(self, *, is_signed_in: bool = True, **options: Any) -> Iterator[BrowserContext]:
+        context = self.browser.new_context(**options)
+        context.set_default_timeout(60_000)
+        if is_signed_in:
+            token = people.sign_in(self.database, user(self.database, "trader", f"t{id(context)}"))
+            context.add_cookies([{"name": self.site.session_cookie, "value": str(token), "url": self.url}])
+        context.add_init_script(WATCH)
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def world(database: Database, settings: Settings) -> Iterator[World]:
+    try:
+        chromium = find_chromium(Settings())
+    except ConfigError:
+        pytest.skip("there is no Chromium")
+    ads = ads_on_board(database, 26) + ads_on_board(database, title=LONG, description=LONG)
+    database.execute("update scores set score = 9.9 where listing_id = %s", [ads[-1]])
+    database.execute("update board set score = 9.9 where listing_id = %s", [ads[-1]])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        site = Site(replace(settings), port=port)
+        server = uvicorn.Server(uvicorn.Config(create(site), log_config=None, lifespan="on", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+                yield World(browser=browser, url=f"http://localhost:{port}", site=site, database=database, ads=ads)
+                browser.close()
+        finally:
+            server.should_exit = True
+            thread.join(30)
+
+
+def faults(page: Page, url: str, *, is_scripted: bool = True) -> list[str]:
+    """Open a page and return what is wrong with it."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.goto(url, wait_until="load")
+    if is_scripted:
+        found += [f"policy: {each}" for each in page.evaluate("window.violations")]
+        page.evaluate(AXE)
+        found += page.evaluate(SERIOUS)
+        wide, room = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        if wide > room:
+            found.append(f"scrolls sideways: {wide} in {room}")
+    return [f"{url}: {each}" for each in found]
+
+
+def test_board_and_ad_are_clean_on_a_phone(world: World) -> None:
+    with world.context(locale="bg-BG", viewport={"width": 360, "height": 740}) as context:
+        page = context.new_page()
+        assert faults(page, f"{world.url}/") == []
+        assert page.locator(".card").count() == 25
+        assert faults(context.new_page(), f"{world.url}/ads/{world.ads[-1]}") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", ["bg-BG", "en-GB"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_clean(world: World, locale: str, width: int, scheme: Any) -> None:
+    look = {"locale": locale, "viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    found = []
+    with world.context(**look) as context:
+        for path in ("/", "/?make=BMW&price_to=5&words=xyz", "/?sort=cheap&min_score=nonsense", "/account",
+                     f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}"):  # fmt: skip
+            found += faults(context.new_page(), world.url + path)
+    with world.context(is_signed_in=False, **look) as context:
+        found += faults(context.new_page(), f"{world.url}/login")
+        found += faults(context.new_page(), f"{world.url}/enter")
+    assert found == []
+
+
+@pytest.mark.slow
+def test_all_works_without_javascript(world: World) -> None:
+    with world.context(locale="en-GB", java_script_enabled=False, viewport={"width": 360, "height": 740}) as context:
+        page = context.new_page()
+        assert faults(page, f"{world.url}/", is_scripted=False) == []
+        page.locator(".filters > summary").click()
+        page.locator("input[name=price_to]").fill("9000")
+        page.locator("#filter button.primary").click()
+        assert "price_to=9000" in page.url
+        assert page.locator(".chips li").count() == 2
+        page.locator(".sort select").select_option("cheap")
+        page.locator(".sort button").click()
+        assert "sort=cheap" in page.url
+        page.locator("a[rel=next]").click()
+        assert "after=" in page.url
+        page.locator(".star button").first.click()
+        assert page.locator(".star button[aria-pressed=true]").count() == 1
+        page.locator(".card h2 a").first.click()
+        page.locator("button[value=called]").click()
+        page.locator("textarea").fill("call at five")
+        page.locator("form[action$=notes] button").click()
+        assert "call at five" in page.locator("ol.history").inner_text()
+        page.locator(".languages button").click()
+        assert page.locator("html").get_attribute("lang") == "bg"
+        page.goto(f"{world.url}/account")
+        page.locator("form[action='/logout'] button").first.click()
+        assert page.url.endswith("/login")
+
+
+@pytest.mark.slow
+def test_all_works_by_keyboard(world: World) -> None:
+    with world.context(locale="en-GB", viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(f"{world.url}/")
+
+        def reach(selector: str) -> None:
+            for _ in range(120):
+                page.keyboard.press("Tab")
+                if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                    return
+            pytest.fail(f"Tab does not reach {selector}")
+
+        reach(".skip")
+        reach("input[name=price_to]")
+        page.keyboard.type("9000")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**price_to=9000**")
+        assert "price_from" not in page.url, "empty fields stay out of the address"
+        reach(".star button")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".star button[aria-pressed=true]")
+        reach(".card h2 a")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/ads/*")
+        reach("button[value=seen]")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("button[value=seen][aria-pressed=true]")
+
+
+@pytest.mark.slow
+def test_photos_open_in_a_dialog(world: World) -> None:
+    from standin.cars import picture
+
+    world.database.execute("update listings set photo_urls = '{https://a.focus.bg/1,https://a.focus.bg/2}'")
+    with world.context(locale="en-GB", viewport={"width": 360, "height": 740}) as context:
+        context.route("**/photos/*", lambda route: route.fulfill(body=picture(0, 0, 0), content_type="image/webp"))
+        page = context.new_page()
+        assert faults(page, f"{world.url}/ads/{world.ads[0]}") == []
+        page.locator("section.photos a").first.click()
+        assert page.locator("dialog .place").inner_text() == "1 / 2"
+        page.keyboard.press("ArrowRight")
+        assert page.locator("dialog .place").inner_text() == "2 / 2"
+        page.keyboard.press("Escape")
+        assert not page.locator("dialog").is_visible()
+        shift = page.evaluate("""() => new Promise((done) => {
+            let sum = 0;
+            new PerformanceObserver((list) => { for (const each of list.getEntries()) sum += each.value; })
+                .observe({type: "layout-shift", buffered: true});
+            setTimeout(() => done(sum), 500);
+        })""")
+        assert shift <= 0.02

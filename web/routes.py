@@ -1,0 +1,65 @@
+"""All routes of the site, in one table: path, method, who may use it, and the function.
+
+A new page is three things: a function in pages/ with its template, a line here, and its entry in
+tests/integration/web/test_roles.py, which fails without one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from web.pages import ads, board, files, login
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from web.people import Role
+
+Access: TypeAlias = "Role | Literal['anyone']"
+
+
+SECONDS: Final = 2.8
+"""For the statements of a page. A server that hangs keeps threads and connections, but no visitor."""
+EXPORT_SECONDS: Final = 10.0
+"""Until the first rows of a download."""
+HASH_SECONDS: Final = 15.0
+"""To compare a password, which may wait for others, on a machine that is busy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A route. `access` is the least role. `is_async`: the function waits instead of blocking a thread. `seconds`: its
+    limit, None if it has limits of its own. `is_file`: it is no page; who is not signed in gets 403, not the form."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    access: Access
+    function: Callable[..., Any]
+    is_async: bool = False
+    seconds: float | None = SECONDS
+    is_file: bool = False
+
+
+ROUTES: Final = (
+    Page(method="GET", path="/", access="viewer", function=board.board),
+    Page(method="GET", path="/deals.csv", access="viewer", function=board.csv, seconds=EXPORT_SECONDS),
+    Page(method="GET", path="/ads/{listing_id:int}", access="viewer", function=ads.ad),
+    Page(
+        method="GET", path="/ads/{listing_id:int}/photos/{number:int}", access="viewer", function=ads.photo,
+        is_async=True, is_file=True, seconds=None,
+    ),
+    Page(method="POST", path="/ads/{listing_id:int}/star", access="trader", function=ads.star),
+    Page(method="POST", path="/ads/{listing_id:int}/status", access="trader", function=ads.status),
+    Page(method="POST", path="/ads/{listing_id:int}/notes", access="trader", function=ads.note),
+    Page(method="GET", path="/login", access="anyone", function=login.form),
+    Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
+    Page(method="GET", path="/enter", access="anyone", function=login.enter_form),
+    Page(method="POST", path="/enter", access="anyone", function=login.enter),
+    Page(method="POST", path="/logout", access="viewer", function=login.sign_out),
+    Page(method="POST", path="/language", access="anyone", function=login.language),
+    Page(method="GET", path="/account", access="viewer", function=login.account),
+    Page(method="GET", path="/static/{name}", access="anyone", function=files.static, is_file=True),
+    Page(method="GET", path="/health", access="anyone", function=files.health, is_file=True),
+    Page(method="GET", path="/robots.txt", access="anyone", function=files.robots, is_file=True),
+)  # fmt: skip
