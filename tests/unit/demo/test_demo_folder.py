@@ -132,7 +132,7 @@ def test_a_signal_that_is_ignored_stays_so(number: signal.Signals) -> None:
 
 
 def test_while_it_is_served_the_world_moves_on_and_at_the_end_all_is_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "var" / "demo"
     folder.mkdir(parents=True)
@@ -147,6 +147,7 @@ def test_while_it_is_served_the_world_moves_on_and_at_the_end_all_is_stopped(
     world = World(settings=dict.fromkeys(("COPART_CSV_URL", "MOBILE_BG_URL"), "http://127.0.0.1:1/"), noted={})
     monkeypatch.setattr(demo_serve.demo_world, "start", lambda *_, **__: world)
     monkeypatch.setattr(demo_serve.database, "migrate", lambda _: [])
+    monkeypatch.setattr(demo_serve, "open_site", lambda *_: "http://localhost:1/enter?key=once")
     monkeypatch.setattr(demo_serve, "_run", lambda _environment, _folder, *words: ran.append(words[1:]))
     monkeypatch.setattr(demo_serve.demo_world, "advance", lambda *address_and_how: moved.append(address_and_how))
     monkeypatch.setattr(demo_serve, "time", SimpleNamespace(sleep=wait))
@@ -158,3 +159,4 @@ def test_while_it_is_served_the_world_moves_on_and_at_the_end_all_is_stopped(
     assert moved == [(world.feed,), (world.market,), *more, *more], "as the demo left it, then on, twice"
     stops = [("ops.cli", "workers", "stop", *demo_serve.WORKERS), ("ops.cli", "celery", "stop")]
     assert ran == [("etl", "run"), ("etl", "run"), *stops]
+    assert "http://localhost:1/enter?key=once" in capsys.readouterr().out.splitlines()
