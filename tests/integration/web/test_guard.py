@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from tests.support.sites import ads_on_board, running, signed_in
+from tests.support.sites import ORIGIN, PORT, ads_on_board, running, signed_in
+from vinops.board import reads
+from web import app
 from web.guard import is_own
 from web.routes import ROUTES
+from web.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import psycopg
     from psycopg.rows import TupleRow
 
@@ -85,6 +92,55 @@ def test_long_and_strange_forms_are_refused(database: Database, settings: Settin
         assert client.post("/login", content=many, headers=form).status_code == 400
         assert client.post("/login", content=b"\xff=1", headers=form).status_code == 400
         assert client.get(f"/login?{'&'.join(f'a{number}=1' for number in range(501))}").status_code == 400
+
+
+def test_a_form_that_does_not_arrive_is_not_waited_for(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.05)
+
+    async def part() -> AsyncIterator[bytes]:
+        yield b"name="
+        await asyncio.sleep(600)
+
+    async def answer() -> httpx.Response:
+        site = Site(settings, port=PORT)
+        transport = httpx.ASGITransport(app.create(site))  # TestClient sends a body when it has all of it
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            headers = {"Origin": ORIGIN, "Content-Length": "9"}
+            return await asyncio.wait_for(client.post("/login", content=part(), headers=headers), 60)
+
+    assert asyncio.run(answer()).status_code == 408
+
+
+@pytest.mark.parametrize("path", ["/ads/{}", "/ads/1/photos/{}", "/{}"])
+def test_a_path_longer_than_any_is_not_there(database: Database, settings: Settings, path: str) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        assert client.get(path.format("9" * 5000)).status_code == 404
+
+
+def test_an_answer_does_not_repeat_a_long_address(database: Database, settings: Settings) -> None:
+    long = "a" * 20_000
+    with running(settings) as (site, client):
+        assert client.get(f"/?words={long}").headers["location"] == "/login?next=%2F"
+        signed_in(site, client, database, "viewer")
+        assert long not in client.get(f"/?words={long}").text
+
+
+def test_a_page_that_fails_carries_the_policy_too(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(reads, "page", fail)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        answer = client.get("/")
+    assert answer.status_code == 500
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cache-control"] == "private, no-store"
 
 
 def test_every_answer_carries_the_policy(database: Database, settings: Settings) -> None:

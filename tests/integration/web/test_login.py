@@ -11,6 +11,7 @@ from tests.support.sites import ORIGIN, ads_on_board, running, signed_in, user
 from vinops.config import Settings
 from web import people
 from web.requests import local
+from web.site import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,13 @@ def test_an_unknown_name_costs_a_comparison_with_the_same_parameters(
     assert [each.split("$")[1:4] for each in hashed] == [hashed[0].split("$")[1:4]] * 2
     assert known.status_code == unknown.status_code == 401
     assert known.text.replace("ivan", "maria") == unknown.text
+
+
+def test_a_name_that_no_database_holds_is_an_unknown_one(
+    database: Database, settings: Settings, hashed: list[str]
+) -> None:
+    with running(settings) as (_, client):
+        assert login(client, name="iv\0an").status_code == 401
 
 
 def test_ten_wrong_tries_are_followed_by_a_wait_also_for_the_right_password(
@@ -170,6 +178,32 @@ def test_the_one_time_link_signs_the_operator_in_once(database: Database, settin
         assert "operator" in client.get("/account", headers={"Accept-Language": "en"}).text
         client.cookies.clear()
         assert client.post("/enter", data={"key": key}).status_code == 403
+
+
+def test_the_one_time_link_is_kept_if_the_database_is_away(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(settings) as (site, client):
+        key = site.new_link(ORIGIN).partition("key=")[2]
+        with monkeypatch.context() as away:
+
+            def fail() -> None:
+                raise AWAY[0]
+
+            away.setattr(site, "write", fail)
+            assert client.post("/enter", data={"key": key}).status_code == 503
+        assert client.post("/enter", data={"key": key}).status_code == 303
+
+
+def test_who_is_not_signed_in_any_more_is_told_so(database: Database, settings: Settings) -> None:
+    (listing,) = ads_on_board(database)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        database.execute("delete from ops.sign_ins")
+        answer = client.post(f"/ads/{listing}/notes", data={"body": "x"}, headers={"Accept-Language": "en"})
+    assert answer.status_code == 403
+    assert "You are not signed in" in answer.text
+    assert 'href="/login"' in answer.text
 
 
 def test_cookies_are_for_this_site_only(database: Database, settings: Settings) -> None:
