@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from tests.support.sites import ORIGIN, PORT, ads_on_board, running, signed_in
+from vinops import parsers
 from vinops.board import reads
 from web import app
 from web.guard import is_own
@@ -35,6 +37,38 @@ def test_a_foreign_host_is_refused(database: Database, settings: Settings, host:
         assert answer.status_code == 400
         assert not host or host not in answer.text
         assert client.get("/login", headers={"Host": "127.0.0.1:8080"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://Cars.Example", "cars.example"), ("https://cars.example:443", "cars.example"),
+        ("https://cars.example:8443/", "CARS.example:8443"), ("https://коли.бг", "xn--h1addl.xn--90ae"),
+        ("https://Коли.бг:8443", "xn--h1addl.xn--90ae:8443"), ("https://[2001:DB8::1]", "[2001:db8::1]"),
+    ],
+)  # fmt: skip
+def test_a_public_name_is_the_one_that_browsers_send(settings: Settings, url: str, host: str) -> None:
+    site = Site(replace(settings, web_public_url=parsers.https(url)))
+    assert host.lower() in site.hosts
+
+
+@pytest.mark.parametrize("url", ["https:// cars.example", "https://a,b", "https://a\\b", "https://a b", "https://а..бг",
+                                 "https://a:99999", "https://a:", "https://%61"])  # fmt: skip
+def test_a_public_name_that_no_browser_sends_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        parsers.https(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "link"),
+    [("127.0.0.1", "localhost:8080"), ("localhost", "localhost:8080"), ("::1", "[::1]:8080"),
+     ("127.0.0.2", "127.0.0.2:8080"), ("::", None), ("192.0.2.7", None)],
+)  # fmt: skip
+def test_the_link_leads_to_where_it_listens(settings: Settings, host: str, link: str | None) -> None:
+    site = Site(settings, host=host)
+    assert site.own == (link or "localhost:8080")
+    assert site.own in site.hosts
+    assert (f"{host}:8080" in site.hosts) is (host in ("127.0.0.1", "localhost", "127.0.0.2"))
 
 
 @pytest.mark.parametrize(
