@@ -121,7 +121,7 @@ class Site:
 
     @contextmanager
     def export(self) -> Iterator[Connection[Any]]:
-        """Provide a connection for a long download, of EXPORTS at once: it keeps none of the pages' connections."""
+        """Provide a connection for a statement of a download, of EXPORTS at once: none of the pages' connections."""
         with self._exporting.connection() as connection:
             yield connection
 

@@ -159,13 +159,12 @@ def _csv_lines(asked: Asked, wanted: Filter, sort: str) -> Iterator[bytes]:
     buffer.write("\ufeff")
     writer.writerow(reads.COLUMNS)
     count = 0
-    with asked.site.export() as connection:
-        for row in reads.export(connection, wanted, sort=sort):
-            writer.writerow([harmless(printable(text(value))) for value in row])
-            count += 1
-            if buffer.tell() > 65_536:
-                yield buffer.getvalue().encode()
-                buffer.seek(0)
-                buffer.truncate()
+    for row in reads.export(asked.site.export, wanted, sort=sort):
+        writer.writerow([harmless(printable(text(value))) for value in row])
+        count += 1
+        if buffer.tell() > 65_536:
+            yield buffer.getvalue().encode()
+            buffer.seek(0)
+            buffer.truncate()
     writer.writerow([COMPLETE, count])
     yield buffer.getvalue().encode()

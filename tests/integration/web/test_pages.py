@@ -14,9 +14,10 @@ import pytest
 
 from tests.support.sites import ads_on_board, running, signed_in
 from vinops.board import reads
-from vinops.filters import FIELDS
+from vinops.filters import FIELDS, Filter
 from vinops.secrets import Secret
 from web.routes import ROUTES
+from web.site import EXPORTS
 
 if TYPE_CHECKING:
     import psycopg
@@ -88,6 +89,19 @@ def test_the_csv_is_harmless_and_says_that_it_is_complete(database: Database, se
     for row in rows[1:-1]:
         assert row[1][0] not in "=+-@\t\r\u202e", row[1]
     assert fewer.content.decode("utf-8-sig").splitlines()[-1] == "# complete,0"
+
+
+def test_slow_downloads_keep_no_other_waiting(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ads_on_board(database, 3)
+    monkeypatch.setattr(reads, "CHUNK", 1)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        slow = [reads.export(site.export, Filter()) for _ in range(EXPORTS)]
+        assert all(next(each) for each in slow)
+        assert client.get("/deals.csv").content.endswith(b"# complete,3\r\n")
+        assert [len(list(each)) for each in slow] == [2] * EXPORTS
 
 
 def test_marks_are_kept_and_shown(database: Database, settings: Settings) -> None:
