@@ -75,7 +75,7 @@ def test_hostile_text_is_text(database: Database, settings: Settings) -> None:
 
 
 def test_the_csv_is_harmless_and_says_that_it_is_complete(database: Database, settings: Settings) -> None:
-    for title in ("=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(1)", "\tx", 'a,"b"\r\nc', "\u202eevil"):
+    for title in ("=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(1)", "\tx", 'a,"b"\r\nc', "\u202eevil", "VW;=1+1"):
         ads_on_board(database, title=title)
     with running(settings) as (site, client):
         signed_in(site, client, database, "viewer")
@@ -84,8 +84,10 @@ def test_the_csv_is_harmless_and_says_that_it_is_complete(database: Database, se
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert rows[0][:2] == ["listing_id", "title"]
-    assert rows[-1] == ["# complete", "7"]
-    assert len(rows) == 9
+    assert rows[-1] == ["# complete", "8"]
+    assert len(rows) == 10
+    assert "VW;=" not in answer.text, "Excel splits at semicolons where the comma is for decimals, as in Bulgaria"
+    assert "VW;'=1+1" in answer.text
     for row in rows[1:-1]:
         assert row[1][0] not in "=+-@\t\r\u202e", row[1]
     assert fewer.content.decode("utf-8-sig").splitlines()[-1] == "# complete,0"
