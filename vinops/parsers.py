@@ -14,6 +14,7 @@ from vinops.secrets import Secret
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+_OF_HOSTS = str.maketrans("", "", "abcdefghijklmnopqrstuvwxyz0123456789-.:[]")
 WEB = frozenset({"http", "https", "file"})  # schemes with an @ in a path now and then
 
 
@@ -161,15 +162,23 @@ def site(raw: str) -> str:
 
 
 def https(raw: str) -> str:
-    """Read the https address of a host, without a path."""
-    scheme, host, _ = _split(raw)
+    """Read the https address of a host, without a path, and return it as browsers send it: a name in other letters than
+    Latin ones, as «коли.бг», in the form that DNS has."""
+    scheme, host, port = _split(raw)
     if "@" in raw:
         raise ValueError("holds a user name or a password")
     if scheme != "https" or not host:
         raise ValueError("is not an https:// address")
     if raw.rstrip("/").count("/") > 2 or "?" in raw or "#" in raw:
         raise ValueError("has a path")
-    return raw.rstrip("/").lower()
+    try:
+        name = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    address = f"https://{name}" if port is None else f"https://{name}:{port}"
+    if not name or name.translate(_OF_HOSTS) or (host.isascii() and address != raw.rstrip("/").lower()):
+        raise ValueError("is no address")
+    return address
 
 
 def nodes(raw: str) -> Mapping[str, str]:

@@ -11,7 +11,6 @@ import anyio
 import psycopg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
 
@@ -31,11 +30,13 @@ if TYPE_CHECKING:
     from web.site import Site
 
 MOST_FIELDS: Final = 50
+BODY_SECONDS: Final = 10.0
+"""How long a form may take to arrive."""
 
 log = logging.getLogger("web")
 
 
-def create(site: Site) -> Starlette:
+def create(site: Site) -> Guard:
     """Return the application of a site."""
 
     @asynccontextmanager
@@ -43,12 +44,13 @@ def create(site: Site) -> Starlette:
         async with site.running():
             yield
 
-    return Starlette(
+    pages = Starlette(
         routes=[Route(page.path, _endpoint(site, page), methods=[page.method]) for page in ROUTES],
-        middleware=[Middleware(Guard, hosts=site.hosts, public_url=site.settings.web_public_url)],
         exception_handlers={HTTPException: _failed(site), Exception: _broken(site)},
         lifespan=lifespan,
     )
+    # around all of it: as middleware it would not see the answer of a page that fails
+    return Guard(pages, hosts=site.hosts, public_url=site.settings.web_public_url)
 
 
 def _endpoint(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]]:
@@ -86,10 +88,14 @@ async def _form(request: Request) -> dict[str, str]:
     if kind not in ("application/x-www-form-urlencoded", ""):
         raise HTTPException(415)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise HTTPException(413)
+    try:
+        with anyio.fail_after(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_BODY:
+                    raise HTTPException(413)
+    except TimeoutError:
+        raise HTTPException(408, headers={"Connection": "close"}) from None
     try:
         return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:

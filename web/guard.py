@@ -31,12 +31,14 @@ HEADERS: Final = {
 }
 HSTS: Final = "max-age=31536000"
 NO_STORE: Final = "private, no-store"
+LONGEST_PATH: Final = 500
+"""The most characters of a path: more than any page has."""
 LONGEST_BODY: Final = 20_000
 """The most bytes of a form: a note of 2,000 characters, percent-encoded."""
 
 
 class Guard:
-    """ASGI middleware with the rules of this module."""
+    """An application around another one, with the rules of this module."""
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], public_url: str | None) -> None:
         """Protect an application that has these names (`host` or `host:port`)."""
@@ -71,6 +73,8 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             return PlainTextResponse("This site has another name.\n", 400)
+        if len(scope["path"]) > LONGEST_PATH:
+            return PlainTextResponse("There is no such page.\n", 404)
         if scope["method"] not in SAFE:
             if not is_own(headers, hosts[0].lower()):
                 return PlainTextResponse("The request does not come from a page of this site.\n", 403)

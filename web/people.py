@@ -130,7 +130,7 @@ def authenticate(connection: Connection[Any], name: str, password: str, address:
     Takes the same time whether the name exists or not. A try counts before it is made: tries at the same time share one
     limit.
     """
-    name = name[: LONGEST_NAME + 1]
+    name = name[: LONGEST_NAME + 1].replace("\0", "")  # which no text of the database contains
     both, alone = _subject("both", name.casefold(), address), _subject("address", address)
     limits = {both: TRIES_OF_BOTH, alone: TRIES_OF_ADDRESS, _subject("name", name.casefold()): TRIES_OF_NAME}
     for subject, most in limits.items():

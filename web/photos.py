@@ -47,6 +47,9 @@ LONGEST_WAIT: Final = 20.0  # for a place in the host's budget
 MOST_WAITING: Final = 60
 DECODERS: Final = 1
 QUALITY: Final = 78
+ABSENT: Final = {404: 3600.0, 502: 60.0}
+"""For how many seconds a host is not asked again for a photo that it does not have, or did not send."""
+MOST_ABSENT: Final = 10_000
 REFUSALS: Final = {403: "forbidden", 429: "too_many", 503: "unavailable"}
 FOLDER: Final = "web-photos"
 KEPT: Final = 0.9  # of the cap, after files were removed
@@ -93,6 +96,7 @@ class Photos:
         self._pace = politeness.pace(settings.pace)
         self._decoder = Decoder()
         self._making: dict[str, asyncio.Task[None]] = {}
+        self._absent: dict[str, tuple[float, int, str]] = {}
         self._decoding = asyncio.Semaphore(DECODERS)
 
     @asynccontextmanager
@@ -125,6 +129,9 @@ class Photos:
         if (kept := await asyncio.to_thread(self._cache.read, name)) is not None:
             return name, kept
         self.check(url)
+        noted_at, status, reason = self._absent.get(url, (0.0, 0, ""))
+        if status and time.monotonic() - noted_at < ABSENT[status]:
+            raise PhotoError(status, reason)
         if (task := self._making.get(url)) is None:
             if len(self._making) >= MOST_WAITING:
                 raise PhotoError(503, "too many photos are waited for")
@@ -139,7 +146,12 @@ class Photos:
     def _done(self, url: str, task: asyncio.Task[None]) -> None:
         self._making.pop(url, None)
         if not task.cancelled():
-            task.exception()  # whoever waits raises it; nobody may wait any more
+            error = task.exception()  # whoever waits raises it; nobody may wait any more
+            self._absent.pop(url, None)
+            if isinstance(error, PhotoError) and error.status in ABSENT:
+                self._absent[url] = time.monotonic(), error.status, error.reason
+                if len(self._absent) > MOST_ABSENT:
+                    self._absent.pop(next(iter(self._absent)))
 
     def check(self, url: str) -> None:
         """Raise PhotoError unless an address may be asked for."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from web.site import Site
 
 YEAR: Final = 365 * 86_400
+LONGEST_ADDRESS: Final = 2_000
+"""The most characters of an address to which a form or a redirection leads back."""
 BLANKS: Final = re.compile(r"[^\S\u00a0\u202f]+")  # but those that keep a number in one line
 
 
@@ -62,10 +64,10 @@ class Asked:
 
     @property
     def here(self) -> str:
-        """The path of the page with its parameters."""
+        """The path of the page with its parameters; without them if they are too long to lead back to."""
         query = self.request.scope["query_string"].decode("ascii", "replace")
         path: str = self.request.scope["path"]
-        return f"{path}?{query}" if query else path
+        return f"{path}?{query}" if query and len(path) + len(query) < LONGEST_ADDRESS else path
 
     def page(self, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         """Render a template."""
@@ -92,7 +94,7 @@ def render(asked: Asked, template: str, **values: Any) -> str:
 def local(where: str) -> str:
     """Return an address if it is a path of this site; the first page's otherwise."""
     is_path = where.startswith("/") and not where.startswith(("//", "/\\"))
-    return where if is_path and len(where) <= 2000 and where.isprintable() and "\\" not in where else "/"
+    return where if is_path and len(where) <= LONGEST_ADDRESS and where.isprintable() and "\\" not in where else "/"
 
 
 def shown(text: object, longest: int = 0) -> str:

@@ -52,7 +52,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         raise
     except database.DatabaseError as error:
         log.warning("the database does not answer: pages say so until it does. %s", one_line(str(error)))
-    site = Site(settings, port=port)
+    site = Site(settings, host=host, port=port)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=128)
@@ -65,7 +65,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         listener.close()
         text = f"a site runs on {settings.data_dir} already: end it, or name another folder in VINOPS_DATA_DIR"
         raise config.ConfigError(text) from None
-    own = f"http://{'localhost' if network.is_loopback(host) else host}:{port}"
+    own = f"http://{site.own}"
     typer.echo(settings.web_public_url or own, err=True)
     if network.is_loopback(host) and settings.web_public_url is None:
         typer.echo(f"sign in as the operator, once, within 15 minutes: {site.new_link(own)}", err=True)

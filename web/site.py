@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from ops import roles
+from vinops import network
 from vinops.board import reads
 from vinops.db import database, session
 from vinops.db.errors import DatabaseError
@@ -43,12 +44,13 @@ AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, Da
 class Site:
     """The state of a running site."""
 
-    def __init__(self, settings: Settings, *, port: int = 8080) -> None:
-        """Prepare a site that listens on a port. No connection is made yet."""
+    def __init__(self, settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+        """Prepare a site that listens on a port of an address. No connection is made yet."""
         self.settings = settings
         self.is_public = settings.web_public_url is not None
         self.port = port
-        self.hosts = frozenset(_hosts(settings, port))
+        self.own = _own(host, port)
+        self.hosts = frozenset({self.own, *_hosts(settings, port)})
         prefix = "__Host-" if self.is_public else ""
         self.session_cookie, self.language_cookie = f"{prefix}session", f"{prefix}language"
         self.photos = Photos(settings)
@@ -119,7 +121,7 @@ class Site:
 
     @contextmanager
     def export(self) -> Iterator[Connection[Any]]:
-        """Provide a connection for a long download, of EXPORTS at once: it keeps none of the pages' connections."""
+        """Provide a connection for a statement of a download, of EXPORTS at once: none of the pages' connections."""
         with self._exporting.connection() as connection:
             yield connection
 
@@ -148,6 +150,13 @@ class Site:
             return False
         self._link = None
         return True
+
+
+def _own(host: str, port: int) -> str:
+    """Return the name by which a browser on this machine reaches a site that listens on `host`."""
+    if not network.is_loopback(host) or host == "127.0.0.1":
+        return f"localhost:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _hosts(settings: Settings, port: int) -> Iterator[str]:

@@ -170,7 +170,7 @@ def _boost(table: Floats, left: Floats) -> HistGradientBoostingRegressor:
     Prices that are far off are left out: squared errors of the others find the most frequent price, as a loss that
     ignores outliers does, in a third of the time.
     """
-    near = np.abs(left) < OUTLIER * 1.4826 * np.median(np.abs(left))
+    near = np.abs(left) <= OUTLIER * 1.4826 * np.median(np.abs(left))
     regressor = _regressor(max_iter=120, max_leaf_nodes=8, min_samples_leaf=15, max_features=0.4)
     return regressor.fit(with_a_value(table[near]), left[near])
 

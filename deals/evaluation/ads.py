@@ -23,6 +23,8 @@ COLUMNS: Final = (
     "color", "price_bgn", "price_eur", "vat",
 )  # fmt: skip
 FIRST_YEAR, LAST_YEAR = 1950, 2100
+MOST: Final = 1 << 31
+"""No number of an ad is as large as this one."""
 BGN: Final = Decimal("1.95583")
 VATS: Final = {"incl": "included", "excl": "excluded"}
 
@@ -96,7 +98,7 @@ def _row(number: int, line: Mapping[str, str | None], this_year: int) -> Row | s
     if doubtful := doubts(model=model, year=ad.year, mileage_km=ad.mileage_km, this_year=this_year):
         return doubtful[0]
     return Row(
-        listing_id=int(line["listing_id"] or 0) if (line["listing_id"] or "").isdigit() else -number,
+        listing_id=_id(line["listing_id"] or "", number),
         car=0,
         price_eur=float(found.price_eur),
         year=found.year,
@@ -121,7 +123,7 @@ def _price(line: Mapping[str, str | None]) -> Decimal | None:
             value = Decimal(line[name] or "")
         except InvalidOperation:
             continue
-        if value.is_finite() and value > 0:
+        if value.is_finite() and 0 < value < MOST:
             return round(value / rate, 2)
     return None
 
@@ -129,6 +131,12 @@ def _price(line: Mapping[str, str | None]) -> Decimal | None:
 def _whole(text: str | None) -> int | None:
     """Return a number without its fraction: pandas writes a column with gaps as «2018.0»."""
     try:
-        return int(float(text or ""))
+        found = int(float(text or ""))
     except (ValueError, OverflowError):
         return None
+    return found if abs(found) < MOST else None
+
+
+def _id(text: str, number: int) -> int:
+    """Return the id of an ad, or one that no ad has."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else -number

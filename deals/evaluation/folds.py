@@ -66,6 +66,9 @@ def evaluate(cars: Cars, *, folds: int = 5, seed: str = "evaluate", progress: Pr
     """
     if len(cars) < FEWEST_ADS:
         raise EvaluateError(f"{len(cars)} ads with a usable price are too few: {FEWEST_ADS} or more can be measured on")
+    if (different := len(np.unique(cars.car))) < FEWEST_ADS:
+        of = f"{different} car{'' if different == 1 else 's'}"
+        raise EvaluateError(f"{len(cars)} ads are of {of}: {FEWEST_ADS} cars or more can be measured on")
     measured = []
     for number in range(SEEDS):
         told = None if progress is None else _after(progress, number * folds, SEEDS * folds)

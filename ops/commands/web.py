@@ -22,7 +22,7 @@ def command(
     if not network.is_loopback(host) and settings.web_public_url is None:
         raise config.ConfigError(
             f"--host {host} can be reached by others, and passwords would cross the network unencrypted: put a server "
-            "with TLS in front, as Caddy, and set WEB_PUBLIC_URL to its https:// address; see docs/runbook.md, Web"
+            "with TLS in front, as Caddy, and set WEB_PUBLIC_URL to its https:// address; see docs/runbook.md, The site"
         )
     from web.serve import serve
 

@@ -21,7 +21,8 @@ from vinops.db.database import queries
 from vinops.filters import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from psycopg import Connection
 
@@ -156,19 +157,25 @@ def facets(connection: Connection[Any]) -> Facets:
     return found
 
 
-def export(connection: Connection[Any], wanted: Filter, *, sort: str = BEST) -> Iterator[Row]:
+def export(
+    connected: Callable[[], AbstractContextManager[Connection[Any]]], wanted: Filter, *, sort: str = BEST
+) -> Iterator[Row]:
     """Yield the rows of a CSV in the order of COLUMNS, for the ads that a filter finds at the beginning, in an order.
 
-    What a row says is as it is when it is read. An ad that leaves the board meanwhile is left out.
+    What a row says is as it is when it is read. An ad that leaves the board meanwhile is left out. A connection is
+    taken for a statement and given back before its rows are yielded: whoever reads slowly keeps none.
     """
     order = SORTS[sort]
     condition, values = where(wanted)
     statement = _IDS.format(where=condition, order=order.order)
-    row = connection.execute(statement, values, prepare=False, binary=True).fetchone()
+    with connected() as connection:
+        row = connection.execute(statement, values, prepare=False, binary=True).fetchone()
     ids = iter(array("q", row[0] if row else ()))
     del row
     while chunk := list(islice(ids, CHUNK)):
-        yield from connection.execute(queries("board")["export_rows"], {"listing_ids": chunk}).fetchall()
+        with connected() as connection:
+            rows = connection.execute(queries("board")["export_rows"], {"listing_ids": chunk}).fetchall()
+        yield from rows
 
 
 def _cards(connection: Connection[Any], listing_ids: Sequence[int]) -> list[Card]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_format
 import io
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,8 @@ RANGES: Final = ("year", "price", "km", "power")
 FAMILIES: Final = 150
 """How many families the form suggests."""
 COMPLETE: Final = "# complete"
+BEHIND_SEMICOLON: Final = re.compile(r"(?<=;)(?=[=+@-])")
+"""Where a formula begins for a spreadsheet that splits at semicolons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,13 +162,12 @@ def _csv_lines(asked: Asked, wanted: Filter, sort: str) -> Iterator[bytes]:
     buffer.write("\ufeff")
     writer.writerow(reads.COLUMNS)
     count = 0
-    with asked.site.export() as connection:
-        for row in reads.export(connection, wanted, sort=sort):
-            writer.writerow([harmless(printable(text(value))) for value in row])
-            count += 1
-            if buffer.tell() > 65_536:
-                yield buffer.getvalue().encode()
-                buffer.seek(0)
-                buffer.truncate()
+    for row in reads.export(asked.site.export, wanted, sort=sort):
+        writer.writerow([harmless(BEHIND_SEMICOLON.sub("'", printable(text(value)))) for value in row])
+        count += 1
+        if buffer.tell() > 65_536:
+            yield buffer.getvalue().encode()
+            buffer.seek(0)
+            buffer.truncate()
     writer.writerow([COMPLETE, count])
     yield buffer.getvalue().encode()

@@ -50,10 +50,12 @@ def enter_form(asked: Asked) -> Response:
 
 def enter(asked: Asked) -> Response:
     """Sign the operator in by the one-time link of `vinops web`."""
-    if not asked.site.take_link(asked.form.get("key", "")):
-        error = asked.language.gettext("This link has been used or has ended. Start `vinops web` again for a new one.")
-        return asked.page("enter.html", 403, key="", error=error)
-    with asked.site.write() as connection:
+    with asked.site.write() as connection:  # first: while the database is away the link stays as it is
+        if not asked.site.take_link(asked.form.get("key", "")):
+            error = asked.language.gettext(
+                "This link has been used or has ended. Start `vinops web` again for a new one."
+            )
+            return asked.page("enter.html", 403, key="", error=error)
         _end_old(asked, connection)
         token = people.sign_in(connection, None)
     return _with_session(asked, asked.back("/"), token or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,7 +179,7 @@ def check_site(connection: Database, listing: int) -> None:
     assert reads.count(connection, wanted).number == 1
     assert reads.ad(connection, listing) is not None
     assert reads.facets(connection)["make"]
-    assert len(list(reads.export(connection, wanted))) == 1
+    assert len(list(reads.export(lambda: nullcontext(connection), wanted))) == 1
     for forbidden in (
         "update board set score = 10",
         "delete from listings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -194,7 +195,7 @@ ORDERS: Final = {
 def test_an_order_is_that_of_plain_sql_on_all_pages(asked: Database, sort: str, gone: Any) -> None:
     condition = {"no": ADVERTISED, "also": "true", "only": "l.removed_at is not null"}[gone]
     assert found(asked, Filter(gone=gone), sort) == plain(asked, condition, ORDERS[sort])
-    rows = list(reads.export(asked, Filter(gone=gone), sort=sort))
+    rows = list(reads.export(lambda: nullcontext(asked), Filter(gone=gone), sort=sort))
     assert [row[0] for row in rows] == plain(asked, condition, ORDERS[sort])
 
 
@@ -363,7 +364,7 @@ def test_the_addresses_of_photos_are_those_of_the_ad(asked: Database) -> None:
 
 def test_the_csv_holds_no_transaction_open(asked: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reads, "CHUNK", 10)
-    rows = reads.export(asked, Filter())
+    rows = reads.export(lambda: nullcontext(asked), Filter())
     first = next(rows)
     assert asked.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
     everything = [first, *rows]

@@ -36,6 +36,12 @@ WATCH = """
     document.addEventListener("securitypolicyviolation", (event) =>
         window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
 """
+BROKEN = """() => [...document.querySelectorAll(".brand, .top nav a, .tools button, .who")].filter((each) => {
+    const text = document.createRange();
+    text.selectNodeContents(each);
+    const tops = [...text.getClientRects()].filter((one) => one.height < 25).map((one) => Math.round(one.top));
+    return new Set(tops).size > 1;
+}).map((each) => each.textContent)"""
 SERIOUS = """async () => (await axe.run({resultTypes: ["violations"]})).violations
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`)"""
@@ -110,6 +116,7 @@ def test_board_and_ad_are_clean_on_a_phone(world: World) -> None:
         page = context.new_page()
         assert faults(page, f"{world.url}/") == []
         assert page.locator(".card").count() == 25
+        assert page.evaluate(BROKEN) == [], "a word of the head is broken into lines"
         assert faults(context.new_page(), f"{world.url}/ads/{world.ads[-1]}") == []
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from tests.support.sites import ads_on_board, running, signed_in
+from tests.support.sites import ORIGIN, PORT, ads_on_board, running, signed_in
+from vinops import parsers
+from vinops.board import reads
+from web import app
 from web.guard import is_own
 from web.routes import ROUTES
+from web.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import psycopg
     from psycopg.rows import TupleRow
 
@@ -28,6 +37,38 @@ def test_a_foreign_host_is_refused(database: Database, settings: Settings, host:
         assert answer.status_code == 400
         assert not host or host not in answer.text
         assert client.get("/login", headers={"Host": "127.0.0.1:8080"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://Cars.Example", "cars.example"), ("https://cars.example:443", "cars.example"),
+        ("https://cars.example:8443/", "CARS.example:8443"), ("https://коли.бг", "xn--h1addl.xn--90ae"),
+        ("https://Коли.бг:8443", "xn--h1addl.xn--90ae:8443"), ("https://[2001:DB8::1]", "[2001:db8::1]"),
+    ],
+)  # fmt: skip
+def test_a_public_name_is_the_one_that_browsers_send(settings: Settings, url: str, host: str) -> None:
+    site = Site(replace(settings, web_public_url=parsers.https(url)))
+    assert host.lower() in site.hosts
+
+
+@pytest.mark.parametrize("url", ["https:// cars.example", "https://a,b", "https://a\\b", "https://a b", "https://а..бг",
+                                 "https://a:99999", "https://a:", "https://%61"])  # fmt: skip
+def test_a_public_name_that_no_browser_sends_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        parsers.https(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "link"),
+    [("127.0.0.1", "localhost:8080"), ("localhost", "localhost:8080"), ("::1", "[::1]:8080"),
+     ("127.0.0.2", "127.0.0.2:8080"), ("::", None), ("192.0.2.7", None)],
+)  # fmt: skip
+def test_the_link_leads_to_where_it_listens(settings: Settings, host: str, link: str | None) -> None:
+    site = Site(settings, host=host)
+    assert site.own == (link or "localhost:8080")
+    assert site.own in site.hosts
+    assert (f"{host}:8080" in site.hosts) is (host in ("127.0.0.1", "localhost", "127.0.0.2"))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +126,55 @@ def test_long_and_strange_forms_are_refused(database: Database, settings: Settin
         assert client.post("/login", content=many, headers=form).status_code == 400
         assert client.post("/login", content=b"\xff=1", headers=form).status_code == 400
         assert client.get(f"/login?{'&'.join(f'a{number}=1' for number in range(501))}").status_code == 400
+
+
+def test_a_form_that_does_not_arrive_is_not_waited_for(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.05)
+
+    async def part() -> AsyncIterator[bytes]:
+        yield b"name="
+        await asyncio.sleep(600)
+
+    async def answer() -> httpx.Response:
+        site = Site(settings, port=PORT)
+        transport = httpx.ASGITransport(app.create(site))  # TestClient sends a body when it has all of it
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+            headers = {"Origin": ORIGIN, "Content-Length": "9"}
+            return await asyncio.wait_for(client.post("/login", content=part(), headers=headers), 60)
+
+    assert asyncio.run(answer()).status_code == 408
+
+
+@pytest.mark.parametrize("path", ["/ads/{}", "/ads/1/photos/{}", "/{}"])
+def test_a_path_longer_than_any_is_not_there(database: Database, settings: Settings, path: str) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        assert client.get(path.format("9" * 5000)).status_code == 404
+
+
+def test_an_answer_does_not_repeat_a_long_address(database: Database, settings: Settings) -> None:
+    long = "a" * 20_000
+    with running(settings) as (site, client):
+        assert client.get(f"/?words={long}").headers["location"] == "/login?next=%2F"
+        signed_in(site, client, database, "viewer")
+        assert long not in client.get(f"/?words={long}").text
+
+
+def test_a_page_that_fails_carries_the_policy_too(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(reads, "page", fail)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        answer = client.get("/")
+    assert answer.status_code == 500
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cache-control"] == "private, no-store"
 
 
 def test_every_answer_carries_the_policy(database: Database, settings: Settings) -> None:

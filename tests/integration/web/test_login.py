@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from argon2 import PasswordHasher
 
 from tests.support.sites import ORIGIN, ads_on_board, running, signed_in, user
 from vinops.config import Settings
 from web import people
 from web.requests import local
+from web.site import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +28,6 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Make hashing cheap, and list the hashes that were compared."""
-    from argon2 import PasswordHasher
-
     seen: list[str] = []
 
     class Cheap(PasswordHasher):
@@ -72,6 +72,13 @@ def test_an_unknown_name_costs_a_comparison_with_the_same_parameters(
     assert known.text.replace("ivan", "maria") == unknown.text
 
 
+def test_a_name_that_no_database_holds_is_an_unknown_one(
+    database: Database, settings: Settings, hashed: list[str]
+) -> None:
+    with running(settings) as (_, client):
+        assert login(client, name="iv\0an").status_code == 401
+
+
 def test_ten_wrong_tries_are_followed_by_a_wait_also_for_the_right_password(
     database: Database, settings: Settings, hashed: list[str]
 ) -> None:
@@ -83,6 +90,33 @@ def test_ten_wrong_tries_are_followed_by_a_wait_also_for_the_right_password(
         assert len(hashed) == people.TRIES_OF_BOTH, "a refused try must not cost a hash"
         database.execute("update ops.sign_in_failures set first_at = now() - %s", [people.WINDOW])
         assert login(client).status_code == 303
+
+
+def test_other_names_from_an_address_and_other_addresses_of_a_name_share_limits(
+    database: Database, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "TRIES_OF_ADDRESS", 3)
+    monkeypatch.setattr(people, "TRIES_OF_NAME", 5)
+    people.add(database, "ivan", "viewer", PASSWORD)
+    assert [people.authenticate(database, f"name{number}", "x", "192.0.2.1") for number in range(4)] == [
+        None, None, None, people.WINDOW,
+    ]  # fmt: skip
+    addresses = [f"192.0.2.{number}" for number in range(2, 8)]
+    assert [people.authenticate(database, "Ivan", "x", each) for each in addresses] == [None] * 5 + [people.WINDOW]
+    assert people.authenticate(database, "ivan", PASSWORD, "192.0.2.9") == people.WINDOW
+
+
+def test_a_hash_of_older_parameters_is_replaced_when_the_password_is_given(
+    database: Database, hashed: list[str]
+) -> None:
+    people.add(database, "ivan", "viewer", PASSWORD)
+    older = PasswordHasher(time_cost=1, memory_cost=16, parallelism=1).hash(PASSWORD)
+    database.execute("update ops.users set password_hash = %s", [older])
+    assert people.authenticate(database, "ivan", "wrong wrong", "") is None
+    assert database.execute("select password_hash from ops.users").fetchone() == (older,)
+    assert isinstance(people.authenticate(database, "ivan", PASSWORD, ""), int)
+    assert database.execute("select password_hash from ops.users").fetchone() != (older,)
+    assert isinstance(people.authenticate(database, "ivan", PASSWORD, ""), int)
 
 
 def test_the_token_is_a_new_one_and_the_old_one_ends(database: Database, settings: Settings, hashed: list[str]) -> None:
@@ -170,6 +204,43 @@ def test_the_one_time_link_signs_the_operator_in_once(database: Database, settin
         assert "operator" in client.get("/account", headers={"Accept-Language": "en"}).text
         client.cookies.clear()
         assert client.post("/enter", data={"key": key}).status_code == 403
+
+
+def test_the_one_time_link_ends_by_itself_and_with_the_next_one(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(settings) as (site, client):
+        first, second = (site.new_link("").partition("key=")[2] for _ in range(2))
+        assert client.post("/enter", data={"key": first}).status_code == 403
+        monkeypatch.setattr("web.site.LINK_SECONDS", -1.0)
+        assert client.post("/enter", data={"key": site.new_link("").partition("key=")[2]}).status_code == 403
+        assert client.post("/enter", data={"key": second}).status_code == 403
+
+
+def test_the_one_time_link_is_kept_if_the_database_is_away(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(settings) as (site, client):
+        key = site.new_link(ORIGIN).partition("key=")[2]
+        with monkeypatch.context() as away:
+
+            def fail() -> None:
+                raise AWAY[0]
+
+            away.setattr(site, "write", fail)
+            assert client.post("/enter", data={"key": key}).status_code == 503
+        assert client.post("/enter", data={"key": key}).status_code == 303
+
+
+def test_who_is_not_signed_in_any_more_is_told_so(database: Database, settings: Settings) -> None:
+    (listing,) = ads_on_board(database)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        database.execute("delete from ops.sign_ins")
+        answer = client.post(f"/ads/{listing}/notes", data={"body": "x"}, headers={"Accept-Language": "en"})
+    assert answer.status_code == 403
+    assert "You are not signed in" in answer.text
+    assert 'href="/login"' in answer.text
 
 
 def test_cookies_are_for_this_site_only(database: Database, settings: Settings) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from tests.support.sites import ads_on_board, running, signed_in
 from vinops.board import reads
-from vinops.filters import FIELDS
+from vinops.filters import FIELDS, Filter
 from vinops.secrets import Secret
 from web.routes import ROUTES
+from web.site import EXPORTS
 
 if TYPE_CHECKING:
     import psycopg
@@ -74,7 +75,7 @@ def test_hostile_text_is_text(database: Database, settings: Settings) -> None:
 
 
 def test_the_csv_is_harmless_and_says_that_it_is_complete(database: Database, settings: Settings) -> None:
-    for title in ("=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(1)", "\tx", 'a,"b"\r\nc', "\u202eevil"):
+    for title in ("=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(1)", "\tx", 'a,"b"\r\nc', "\u202eevil", "VW;=1+1"):
         ads_on_board(database, title=title)
     with running(settings) as (site, client):
         signed_in(site, client, database, "viewer")
@@ -83,11 +84,26 @@ def test_the_csv_is_harmless_and_says_that_it_is_complete(database: Database, se
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert rows[0][:2] == ["listing_id", "title"]
-    assert rows[-1] == ["# complete", "7"]
-    assert len(rows) == 9
+    assert rows[-1] == ["# complete", "8"]
+    assert len(rows) == 10
+    assert "VW;=" not in answer.text, "Excel splits at semicolons where the comma is for decimals, as in Bulgaria"
+    assert "VW;'=1+1" in answer.text
     for row in rows[1:-1]:
         assert row[1][0] not in "=+-@\t\r\u202e", row[1]
     assert fewer.content.decode("utf-8-sig").splitlines()[-1] == "# complete,0"
+
+
+def test_slow_downloads_keep_no_other_waiting(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ads_on_board(database, 3)
+    monkeypatch.setattr(reads, "CHUNK", 1)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        slow = [reads.export(site.export, Filter()) for _ in range(EXPORTS)]
+        assert all(next(each) for each in slow)
+        assert client.get("/deals.csv").content.endswith(b"# complete,3\r\n")
+        assert [len(list(each)) for each in slow] == [2] * EXPORTS
 
 
 def test_marks_are_kept_and_shown(database: Database, settings: Settings) -> None:

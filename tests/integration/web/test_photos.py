@@ -91,6 +91,22 @@ def test_a_photo_is_fetched_once_and_made_smaller(database: Database, settings: 
     assert database.execute("select host, requests from ops.host_budgets").fetchall() == [(host.url[7:], 1)]
 
 
+def test_a_photo_that_is_gone_is_not_asked_for_with_each_page(
+    database: Database, settings: Settings, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.answers = {"/page": b"<html>"}
+    (listing,) = ads_on_board(database)
+    database.execute("update listings set photo_urls = %s", [[f"{host.url}/gone", f"{host.url}/page"]])
+    with running(replace(settings, mobile_bg_url=host.url, pace="none")) as (site, client):
+        signed_in(site, client, database, "viewer")
+        asked = [client.get(f"/ads/{listing}/photos/{number}").status_code for number in (1, 2, 1, 2)]
+        assert (asked, host.asked) == ([404, 502, 404, 502], ["/gone", "/page"])
+        monkeypatch.setattr(f"{Photos.__module__}.ABSENT", {404: 3600.0, 502: 0.0})
+        client.get(f"/ads/{listing}/photos/1")
+        client.get(f"/ads/{listing}/photos/2")
+    assert host.asked == ["/gone", "/page", "/page"]
+
+
 @pytest.mark.parametrize("change", ["open_until = now() + interval '1 hour'", "next_at = now() + interval '1 hour'"])
 def test_a_host_that_asked_for_a_pause_is_not_asked(
     database: Database, settings: Settings, host: Host, change: str

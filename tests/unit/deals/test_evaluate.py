@@ -112,6 +112,25 @@ def test_what_has_no_price_or_cannot_be_is_left_out_and_counted(tmp_path: Path) 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-1e308", "1e308", "1e999999999", "²", "٣", "9" * 400, "\0"])
+@pytest.mark.parametrize("name", ["listing_id", "year", "month", "mileage_km", "power_hp", "price_eur"])
+def test_a_number_that_is_none_ends_nothing(tmp_path: Path, name: str, number: str) -> None:
+    lines = [LINE, LINE | {"price_bgn": "", name: number}]
+    cars, _ = ads.read_file(write(tmp_path / "ads.csv", lines))
+    assert 1 <= len(cars) <= 2
+
+
+def test_ads_of_too_few_cars(tmp_path: Path) -> None:
+    lines = [LINE | {"listing_id": str(number)} for number in range(folds.FEWEST_ADS)]
+    with pytest.raises(ads.EvaluateError, match="200 ads are of 1 car: 200 cars or more can be measured on"):
+        folds.evaluate_file(write(tmp_path / "ads.csv", lines))
+
+
+def test_prices_that_are_all_the_same_are_learned() -> None:
+    rows = [row._replace(price_eur=5_000.0) for row in priced_cars.market(300)]
+    assert np.allclose(learned.fit(of_rows(rows)).unseen[:, 1], np.log(5_000), atol=0.01)
+
+
 def test_ads_are_read_in_our_words_and_prices_in_euro(tmp_path: Path) -> None:
     lines = [
         LINE,
