@@ -130,13 +130,13 @@ def use_small_blocks() -> None:
 
 def merge_without_transaction() -> None:
     """A broken loader: its merge commits before every statement."""
-    # A table that is dropped by the commit would end this loader before it does any harm.
-    create = database.queries("feed_parse")["read_rows"].replace("on commit drop", "on commit preserve rows")
+    # Tables that are dropped by the commit would end this loader before it does any harm.
     init, run = etl.merge.upsert.Merge.__init__, etl.merge.upsert.Merge._run
 
     def begin(merge: Any, *arguments: Any) -> None:
         init(merge, *arguments)
-        merge._queries["read_rows"] = create
+        kept = "on commit preserve rows"
+        merge._queries = {name: text.replace("on commit drop", kept) for name, text in merge._queries.items()}
 
     def committing(merge: Any, name: str, **values: Any) -> Any:
         merge._connection.commit()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
 
 from starlette.testclient import TestClient
 
 from tests.support.deal_ads import insert_ads
 from web import people
 from web.app import create
+from web.routes import ROUTES
 from web.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from psycopg import Connection
+    from starlette.types import ASGIApp
 
     from vinops.config import Settings
 
@@ -23,11 +27,17 @@ PORT: Final = 8080
 ORIGIN: Final = f"http://localhost:{PORT}"
 
 
+def patient(site: Site) -> ASGIApp:
+    """Return an application whose pages have no limits of time: a busy machine is no fault of a page."""
+    with patch("web.app.ROUTES", [replace(page, seconds=None) for page in ROUTES]):
+        return create(site)
+
+
 @contextmanager
-def running(settings: Settings) -> Iterator[tuple[Site, TestClient]]:
+def running(settings: Settings, *, make: Callable[[Site], ASGIApp] = patient) -> Iterator[tuple[Site, TestClient]]:
     """Run a site, and yield it with a browser that is not signed in and follows no redirect."""
     site = Site(settings, port=PORT)
-    with TestClient(create(site), base_url=ORIGIN, follow_redirects=False, raise_server_exceptions=False) as client:
+    with TestClient(make(site), base_url=ORIGIN, follow_redirects=False, raise_server_exceptions=False) as client:
         client.headers["Origin"] = ORIGIN
         yield site, client
 

@@ -14,11 +14,10 @@ import pytest
 import uvicorn
 from playwright.sync_api import sync_playwright
 
-from tests.support.sites import ads_on_board, user
+from tests.support.sites import ads_on_board, patient, user
 from vinops.config import ConfigError, Settings
 from vinops_scrapy.copart.browser_program import find_chromium
 from web import people
-from web.app import create
 from web.site import Site
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def world(database: Database, settings: Settings) -> Iterator[World]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         site = Site(replace(settings), port=port)
-        server = uvicorn.Server(uvicorn.Config(create(site), log_config=None, lifespan="on", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(patient(site), log_config=None, lifespan="on", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

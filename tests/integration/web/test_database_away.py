@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.sites import running, signed_in
 from vinops.secrets import Secret
+from web.app import create
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,7 @@ def test_pages_say_that_the_database_is_away_and_come_back(
     database: psycopg.Connection[TupleRow], line: tuple[Line, Settings], how: str
 ) -> None:
     between, settings = line
-    with running(settings) as (site, client):
+    with running(settings, make=create) as (site, client):
         signed_in(site, client, database, "viewer")
         assert client.get("/").status_code == 200
         if how == "cut":
