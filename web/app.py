@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import anyio
-import psycopg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
 
+from vinops.db.errors import is_passing
 from web import language, people
 from web.guard import LONGEST_BODY, Guard
 from web.requests import Asked
 from web.routes import ROUTES
-from web.site import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,11 +59,10 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]
             with anyio.fail_after(page.seconds):
                 answer: Response | Asked = await _in_thread(lambda: _answer(site, page, request, form))
                 return await page.function(answer) if isinstance(answer, Asked) else answer
-        except (*AWAY, TimeoutError) as error:
+        except Exception as error:
+            if not (isinstance(error, TimeoutError) or is_passing(error)):
+                raise
             log.warning("the database did not answer for %s: %s", page.path, type(error).__name__)
-            return _away(site, request, page)
-        except psycopg.errors.QueryCanceled:
-            log.warning("a statement for %s took too long", page.path)
             return _away(site, request, page)
 
     return endpoint
@@ -113,8 +111,8 @@ def _asked(site: Site, request: Request, form: dict[str, str], *, reads: bool) -
             if visitor is not None and visitor.is_stale:
                 with site.write() as connection:
                     people.note_use(connection, token)
-        except AWAY:
-            if reads:
+        except Exception as error:
+            if reads or not is_passing(error):
                 raise
     return Asked(
         request=request,

@@ -12,13 +12,12 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from ops import roles
 from vinops import network
 from vinops.board import reads
 from vinops.db import database, session
-from vinops.db.errors import DatabaseError
 from web import people
 from web.photos import Photos
 
@@ -37,8 +36,6 @@ STATEMENT_MS, EXPORT_MS = 2_000, 10_000
 POOL_SECONDS: Final = 2.0
 FACETS_SECONDS: Final = 60.0
 LINK_SECONDS: Final = 900.0
-AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, DatabaseError)
-"""Exceptions that mean that the database does not answer, or not in time."""
 
 
 class Site:
@@ -109,13 +106,13 @@ class Site:
 
     @contextmanager
     def read(self) -> Iterator[Connection[Any]]:
-        """Provide a connection that only reads. Raises one of AWAY within POOL_SECONDS."""
+        """Provide a connection that only reads. Raises what is_passing within POOL_SECONDS if there is none."""
         with self._reading.connection() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection[Any]]:
-        """Provide a connection that writes. Raises one of AWAY within POOL_SECONDS."""
+        """Provide a connection that writes. Raises what is_passing within POOL_SECONDS if there is none."""
         with self._writing.connection() as connection:
             yield connection
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.machines  # a node has a virtual environment of its own
 
-PACKAGES = ("vinops", "vinops_scrapy", "etl", "deals", "ops", "demo")
+PACKAGES = ("vinops", "vinops_scrapy", "etl", "deals", "ops", "web", "demo")
 SUFFIXES = (".py", ".sql", ".toml")
 
 

@@ -10,9 +10,9 @@ from argon2 import PasswordHasher
 
 from tests.support.sites import ORIGIN, ads_on_board, running, signed_in, user
 from vinops.config import Settings
+from vinops.db.errors import DatabaseError
 from web import people
 from web.requests import local
-from web.site import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +225,7 @@ def test_the_one_time_link_is_kept_if_the_database_is_away(
         with monkeypatch.context() as away:
 
             def fail() -> None:
-                raise AWAY[0]
+                raise DatabaseError("away")
 
             away.setattr(site, "write", fail)
             assert client.post("/enter", data={"key": key}).status_code == 503

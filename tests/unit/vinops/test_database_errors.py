@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("vinops", "etl", "vinops_scrapy", "deals", "ops")
+PACKAGES = ("vinops", "etl", "vinops_scrapy", "deals", "ops", "web")
 BROAD = {"OperationalError", "InterfaceError"}
 SQLSTATES = {
     each.sqlstate: each
