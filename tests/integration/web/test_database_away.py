@@ -71,7 +71,7 @@ class Line:
             each.close()
         self._ends = []
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self.is_silent = False
         self._listen(self.port)
 
@@ -109,7 +109,7 @@ def test_pages_say_that_the_database_is_away_and_come_back(
         assert client.get("/health").status_code == 503
         assert client.get("/robots.txt").status_code == 200
         if how == "cut":
-            between.mend()
+            between.restore()
         between.is_silent = False
         deadline = time.monotonic() + 60
         while client.get("/").status_code != 200:
