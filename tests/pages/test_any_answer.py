@@ -258,6 +258,8 @@ def test_a_sitemap_that_never_ends_is_not_unpacked() -> None:
 @example(text=["0 "] * 20_000)
 @example(text=["Иван "] * 20_000)
 @example(text=["a."] * 20_000 + ["@"])
+@example(text=["a@b.bg", "a@b.bg", "@", "а", "0"])
+@example(text=["@аб"] * 20_000)
 def test_what_is_masked_once_is_masked(text: list[str]) -> None:
     found = masked("".join(text))
     assert "0888000000" not in found

@@ -50,10 +50,12 @@ _NAMED: Final = re.compile(
     re.IGNORECASE,
 )
 # Not the at-rules of CSS and the keys of JSON-LD, which are in whole pages.
-_HANDLE: Final = re.compile(
-    r"(?<![\w@./])@(?!(?:type|context|id|graph|media|import|font-face|(?:-\w{1,9}-)?keyframes|supports|charset|page)\b)"
+_AT_NAME: Final = (
+    r"@(?!(?:type|context|id|graph|media|import|font-face|(?:-\w{1,9}-)?keyframes|supports|charset|page)\b)"
     r"(?:[^\W\d][\w.]{1,63}(?<!\.)|\s[^\W\d]\w{0,30}_\w{1,31})"
 )
+_HANDLE: Final = re.compile(rf"(?<![\w@./]){_AT_NAME}")
+_NEXT_HANDLE: Final = re.compile(_AT_NAME)
 _IS_MAIL: Final = re.compile(rf"@|[(\[{{<]\s?[aа]|\b{_AT_WORD}|{_PROVIDER}", re.IGNORECASE)
 
 
@@ -76,7 +78,7 @@ def masked_contacts(text: str, *, mail: str, contact: str) -> str:
             )
         )
     if "@" in form.text:
-        form = plain(form.replaced((*match.span(), contact) for match in _HANDLE.finditer(form.text)))
+        form = plain(form.replaced((start, end, contact) for start, end in _handles(form.text)))
     return form.source
 
 
@@ -91,3 +93,12 @@ def _mails(text: str) -> Iterator[tuple[int, int]]:
         if start < match.start():
             done = match.end()
             yield start, done
+
+
+def _handles(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each handle, with those that follow without a blank."""
+    for match in _HANDLE.finditer(text):
+        start, end = match.span()
+        while following := _NEXT_HANDLE.match(text, end):
+            end = following.end()
+        yield start, end
