@@ -377,13 +377,15 @@ def _used(process: psutil.Process) -> float:
 
 
 def _used_by_all(server: psutil.Process) -> float:
-    """Return the processor time of the backends of a server, of those that have ended too."""
-    times = server.cpu_times()
-    used = float(times.children_user + times.children_system)
-    for each in server.children():
+    """Return the processor time of the backends of a server, of those that have ended too. One that ends while it is
+    read would be counted twice or not at all: it is read again."""
+    while True:
+        ended = server.cpu_times()
+        used = float(ended.children_user + ended.children_system)
         with suppress(psutil.NoSuchProcess):
-            used += _used(each)
-    return used
+            used += sum(_used(each) for each in server.children())
+            if server.cpu_times()[2:4] == ended[2:4]:
+                return used
 
 
 def _bytes(server: Server, place: Place) -> int:
