@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login
+from web.pages import ads, board, files, login, photos
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ SECONDS: Final = 2.8
 """For the statements of a page. A server that hangs keeps threads and connections, but no visitor."""
 EXPORT_SECONDS: Final = 10.0
 """Until the first rows of a download."""
+ARCHIVE_SECONDS: Final = 30.0
+"""Until the first photo of a ZIP."""
 HASH_SECONDS: Final = 15.0
 """To compare a password, which may wait for others, on a machine that is busy."""
 
@@ -52,6 +54,18 @@ ROUTES: Final = (
     Page(method="POST", path="/ads/{listing_id:int}/star", access="trader", function=ads.star),
     Page(method="POST", path="/ads/{listing_id:int}/status", access="trader", function=ads.status),
     Page(method="POST", path="/ads/{listing_id:int}/notes", access="trader", function=ads.note),
+    Page(
+        method="GET", path="/thumbs/{lot:int}/{content_hash}/{side:int}.webp", access="viewer",
+        function=photos.thumbnail, is_async=True, is_file=True, seconds=None,
+    ),
+    Page(
+        method="GET", path="/lots/{lot:int}/photos/{seq:int}", access="viewer", function=photos.original,
+        is_async=True, is_file=True, seconds=None,
+    ),
+    Page(
+        method="GET", path="/lots/{lot:int}/photos.zip", access="viewer", function=photos.archive, is_file=True,
+        seconds=ARCHIVE_SECONDS,
+    ),
     Page(method="GET", path="/login", access="anyone", function=login.form),
     Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),

@@ -61,6 +61,7 @@ grant usage on all sequences in schema ops to vinops_deals;
 
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_web;
+grant select on lots, images, photo_stores to vinops_web; -- lots with their photos
 grant select, insert, update on ops.host_budgets to vinops_web;
 grant select on ops.users to vinops_web;
 grant update (language, password_hash) on ops.users to vinops_web; -- the hash with newer parameters; never the role

@@ -11,17 +11,15 @@ from starlette.responses import Response
 
 from vinops.board import reads
 from web import people
-from web.photos import SIZES, PhotoError
+from web.pages.photos import failed
+from web.photos.ads import SIZES
+from web.photos.errors import PhotoError
 
 if TYPE_CHECKING:
     from web.requests import Asked
 
 MOST_ID: Final = (1 << 63) - 1
 KEEP: Final = "private, max-age=86400"
-PLACEHOLDER: Final = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 90"><rect width="120" height="90" fill="#8883"/>'
-    '<path d="M34 58l6-16q2-5 7-5h26q5 0 7 5l6 16v9h-8v-5H42v5h-8z" fill="#8888"/></svg>'
-)
 
 
 def ad(asked: Asked) -> Response:
@@ -59,11 +57,10 @@ async def photo(asked: Asked) -> Response:
     urls = await run_in_threadpool(addresses)
     try:
         if not isinstance(urls, list) or not 1 <= number <= len(urls):
-            raise PhotoError(404, "there is no such photo")
+            raise PhotoError("absent", "there is no such photo")
         tag, content = await asked.site.photos.photo(urls[number - 1], size)
     except PhotoError as error:
-        headers = {"Cache-Control": "no-store", **({"Retry-After": "30"} if error.status == 503 else {})}
-        return Response(PLACEHOLDER, error.status, headers, media_type="image/svg+xml")
+        return failed(asked, error, back=f"/ads/{listing_id}")
     headers = {"Cache-Control": KEEP, "ETag": f'"{tag}"'}
     if asked.request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

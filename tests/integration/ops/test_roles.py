@@ -32,6 +32,7 @@ from vinops.board import reads
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 from vinops.filters import Filter
+from web.photos import records
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -180,12 +181,15 @@ def check_site(connection: Database, listing: int) -> None:
     assert reads.ad(connection, listing) is not None
     assert reads.facets(connection)["make"]
     assert len(list(reads.export(lambda: nullcontext(connection), wanted))) == 1
+    assert records.originals(connection, 1) is None
+    assert records.original(connection, 1, "") is None
     for forbidden in (
         "update board set score = 10",
         "delete from listings",
         "insert into listing_words values (1, '')",
         "select 1 from notifications",
-        "select 1 from lots",
+        "delete from lots",
+        "update images set content_hash = ''",
         "select 1 from ops.alerts",
         "select 1 from ops.deal_outbox",
         "select 1 from audit.etl_runs",
