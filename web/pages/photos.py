@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from markupsafe import escape
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
@@ -24,10 +25,12 @@ ASK_AGAIN: Final = "private, no-cache"
 """Of originals: what has a number may change."""
 RETRY_SECONDS: Final = 10
 SHOWN: Final = frozenset(download.EXTENSIONS)
-PLACEHOLDER: Final = (
+DRAWING: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 90"><rect width="120" height="90" fill="#8883"/>'
-    '<path d="M34 58l6-16q2-5 7-5h26q5 0 7 5l6 16v9h-8v-5H42v5h-8z" fill="#8888"/></svg>'
+    '<path d="M34 48l6-16q2-5 7-5h26q5 0 7 5l6 16v9h-8v-5H42v5h-8z" fill="#8888"/><text x="60" y="76" font-size="6"'
+    ' font-family="sans-serif" text-anchor="middle" fill="#888">{text}</text></svg>'
 )
+"""A car, and why there is no photo of it."""
 
 log = logging.getLogger("web.photos")
 
@@ -90,7 +93,8 @@ def failed(asked: Asked, error: PhotoError, *, back: str) -> Response:
     """Say that there is no picture: on a page to who opens it by itself, else with a drawing in its place."""
     if is_page(asked):
         return _problem(asked, error, back=back)
-    return Response(PLACEHOLDER, error.status, _headers(error), media_type="image/svg+xml")
+    drawing = DRAWING.format(text=escape(_title(asked, error)))
+    return Response(drawing, error.status, _headers(error), media_type="image/svg+xml")
 
 
 def is_page(asked: Asked) -> bool:
@@ -102,9 +106,20 @@ def is_page(asked: Asked) -> bool:
 
 
 def _problem(asked: Asked, error: PhotoError, *, back: str) -> Response:
-    answer = asked.page("photo_problem.html", error.status, kind=error.kind, back=back)
+    answer = asked.page("photo_problem.html", error.status, kind=error.kind, title=_title(asked, error), back=back)
     answer.headers.update(_headers(error))
     return answer
+
+
+def _title(asked: Asked, error: PhotoError) -> str:
+    _ = asked.language.gettext
+    return {
+        "absent": _("There is no such photo"),
+        "missing": _("The photo is missing"),
+        "damaged": _("The photo is damaged"),
+        "away": _("The photo cannot be fetched now"),
+        "busy": _("Too many photos at once"),
+    }[error.kind]
 
 
 def _headers(error: PhotoError) -> dict[str, str]:

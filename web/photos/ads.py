@@ -142,9 +142,9 @@ class AdPhotos:
         try:
             place = await self._budgets.place(host, self._pace.image_gap)
         except (politeness.BreakerOpen, politeness.DailyCapReached) as error:
-            raise PhotoError("busy", str(error)) from None
+            raise PhotoError("away", str(error)) from None
         if place.seconds > LONGEST_WAIT:
-            raise PhotoError("busy", f"{host} is asked no earlier than in {place.seconds:.0f} s")
+            raise PhotoError("away", f"{host} is asked no earlier than in {place.seconds:.0f} s")
         await self._departures.leave(host, place.seconds, self._pace.image_gap)
         try:
             async with self._http.get(url, allow_redirects=False) as answer:
@@ -170,4 +170,4 @@ class AdPhotos:
             await self._budgets.postpone(host, seconds)
         until = await self._budgets.refused(host, kind)
         log.warning("the host of photos refused %s", pairs(host=host, status=answer.status, until=until))
-        raise PhotoError("busy", f"{host} refused ({kind})")
+        raise PhotoError("away", f"{host} refused ({kind})")

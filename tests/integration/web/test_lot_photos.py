@@ -196,7 +196,7 @@ def test_a_place_that_the_settings_do_not_reach_is_told_and_comes_back(
     for path in (address(content_hash), f"/lots/{LOT}/photos/1", f"/lots/{LOT}/photos.zip"):
         page = world[1].get(path, headers=PAGE)
         assert (page.status_code, page.headers["retry-after"]) == (503, "10")
-        assert "The store of photos does not answer" in page.text
+        assert "The photo cannot be fetched now" in page.text
         assert "r2.example" not in page.text
     database.execute("update photo_stores set name = 'folder'")
     assert world[1].get(address(content_hash)).status_code == 200, "a store that was away is asked again"
