@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login, photos
+from web.pages import ads, board, files, login, photos, sheets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,7 @@ ROUTES: Final = (
     Page(method="GET", path="/", access="viewer", function=board.board),
     Page(method="GET", path="/deals.csv", access="viewer", function=board.csv, seconds=EXPORT_SECONDS),
     Page(method="GET", path="/ads/{listing_id:int}", access="viewer", function=ads.ad),
+    Page(method="GET", path="/ads/{listing_id:int}/sheet", access="viewer", function=sheets.ad),
     Page(
         method="GET", path="/ads/{listing_id:int}/photos/{number:int}", access="viewer", function=ads.photo,
         is_async=True, is_file=True, seconds=None,

@@ -40,3 +40,8 @@ document.addEventListener("submit", async (event) => {
     location.reload();
   }
 });
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
+}

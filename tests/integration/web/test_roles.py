@@ -24,6 +24,7 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("GET", "/"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/deals.csv"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/ads/{listing_id:int}"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/ads/{listing_id:int}/sheet"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/ads/{listing_id:int}/photos/{number:int}"): ({}, (403, 404, 404, 404)),  # the ad has none
     ("POST", "/ads/{listing_id:int}/star"): ({"on": "1"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/status"): ({"status": "seen"}, (403, 403, 303, 303)),
