@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login, lot, lots
+from web.pages import ads, board, files, login, lot, lots, photos, sheets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,8 @@ SECONDS: Final = 2.8
 """For the statements of a page. A server that hangs keeps threads and connections, but no visitor."""
 EXPORT_SECONDS: Final = 10.0
 """Until the first rows of a download."""
+ARCHIVE_SECONDS: Final = 30.0
+"""Until the first photo of a ZIP."""
 HASH_SECONDS: Final = 15.0
 """To compare a password, which may wait for others, on a machine that is busy."""
 
@@ -45,6 +47,7 @@ ROUTES: Final = (
     Page(method="GET", path="/", access="viewer", function=board.board),
     Page(method="GET", path="/deals.csv", access="viewer", function=board.csv, seconds=EXPORT_SECONDS),
     Page(method="GET", path="/ads/{listing_id:int}", access="viewer", function=ads.ad),
+    Page(method="GET", path="/ads/{listing_id:int}/sheet", access="viewer", function=sheets.ad),
     Page(
         method="GET", path="/ads/{listing_id:int}/photos/{number:int}", access="viewer", function=ads.photo,
         is_async=True, is_file=True, seconds=None,
@@ -58,6 +61,18 @@ ROUTES: Final = (
     Page(method="POST", path="/lots/{lot_number:int}/star", access="trader", function=lot.star),
     Page(method="POST", path="/lots/{lot_number:int}/status", access="trader", function=lot.status),
     Page(method="POST", path="/lots/{lot_number:int}/notes", access="trader", function=lot.note),
+    Page(
+        method="GET", path="/thumbs/{lot_number:int}/{content_hash}/{side:int}.webp", access="viewer",
+        function=photos.thumbnail, is_async=True, is_file=True, seconds=None,
+    ),
+    Page(
+        method="GET", path="/lots/{lot_number:int}/photos/{seq:int}", access="viewer", function=photos.original,
+        is_async=True, is_file=True, seconds=None,
+    ),
+    Page(
+        method="GET", path="/lots/{lot_number:int}/photos.zip", access="viewer", function=photos.archive, is_file=True,
+        seconds=ARCHIVE_SECONDS,
+    ),
     Page(method="GET", path="/login", access="anyone", function=login.form),
     Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),

@@ -3,6 +3,7 @@ and hosts that depend on whether TLS is in front."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +21,11 @@ from vinops.db import database, session
 from vinops.lots import reads as lots
 from web import people
 from web.cached import Cached
-from web.photos import Photos
+from web.photos.ads import AdPhotos
+from web.photos.cache import FOLDER, Cache
+from web.photos.maker import Maker
+from web.photos.originals import Originals
+from web.photos.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -51,7 +56,11 @@ class Site:
         self.hosts = frozenset({self.own, *_hosts(settings, port)})
         prefix = "__Host-" if self.is_public else ""
         self.session_cookie, self.language_cookie = f"{prefix}session", f"{prefix}language"
-        self.photos = Photos(settings)
+        self._pictures = Cache(settings.data_dir / FOLDER, settings.web_cache_mb * 1_000_000)
+        self.maker = Maker()
+        self.photos = AdPhotos(settings, self._pictures, self.maker)
+        self.originals = Originals(settings)
+        self.thumbnails = Thumbnails(self.read, self.originals, self._pictures, self.maker)
         self._reading = self._pool(READERS, read_only=True)
         self._writing = self._pool(WRITERS, read_only=False)
         self._exporting = self._pool(EXPORTS, read_only=True, limit_ms=EXPORT_MS)
@@ -99,8 +108,12 @@ class Site:
             for pool in (self._reading, self._writing, self._exporting):
                 pool.open()
             try:
-                async with self.photos.running(budgets):
-                    yield
+                await asyncio.to_thread(self._pictures.start)
+                async with self.maker.running(), self.originals.running(), self.photos.running(budgets):
+                    try:
+                        yield
+                    finally:
+                        self.thumbnails.cancel()
             finally:
                 for pool in (self._reading, self._writing, self._exporting):
                     pool.close(timeout=1)

@@ -65,7 +65,7 @@ grant usage on all sequences in schema ops to vinops_deals;
 
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_web;
-grant select on lot_board, lots, vehicles, lot_photos, images, audit.lot_events to vinops_web;
+grant select on lot_board, lots, vehicles, lot_photos, images, photo_stores, audit.lot_events to vinops_web;
 grant select, insert, update on ops.host_budgets to vinops_web;
 grant select on ops.users to vinops_web;
 grant update (language, password_hash) on ops.users to vinops_web; -- the hash with newer parameters; never the role

@@ -110,6 +110,7 @@ with needed (role_names, relations, rights) as (
         '{select}'
     ),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
+    ('{vinops_web}', '{public.lots, public.images, public.photo_stores}', '{select}'),
     ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),
     ('{vinops_web}', '{public.ad_stars, public.lot_stars}', '{select, insert, delete}'),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "folder"
 """The name of the folder `photos` in the data folder, wherever that is."""
+READ_SECONDS: Final = 30.0
+ATTEMPTS: Final = 3
+"""Of a request to the bucket, for who can wait."""
 
 
 def photos_place(settings: Settings) -> str:
@@ -28,12 +31,19 @@ def photos_place(settings: Settings) -> str:
     return f"bucket {settings.r2_bucket_name} at {urlsplit(settings.r2_endpoint).netloc}"
 
 
-def photo_places(settings: Settings, *, threads: int = 8) -> dict[str, Store]:
+def photo_places(
+    settings: Settings, *, threads: int = 8, read_seconds: float = READ_SECONDS, attempts: int = ATTEMPTS
+) -> dict[str, Store]:
     """Return every place of photos that these settings reach, by name: the folder, and the bucket if it is set. What
-    removes a photo for good removes it in all of them. Connects to nothing yet; raises StoreError as `open_photos`."""
+    removes a photo for good removes it in all of them. Connects to nothing yet; raises StoreError as `open_photos`.
+
+    `read_seconds` and `attempts` are how long, and how often, a request to the bucket may take.
+    """
     found: dict[str, Store] = {FOLDER: _folder(settings)}
     if settings.r2_endpoint:
-        found[photos_place(settings)] = open_bucket(settings, PHOTOS, threads=threads)
+        found[photos_place(settings)] = open_bucket(
+            settings, PHOTOS, threads=threads, read_seconds=read_seconds, attempts=attempts
+        )
     return found
 
 
@@ -59,6 +69,8 @@ def open_bucket(
     threads: int = 1,
     ca_file: Path | None = None,
     part_bytes: int | None = None,
+    read_seconds: float = READ_SECONDS,
+    attempts: int = ATTEMPTS,
 ) -> Store:
     """Return a namespace of the bucket of the R2 settings. See `open_photos`; raises StoreError if they are not set.
 
@@ -82,4 +94,6 @@ def open_bucket(
         threads=threads,
         ca_file=ca_file,
         part_bytes=part_bytes or PART_BYTES,
+        read_seconds=read_seconds,
+        attempts=attempts,
     )

@@ -230,6 +230,17 @@ def webp_size(body: bytes) -> tuple[int, int] | None:
 
 
 @contextmanager
+def opened_within_limits(body: bytes) -> Iterator[Image.Image]:
+    """Open a picture that a process with limits may decode: of a plausible size, with no more scans than a photo has.
+    Any error in the block is raised as Undecodable."""
+    if (size := webp_size(body)) is not None:  # Pillow allocates memory when it opens a WebP
+        _check("WEBP", size)
+    with _opened(body) as picture:
+        _checked_scans(picture.format or "", body)
+        yield picture
+
+
+@contextmanager
 def _opened(body: bytes) -> Iterator[Image.Image]:
     """Open a picture of a plausible size. Any error in the block is raised as Undecodable."""
     try:
@@ -256,13 +267,18 @@ def _check(form: str, size: tuple[int, int]) -> None:
         raise Undecodable("too_small", f"{width} by {height} pixels")
 
 
+def _checked_scans(form: str, body: bytes) -> int:
+    scans = scans_of(body) if CONTENT_TYPES[form] == "image/jpeg" else 1
+    if scans > MOST_SCANS:
+        raise Undecodable("too_costly", f"a JPEG of {scans} scans")
+    return scans
+
+
 def _is_costly(form: str, size: tuple[int, int], body: bytes) -> bool:
     """Tell whether a picture may take more time or memory than an ordinary one. Raises Undecodable for too many
     scans."""
     pixels = size[0] * size[1]
-    scans = scans_of(body) if CONTENT_TYPES[form] == "image/jpeg" else 1
-    if scans > MOST_SCANS:
-        raise Undecodable("too_costly", f"a JPEG of {scans} scans")
+    scans = _checked_scans(form, body)
     return pixels > ORDINARY_PIXELS[form] or pixels * scans > ORDINARY_WORK
 
 

@@ -11,28 +11,26 @@ from starlette.responses import Response
 
 from vinops.board import reads
 from web import people
-from web.photos import SIZES, PhotoError
+from web.pages.photos import failed
+from web.photos.ads import SIZES
+from web.photos.errors import PhotoError
 
 if TYPE_CHECKING:
     from web.requests import Asked
 
 MOST_ID: Final = (1 << 63) - 1
 KEEP: Final = "private, max-age=86400"
-PLACEHOLDER: Final = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 90"><rect width="120" height="90" fill="#8883"/>'
-    '<path d="M34 58l6-16q2-5 7-5h26q5 0 7 5l6 16v9h-8v-5H42v5h-8z" fill="#8888"/></svg>'
-)
 
 
 def ad(asked: Asked) -> Response:
     """Show an ad."""
-    listing_id = _id(asked)
+    identity = listing_id(asked)
     with asked.site.read() as connection:
-        found = reads.ad(connection, listing_id)
+        found = reads.ad(connection, identity)
         if found is None:
             raise HTTPException(404)
-        mark = people.marks(connection, asked.person.user_id, [listing_id])[listing_id]
-        history = people.history(connection, listing_id)
+        mark = people.marks(connection, asked.person.user_id, [identity])[identity]
+        history = people.history(connection, identity)
     return asked.page(
         "ad.html",
         ad=found,
@@ -50,20 +48,19 @@ async def photo(asked: Asked) -> Response:
     number = asked.request.path_params["number"]
     if size not in SIZES:
         raise HTTPException(404)
-    listing_id = _id(asked)
+    identity = listing_id(asked)
 
     def addresses() -> object:
         with asked.site.read() as connection:
-            return reads.photo_urls(connection, listing_id)
+            return reads.photo_urls(connection, identity)
 
     urls = await run_in_threadpool(addresses)
     try:
         if not isinstance(urls, list) or not 1 <= number <= len(urls):
-            raise PhotoError(404, "there is no such photo")
+            raise PhotoError("absent", "there is no such photo")
         tag, content = await asked.site.photos.photo(urls[number - 1], size)
     except PhotoError as error:
-        headers = {"Cache-Control": "no-store", **({"Retry-After": "30"} if error.status == 503 else {})}
-        return Response(PLACEHOLDER, error.status, headers, media_type="image/svg+xml")
+        return failed(asked, error, back=f"/ads/{identity}")
     headers = {"Cache-Control": KEEP, "ETag": f'"{tag}"'}
     if asked.request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -73,7 +70,7 @@ async def photo(asked: Asked) -> Response:
 def star(asked: Asked) -> Response:
     """Star an ad for the person, or take the star back."""
     with asked.site.write() as connection:
-        people.star(connection, asked.person.user_id, _id(asked), is_on=asked.form.get("on") == "1")
+        people.star(connection, asked.person.user_id, listing_id(asked), is_on=asked.form.get("on") == "1")
     return _back(asked)
 
 
@@ -83,7 +80,7 @@ def status(asked: Asked) -> Response:
     if chosen is None:
         raise HTTPException(400)
     with asked.site.write() as connection:
-        people.set_status(connection, asked.person.user_id, _id(asked), chosen)
+        people.set_status(connection, asked.person.user_id, listing_id(asked), chosen)
     return _back(asked)
 
 
@@ -92,16 +89,17 @@ def note(asked: Asked) -> Response:
     body = asked.form.get("body", "").replace("\0", "").strip()[: people.LONGEST_NOTE]
     if body:
         with asked.site.write() as connection:
-            people.add_note(connection, asked.person.user_id, _id(asked), body)
+            people.add_note(connection, asked.person.user_id, listing_id(asked), body)
     return _back(asked)
 
 
-def _id(asked: Asked) -> int:
-    listing_id: int = asked.request.path_params["listing_id"]
-    if not 0 < listing_id <= MOST_ID:
+def listing_id(asked: Asked) -> int:
+    """Return the id in the address. Raises HTTPException for one that no ad can have."""
+    found: int = asked.request.path_params["listing_id"]
+    if not 0 < found <= MOST_ID:
         raise HTTPException(404)
-    return listing_id
+    return found
 
 
 def _back(asked: Asked) -> Response:
-    return asked.back(asked.form.get("next") or f"/ads/{_id(asked)}")
+    return asked.back(asked.form.get("next") or f"/ads/{listing_id(asked)}")

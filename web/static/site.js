@@ -41,38 +41,7 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
-// Photos in a dialog: arrows, swipes, Escape.
-const box = document.querySelector("dialog.lightbox");
-const links = [...document.querySelectorAll("[data-photos] a")];
-if (box && links.length) {
-  const picture = box.querySelector("img");
-  const place = box.querySelector(".place");
-  let at = 0;
-  const show = (number) => {
-    at = (number + links.length) % links.length;
-    picture.src = links[at].href;
-    picture.alt = links[at].querySelector("img").alt;
-    place.textContent = `${at + 1} / ${links.length}`;
-  };
-  links.forEach((link, number) => link.addEventListener("click", (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    show(number);
-    box.showModal();
-  }));
-  box.querySelector(".close").addEventListener("click", () => box.close());
-  box.querySelector(".previous").addEventListener("click", () => show(at - 1));
-  box.querySelector(".following").addEventListener("click", () => show(at + 1));
-  box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
-  box.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowLeft") show(at - 1);
-    if (event.key === "ArrowRight") show(at + 1);
-  });
-  let from = null;
-  box.addEventListener("pointerdown", (event) => { from = event.clientX; });
-  box.addEventListener("pointerup", (event) => {
-    if (from !== null && Math.abs(event.clientX - from) > 40) show(at + (event.clientX < from ? 1 : -1));
-    from = null;
-  });
-  box.addEventListener("close", () => { links[at].focus(); });
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
 }

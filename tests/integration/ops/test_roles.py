@@ -36,6 +36,7 @@ from vinops.filters import Filter
 from vinops.lots import reads as lot_reads
 from vinops.lots.filter import LotFilter
 from web import people
+from web.photos import records
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -197,6 +198,8 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
     assert people.marks(connection, None, [marked], of="lot")[marked].is_starred
     assert len(people.history(connection, marked, of="lot")) == 2
     people.star(connection, None, marked, is_on=False, of="lot")
+    assert records.originals(connection, 1) is None
+    assert records.original(connection, 1, "") is None
     for forbidden in (
         "update board set score = 10",
         "delete from listings",
@@ -205,6 +208,8 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
         "update lots set status = 'gone'",
         "delete from lot_board",
         "select 1 from lot_words",
+        "delete from lots",
+        "update images set content_hash = ''",
         "select 1 from ops.alerts",
         "select 1 from ops.deal_outbox",
         "select 1 from audit.etl_runs",

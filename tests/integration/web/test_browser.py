@@ -193,27 +193,3 @@ def test_all_works_by_keyboard(world: World) -> None:
         reach("button[value=seen]")
         page.keyboard.press("Enter")
         page.wait_for_selector("button[value=seen][aria-pressed=true]")
-
-
-@pytest.mark.slow
-def test_photos_open_in_a_dialog(world: World) -> None:
-    from standin.cars import picture
-
-    world.database.execute("update listings set photo_urls = '{https://a.focus.bg/1,https://a.focus.bg/2}'")
-    with world.context(locale="en-GB", viewport={"width": 360, "height": 740}) as context:
-        context.route("**/photos/*", lambda route: route.fulfill(body=picture(0, 0, 0), content_type="image/webp"))
-        page = context.new_page()
-        assert faults(page, f"{world.url}/ads/{world.ads[0]}") == []
-        page.locator("section.photos a").first.click()
-        assert page.locator("dialog .place").inner_text() == "1 / 2"
-        page.keyboard.press("ArrowRight")
-        assert page.locator("dialog .place").inner_text() == "2 / 2"
-        page.keyboard.press("Escape")
-        assert not page.locator("dialog").is_visible()
-        shift = page.evaluate("""() => new Promise((done) => {
-            let sum = 0;
-            new PerformanceObserver((list) => { for (const each of list.getEntries()) sum += each.value; })
-                .observe({type: "layout-shift", buffered: true});
-            setTimeout(() => done(sum), 500);
-        })""")
-        assert shift <= 0.02

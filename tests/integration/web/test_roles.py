@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.support.lots import lots_on_board
+from tests.support.lot_photos import LOT, add_lot, add_photo
 from tests.support.sites import ads_on_board, running, signed_in
 from web.routes import ROUTES
 
@@ -23,6 +24,7 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("GET", "/"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/deals.csv"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/ads/{listing_id:int}"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/ads/{listing_id:int}/sheet"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/ads/{listing_id:int}/photos/{number:int}"): ({}, (403, 404, 404, 404)),  # the ad has none
     ("POST", "/ads/{listing_id:int}/star"): ({"on": "1"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/status"): ({"status": "seen"}, (403, 403, 303, 303)),
@@ -33,6 +35,9 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("POST", "/lots/{lot_number:int}/star"): ({"on": "1"}, (403, 403, 303, 303)),
     ("POST", "/lots/{lot_number:int}/status"): ({"status": "seen"}, (403, 403, 303, 303)),
     ("POST", "/lots/{lot_number:int}/notes"): ({"body": "call"}, (403, 403, 303, 303)),
+    ("GET", "/thumbs/{lot_number:int}/{content_hash}/{side:int}.webp"): ({}, (403, 200, 200, 200)),
+    ("GET", "/lots/{lot_number:int}/photos/{seq:int}"): ({}, (403, 200, 200, 200)),
+    ("GET", "/lots/{lot_number:int}/photos.zip"): ({}, (403, 200, 200, 200)),
     ("GET", "/login"): ({}, (200, 303, 303, 303)),
     ("POST", "/login"): ({}, (401, 401, 401, 401)),
     ("GET", "/enter"): ({}, (200, 200, 200, 200)),
@@ -52,12 +57,15 @@ def test_the_table_names_every_route() -> None:
 
 def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], settings: Settings) -> None:
     (listing,) = ads_on_board(database)
-    (lot,) = lots_on_board(database)
+    add_lot(database)
+    names = {
+        "{listing_id:int}": str(listing), "{number:int}": "1", "{name}": "x", "{lot_number:int}": str(LOT),
+        "{seq:int}": "1", "{content_hash}": add_photo(database, settings), "{side:int}": "320",
+    }  # fmt: skip
     wrong = []
     with running(settings) as (site, client):
         for (method, path), (form, expected) in MATRIX.items():
-            where = path.replace("{listing_id:int}", str(listing)).replace("{number:int}", "1").replace("{name}", "x")
-            where = where.replace("{lot_number:int}", str(lot))
+            where = reduce(lambda text, name: text.replace(*name), names.items(), path)
             for role, status in zip((None, "viewer", "trader", "operator"), expected, strict=True):
                 signed_in(site, client, database, role)
                 answer: Any = client.request(method, where, data=form or None)

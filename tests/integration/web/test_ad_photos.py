@@ -16,7 +16,10 @@ from standin.cars import picture
 from standin.photos.pictures import png_bomb, scan_bomb, webp_bomb
 from tests.support.sites import ads_on_board, running, signed_in
 from vinops.config import Settings
-from web.photos import MOST_BYTES, Cache, PhotoError, Photos, PublicResolver
+from web.photos.ads import MOST_BYTES, AdPhotos, PublicResolver
+from web.photos.cache import Cache
+from web.photos.errors import PhotoError
+from web.photos.maker import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +104,7 @@ def test_a_photo_that_is_gone_is_not_asked_for_with_each_page(
         signed_in(site, client, database, "viewer")
         asked = [client.get(f"/ads/{listing}/photos/{number}").status_code for number in (1, 2, 1, 2)]
         assert (asked, host.asked) == ([404, 502, 404, 502], ["/gone", "/page"])
-        monkeypatch.setattr(f"{Photos.__module__}.ABSENT", {404: 3600.0, 502: 0.0})
+        monkeypatch.setattr(site.photos._making, "_seconds", {"absent": 3600.0, "damaged": 0.0})
         client.get(f"/ads/{listing}/photos/1")
         client.get(f"/ads/{listing}/photos/2")
     assert host.asked == ["/gone", "/page", "/page"]
@@ -120,7 +123,7 @@ def test_a_host_that_asked_for_a_pause_is_not_asked(
     with running(replace(settings, mobile_bg_url=host.url, pace="none")) as (site, client):
         signed_in(site, client, database, "viewer")
         answer = client.get(f"/ads/{listing}/photos/1")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
     assert host.asked == []
 
 
@@ -165,7 +168,7 @@ def test_a_refusal_counts_for_the_breaker_of_the_host(database: Database, settin
     ],
 )  # fmt: skip
 def test_no_other_host_is_asked(settings: Settings, url: str) -> None:
-    photos = Photos(settings)
+    photos = AdPhotos(settings, Cache(settings.data_dir, 0), Maker())
     with pytest.raises(PhotoError) as refused:
         photos.check(url)
     assert refused.value.status == 404

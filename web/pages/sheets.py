@@ -1,0 +1,87 @@
+"""Sheets of one page to print, for the customer at the desk: photos and figures of a car. What the trader thinks of it,
+as the score, risks, notes and what it may fetch, is not on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from starlette.exceptions import HTTPException
+
+from vinops.board import reads
+from web import vocabulary
+from web.pages.ads import listing_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.responses import Response
+
+    from vinops.board.records import Ad
+    from web.requests import Asked
+
+PHOTOS: Final = 5
+"""One large and a row of four."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """What a sheet says: texts may be from outside. `amount` is the price, `figures` are names with values, `texts`
+    headings with paragraphs, `photos` addresses of this site, `source` says where it is from."""
+
+    title: str
+    lead: str = ""
+    amount: str = ""
+    photos: Sequence[str]
+    figures: Sequence[tuple[str, str]]
+    texts: Sequence[tuple[str, str]] = ()
+    source: str
+    back: str
+
+
+def ad(asked: Asked) -> Response:
+    """Show an ad as a sheet."""
+    with asked.site.read() as connection:
+        found = reads.ad(connection, listing_id(asked))
+    if found is None:
+        raise HTTPException(404)
+    return asked.page("sheet.html", sheet=_of_ad(asked, found))
+
+
+def _of_ad(asked: Asked, found: Ad) -> Sheet:
+    lang, _ = asked.language, asked.language.gettext
+    known = f"{found.month:02}/{found.year}" if found.year and found.month else str(found.year or "")
+    return Sheet(
+        title=found.title,
+        amount=lang.eur(found.price_eur) if found.price_eur is not None else "",
+        photos=[
+            f"/ads/{found.listing_id}/photos/{number}{'?size=small' if number > 1 else ''}"
+            for number in range(1, min(len(found.photo_urls), PHOTOS) + 1)
+        ],
+        figures=_known(
+            (_("Make"), found.make),
+            (_("Model"), found.family or found.model),
+            (_("Year"), known),
+            (_("Mileage"), _unit(lang.number(found.mileage_km), _("km")) if found.mileage_km is not None else ""),
+            (_("Fuel"), vocabulary.name(lang, "fuel", found.fuel)),
+            (_("Gearbox"), vocabulary.name(lang, "gearbox", found.gearbox)),
+            (_("Power"), _unit(lang.number(found.power_hp), _("hp")) if found.power_hp else ""),
+            (_("Engine"), _unit(lang.number(found.engine_cc), _("cm³")) if found.engine_cc else ""),
+            ("Euro", str(found.euro_class or "")),
+            (_("Body"), vocabulary.name(lang, "body", found.body)),
+            (_("Color"), vocabulary.name(lang, "color", found.color)),
+            (_("Region"), found.place or found.region),
+        ),
+        texts=_known((_("Equipment"), " · ".join(found.equipment[:100]))),
+        source=_("Ad %(number)s on %(site)s, posted %(time)s", number=found.ad_id, site=found.source,
+                 time=lang.day(found.posted_at)),
+        back=f"/ads/{found.listing_id}",
+    )  # fmt: skip
+
+
+def _known(*figures: tuple[str, str | None]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in figures if value and value.strip()]
+
+
+def _unit(number: str, unit: str) -> str:
+    return f"{number}\u00a0{unit}"
