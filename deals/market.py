@@ -81,7 +81,10 @@ def refresh(connection: Connection[Any], *, at: datetime | None = None, is_again
         for month in months:
             connection.execute(statements["note_month"], {"month": month, "at": at})
             connection.execute(statements["forget_month"], {"month": month})
-            rows += connection.execute(statements["compute_month"], {"month": month, **_exclusions()}).rowcount
+            bounds = {"begins": _begin(month), "ends": _begin(month + timedelta(days=31))}
+            rows += connection.execute(
+                statements["compute_month"], {"month": month, **bounds, **_exclusions()}
+            ).rowcount
         connection.execute(statements["forget_now"])
         rows += connection.execute(statements["compute_now"]).rowcount
         connection.execute(statements["forget_stays"])
@@ -89,6 +92,11 @@ def refresh(connection: Connection[Any], *, at: datetime | None = None, is_again
         rows += connection.execute(statements["compute_stays"], {"at": at, **limits}).rowcount
         connection.execute(statements["note_figures"], {"at": at})
     return Refreshed(months=tuple(months), rows=rows, state=state(connection))
+
+
+def _begin(day: date) -> datetime:
+    """Return when the month of a day begins, in UTC."""
+    return datetime(day.year, day.month, 1, tzinfo=UTC)
 
 
 def _exclusions() -> dict[str, Any]:

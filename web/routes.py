@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login
+from web.pages import ads, board, files, login, market
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,10 @@ ROUTES: Final = (
     Page(method="POST", path="/ads/{listing_id:int}/star", access="trader", function=ads.star),
     Page(method="POST", path="/ads/{listing_id:int}/status", access="trader", function=ads.status),
     Page(method="POST", path="/ads/{listing_id:int}/notes", access="trader", function=ads.note),
+    Page(method="GET", path="/market", access="viewer", function=market.market),
+    Page(method="GET", path="/market.csv", access="viewer", function=market.csv, seconds=EXPORT_SECONDS),
+    Page(method="GET", path="/market/family.csv", access="viewer", function=market.family_csv, seconds=EXPORT_SECONDS),
+    Page(method="GET", path="/market/{family:path}", access="viewer", function=market.family),
     Page(method="GET", path="/login", access="anyone", function=login.form),
     Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),

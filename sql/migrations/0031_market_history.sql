@@ -2,7 +2,6 @@
 -- advertised now, and how long ads stay. The site reads these tables only.
 -- depends: 0027_people
 
--- One row a month that was computed.
 create table market_months (
     month date primary key check (extract(day from month) = 1),
     computed_at timestamptz not null
@@ -26,7 +25,7 @@ create table market_prices (
 
 create index market_prices_family on market_prices (family, month);
 
-comment on table market_prices is 'cars that were advertised in a month, each once, and quartiles of their prices in EUR';
+comment on table market_prices is 'cars that were advertised in a month, each once; quartiles of their prices in EUR';
 comment on column market_prices.make is 'empty: all makes';
 comment on column market_prices.family is 'empty: all families of the make';
 comment on column market_prices.year is 'model year; 0: all';
@@ -50,8 +49,8 @@ create table market_now (
 
 create index market_now_whole on market_now (make, family) where split = '';
 
-comment on table market_now is 'cars that are advertised when the figures are computed, as market_prices has them by month';
-comment on column market_now.split is 'the cars of the family with this model year, fuel or region; empty: all of them';
+comment on table market_now is 'cars that are advertised at the time of market_state; otherwise as market_prices';
+comment on column market_now.split is 'which cars of the family: of this model year, fuel or region; empty: all';
 
 create table market_stays (
     make text not null,
@@ -66,10 +65,10 @@ create table market_stays (
 );
 
 comment on table market_stays is 'how long ads stay, from complete walks';
-comment on column market_stays.watched is 'cars that were watched in the last 90 days, those that are still advertised too';
+comment on column market_stays.watched is 'cars that were watched in the last 90 days, also those still advertised';
 comment on column market_stays.gone is 'those of them that went meanwhile';
 comment on column market_stays.followed_days is 'up to which age enough cars were watched';
-comment on column market_stays.median_days is 'within how many days half of the cars are gone; null: not known, or longer';
+comment on column market_stays.median_days is 'within so many days half of the cars are gone; null: not known';
 comment on column market_stays.watched_until is 'end of the last complete walk of its makes';
 
 -- One row.

@@ -41,31 +41,23 @@ where month = %(month)s;
 -- The figures of a month. An ad counts if it was seen in the month: first seen before its end, last seen not before its
 -- begin. A car counts once, by the first of its ads whose price counts. The price is the last one in the month, with
 -- tax; it counts where the price model would learn from the ad.
-with bounds as (
-    select
-        %(month)s::timestamp at time zone 'UTC' as begins,
-        (%(month)s::timestamp + interval '1 month') at time zone 'UTC' as ends,
-        extract(year from %(month)s::date) as year
-),
-
-ads as (
+with ads as (
     select
         cars.listing_id,
         cars.make,
         cars.family,
         cars.year,
         coalesce(cars.duplicate_of, cars.listing_id) as car,
-        bounds.ends,
         case when listings.vat = 'excluded' then %(tax)s::numeric else 1 end as tax,
         (cars.is_comparable or listings.removed_at is not null)
         and cars.price_eur > 0
         and cars.model is not null
-        and cars.year <= bounds.year + 1
+        and cars.year <= extract(year from %(month)s::date) + 1
         and cars.risk <> 'high'
         and not coalesce(
             cars.mileage_km >= %(least_km)s
             and cars.mileage_km < %(few_km)s
-            and bounds.year - cars.year > %(new_enough)s,
+            and extract(year from %(month)s::date) - cars.year > %(new_enough)s,
             false
         )
         and not exists (
@@ -75,14 +67,13 @@ ads as (
                 built.model = cars.model
                 and cars.year > built.year + 1
         ) as is_good
-    from bounds
-    inner join listings
-        on
-            listings.first_seen < bounds.ends
-            and (listings.removed_at is null or listings.removed_at >= bounds.begins)
-            and listings.last_seen >= bounds.begins
+    from listings
     inner join normalized_listings as cars on listings.id = cars.listing_id
-    where cars.make is not null
+    where
+        listings.first_seen < %(ends)s
+        and (listings.removed_at is null or listings.removed_at >= %(begins)s) -- for the indexes
+        and listings.last_seen >= %(begins)s
+        and cars.make is not null
 ),
 
 priced as (
@@ -99,7 +90,7 @@ priced as (
         where
             ads.is_good
             and listing_prices.listing_id = ads.listing_id
-            and listing_prices.seen_at < ads.ends
+            and listing_prices.seen_at < %(ends)s
         order by listing_prices.seen_at desc
         limit 1
     ) as prices on true
@@ -249,12 +240,12 @@ with walks as (
 
 ads as (
     select
-        coalesce(cars.duplicate_of, cars.listing_id) as car,
         cars.make,
         cars.family,
         listings.posted_at,
         listings.first_seen,
         walks.until,
+        coalesce(cars.duplicate_of, cars.listing_id) as car,
         listings.removed_at is not null and listings.removed_at <= walks.until as is_gone,
         case
             when listings.removed_at <= walks.until
@@ -315,9 +306,9 @@ ends as (
 
 by_day as (
     select
+        day,
         coalesce(make, '') as make,
         coalesce(family, '') as family,
-        day,
         sum(came) as came,
         sum(came_for) as came_for,
         sum(went) as went,
@@ -524,7 +515,7 @@ from market_stays
 where family = %(family)s;
 
 -- name: points
--- The ads of a family that have a price and a mileage, at most so many, spread over all of them; and how many there are.
+-- The ads of a family that have a price and a mileage, at most so many, evenly of all; and how many there are.
 with ads as (
     select
         board.listing_id,

@@ -106,6 +106,13 @@ def test_pages_say_that_the_database_is_away_and_come_back(
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert text in answer.text
             assert took < 15, "three seconds, and room for a busy machine"
+        for page in (
+            "/market",
+            "/market/Volkswagen%20Golf",
+            "/market.csv",
+            "/market/family.csv?family=Volkswagen+Golf",
+        ):
+            assert client.get(page).status_code == 503
         assert client.get("/health").status_code == 503
         assert client.get("/robots.txt").status_code == 200
         if how == "cut":

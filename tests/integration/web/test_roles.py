@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from deals import market as figures
 from tests.support.sites import ads_on_board, running, signed_in
 from web.routes import ROUTES
 
@@ -26,6 +27,10 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("POST", "/ads/{listing_id:int}/star"): ({"on": "1"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/status"): ({"status": "seen"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/notes"): ({"body": "call"}, (403, 403, 303, 303)),
+    ("GET", "/market"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/market.csv"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/market/family.csv"): ({}, (LOGIN, 404, 404, 404)),  # it names none
+    ("GET", "/market/{family:path}"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/login"): ({}, (200, 303, 303, 303)),
     ("POST", "/login"): ({}, (401, 401, 401, 401)),
     ("GET", "/enter"): ({}, (200, 200, 200, 200)),
@@ -45,10 +50,12 @@ def test_the_table_names_every_route() -> None:
 
 def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], settings: Settings) -> None:
     (listing,) = ads_on_board(database)
+    figures.refresh(database)
     wrong = []
     with running(settings) as (site, client):
         for (method, path), (form, expected) in MATRIX.items():
             where = path.replace("{listing_id:int}", str(listing)).replace("{number:int}", "1").replace("{name}", "x")
+            where = where.replace("{family:path}", "Volkswagen%20Golf")
             for role, status in zip((None, "viewer", "trader", "operator"), expected, strict=True):
                 signed_in(site, client, database, role)
                 answer: Any = client.request(method, where, data=form or None)
