@@ -269,9 +269,15 @@ def market(
     with _open(settings, "deals market") as connection, at_work("computing the market"):
         done = figures.refresh(connection, is_again=again)
     if as_json:
-        months = [f"{month:%Y-%m}" for month in done.months]
-        state = {"computed_at": done.state.computed_at, "months": done.state.months, "families": done.state.families}
-        typer.echo(json.dumps({"is_busy": done.is_busy, "months": months, "rows": done.rows, **state}, default=str))
+        told = {
+            "is_busy": done.is_busy,
+            "months": [f"{month:%Y-%m}" for month in done.months],
+            "rows": done.rows,
+            "all_months": done.state.months,
+            "families": done.state.families,
+            "computed_at": done.state.computed_at,
+        }
+        typer.echo(json.dumps(told, default=str))
     elif not done.is_busy:
         shown = ", ".join(f"{month:%Y-%m}" for month in done.months[-6:])
         more = f"{len(done.months) - 6} more, " * (len(done.months) > 6)
