@@ -418,3 +418,20 @@ def test_of_two_at_once_one_computes(database: Database, settings: Settings) -> 
         other.execute(db.queries("market")["claim_figures"])
         assert market.refresh(database, at=AT) == market.Refreshed(is_busy=True)
     assert market.refresh(database, at=AT).months
+
+
+def test_a_car_of_a_year_in_which_its_model_was_not_built_has_no_price(database: Database) -> None:
+    built = {"family": "Volkswagen Golf", "is_comparable": False, "removed": AT - 2 * DAY}
+    store(database, [*golfs(1, year=2006, **built), *golfs(1, year=2012, **built)])
+    database.execute("update normalized_listings set model = 'Volkswagen Bora'")
+    market.refresh(database, at=AT)
+    rows = database.execute("select year, ads, priced from market_prices where year > 0 and month = '2026-11-01'")
+    assert sorted(rows.fetchall()) == [(2006, 1, 1), (2012, 1, 0)]
+
+
+def test_ads_that_were_first_seen_when_they_were_old_tell_nothing_about_young_ones(database: Database) -> None:
+    late = {"posted": AT - 60 * DAY, "first_seen": AT - 20 * DAY}
+    store(database, golfs(40, removed=AT - 2 * DAY, **late))
+    walk(database, "vw", AT - HOUR)
+    market.refresh(database, at=AT)
+    assert stays(database, "Volkswagen Golf") == (40, 40, 0, None, None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from deals import market as figures
 from deals.queue import runner
 from deals.stages.registry import STAGES
 from ops import retention
@@ -32,6 +33,7 @@ from vinops.board import reads
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 from vinops.filters import Filter
+from web import market
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -164,6 +166,7 @@ def test_the_site_reads_what_its_pages_show_and_nothing_else(roles: Database, se
     with db.connect(deals, application="tests", autocommit=True) as connection:
         for stage in STAGES:
             runner.drain(connection, deals, stage)
+        figures.refresh(connection)
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
         check_site(connection, listing)
         assert connection.execute("show statement_timeout").fetchone() == ("2s",)
@@ -180,9 +183,18 @@ def check_site(connection: Database, listing: int) -> None:
     assert reads.ad(connection, listing) is not None
     assert reads.facets(connection)["make"]
     assert len(list(reads.export(lambda: nullcontext(connection), wanted))) == 1
+    state = figures.state(connection)
+    assert state.computed_at is not None
+    (family,) = market.families(connection, state.computed_at, make="", words="")
+    assert market.months(connection, family.family)
+    assert market.splits(connection, family.family)
+    assert market.makes(connection)
+    assert market.stay(connection, family.family) is None
+    assert market.points(connection, family.family)
     for forbidden in (
         "update board set score = 10",
         "delete from listings",
+        "delete from market_prices",
         "insert into listing_words values (1, '')",
         "select 1 from notifications",
         "select 1 from lots",
@@ -205,6 +217,7 @@ def test_on_the_embedded_server_the_site_has_the_same_rights(database: Database,
     (listing,) = insert_ads(database, 1)
     for stage in STAGES:
         runner.drain(database, settings, stage)
+    figures.refresh(database)
     ensure_web(database)
     ensure_web(database)
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
