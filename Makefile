@@ -51,7 +51,7 @@ lint: setup ## ruff, import contract, sqlfluff, mypy
 schema: setup ## rewrite sql/schema.sql from the migrations
 	@$(PY) -m ops.schema
 
-screenshot: setup ## draw the monitor and the site at work: docs/monitor.svg, docs/board.webp, docs/ad.webp
+screenshot: setup ## draw the monitor and the site at work: docs/monitor.svg, docs/board.webp, docs/ad.webp …
 	@$(PY) -m demo.screenshot docs/monitor.svg
 	@$(PY) -m demo.site_screenshot docs
 

@@ -31,6 +31,7 @@ from bench import (
     others,
     photo_report,
     photos,
+    prices,
     report,
     year,
 )
@@ -66,6 +67,7 @@ class Measured:
     deals: deals.Deals | None = None
     monitor: monitor.Monitor | None = None
     board: board.Board | None = None
+    prices: prices.Prices | None = None
     year: year.YearCosts | None = None
 
 
@@ -100,6 +102,11 @@ def parser() -> argparse.ArgumentParser:
         "--board",
         action="store_true",
         help="part: filters, ads and CSV of the board among a million ads; 10 GB of disk",
+    )
+    top.add_argument(
+        "--prices",
+        action="store_true",
+        help="part: the market over time, beside a million ads with a year of prices; 10 GB of disk",
     )
     top.add_argument(
         "--year",
@@ -178,8 +185,7 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "monitor" in parts:
         size = monitor.QUICK if options.quick else monitor.FULL
         measured.monitor = monitor.measure(server, size)
-    if "board" in parts:
-        measured.board = board.measure(server, board.QUICK if options.quick else board.FULL, folder / "files")
+    measure_site(options, server, folder, parts, measured)
     if "year" in parts:
         asked = options.runs or (1 if options.quick else FEW_RUNS)
         measured.year = year.measure(server, quick=options.quick, runs=asked)
@@ -189,6 +195,17 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
         measured.photos = photos.measure(server, folder, crawl, pairs, parts["photos"])
         measured.about["photos"] = f"{crawl.lots} lots, {photos.photos_of(crawl.lots):,} photos"
     return measured
+
+
+def measure_site(
+    options: argparse.Namespace, server: Server, folder: Path, parts: dict[str, list[str]], measured: Measured
+) -> None:
+    """Measure the parts about the site. Raises BenchFailed."""
+    size = board.QUICK if options.quick else board.FULL
+    if "board" in parts:
+        measured.board = board.measure(server, size, folder / "files")
+    if "prices" in parts:
+        measured.prices = prices.measure(server, size)
 
 
 def measure_market(
@@ -220,6 +237,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "deals": (),
         "monitor": (),
         "board": (),
+        "prices": (),
         "year": (),
         "photos": photos.PARTS,
     }
@@ -244,6 +262,7 @@ def text(measured: Measured) -> str:
         deals_report.tables(measured.deals),
         monitor.table(measured.monitor),
         board.table(measured.board),
+        prices.table(measured.prices),
         year.tables(measured.year),
     )
     parts += [table for table in tables if table]
@@ -256,6 +275,7 @@ def text(measured: Measured) -> str:
             *deals_report.missed(measured.deals),
             *monitor.missed(measured.monitor),
             *board.missed(measured.board),
+            *prices.missed(measured.prices),
             *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TIMES: Final = {
     "demand": crontab(minute="7"),
+    "market": crontab(hour="2", minute="30"),
     "train": crontab(hour="3", minute="30"),
     "rescore": crontab(hour="4", minute="30"),
     "measure": crontab(hour="5", minute="0"),

@@ -15,7 +15,7 @@ import psycopg
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
-from deals import alarms, board, schedule
+from deals import alarms, board, market as figures, schedule
 from deals.channel import queue as channel
 from deals.estimate import model as price_model
 from deals.queue import outbox, runner
@@ -132,6 +132,13 @@ def demand() -> None:
     board.expire(connection())
 
 
+@shared_task(base=DatabaseTask, name="deals.market", queue="upkeep")
+def market() -> None:
+    """Compute the figures of the market that may have changed; of two at once one computes, the other does nothing."""
+    done = figures.refresh(connection())
+    log.info("market %s", pairs(months=len(done.months), rows=done.rows, is_busy=done.is_busy))
+
+
 @shared_task(base=DatabaseTask, name="deals.train", queue="upkeep")
 def train() -> None:
     """Train a price model and store it with its measured error; of two at once one trains."""
@@ -165,6 +172,7 @@ def watch_over() -> None:
 
 SCHEDULED_TASKS: Final = {
     "demand": demand,
+    "market": market,
     "train": train,
     "rescore": rescore,
     "measure": measure,

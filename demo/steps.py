@@ -227,6 +227,11 @@ def find_deals(demo: Demo) -> None:
     else:
         _show_messages(demo)
     _deals(demo, "top")
+    say(
+        "The workers compute the prices over time every night; the site shows them under /market. Here they are of the "
+        "minutes since the first ad: of one day of data, and the pages say so."
+    )
+    _deals(demo, "market")
 
 
 def _deals(demo: Demo, command: str) -> None:

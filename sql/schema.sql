@@ -1388,6 +1388,60 @@ ALTER TABLE public.lots ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.market_months (
+    month date NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    CONSTRAINT market_months_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
+);
+
+CREATE TABLE public.market_now (
+    make text NOT NULL,
+    family text NOT NULL,
+    split text NOT NULL,
+    value text NOT NULL,
+    ads integer NOT NULL,
+    priced integer NOT NULL,
+    p25 numeric(12,2),
+    p50 numeric(12,2),
+    p75 numeric(12,2),
+    CONSTRAINT market_now_check CHECK ((priced <= ads)),
+    CONSTRAINT market_now_check1 CHECK (((split = ''::text) = (value = ''::text))),
+    CONSTRAINT market_now_check2 CHECK (((priced = 0) = (p50 IS NULL))),
+    CONSTRAINT market_now_split_check CHECK ((split = ANY (ARRAY[''::text, 'year'::text, 'fuel'::text, 'region'::text])))
+);
+
+CREATE TABLE public.market_prices (
+    month date NOT NULL,
+    make text NOT NULL,
+    family text NOT NULL,
+    year smallint NOT NULL,
+    ads integer NOT NULL,
+    priced integer NOT NULL,
+    p25 numeric(12,2),
+    p50 numeric(12,2),
+    p75 numeric(12,2),
+    CONSTRAINT market_prices_check CHECK ((priced <= ads)),
+    CONSTRAINT market_prices_check1 CHECK (((priced = 0) = (p50 IS NULL)))
+);
+
+CREATE TABLE public.market_state (
+    is_only boolean DEFAULT true NOT NULL,
+    computed_at timestamp with time zone NOT NULL,
+    CONSTRAINT market_state_is_only_check CHECK (is_only)
+);
+
+CREATE TABLE public.market_stays (
+    make text NOT NULL,
+    family text NOT NULL,
+    watched integer NOT NULL,
+    gone integer NOT NULL,
+    followed_days integer NOT NULL,
+    median_days integer,
+    gone_in_30_days numeric(5,4),
+    watched_until timestamp with time zone NOT NULL,
+    CONSTRAINT market_stays_gone_in_30_days_check CHECK (((gone_in_30_days >= (0)::numeric) AND (gone_in_30_days <= (1)::numeric)))
+);
+
 CREATE TABLE public.model_demand (
     model text NOT NULL,
     active integer NOT NULL,
@@ -1626,6 +1680,21 @@ ALTER TABLE ONLY public.lots
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.market_months
+    ADD CONSTRAINT market_months_pkey PRIMARY KEY (month);
+
+ALTER TABLE ONLY public.market_now
+    ADD CONSTRAINT market_now_pkey PRIMARY KEY (family, split, value, make);
+
+ALTER TABLE ONLY public.market_prices
+    ADD CONSTRAINT market_prices_pkey PRIMARY KEY (month, year, make, family);
+
+ALTER TABLE ONLY public.market_state
+    ADD CONSTRAINT market_state_pkey PRIMARY KEY (is_only);
+
+ALTER TABLE ONLY public.market_stays
+    ADD CONSTRAINT market_stays_pkey PRIMARY KEY (family, make);
+
 ALTER TABLE ONLY public.model_demand
     ADD CONSTRAINT model_demand_pkey PRIMARY KEY (model);
 
@@ -1839,6 +1908,10 @@ CREATE INDEX lots_previous ON public.lots USING btree (previous_lot_id) WHERE (p
 
 CREATE INDEX lots_vehicle ON public.lots USING btree (vehicle_id, id);
 
+CREATE INDEX market_now_whole ON public.market_now USING btree (make, family) WHERE (split = ''::text);
+
+CREATE INDEX market_prices_family ON public.market_prices USING btree (family, month);
+
 CREATE INDEX normalized_listings_cars ON public.normalized_listings USING btree (model, year, month, mileage_km);
 
 CREATE INDEX normalized_listings_comparables ON public.normalized_listings USING btree (model, year, mileage_km) WHERE (is_comparable AND (duplicate_of IS NULL));
@@ -2008,6 +2081,9 @@ ALTER TABLE ONLY public.lot_statuses
 
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_previous_lot_id_fkey FOREIGN KEY (previous_lot_id) REFERENCES public.lots(id);
+
+ALTER TABLE ONLY public.market_prices
+    ADD CONSTRAINT market_prices_month_fkey FOREIGN KEY (month) REFERENCES public.market_months(month) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.normalized_listings
     ADD CONSTRAINT normalized_listings_duplicate_of_fkey FOREIGN KEY (duplicate_of) REFERENCES public.listings(id) ON DELETE SET NULL;

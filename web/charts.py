@@ -1,5 +1,5 @@
-"""Charts as SVG: sparkline, price history, and the band from p10 to p90. Attributes only, as the policy of the pages
-allows no style; colors come from classes."""
+"""Charts as SVG: sparkline, price history, the band from p10 to p90, months of the market, ads as points. Attributes
+only, as the policy of the pages allows no style; colors come from classes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vinops.board.records import Price, Valuation
     from web.language import Language
+    from web.market import Month, Point
 
 SPARK: Final = (96, 24)
 
@@ -127,6 +128,78 @@ def history(
     return Markup(
         '<svg class="chart history" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'
     ).format(w=width, h=height, label=label) + Markup("".join(parts) + days + "</svg>")  # noqa: S704 # escaped above
+
+
+def months(language: Language, found: Sequence[Month]) -> Markup:
+    """Return medians by month as a line, with the band of the middle half; nothing without a price."""
+    known = [each for each in found if each.p25 is not None and each.p50 is not None and each.p75 is not None]
+    if not known:
+        return Markup("")
+    width, height, left, right, top, bottom = 480, 230, 64, 12, 14, 32
+    quartiles = [[float(value) for value in (each.p25, each.p50, each.p75) if value is not None] for each in known]
+    low, high = min(each[0] for each in quartiles), max(each[2] for each in quartiles)
+    room = (high - low) * 0.08 or high * 0.05 or 1
+    days = [each.month.toordinal() for each in known]
+    x = Line(low=days[0], high=days[-1], begin=left + 12, end=width - right - 12)
+    y = Line(low=low - room, high=high + room, begin=height - bottom, end=top)
+    parts = _grid(language, y, left, width - right)
+    places = [(x.at(day), *(y.at(value) for value in each)) for day, each in zip(days, quartiles, strict=True)]
+    upper = [f"{at} {p75}" for at, _, _, p75 in places]
+    lower = [f"{at} {p25}" for at, p25, _, _ in reversed(places)]
+    parts.append(f'<path class="band" d="M{"L".join([*upper, *lower])}Z"/>')
+    if len(places) == 1:  # a band of one month has no width
+        at, p25, _, p75 = places[0]
+        parts.append(f'<rect class="band" x="{at - 9}" y="{p75}" width="18" height="{max(round(p25 - p75, 1), 1)}"/>')
+    parts.append(f'<path class="price" d="M{"L".join(f"{at} {p50}" for at, _, p50, _ in places)}"/>')
+    for each, (at, _, p50, _) in zip(known, places, strict=True):
+        text = f"{_month(each)}: {_text(language, float(each.p50 or 0))} €"
+        parts.append(f'<circle class="price" cx="{at}" cy="{p50}" r="4"><title>{text}</title></circle>')
+    parts.append(_axis(left, height - 8, "start", _month(known[0])))
+    if len(known) > 1:
+        parts.append(_axis(width - right, height - 8, "end", _month(known[-1])))
+    label = language.gettext("Median price by month, with the middle half of the prices as a band")
+    return Markup(
+        '<svg class="chart months" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'
+    ).format(w=width, h=height, label=label) + Markup("".join(parts) + "</svg>")  # noqa: S704 # numbers, and escaped
+
+
+def _month(of: Month) -> str:
+    return f"{of.month:%m.%Y}"
+
+
+def _grid(language: Language, y: Line, left: float, right: float) -> list[str]:
+    """Return horizontal lines at round values, with these."""
+    return [
+        f'<path class="grid" d="M{left} {y.at(value)}H{right}"/>'
+        + _axis(left - 8, y.at(value) + 4, "end", _text(language, value))
+        for value in _ticks(y.low, y.high)
+    ]
+
+
+def points(language: Language, found: Sequence[Point]) -> Markup:
+    """Return ads as points by mileage and price, each a link to its page; nothing without an ad."""
+    if not found:
+        return Markup("")
+    width, height, left, right, top, bottom = 480, 300, 64, 12, 14, 32
+    prices = [float(each.price_eur) for each in found]
+    most = max(each.mileage_km for each in found)
+    x = Line(low=0, high=most, begin=left, end=width - right - 6)
+    y = Line(low=0, high=max(prices) * 1.04, begin=height - bottom, end=top)
+    parts = _grid(language, y, left, width - right)
+    for value in _ticks(0, most):
+        parts.append(_axis(x.at(value), height - 10, "middle", _text(language, value)))
+    km = escape(language.gettext("km"))
+    for each, price in zip(found, prices, strict=True):
+        facts = f"{_text(language, each.mileage_km)} {km}, {_text(language, price)} €"
+        year = f", {each.year}" if each.year else ""
+        parts.append(
+            f'<a href="/ads/{each.listing_id:d}" tabindex="-1"><title>{facts}{year}</title>'
+            f'<circle cx="{x.at(each.mileage_km)}" cy="{y.at(price)}" r="4"/></a>'
+        )
+    label = language.gettext("Ads by mileage and price")
+    return Markup(
+        '<svg class="chart points" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="group" aria-label="{label}">'
+    ).format(w=width, h=height, label=label) + Markup("".join(parts) + "</svg>")  # noqa: S704 # numbers, and escaped
 
 
 def _axis(x: float, y: float, anchor: str, text: str) -> str:

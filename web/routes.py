@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login, lot, lots, photos, sheets
+from web.pages import ads, board, files, login, lot, lots, market, photos, sheets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,10 @@ ROUTES: Final = (
         method="GET", path="/lots/{lot_number:int}/photos.zip", access="viewer", function=photos.archive, is_file=True,
         seconds=ARCHIVE_SECONDS,
     ),
+    Page(method="GET", path="/market", access="viewer", function=market.market),
+    Page(method="GET", path="/market.csv", access="viewer", function=market.csv, seconds=EXPORT_SECONDS),
+    Page(method="GET", path="/market/family.csv", access="viewer", function=market.family_csv, seconds=EXPORT_SECONDS),
+    Page(method="GET", path="/market/{family:path}", access="viewer", function=market.family),
     Page(method="GET", path="/login", access="anyone", function=login.form),
     Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),

@@ -84,6 +84,10 @@ NAMES: Final = {
         "score": _("best first"), "new": _("newest first"), "cheap": _("cheapest"), "dear": _("dearest"),
         "below": _("most below market"), "km": _("fewest km"), "year": _("newest car"),
     },
+    "market_sort": {
+        "ads": _("most ads"), "name": _("by name"), "price": _("cheapest"), "dear": _("dearest"),
+        "fell": _("fell most in 3 months"), "rose": _("rose most in 3 months"), "fast": _("gone soonest"),
+    },
     "field": {
         "make": _("Make"), "family": _("Model"), "year": _("Year"), "price": _("Price"), "km": _("Mileage"),
         "power": _("Power"), "fuel": _("Fuel"), "gearbox": _("Gearbox"), "body": _("Body"), "color": _("Color"),

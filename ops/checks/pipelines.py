@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from deals import alarms, board as board_of_deals
+from deals import alarms, board as board_of_deals, market as figures
 from deals.alarms import BACKLOG
 from etl.merge import board as board_of_lots
 from ops.checks.registry import Checks, unknown
@@ -325,6 +325,12 @@ def board(snapshot: Snapshot, found: Compared) -> Finding:
 def lot_board(snapshot: Snapshot, found: ComparedLots) -> Finding:
     """Check a sample of the rows of the board of lots against the tables that they are made of."""
     return board_of_lots.judge(found)
+
+
+@CHECKS.add("prices", "deals")
+def prices(snapshot: Snapshot, deals: Deals) -> Finding:
+    """Check the age of the prices over time, which a task computes every night."""
+    return figures.judge(deals.figures or figures.State(), snapshot.at)
 
 
 @CHECKS.add("feed", "feed")

@@ -19,7 +19,7 @@ from vinops.db import database
 from vinops.output import at_work, data_folder, say, terminal_width
 from vinops.redaction import one_line
 from vinops.text import grid
-from vinops.text.figures import plural
+from vinops.text.figures import amount, plural
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
@@ -251,6 +251,42 @@ def board(
             )
     if finding.level is not Level.OK and rebuilt is None:
         typer.echo(f"vinops: the board is not right: `{upkeep.REBUILD}`", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def market(
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute all months again, also those that are final.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the prices over time that the site shows, as the nightly task does; exit 1 if it runs at this moment."""
+    from deals import market as figures
+
+    settings = _settings()
+    with _open(settings, "deals market") as connection, at_work("computing the market"):
+        done = figures.refresh(connection, is_again=again)
+    if as_json:
+        told = {
+            "is_busy": done.is_busy,
+            "months": [f"{month:%Y-%m}" for month in done.months],
+            "rows": done.rows,
+            "all_months": done.state.months,
+            "families": done.state.families,
+            "computed_at": done.state.computed_at,
+        }
+        typer.echo(json.dumps(told, default=str))
+    elif not done.is_busy:
+        shown = ", ".join(f"{month:%Y-%m}" for month in done.months[-6:])
+        more = f"{len(done.months) - 6} more, " * (len(done.months) > 6)
+        typer.echo(
+            f"computed {plural(len(done.months), 'month')} of {done.state.months} ({more}{shown}), "
+            f"{plural(done.state.families, 'family', 'families')}, {amount(done.rows)} rows"
+        )
+    if done.is_busy:
+        typer.echo("vinops: another process computes the market: try again when it has ended", err=True)
         raise typer.Exit(1)
 
 

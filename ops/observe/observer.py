@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 
 from deals import board
 from deals.alarms import Backlog
+from deals.market import State
 from deals.stages.registry import STAGES
 from etl.merge import board as lot_board
 from ops.observe import machine, market, site
@@ -317,7 +318,8 @@ class Observer:
         stages = tuple(Backlog(**row) for row in self._rows("backlog", "deals", stages=list(STAGES)))
         (task, *_) = [*self._rows("last_task", machine=socket.gethostname()), {}]
         (model, *_) = [*(PriceModel(**row) for row in self._rows("measured_model", "pricing")), None]
-        return Deals(stages=stages, model=model, **task, **self._rows("posts")[0])
+        figures = State(**self._rows("figures_state", "market")[0])
+        return Deals(stages=stages, model=model, figures=figures, **task, **self._rows("posts")[0])
 
     def _top(self) -> tuple[Deal, ...]:
         return tuple(

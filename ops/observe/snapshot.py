@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from deals.alarms import Backlog
     from deals.board import Compared
+    from deals.market import State
     from etl.merge.board import Compared as ComparedLots
     from ops.observe.site import Site
     from ops.photos.places import Stored
@@ -278,7 +279,8 @@ class PriceModel:
 class Deals:
     """The deals: the backlog in the order of the stages, and the number posted since midnight (UTC).
 
-    `last_task_at` is when a Celery worker of this machine last completed a task, to ten seconds.
+    `last_task_at` is when a Celery worker of this machine last completed a task, to ten seconds; `figures` is how far
+    the prices over time are computed.
     """
 
     stages: tuple[Backlog, ...]
@@ -287,6 +289,7 @@ class Deals:
     last_task_at: datetime | None = None
     top: tuple[Deal, ...] = ()
     model: PriceModel | None = None
+    figures: State | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,16 @@ with needed (role_names, relations, rights) as (
         '{insert, update, delete}'
     ),
     ('{vinops_deals}', '{public.board, public.listing_words}', '{insert, update, delete}'),
+    (
+        '{vinops_deals}',
+        '{public.market_months, public.market_prices, public.market_now, public.market_stays, public.market_state}',
+        '{insert, update, delete}'
+    ),
+    (
+        '{vinops_web}',
+        '{public.market_months, public.market_prices, public.market_now, public.market_stays, public.market_state}',
+        '{select}'
+    ),
     ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),

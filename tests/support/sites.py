@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from starlette.testclient import TestClient
 
+from deals import market
 from tests.support.deal_ads import insert_ads
 from web import people
 from web.app import create
@@ -87,3 +88,16 @@ def ads_on_board(
     )
     database.execute("insert into board select * from board_source where listing_id = any(%s)", [ids])
     return ids
+
+
+def market_history(database: Connection[Any]) -> None:
+    """Let all ads be a hundred days old, with prices that fell to 8,000 forty days ago, and compute the market."""
+    database.execute(
+        "update listings set posted_at = now() - interval '101 days', first_seen = now() - interval '100 days'"
+    )
+    database.execute("delete from listing_prices")
+    for price, days in ((9_600, 100), (8_000, 40)):
+        database.execute(
+            "insert into listing_prices select id, %s, now() - %s * interval '1 day' from listings", [price, days]
+        )
+    market.refresh(database)

@@ -9,6 +9,7 @@ from typing import Any
 
 from deals.alarms import Backlog
 from deals.board import Compared
+from deals.market import State
 from etl.merge.board import Compared as ComparedLots
 from ops.observe.market import MakeState, Market
 from ops.observe.pace import Pace
@@ -189,6 +190,7 @@ def deals(**more: Any) -> Deals:
     values: dict[str, Any] = {
         "stages": tuple(stage(name) for name in ("normalize", "price", "score")),
         "posted_today": 12,
+        "figures": State(computed_at=ago(hours=9), since=ago(days=200), months=7, families=812),
         "waiting_posts": 0,
         "top": tuple(
             Deal(score=9.1 - number / 10, title=f"BMW 320 number {number}", price=12_500 + number, url="https://x/1")

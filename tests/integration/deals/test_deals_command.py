@@ -201,3 +201,26 @@ def test_evaluate_says_what_is_wrong_with_a_file(
     assert done.stdout == ""
     assert told in done.stderr.lower()
     assert "Traceback" not in done.stderr
+
+
+def test_market_computes_the_prices_over_time_and_says_what_it_did(
+    environment: dict[str, str], market: list[int], database: Connection[Any]
+) -> None:
+    nothing = deals(environment, "market")
+    assert nothing.returncode == 0, nothing.stderr
+    assert "0 families" in nothing.stdout
+    assert deals(environment, "run", "--no-post").returncode == 0
+    done = deals(environment, "market", "--json")
+    said = json.loads(done.stdout)
+    (month, families) = database.execute(
+        "select (select to_char(month, 'YYYY-MM') from market_months), count(*) from market_now"
+        " where split = '' and family <> ''"
+    ).fetchone()  # type: ignore[misc]
+    assert (said["months"], said["families"], said["is_busy"]) == ([month], families, False)
+    assert families >= 5
+    assert f"computed 1 month of 1 ({month}), {families} families" in deals(environment, "market", "--again").stdout
+    with database.transaction():
+        database.execute("select pg_advisory_xact_lock(hashtextextended('market_state', 0))")
+        busy = deals(environment, "market")
+    assert (busy.returncode, busy.stdout) == (1, "")
+    assert "another process computes the market" in busy.stderr

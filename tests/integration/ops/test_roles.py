@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from deals import market as figures
 from deals.queue import runner
 from deals.stages.registry import STAGES
 from ops import retention
@@ -35,7 +36,7 @@ from vinops.db import database as db
 from vinops.filters import Filter
 from vinops.lots import reads as lot_reads
 from vinops.lots.filter import LotFilter
-from web import people
+from web import market, people
 from web.photos import records
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def test_the_site_reads_what_its_pages_show_and_nothing_else(roles: Database, se
     with db.connect(deals, application="tests", autocommit=True) as connection:
         for stage in STAGES:
             runner.drain(connection, deals, stage)
+        figures.refresh(connection)
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
         check_site(connection, listing, lot)
         assert connection.execute("show statement_timeout").fetchone() == ("2s",)
@@ -200,9 +202,18 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
     people.star(connection, None, marked, is_on=False, of="lot")
     assert records.originals(connection, 1) is None
     assert records.original(connection, 1, "") is None
+    state = figures.state(connection)
+    assert state.computed_at is not None
+    (family,) = market.families(connection, state.computed_at, make="", words="")
+    assert market.months(connection, family.family)
+    assert market.splits(connection, family.family)
+    assert market.makes(connection)
+    assert market.stay(connection, family.family) is None
+    assert market.points(connection, family.family)
     for forbidden in (
         "update board set score = 10",
         "delete from listings",
+        "delete from market_prices",
         "insert into listing_words values (1, '')",
         "select 1 from notifications",
         "update lots set status = 'gone'",
@@ -230,6 +241,7 @@ def test_on_the_embedded_server_the_site_has_the_same_rights(database: Database,
     (lot,) = lots_on_board(database)
     for stage in STAGES:
         runner.drain(database, settings, stage)
+    figures.refresh(database)
     ensure_web(database)
     ensure_web(database)
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import sync_playwright
 
-from tests.support.sites import ads_on_board, patient, user
+from tests.support.sites import ads_on_board, market_history, patient, user
 from vinops.config import ConfigError, Settings
 from vinops_scrapy.copart.browser_program import find_chromium
 from web import people
@@ -44,6 +44,7 @@ BROKEN = """() => [...document.querySelectorAll(".brand, .top nav a, .tools butt
 SERIOUS = """async () => (await axe.run({resultTypes: ["violations"]})).violations
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`)"""
+GOLF = "/market/Volkswagen%20Golf"
 LONG = "Mercedes-BenzCLA45AMG" * 12 + " \u202egnp.exe <b>bold</b>"
 
 
@@ -126,9 +127,10 @@ def test_board_and_ad_are_clean_on_a_phone(world: World) -> None:
 def test_every_page_is_clean(world: World, locale: str, width: int, scheme: Any) -> None:
     look = {"locale": locale, "viewport": {"width": width, "height": 800}, "color_scheme": scheme}
     found = []
+    market_history(world.database)
     with world.context(**look) as context:
         for path in ("/", "/?make=BMW&price_to=5&words=xyz", "/?sort=cheap&min_score=nonsense", "/account",
-                     f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}"):  # fmt: skip
+                     f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}", "/market", GOLF):  # fmt: skip
             found += faults(context.new_page(), world.url + path)
     with world.context(is_signed_in=False, **look) as context:
         found += faults(context.new_page(), f"{world.url}/login")
@@ -193,3 +195,39 @@ def test_all_works_by_keyboard(world: World) -> None:
         reach("button[value=seen]")
         page.keyboard.press("Enter")
         page.wait_for_selector("button[value=seen][aria-pressed=true]")
+
+
+def test_the_market_has_a_cursor_on_a_phone(world: World) -> None:
+    market_history(world.database)
+    with world.context(locale="en-GB", viewport={"width": 360, "height": 740}) as context:
+        assert faults(context.new_page(), f"{world.url}/market") == []
+        page = context.new_page()
+        assert faults(page, world.url + GOLF) == []
+        plot = page.locator(".uplot .u-over")
+        shape = plot.bounding_box()
+        assert shape is not None
+        page.mouse.move(shape["x"] + 3, shape["y"] + shape["height"] / 2)
+        legend = page.locator(".u-legend").inner_text()
+        assert "9,600 €" in legend, "the first month"
+        page.mouse.move(shape["x"] + shape["width"] - 2, shape["y"] + shape["height"] / 2)
+        assert "8,000 €" in page.locator(".u-legend").inner_text(), "the last month"
+        assert faults(page, world.url + GOLF) == [], "nothing is wrong after it was used"
+
+
+def test_the_market_works_without_javascript(world: World) -> None:
+    market_history(world.database)
+    with world.context(locale="en-GB", java_script_enabled=False, viewport={"width": 360, "height": 740}) as context:
+        page = context.new_page()
+        assert faults(page, f"{world.url}/market", is_scripted=False) == []
+        page.locator("input[name=words]").fill("golf")
+        page.locator(".search button").click()
+        assert "words=golf" in page.url
+        page.locator("table.market a").click()
+        assert page.locator("svg.months circle").count() >= 4
+        page.locator("details summary").click()
+        assert "9\u202f600" in page.locator("details table").inner_text()
+        page.locator(".search select").select_option(index=1)
+        page.locator(".search button").click()
+        assert "year=20" in page.url
+        page.locator("svg.points a").first.click()
+        page.wait_for_url("**/ads/*")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from deals import market as figures
 from tests.support.lot_photos import LOT, add_lot, add_photo
 from tests.support.sites import ads_on_board, running, signed_in
 from web.routes import ROUTES
@@ -38,6 +39,10 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("GET", "/thumbs/{lot_number:int}/{content_hash}/{side:int}.webp"): ({}, (403, 200, 200, 200)),
     ("GET", "/lots/{lot_number:int}/photos/{seq:int}"): ({}, (403, 200, 200, 200)),
     ("GET", "/lots/{lot_number:int}/photos.zip"): ({}, (403, 200, 200, 200)),
+    ("GET", "/market"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/market.csv"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/market/family.csv"): ({}, (LOGIN, 404, 404, 404)),  # it names none
+    ("GET", "/market/{family:path}"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/login"): ({}, (200, 303, 303, 303)),
     ("POST", "/login"): ({}, (401, 401, 401, 401)),
     ("GET", "/enter"): ({}, (200, 200, 200, 200)),
@@ -58,9 +63,11 @@ def test_the_table_names_every_route() -> None:
 def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], settings: Settings) -> None:
     (listing,) = ads_on_board(database)
     add_lot(database)
+    figures.refresh(database)
     names = {
         "{listing_id:int}": str(listing), "{number:int}": "1", "{name}": "x", "{lot_number:int}": str(LOT),
         "{seq:int}": "1", "{content_hash}": add_photo(database, settings), "{side:int}": "320",
+        "{family:path}": "Volkswagen%20Golf",
     }  # fmt: skip
     wrong = []
     with running(settings) as (site, client):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deals.market import FILL, State
 from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
 from ops.commands import health as health_command
@@ -325,6 +326,25 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         "vinops doctor",
         {"site": Site(address="127.0.0.1:8080", answered=503), "database": AWAY},
     ),
+    ("prices", OK, "812 families, computed 9 h ago", "", {}),
+    ("prices", OK, "no ad was ever seen", "", {"deals": given.deals(figures=None)}),
+    ("prices", OK, "never computed", "", {"deals": given.deals(figures=State(since=ago(hours=5)))}),
+    ("prices", WARNING, "never computed", FILL, {"deals": given.deals(figures=State(since=ago(days=2)))}),
+    (
+        "prices",
+        WARNING,
+        "computed 1 d 7 h ago",
+        FILL,
+        {"deals": given.deals(figures=State(computed_at=ago(hours=31), since=ago(days=9)))},
+    ),
+    (
+        "prices",
+        CRITICAL,
+        "computed 3 d ago",
+        FILL,
+        {"deals": given.deals(figures=State(computed_at=ago(days=3), since=ago(days=9)))},
+    ),
+    ("prices", UNKNOWN, "timeout", "vinops doctor", {"deals": None, "faults": {"deals": "timeout"}}),
     ("board", OK, "500 ads compared, all rows right", "", {}),
     ("board", WARNING, "2 wrong", "vinops deals board --rebuild", {"board": given.compared(wrong=2)}),
     ("board", WARNING, "3 without words", "vinops deals board --rebuild", {"board": given.compared(wordless=3)}),
@@ -724,6 +744,7 @@ def test_a_database_that_is_away_is_one_alarm_not_thirteen() -> None:
             "estimates",
             "board",
             "lot_board",
+            "prices",
             "feed",
             "unknown",
             "parsing",
