@@ -55,6 +55,7 @@ grant select on all tables in schema public to vinops_deals;
 grant select on ops.listing_walks, ops.crawl_runs, ops.holds to vinops_deals;
 grant insert, update, delete on normalized_listings, valuations, scores, notifications, model_demand to vinops_deals;
 grant insert, update, delete on board, listing_words to vinops_deals;
+grant insert, delete on listing_vins to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.price_models to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;
 grant usage on all sequences in schema ops to vinops_deals;
@@ -67,11 +68,19 @@ grant update (language, password_hash) on ops.users to vinops_web; -- the hash w
 grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;
 grant select, insert, delete on ad_stars to vinops_web;
 grant select, insert on ad_statuses, ad_notes to vinops_web;
+-- The site: lots, their photos and the VINs that ads name.
+grant select on lots, vehicles, images, lot_photos, photo_stores, listing_vins to vinops_web;
+grant select on audit.lot_events, staging.placeholder_vins, staging.shared_vins to vinops_web;
+-- The site: the snapshot of /ops, which it only reads.
+grant select on board_source, notifications, audit.etl_runs, audit.v_parse_errors to vinops_web;
+grant select on ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.workers, ops.listing_walks, ops.market_cycles,
+ops.task_progress, ops.price_models, ops.photo_coverage to vinops_web;
 
 -- Who watches reads everything, and keeps its own memory.
 grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;
 grant insert, update on ops.workers to vinops_ops;
 grant insert, delete on ops.worker_restarts to vinops_ops;
+grant insert on ops.photo_coverage to vinops_ops;
 
 -- What is too old goes.
 grant select, delete on staging.copart_raw, audit.etl_runs, ops.crawl_runs to vinops_retention;

@@ -6,7 +6,7 @@ import csv as csv_format
 import io
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from vinops.board.sorts import BEST, SORTS
 from vinops.filters import FIELDS, Filter
 from vinops.text.printable import printable
 from web import people, vocabulary
+from web.operations import freshness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,7 @@ def board(asked: Asked) -> Response:
         facets = asked.site.facets(connection)
         marks = people.marks(connection, asked.person.user_id, [card.listing_id for card in page.cards])
     sort = sort if sort in SORTS else BEST
+    makes = freshness.makes_of(wanted.make, wanted.family)
     return asked.page(
         "board.html",
         wanted=wanted,
@@ -63,6 +65,7 @@ def board(asked: Asked) -> Response:
         facets=facets,
         families=_families(wanted, facets),
         marks=marks,
+        stale=freshness.notes(asked.language, asked.site.watch.seen, makes, datetime.now(UTC)),
         problems=[*problems, *unknown],
         chips=chips(asked.language, wanted, sort),
         sort=sort,

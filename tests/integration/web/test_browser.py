@@ -44,6 +44,7 @@ BROKEN = """() => [...document.querySelectorAll(".brand, .top nav a, .tools butt
 SERIOUS = """async () => (await axe.run({resultTypes: ["violations"]})).violations
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`)"""
+VIN = "WVWZZZ1KZAW123456"
 LONG = "Mercedes-BenzCLA45AMG" * 12 + " \u202egnp.exe <b>bold</b>"
 
 
@@ -78,6 +79,7 @@ def world(database: Database, settings: Settings) -> Iterator[World]:
     ads = ads_on_board(database, 26) + ads_on_board(database, title=LONG, description=LONG)
     database.execute("update scores set score = 9.9 where listing_id = %s", [ads[-1]])
     database.execute("update board set score = 9.9 where listing_id = %s", [ads[-1]])
+    database.execute("insert into listing_vins values (%s, %s)", [ads[-1], VIN])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         site = Site(replace(settings), port=port)
@@ -127,7 +129,9 @@ def test_every_page_is_clean(world: World, locale: str, width: int, scheme: Any)
     look = {"locale": locale, "viewport": {"width": width, "height": 800}, "color_scheme": scheme}
     found = []
     with world.context(**look) as context:
-        for path in ("/", "/?make=BMW&price_to=5&words=xyz", "/?sort=cheap&min_score=nonsense", "/account",
+        world.site.watch.take()
+        for path in ("/ops", f"/vin/{VIN}", "/search?q=zzz", f"/search?q={world.ads[0]}",
+                     "/", "/?make=BMW&price_to=5&words=xyz", "/?sort=cheap&min_score=nonsense", "/account",
                      f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}"):  # fmt: skip
             found += faults(context.new_page(), world.url + path)
     with world.context(is_signed_in=False, **look) as context:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+VIN: Final = "WVWZZZ1KZAW123456"
 LOGIN: Final = 303
 """To the form."""
 # Method and path, the form that is sent, and the status for nobody, viewer, trader and operator.
@@ -26,6 +27,9 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("POST", "/ads/{listing_id:int}/star"): ({"on": "1"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/status"): ({"status": "seen"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/notes"): ({"body": "call"}, (403, 403, 303, 303)),
+    ("GET", "/search"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/vin/{vin}"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/ops"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/login"): ({}, (200, 303, 303, 303)),
     ("POST", "/login"): ({}, (401, 401, 401, 401)),
     ("GET", "/enter"): ({}, (200, 200, 200, 200)),
@@ -45,10 +49,12 @@ def test_the_table_names_every_route() -> None:
 
 def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], settings: Settings) -> None:
     (listing,) = ads_on_board(database)
+    database.execute("insert into listing_vins values (%s, %s)", [listing, VIN])
     wrong = []
     with running(settings) as (site, client):
         for (method, path), (form, expected) in MATRIX.items():
             where = path.replace("{listing_id:int}", str(listing)).replace("{number:int}", "1").replace("{name}", "x")
+            where = where.replace("{vin}", VIN)
             for role, status in zip((None, "viewer", "trader", "operator"), expected, strict=True):
                 signed_in(site, client, database, role)
                 answer: Any = client.request(method, where, data=form or None)
