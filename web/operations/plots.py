@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from markupsafe import Markup, escape
 
 from web.charts import Line
+from web.requests import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from web.language import Language
     from web.operations.history import Coverage, FeedRun
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 200, 52, 8, 10, 26
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 180, 52, 8, 10, 28
 COLORS: Final = 8
 """How many colors steps have in site.css, as .step0 to .step7."""
 GAP: Final = timedelta(hours=3)
@@ -57,7 +58,7 @@ def feed_runs(language: Language, runs: Sequence[FeedRun], steps: Sequence[str])
                 )
         if run.status not in GOOD:
             bars.append(f'<rect class="bad" x="{x}" y="{HEIGHT - BOTTOM + 1}" width="{wide}" height="6"/>')
-        said = f"{language.moment(run.at)}: {run.status}, {_seconds(language, run.total)}"
+        said = f"{language.moment(run.at)}: {shown(run.status, 40)}, {_seconds(language, run.total)}"
         parts.append(f"<g><title>{escape(said)}</title>{''.join(bars)}</g>")
     parts.append(_ends(language, runs[0].at, runs[-1].at))
     return _chart(language.gettext("Runs of the feed, with the seconds of their steps"), parts)
