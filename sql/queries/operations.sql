@@ -18,8 +18,8 @@ select
     with_all
 from ops.photo_coverage
 where
-    at > clock_timestamp() - make_interval(days => %(days)s)
-    and at <= clock_timestamp()
+    at > now() - make_interval(days => %(days)s)
+    and at <= now()
 order by at;
 
 -- name: feed_runs
@@ -55,6 +55,6 @@ from (
     order by notifications.id desc
     limit 2000
 ) as newest
-where newest.settled_at > clock_timestamp() - interval '1 day'
+where newest.settled_at > now() - interval '1 day'
 group by newest.state
 order by newest.state;

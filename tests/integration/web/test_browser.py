@@ -121,6 +121,13 @@ def test_board_and_ad_are_clean_on_a_phone(world: World) -> None:
         assert faults(context.new_page(), f"{world.url}/ads/{world.ads[-1]}") == []
 
 
+def test_operations_and_a_vin_are_clean_on_a_phone(world: World) -> None:
+    world.site.watch.take()
+    with world.context(locale="bg-BG", viewport={"width": 360, "height": 740}) as context:
+        for path in ("/ops", f"/vin/{VIN}", "/search?q=zzz"):
+            assert faults(context.new_page(), world.url + path) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("locale", ["bg-BG", "en-GB"])
 @pytest.mark.parametrize("width", [360, 1280])
@@ -162,6 +169,14 @@ def test_all_works_without_javascript(world: World) -> None:
         page.locator("textarea").fill("call at five")
         page.locator("form[action$=notes] button").click()
         assert "call at five" in page.locator("ol.history").inner_text()
+        page.locator(".search input").fill(VIN)
+        page.locator(".search button").click()
+        assert page.url == f"{world.url}/vin/{VIN}"
+        page.locator(".timeline a").first.click()
+        page.locator(f"#ad-{world.ads[-1]} h2 a").click()
+        assert page.url == f"{world.url}/ads/{world.ads[-1]}"
+        page.goto(f"{world.url}/ops")
+        page.locator("details summary").last.click()
         page.locator(".languages button").click()
         assert page.locator("html").get_attribute("lang") == "bg"
         page.goto(f"{world.url}/account")

@@ -106,6 +106,9 @@ def test_pages_say_that_the_database_is_away_and_come_back(
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert text in answer.text
             assert took < 15, "three seconds, and room for a busy machine"
+        if how == "cut":
+            for path in ("/ops", "/vin/1FMCU9GD0KUA12345", "/search?q=1"):
+                assert client.get(path).status_code == 503, path
         assert client.get("/health").status_code == 503
         assert client.get("/robots.txt").status_code == 200
         if how == "cut":
