@@ -175,6 +175,7 @@ def test_all_works_without_javascript(world: World) -> None:
         page.locator(".timeline a").first.click()
         page.locator(f"#ad-{world.ads[-1]} h2 a").click()
         assert page.url == f"{world.url}/ads/{world.ads[-1]}"
+        world.site.watch.take()
         page.goto(f"{world.url}/ops")
         page.locator("details summary").last.click()
         page.locator(".languages button").click()
