@@ -836,6 +836,14 @@ CREATE TABLE ops.market_cycles (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE ops.photo_coverage (
+    at timestamp with time zone NOT NULL,
+    lots integer NOT NULL,
+    with_photo integer NOT NULL,
+    past_first integer NOT NULL,
+    with_all integer NOT NULL
+);
+
 CREATE TABLE ops.photo_removals (
     storage_key text NOT NULL,
     queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
@@ -1196,6 +1204,12 @@ CREATE TABLE public.listing_prices (
     listing_id bigint NOT NULL,
     price_eur numeric(12,2),
     seen_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.listing_vins (
+    listing_id bigint NOT NULL,
+    vin text NOT NULL,
+    CONSTRAINT listing_vins_vin_check CHECK ((vin ~ '^[A-HJ-NPR-Z0-9]{17}$'::text))
 );
 
 CREATE TABLE public.listing_words (
@@ -1584,6 +1598,9 @@ ALTER TABLE ONLY ops.listing_walks
 ALTER TABLE ONLY ops.market_cycles
     ADD CONSTRAINT market_cycles_pkey PRIMARY KEY (source);
 
+ALTER TABLE ONLY ops.photo_coverage
+    ADD CONSTRAINT photo_coverage_pkey PRIMARY KEY (at);
+
 ALTER TABLE ONLY ops.photo_removals
     ADD CONSTRAINT photo_removals_pkey PRIMARY KEY (storage_key);
 
@@ -1640,6 +1657,9 @@ ALTER TABLE ONLY public.images
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.listing_vins
+    ADD CONSTRAINT listing_vins_pkey PRIMARY KEY (listing_id, vin);
 
 ALTER TABLE ONLY public.listing_words
     ADD CONSTRAINT listing_words_pkey PRIMARY KEY (listing_id);
@@ -1850,6 +1870,8 @@ CREATE INDEX images_vin ON public.images USING btree (vin, content_hash);
 
 CREATE INDEX listing_prices_listing ON public.listing_prices USING btree (listing_id, seen_at);
 
+CREATE INDEX listing_vins_vin ON public.listing_vins USING btree (vin);
+
 CREATE INDEX listing_words_words ON public.listing_words USING gin (words) WITH (gin_pending_list_limit='1024');
 
 CREATE INDEX listings_active ON public.listings USING btree (source, make_slug) WHERE (removed_at IS NULL);
@@ -2054,6 +2076,9 @@ ALTER TABLE ONLY public.images
 
 ALTER TABLE ONLY public.listing_prices
     ADD CONSTRAINT listing_prices_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.listing_vins
+    ADD CONSTRAINT listing_vins_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.listing_words
     ADD CONSTRAINT listing_words_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;

@@ -7,9 +7,11 @@ or `vinops doctor`, an alert, a metric) is decided by the caller.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from vinops.text.figures import age
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +28,17 @@ class Level(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """The result of a check: its level, the value and why it is not OK, the limit, and the command that fixes it."""
+    """The result of a check: its level, the value and why it is not OK, the limit, and the command that fixes it.
+
+    `overdue` is for how many seconds it has not been OK, where the value is an age; None where that is not known.
+    """
 
     name: str = ""
     level: Level
     text: str
     limit: str = ""
     fix: str = ""
+    overdue: float | None = field(default=None, compare=False)
 
     @property
     def message(self) -> str:
@@ -71,4 +77,6 @@ class Limit:
         """Return the finding of a value, with the limit that it is under or has reached."""
         level = self.level(value)
         reached = self.critical if level is Level.CRITICAL else self.warning
-        return Finding(level=level, text=text, limit=self.unit(reached), fix="" if level is Level.OK else fix)
+        is_bad = level is not Level.OK
+        overdue = value - self.warning if is_bad and self.unit is age else None
+        return Finding(level=level, text=text, limit=self.unit(reached), fix=fix if is_bad else "", overdue=overdue)

@@ -52,7 +52,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         raise
     except database.DatabaseError as error:
         log.warning("the database does not answer: pages say so until it does. %s", one_line(str(error)))
-    site = Site(settings, host=host, port=port)
+    site = Site(settings, host=host, port=port, is_watching=True)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=128)

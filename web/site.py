@@ -21,6 +21,7 @@ from vinops.db import database, session
 from vinops.lots import reads as lots
 from web import people
 from web.cached import Cached
+from web.operations.watch import Watch
 from web.photos.ads import AdPhotos
 from web.photos.cache import FOLDER, Cache
 from web.photos.maker import Maker
@@ -47,8 +48,11 @@ LINK_SECONDS: Final = 900.0
 class Site:
     """The state of a running site."""
 
-    def __init__(self, settings: Settings, *, host: str = "127.0.0.1", port: int = 8080) -> None:
-        """Prepare a site that listens on a port of an address. No connection is made yet."""
+    def __init__(
+        self, settings: Settings, *, host: str = "127.0.0.1", port: int = 8080, is_watching: bool = False
+    ) -> None:
+        """Prepare a site that listens on a port of an address. No connection is made yet. `is_watching`: while it runs
+        it takes snapshots for /ops."""
         self.settings = settings
         self.is_public = settings.web_public_url is not None
         self.port = port
@@ -66,6 +70,8 @@ class Site:
         self._exporting = self._pool(EXPORTS, read_only=True, limit_ms=EXPORT_MS)
         self._facets: Cached[Facets] = Cached(reads.facets, FACETS_SECONDS)
         self._lot_facets: Cached[Facets] = Cached(lots.facets, FACETS_SECONDS)
+        self.watch = Watch(settings, self._watching)
+        self._is_watching = is_watching
         self._links: dict[bytes, float] = {}  # the digest of a key, until when it holds
 
     def _conninfo(self, *, read_only: bool, limit_ms: int = STATEMENT_MS) -> str:
@@ -77,6 +83,11 @@ class Site:
         if options is None:  # a pooler that takes none
             return make_conninfo(base, connect_timeout=2, tcp_user_timeout=2500)
         return make_conninfo(base, connect_timeout=2, tcp_user_timeout=2500, options=f"{options} {limits}")
+
+    def _watching(self) -> Connection[Any]:
+        """Open a connection for snapshots: beside the pools, as its statements may take long."""
+        conninfo = self._conninfo(read_only=True, limit_ms=EXPORT_MS)
+        return psycopg.connect(conninfo, autocommit=True, context=session.adapters())
 
     def _pool(self, size: int, *, read_only: bool, limit_ms: int = STATEMENT_MS) -> ConnectionPool[Connection[Any]]:
         return ConnectionPool(
@@ -107,6 +118,8 @@ class Site:
         ) as budgets:
             for pool in (self._reading, self._writing, self._exporting):
                 pool.open()
+            if self._is_watching:
+                self.watch.start()
             try:
                 await asyncio.to_thread(self._pictures.start)
                 async with self.maker.running(), self.originals.running(), self.photos.running(budgets):
@@ -115,6 +128,7 @@ class Site:
                     finally:
                         self.thumbnails.cancel()
             finally:
+                self.watch.stop()
                 for pool in (self._reading, self._writing, self._exporting):
                     pool.close(timeout=1)
 

@@ -19,7 +19,7 @@ from deals.estimate.doubts import doubts
 from deals.stages import duplicates
 from vinops import vehicles
 from vinops.db.database import queries
-from vinops.text import risk, words
+from vinops.text import risk, vins, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -64,7 +64,8 @@ class Ad:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Normalized:
-    """A row of normalized_listings, except `duplicate_of`; and the words by which the ad is found."""
+    """A row of normalized_listings, except `duplicate_of`; and the words by which the ad is found, and the VINs that it
+    names."""
 
     listing_id: int
     make: str | None
@@ -88,9 +89,10 @@ class Normalized:
     unknowns: Sequence[Mapping[str, str]]
     is_comparable: bool
     words: Collection[str] = ()
+    vins: Sequence[str] = ()
 
 
-COLUMNS: Final = tuple(field.name for field in fields(Normalized) if field.name != "words")
+COLUMNS: Final = tuple(field.name for field in fields(Normalized) if field.name not in ("words", "vins"))
 
 
 def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Settings) -> list[Ad]:
@@ -105,7 +107,7 @@ def work(ads: Sequence[Ad]) -> list[Normalized]:
 
 
 def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
-    """Store normalized ads and their words, then link those that show the same car, in the caller's transaction.
+    """Store normalized ads, their words and VINs, then link those that show the same car, in the caller's transaction.
 
     If the process dies before the commit, nothing of the batch is stored. A second time it writes nothing.
     Batches are written one at a time, over all processes, and the links do not depend on their order.
@@ -117,6 +119,8 @@ def write(connection: Connection[Any], results: Sequence[Normalized]) -> None:
     connection.execute(statements["save_normalized"], {"ads": Jsonb([_row(result) for result in results])})
     about = [{"listing_id": result.listing_id, "words": sorted(result.words)} for result in results]
     connection.execute(statements["save_words"], {"ads": Jsonb(about)})
+    named = [{"listing_id": result.listing_id, "vins": result.vins} for result in results]
+    connection.execute(statements["save_vins"], {"ads": Jsonb(named)})
     duplicates.link(connection, [result.listing_id for result in results])
 
 
@@ -157,6 +161,7 @@ def normalized(ad: Ad, *, this_year: int | None = None) -> Normalized:
         unknowns=notes.unknowns,
         is_comparable=bool(price and model and ad.year and level != "high" and not _is_to_order(ad) and not doubtful),
         words=words.of_ad(ad.title, ad.description, ad.equipment),
+        vins=vins.named(f"{ad.title}\n{ad.description or ''}"),
     )
 
 

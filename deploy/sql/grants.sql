@@ -60,6 +60,7 @@ grant select on ops.listing_walks, ops.crawl_runs, ops.holds to vinops_deals;
 grant insert, update, delete on normalized_listings, valuations, scores, notifications, model_demand to vinops_deals;
 grant insert, update, delete on board, listing_words to vinops_deals;
 grant insert, update, delete on market_months, market_prices, market_now, market_stays, market_state to vinops_deals;
+grant insert, delete on listing_vins to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.price_models to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;
 grant usage on all sequences in schema ops to vinops_deals;
@@ -74,11 +75,18 @@ grant update (language, password_hash) on ops.users to vinops_web; -- the hash w
 grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;
 grant select, insert, delete on ad_stars, lot_stars to vinops_web;
 grant select, insert on ad_statuses, ad_notes, lot_statuses, lot_notes to vinops_web;
+-- The site: the VINs that ads name, and those that are none.
+grant select on listing_vins, staging.placeholder_vins, staging.shared_vins to vinops_web;
+-- The site: the snapshot of /ops, which it only reads.
+grant select on board_source, notifications, audit.etl_runs, audit.v_parse_errors to vinops_web;
+grant select on ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.workers, ops.listing_walks, ops.market_cycles,
+ops.task_progress, ops.price_models, ops.photo_coverage to vinops_web;
 
 -- Who watches reads everything, and keeps its own memory.
 grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;
 grant insert, update on ops.workers to vinops_ops;
 grant insert, delete on ops.worker_restarts to vinops_ops;
+grant insert on ops.photo_coverage to vinops_ops;
 
 -- What is too old goes.
 grant select, delete on staging.copart_raw, audit.etl_runs, ops.crawl_runs to vinops_retention;

@@ -77,9 +77,20 @@ class Watch:
             raise
 
     def _photos(self, connection: Connection[Any]) -> None:
-        """Raise the alert of the first pass, or clear it once coverage falls no more."""
+        """Raise the alert of the first pass, or clear it once coverage falls no more. Keep the counts, once an hour."""
         with connection.cursor(row_factory=dict_row) as cursor:
-            found = judge_first(Photos.of(cursor.execute(queries("snapshot")["photo_states"]).fetchall(), None))
+            photos = Photos.of(cursor.execute(queries("snapshot")["photo_states"]).fetchall(), None)
+        if photos.active:
+            connection.execute(
+                queries("operations")["note_coverage"],
+                {
+                    "lots": photos.active,
+                    "with_photo": photos.with_photo,
+                    "past_first": photos.past_first,
+                    "with_all": photos.settled,
+                },
+            )
+        found = judge_first(photos)
         if found.level in {Level.WARNING, Level.CRITICAL}:
             message = f"{MEANINGS[COVERAGE]}: {found.message}: {found.fix}"
             alerts.raise_alert(connection, self._settings, COVERAGE, "lots", message)

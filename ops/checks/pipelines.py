@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from deals.board import Compared
     from etl.merge.board import Compared as ComparedLots
-    from ops.observe.market import Market
+    from ops.observe.market import MakeState, Market
     from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
     from ops.photos.places import Stored
 
@@ -227,14 +227,19 @@ def walks(snapshot: Snapshot, found: Market) -> Finding:
     if not walked:
         return ok("no walk has begun yet")
     seconds = _seconds(snapshot, min(since for since, _ in walked))
-    late = [make.name for since, make in walked if _seconds(snapshot, since) >= WALKS.warning]
+    late = late_makes(found, snapshot.at)
     if late:
-        text = f"not complete for {age(seconds)}: {', '.join(late)}"
+        text = f"not complete for {age(seconds)}: {', '.join(make.name for make in late)}"
         return WALKS.judge(seconds, text, fix="vinops workers status; docs/runbook.md, A make is not complete")
     complete = sum(make.complete_at is not None for make in found.makes)
     takes = f"; {found.walk_said}" if found.walk_said else ""
     text = f"{complete} of {plural(len(found.makes), 'make')} complete, the oldest {age(seconds)} ago{takes}"
     return WALKS.judge(seconds, text, fix="")
+
+
+def late_makes(found: Market, now: datetime) -> list[MakeState]:
+    """Return the makes whose prices are older than promised: that were not complete for as long as WALKS allows."""
+    return [make for make in found.makes if make.since and (now - make.since).total_seconds() >= WALKS.warning]
 
 
 def _is_crawled(snapshot: Snapshot, found: Market) -> bool:

@@ -125,14 +125,15 @@ class Observer:
         application: str,
         workers: Callable[[], Sequence[ProcessStatus]] | None = None,
         celery: Callable[[], Celery] | None = None,
+        connect: Callable[[], Connection[Any]] | None = None,
     ) -> None:
         """Observe with these settings; `application` is what pg_stat_activity shows. `workers` and `celery` replace the
-        backend of this machine and its processes."""
+        backend of this machine and its processes; `connect` opens a connection in autocommit with another role."""
         self.settings = settings
         self.asked = 0  # statements sent
-        self._application = application
         self._workers = workers or (lambda: _statuses(settings))
         self._celery = celery or (lambda: machine.celery(settings))
+        self._opened = connect or (lambda: database.connect(settings, application=application, autocommit=True))
         self._connection: Connection[dict[str, Any]] | None = None
         self._away: tuple[float, Database] | None = None
         self._remembered: dict[str, tuple[float, Any]] = {}
@@ -209,7 +210,7 @@ class Observer:
             cluster = embedded.folder(self.settings.data_dir) / "data" / "PG_VERSION"
             if not cluster.exists():  # observing must not create a database
                 raise _NotCreated(f"there is no database yet in {self.settings.data_dir}")
-        connection: Any = database.connect(self.settings, application=self._application, autocommit=True)
+        connection: Any = self._opened()
         connection.row_factory = dict_row
         connection.execute(f"set statement_timeout to '{STATEMENT_SECONDS}s'")
         connection.execute("set max_parallel_workers_per_gather to 0")  # leave the cores to the pipelines

@@ -179,11 +179,15 @@ class Photos:
         return self.with_photo / self.active if self.active else None
 
     @property
-    def first_share(self) -> float | None:
-        """The part of the active lots that has had its first pass, or for which there are no photos, 0 to 1; None
-        without lots."""
+    def past_first(self) -> int:
+        """The active lots that have had their first pass, or for which there are no photos."""
         nothing = sum(self.lots.get(state, 0) for state in ("none_yet", "gone"))
-        return min(1.0, (self.with_first + nothing) / self.active) if self.active else None
+        return min(self.active, self.with_first + nothing)
+
+    @property
+    def first_share(self) -> float | None:
+        """The part of the active lots that is past the first pass, 0 to 1; None without lots."""
+        return self.past_first / self.active if self.active else None
 
     @property
     def first_share_before(self) -> float | None:

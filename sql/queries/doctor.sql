@@ -102,12 +102,14 @@ with needed (role_names, relations, rights) as (
         '{public.market_months, public.market_prices, public.market_now, public.market_stays, public.market_state}',
         '{select}'
     ),
+    ('{vinops_deals}', '{public.listing_vins}', '{insert, delete}'),
     ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
     ('{vinops_ops}', '{public.*, ops.*, audit.*, raw.*, staging.*}', '{select}'),
     ('{vinops_ops}', '{ops.workers}', '{insert, update}'),
     ('{vinops_ops}', '{ops.worker_restarts}', '{insert, delete}'),
+    ('{vinops_ops}', '{ops.photo_coverage}', '{insert}'),
     (
         '{vinops_web}',
         '{public.board, public.listing_words, public.listings, public.listing_prices, '
@@ -120,7 +122,6 @@ with needed (role_names, relations, rights) as (
         '{select}'
     ),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
-    ('{vinops_web}', '{public.lots, public.images, public.photo_stores}', '{select}'),
     ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),
     ('{vinops_web}', '{public.ad_stars, public.lot_stars}', '{select, insert, delete}'),
@@ -128,6 +129,19 @@ with needed (role_names, relations, rights) as (
         '{vinops_web}',
         '{public.ad_statuses, public.ad_notes, public.lot_statuses, public.lot_notes}',
         '{select, insert}'
+    ),
+    (
+        '{vinops_web}',
+        '{public.lots, public.vehicles, public.images, public.lot_photos, public.photo_stores, public.listing_vins, '
+        'audit.lot_events, staging.placeholder_vins, staging.shared_vins}',
+        '{select}'
+    ),
+    (
+        '{vinops_web}',
+        '{public.board_source, public.notifications, audit.etl_runs, audit.v_parse_errors, ops.crawl_runs, '
+        'ops.alerts, ops.deal_outbox, ops.workers, ops.listing_walks, ops.market_cycles, ops.task_progress, '
+        'ops.price_models, ops.photo_coverage}',
+        '{select}'
     ),
     ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),

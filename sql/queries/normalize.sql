@@ -123,6 +123,43 @@ on conflict (listing_id) do update
     set words = excluded.words
     where known.words <> excluded.words;
 
+-- name: save_vins
+-- Store the VINs that the ads of a batch name, and remove those that they name no more.
+with named as (
+    select
+        ad.listing_id,
+        vins.vin
+    from jsonb_to_recordset(%(ads)s::jsonb) as ad (listing_id bigint, vins text[])
+    inner join listings on ad.listing_id = listings.id
+    cross join unnest(ad.vins) as vins (vin)
+),
+
+removed as (
+    delete from listing_vins as known
+    where
+        known.listing_id in (
+            select ad.listing_id
+            from jsonb_to_recordset(%(ads)s::jsonb) as ad (listing_id bigint)
+        )
+        and not exists (
+            select
+            from named
+            where
+                named.listing_id = known.listing_id
+                and named.vin = known.vin
+        )
+)
+
+insert into listing_vins (listing_id, vin)
+select
+    named.listing_id,
+    named.vin
+from named
+order by
+    named.listing_id asc,
+    named.vin asc
+on conflict (listing_id, vin) do nothing;
+
 -- name: unlink_unknown
 -- Remove the links of ads whose model or month is not known.
 update normalized_listings

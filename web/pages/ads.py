@@ -11,9 +11,11 @@ from starlette.responses import Response
 
 from vinops.board import reads
 from web import people
+from web.operations import freshness
 from web.pages.photos import failed
 from web.photos.ads import SIZES
 from web.photos.errors import PhotoError
+from web.vehicles.history import vins_of_ad
 
 if TYPE_CHECKING:
     from web.requests import Asked
@@ -31,13 +33,18 @@ def ad(asked: Asked) -> Response:
             raise HTTPException(404)
         mark = people.marks(connection, asked.person.user_id, [identity])[identity]
         history = people.history(connection, identity)
+        vins = vins_of_ad(connection, identity)
+    now = datetime.now(UTC)
+    stale = freshness.notes(asked.language, asked.site.watch.seen, {found.make}, now) if found.make else []
     return asked.page(
         "ad.html",
         ad=found,
         mark=mark,
         history=history,
+        vins=vins,
+        stale=stale if found.gone_at is None else [],
         statuses=people.STATUSES,
-        prices_end=found.gone_at or datetime.now(UTC),
+        prices_end=found.gone_at or now,
         longest_note=people.LONGEST_NOTE,
     )
 

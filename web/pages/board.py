@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ from vinops.board import reads
 from vinops.board.sorts import BEST, SORTS
 from vinops.filters import FIELDS, Filter
 from web import csv_lines, people, vocabulary
+from web.operations import freshness
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -43,6 +44,7 @@ def board(asked: Asked) -> Response:
         facets = asked.site.facets(connection)
         marks = people.marks(connection, asked.person.user_id, [card.listing_id for card in page.cards])
     sort = sort if sort in SORTS else BEST
+    makes = freshness.makes_of(wanted.make, wanted.family)
     return asked.page(
         "board.html",
         wanted=wanted,
@@ -51,6 +53,7 @@ def board(asked: Asked) -> Response:
         facets=facets,
         families=_families(wanted, facets),
         marks=marks,
+        stale=freshness.notes(asked.language, asked.site.watch.seen, makes, datetime.now(UTC)),
         problems=[*problems, *unknown],
         chips=chips(asked.language, wanted, sort),
         sort=sort,

@@ -12,7 +12,7 @@ import pytest
 
 from deals.stages import duplicates, normalize
 from tests.support.cases import few_quick
-from vinops.db.database import queries
+from vinops.db.database import queries, sql_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -327,3 +327,39 @@ def test_links_are_right_among_many(database: Database, settings: Settings) -> N
     normalized(database, settings, *ids)
     assert links(database) == {ids[1]: ids[0]}
     assert duplicates.link(database, ids) == 0
+
+
+VIN, OTHER = "WVWZZZ1KZAW123456", "1M8GDM9AXKP042788"
+
+
+def vins(database: Database) -> list[tuple[int, str]]:
+    return database.execute("select listing_id, vin from listing_vins order by listing_id, vin").fetchall()
+
+
+def test_vins_follow_the_text_of_the_ad(database: Database, settings: Settings) -> None:
+    first = advertise(database, 1, description=f"VIN: {VIN}, внос {OTHER}")
+    second = advertise(database, 2, description=f"шаси {VIN[:-4]}****")
+    third = advertise(database, 3, title=f"Golf VIN {VIN}", removed_at=FIRST)
+    normalized(database, settings, first, second, third)
+    assert vins(database) == [(first, OTHER), (first, VIN), (third, VIN)]
+    before = database.execute("select listing_id, vin, xmin from listing_vins order by 1, 2").fetchall()
+    normalized(database, settings, first, second, third)
+    assert database.execute("select listing_id, vin, xmin from listing_vins order by 1, 2").fetchall() == before
+    change(database, first, description=f"VIN: {VIN}")
+    change(database, third, title="Golf")
+    normalized(database, settings, first)
+    assert vins(database) == [(first, VIN), (third, VIN)], "the third was not in the batch"
+    normalized(database, settings, third)
+    assert vins(database) == [(first, VIN)]
+
+
+def test_the_migration_queues_the_ads_whose_text_may_name_a_vin(database: Database, settings: Settings) -> None:
+    texts = (f"VIN {VIN}", "шаси WVWZZZ1KZАW123456", f"vin {VIN.lower()}", "тел. 0888123456", f"VIN {VIN[:-1]}", None)
+    ids = [advertise(database, number, description=text) for number, text in enumerate(texts)]
+    unread = advertise(database, 9, description=f"VIN {VIN}")
+    normalized(database, settings, *ids)
+    migration = (sql_folder("migrations") / "0030_listing_vins.sql").read_text(encoding="utf-8")
+    database.execute("delete from ops.deal_outbox")
+    database.execute(migration[migration.index("insert into ops.deal_outbox") :].encode())
+    queued = database.execute("select listing_id from ops.deal_outbox order by listing_id").fetchall()
+    assert queued == [(listing,) for listing in ids[:3]], f"{unread} waits for the stage anyway"

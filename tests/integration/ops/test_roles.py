@@ -31,6 +31,7 @@ from tests.support.market_crawls import MarketCrawls
 from tests.support.photo_crawls import Crawls
 from vinops import alerts
 from vinops.board import reads
+from vinops.checks import Level
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 from vinops.filters import Filter
@@ -38,6 +39,8 @@ from vinops.lots import reads as lot_reads
 from vinops.lots.filter import LotFilter
 from web import market, people
 from web.photos import records
+from web.site import Site
+from web.vehicles import history, search
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -172,11 +175,23 @@ def test_the_site_reads_what_its_pages_show_and_nothing_else(roles: Database, se
         for stage in STAGES:
             runner.drain(connection, deals, stage)
         figures.refresh(connection)
+    check_snapshot(as_role(settings, "web"))
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
         check_site(connection, listing, lot)
         assert connection.execute("show statement_timeout").fetchone() == ("2s",)
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute("select pg_sleep(30)")
+
+
+def check_snapshot(settings: Settings) -> None:
+    """Take a snapshot for /ops, and fail at what could not be read."""
+    watch = Site(settings).watch
+    try:
+        seen = watch.take()
+    finally:
+        watch.close()
+    assert (seen.snapshot.database.error, seen.snapshot.faults, seen.history_error) == (None, {}, "")
+    assert not [line.name for line in seen.health.lines if line.level is Level.UNKNOWN]
 
 
 def check_site(connection: Database, listing: int, lot: int) -> None:
@@ -210,20 +225,27 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
     assert market.makes(connection)
     assert market.stay(connection, family.family) is None
     assert market.points(connection, family.family)
+    assert history.story(connection, "WVWZZZ1KZAW123456") is None
+    assert history.is_placeholder(connection, "WVWZZZ1KZAW123456") is False
+    assert search.find(connection, "vw golf").only == "/?family=Volkswagen+Golf"
     for forbidden in (
         "update board set score = 10",
         "delete from listings",
         "delete from market_prices",
         "insert into listing_words values (1, '')",
-        "select 1 from notifications",
         "update lots set status = 'gone'",
         "delete from lot_board",
         "select 1 from lot_words",
         "delete from lots",
         "update images set content_hash = ''",
-        "select 1 from ops.alerts",
-        "select 1 from ops.deal_outbox",
-        "select 1 from audit.etl_runs",
+        "select 1 from raw.csv_files",
+        "select 1 from staging.copart_raw",
+        "select 1 from ops.holds",
+        "delete from images",
+        "insert into listing_vins values (1, 'WVWZZZ1KZAW123456')",
+        "update ops.alerts set cleared_at = now()",
+        "delete from ops.deal_outbox",
+        "insert into ops.photo_coverage values (now(), 1, 1, 1, 1)",
         "update ops.users set role = 'operator'",
         "update ops.users set removed_at = null",
         "insert into ops.users (name, role, password_hash) values ('me', 'operator', 'x')",
@@ -244,6 +266,7 @@ def test_on_the_embedded_server_the_site_has_the_same_rights(database: Database,
     figures.refresh(database)
     ensure_web(database)
     ensure_web(database)
+    check_snapshot(as_role(settings, "web"))
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
         check_site(connection, listing, lot)
         assert connection.execute("show statement_timeout").fetchone() == ("2s",)

@@ -45,6 +45,7 @@ SERIOUS = """async () => (await axe.run({resultTypes: ["violations"]})).violatio
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`)"""
 GOLF = "/market/Volkswagen%20Golf"
+VIN = "WVWZZZ1KZAW123456"
 LONG = "Mercedes-BenzCLA45AMG" * 12 + " \u202egnp.exe <b>bold</b>"
 
 
@@ -79,6 +80,7 @@ def world(database: Database, settings: Settings) -> Iterator[World]:
     ads = ads_on_board(database, 26) + ads_on_board(database, title=LONG, description=LONG)
     database.execute("update scores set score = 9.9 where listing_id = %s", [ads[-1]])
     database.execute("update board set score = 9.9 where listing_id = %s", [ads[-1]])
+    database.execute("insert into listing_vins values (%s, %s)", [ads[-1], VIN])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         site = Site(replace(settings), port=port)
@@ -120,6 +122,13 @@ def test_board_and_ad_are_clean_on_a_phone(world: World) -> None:
         assert faults(context.new_page(), f"{world.url}/ads/{world.ads[-1]}") == []
 
 
+def test_operations_and_a_vin_are_clean_on_a_phone(world: World) -> None:
+    world.site.watch.take()
+    with world.context(locale="bg-BG", viewport={"width": 360, "height": 740}) as context:
+        for path in ("/ops", f"/vin/{VIN}", "/search?q=zzz"):
+            assert faults(context.new_page(), world.url + path) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("locale", ["bg-BG", "en-GB"])
 @pytest.mark.parametrize("width", [360, 1280])
@@ -128,9 +137,11 @@ def test_every_page_is_clean(world: World, locale: str, width: int, scheme: Any)
     look = {"locale": locale, "viewport": {"width": width, "height": 800}, "color_scheme": scheme}
     found = []
     market_history(world.database)
+    world.site.watch.take()
     with world.context(**look) as context:
         for path in ("/", "/?make=BMW&price_to=5&words=xyz", "/?sort=cheap&min_score=nonsense", "/account",
-                     f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}", "/market", GOLF):  # fmt: skip
+                     f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}", "/market", GOLF,
+                     "/ops", f"/vin/{VIN}", "/search?q=zzz", f"/search?q={world.ads[0]}"):  # fmt: skip
             found += faults(context.new_page(), world.url + path)
     with world.context(is_signed_in=False, **look) as context:
         found += faults(context.new_page(), f"{world.url}/login")
@@ -160,6 +171,15 @@ def test_all_works_without_javascript(world: World) -> None:
         page.locator("textarea").fill("call at five")
         page.locator("form[action$=notes] button").click()
         assert "call at five" in page.locator("ol.history").inner_text()
+        page.locator(".finder input").fill(VIN)
+        page.locator(".finder button").click()
+        assert page.url == f"{world.url}/vin/{VIN}"
+        page.locator(".timeline a").first.click()
+        page.locator(f"#ad-{world.ads[-1]} h2 a").click()
+        assert page.url == f"{world.url}/ads/{world.ads[-1]}"
+        world.site.watch.take()
+        page.goto(f"{world.url}/ops")
+        page.locator("details summary").last.click()
         page.locator(".languages button").click()
         assert page.locator("html").get_attribute("lang") == "bg"
         page.goto(f"{world.url}/account")

@@ -98,7 +98,7 @@ def test_pages_say_that_the_database_is_away_and_come_back(
         (lot,) = lots_on_board(database)
         lots = ("/lots", f"/lots/{lot}", "/lots.csv")
         market = ("/market", "/market/Volkswagen%20Golf", "/market.csv", "/market/family.csv?family=Volkswagen+Golf")
-        pages = ("/", *lots, *market)
+        pages = ("/", *lots, *market, "/ops", "/vin/1FMCU9GD0KUA12345", "/search?q=1")
         assert {client.get(page).status_code for page in pages} <= {200, 404}
         if how == "cut":
             between.cut()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
+VIN: Final = "WVWZZZ1KZAW123456"
 LOGIN: Final = 303
 """To the form."""
 # Method and path, the form that is sent, and the status for nobody, viewer, trader and operator.
@@ -43,6 +44,9 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("GET", "/market.csv"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/market/family.csv"): ({}, (LOGIN, 404, 404, 404)),  # it names none
     ("GET", "/market/{family:path}"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/search"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/vin/{vin}"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/ops"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/login"): ({}, (200, 303, 303, 303)),
     ("POST", "/login"): ({}, (401, 401, 401, 401)),
     ("GET", "/enter"): ({}, (200, 200, 200, 200)),
@@ -64,10 +68,11 @@ def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], 
     (listing,) = ads_on_board(database)
     add_lot(database)
     figures.refresh(database)
+    database.execute("insert into listing_vins values (%s, %s)", [listing, VIN])
     names = {
         "{listing_id:int}": str(listing), "{number:int}": "1", "{name}": "x", "{lot_number:int}": str(LOT),
         "{seq:int}": "1", "{content_hash}": add_photo(database, settings), "{side:int}": "320",
-        "{family:path}": "Volkswagen%20Golf",
+        "{family:path}": "Volkswagen%20Golf", "{vin}": VIN,
     }  # fmt: skip
     wrong = []
     with running(settings) as (site, client):

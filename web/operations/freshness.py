@@ -1,0 +1,62 @@
+"""Whether prices on the board are older than promised: the makes whose walks are late, as the check `walks` judges."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from ops.checks.pipelines import late_makes
+from vinops import vehicles
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from ops.observe.market import MakeState
+    from web.language import Language
+    from web.operations.watch import Seen
+
+SHOWN: Final = 3
+"""How many makes are named before the others are only counted."""
+HOURS: Final = 72
+"""From how many hours on an age is given in days."""
+
+
+def notes(language: Language, seen: Seen | None, makes: Collection[str], now: datetime) -> list[str]:
+    """Return a sentence for each of these makes (of the vocabulary; none: all) whose prices are older than promised,
+    the oldest first."""
+    market = seen.snapshot.market if seen else None
+    if market is None:
+        return []
+    late = [make for make in late_makes(market, now) if not makes or _make(make.name) in makes]
+    late.sort(key=lambda make: make.since or now)
+    said = [_note(language, make, now) for make in late[:SHOWN]]
+    more = len(late) - SHOWN
+    if more > 0:
+        said.append(language.ngettext("and %(num)s make more", "and %(num)s makes more", more))
+    return said
+
+
+def makes_of(makes: Collection[str], families: Collection[str]) -> set[str]:
+    """Return the makes that a filter asks for, by itself or by a family."""
+    found = {match.value for family in families if (match := vehicles.make_in(family))}
+    return {*makes, *found}
+
+
+@cache
+def _make(name: str) -> str:
+    found = vehicles.make(name)
+    return found.value if found else name
+
+
+def _note(language: Language, make: MakeState, now: datetime) -> str:
+    if make.complete_at is None:
+        return language.gettext("%(make)s: not all of its ads have been read yet", make=make.name)
+    hours = int((now - make.complete_at).total_seconds() // 3600)
+    if hours < HOURS:
+        return language.ngettext(
+            "%(make)s: prices of %(num)s hour ago", "%(make)s: prices of %(num)s hours ago", hours, make=make.name
+        )
+    return language.ngettext(
+        "%(make)s: prices of %(num)s day ago", "%(make)s: prices of %(num)s days ago", hours // 24, make=make.name
+    )

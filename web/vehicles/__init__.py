@@ -1,0 +1,1 @@
+"""Vehicles by VIN, and what the search box finds."""
