@@ -33,6 +33,8 @@ LEAST_GONE: Final = 10
 """Cars that went, fewer than which give no median."""
 PROMISE: Final = timedelta(hours=30)
 """How old the figures may be: the task runs every 24 hours, and may wait for others for some."""
+WALKED: Final = timedelta(days=1)
+"""How old the last complete walk of a make may be when figures are computed from it, as `walks` in `vinops health`."""
 AGE: Final = Limit(PROMISE.total_seconds(), 3 * 86_400.0, age)
 FILL: Final = "vinops deals market"
 

@@ -1,8 +1,8 @@
 """Screenshots of the site in Chromium: `make screenshot` runs `python -m demo.site_screenshot docs`.
 
 It works in a temporary folder with an embedded database and the stand-ins: the market has been crawled twice, with some
-hours in between, and the deals have been found. Writes board.webp, ad.webp, market.webp and family.webp, 1280 pixels
-wide, and the same with -phone, 390 wide.
+hours in between, and the deals have been found. Writes board.webp, ad.webp and family.webp, 1280 pixels wide, and
+board-phone.webp, ad-phone.webp and market-phone.webp, 390 wide.
 """
 
 from __future__ import annotations
@@ -100,10 +100,12 @@ def shoot(link: str, folder: Path, language: str) -> None:
             page.wait_for_load_state("networkidle")
             _write(page.screenshot(full_page=not suffix), folder / f"ad{suffix}.webp")
             page.goto(f"{base}/market", wait_until="networkidle")
-            _write(page.screenshot(), folder / f"market{suffix}.webp")
-            page.locator("table.market a").first.click()
-            page.wait_for_load_state("networkidle")
-            _write(page.screenshot(full_page=not suffix), folder / f"family{suffix}.webp")
+            if suffix:
+                _write(page.screenshot(), folder / "market-phone.webp")
+            else:
+                page.locator("table.market a").first.click()
+                page.wait_for_load_state("networkidle")
+                _write(page.screenshot(full_page=True), folder / "family.webp")
         browser.close()
 
 

@@ -120,6 +120,7 @@ def family(asked: Asked) -> Response:
         plot=_plot(asked, own),
         lists={kind: [each for each in splits if each.split == kind] for kind in ("year", "fuel", "region")},
         stay=stay,
+        is_unwalked=bool(stay and at and at - stay.watched_until >= figures.WALKED),
         least_gone=figures.LEAST_GONE,
         points=points,
         total=points[0].total if points else 0,

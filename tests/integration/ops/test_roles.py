@@ -235,7 +235,6 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
         "insert into listing_words values (1, '')",
         "update lots set status = 'gone'",
         "delete from lot_board",
-        "select 1 from lot_words",
         "delete from lots",
         "update images set content_hash = ''",
         "select 1 from raw.csv_files",

@@ -174,6 +174,26 @@ def test_figures_that_are_old_say_so(database: Database, settings: Settings) -> 
             assert "Тези числа са стари" in client.get(page).text
 
 
+def test_a_make_that_was_not_walked_for_a_day_says_so(database: Database, settings: Settings) -> None:
+    ads_on_board(database, 2)
+
+    def walked(hours: int) -> None:
+        database.execute(
+            "insert into ops.listing_walks (source, make_slug, finished_at, is_complete) select distinct source,"
+            " make_slug, now() - %s * interval '1 hour', true from listings",
+            [hours],
+        )
+        market_history(database)
+
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        walked(31)
+        assert "last walked to its end 1 day ago" in client.get(GOLF, headers=ENGLISH).text
+        assert "обходена докрай за последно" in client.get(GOLF).text
+        walked(5)
+        assert "last walked to its end" not in client.get(GOLF, headers=ENGLISH).text
+
+
 def test_little_data_is_called_so(database: Database, settings: Settings) -> None:
     ads_on_board(database, 2)
     figures.refresh(database)

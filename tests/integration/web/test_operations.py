@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,10 @@ def seen(**parts: Any) -> Seen:
         ),
         "photos": replace(snapshot.photos, last_run_at=now),
         "supervisor": snapshot.supervisor,
+        "deals": snapshot.deals
+        and replace(
+            snapshot.deals, figures=snapshot.deals.figures and replace(snapshot.deals.figures, computed_at=now)
+        ),
         "wanted": tuple(replace(each, at=each.at + shift) for each in snapshot.wanted),
         "hosts": tuple(replace(each, asked_at=now) for each in snapshot.hosts),
         "workers": tuple(
@@ -113,6 +118,7 @@ def test_the_first_sentence_says_what_is_wrong_since_when_and_what_fixes_it(show
 
 def test_since_when_is_remembered_where_the_check_does_not_know_it(database: Database, settings: Settings) -> None:
     with running(settings) as (site, _client):
+        shutil.rmtree(settings.data_dir)
         first = site.watch.take()
         bad = next(line for line in first.health.lines if line.name == "data")
         assert bad.level is Level.WARNING
