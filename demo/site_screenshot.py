@@ -1,8 +1,8 @@
 """Screenshots of the site in Chromium: `make screenshot` runs `python -m demo.site_screenshot docs`.
 
 It works in a temporary folder with an embedded database and the stand-ins: the market has been crawled twice, with some
-hours in between, the deals have been found, and the lots with the soonest sales have photos. Writes board.webp, ad.webp,
-lots.webp and lot.webp, 1280 pixels wide, and the same as board-phone.webp and so on, 390 wide.
+hours in between, the deals have been found, and the lots with the soonest sales have photos. Writes board.webp,
+ad.webp, lots.webp and lot.webp, 1280 pixels wide, and the same as board-phone.webp and so on, 390 wide.
 """
 
 from __future__ import annotations
