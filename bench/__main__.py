@@ -24,6 +24,7 @@ from bench import (
     files,
     growth,
     loads,
+    lots,
     machine,
     market,
     market_report,
@@ -68,6 +69,7 @@ class Measured:
     monitor: monitor.Monitor | None = None
     board: board.Board | None = None
     prices: prices.Prices | None = None
+    lots: lots.Lots | None = None
     year: year.YearCosts | None = None
 
 
@@ -107,6 +109,9 @@ def parser() -> argparse.ArgumentParser:
         "--prices",
         action="store_true",
         help="part: the market over time, beside a million ads with a year of prices; 10 GB of disk",
+    )
+    top.add_argument(
+        "--lots", action="store_true", help="part: filters and pages of lots among three million; 12 GB of disk"
     )
     top.add_argument(
         "--year",
@@ -175,17 +180,14 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "others" in parts:
         measured.others = others.measure(server, folder, measured.feeds["first"], parts["others"], min(runs, FEW_RUNS))
     if "growth" in parts:
-        lots = [size // 10 if options.quick else size for size in SIZES]
-        measured.growth = growth.measure(server, folder / "files", lots, min(runs, FEW_RUNS))
+        sizes = [size // 10 if options.quick else size for size in SIZES]
+        measured.growth = growth.measure(server, folder / "files", sizes, min(runs, FEW_RUNS))
     shutil.rmtree(folder / "files", ignore_errors=True)
     measure_market(options, server, parts, measured)
     if "deals" in parts:
         pairs = options.runs or (1 if options.quick else FEW_RUNS)
         measured.deals = deals.measure(server, folder, quick=options.quick, runs=pairs, file=options.ads)
-    if "monitor" in parts:
-        size = monitor.QUICK if options.quick else monitor.FULL
-        measured.monitor = monitor.measure(server, size)
-    measure_site(options, server, folder, parts, measured)
+    measure_reading(options, server, folder, parts, measured)
     if "year" in parts:
         asked = options.runs or (1 if options.quick else FEW_RUNS)
         measured.year = year.measure(server, quick=options.quick, runs=asked)
@@ -197,15 +199,19 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     return measured
 
 
-def measure_site(
+def measure_reading(
     options: argparse.Namespace, server: Server, folder: Path, parts: dict[str, list[str]], measured: Measured
 ) -> None:
-    """Measure the parts about the site. Raises BenchFailed."""
+    """Measure the parts that only read. Raises BenchFailed, ProcessFailed."""
+    if "monitor" in parts:
+        measured.monitor = monitor.measure(server, monitor.QUICK if options.quick else monitor.FULL)
     size = board.QUICK if options.quick else board.FULL
     if "board" in parts:
         measured.board = board.measure(server, size, folder / "files")
     if "prices" in parts:
         measured.prices = prices.measure(server, size)
+    if "lots" in parts:
+        measured.lots = lots.measure(server, lots_of(options))
 
 
 def measure_market(
@@ -218,6 +224,15 @@ def measure_market(
         measured.about["market"] = f"{measured.market.full.ads:,} ads"
     if "day" in parts:
         measured.day = day.measure(server, day_of(options))
+
+
+def lots_of(options: argparse.Namespace) -> lots.Size:
+    """Return the lots that were asked for: --rows is how many there are, of which 150,000 at most are in the feed."""
+    size = lots.QUICK if options.quick else lots.FULL
+    if not options.rows:
+        return size
+    active = min(size.year.active, options.rows)
+    return replace(size, year=replace(size.year, lots=options.rows, active=active, photos=options.rows * 2 // 3))
 
 
 def day_of(options: argparse.Namespace) -> day.Size:
@@ -238,6 +253,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "monitor": (),
         "board": (),
         "prices": (),
+        "lots": (),
         "year": (),
         "photos": photos.PARTS,
     }
@@ -263,6 +279,7 @@ def text(measured: Measured) -> str:
         monitor.table(measured.monitor),
         board.table(measured.board),
         prices.table(measured.prices),
+        lots.table(measured.lots),
         year.tables(measured.year),
     )
     parts += [table for table in tables if table]
@@ -276,6 +293,7 @@ def text(measured: Measured) -> str:
             *monitor.missed(measured.monitor),
             *board.missed(measured.board),
             *prices.missed(measured.prices),
+            *lots.missed(measured.lots),
             *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")

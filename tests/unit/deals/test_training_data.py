@@ -78,7 +78,7 @@ def test_when_an_ad_was_last_seen_is_learned_from() -> None:
 def test_facts_that_only_live_pages_have_are_learned_where_they_are_there() -> None:
     """A dealer asks a tenth more here, an ad with leather a fifth, one with a service history 15 %."""
     chance = np.random.default_rng(1)
-    dealer, leather, history = (chance.random(600) < share for share in (0.5, 0.3, 0.4))
+    dealer, leather, history = (chance.random(1200) < share for share in (0.5, 0.3, 0.4))
     live = [
         row._replace(
             price_eur=(row.price_eur or 0) * 1.1 ** dealer[place] * 1.2 ** leather[place] * 1.15 ** history[place],
@@ -86,7 +86,7 @@ def test_facts_that_only_live_pages_have_are_learned_where_they_are_there() -> N
             equipment=("Кожен салон", "ABS") if leather[place] else ("ABS",),
             description="Пълна сервизна история." if history[place] else None,
         )
-        for place, row in enumerate(priced_cars.market(600, noise=0.03))
+        for place, row in enumerate(priced_cars.market(1200, noise=0.03))
     ]
     cars = of_rows(live)
     fitted = learned.linear.fit(cars, cars.log_price)
