@@ -50,7 +50,7 @@ def test_an_ad_is_one_page(world: World) -> None:
         url = f"{world.url}/ads/{world.ads[0]}"
         page.goto(url)
         page.get_by_role("link", name="Sheet to print").click()
-        assert page.url == f"{url}/sheet"
+        page.wait_for_url(f"{url}/sheet")
         assert page.locator(".sheet img").count() == 5
         assert re.fullmatch(r"8\s000\s€", page.locator(".sheet .amount").inner_text())
         assert overflows(page) == []
