@@ -24,6 +24,7 @@ MOVES = 300.0  # seconds between two changes with `--serve`; real feeds change e
 MORE_LOTS: dict[str, float] = {"minutes": round(MOVES / 60)}
 MORE_ADS: dict[str, float] = {"new": 8, "changed": 12, "gone": 10, "back": 2, "hours": MOVES / 3600}
 """The size of each change of feed and market with `--serve`."""
+SALES_AHEAD = 1  # days from then to the first sales: those that are photographed first are still to come
 HOURS_LATER = timedelta(hours=6)  # how long ago the market starts: the demo advances it by about as much
 
 SEED = 1
@@ -126,7 +127,7 @@ def start(
     market = serve("market", "--seed", SEED, "--ads", count, "--now", now, *port)
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])
-    feed = serve("feed", "--rows", lots, *urls)
+    feed = serve("feed", "--rows", lots, "--now", now, "--sales-ahead", SALES_AHEAD, *urls)
     return World(
         settings={
             "COPART_CSV_URL": str(feed["url"]),

@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m etl", description="The feed: fetch, archive, diff, merge, audit.")
     top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version and exit")
     top.set_defaults(verbose=False)
-    commands = top.add_subparsers(dest="name", required=True, metavar="run | fetch | ingest | cat | status")
+    commands = top.add_subparsers(dest="name", required=True, metavar="run | fetch | ingest | cat | status | board")
 
     def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
         each = commands.add_parser(name, help=text, description=text)
@@ -114,6 +114,8 @@ def parser() -> argparse.ArgumentParser:
         help="its minute in UTC (2026-11-23T07:10), its path, the start of its sha256, or latest",
     )
     command("status", status_command, "Show the last runs, the archive and the state of the feed.")
+    board = command("board", board_command, "Compare all rows of the board of lots; exit 1 if any is wrong.")
+    board.add_argument("--rebuild", action="store_true", help="correct the rows that are wrong")
     return top
 
 
@@ -189,6 +191,32 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     text = json.dumps(found, default=str) if options.json else status_text(found, now, terminal_width())
     print(printable(text, lines=True))
     return DONE
+
+
+def board_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Compare the board of lots with the tables that it is made of, and correct it if asked to. The feed waits."""
+    from etl.connection import connected, locked
+    from etl.merge import board
+    from vinops.checks import Level
+
+    with connected(settings, "vinops etl board") as connection:
+        with at_work("comparing the board"):
+            found = board.compare(connection, None)
+            connection.commit()
+        rebuilt = None
+        if options.rebuild:
+            with at_work("rebuilding the board"), locked(connection):
+                rebuilt = board.rebuild(connection)
+    finding = board.judge(found)
+    if options.json:
+        print(json.dumps({"compared": asdict(found), "rebuilt": rebuilt and asdict(rebuilt)}))
+    else:
+        print(finding.text)
+        if rebuilt is not None:
+            print(f"rebuilt: {rebuilt.written} rows written, {rebuilt.removed} removed")
+    if finding.level is Level.OK or rebuilt is not None:
+        return DONE
+    return fail(f"the board of lots is not right: `{board.REBUILD}`")
 
 
 def name_data_folder(settings: Settings, options: argparse.Namespace) -> None:

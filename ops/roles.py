@@ -81,7 +81,7 @@ def ensure_web(connection: Connection[Any]) -> None:
     a superuser's. All or nothing; a second time it changes nothing. Raises psycopg.Error."""
     with connection.transaction():
         connection.execute(queries("roles")["make_web"])
-        connection.execute(SQL("grant usage on schema public, ops to {}").format(Identifier(WEB)))
+        connection.execute(SQL("grant usage on schema public, ops, audit to {}").format(Identifier(WEB)))
         _grant(connection, [each for each in read(connection).missing if each.startswith(f"{WEB}: ")])
 
 

@@ -12,6 +12,18 @@ CREATE FUNCTION ops.estimated_rows(of_table regclass) RETURNS bigint
     LANGUAGE sql STABLE
     RETURN (SELECT (COALESCE(((GREATEST(pg_class.reltuples, (0)::real) / (NULLIF(pg_class.relpages, 0))::double precision) * ((pg_relation_size((pg_class.oid)::regclass) / (current_setting('block_size'::text))::integer))::double precision), (0)::double precision))::bigint AS "coalesce" FROM pg_class WHERE (pg_class.oid = (estimated_rows.of_table)::oid));
 
+CREATE TABLE public.lot_words (
+    field text NOT NULL,
+    said text NOT NULL,
+    make text,
+    value text,
+    CONSTRAINT lot_words_field_check CHECK ((field = ANY (ARRAY['car'::text, 'fuel'::text, 'gearbox'::text, 'body'::text, 'color'::text])))
+);
+
+CREATE FUNCTION public.lot_vocabulary(of_field text) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT jsonb_object_agg(lot_words.said, CASE WHEN (lot_vocabulary.of_field = 'car'::text) THEN jsonb_build_array(lot_words.make, lot_words.value) ELSE to_jsonb(lot_words.value) END) AS jsonb_object_agg FROM public.lot_words WHERE (lot_words.field = lot_vocabulary.of_field));
+
 CREATE FUNCTION public.lot_worth(of_type text, of_year integer, of_title text, of_damage text) RETURNS double precision
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (((CASE of_title WHEN 'clean'::text THEN 1.0 WHEN 'salvage'::text THEN 0.9 WHEN 'destruction'::text THEN 0.0 ELSE 0.5 END * CASE WHEN (of_type = 'car'::text) THEN 1.0 WHEN (of_type = ANY (ARRAY['motorcycle'::text, 'medium truck'::text, 'rv'::text])) THEN 0.6 WHEN (of_type IS NULL) THEN 0.5 ELSE 0.2 END) * CASE WHEN (of_year IS NULL) THEN 0.5 WHEN ((of_year)::numeric >= (EXTRACT(year FROM now()) - (6)::numeric)) THEN 1.0 WHEN ((of_year)::numeric >= (EXTRACT(year FROM now()) - (12)::numeric)) THEN 0.8 WHEN ((of_year)::numeric >= (EXTRACT(year FROM now()) - (18)::numeric)) THEN 0.5 ELSE 0.2 END) * CASE WHEN (of_damage = ANY (ARRAY['minor dent/scratches'::text, 'normal wear'::text, 'hail'::text, 'vandalism'::text])) THEN 1.0 WHEN (of_damage = ANY (ARRAY['front end'::text, 'rear end'::text, 'side'::text, 'top/roof'::text, 'undercarriage'::text, 'mechanical'::text])) THEN 0.8 WHEN (of_damage IS NULL) THEN 0.6 ELSE 0.3 END);
@@ -21,6 +33,18 @@ CREATE FUNCTION public.note_listing_price() RETURNS trigger
     AS $$
 begin
     insert into listing_prices (listing_id, price_eur) values (new.id, new.price_eur);
+    return null;
+end
+$$;
+
+CREATE FUNCTION public.note_lot_photos() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_advisory_xact_lock_shared(hashtextextended('lot_board', 0));
+    update lot_board
+    set has_photos = new.stored > 0
+    where lot_id = new.lot_id and has_photos <> (new.stored > 0);
     return null;
 end
 $$;
@@ -1189,12 +1213,171 @@ ALTER TABLE public.listings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.lot_board (
+    lot_id bigint NOT NULL,
+    is_gone boolean NOT NULL,
+    gone_at timestamp with time zone,
+    first_seen timestamp with time zone NOT NULL,
+    sale_at timestamp with time zone,
+    high_bid numeric(12,2),
+    buy_now_price numeric(12,2),
+    make text,
+    family text,
+    year integer,
+    fuel text,
+    gearbox text,
+    body text,
+    color text,
+    damage text,
+    title_group text,
+    condition text,
+    has_keys boolean,
+    odometer integer,
+    state text,
+    yard text,
+    seller text,
+    has_photos boolean NOT NULL
+)
+PARTITION BY LIST (is_gone);
+
+CREATE TABLE public.lot_board_active (
+    lot_id bigint CONSTRAINT lot_board_lot_id_not_null NOT NULL,
+    is_gone boolean CONSTRAINT lot_board_is_gone_not_null NOT NULL,
+    gone_at timestamp with time zone,
+    first_seen timestamp with time zone CONSTRAINT lot_board_first_seen_not_null NOT NULL,
+    sale_at timestamp with time zone,
+    high_bid numeric(12,2),
+    buy_now_price numeric(12,2),
+    make text,
+    family text,
+    year integer,
+    fuel text,
+    gearbox text,
+    body text,
+    color text,
+    damage text,
+    title_group text,
+    condition text,
+    has_keys boolean,
+    odometer integer,
+    state text,
+    yard text,
+    seller text,
+    has_photos boolean CONSTRAINT lot_board_has_photos_not_null NOT NULL
+);
+
+CREATE TABLE public.lot_board_gone (
+    lot_id bigint CONSTRAINT lot_board_lot_id_not_null NOT NULL,
+    is_gone boolean CONSTRAINT lot_board_is_gone_not_null NOT NULL,
+    gone_at timestamp with time zone,
+    first_seen timestamp with time zone CONSTRAINT lot_board_first_seen_not_null NOT NULL,
+    sale_at timestamp with time zone,
+    high_bid numeric(12,2),
+    buy_now_price numeric(12,2),
+    make text,
+    family text,
+    year integer,
+    fuel text,
+    gearbox text,
+    body text,
+    color text,
+    damage text,
+    title_group text,
+    condition text,
+    has_keys boolean,
+    odometer integer,
+    state text,
+    yard text,
+    seller text,
+    has_photos boolean CONSTRAINT lot_board_has_photos_not_null NOT NULL
+);
+
+CREATE VIEW public.lot_board_source AS
+ SELECT lots.id AS lot_id,
+    (lots.status = 'gone'::text) AS is_gone,
+    lots.gone_at,
+    lots.first_seen_at AS first_seen,
+    COALESCE(lots.sale_at, ((lots.sale_date + '12:00:00'::time without time zone) AT TIME ZONE 'UTC'::text)) AS sale_at,
+    lots.high_bid,
+    lots.buy_now_price,
+    ((( SELECT public.lot_vocabulary('car'::text) AS lot_vocabulary) -> cars.said) ->> 0) AS make,
+    ((( SELECT public.lot_vocabulary('car'::text) AS lot_vocabulary) -> cars.said) ->> 1) AS family,
+    cars.year,
+    (( SELECT public.lot_vocabulary('fuel'::text) AS lot_vocabulary) ->> cars.fuel) AS fuel,
+    (( SELECT public.lot_vocabulary('gearbox'::text) AS lot_vocabulary) ->> cars.transmission) AS gearbox,
+    (( SELECT public.lot_vocabulary('body'::text) AS lot_vocabulary) ->> cars.body_style) AS body,
+    (( SELECT public.lot_vocabulary('color'::text) AS lot_vocabulary) ->> cars.color) AS color,
+    lots.damage,
+    lots.title_group,
+    lots.condition,
+    lots.has_keys,
+    lots.odometer,
+    lots.state,
+    lots.yard_name AS yard,
+    lots.seller_name AS seller,
+    COALESCE(( SELECT (lot_photos.stored > 0)
+           FROM public.lot_photos
+          WHERE (lot_photos.lot_id = lots.id)), false) AS has_photos
+   FROM (public.lots
+     LEFT JOIN LATERAL ( SELECT vehicles.year,
+            vehicles.fuel,
+            vehicles.transmission,
+            vehicles.body_style,
+            vehicles.color,
+            concat(vehicles.make, '|', vehicles.model, '|', vehicles.model_group) AS said
+           FROM public.vehicles
+          WHERE (vehicles.id = lots.vehicle_id)
+         LIMIT 1) cars ON (true))
+  WHERE ((lots.status = 'active'::text) OR (lots.gone_at > (now() - '60 days'::interval)));
+
+CREATE TABLE public.lot_notes (
+    id bigint NOT NULL,
+    lot_id bigint NOT NULL,
+    user_id bigint,
+    body text NOT NULL,
+    written_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lot_notes_body_check CHECK (((length(body) >= 1) AND (length(body) <= 2000)))
+);
+
+ALTER TABLE public.lot_notes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lot_notes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE SEQUENCE public.lot_photos_token
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
+
+CREATE TABLE public.lot_stars (
+    user_id bigint,
+    lot_id bigint NOT NULL,
+    starred_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.lot_statuses (
+    id bigint NOT NULL,
+    lot_id bigint NOT NULL,
+    user_id bigint,
+    status text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lot_statuses_status_check CHECK ((status = ANY (ARRAY['none'::text, 'seen'::text, 'called'::text, 'bought'::text, 'rejected'::text])))
+);
+
+ALTER TABLE public.lot_statuses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lot_statuses_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 ALTER TABLE public.lots ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.lots_id_seq
@@ -1310,6 +1493,10 @@ ALTER TABLE ONLY public.board ATTACH PARTITION public.board_active FOR VALUES IN
 
 ALTER TABLE ONLY public.board ATTACH PARTITION public.board_gone FOR VALUES IN (true);
 
+ALTER TABLE ONLY public.lot_board ATTACH PARTITION public.lot_board_active FOR VALUES IN (false);
+
+ALTER TABLE ONLY public.lot_board ATTACH PARTITION public.lot_board_gone FOR VALUES IN (true);
+
 ALTER TABLE ONLY audit.etl_runs
     ADD CONSTRAINT etl_runs_pkey PRIMARY KEY (id);
 
@@ -1409,8 +1596,29 @@ ALTER TABLE ONLY public.listings
 ALTER TABLE ONLY public.listings
     ADD CONSTRAINT listings_source_ad_id_key UNIQUE (source, ad_id);
 
+ALTER TABLE ONLY public.lot_board
+    ADD CONSTRAINT lot_board_pkey PRIMARY KEY (lot_id, is_gone);
+
+ALTER TABLE ONLY public.lot_board_active
+    ADD CONSTRAINT lot_board_active_pkey PRIMARY KEY (lot_id, is_gone);
+
+ALTER TABLE ONLY public.lot_board_gone
+    ADD CONSTRAINT lot_board_gone_pkey PRIMARY KEY (lot_id, is_gone);
+
+ALTER TABLE ONLY public.lot_notes
+    ADD CONSTRAINT lot_notes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_pkey PRIMARY KEY (lot_id);
+
+ALTER TABLE ONLY public.lot_stars
+    ADD CONSTRAINT lot_stars_user_id_lot_id_key UNIQUE NULLS NOT DISTINCT (user_id, lot_id);
+
+ALTER TABLE ONLY public.lot_statuses
+    ADD CONSTRAINT lot_statuses_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.lot_words
+    ADD CONSTRAINT lot_words_pkey PRIMARY KEY (field, said);
 
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_lot_external_id_key UNIQUE (lot_external_id);
@@ -1583,11 +1791,43 @@ CREATE INDEX listings_removed ON public.listings USING btree (removed_at) WHERE 
 
 CREATE INDEX listings_there ON public.listings USING btree (id) WHERE (removed_at IS NULL);
 
+CREATE INDEX lot_board_sale ON ONLY public.lot_board USING btree (COALESCE(sale_at, '2100-01-01 00:00:00+00'::timestamp with time zone), lot_id DESC);
+
+CREATE INDEX lot_board_active_coalesce_lot_id_idx ON public.lot_board_active USING btree (COALESCE(sale_at, '2100-01-01 00:00:00+00'::timestamp with time zone), lot_id DESC);
+
+CREATE INDEX lot_board_bid ON ONLY public.lot_board USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
+
+CREATE INDEX lot_board_active_coalesce_lot_id_idx1 ON public.lot_board_active USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
+
+CREATE INDEX lot_board_family ON ONLY public.lot_board USING btree (family);
+
+CREATE INDEX lot_board_active_family_idx ON public.lot_board_active USING btree (family);
+
+CREATE INDEX lot_board_new ON ONLY public.lot_board USING btree (first_seen DESC, lot_id DESC);
+
+CREATE INDEX lot_board_active_first_seen_lot_id_idx ON public.lot_board_active USING btree (first_seen DESC, lot_id DESC);
+
+CREATE INDEX lot_board_gone_at ON public.lot_board_gone USING btree (gone_at);
+
+CREATE INDEX lot_board_gone_coalesce_lot_id_idx ON public.lot_board_gone USING btree (COALESCE(sale_at, '2100-01-01 00:00:00+00'::timestamp with time zone), lot_id DESC);
+
+CREATE INDEX lot_board_gone_coalesce_lot_id_idx1 ON public.lot_board_gone USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
+
+CREATE INDEX lot_board_gone_family_idx ON public.lot_board_gone USING btree (family);
+
+CREATE INDEX lot_board_gone_first_seen_lot_id_idx ON public.lot_board_gone USING btree (first_seen DESC, lot_id DESC);
+
+CREATE INDEX lot_notes_lot ON public.lot_notes USING btree (lot_id, id);
+
 CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WHERE (lease_owner IS NOT NULL);
 
 CREATE INDEX lot_photos_queued ON public.lot_photos USING btree (lot_id) INCLUDE (state, stored, first_at) WHERE (turn_at IS NOT NULL);
 
 CREATE INDEX lot_photos_turns ON public.lot_photos USING btree (((first_at IS NOT NULL)), turn_at, lot_id DESC) WHERE (turn_at IS NOT NULL);
+
+CREATE INDEX lot_stars_lot ON public.lot_stars USING btree (lot_id);
+
+CREATE INDEX lot_statuses_lot ON public.lot_statuses USING btree (lot_id, id DESC);
 
 CREATE INDEX lots_active ON public.lots USING btree (id) INCLUDE (vehicle_id, first_seen_at) WHERE (status = 'active'::text);
 
@@ -1667,11 +1907,35 @@ ALTER INDEX public.board_pkey ATTACH PARTITION public.board_gone_pkey;
 
 ALTER INDEX public.board_score ATTACH PARTITION public.board_gone_score_listing_id_idx;
 
+ALTER INDEX public.lot_board_sale ATTACH PARTITION public.lot_board_active_coalesce_lot_id_idx;
+
+ALTER INDEX public.lot_board_bid ATTACH PARTITION public.lot_board_active_coalesce_lot_id_idx1;
+
+ALTER INDEX public.lot_board_family ATTACH PARTITION public.lot_board_active_family_idx;
+
+ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_active_first_seen_lot_id_idx;
+
+ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_active_pkey;
+
+ALTER INDEX public.lot_board_sale ATTACH PARTITION public.lot_board_gone_coalesce_lot_id_idx;
+
+ALTER INDEX public.lot_board_bid ATTACH PARTITION public.lot_board_gone_coalesce_lot_id_idx1;
+
+ALTER INDEX public.lot_board_family ATTACH PARTITION public.lot_board_gone_family_idx;
+
+ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_gone_first_seen_lot_id_idx;
+
+ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_gone_pkey;
+
 CREATE TRIGGER deal_queued_again BEFORE UPDATE OF queued_at ON ops.deal_outbox FOR EACH ROW WHEN ((new.queued_at <> old.queued_at)) EXECUTE FUNCTION public.renew_deal_work();
 
 CREATE TRIGGER listing_priced AFTER INSERT ON public.listings FOR EACH ROW WHEN ((new.price_eur IS NOT NULL)) EXECUTE FUNCTION public.note_listing_price();
 
 CREATE TRIGGER listing_repriced AFTER UPDATE OF price_eur ON public.listings FOR EACH ROW WHEN ((new.price_eur IS DISTINCT FROM old.price_eur)) EXECUTE FUNCTION public.note_listing_price();
+
+CREATE TRIGGER lot_photographed AFTER UPDATE OF stored ON public.lot_photos FOR EACH ROW WHEN (((new.stored > 0) <> (old.stored > 0))) EXECUTE FUNCTION public.note_lot_photos();
+
+CREATE TRIGGER lot_with_photos AFTER INSERT ON public.lot_photos FOR EACH ROW WHEN ((new.stored > 0)) EXECUTE FUNCTION public.note_lot_photos();
 
 ALTER TABLE ONLY audit.etl_runs
     ADD CONSTRAINT etl_runs_file_id_fkey FOREIGN KEY (file_id) REFERENCES raw.csv_files(id);
@@ -1721,8 +1985,26 @@ ALTER TABLE ONLY public.listing_prices
 ALTER TABLE ONLY public.listing_words
     ADD CONSTRAINT listing_words_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.lot_notes
+    ADD CONSTRAINT lot_notes_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_notes
+    ADD CONSTRAINT lot_notes_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
+
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);
+
+ALTER TABLE ONLY public.lot_stars
+    ADD CONSTRAINT lot_stars_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_stars
+    ADD CONSTRAINT lot_stars_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_statuses
+    ADD CONSTRAINT lot_statuses_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_statuses
+    ADD CONSTRAINT lot_statuses_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_previous_lot_id_fkey FOREIGN KEY (previous_lot_id) REFERENCES public.lots(id);

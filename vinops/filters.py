@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, cast
 
 from vinops import vehicles
 from vinops.text import words as ad_words
@@ -47,12 +47,66 @@ class Problem:
     reason: str
 
 
-class _UnknownValueError(ValueError):
+class UnknownValueError(ValueError):
     """Raised by the parser of a value, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
+class Field:
+    """How a field is read and written: `read` one value, `many` whether it may be given several times."""
+
+    read: Callable[[str], Any]
+    write: Callable[[Any], list[str]]
+    many: bool = False
+    default: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """What is asked for: a base for frozen dataclasses whose fields are parameters, which `described` describes."""
+
+    RANGES: ClassVar[Sequence[str]] = ()
+    """Fields with a `_from` and a `_to`."""
+    WHAT: ClassVar[str] = "ad"
+
+    @classmethod
+    def described(cls) -> Mapping[str, Field]:
+        """Return how the fields are read and written, by the names of their parameters, in canonical order."""
+        raise NotImplementedError
+
+    @classmethod
+    def parse(cls, params: Iterable[tuple[str, str]], *, others: Collection[str] = ()) -> tuple[Self, list[Problem]]:
+        """Return the filter of some parameters, and what of them was not understood. Raises nothing.
+
+        Empty values count as not given: forms send them. Parameters named in `others`, such as `sort`, are not the
+        filter's. A field that is not understood asks for nothing: show the problems, or refuse to save the filter.
+        """
+        reading = Reading(fields=cls.described(), ranges=cls.RANGES, what=cls.WHAT)
+        return cls(**reading.read(params, others)), reading.problems
+
+    def to_params(self) -> list[tuple[str, str]]:
+        """Return the canonical parameters, in the order of the fields: the same filter has one spelling."""
+        found = []
+        for name, about in self.described().items():
+            value = getattr(self, name)
+            if value != about.default:
+                found += [(name, text) for text in about.write(value)]
+        return found
+
+    def without(self, name: str, value: str | None = None) -> Self:
+        """Return the filter without a field, or without one of its values: what the cross of a chip links to."""
+        kept = tuple(each for each in getattr(self, name) if each != value) if value is not None else None
+        changed = {each.name: getattr(self, each.name) for each in fields(self)}
+        return type(self)(**changed | {name: kept if kept is not None else self.described()[name].default})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for nothing: all that is for sale."""
+        return self == type(self)()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Asking):
     """What ads are asked for. A field that is None or empty asks for nothing; several values of one field are
     alternatives; different fields all have to hold. An ad that does not give a figure that is asked for is not found.
 
@@ -85,69 +139,41 @@ class Filter:
     words: tuple[str, ...] = ()
     words_not: tuple[str, ...] = ()
 
+    RANGES: ClassVar[Sequence[str]] = ("year", "price", "km", "power")
+
     @classmethod
-    def parse(cls, params: Iterable[tuple[str, str]], *, others: Collection[str] = ()) -> tuple[Filter, list[Problem]]:
-        """Return the filter of some parameters, and what of them was not understood. Raises nothing.
-
-        Empty values count as not given: forms send them. Parameters named in `others`, such as `sort`, are not the
-        filter's. A field that is not understood asks for nothing: show the problems, or refuse to save the filter.
-        """
-        return _Reading().read(params, others)
-
-    def to_params(self) -> list[tuple[str, str]]:
-        """Return the canonical parameters, in the order of the fields: the same filter has one spelling."""
-        found = []
-        for name, about in FIELDS.items():
-            value = getattr(self, name)
-            if value != about.default:
-                found += [(name, text) for text in about.write(value)]
-        return found
-
-    def without(self, name: str, value: str | None = None) -> Filter:
-        """Return the filter without a field, or without one of its values: what the cross of a chip links to."""
-        kept = tuple(each for each in getattr(self, name) if each != value) if value is not None else None
-        changed = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Filter(**changed | {name: kept if kept is not None else FIELDS[name].default})
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it asks for nothing: all ads that are advertised."""
-        return self == Filter()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Field:
-    """How a field is read and written: `read` one value, `many` whether it may be given several times."""
-
-    read: Callable[[str], Any]
-    write: Callable[[Any], list[str]]
-    many: bool = False
-    default: Any = None
+    def described(cls) -> Mapping[str, Field]:
+        """Return FIELDS."""
+        return FIELDS
 
 
 @dataclass(kw_only=True)
-class _Reading:
-    """The state of reading parameters."""
+class Reading:
+    """The state of reading parameters, of `what`."""
 
+    fields: Mapping[str, Field]
+    ranges: Sequence[str]
+    what: str
     problems: list[Problem] = field(default_factory=list)
 
-    def read(self, params: Iterable[tuple[str, str]], others: Collection[str]) -> tuple[Filter, list[Problem]]:
+    def read(self, params: Iterable[tuple[str, str]], others: Collection[str]) -> dict[str, Any]:
+        """Return the values of the fields that are given; what was not understood is in `problems` then."""
         given: dict[str, list[str]] = {}
         for name, value in params:
-            if name in FIELDS:
+            if name in self.fields:
                 if text := " ".join(value.split()):
                     given.setdefault(name, []).append(text)
             elif name not in others:
                 self.object_to(name, value, "there is no such filter")
-        values = {name: self.value(name, given[name]) for name in FIELDS if name in given and name != "family"}
+        values = {name: self.value(name, given[name]) for name in self.fields if name in given and name != "family"}
         if "family" in given:  # «3 Series» is one of BMW if that make is asked for
-            values["family"] = self.several("family", given["family"], partial(_family, makes=values.get("make", ())))
-        found = Filter(**{name: value for name, value in values.items() if value not in (None, ())})
+            values["family"] = self.several("family", given["family"], partial(family, makes=values.get("make", ())))
+        found = {name: value for name, value in values.items() if value not in (None, ())}
         self.compare(found)
-        return found, self.problems
+        return found
 
     def value(self, name: str, texts: Sequence[str]) -> Any:
-        about = FIELDS[name]
+        about = self.fields[name]
         if about.many:
             return self.several(name, texts, about.read)
         if any(text != texts[0] for text in texts):
@@ -170,7 +196,7 @@ class _Reading:
             return None
         try:
             value = read(text)
-        except _UnknownValueError as error:
+        except UnknownValueError as error:
             self.object_to(name, text, str(error))
             return None
         if isinstance(value, _Noted):
@@ -178,11 +204,12 @@ class _Reading:
             return value.value
         return value
 
-    def compare(self, found: Filter) -> None:
-        for name in ("year", "price", "km", "power"):
-            low, high = getattr(found, f"{name}_from"), getattr(found, f"{name}_to")
+    def compare(self, found: Mapping[str, Any]) -> None:
+        for name in self.ranges:
+            low, high = found.get(f"{name}_from"), found.get(f"{name}_to")
             if low is not None and high is not None and low > high:
-                self.object_to(f"{name}_from", _number(low), f"it is more than {name}_to: no ad can be found")
+                reason = f"it is more than {name}_to: no {self.what} can be found"
+                self.object_to(f"{name}_from", _number(low), reason)
 
     def object_to(self, name: str, value: str, reason: str) -> None:
         self.problems.append(Problem(name=name[:LONGEST_VALUE], value=value[:LONGEST_VALUE], reason=reason))
@@ -199,62 +226,62 @@ class _Noted:
 # Reading
 
 
-def _word(text: str, *, what: str, vocabulary: Callable[[str], vehicles.Match | None]) -> tuple[str, ...]:
-    found = vocabulary(text)
+def _word(text: str, *, what: str, look_up: Callable[[str], vehicles.Match | None]) -> tuple[str, ...]:
+    found = look_up(text)
     if found is None:
-        raise _UnknownValueError(f"there is no such {what}")
+        raise UnknownValueError(f"there is no such {what}")
     if found.how == "fuzzy":
-        raise _UnknownValueError(f"there is no such {what}; is {found.value} meant?")
+        raise UnknownValueError(f"there is no such {what}; is {found.value} meant?")
     return (found.value,)
 
 
-def _family(text: str, makes: Sequence[str]) -> Any:
+def family(text: str, makes: Sequence[str]) -> Any:
     """Return the family of a text that begins with its make, or names a family of one of these makes."""
     if text in vehicles.families():
         return (text,)
     of_text = vehicles.make_in(text)
     tried = [of_text.value] if of_text else makes
     if not tried:
-        raise _UnknownValueError("it names no make, and none is given: write both, as in BMW X5")
+        raise UnknownValueError("it names no make, and none is given: write both, as in BMW X5")
     matches = [match for make in tried if (match := vehicles.model(make, text))]
     found = [match for match in matches if match.how != "fuzzy"]
     if not found:
         meant = f"; is {matches[0].family} meant?" if matches else ""
-        raise _UnknownValueError(f"{' and '.join(tried)} has no such family{meant}")
+        raise UnknownValueError(f"{' and '.join(tried)} has no such family{meant}")
     values = tuple(dict.fromkeys(match.family for match in found))
     wider = [(text, f"{each.value} is one of the {each.family}, all of which are shown")
              for each in found if each.value != each.family]  # fmt: skip
     return _Noted(value=values, notes=wider) if wider else values
 
 
-def _choice(text: str, choices: Mapping[str, Sequence[str]]) -> str:
+def choice(text: str, choices: Mapping[str, Sequence[str]]) -> str:
     for value, names in choices.items():
         if text.casefold() in names:
             return value
-    raise _UnknownValueError(f"it is none of {', '.join(choices)}")
+    raise UnknownValueError(f"it is none of {', '.join(choices)}")
 
 
 def _seller(text: str) -> tuple[str, ...]:
-    return (_choice(text, SELLERS),)
+    return (choice(text, SELLERS),)
 
 
-def _whole(text: str, *, least: int = 0, most: int) -> int:
+def whole(text: str, *, least: int = 0, most: int) -> int:
     found = _DIGITS.fullmatch(_bare(text))
     if not found:
-        raise _UnknownValueError("it is not a whole number")
-    number: int = _within(int(re.sub(r"[^0-9]", "", found[0])), least, most)
+        raise UnknownValueError("it is not a whole number")
+    number: int = within(int(re.sub(r"[^0-9]", "", found[0])), least, most)
     return number
 
 
 def _amount(text: str, *, most: int, least: int = 0, has_thousands: bool = True) -> Decimal:
     bare = _bare(text)
     if has_thousands and (found := _DIGITS.fullmatch(bare)):
-        return Decimal(_within(int(re.sub(r"[^0-9]", "", found[0])), least, most))
+        return Decimal(within(int(re.sub(r"[^0-9]", "", found[0])), least, most))
     if found := _DECIMAL.fullmatch(bare):
-        return _plain(_within(Decimal(f"{found[1]}.{found[2]}"), least, most))
+        return _plain(within(Decimal(f"{found[1]}.{found[2]}"), least, most))
     if bare.isascii() and bare.isdecimal():
-        return Decimal(_within(int(bare), least, most))
-    raise _UnknownValueError("it is not a number")
+        return Decimal(within(int(bare), least, most))
+    raise UnknownValueError("it is not a number")
 
 
 def _plain(number: Decimal) -> Decimal:
@@ -268,13 +295,13 @@ def _bare(text: str) -> str:
     return next((text.removesuffix(unit).strip() for unit in _UNITS if text.endswith(unit)), text)
 
 
-def _within(number: Any, least: int, most: int) -> Any:
+def within(number: Any, least: int, most: int) -> Any:
     if not least <= number <= most:
-        raise _UnknownValueError(f"it is not between {least} and {most}")
+        raise UnknownValueError(f"it is not between {least} and {most}")
     return number
 
 
-def _since(text: str) -> timedelta | date:
+def since(text: str) -> timedelta | date:
     if found := _SINCE.fullmatch(text.casefold()):
         hours = int(found[1]) * _HOURS[found[2]]
         if hours:
@@ -283,8 +310,8 @@ def _since(text: str) -> timedelta | date:
         try:
             return date.fromisoformat(text)
         except ValueError:
-            raise _UnknownValueError("there is no such day") from None
-    raise _UnknownValueError("write a time as in 24h, 3d or 2w, or a day as in 2026-07-31")
+            raise UnknownValueError("there is no such day") from None
+    raise UnknownValueError("write a time as in 24h, 3d or 2w, or a day as in 2026-07-31")
 
 
 def _words(text: str) -> Any:
@@ -300,7 +327,7 @@ def _words(text: str) -> Any:
         else:
             found.append(word)
     if not found and not notes:
-        raise _UnknownValueError("it has no words")
+        raise UnknownValueError("it has no words")
     return _Noted(value=tuple(found), notes=notes) if notes else tuple(found)
 
 
@@ -311,53 +338,53 @@ def _number(value: Any) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def _time(value: timedelta | date) -> str:
+def written_time(value: timedelta | date) -> str:
     if isinstance(value, date):
         return value.isoformat()
     hours = int(value.total_seconds()) // 3600
     return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
 
 
-def _vocabulary(what: str, look_up: Callable[[str], vehicles.Match | None]) -> _Field:
-    return _Field(read=partial(_word, what=what, vocabulary=look_up), write=list, many=True, default=())
+def vocabulary(what: str, look_up: Callable[[str], vehicles.Match | None]) -> Field:
+    return Field(read=partial(_word, what=what, look_up=look_up), write=list, many=True, default=())
 
 
-def _bound(most: int, least: int = 0) -> _Field:
-    return _Field(read=partial(_whole, least=least, most=most), write=lambda value: [_number(value)])
+def bound(most: int, least: int = 0) -> Field:
+    return Field(read=partial(whole, least=least, most=most), write=lambda value: [_number(value)])
 
 
-def _decimal(most: int, least: int = 0, *, has_thousands: bool = False) -> _Field:
-    return _Field(
+def decimal(most: int, least: int = 0, *, has_thousands: bool = False) -> Field:
+    return Field(
         read=partial(_amount, least=least, most=most, has_thousands=has_thousands),
         write=lambda value: [_number(value)],
     )
 
 
-def _text() -> _Field:
-    return _Field(read=_words, write=lambda value: [" ".join(value)], many=True, default=())
+def _text() -> Field:
+    return Field(read=_words, write=lambda value: [" ".join(value)], many=True, default=())
 
 
-FIELDS: Final[Mapping[str, _Field]] = {
-    "make": _vocabulary("make", vehicles.make),
-    "family": _Field(read=partial(_family, makes=()), write=list, many=True, default=()),
-    "year_from": _bound(2100, 1900),
-    "year_to": _bound(2100, 1900),
-    "price_from": _decimal(100_000_000, has_thousands=True),
-    "price_to": _decimal(100_000_000, has_thousands=True),
-    "km_from": _bound(10_000_000),
-    "km_to": _bound(10_000_000),
-    "power_from": _bound(10_000),
-    "power_to": _bound(10_000),
-    "fuel": _vocabulary("fuel", vehicles.fuel),
-    "gearbox": _vocabulary("gearbox", vehicles.gearbox),
-    "body": _vocabulary("body", vehicles.body),
-    "color": _vocabulary("color", vehicles.colour),
-    "region": _vocabulary("region", vehicles.region),
-    "seller": _Field(read=_seller, write=list, many=True, default=()),
-    "min_score": _decimal(10, 1),
-    "below_market": _decimal(100),
-    "new_since": _Field(read=_since, write=lambda value: [_time(value)]),
-    "gone": _Field(read=lambda text: cast("Gone", _choice(text, GONES)), write=lambda value: [value], default="no"),
+FIELDS: Final[Mapping[str, Field]] = {
+    "make": vocabulary("make", vehicles.make),
+    "family": Field(read=partial(family, makes=()), write=list, many=True, default=()),
+    "year_from": bound(2100, 1900),
+    "year_to": bound(2100, 1900),
+    "price_from": decimal(100_000_000, has_thousands=True),
+    "price_to": decimal(100_000_000, has_thousands=True),
+    "km_from": bound(10_000_000),
+    "km_to": bound(10_000_000),
+    "power_from": bound(10_000),
+    "power_to": bound(10_000),
+    "fuel": vocabulary("fuel", vehicles.fuel),
+    "gearbox": vocabulary("gearbox", vehicles.gearbox),
+    "body": vocabulary("body", vehicles.body),
+    "color": vocabulary("color", vehicles.colour),
+    "region": vocabulary("region", vehicles.region),
+    "seller": Field(read=_seller, write=list, many=True, default=()),
+    "min_score": decimal(10, 1),
+    "below_market": decimal(100),
+    "new_since": Field(read=since, write=lambda value: [written_time(value)]),
+    "gone": Field(read=lambda text: cast("Gone", choice(text, GONES)), write=lambda value: [value], default="no"),
     "words": _text(),
     "words_not": _text(),
 }

@@ -82,8 +82,14 @@ def _steps(known: Sequence[tuple[datetime, float]], x: Line, y: Line, end: datet
     return "".join(path)
 
 
-def history(language: Language, prices: Sequence[Price], worth: Valuation | None, end: datetime) -> Markup:
-    """Return the price over time, until `end`, with the band of the estimate behind it; nothing without a price."""
+def history(
+    language: Language, prices: Sequence[Price], worth: Valuation | None, end: datetime, *, unit: str = "€",
+    label: str = "",
+) -> Markup:  # fmt: skip
+    """Return the price over time, until `end`, with the band of the estimate behind it; nothing without a price.
+
+    `unit` is the currency, `label` what a reader of the screen says instead of that it is a price with an estimate.
+    """
     known = _known(prices)
     if not known:
         return Markup("")
@@ -111,13 +117,13 @@ def history(language: Language, prices: Sequence[Price], worth: Valuation | None
     parts.append(f'<path class="price" d="{_steps(known, x, y, end)}"/>')
     parts += [
         f'<circle class="price" cx="{x.at(at.timestamp())}" cy="{y.at(value)}" r="4">'
-        f"<title>{escape(language.day(at))}: {_text(language, value)} €</title></circle>"
+        f"<title>{escape(language.day(at))}: {_text(language, value)} {escape(unit)}</title></circle>"
         for at, value in known
     ]
     named = language.moment if end - begin < timedelta(days=3) else language.day
     days = _axis(left, height - 8, "start", escape(named(begin)))
     days += _axis(width - right, height - 8, "end", escape(named(end)))
-    label = language.gettext("Price over time; the band is the estimate from p10 to p90")
+    label = label or language.gettext("Price over time; the band is the estimate from p10 to p90")
     return Markup(
         '<svg class="chart history" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">'
     ).format(w=width, h=height, label=label) + Markup("".join(parts) + days + "</svg>")  # noqa: S704 # escaped above

@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 Role: TypeAlias = Literal["viewer", "trader", "operator"]
+Subject: TypeAlias = Literal["ad", "lot"]
 Status: TypeAlias = Literal["none", "seen", "called", "bought", "rejected"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "trader", "operator")
 """Each may do what those before it may."""
+_MARKS: Final[dict[Subject, str]] = {"ad": "people", "lot": "lot_marks"}
+"""Where the statements about marks on each kind of thing are."""
 STATUSES: Final[tuple[Status, ...]] = ("none", "seen", "called", "bought", "rejected")
 
 IDLE: Final = timedelta(days=7)
@@ -67,17 +70,17 @@ class Visitor:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What people marked on an ad: a star of the visitor's own, and the status that all share."""
+    """What people marked on an ad or a lot: a star of the visitor's own, and the status that all share."""
 
-    listing_id: int
+    marked_id: int
     is_starred: bool = False
     status: Status = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A note on an ad, or a step in its life cycle. `said` is the note or the status; `name` None is the operator at
-    this machine."""
+    """A note on an ad or a lot, or a step in its life cycle. `said` is the note or the status; `name`
+    None is the operator at this machine."""
 
     kind: Literal["note", "status"]
     said: str
@@ -183,33 +186,42 @@ def set_language(connection: Connection[Any], user_id: int, language: str) -> No
     connection.execute(_sql("set_language"), {"user_id": user_id, "language": language})
 
 
-def marks(connection: Connection[Any], user_id: int | None, listing_ids: Sequence[int]) -> Mapping[int, Mark]:
-    """Return the marks of ads, for a person."""
+def marks(
+    connection: Connection[Any], user_id: int | None, ids: Sequence[int], *, of: Subject = "ad"
+) -> Mapping[int, Mark]:
+    """Return the marks of ads or lots, for a person."""
     with connection.cursor(row_factory=class_row(Mark)) as cursor:
-        rows = cursor.execute(_sql("marks"), {"user_id": user_id, "listing_ids": list(listing_ids)}).fetchall()
-    return {row.listing_id: row for row in rows}
+        about = {"user_id": user_id, "listing_ids": list(ids), "lot_ids": list(ids)}
+        rows = cursor.execute(queries(_MARKS[of])["marks"], about).fetchall()
+    return {row.marked_id: row for row in rows}
 
 
-def star(connection: Connection[Any], user_id: int | None, listing_id: int, *, is_on: bool) -> None:
-    """Star an ad, or take the star back."""
-    connection.execute(_sql("star" if is_on else "unstar"), {"user_id": user_id, "listing_id": listing_id})
+def star(connection: Connection[Any], user_id: int | None, marked_id: int, *, is_on: bool, of: Subject = "ad") -> None:
+    """Star an ad or a lot, or take the star back."""
+    about = {"user_id": user_id, "listing_id": marked_id, "lot_id": marked_id}
+    connection.execute(queries(_MARKS[of])["star" if is_on else "unstar"], about)
 
 
-def set_status(connection: Connection[Any], user_id: int | None, listing_id: int, status: Status) -> None:
-    """Add a step to the life cycle of an ad; nothing if it stands there already."""
-    about = {"user_id": user_id, "listing_id": listing_id, "status": status}
-    connection.execute(_sql("add_status"), about)
+def set_status(
+    connection: Connection[Any], user_id: int | None, marked_id: int, status: Status, *, of: Subject = "ad"
+) -> None:
+    """Add a step to the life cycle of an ad or a lot; nothing if it stands there already."""
+    about = {"user_id": user_id, "listing_id": marked_id, "lot_id": marked_id, "status": status}
+    connection.execute(queries(_MARKS[of])["add_status"], about)
 
 
-def add_note(connection: Connection[Any], user_id: int | None, listing_id: int, body: str) -> None:
-    """Add a note of 1 to LONGEST_NOTE characters to an ad."""
-    connection.execute(_sql("add_note"), {"user_id": user_id, "listing_id": listing_id, "body": body})
+def add_note(
+    connection: Connection[Any], user_id: int | None, marked_id: int, body: str, *, of: Subject = "ad"
+) -> None:
+    """Add a note of 1 to LONGEST_NOTE characters to an ad or a lot."""
+    about = {"user_id": user_id, "listing_id": marked_id, "lot_id": marked_id, "body": body}
+    connection.execute(queries(_MARKS[of])["add_note"], about)
 
 
-def history(connection: Connection[Any], listing_id: int) -> list[Event]:
-    """Return notes and steps of an ad, the newest first, at most 200."""
+def history(connection: Connection[Any], marked_id: int, *, of: Subject = "ad") -> list[Event]:
+    """Return notes and steps of an ad or a lot, the newest first, at most 200."""
     with connection.cursor(row_factory=class_row(Event)) as cursor:
-        return cursor.execute(_sql("ad_history"), {"listing_id": listing_id}).fetchall()
+        return cursor.execute(queries(_MARKS[of])["history"], {"listing_id": marked_id, "lot_id": marked_id}).fetchall()
 
 
 def digest(token: str) -> bytes:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from vinops.text.printable import without_controls
-from web import assets, charts, estimates, vocabulary
+from web import assets, charts, estimates, lots, vocabulary
 from web.language import LANGUAGES
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def environment() -> Environment:
         "asset": assets.path,
         "charts": charts,
         "estimates": estimates,
+        "lots_of": lots,
         "urlencode": urlencode,
         "web_link": web_link,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login, photos, sheets
+from web.pages import ads, board, files, login, lot, lots, photos, sheets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,13 @@ ROUTES: Final = (
     Page(method="POST", path="/ads/{listing_id:int}/star", access="trader", function=ads.star),
     Page(method="POST", path="/ads/{listing_id:int}/status", access="trader", function=ads.status),
     Page(method="POST", path="/ads/{listing_id:int}/notes", access="trader", function=ads.note),
+    Page(method="GET", path="/lots", access="viewer", function=lots.gallery),
+    Page(method="GET", path="/lots.csv", access="viewer", function=lots.csv, seconds=EXPORT_SECONDS),
+    Page(method="GET", path="/lots/{lot_number:int}", access="viewer", function=lot.lot),
+    Page(method="GET", path="/lots/{lot_number:int}/sheet", access="viewer", function=sheets.lot),
+    Page(method="POST", path="/lots/{lot_number:int}/star", access="trader", function=lot.star),
+    Page(method="POST", path="/lots/{lot_number:int}/status", access="trader", function=lot.status),
+    Page(method="POST", path="/lots/{lot_number:int}/notes", access="trader", function=lot.note),
     Page(
         method="GET", path="/thumbs/{lot:int}/{content_hash}/{side:int}.webp", access="viewer",
         function=photos.thumbnail, is_async=True, is_file=True, seconds=None,

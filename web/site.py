@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +18,9 @@ from ops import roles
 from vinops import network
 from vinops.board import reads
 from vinops.db import database, session
+from vinops.lots import reads as lots
 from web import people
+from web.cached import Cached
 from web.photos.ads import AdPhotos
 from web.photos.cache import FOLDER, Cache
 from web.photos.maker import Maker
@@ -63,8 +64,8 @@ class Site:
         self._reading = self._pool(READERS, read_only=True)
         self._writing = self._pool(WRITERS, read_only=False)
         self._exporting = self._pool(EXPORTS, read_only=True, limit_ms=EXPORT_MS)
-        self._facets: tuple[float, Facets] = (float("-inf"), {})
-        self._facets_lock = threading.Lock()
+        self._facets: Cached[Facets] = Cached(reads.facets, FACETS_SECONDS)
+        self._lot_facets: Cached[Facets] = Cached(lots.facets, FACETS_SECONDS)
         self._links: dict[bytes, float] = {}  # the digest of a key, until when it holds
 
     def _conninfo(self, *, read_only: bool, limit_ms: int = STATEMENT_MS) -> str:
@@ -137,15 +138,11 @@ class Site:
 
     def facets(self, connection: Connection[Any]) -> Facets:
         """Return the facets of the board, at most FACETS_SECONDS old; older ones while another request reads them."""
-        read_at, found = self._facets
-        if time.monotonic() - read_at < FACETS_SECONDS or not self._facets_lock.acquire(blocking=not found):
-            return found
-        try:
-            if time.monotonic() - self._facets[0] >= FACETS_SECONDS:
-                self._facets = (time.monotonic(), reads.facets(connection))
-            return self._facets[1]
-        finally:
-            self._facets_lock.release()
+        return self._facets.get(connection)
+
+    def lot_facets(self, connection: Connection[Any]) -> Facets:
+        """Return the facets of the lots, as those of the board."""
+        return self._lot_facets.get(connection)
 
     def new_link(self, address: str) -> str:
         """Return the address of a page that signs the operator in, once, within LINK_SECONDS. Earlier ones end."""

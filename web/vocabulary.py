@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from web import lot_vocabulary
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -98,6 +100,7 @@ NAMES: Final = {
         "price": _("Price"), "freshness": _("Freshness"), "demand": _("Demand"), "risk": _("Risk"), "base": _("Base"),
     },
     "role": {"viewer": _("viewer"), "trader": _("trader"), "operator": _("operator")},
+    **lot_vocabulary.NAMES,
 }  # fmt: skip
 """The texts by kind and value."""
 
@@ -134,6 +137,7 @@ PROBLEMS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
         (r"only (?P<most>\d+) can be asked for at once", _("only %(most)s can be asked for at once")),
         (r"it is longer than (?P<most>\d+) characters", _("it is longer than %(most)s characters")),
         (r"it is more than (?P<other>\w+): no ad can be found", _("it is more than %(other)s: no ad can be found")),
+        (r"it is more than (?P<other>\w+): no lot can be found", _("it is more than %(other)s: no lot can be found")),
         (r"there is no such day", _("there is no such day")),
         (r"there is no such \w+", _("there is no such value")),
         (r"there is no such \w+; is (?P<value>.*) meant\?", _("there is no such value; is %(value)s meant?")),
@@ -148,6 +152,8 @@ PROBLEMS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
         (r"it is not a whole number", _("it is not a whole number")),
         (r"it is not a number", _("it is not a number")),
         (r"it is not between (?P<least>\d+) and (?P<most>\d+)", _("it is not between %(least)s and %(most)s")),
+        (r"write a day as in .*", _("write a day as in 2026-07-31")),
+        (r"write a state in two letters, as in TX", _("write a state in two letters, as in TX")),
         (r"write a time as in .*", _("write a time as in 24h, 3d or 2w, or a day as in 2026-07-31")),
         (r"a denial is no word of an ad: .*",
          _("a denial is no word of an ad: give what is not wanted as words_not")),

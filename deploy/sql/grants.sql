@@ -34,6 +34,9 @@ grant select, insert, update on raw.csv_files, vehicles, lots to vinops_etl;
 grant usage on all sequences in schema raw to vinops_etl;
 grant insert, delete on staging.copart_raw, staging.placeholder_vins, staging.shared_vins to vinops_etl;
 grant insert on audit.etl_runs, audit.lot_events, audit.rejected_rows to vinops_etl;
+grant select on lot_board_source to vinops_etl;
+grant select, insert, update, delete on lot_board to vinops_etl;
+grant select, insert, update on lot_words to vinops_etl;
 
 -- The photos.
 grant select on lots, vehicles, photo_turns to vinops_photos;
@@ -42,6 +45,7 @@ grant select, insert, update, delete on images to vinops_photos;
 grant select, insert on photo_stores to vinops_photos;
 grant usage on sequence lot_photos_token to vinops_photos;
 grant select, insert, update on ops.crawl_runs to vinops_photos;
+grant select, update on lot_board to vinops_photos; -- by a trigger, with the rights of who records a photo
 
 -- The ads. Prices are noted by a trigger, with the rights of who changes a price.
 grant select, insert, update on listings, ops.listing_walks, ops.deal_outbox, ops.crawl_runs to vinops_market;
@@ -61,13 +65,13 @@ grant usage on all sequences in schema ops to vinops_deals;
 
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_web;
-grant select on lots, images, photo_stores to vinops_web; -- lots with their photos
+grant select on lot_board, lots, vehicles, lot_photos, images, photo_stores, audit.lot_events to vinops_web;
 grant select, insert, update on ops.host_budgets to vinops_web;
 grant select on ops.users to vinops_web;
 grant update (language, password_hash) on ops.users to vinops_web; -- the hash with newer parameters; never the role
 grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;
-grant select, insert, delete on ad_stars to vinops_web;
-grant select, insert on ad_statuses, ad_notes to vinops_web;
+grant select, insert, delete on ad_stars, lot_stars to vinops_web;
+grant select, insert on ad_statuses, ad_notes, lot_statuses, lot_notes to vinops_web;
 
 -- Who watches reads everything, and keeps its own memory.
 grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;
@@ -80,6 +84,7 @@ grant delete on ops.alerts to vinops_retention;
 grant select, update on raw.csv_files to vinops_retention;
 grant select, delete on audit.lot_events, images, staging.shared_vins to vinops_retention;
 grant select, update, delete on lots, lot_photos to vinops_retention;
+grant select, update, delete on lot_board to vinops_retention;
 grant select, insert, update, delete on ops.photo_removals to vinops_retention;
 
 commit;

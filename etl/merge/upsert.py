@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from etl.merge import board
 from etl.merge.diff import Difference, RejectedRow
 from etl.merge.duplicates import newest_rows
 from etl.read.file import FeedFile
@@ -61,6 +62,8 @@ class Merge:
         self._step = step
         self._queries = {**queries("feed_parse"), **queries("feed_merge")}
         self._file_id = file_id
+        self._split: set[int] = set()
+        """Lots that were split from a placeholder, also those that are not in the file."""
         self._values: dict[str, Any] = {"file_id": file_id, "happened_at": happened_at, "latest": latest}
 
     @contextmanager
@@ -89,7 +92,7 @@ class Merge:
                 cursor.executemany(self._queries["reject_row"], [{**self._values, **asdict(row)} for row in rows])
 
     def run(self, rows: int, gone: list[int]) -> Merged:
-        """Move the staged rows (about `rows`) into vehicles, lots and events, and mark lots as gone."""
+        """Move the staged rows (about `rows`) into vehicles, lots and events, mark gone lots, and write the board."""
         if rows >= MANY_ROWS:
             self._connection.execute(self._queries["plan_for_many"])
         self._run("read_rows")
@@ -106,10 +109,12 @@ class Merge:
         self._run("record_changes")
         self._run("find_earlier_lots")
         ((new, changed, relisted),) = self._run("upsert_lots")
+        lots_gone = self._run("record_gone", lots=gone).rowcount if gone else 0
+        board.write(self._connection, sorted(self._split.union(gone)), self._step)
         return Merged(
             lots_new=new,
             lots_changed=changed,
-            lots_gone=self._run("record_gone", lots=gone).rowcount if gone else 0,
+            lots_gone=lots_gone,
             lots_returned=returned,
             lots_relisted=relisted,
             conflicts=conflicts,
@@ -131,6 +136,7 @@ class Merge:
         log.warning("more makes share a VIN than one vehicle has: lots are no longer linked by it %s", pairs(vins=vins))
         self._run("add_own_vehicles", vins=vins)
         lots = {lot for (lot,) in self._run("split_lots", vins=vins)}
+        self._split |= lots
         self._run("drop_shared_vins", vins=vins)
         if lots:
             self.replace_staged(lots, newest_rows(self._feed, self._file_id, self._latest, lots))

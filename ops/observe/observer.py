@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from deals import board
 from deals.alarms import Backlog
 from deals.stages.registry import STAGES
+from etl.merge import board as lot_board
 from ops.observe import machine, market, site
 from ops.observe.log_tails import LogTails
 from ops.observe.pace import Pace
@@ -62,7 +63,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
-        *("wanted", "supervisor", "market", "board", "site"),
+        *("wanted", "supervisor", "market", "board", "lot_board", "site"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -252,6 +253,7 @@ class Observer:
             "hosts": self._part("hosts", SOON, lambda: tuple(Host(**row) for row in self._rows("host_budgets"))),
             "deals": self._deals(),
             "board": self._part("board", RARELY, lambda: board.compare(self._asking())),
+            "lot_board": self._part("lot_board", RARELY, lambda: lot_board.compare(self._asking())),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
             "wanted": self._wanted_programs(),
             "market": self._part("market", SOON, lambda: market.read(self.settings, self._rows, datetime.now(UTC))),

@@ -67,7 +67,11 @@ with needed (role_names, relations, rights) as (
     ('{vinops_etl}', '{raw.*}', '{usage}'),
     ('{vinops_etl}', '{staging.copart_raw, staging.placeholder_vins, staging.shared_vins}', '{insert, delete}'),
     ('{vinops_etl}', '{audit.etl_runs, audit.lot_events, audit.rejected_rows}', '{insert}'),
+    ('{vinops_etl}', '{public.lot_board_source}', '{select}'),
+    ('{vinops_etl}', '{public.lot_board}', '{select, insert, update, delete}'),
+    ('{vinops_etl}', '{public.lot_words}', '{select, insert, update}'),
     ('{vinops_photos, vinops_node}', '{public.lots, public.vehicles, public.photo_turns}', '{select}'),
+    ('{vinops_photos, vinops_node}', '{public.lot_board}', '{select, update}'),
     ('{vinops_photos, vinops_node}', '{public.lot_photos, ops.crawl_runs}', '{select, insert, update}'),
     ('{vinops_photos, vinops_node}', '{public.images}', '{select, insert, update, delete}'),
     ('{vinops_photos, vinops_node}', '{public.photo_stores}', '{select, insert}'),
@@ -100,17 +104,26 @@ with needed (role_names, relations, rights) as (
         'public.normalized_listings, public.valuations, public.scores}',
         '{select}'
     ),
+    (
+        '{vinops_web}',
+        '{public.lot_board, public.lots, public.vehicles, public.lot_photos, public.images, audit.lot_events}',
+        '{select}'
+    ),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
     ('{vinops_web}', '{public.lots, public.images, public.photo_stores}', '{select}'),
     ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),
-    ('{vinops_web}', '{public.ad_stars}', '{select, insert, delete}'),
-    ('{vinops_web}', '{public.ad_statuses, public.ad_notes}', '{select, insert}'),
+    ('{vinops_web}', '{public.ad_stars, public.lot_stars}', '{select, insert, delete}'),
+    (
+        '{vinops_web}',
+        '{public.ad_statuses, public.ad_notes, public.lot_statuses, public.lot_notes}',
+        '{select, insert}'
+    ),
     ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),
     ('{vinops_retention}', '{raw.csv_files}', '{select, update}'),
     ('{vinops_retention}', '{audit.lot_events, public.images, staging.shared_vins}', '{select, delete}'),
-    ('{vinops_retention}', '{public.lots, public.lot_photos}', '{select, update, delete}'),
+    ('{vinops_retention}', '{public.lots, public.lot_photos, public.lot_board}', '{select, update, delete}'),
     ('{vinops_retention}', '{ops.photo_removals}', '{select, insert, update, delete}')
 )
 

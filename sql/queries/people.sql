@@ -196,7 +196,7 @@ with latest as (
 )
 
 select
-    asked.listing_id,
+    asked.listing_id as marked_id,
     stars.listing_id is not null as is_starred,
     coalesce(latest.status, 'none') as status
 from unnest(%(listing_ids)s::bigint[]) as asked (listing_id)
@@ -252,7 +252,7 @@ select
 from listings as ads
 where ads.id = %(listing_id)s::bigint;
 
--- name: ad_history
+-- name: history
 -- The notes and steps of an ad, the newest first.
 select
     'note' as kind,

@@ -317,6 +317,11 @@ update lots
 set previous_lot_id = null
 where previous_lot_id = any(%(lot_ids)s);
 
+-- name: remove_lots_from_board
+-- Their rows on the board of lots.
+delete from lot_board
+where lot_id = any(%(lot_ids)s);
+
 -- name: remove_lots
 -- These lots. Their vehicles stay: docs/decisions/0005-no-foreign-key-to-vehicles.md.
 delete from lots

@@ -15,12 +15,13 @@ import io
 import json
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from standin.feed.live import LOTS, NEW_A_DAY, LiveFeed
 from standin.feed.lots import PHOTO_BASE
-from standin.feed.market import HEADERS, Advance, Market, Relisting
+from standin.feed.market import DEFAULT_NOW, HEADERS, Advance, Market, Relisting
 from standin.feed.pages import site_export
 from standin.feed.quirks import QUIRKS, inject
 from standin.feed.report import Report, Touch, Verdict
@@ -55,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     market.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the market's lots (%(default)s)")
     market.add_argument("--photo-url", default=PHOTO_BASE, metavar="URL", help="root of every Image URL (%(default)s)")
     market.add_argument("--thumbnail-url", metavar="URL", help="root of every Image Thumbnail (the real host)")
+    text = "time of the first file; not of a live feed (%(default)s)"
+    market.add_argument("--now", type=_moment, default=DEFAULT_NOW, metavar="TIME", help=text)
+    text = "days from then to the first sales; not of a live feed (%(default)s)"
+    market.add_argument("--sales-ahead", type=int, default=0, metavar="DAYS", help=text)
     market.add_argument(
         "--live", action="store_true", help="lots that each stay for nine days (the median), until sold"
     )
@@ -106,8 +111,18 @@ def _market(options: argparse.Namespace) -> Market:
             thumbnail_base=options.thumbnail_url,
         )
     return Market(
-        seed=options.seed, lots=options.rows, photo_base=options.photo_url, thumbnail_base=options.thumbnail_url
+        seed=options.seed,
+        lots=options.rows,
+        now=options.now,
+        photo_base=options.photo_url,
+        thumbnail_base=options.thumbnail_url,
+        sales_ahead=options.sales_ahead,
     )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def write_command(options: argparse.Namespace) -> dict[str, object]:

@@ -136,14 +136,16 @@ _LOW_DIGITS: Final = _digit_sums((4, 3, 2))
 
 
 class Clock:
-    """Dates and times relative to one snapshot, formatted as in the feed."""
+    """Dates and times relative to one snapshot, formatted as in the feed. Sales are `sales_ahead` days later than from
+    today on."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, sales_ahead: int = 0) -> None:
         self.now = now.astimezone(UTC)
         self.summer = us_summer(self.now.date())
         self.seconds = int(self.now.timestamp())
         self._days: dict[int, str] = {}
-        today = self.now.date()
+        self.sales_ahead = sales_ahead
+        today = self.now.date() + timedelta(days=sales_ahead)
         self._sales = [
             [
                 (day.strftime("%Y%m%d"), WEEKDAYS[weekday])

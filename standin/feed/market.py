@@ -91,8 +91,11 @@ class Market:
         *,
         photo_base: str = PHOTO_BASE,
         thumbnail_base: str | None = None,
+        sales_ahead: int = 0,
     ) -> None:
         """Generate a market of `lots` lots from the seed, as of `now` (an aware datetime in whole seconds).
+
+        The first sales are `sales_ahead` days after `now`.
 
         `photo_base` is the root of every Image URL, `thumbnail_base` that of every Image Thumbnail (by default the real
         host, with names that do not exist). Both must be omitted or be URLs of a `PhotoServer` with the same seed.
@@ -108,7 +111,7 @@ class Market:
         self.seed = seed
         self._random = random.Random(seed ^ 0x5EED)
         self._draw = self._random.random
-        self._maker = self._lot_maker(Clock(now), photo_base, thumbnail_base)
+        self._maker = self._lot_maker(Clock(now, sales_ahead), photo_base, thumbnail_base)
         self._last_number = FIRST_LOT
         self._rows: list[str] = []
         self._left: list[str] = []
@@ -185,7 +188,7 @@ class Market:
         """
         before = self._maker.clock
         since = minutes * 60
-        clock = self._maker.clock = Clock(before.now + timedelta(minutes=minutes))
+        clock = self._maker.clock = Clock(before.now + timedelta(minutes=minutes), before.sales_ahead)
         total = len(self._rows)
         leaving = self._leaving(round(gone * total))
         staying = [position for position in range(total) if position not in leaving]

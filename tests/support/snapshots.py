@@ -9,6 +9,7 @@ from typing import Any
 
 from deals.alarms import Backlog
 from deals.board import Compared
+from etl.merge.board import Compared as ComparedLots
 from ops.observe.market import MakeState, Market
 from ops.observe.pace import Pace
 from ops.observe.site import Site
@@ -178,6 +179,11 @@ def compared(**more: Any) -> Compared:
     return Compared(**{**dict.fromkeys(("missing", "wrong", "surplus", "wordless"), 0), "ads": 500, **more})
 
 
+def compared_lots(**more: Any) -> ComparedLots:
+    """A sample of the board of lots: all rows are right."""
+    return ComparedLots(**{**dict.fromkeys(("missing", "wrong", "surplus"), 0), "lots": 900, **more})
+
+
 def deals(**more: Any) -> Deals:
     """Deals without a backlog."""
     values: dict[str, Any] = {
@@ -319,6 +325,7 @@ def snapshot(**more: Any) -> Snapshot:
         "hosts": (host(),),
         "deals": deals(),
         "board": compared(),
+        "lot_board": compared_lots(),
         "alerts": (),
         "wanted": wanted(),
         "market": market(),
@@ -332,7 +339,8 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "board", "alerts", "wanted", "market")
+    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "board", "lot_board", "alerts", "wanted")
+    parts += ("market",)
     values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,7 @@ TOKEN: Final = re.compile(r"(?P<key>[^~]{1,40})~(?P<id>[0-9]{1,18})")
 
 @dataclass(frozen=True, kw_only=True)
 class Sort:
-    """An order of the board: by an expression that is never null, with a type, and then by the ad's id, newest first.
+    """An order of a board: by an expression that is never null, with a type, and then by the `id`, newest first.
 
     `read` and `write` translate the value of the expression to a text in a token, and back.
     """
@@ -35,20 +35,21 @@ class Sort:
     is_descending: bool
     read: Callable[[str], Any]
     write: Callable[[Any], str]
+    id: SQL = field(default_factory=lambda: SQL("board.listing_id"))
 
     @property
     def order(self) -> Composable:
         """The order as SQL."""
         way = SQL("desc" if self.is_descending else "asc")
-        return SQL("{} {}, board.listing_id desc").format(self.by, way)
+        return SQL("{} {}, {} desc").format(self.by, way, self.id)
 
     def behind(self) -> Composable:
         """The condition for rows behind the parameters `after` and `after_id`, as SQL."""
         if self.is_descending:
-            return SQL("({}, board.listing_id) < (%(after)s::{}, %(after_id)s::bigint)").format(self.by, self.type)
-        return SQL(
-            "{by} >= %(after)s::{type} and ({by} > %(after)s::{type} or board.listing_id < %(after_id)s::bigint)"
-        ).format(by=self.by, type=self.type)
+            return SQL("({}, {}) < (%(after)s::{}, %(after_id)s::bigint)").format(self.by, self.id, self.type)
+        return SQL("{by} >= %(after)s::{type} and ({by} > %(after)s::{type} or {id} < %(after_id)s::bigint)").format(
+            by=self.by, type=self.type, id=self.id
+        )
 
     def sorted(self, rows: Iterable[tuple[Any, int]]) -> list[tuple[Any, int]]:
         """Return rows of the value of the expression and the id in this order."""
@@ -71,34 +72,34 @@ class Sort:
         return None, Problem(name="after", value=token[:100], reason="it is no place in this list: it begins anew")
 
 
-def _number(text: str) -> Decimal:
+def figure(text: str) -> Decimal:
     if not NUMBER.fullmatch(text):
         raise ValueError(text)
     return Decimal(text)
 
 
 def _whole(text: str) -> int:
-    number = int(_number(text))
+    number = int(figure(text))
     if abs(number) >= 1 << 31:
         raise ValueError(text)
     return number
 
 
-def _moment(text: str) -> datetime:
-    number = _number(text)
+def moment(text: str) -> datetime:
+    number = figure(text)
     if not 0 <= number < 1 << 52:
         raise ValueError(text)
     return EPOCH + timedelta(microseconds=int(number))
 
 
-def _since_epoch(moment: datetime) -> str:
+def since_epoch(moment: datetime) -> str:
     return str((moment - EPOCH) // timedelta(microseconds=1))
 
 
 def _by_number(name: str, by: str, *, is_descending: bool) -> Sort:
     return Sort(
         name=name, by=SQL(by), type=SQL("numeric"), is_descending=is_descending,
-        read=_number, write=str,
+        read=figure, write=str,
     )  # fmt: skip
 
 
@@ -118,8 +119,8 @@ SORTS: Final = {
             by=SQL("board.first_seen"),
             type=SQL("timestamptz"),
             is_descending=True,
-            read=_moment,
-            write=_since_epoch,
+            read=moment,
+            write=since_epoch,
         ),
         _by_number("cheap", "coalesce(board.price_eur, 'Infinity')", is_descending=False),
         _by_number("dear", "coalesce(board.price_eur, -1)", is_descending=True),

@@ -44,7 +44,7 @@ def where(wanted: Filter, *, time_zone: str = TIME_ZONE) -> tuple[Composable, di
         else:
             names.append(name)
             values[name] = _parameter(name, value)
-    return SQL(" and ").join(_condition(name) for name in names), values
+    return SQL(" and ").join(condition("filters", name) for name in names), values
 
 
 def text_query(wanted: Sequence[str], *, has_all: bool) -> str:
@@ -63,8 +63,8 @@ def _parameter(name: str, value: Any) -> Any:
 
 
 @cache
-def _condition(name: str) -> Composable:
-    """Return what is behind `where` in a block of sql/queries/filters.sql."""
-    text = queries("filters")[name].rstrip(";").partition("where")[2]
+def condition(file: str, name: str) -> Composable:
+    """Return what is behind `where` in a block of a file of sql/queries, such as filters.sql."""
+    text = queries(file)[name].rstrip(";").partition("where")[2]
     lines = (line.partition(" -- ")[0] for line in text.splitlines())
     return SQL("({})").format(SQL(" ".join(" ".join(lines).split())))

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import csv as csv_format
-import io
-import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from starlette.responses import StreamingResponse
-
-from ops.show.tables import harmless, text
 from vinops.board import reads
 from vinops.board.sorts import BEST, SORTS
 from vinops.filters import FIELDS, Filter
-from vinops.text.printable import printable
-from web import people, vocabulary
+from web import csv_lines, people, vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.responses import Response
 
     from web.language import Language
@@ -33,9 +24,6 @@ LISTED: Final = ("fuel", "gearbox", "body", "color", "region", "seller")
 RANGES: Final = ("year", "price", "km", "power")
 FAMILIES: Final = 150
 """How many families the form suggests."""
-COMPLETE: Final = "# complete"
-BEHIND_SEMICOLON: Final = re.compile(r"(?<=;)(?=[=+@-])")
-"""Where a formula begins for a spreadsheet that splits at semicolons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +118,12 @@ def _condition(language: Language, name: str, value: Any) -> str:
         return _("Score from %(value)s", value=language.number(value, 1))
     if name == "below_market":
         return _("%(value)s %% below market", value=language.number(value))
+    return new_within(language, value)
+
+
+def new_within(language: Language, value: timedelta | date) -> str:
+    """Return the condition that something was first seen within a time, or since a day."""
+    _ = language.gettext
     if isinstance(value, date):
         return _("New since %(day)s", day=f"{value:%d.%m.%Y}")
     hours = int(value.total_seconds() // 3600)
@@ -139,35 +133,8 @@ def _condition(language: Language, name: str, value: Any) -> str:
 
 
 def csv(asked: Asked) -> Response:
-    """Return the board as CSV, in UTF-8 with a mark that tells spreadsheets so. The last line says that it is complete;
-    a file without it was cut off."""
+    """Return the board as CSV."""
     wanted, _problems = Filter.parse(asked.params, others=OWN)
     sort = asked.param("sort")
-    rows = _csv_lines(asked, wanted, sort if sort in SORTS else BEST)
-    first = next(rows)  # an error of the database shows here, as a page
-
-    def body() -> Iterator[bytes]:
-        yield first
-        yield from rows
-
-    return StreamingResponse(
-        body(), media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="deals.csv"'},
-    )  # fmt: skip
-
-
-def _csv_lines(asked: Asked, wanted: Filter, sort: str) -> Iterator[bytes]:
-    buffer = io.StringIO()
-    writer = csv_format.writer(buffer, lineterminator="\r\n")
-    buffer.write("\ufeff")
-    writer.writerow(reads.COLUMNS)
-    count = 0
-    for row in reads.export(asked.site.export, wanted, sort=sort):
-        writer.writerow([harmless(BEHIND_SEMICOLON.sub("'", printable(text(value)))) for value in row])
-        count += 1
-        if buffer.tell() > 65_536:
-            yield buffer.getvalue().encode()
-            buffer.seek(0)
-            buffer.truncate()
-    writer.writerow([COMPLETE, count])
-    yield buffer.getvalue().encode()
+    rows = reads.export(asked.site.export, wanted, sort=sort if sort in SORTS else BEST)
+    return csv_lines.answer("deals.csv", reads.COLUMNS, rows)

@@ -25,6 +25,7 @@ from tests.support import forks
 from tests.support.deal_ads import insert_ads
 from tests.support.feed_files import Loader, row
 from tests.support.fleets import until
+from tests.support.lots import lots_on_board
 from tests.support.market_crawls import MarketCrawls
 from tests.support.photo_crawls import Crawls
 from vinops import alerts
@@ -32,6 +33,9 @@ from vinops.board import reads
 from vinops.config import Secret, Settings
 from vinops.db import database as db
 from vinops.filters import Filter
+from vinops.lots import reads as lot_reads
+from vinops.lots.filter import LotFilter
+from web import people
 from web.photos import records
 
 if TYPE_CHECKING:
@@ -161,19 +165,20 @@ def test_who_watches_sees_everything(roles: Database, settings: Settings, enviro
 
 def test_the_site_reads_what_its_pages_show_and_nothing_else(roles: Database, settings: Settings) -> None:
     (listing,) = insert_ads(roles, 1)
+    (lot,) = lots_on_board(roles)
     deals = replace(as_role(settings, "deals"))
     with db.connect(deals, application="tests", autocommit=True) as connection:
         for stage in STAGES:
             runner.drain(connection, deals, stage)
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
-        check_site(connection, listing)
+        check_site(connection, listing, lot)
         assert connection.execute("show statement_timeout").fetchone() == ("2s",)
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute("select pg_sleep(30)")
 
 
-def check_site(connection: Database, listing: int) -> None:
-    """Read a page, an ad, the facets and the CSV, and fail at what is not the site's."""
+def check_site(connection: Database, listing: int, lot: int) -> None:
+    """Read a page, an ad, a lot, the facets and the CSV, mark the lot, and fail at what is not the site's."""
     wanted = Filter(words=("vw",), words_not=("удари",))
     page, _ = reads.page(connection, wanted)
     assert [card.listing_id for card in page.cards] == [listing]
@@ -183,13 +188,27 @@ def check_site(connection: Database, listing: int) -> None:
     assert len(list(reads.export(lambda: nullcontext(connection), wanted))) == 1
     assert records.originals(connection, 1) is None
     assert records.original(connection, 1, "") is None
+    lot_page, _ = lot_reads.page(connection, LotFilter(make=("Ford",)))
+    assert [card.lot_external_id for card in lot_page.cards] == [lot]
+    assert lot_reads.lot(connection, lot) is not None
+    assert lot_reads.facets(connection)["make"]
+    assert len(list(lot_reads.export(lambda: nullcontext(connection), LotFilter()))) == 1
+    marked = lot_page.cards[0].lot_id
+    people.star(connection, None, marked, is_on=True, of="lot")
+    people.set_status(connection, None, marked, "seen", of="lot")
+    people.add_note(connection, None, marked, "call", of="lot")
+    assert people.marks(connection, None, [marked], of="lot")[marked].is_starred
+    assert len(people.history(connection, marked, of="lot")) == 2
+    people.star(connection, None, marked, is_on=False, of="lot")
     for forbidden in (
         "update board set score = 10",
         "delete from listings",
         "insert into listing_words values (1, '')",
         "select 1 from notifications",
-        "delete from lots",
         "update images set content_hash = ''",
+        "update lots set status = 'gone'",
+        "delete from lot_board",
+        "select 1 from lot_words",
         "select 1 from ops.alerts",
         "select 1 from ops.deal_outbox",
         "select 1 from audit.etl_runs",
@@ -207,10 +226,11 @@ def check_site(connection: Database, listing: int) -> None:
 
 def test_on_the_embedded_server_the_site_has_the_same_rights(database: Database, settings: Settings) -> None:
     (listing,) = insert_ads(database, 1)
+    (lot,) = lots_on_board(database)
     for stage in STAGES:
         runner.drain(database, settings, stage)
     ensure_web(database)
     ensure_web(database)
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
-        check_site(connection, listing)
+        check_site(connection, listing, lot)
         assert connection.execute("show statement_timeout").fetchone() == ("2s",)

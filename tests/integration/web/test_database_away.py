@@ -13,6 +13,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from tests.support.lots import lots_on_board
 from tests.support.sites import running, signed_in
 from vinops.secrets import Secret
 from web.app import create
@@ -94,7 +95,9 @@ def test_pages_say_that_the_database_is_away_and_come_back(
     between, settings = line
     with running(settings, make=create) as (site, client):
         signed_in(site, client, database, "viewer")
-        assert client.get("/").status_code == 200
+        (lot,) = lots_on_board(database)
+        pages = ("/", "/lots", f"/lots/{lot}", "/lots.csv")
+        assert [client.get(page).status_code for page in pages] == [200] * len(pages)
         if how == "cut":
             between.cut()
         else:
@@ -106,6 +109,8 @@ def test_pages_say_that_the_database_is_away_and_come_back(
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert text in answer.text
             assert took < 15, "three seconds, and room for a busy machine"
+        for page in pages[1:] if how == "cut" else ():
+            assert client.get(page).status_code == 503, page
         assert client.get("/health").status_code == 503
         assert client.get("/robots.txt").status_code == 200
         if how == "cut":

@@ -329,6 +329,15 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("board", WARNING, "2 wrong", "vinops deals board --rebuild", {"board": given.compared(wrong=2)}),
     ("board", WARNING, "3 without words", "vinops deals board --rebuild", {"board": given.compared(wordless=3)}),
     ("board", UNKNOWN, "timeout", "vinops doctor", {"board": None, "faults": {"board": "timeout"}}),
+    ("lot_board", OK, "900 lots compared, all rows right", "", {}),
+    (
+        "lot_board",
+        WARNING,
+        "2 wrong",
+        "python -m etl board --rebuild",
+        {"lot_board": given.compared_lots(wrong=2)},
+    ),
+    ("lot_board", UNKNOWN, "timeout", "vinops doctor", {"lot_board": None, "faults": {"lot_board": "timeout"}}),
     ("backlog", OK, "no ad waits", "", {}),
     (
         "backlog",
@@ -669,6 +678,7 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
                 "stored",
                 "estimates",
                 "board",
+                "lot_board",
             )
         ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
@@ -713,6 +723,7 @@ def test_a_database_that_is_away_is_one_alarm_not_thirteen() -> None:
             "backlog",
             "estimates",
             "board",
+            "lot_board",
             "feed",
             "unknown",
             "parsing",

@@ -1,0 +1,165 @@
+-- What each field of a filter of lots (vinops/lots/filter.py) asks of a row of `lot_board`. vinops/lots/writer.py joins
+-- the conditions: what is behind `where` is used, so each block is a statement of one condition.
+
+-- name: for_sale
+-- Lots that are for sale.
+select lot_board.lot_id
+from lot_board
+where not lot_board.is_gone;
+
+-- name: any_lot
+-- All lots.
+select lot_board.lot_id
+from lot_board
+where lot_board.lot_id is not null;
+
+-- name: gone
+-- Lots that are gone.
+select lot_board.lot_id
+from lot_board
+where lot_board.is_gone;
+
+-- name: make
+-- Lots of one of these makes.
+select lot_board.lot_id
+from lot_board
+where lot_board.make = any(%(make)s::text[]);
+
+-- name: family
+-- Lots of one of these families.
+select lot_board.lot_id
+from lot_board
+where lot_board.family = any(%(family)s::text[]);
+
+-- name: year_from
+-- Lots of this model year or newer.
+select lot_board.lot_id
+from lot_board
+where lot_board.year >= %(year_from)s::integer;
+
+-- name: year_to
+-- Lots of this model year or older.
+select lot_board.lot_id
+from lot_board
+where lot_board.year <= %(year_to)s::integer;
+
+-- name: odometer_to
+-- Lots with so many miles or fewer.
+select lot_board.lot_id
+from lot_board
+where lot_board.odometer <= %(odometer_to)s::integer;
+
+-- name: fuel
+-- Lots with one of these fuels.
+select lot_board.lot_id
+from lot_board
+where lot_board.fuel = any(%(fuel)s::text[]);
+
+-- name: gearbox
+-- Lots with one of these gearboxes.
+select lot_board.lot_id
+from lot_board
+where lot_board.gearbox = any(%(gearbox)s::text[]);
+
+-- name: body
+-- Lots with one of these bodies.
+select lot_board.lot_id
+from lot_board
+where lot_board.body = any(%(body)s::text[]);
+
+-- name: color
+-- Lots of one of these colors.
+select lot_board.lot_id
+from lot_board
+where lot_board.color = any(%(color)s::text[]);
+
+-- name: damage
+-- Lots whose main damage is one of these.
+select lot_board.lot_id
+from lot_board
+where lot_board.damage = any(%(damage)s::text[]);
+
+-- name: title_group
+-- Lots with one of these kinds of titles.
+select lot_board.lot_id
+from lot_board
+where lot_board.title_group = any(%(title_group)s::text[]);
+
+-- name: runs
+-- Lots that drive, start, or of which that is unknown.
+select lot_board.lot_id
+from lot_board
+where coalesce(lot_board.condition, 'unknown') = any(%(runs)s::text[]);
+
+-- name: keys
+-- Lots with keys, without, or of which that is unknown.
+select lot_board.lot_id
+from lot_board
+where
+    case lot_board.has_keys when true then 'yes' when false then 'no' else 'unknown' end
+    = any(%(keys)s::text[]);
+
+-- name: state
+-- Lots in one of these states.
+select lot_board.lot_id
+from lot_board
+where lot_board.state = any(%(state)s::text[]);
+
+-- name: yard
+-- Lots in one of these yards.
+select lot_board.lot_id
+from lot_board
+where lower(lot_board.yard) = any(%(yard)s::text[]);
+
+-- name: seller
+-- Lots of one of these sellers.
+select lot_board.lot_id
+from lot_board
+where lower(lot_board.seller) = any(%(seller)s::text[]);
+
+-- name: sale_from
+-- Lots that are sold on this day, of a time zone, or later.
+select lot_board.lot_id
+from lot_board
+where
+    coalesce(lot_board.sale_at, '2100-01-01 00:00+00')
+    >= (%(sale_from)s::date::timestamp at time zone %(time_zone)s::text)
+    and lot_board.sale_at is not null;
+
+-- name: sale_to
+-- Lots that are sold on this day, of a time zone, or earlier.
+select lot_board.lot_id
+from lot_board
+where
+    coalesce(lot_board.sale_at, '2100-01-01 00:00+00')
+    < ((%(sale_to)s::date + 1)::timestamp at time zone %(time_zone)s::text);
+
+-- name: bid_to
+-- Lots whose bid is so much or less.
+select lot_board.lot_id
+from lot_board
+where lot_board.high_bid <= %(bid_to)s::numeric;
+
+-- name: buy_now
+-- Lots with a price to buy at once, or without.
+select lot_board.lot_id
+from lot_board
+where (lot_board.buy_now_price is not null) = %(buy_now)s::boolean;
+
+-- name: has_photos
+-- Lots with photos, or without.
+select lot_board.lot_id
+from lot_board
+where lot_board.has_photos = %(has_photos)s::boolean;
+
+-- name: new_since
+-- Lots that were first seen within such a time.
+select lot_board.lot_id
+from lot_board
+where lot_board.first_seen >= now() - %(new_since)s::interval;
+
+-- name: new_since_day
+-- Lots that were first seen on this day, of a time zone, or later.
+select lot_board.lot_id
+from lot_board
+where lot_board.first_seen >= (%(new_since_day)s::date::timestamp at time zone %(time_zone)s::text);

@@ -1,0 +1,233 @@
+"""What the site reads of lots: pages of the gallery, counts, one lot, facets, the rows of a CSV.
+
+As in vinops/board/reads.py each function is a few short statements on a connection in autocommit.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg.rows import dict_row
+from psycopg.sql import SQL
+
+from vinops.board.records import Count, Facet
+from vinops.db.database import queries
+from vinops.filters import Problem
+from vinops.lots.records import Lot, LotCard, LotEvent, LotPage, OtherLot, Photo
+from vinops.lots.sorts import FIRST, SORTS
+from vinops.lots.writer import where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from psycopg import Connection
+    from psycopg.sql import Composable
+
+    from vinops.board.records import Facets, Row
+    from vinops.board.sorts import Sort
+    from vinops.filters import Gone
+    from vinops.lots.filter import LotFilter
+
+    Place = Mapping[str, Any]
+
+SIZE: Final = 24
+CAP: Final = 1_000
+FEW: Final = 4_000
+"""Up to so many lots are all read and sorted, see vinops/board/reads.py."""
+CHUNK: Final = 1_000  # rows of a CSV that are read at once
+PARTS: Final[Mapping[Gone, Sequence[Gone]]] = {"no": ("no",), "only": ("only",), "also": ("no", "only")}
+LIMIT: Final = (1 << 63) - 1
+
+_SOME: Final = SQL(
+    "with few as materialized (select {by} as key, lot_board.lot_id from lot_board where {where} limit %(most)s)"
+    " select counted.lots, found.is_late, found.key, found.lot_id"
+    " from (select count(*) as lots from few) as counted left join"
+    " (select {late_key} as is_late, few.key, few.lot_id from few where {behind}"
+    " order by is_late, {order} limit %(size)s) as found on true"
+)
+_KEYS: Final = SQL(
+    "select {late} as is_late, {by} as key, lot_board.lot_id from lot_board where {where} order by {order}"
+    " limit %(size)s"
+)
+_COUNT: Final = SQL("select count(*) from (select from lot_board where {where} limit %(most)s) as found")
+_IDS: Final = SQL("select array(select lot_board.lot_id from lot_board where {where} order by {late}, {order})")
+
+COLUMNS: Final = (
+    "lot", "vin", "year", "make", "model", "family", "trim", "body", "color", "engine", "fuel", "gearbox", "drive",
+    "damage", "secondary_damage", "title_state", "title_type", "title_group", "condition", "has_keys", "odometer_mi",
+    "odometer_km", "odometer_brand", "retail_value", "repair_cost", "currency", "yard", "state", "seller", "sale_at",
+    "sale_date", "sale_status", "high_bid", "buy_now_price", "has_photos", "first_seen", "gone_at",
+)  # fmt: skip
+"""The columns of the CSV."""
+
+
+def page(
+    connection: Connection[Any], wanted: LotFilter, *, sort: str = FIRST, after: str | None = None, size: int = SIZE,
+    now: datetime | None = None,
+) -> tuple[LotPage, list[Problem]]:  # fmt: skip
+    """Return a page of lots in an order (a name of SORTS), behind the row that the token `after` names, and what of
+    order and token was not understood: the next sales come first then, from the beginning.
+
+    In the order by sale, sales that were before `now` come after all others: of lots that stay in the feed.
+    """
+    problems = []
+    if sort not in SORTS:
+        problems.append(Problem(name="sort", value=sort[:100], reason=f"it is none of {', '.join(SORTS)}"))
+    order = SORTS.get(sort, SORTS[FIRST])
+    place: Place | None = None
+    if after:
+        place, problem = order.after(after)
+        problems += [problem] if problem else []
+    now = now or datetime.now(UTC)
+    found: list[tuple[bool, Any, int]] = []
+    number = 0
+    for gone in PARTS[wanted.gone]:
+        rows, lots = _first(connection, replace(wanted, gone=gone), order, place, size + 1, now)
+        found += rows
+        number += lots
+    # three stable sorts: late last, by key, the newest first
+    found.sort(key=lambda row: row[2], reverse=True)
+    found.sort(key=lambda row: row[1], reverse=order.is_descending)
+    found.sort(key=lambda row: row[0])
+    found = found[: size + 1]
+    token = order.token(*found[size - 1][1:]) if len(found) > size else None
+    cards = _cards(connection, [lot_id for _, _, lot_id in found[:size]])
+    return LotPage(cards=cards, next=token, count=Count(number=min(number, CAP), is_capped=number > CAP)), problems
+
+
+def _first(
+    connection: Connection[Any], wanted: LotFilter, order: Sort, place: Place | None, size: int, now: datetime
+) -> tuple[list[tuple[bool, Any, int]], int]:
+    """Return the first rows behind a place, in any order, and how many lots there are, counted up to one above FEW."""
+    condition, values = where(wanted)
+    by_key = replace(order, by=SQL("few.key"), id=SQL("few.lot_id"))
+    is_late = _is_late(order, place, now)
+    behind = _behind(by_key, place, is_late=is_late)
+    values |= {"most": FEW + 1, "size": size, "now": now} | dict(place or {})
+    statement = _SOME.format(
+        by=order.by, where=condition, behind=behind, order=by_key.order, late_key=_late(by_key)
+    )  # fmt: skip
+    rows: list[Any] = connection.execute(statement, values, prepare=False).fetchall()
+    lots = rows[0][0]
+    if lots <= FEW:
+        return [(late, key, lot_id) for _, late, key, lot_id in rows if lot_id is not None], lots
+    found: list[tuple[bool, Any, int]] = []
+    for part in (False, True) if order.name == FIRST else (False,):
+        if part < is_late or len(found) >= size:
+            continue
+        conditions: list[Composable] = [condition]
+        if order.name == FIRST:
+            conditions.append(SQL("{} {} %(now)s").format(order.by, SQL("<" if part else ">=")))
+        if place and part == is_late:
+            conditions.append(order.behind())
+        statement = _KEYS.format(
+            late=_late(order), by=order.by, where=SQL(" and ").join(conditions), order=order.order
+        )  # fmt: skip
+        found += connection.execute(statement, values | {"size": size - len(found)}, prepare=False).fetchall()
+    return found, lots
+
+
+def _late(order: Sort) -> Composable:
+    """Return whether the sale of a row is past, in the order by sale; false in others."""
+    return SQL("{} < %(now)s").format(order.by) if order.name == FIRST else SQL("false")
+
+
+def _is_late(order: Sort, place: Place | None, now: datetime) -> bool:
+    return order.name == FIRST and place is not None and place["after"] < now
+
+
+def _behind(order: Sort, place: Place | None, *, is_late: bool) -> Composable:
+    if place is None:
+        return SQL("true")
+    if order.name != FIRST:
+        return order.behind()
+    late = _late(order)
+    if is_late:
+        return SQL("{} and {}").format(late, order.behind())
+    return SQL("({} or {})").format(late, order.behind())
+
+
+def count(connection: Connection[Any], wanted: LotFilter, *, most: int = CAP) -> Count:
+    """Return how many lots a filter finds. The count stops above `most`."""
+    condition, values = where(wanted)
+    row = connection.execute(_COUNT.format(where=condition), values | {"most": most + 1}, prepare=False).fetchone()
+    number = row[0] if row else 0
+    return Count(number=min(number, most), is_capped=number > most)
+
+
+def lot(connection: Connection[Any], lot_number: int) -> Lot | None:
+    """Return everything that the page of a lot shows, by its number in the feed; None if there is no such lot."""
+    if not 0 < lot_number <= LIMIT:
+        return None
+    statements = queries("lots")
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(statements["lot"], {"lot_number": lot_number}).fetchone()
+        if row is None:
+            return None
+        about = {"lot_id": row["lot_id"], "vehicle_id": row["vehicle_id"]}
+        photos = cursor.execute(statements["lot_gallery"], about).fetchall()
+        events = cursor.execute(statements["lot_events"], about).fetchall()
+        others = cursor.execute(statements["lots_of_vehicle"], about).fetchall()
+    return Lot(
+        **row,
+        photos=[Photo(**photo) for photo in photos],
+        events=[LotEvent(**event) for event in events],
+        others=[OtherLot(**other) for other in others],
+    )
+
+
+def facets(connection: Connection[Any]) -> Facets:
+    """Return the makes, families, damages and so on of the lots that are for sale."""
+    found: dict[str, list[Facet]] = {}
+    for field, value, lots, make in connection.execute(queries("lots")["lot_facets"]).fetchall():
+        values = found.setdefault(field, [])
+        if value is not None:
+            values.append(Facet(value=value, ads=lots, make=make))
+    return found
+
+
+def lot_id(connection: Connection[Any], lot_number: int) -> int | None:
+    """Return the id of a lot by its number in the feed."""
+    if not 0 < lot_number <= LIMIT:
+        return None
+    row = connection.execute(queries("lots")["lot_id"], {"lot_number": lot_number}).fetchone()
+    return row[0] if row else None
+
+
+def export(
+    connected: Callable[[], AbstractContextManager[Connection[Any]]], wanted: LotFilter, *, sort: str = FIRST
+) -> Iterator[Row]:
+    """Yield the rows of a CSV in the order of COLUMNS, for the lots that a filter finds at the beginning, in an order.
+
+    What a row says is as it is when it is read. A lot that leaves the board meanwhile is left out. A connection is
+    taken for a statement and given back before its rows are yielded: whoever reads slowly keeps none.
+    """
+    order = SORTS[sort]
+    condition, values = where(wanted)
+    values["now"] = datetime.now(UTC)
+    statement = _IDS.format(where=condition, order=order.order, late=_late(order))
+    with connected() as connection:
+        row = connection.execute(statement, values, prepare=False, binary=True).fetchone()
+    ids = iter(array("q", row[0] if row else ()))
+    del row
+    while chunk := list(islice(ids, CHUNK)):
+        with connected() as connection:
+            rows = connection.execute(queries("lots")["lot_export_rows"], {"lot_ids": chunk}).fetchall()
+        yield from rows
+
+
+def _cards(connection: Connection[Any], lot_ids: Sequence[int]) -> list[LotCard]:
+    if not lot_ids:
+        return []
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(queries("lots")["lot_cards"], {"lot_ids": list(lot_ids)}).fetchall()
+    return [
+        LotCard(**row, photos=[Photo(**photo) for photo in photos])
+        for row in rows
+        for photos in [row.pop("photos") or ()]
+    ]
