@@ -13,8 +13,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from tests.support.lot_photos import add_photo
 from tests.support.lots import lots_on_board
-from tests.support.sites import running, signed_in
+from tests.support.sites import ads_on_board, running, signed_in
 from vinops.secrets import Secret
 from web.app import create
 
@@ -96,7 +97,9 @@ def test_pages_say_that_the_database_is_away_and_come_back(
     with running(settings, make=create) as (site, client):
         signed_in(site, client, database, "viewer")
         (lot,) = lots_on_board(database)
-        pages = ("/", "/lots", f"/lots/{lot}", "/lots.csv")
+        (ad,), thumbnail = ads_on_board(database), f"/thumbs/{lot}/{add_photo(database, settings, lot=lot)}/320.webp"
+        photos = (thumbnail, f"/lots/{lot}/photos/1", f"/lots/{lot}/photos.zip")
+        pages = ("/", "/lots", f"/lots/{lot}", "/lots.csv", f"/lots/{lot}/sheet", f"/ads/{ad}/sheet", *photos)
         assert [client.get(page).status_code for page in pages] == [200] * len(pages)
         if how == "cut":
             between.cut()
