@@ -58,6 +58,7 @@ ROUTES: Final = (
     Page(method="GET", path="/lots", access="viewer", function=lots.gallery),
     Page(method="GET", path="/lots.csv", access="viewer", function=lots.csv, seconds=EXPORT_SECONDS),
     Page(method="GET", path="/lots/{lot_number:int}", access="viewer", function=lot.lot),
+    Page(method="GET", path="/lots/{lot_number:int}/sheet", access="viewer", function=sheets.lot),
     Page(method="POST", path="/lots/{lot_number:int}/star", access="trader", function=lot.star),
     Page(method="POST", path="/lots/{lot_number:int}/status", access="trader", function=lot.status),
     Page(method="POST", path="/lots/{lot_number:int}/notes", access="trader", function=lot.note),

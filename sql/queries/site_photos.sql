@@ -17,7 +17,7 @@ left join photo_stores on images.store_id = photo_stores.id
 where
     lots.lot_external_id = %(lot)s::bigint
     and (%(seq)s::integer is null or images.seq = %(seq)s::integer)
-order by images.seq asc, array_position(array['hrs', 'ful', 'thb'], images.variant) asc, images.id desc
+order by images.seq asc, array_position(array['hrs', 'ful', 'thb'], images.variant) asc, images.id asc
 limit %(most)s;
 
 -- name: photo_of_lot

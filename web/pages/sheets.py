@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from starlette.exceptions import HTTPException
 
 from vinops.board import reads
-from web import vocabulary
+from vinops.lots import reads as lot_reads
+from web import lots, vocabulary
 from web.pages.ads import listing_id
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from vinops.board.records import Ad
+    from vinops.lots.records import Lot
     from web.requests import Asked
 
 PHOTOS: Final = 5
@@ -46,6 +48,51 @@ def ad(asked: Asked) -> Response:
     if found is None:
         raise HTTPException(404)
     return asked.page("sheet.html", sheet=_of_ad(asked, found))
+
+
+def lot(asked: Asked) -> Response:
+    """Show a lot as a sheet."""
+    with asked.site.read() as connection:
+        found = lot_reads.lot(connection, asked.request.path_params["lot_number"])
+    if found is None:
+        raise HTTPException(404)
+    return asked.page("sheet.html", sheet=_of_lot(asked, found))
+
+
+def _of_lot(asked: Asked, found: Lot) -> Sheet:
+    lang, _ = asked.language, asked.language.gettext
+    path = f"/lots/{found.lot_external_id}"
+    damages = (vocabulary.name(lang, "damage", each) for each in (found.damage, found.secondary_damage))
+    sale = f"{lots.sale(lang, found)} ({asked.site.settings.time_zone})" if found.sale_at else lots.sale(lang, found)
+    return Sheet(
+        title=lots.title(found),
+        lead=" · ".join([f"{_('Lot')} {found.lot_external_id}", *([f"VIN {found.vin}"] if found.vin else [])]),
+        amount=lots.amount(lang, found.high_bid, found.currency),
+        photos=[
+            f"{path}/photos/{each.seq}" if place == 0 else f"/thumbs/{found.lot_external_id}/{each.hash}/640.webp"
+            for place, each in enumerate(found.photos[:PHOTOS])
+        ],
+        figures=_known(
+            (_("Sale"), sale),
+            (_("Buy now"), lots.amount(lang, found.buy_now_price, found.currency)),
+            (_("Retail value"), lots.amount(lang, found.retail_value, found.currency)),
+            (_("Mileage"), lots.mileage(lang, found.odometer, found.odometer_brand)),
+            (_("Damage"), ", ".join(each for each in damages if each)),
+            (_("Title"), vocabulary.name(lang, "title_group", found.title_group)),
+            (_("Keys"), vocabulary.name(lang, "keys", lots.keys(found.has_keys))),
+            (_("Runs"), vocabulary.name(lang, "condition", found.condition)),
+            (_("Engine"), found.engine),
+            (_("Fuel"), vocabulary.name(lang, "fuel", found.fuel)),
+            (_("Gearbox"), vocabulary.name(lang, "gearbox", found.transmission)),
+            (_("Drive"), vocabulary.name(lang, "drive", found.drive)),
+            (_("Body"), found.body_style),
+            (_("Color"), vocabulary.name(lang, "color", found.color)),
+            (_("Yard"), found.yard),
+        ),
+        source=_("Lot %(number)s of the auction, changed %(time)s", number=found.lot_external_id,
+                 time=lang.moment(found.last_updated_at or found.first_seen)),
+        back=path,
+    )  # fmt: skip
 
 
 def _of_ad(asked: Asked, found: Ad) -> Sheet:

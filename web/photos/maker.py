@@ -1,7 +1,7 @@
 """The one process that makes pictures smaller, as the site sees it: started when the site does, and again when it died.
 
-A crafted picture may take its memory or its time, or end it; the site goes on. What it is killed over is asked for
-again once, from its successor, so that whoever kills it takes nobody's picture away.
+A crafted picture may take its memory or its time, or end it; the site goes on. What it was at work on when it ended is
+made once more, by its successor, so that whoever kills it takes nobody's picture away.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Maker:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _make(self, body: bytes, sides: list[int]) -> list[bytes]:
+        code = None
         for _ in range(TRIES):
             if self._is_ending:
                 break
@@ -92,7 +93,9 @@ class Maker:
             log.warning("the process that makes pictures ended %s", pairs(code=code, bytes=len(body)))
             if took_too_long or code == -signal.SIGPROF:
                 raise PhotoError("damaged", "it takes longer than any photo does")
-        raise PhotoError("busy" if self._is_ending else "damaged", "the process that makes it smaller ended over it")
+        if self._is_ending or code == -signal.SIGKILL:  # somebody's, or the kernel's for want of memory: not for good
+            raise PhotoError("busy", "the process that makes pictures was killed")
+        raise PhotoError("damaged", "the process that makes pictures ended over it")
 
     def _started(self) -> subprocess.Popen[bytes]:
         """Return the process, a new one if there is none. It has the module path of this one, as vinops may run from an

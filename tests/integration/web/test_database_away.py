@@ -13,8 +13,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from tests.support.lot_photos import add_photo
 from tests.support.lots import lots_on_board
-from tests.support.sites import running, signed_in
+from tests.support.sites import ads_on_board, running, signed_in
 from vinops.secrets import Secret
 from web.app import create
 
@@ -98,8 +99,12 @@ def test_pages_say_that_the_database_is_away_and_come_back(
         (lot,) = lots_on_board(database)
         lots = ("/lots", f"/lots/{lot}", "/lots.csv")
         market = ("/market", "/market/Volkswagen%20Golf", "/market.csv", "/market/family.csv?family=Volkswagen+Golf")
-        pages = ("/", *lots, *market, "/ops", "/vin/1FMCU9GD0KUA12345", "/search?q=1")
-        assert {client.get(page).status_code for page in pages} <= {200, 404}
+        (ad,), thumbnail = ads_on_board(database), f"/thumbs/{lot}/{add_photo(database, settings, lot=lot)}/320.webp"
+        photos = (thumbnail, f"/lots/{lot}/photos/1", f"/lots/{lot}/photos.zip")
+        sheets = (f"/lots/{lot}/sheet", f"/ads/{ad}/sheet")
+        shown = ("/", *lots, *sheets, *photos)
+        assert [client.get(page).status_code for page in shown] == [200] * len(shown)
+        pages = (*shown, *market, "/ops", "/vin/1FMCU9GD0KUA12345", "/search?q=1")
         if how == "cut":
             between.cut()
         else:

@@ -10,6 +10,8 @@ import pytest
 from standin.cars import picture
 from tests.integration.web import test_browser
 from tests.integration.web.test_browser import AXE, SERIOUS, faults
+from tests.support.lot_photos import add_photo, record
+from tests.support.lots import lots_on_board
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.integration.web.test_browser import World
+    from vinops.config import Settings
 
 world = test_browser.world
 PHOTOS = 4
@@ -168,3 +171,29 @@ def test_photos_do_not_move_what_is_below_them(world: World) -> None:
             setTimeout(() => done(sum), 500);
         })""")
         assert shift <= 0.02
+
+
+def test_photos_of_a_lot(world: World, settings: Settings) -> None:
+    """On the page of a lot, from the store to the dialog."""
+    (lot,) = lots_on_board(world.database)
+    for seq in (1, 2, 5):
+        add_photo(world.database, settings, lot=lot, seq=seq)
+    record(world.database, settings, b"gone", lot=lot, seq=7)
+    with world.context(locale="en-GB", viewport=PHONE) as context:
+        page = context.new_page()
+        missing = [each for each in faults(page, f"{world.url}/lots/{lot}") if "404" not in each]
+        assert missing == []
+        assert page.locator(".gallery img").count() == 4
+        sizes = "() => [...document.querySelectorAll('.gallery img')].map((each) => each.complete && each.naturalWidth)"
+        page.locator("#p7 img").scroll_into_view_if_needed()
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate(sizes)[:3] == [320, 320, 320]
+        assert page.evaluate(sizes)[3] > 0, "a drawing says that it is missing"
+        page.locator("#p2").get_by_role("link").click()
+        assert place(page) == "2 / 4"
+        page.keyboard.press("ArrowRight")
+        assert page.url.endswith("#p5")
+        page.goto(f"{world.url}/lots/{lot}/photos/7")
+        assert page.locator("h1").inner_text() == "The photo is missing"
+        page.get_by_role("link", name="Back").click()
+        page.wait_for_url(f"{world.url}/lots/{lot}")

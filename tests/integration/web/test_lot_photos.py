@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +14,12 @@ from PIL import Image
 
 from standin.photos.pictures import disguised, encoded, jpeg, png_bomb, scan_bomb, single_colour, webp_bomb
 from tests.support.lot_photos import LOT, add_lot, add_photo, record
+from tests.support.s3_server import BUCKET, s3_server
 from tests.support.sites import running, signed_in
 from vinops.storage import opening
-from web.photos import maker, originals
+from web.photos import download, maker, originals
 from web.photos.cache import FOLDER
+from web.photos.records import Original
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,3 +271,44 @@ def test_a_picture_that_takes_too_much_memory_is_refused(database: Database, set
     with pytest.raises(PhotoError) as refused:
         asyncio.run(make(256 << 20))
     assert refused.value.kind == "damaged"
+
+
+def test_photos_in_a_bucket_are_shown_and_a_bucket_that_is_away_is_told(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_lot(database)
+    with s3_server() as server:
+        server.make_bucket()
+        ours = server.settings(data_dir=settings.data_dir, database_url=settings.database_url)
+        in_folder, in_bucket = add_photo(database, settings), add_photo(database, ours, seq=2)
+        gone, _ = record(database, ours, b"gone", seq=3)
+        monkeypatch.setattr(originals, "AWAY_SECONDS", 0.0)
+        with running(ours) as (site, client):
+            signed_in(site, client, database, "viewer")
+            assert [client.get(address(each)).status_code for each in (in_folder, in_bucket, gone)] == [200, 200, 404]
+            assert client.get(f"/lots/{LOT}/photos/2").content == jpeg(f"{LOT * 100 + 2:032x}", "hrs")
+            client_of_bucket = server.client()
+            client_of_bucket.delete_object(Bucket=BUCKET, Key=f"photos/{LOT}/{in_bucket}.jpg")
+            client_of_bucket.delete_bucket(Bucket=BUCKET)
+            client_of_bucket.close()
+            page = client.get(f"/lots/{LOT}/photos/2", headers=PAGE)
+            assert (page.status_code, "The photo cannot be fetched now" in page.text) == (503, True)
+            assert client.get(f"/lots/{LOT}/photos.zip").status_code == 200, "the first photo is in the folder"
+            assert client.get(address(in_bucket)).status_code == 200, "it is kept"
+
+
+def test_a_zip_of_many_large_photos_takes_little_memory() -> None:
+    body = bytes(4_000_000)
+    photos = [
+        Original(
+            lot=LOT, seq=seq, content_hash="", content_type="image/jpeg", bytes=len(body), storage_key="", store=None,
+            created_at=datetime(2026, 11, 30, tzinfo=UTC),
+        )
+        for seq in range(1, 41)
+    ]  # fmt: skip
+    tracemalloc.start()
+    sent = sum(map(len, download.zipped(photos, lambda _photo: bytes(bytearray(body)))))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sent > 40 * len(body)
+    assert most < 64_000_000

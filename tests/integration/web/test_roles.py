@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from deals import market as figures
-from tests.support.lot_photos import LOT, add_lot, add_photo
+from tests.support.lot_photos import add_photo
+from tests.support.lots import lots_on_board
 from tests.support.sites import ads_on_board, running, signed_in
 from web.routes import ROUTES
 
@@ -34,6 +35,7 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("GET", "/lots"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/lots.csv"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/lots/{lot_number:int}"): ({}, (LOGIN, 200, 200, 200)),
+    ("GET", "/lots/{lot_number:int}/sheet"): ({}, (LOGIN, 200, 200, 200)),
     ("POST", "/lots/{lot_number:int}/star"): ({"on": "1"}, (403, 403, 303, 303)),
     ("POST", "/lots/{lot_number:int}/status"): ({"status": "seen"}, (403, 403, 303, 303)),
     ("POST", "/lots/{lot_number:int}/notes"): ({"body": "call"}, (403, 403, 303, 303)),
@@ -66,12 +68,12 @@ def test_the_table_names_every_route() -> None:
 
 def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], settings: Settings) -> None:
     (listing,) = ads_on_board(database)
-    add_lot(database)
+    (lot,) = lots_on_board(database)
     figures.refresh(database)
     database.execute("insert into listing_vins values (%s, %s)", [listing, VIN])
     names = {
-        "{listing_id:int}": str(listing), "{number:int}": "1", "{name}": "x", "{lot_number:int}": str(LOT),
-        "{seq:int}": "1", "{content_hash}": add_photo(database, settings), "{side:int}": "320",
+        "{listing_id:int}": str(listing), "{number:int}": "1", "{name}": "x", "{lot_number:int}": str(lot),
+        "{seq:int}": "91", "{content_hash}": add_photo(database, settings, lot=lot, seq=91), "{side:int}": "320",
         "{family:path}": "Volkswagen%20Golf", "{vin}": VIN,
     }  # fmt: skip
     wrong = []

@@ -11,6 +11,7 @@ import pytest
 from standin.cars import picture
 from tests.integration.web import test_browser
 from tests.integration.web.test_browser import LONG, faults
+from tests.support.lots import lots_on_board
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def test_an_ad_is_one_page(world: World) -> None:
         url = f"{world.url}/ads/{world.ads[0]}"
         page.goto(url)
         page.get_by_role("link", name="Sheet to print").click()
-        assert page.url == f"{url}/sheet"
+        page.wait_for_url(f"{url}/sheet")
         assert page.locator(".sheet img").count() == 5
         assert re.fullmatch(r"8\s000\s€", page.locator(".sheet .amount").inner_text())
         assert overflows(page) == []
@@ -87,3 +88,30 @@ def test_a_sheet_that_does_not_fit_is_caught(world: World) -> None:
         page.evaluate("document.querySelector('.sheet').append(...Array.from({length: 400}, (_, n) => { const p ="
                       " document.createElement('p'); p.textContent = n; return p; }))")  # fmt: skip
         assert overflows(page) != []
+
+
+@pytest.mark.parametrize("text", ["short", pytest.param(LONG * 40, marks=pytest.mark.slow)])
+def test_a_lot_is_one_page(world: World, text: str) -> None:
+    about = {"model": text, "trim": text, "engine": text, "yard_name": text, "make": text[:300]}
+    (lot,) = lots_on_board(world.database, photos=9, **about)
+    with printed(world) as page:
+        page.context.route(
+            "**/thumbs/**", lambda route: route.fulfill(body=picture(0, 0, 0), content_type="image/webp")
+        )
+        page.goto(f"{world.url}/lots/{lot}")
+        page.get_by_role("link", name="Sheet to print").click()
+        page.wait_for_url(f"{world.url}/lots/{lot}/sheet")
+        assert faults(page, page.url) == []
+        assert page.locator(".sheet img").count() == 5
+        assert overflows(page) == []
+        if text == "short":
+            assert (
+                "61\u202f234" in page.locator(".sheet").inner_text()
+                or "61\xa0234" in page.locator(".sheet").inner_text()
+            )
+    with printed(world) as page:
+        (bare,) = lots_on_board(
+            world.database, high_bid=None, sale_date=None, sale_at=None, yard_name=None, odometer=None
+        )
+        assert faults(page, f"{world.url}/lots/{bare}/sheet") == []
+        assert overflows(page) == []
