@@ -245,10 +245,10 @@ def test_more_photos_than_can_wait_are_refused_for_now(
 def test_a_picture_that_takes_too_long_ends_the_process_and_the_next_one_is_made(
     database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maker.Maker.__init__, "__kwdefaults__", {"memory": maker.MEMORY, "cpu_seconds": 0.05,
+    monkeypatch.setattr(maker.Maker.__init__, "__kwdefaults__", {"memory": maker.MEMORY, "cpu_seconds": 0.15,
                                                                  "wall_seconds": 30.0})  # fmt: skip
     add_lot(database)
-    slow = encoded(Image.effect_noise((4000, 4000), 90).convert("RGB"), "JPEG", progressive=True)
+    slow = encoded(Image.effect_noise((4400, 4400), 90).convert("RGB"), "JPEG", progressive=True)
     with running(settings) as (site, client):
         signed_in(site, client, database, "viewer")
         bad, good = add_photo(database, settings, slow), add_photo(database, settings, seq=2, variant="thb")
