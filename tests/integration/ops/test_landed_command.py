@@ -73,6 +73,8 @@ def test_what_is_unknown_leaves_no_total(environment: dict[str, str]) -> None:
     assert (found["is_complete"], found["total_eur"], found["auction_fees_usd"]) == (False, None, None)
     assert found["most_bid_usd"] is None
     assert found["missing"] == ["buyer_fee: no line of the tariffs for high-volume, clean, secured"]
+    by_yard = [each for each in GIVEN if each not in ("--state", "NJ")]
+    assert forks.vinops(environment, "landed", "quote", *by_yard, "--yard", "tx - houston east").returncode == 0
     assert quoted(environment, "--state", "KS")["missing"] == ["road: no line of the tariffs for KS to Houston"]
 
 
