@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from deals.landed import rates
 from deals.stages.registry import STAGES
 from vinops import alerts
 from vinops.checks import Finding, Level, Limit, ok, warning
@@ -128,9 +129,15 @@ def _price_model(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
     yield "estimates", warning(text, fix="vinops deals train") if found.is_lost else ok(found.reason)
 
 
+def _exchange_rate(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    found = rates.newest(connection)
+    yield rates.CURRENCY, rates.judge(found.day if found else None, datetime.now(UTC).date())
+
+
 ALARMS: Final[dict[str, Callable[[Connection[Any]], Iterator[tuple[str, Finding]]]]] = {
     "deals_backlog": _late,
     "deals_given_up": _given_up,
     "deals_unknown": _unknown,
     "price_model": _price_model,
+    "exchange_rate_old": _exchange_rate,
 }

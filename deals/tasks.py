@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from deals import alarms, board, market as figures, schedule
 from deals.channel import queue as channel
 from deals.estimate import model as price_model
+from deals.landed import rates
 from deals.queue import outbox, runner
 from deals.stages import score as scoring
 from deals.stages.registry import STAGES, next_stage
@@ -164,6 +165,16 @@ def rescore() -> None:
     wake("price")
 
 
+@shared_task(base=DatabaseTask, name="deals.exchange_rate", queue="upkeep")
+def exchange_rate() -> None:
+    """Fetch the exchange rate. One that cannot be had is logged, and tried for again at the next time; what is kept
+    stays."""
+    try:
+        log.info("exchange rate %s", rates.refresh(connection(), config.load()))
+    except rates.RateError as error:
+        log.warning("no new exchange rate: %s", one_line(str(error)))
+
+
 @shared_task(base=DatabaseTask, name="deals.watch", queue="upkeep")
 def watch_over() -> None:
     """Raise the alerts of the deals pipeline, or clear them."""
@@ -177,6 +188,7 @@ SCHEDULED_TASKS: Final = {
     "rescore": rescore,
     "measure": measure,
     "train_lots": train_lots,
+    "exchange_rate": exchange_rate,
 }
 
 

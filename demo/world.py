@@ -126,6 +126,7 @@ def start(
     port = ("--port", earlier["market_port"]) if "market_port" in earlier else ()
     market = serve("market", "--seed", SEED, "--ads", count, "--now", now, *port)
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
+    rates = serve("rates")
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])
     feed = serve("feed", "--rows", lots, "--now", now, "--sales-ahead", SALES_AHEAD, *urls)
     return World(
@@ -142,6 +143,7 @@ def start(
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "TELEGRAM_CHANNEL_ID": CHANNEL,
             "VINOPS_DEALS_POSTS_AN_HOUR": str(POSTS),
+            "ECB_RATES_URL": str(rates["url"]),
         },
         noted={
             "ports": {name: urlsplit(photos[f"{name}_url"]).port for name in ("api", "cdn", "site")},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from deals import alarms, board as board_of_deals, market as figures
 from deals.alarms import BACKLOG
+from deals.landed import book
 from etl.merge import board as board_of_lots
 from ops.checks.registry import Checks, unknown
 from ops.photos import places
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from deals.board import Compared
+    from deals.landed.book import Checked
     from etl.merge.board import Compared as ComparedLots
     from ops.observe.market import MakeState, Market
     from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
@@ -336,6 +338,12 @@ def lot_board(snapshot: Snapshot, found: ComparedLots) -> Finding:
 def prices(snapshot: Snapshot, deals: Deals) -> Finding:
     """Check the age of the prices over time, which a task computes every night."""
     return figures.judge(deals.figures or figures.State(), snapshot.at)
+
+
+@CHECKS.add("tariffs", "tariffs")
+def tariffs(snapshot: Snapshot, found: Checked) -> Finding:
+    """Check whether the tariffs of import deals were compared with their sources lately."""
+    return book.judge(found)
 
 
 @CHECKS.add("feed", "feed")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from deals.alarms import Backlog
     from deals.board import Compared
+    from deals.landed.book import Checked
     from deals.market import State
     from etl.merge.board import Compared as ComparedLots
     from ops.observe.site import Site
@@ -466,6 +467,7 @@ class Snapshot:
     deals: Deals | None = None
     board: Compared | None = None
     lot_board: ComparedLots | None = None
+    tariffs: Checked | None = None
     alerts: tuple[Alert, ...] | None = None
     wanted: tuple[Wanted, ...] | None = None
     market: Market | None = None

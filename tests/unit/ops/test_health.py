@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deals.landed.book import Checked
 from deals.market import FILL, State
 from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
@@ -345,6 +347,15 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         {"deals": given.deals(figures=State(computed_at=ago(days=3), since=ago(days=9)))},
     ),
     ("prices", UNKNOWN, "timeout", "vinops doctor", {"deals": None, "faults": {"deals": "timeout"}}),
+    ("tariffs", OK, "105 lines, the oldest check of 2026-09-21", "", {}),
+    (
+        "tariffs",
+        WARNING,
+        "checked more than 180 days ago: gate_fee “gate, clean” (2026-05-01) and 1 more",
+        "vinops landed tariffs",
+        {"tariffs": Checked(lines=9, oldest=date(2026, 5, 1), stale=("gate_fee “gate, clean” (2026-05-01)", "vat"))},
+    ),
+    ("tariffs", UNKNOWN, "vat.toml: no", "vinops doctor", {"tariffs": None, "faults": {"tariffs": "vat.toml: no"}}),
     ("board", OK, "500 ads compared, all rows right", "", {}),
     ("board", WARNING, "2 wrong", "vinops deals board --rebuild", {"board": given.compared(wrong=2)}),
     ("board", WARNING, "3 without words", "vinops deals board --rebuild", {"board": given.compared(wordless=3)}),
@@ -699,6 +710,7 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
                 "estimates",
                 "board",
                 "lot_board",
+                "tariffs",
             )
         ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
