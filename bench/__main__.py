@@ -24,6 +24,7 @@ from bench import (
     files,
     growth,
     loads,
+    lots,
     machine,
     market,
     market_report,
@@ -66,6 +67,7 @@ class Measured:
     deals: deals.Deals | None = None
     monitor: monitor.Monitor | None = None
     board: board.Board | None = None
+    lots: lots.Lots | None = None
     year: year.YearCosts | None = None
 
 
@@ -100,6 +102,9 @@ def parser() -> argparse.ArgumentParser:
         "--board",
         action="store_true",
         help="part: filters, ads and CSV of the board among a million ads; 10 GB of disk",
+    )
+    top.add_argument(
+        "--lots", action="store_true", help="part: filters and pages of lots among three million; 12 GB of disk"
     )
     top.add_argument(
         "--year",
@@ -168,18 +173,14 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
     if "others" in parts:
         measured.others = others.measure(server, folder, measured.feeds["first"], parts["others"], min(runs, FEW_RUNS))
     if "growth" in parts:
-        lots = [size // 10 if options.quick else size for size in SIZES]
-        measured.growth = growth.measure(server, folder / "files", lots, min(runs, FEW_RUNS))
+        sizes = [size // 10 if options.quick else size for size in SIZES]
+        measured.growth = growth.measure(server, folder / "files", sizes, min(runs, FEW_RUNS))
     shutil.rmtree(folder / "files", ignore_errors=True)
     measure_market(options, server, parts, measured)
     if "deals" in parts:
         pairs = options.runs or (1 if options.quick else FEW_RUNS)
         measured.deals = deals.measure(server, folder, quick=options.quick, runs=pairs, file=options.ads)
-    if "monitor" in parts:
-        size = monitor.QUICK if options.quick else monitor.FULL
-        measured.monitor = monitor.measure(server, size)
-    if "board" in parts:
-        measured.board = board.measure(server, board.QUICK if options.quick else board.FULL, folder / "files")
+    measure_reading(options, server, folder, parts, measured)
     if "year" in parts:
         asked = options.runs or (1 if options.quick else FEW_RUNS)
         measured.year = year.measure(server, quick=options.quick, runs=asked)
@@ -189,6 +190,18 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
         measured.photos = photos.measure(server, folder, crawl, pairs, parts["photos"])
         measured.about["photos"] = f"{crawl.lots} lots, {photos.photos_of(crawl.lots):,} photos"
     return measured
+
+
+def measure_reading(
+    options: argparse.Namespace, server: Server, folder: Path, parts: dict[str, list[str]], measured: Measured
+) -> None:
+    """Measure the parts that only read. Raises BenchFailed, ProcessFailed."""
+    if "monitor" in parts:
+        measured.monitor = monitor.measure(server, monitor.QUICK if options.quick else monitor.FULL)
+    if "board" in parts:
+        measured.board = board.measure(server, board.QUICK if options.quick else board.FULL, folder / "files")
+    if "lots" in parts:
+        measured.lots = lots.measure(server, lots_of(options))
 
 
 def measure_market(
@@ -201,6 +214,15 @@ def measure_market(
         measured.about["market"] = f"{measured.market.full.ads:,} ads"
     if "day" in parts:
         measured.day = day.measure(server, day_of(options))
+
+
+def lots_of(options: argparse.Namespace) -> lots.Size:
+    """Return the lots that were asked for: --rows is how many there are, of which 150,000 at most are in the feed."""
+    size = lots.QUICK if options.quick else lots.FULL
+    if not options.rows:
+        return size
+    active = min(size.year.active, options.rows)
+    return replace(size, year=replace(size.year, lots=options.rows, active=active, photos=options.rows * 2 // 3))
 
 
 def day_of(options: argparse.Namespace) -> day.Size:
@@ -220,6 +242,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "deals": (),
         "monitor": (),
         "board": (),
+        "lots": (),
         "year": (),
         "photos": photos.PARTS,
     }
@@ -244,6 +267,7 @@ def text(measured: Measured) -> str:
         deals_report.tables(measured.deals),
         monitor.table(measured.monitor),
         board.table(measured.board),
+        lots.table(measured.lots),
         year.tables(measured.year),
     )
     parts += [table for table in tables if table]
@@ -256,6 +280,7 @@ def text(measured: Measured) -> str:
             *deals_report.missed(measured.deals),
             *monitor.missed(measured.monitor),
             *board.missed(measured.board),
+            *lots.missed(measured.lots),
             *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")

@@ -265,11 +265,13 @@ def _scans(connection: Connection[Any], wanted: Filter, sort: str) -> set[str]:
     return found
 
 
-def _ms(seconds: Sequence[float], share: float) -> str:
-    return f"{1000 * _quantile(seconds, share):.0f} ms"
+def ms(seconds: Sequence[float], share: float) -> str:
+    """Return a quantile of some seconds as milliseconds."""
+    return f"{1000 * quantile(seconds, share):.0f} ms"
 
 
-def _quantile(seconds: Sequence[float], share: float) -> float:
+def quantile(seconds: Sequence[float], share: float) -> float:
+    """Return a quantile of some seconds; 1 is the largest."""
     if share == 1 or len(seconds) < 2:
         return max(seconds, default=0.0)
     return statistics.quantiles(seconds, n=100)[round(100 * share) - 1]
@@ -290,13 +292,13 @@ def table(measured: Board | None) -> str:
         "|---|---:|---:|---:|",
     ]
     lines += [
-        f"| {name} | {_ms(seconds, 0.5)} | {_ms(seconds, 0.95)} | {_ms(seconds, 1)} |"
+        f"| {name} | {ms(seconds, 0.5)} | {ms(seconds, 0.95)} | {ms(seconds, 1)} |"
         for name, seconds in (("page", measured.pages), ("count", measured.counts), ("ad", measured.ads))
     ]
     pages = measured.site
     if pages is not None:
         lines += [
-            f"| {name} | {_ms(seconds, 0.5)} | {_ms(seconds, 0.95)} | {_ms(seconds, 1)} |"
+            f"| {name} | {ms(seconds, 0.5)} | {ms(seconds, 0.95)} | {ms(seconds, 1)} |"
             for name, seconds in (
                 ("the site: board", pages.board),
                 ("the site: ad", pages.ad),
@@ -317,16 +319,16 @@ def missed(measured: Board | None) -> list[str]:
     if measured is None:
         return []
     figures = [
-        ("page, p95", _quantile(measured.pages, 0.95), MOST_P95, "s"),
-        ("page, worst", _quantile(measured.pages, 1), WORST, "s"),
-        ("count, p95", _quantile(measured.counts, 0.95), MOST_P95, "s"),
-        ("count, worst", _quantile(measured.counts, 1), WORST, "s"),
-        ("ad, p95", _quantile(measured.ads, 0.95), MOST_AD_P95, "s"),
+        ("page, p95", quantile(measured.pages, 0.95), MOST_P95, "s"),
+        ("page, worst", quantile(measured.pages, 1), WORST, "s"),
+        ("count, p95", quantile(measured.counts, 0.95), MOST_P95, "s"),
+        ("count, worst", quantile(measured.counts, 1), WORST, "s"),
+        ("ad, p95", quantile(measured.ads, 0.95), MOST_AD_P95, "s"),
     ]
     if (pages := measured.site) is not None:
         figures += [
-            ("the site, board, p95", _quantile(pages.board_loading, 0.95), MOST_PAGE_P95, "s"),
-            ("the site, ad, p95", _quantile(pages.ad_loading, 0.95), MOST_PAGE_P95, "s"),
+            ("the site, board, p95", quantile(pages.board_loading, 0.95), MOST_PAGE_P95, "s"),
+            ("the site, ad, p95", quantile(pages.ad_loading, 0.95), MOST_PAGE_P95, "s"),
             ("the site, CSV", pages.csv_seconds, CSV_SECONDS, "s"),
             ("the site, memory of the CSV", pages.csv_mb, CSV_MB, "MB"),
             ("a board of the site", pages.page_bytes / 1000, MOST_PAGE_KB, "KB"),

@@ -236,30 +236,31 @@ LOADING: Final = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "1G
 
 def fill_newest(url: str, year: Year) -> None:
     """Fill an empty database with the newest half of a year."""
-    about = _about(year, half=2)
-    _fill(url, about)
+    parameters = about(year, half=2)
+    _fill(url, parameters)
     with _connected(url) as connection:
         say("year: what both halves have")
         for statement in (*ALWAYS, *STAGED):
-            connection.execute(statement, about if "%(" in statement or "%%" in statement else None)
+            connection.execute(statement, parameters if "%(" in statement or "%%" in statement else None)
         connection.execute(queries("photos")["queue_lots"])
     settle(url)
 
 
 def add_oldest(url: str, year: Year) -> None:
     """Add the older half: everything of it is gone."""
-    _fill(url, _about(year, half=1))
+    _fill(url, about(year, half=1))
     settle(url)
 
 
 def fingerprint(year: Year) -> str:
     """Return what changes with the rows of a year and with the tables that they are in."""
     migrations = sorted(sql_folder("migrations").iterdir(), key=lambda file: file.name)
-    about = [repr((year, ALWAYS, HALF, STAGED, LIFE_DAYS)), *[file.read_text(encoding="utf-8") for file in migrations]]
-    return hashlib.sha256("".join(about).encode()).hexdigest()
+    parts = [repr((year, ALWAYS, HALF, STAGED, LIFE_DAYS)), *[file.read_text(encoding="utf-8") for file in migrations]]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _about(year: Year, *, half: int) -> dict[str, object]:
+def about(year: Year, *, half: int) -> dict[str, object]:
+    """Return the parameters of the statements of HALF, for the older half (1) or the newer one (2)."""
     low, high = (1, year.lots // 2 + 1) if half == 1 else (year.lots // 2 + 1, year.lots + 1)
     low_ad, high_ad = (1, year.ads // 2 + 1) if half == 1 else (year.ads // 2 + 1, year.ads + 1)
     return {

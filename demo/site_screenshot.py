@@ -1,8 +1,8 @@
 """Screenshots of the site in Chromium: `make screenshot` runs `python -m demo.site_screenshot docs`.
 
 It works in a temporary folder with an embedded database and the stand-ins: the market has been crawled twice, with some
-hours in between, and the deals have been found. Writes board.webp and ad.webp, 1280 pixels wide, and board-phone.webp
-and ad-phone.webp, 390 wide.
+hours in between, the deals have been found, and the lots with the soonest sales have photos. Writes board.webp,
+ad.webp, lots.webp and lot.webp, 1280 pixels wide, and the same as board-phone.webp and so on, 390 wide.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOTS: Final = 1250
+PHOTO_LOTS: Final = 30  # of the soonest sales: a page of them, and some more
 WORKERS: Final = ("1", "2")
 SHOTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}),
@@ -67,6 +68,10 @@ def world(cleanup: ExitStack) -> str:
     _run(environment, folder, "migrate")
     made = demo_world.start(environment, folder, lots=LOTS, count=demo_world.ads(LOTS), cleanup=cleanup)
     environment |= made.settings
+    subprocess.run(
+        [sys.executable, "-m", "etl", "run"], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    )
+    demo_world.crawl(environment, folder, ["lot_photos", "-a", f"batch={PHOTO_LOTS}"])
     workers = registry.chosen(config.load(environment, folder=folder), WORKERS)
     crawls = [[*worker.crawl.split()[2:], "-a", "mode=full"] for worker in workers]
     demo_world.crawl(environment, folder, *crawls)
@@ -98,6 +103,11 @@ def shoot(link: str, folder: Path, language: str) -> None:
             (changed if changed.count() else page.locator(".card h2 a")).first.click()
             page.wait_for_load_state("networkidle")
             _write(page.screenshot(full_page=not suffix), folder / f"ad{suffix}.webp")
+            page.goto(f"{base}/lots?has_photos=yes", wait_until="networkidle")
+            _write(page.screenshot(), folder / f"lots{suffix}.webp")
+            page.locator(".lot h2 a").first.click()
+            page.wait_for_load_state("networkidle")
+            _write(page.screenshot(full_page=not suffix), folder / f"lot{suffix}.webp")
         browser.close()
 
 

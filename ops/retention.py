@@ -179,11 +179,10 @@ def _remove_lots(connection: Connection[Any], older_than: datetime, batch: int) 
     while True:
         found = connection.execute(statements["old_lots"], {"older_than": older_than, "count": batch}).fetchall()
         lots = {"lot_ids": [lot for (lot,) in found]}
-        for name in ("events_of_lots", "leases_of_lots", "shared_vins_of_lots"):
+        for name in ("events_of_lots", "leases_of_lots", "shared_vins_of_lots", "rows_of_lots"):
             connection.execute(statements[f"drop_{name}"], lots)
         connection.execute(statements["forget_previous_lots"], lots)
-        for name in ("remove_lots_from_board", "remove_lots"):
-            connection.execute(statements[name], lots)
+        connection.execute(statements["remove_lots"], lots)
         connection.commit()
         total += len(found)
         if len(found) < batch:

@@ -32,7 +32,12 @@ def amount(language: Language, value: Decimal | None, currency: str | None) -> s
     """Return an amount in the currency of its lot: 1 200 $. Empty for an unknown one."""
     if value is None:
         return ""
-    return f"{language.number(value)}\u00a0{SIGNS.get(currency or '', currency or '$')}"
+    return f"{language.number(value)}\u00a0{sign(currency)}"
+
+
+def sign(currency: str | None) -> str:
+    """Return the sign of a currency; that of one that is unknown here stands for any."""
+    return SIGNS.get(currency or "USD", "¤")
 
 
 def mileage(language: Language, miles: int | None, brand: str | None) -> str:

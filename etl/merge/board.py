@@ -69,8 +69,11 @@ def write(connection: Connection[Any], lots: Sequence[int], step: Callable[[str]
     else:
         note_words(connection, run("all_words_of_lots"))
     run("lock_lot_board")
-    run("write_lot_board" if is_begun else "rebuild_lot_board")
-    run("expire_lot_board")
+    if is_begun:
+        run("write_lot_board")
+        run("expire_lot_board")
+    else:
+        run("rebuild_lot_board")
 
 
 def note_words(connection: Connection[Any], words: Iterable[Word]) -> None:

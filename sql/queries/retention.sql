@@ -317,7 +317,7 @@ update lots
 set previous_lot_id = null
 where previous_lot_id = any(%(lot_ids)s);
 
--- name: remove_lots_from_board
+-- name: drop_rows_of_lots
 -- Their rows on the board of lots.
 delete from lot_board
 where lot_id = any(%(lot_ids)s);

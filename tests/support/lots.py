@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 NUMBERS: Final = count(41_000_000)
 
 
-def lots_on_board(database: Connection[Any], number: int = 1, *, photos: int = 0, **values: Any) -> list[int]:
+def lots_on_board(
+    database: Connection[Any], number: int = 1, *, photos: int = 0, is_written: bool = True, **values: Any
+) -> list[int]:
     """Insert lots that are for sale, each of a vehicle of its own, put them on the board, and return their numbers.
 
-    `values` are columns of vehicles (those of VEHICLE) and of lots.
+    `values` are columns of vehicles (those of VEHICLE) and of lots. `is_written`: the board is brought up to date.
     """
     found = []
     vehicle = {**VEHICLE, **{name: value for name, value in values.items() if name in VEHICLE}}
@@ -33,7 +35,8 @@ def lots_on_board(database: Connection[Any], number: int = 1, *, photos: int = 0
         row = database.execute(_insert("lots", about) + b" returning id", about).fetchone()
         add_photos(database, row[0] if row else 0, photos)
         found.append(lot_number)
-    rebuild(database)
+    if is_written:
+        rebuild(database)
     return found
 
 

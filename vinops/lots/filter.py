@@ -23,6 +23,7 @@ from vinops.filters import (
     whole,
     written_time,
 )
+from vinops.text.printable import without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,7 +123,10 @@ def _state(text: str) -> tuple[str, ...]:
 
 
 def _name(text: str) -> tuple[str, ...]:
-    return (text.casefold(),)
+    name = " ".join(without_controls(text).split()).casefold()  # no name of the feed has marks that reorder a page
+    if not name:
+        raise UnknownValueError("it has no letters that are searched for")
+    return (name,)
 
 
 def _among(choices: Mapping[str, Sequence[str]]) -> Field:

@@ -55,7 +55,7 @@ _KEYS: Final = SQL(
     " limit %(size)s"
 )
 _COUNT: Final = SQL("select count(*) from (select from lot_board where {where} limit %(most)s) as found")
-_IDS: Final = SQL("select array(select lot_board.lot_id from lot_board where {where} order by {late}, {order})")
+_IDS: Final = SQL("select array(select lot_board.lot_id from lot_board where {where} order by {order})")
 
 COLUMNS: Final = (
     "lot", "vin", "year", "make", "model", "family", "trim", "body", "color", "engine", "fuel", "gearbox", "drive",
@@ -210,7 +210,8 @@ def export(
     order = SORTS[sort]
     condition, values = where(wanted)
     values["now"] = datetime.now(UTC)
-    statement = _IDS.format(where=condition, order=order.order, late=_late(order))
+    by = SQL("{}, {}").format(_late(order), order.order) if order.name == FIRST else order.order
+    statement = _IDS.format(where=condition, order=by)
     with connected() as connection:
         row = connection.execute(statement, values, prepare=False, binary=True).fetchone()
     ids = iter(array("q", row[0] if row else ()))

@@ -14,6 +14,8 @@ import pytest
 import uvicorn
 from playwright.sync_api import sync_playwright
 
+from standin.cars import picture
+from tests.support.lots import add_event, lots_on_board
 from tests.support.sites import ads_on_board, patient, user
 from vinops.config import ConfigError, Settings
 from vinops_scrapy.copart.browser_program import find_chromium
@@ -44,6 +46,7 @@ BROKEN = """() => [...document.querySelectorAll(".brand, .top nav a, .tools butt
 SERIOUS = """async () => (await axe.run({resultTypes: ["violations"]})).violations
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`)"""
+PICTURE = picture(0, 0, 0)
 LONG = "Mercedes-BenzCLA45AMG" * 12 + " \u202egnp.exe <b>bold</b>"
 
 
@@ -56,6 +59,7 @@ class World:
     site: Site
     database: Database
     ads: list[int]
+    lots: list[int]
 
     @contextmanager
     def context(self, *, is_signed_in: bool = True, **options: Any) -> Iterator[BrowserContext]:
@@ -65,6 +69,7 @@ class World:
             token = people.sign_in(self.database, user(self.database, "trader", f"t{id(context)}"))
             context.add_cookies([{"name": self.site.session_cookie, "value": str(token), "url": self.url}])
         context.add_init_script(WATCH)
+        context.route("**/thumbs/**", lambda route: route.fulfill(body=PICTURE, content_type="image/webp"))
         yield context
         context.close()
 
@@ -78,6 +83,11 @@ def world(database: Database, settings: Settings) -> Iterator[World]:
     ads = ads_on_board(database, 26) + ads_on_board(database, title=LONG, description=LONG)
     database.execute("update scores set score = 9.9 where listing_id = %s", [ads[-1]])
     database.execute("update board set score = 9.9 where listing_id = %s", [ads[-1]])
+    lots = lots_on_board(database, 25, photos=3) + lots_on_board(
+        database, photos=12, model=LONG, seller_name=LONG, special_note=LONG, yard_name=LONG
+    )
+    for new in ("100.00", "1200.00"):
+        add_event(database, lots[-1], "high_bid", None, new)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         site = Site(replace(settings), port=port)
@@ -87,7 +97,9 @@ def world(database: Database, settings: Settings) -> Iterator[World]:
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
-                yield World(browser=browser, url=f"http://localhost:{port}", site=site, database=database, ads=ads)
+                yield World(
+                    browser=browser, url=f"http://localhost:{port}", site=site, database=database, ads=ads, lots=lots
+                )
                 browser.close()
         finally:
             server.should_exit = True
@@ -119,6 +131,39 @@ def test_board_and_ad_are_clean_on_a_phone(world: World) -> None:
         assert faults(context.new_page(), f"{world.url}/ads/{world.ads[-1]}") == []
 
 
+def test_lots_are_clean_on_a_phone(world: World) -> None:
+    with world.context(locale="bg-BG", viewport={"width": 360, "height": 740}) as context:
+        page = context.new_page()
+        assert faults(page, f"{world.url}/lots") == []
+        assert page.locator(".lot").count() == 24
+        assert page.evaluate(BROKEN) == [], "a word of the head is broken into lines"
+        assert faults(context.new_page(), f"{world.url}/lots/{world.lots[-1]}") == []
+
+
+@pytest.mark.slow
+def test_lots_work_without_javascript(world: World) -> None:
+    with world.context(locale="en-GB", java_script_enabled=False, viewport={"width": 360, "height": 740}) as context:
+        page = context.new_page()
+        page.goto(f"{world.url}/lots")
+        page.locator(".filters > summary").click()
+        page.locator("input[name=bid_to]").fill("9000")
+        page.locator("#filter button.primary").click()
+        assert "bid_to=9000" in page.url
+        page.locator(".sort select").select_option("bid")
+        page.locator(".sort button").click()
+        assert "sort=bid" in page.url
+        page.locator("a[rel=next]").click()
+        assert "after=" in page.url
+        page.locator(".lot .star button").first.click()
+        assert page.locator(".star button[aria-pressed=true]").count() == 1
+        page.locator(".lot h2 a").first.click()
+        assert "in " in page.locator(".saletime time").inner_text()
+        page.locator("button[value=called]").click()
+        page.locator("textarea").fill("call at five")
+        page.locator("form[action$=notes] button").click()
+        assert "call at five" in page.locator("ol.history").inner_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("locale", ["bg-BG", "en-GB"])
 @pytest.mark.parametrize("width", [360, 1280])
@@ -128,7 +173,9 @@ def test_every_page_is_clean(world: World, locale: str, width: int, scheme: Any)
     found = []
     with world.context(**look) as context:
         for path in ("/", "/?make=BMW&price_to=5&words=xyz", "/?sort=cheap&min_score=nonsense", "/account",
-                     f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}"):  # fmt: skip
+                     f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}", "/lots", "/lots?state=XX&sale_from=2026-12-01",
+                     "/lots?sort=bid&odometer_to=nonsense", f"/lots/{world.lots[0]}",
+                     f"/lots/{world.lots[-1]}"):  # fmt: skip
             found += faults(context.new_page(), world.url + path)
     with world.context(is_signed_in=False, **look) as context:
         found += faults(context.new_page(), f"{world.url}/login")
