@@ -180,7 +180,7 @@ def test_photos_of_a_lot(world: World, settings: Settings) -> None:
         add_photo(world.database, settings, lot=lot, seq=seq)
     record(world.database, settings, b"gone", lot=lot, seq=7)
     with world.context(locale="en-GB", viewport=PHONE) as context:
-        context.unroute("**/thumbs/**")
+        context.unroute("**/thumbs/**")  # the true ones
         page = context.new_page()
         missing = [each for each in faults(page, f"{world.url}/lots/{lot}") if "404" not in each]
         assert missing == []

@@ -61,7 +61,7 @@ def test_a_lot_shows_photos_sale_bids_and_events(database: Database, settings: S
     assert [int(each) for each in re.findall(r'<li id="p(\d+)"><a href="/lots/\d+/photos/\d+">', page)] == [1, 2, 3, 4]
     best = database.execute("select content_hash from images where variant = 'hrs' and seq = 1").fetchone()
     assert best is not None
-    assert f"/{best[0]}/320.webp" in page
+    assert f"/thumbs/{lot}/{best[0]}/320.webp" in page
     for text in ('<ol class="gallery" data-lightbox>', f"/lots/{lot}/photos.zip", "At the yard: 09.07.2099, 10:00 EDT",
                  "Bid: 100\u00a0$ → 1\u202f200\u00a0$", "Bid: 100\u00a0$<", "Sale date: 01.07.2099 → 09.07.2099",
                  'aria-label="Bids over time"', f'Listed again</bdi> <a href="/lots/{first}"',
