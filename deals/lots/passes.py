@@ -1,0 +1,31 @@
+"""What is queued anew: lots that a file changed, values on another basis, quotes by other tariffs; and the nightly pass.
+
+All of it is a sweep: it compares what is stored with what would be stored now, and queues the difference. Whatever was
+left behind by a process that died is part of the difference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deals.stages import value
+from vinops.db.database import queries
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+
+def queue_changed(connection: Connection[Any], settings: Settings) -> dict[str, int]:
+    """Queue what changed since it was valued or quoted, and return how many lots, by stage. Each statement is whole or
+    not at all; what waits already is left alone."""
+    del settings
+    statements = queries("lots")
+    values = connection.execute(statements["queue_changed_lots"], {"basis": value.basis(connection)}).rowcount
+    return {"value": values}
+
+
+def requeue_all(connection: Connection[Any]) -> int:
+    """Queue all active lots for the first stage, in one statement, and return how many: the market has moved."""
+    return connection.execute(queries("lots")["requeue_all_lots"]).rowcount

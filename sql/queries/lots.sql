@@ -1,0 +1,382 @@
+-- Import deals: the lots of a batch, their values, what is queued anew, and what is measured.
+
+-- name: read_lots
+-- The lots of a batch with their vehicles, in the order of deals.lots.facts.Lot.
+select -- noqa: ST06
+    lots.id as lot_id,
+    lots.row_hash as lot_hash,
+    lots.status,
+    lots.vin,
+    vehicles.vehicle_type,
+    vehicles.year,
+    vehicles.make,
+    vehicles.model_group,
+    vehicles.model as model_detail,
+    vehicles.body_style,
+    vehicles.color,
+    vehicles.engine,
+    vehicles.transmission,
+    vehicles.fuel,
+    lots.odometer,
+    lots.odometer_brand,
+    lots.damage,
+    lots.secondary_damage,
+    lots.title_state,
+    lots.title_type,
+    lots.title_group,
+    lots.has_keys,
+    lots.condition,
+    lots.sale_date,
+    lots.sale_at,
+    lots.country,
+    lots.currency,
+    lots.special_note,
+    lots.yard_name,
+    lots.state,
+    lots.high_bid,
+    lots.buy_now_price,
+    lots.repair_cost
+from lots
+inner join vehicles on lots.vehicle_id = vehicles.id
+where lots.id = any(%(lot_ids)s::bigint[])
+order by lots.id;
+
+-- name: powers
+-- The usual power of these models, by fuel and litres, where at least three ads give it.
+select
+    model,
+    fuel,
+    round(engine_cc / 1000.0, 1)::float8 as litres,
+    percentile_cont(0.5) within group (order by power_hp) as power_hp
+from normalized_listings
+where
+    model = any(%(models)s::text[])
+    and power_hp is not null
+    and engine_cc is not null
+group by
+    model,
+    fuel,
+    round(engine_cc / 1000.0, 1)
+having count(*) >= 3;
+
+-- name: save_values
+-- Store the values of lots; one that is the same is not written again.
+insert into lot_values as known (
+    lot_id, lot_hash, basis, model, family, fuel, year, mileage_km, twin, p10, p20, p50, p90, comparables, confidence,
+    method, blockers, details
+)
+select
+    found.lot_id,
+    decode(found.lot_hash, 'hex'),
+    found.basis,
+    found.model,
+    found.family,
+    found.fuel,
+    found.year,
+    found.mileage_km,
+    found.twin,
+    found.p10,
+    found.p20,
+    found.p50,
+    found.p90,
+    found.comparables,
+    found.confidence,
+    found.method,
+    found.blockers,
+    found.details
+from
+    jsonb_to_recordset(%(values)s::jsonb) as found (
+        lot_id bigint,
+        lot_hash text,
+        basis text,
+        model text,
+        family text,
+        fuel text,
+        year smallint,
+        mileage_km integer,
+        twin text,
+        p10 integer,
+        p20 integer,
+        p50 integer,
+        p90 integer,
+        comparables integer,
+        confidence real,
+        method text,
+        blockers jsonb,
+        details jsonb
+    )
+order by found.lot_id
+on conflict (lot_id) do update
+    set
+        lot_hash = excluded.lot_hash,
+        basis = excluded.basis,
+        model = excluded.model,
+        family = excluded.family,
+        fuel = excluded.fuel,
+        year = excluded.year,
+        mileage_km = excluded.mileage_km,
+        twin = excluded.twin,
+        p10 = excluded.p10,
+        p20 = excluded.p20,
+        p50 = excluded.p50,
+        p90 = excluded.p90,
+        comparables = excluded.comparables,
+        confidence = excluded.confidence,
+        method = excluded.method,
+        blockers = excluded.blockers,
+        details = excluded.details,
+        valued_at = now()
+    where
+        (
+            known.lot_hash, known.basis, known.model, known.family, known.fuel, known.year, known.mileage_km,
+            known.twin, known.p10, known.p20, known.p50, known.p90, known.comparables, known.confidence, known.method,
+            known.blockers, known.details
+        )
+        is distinct from
+        (
+            excluded.lot_hash, excluded.basis, excluded.model, excluded.family, excluded.fuel, excluded.year,
+            excluded.mileage_km, excluded.twin, excluded.p10, excluded.p20, excluded.p50, excluded.p90,
+            excluded.comparables, excluded.confidence, excluded.method, excluded.blockers, excluded.details
+        );
+
+-- name: queue_changed_lots
+-- Queue the active lots that changed since they were valued, or were valued on another basis or never; and lots that
+-- left the feed while they were ranked, whose quote has to leave the ranking.
+insert into ops.lot_outbox (lot_id, stage)
+select
+    lots.id,
+    'value' as stage
+from lots
+left join lot_values as known on lots.id = known.lot_id
+where
+    lots.status = 'active'
+    and (known.lot_hash, known.basis) is distinct from (lots.row_hash, %(basis)s)
+union all
+select
+    ranked.lot_id,
+    'quote' as stage
+from lot_quotes as ranked
+inner join lots on ranked.lot_id = lots.id
+where
+    ranked.is_ranked
+    and lots.status <> 'active'
+order by 1
+on conflict (lot_id, stage) do nothing;
+
+-- name: queue_stale_quotes
+-- Queue the active lots whose quote was made with other tariffs, another profile or another rate, or is missing.
+insert into ops.lot_outbox (lot_id, stage)
+select
+    known.lot_id,
+    'quote' as stage
+from lot_values as known
+inner join lots on known.lot_id = lots.id
+left join lot_quotes as quotes on known.lot_id = quotes.lot_id
+where
+    lots.status = 'active'
+    and known.p50 is not null
+    and quotes.basis is distinct from %(basis)s
+order by known.lot_id
+on conflict (lot_id, stage) do nothing;
+
+-- name: requeue_all_lots
+-- Queue all active lots for the first stage: the market has moved.
+insert into ops.lot_outbox (lot_id, stage)
+select
+    id,
+    'value' as stage
+from lots
+where status = 'active'
+order by id
+on conflict (lot_id, stage) do nothing;
+
+-- name: newest_discount
+-- The discount of cars from America, as it was last measured, and on how many ads.
+select
+    discount::float8 as discount,
+    ads
+from import_discounts
+order by id desc
+limit 1;
+
+-- name: measure_discount
+-- How much less is asked for cars from America than for others, beside their comparables: the medians of both, and how
+-- many ads the first is of. Comparables know nothing of the words of an ad.
+with asked as (
+    select
+        ln(normal.price_eur / (worth.details #>> '{p50,comparables}')::numeric)::float8 as off,
+        normal.risks @> '[{"flag": "from_america"}]' as is_from_america
+    from normalized_listings as normal
+    inner join valuations as worth on normal.listing_id = worth.listing_id
+    where
+        normal.is_comparable
+        and normal.duplicate_of is null
+        and normal.price_eur > 0
+        and worth.comparables >= 5
+        and (worth.details #>> '{p50,comparables}')::numeric > 0
+)
+
+select
+    count(*) filter (where is_from_america) as ads,
+    percentile_cont(0.5) within group (order by off) filter (where is_from_america) as from_america,
+    percentile_cont(0.5) within group (order by off) filter (where not is_from_america) as others
+from asked;
+
+-- name: store_discount
+-- Store a measured discount, unless the newest is nearly the same: values are made anew with another one.
+insert into import_discounts (ads, discount)
+select
+    %(ads)s,
+    %(discount)s
+where
+    not exists (
+        select
+        from (
+            select discount
+            from import_discounts
+            order by id desc
+            limit 1
+        ) as newest
+        where abs(newest.discount - %(discount)s) < 0.005
+    );
+
+-- name: funnel
+-- How many active lots are left after each blocker, in the order in which people ask.
+with looked_at as (
+    select
+        lots.country,
+        known.p50,
+        known.twin,
+        quotes.is_complete,
+        quotes.most_bid_usd,
+        quotes.is_ranked,
+        array(select each.item ->> 'name' from jsonb_array_elements(known.blockers) as each (item)) as blockers
+    from lots
+    left join lot_values as known on lots.id = known.lot_id
+    left join lot_quotes as quotes on lots.id = quotes.lot_id
+    where lots.status = 'active'
+),
+
+steps as (
+    select
+        looked_at.*,
+        '{not a car, heavy vehicle}'::text[] as not_cars
+    from looked_at
+)
+
+select
+    count(*) as lots,
+    count(*) filter (where not blockers && not_cars) as cars,
+    count(*) filter (where not blockers && not_cars and country = 'USA') as in_usa,
+    count(*) filter (where not blockers && (not_cars || '{too old}') and country = 'USA') as young,
+    count(*) filter (where not blockers && (not_cars || '{too old, damage}') and country = 'USA') as repairable,
+    count(*) filter (
+        where not blockers && (not_cars || '{too old, damage, title unknown, title not exportable}') and country = 'USA'
+    ) as titled,
+    count(*) filter (
+        where
+        not blockers
+        && (not_cars || '{too old, damage, title unknown, title not exportable, does not start}')
+        and country = 'USA'
+    ) as starting,
+    count(*) filter (
+        where
+        not blockers
+        && (not_cars || '{too old, damage, title unknown, title not exportable, does not start, no keys, odometer}')
+        and country = 'USA'
+    ) as candidates,
+    count(*) filter (where not blockers && not_cars and (p50 is not null or blockers <> '{}')) as explained,
+    count(*) filter (where p50 is not null and country = 'USA' and not 'title unknown' = any(blockers)) as valued,
+    count(*) filter (where p50 is not null and twin is not null and not 'title unknown' = any(blockers)) as by_twin,
+    count(*) filter (where is_complete) as complete,
+    count(*) filter (where is_ranked and most_bid_usd > 0) as ranked,
+    count(*) filter (where is_ranked and 'title unknown' = any(blockers)) as ranked_unknown
+from steps;
+
+-- name: blocker_counts
+-- How many active lots each blocker keeps out, most first; a lot may have several.
+select
+    each.item ->> 'name' as blocker,
+    count(*) as lots
+from lots
+inner join lot_values as known on lots.id = known.lot_id
+cross join lateral jsonb_array_elements(known.blockers) as each (item)
+where lots.status = 'active'
+group by each.item ->> 'name'
+order by
+    lots desc,
+    blocker asc;
+
+-- name: wanting_models
+-- Models of unblocked lots that have no market here, those with the most lots first.
+select
+    each.item ->> 'reason' as reason,
+    count(*) as lots
+from lots
+inner join lot_values as known on lots.id = known.lot_id
+cross join lateral jsonb_array_elements(known.blockers) as each (item)
+where
+    lots.status = 'active'
+    and each.item ->> 'name' = 'no market'
+group by each.item ->> 'reason'
+order by
+    lots desc,
+    reason asc
+limit %(limit)s;
+
+-- name: insert_file_ads
+-- Ads of a file, for a measurement in a database of its own, and their work.
+with added as (
+    insert into listings (
+        source, ad_id, make_slug, url, title, make_text, model_text, price, currency, price_eur, vat, year, month,
+        mileage_km, fuel, gearbox, body, power_hp, colour, photo_urls, posted_at, list_hash
+    )
+    select
+        'file',
+        ads.ad_id,
+        'file',
+        'https://ads.example/' || ads.ad_id,
+        ads.title,
+        ads.make_text,
+        ads.model_text,
+        ads.price_eur,
+        'EUR',
+        ads.price_eur,
+        ads.vat,
+        ads.year,
+        ads.month,
+        ads.mileage_km,
+        ads.fuel,
+        ads.gearbox,
+        ads.body,
+        ads.power_hp,
+        ads.colour,
+        '{}',
+        now(),
+        decode(md5(ads.ad_id), 'hex')
+    from
+        jsonb_to_recordset(%(ads)s::jsonb) as ads (
+            ad_id text,
+            title text,
+            make_text text,
+            model_text text,
+            price_eur numeric,
+            vat text,
+            year smallint,
+            month smallint,
+            mileage_km integer,
+            fuel text,
+            gearbox text,
+            body text,
+            power_hp integer,
+            colour text
+        )
+    on conflict (source, ad_id) do nothing
+    returning id
+)
+
+insert into ops.deal_outbox (listing_id, change)
+select
+    id,
+    'new' as change
+from added;
