@@ -12,7 +12,7 @@ from deals.estimate.comparables import Pairs
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from psycopg import Connection
 
@@ -31,26 +31,27 @@ def find(connection: Connection[Any], rows: Sequence[Row], cars: Cars) -> Pairs:
     statements = queries("pricing")
     with connection.transaction():
         connection.execute(statements["walk_indexes"])
-        own = _asked(rows, lambda row: bool(row.model)) | {"count": candidates.NEAREST}
+        own = asked([row for row in rows if row.model]) | {"count": candidates.NEAREST}
         near = connection.execute(statements["near_cars"], own, binary=True).fetchall()
         has_enough = {row[0] for row in near if len(row[1]) >= comparables.ENOUGH * 2}
-        others = _asked(rows, lambda row: bool(row.family) and row.listing_id not in has_enough)
+        others = asked([row for row in rows if row.family and row.listing_id not in has_enough])
         others |= {"count": candidates.FAMILY}
         family = connection.execute(statements["near_families"], others, binary=True).fetchall()
     return _pairs(cars, near, family)
 
 
-def _asked(rows: Sequence[Row], is_asked: Callable[[Row], bool]) -> dict[str, Any]:
-    asked = [row for row in rows if row.year is not None and is_asked(row)]
+def asked(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what the statements ask for these cars: columns of those whose year is known."""
+    known = [row for row in rows if row.year is not None]
     return {
-        "ids": [row.listing_id for row in asked],
-        "models": [row.model for row in asked],
-        "families": [row.family for row in asked],
-        "years": [row.year for row in asked],
-        "fuels": [row.fuel for row in asked],
-        "gearboxes": [row.gearbox for row in asked],
-        "bodies": [row.body for row in asked],
-        "mileages": [USUAL_KM if row.mileage_km is None else row.mileage_km for row in asked],
+        "ids": [row.listing_id for row in known],
+        "models": [row.model for row in known],
+        "families": [row.family for row in known],
+        "years": [row.year for row in known],
+        "fuels": [row.fuel for row in known],
+        "gearboxes": [row.gearbox for row in known],
+        "bodies": [row.body for row in known],
+        "mileages": [USUAL_KM if row.mileage_km is None else row.mileage_km for row in known],
         "a_side": A_SIDE,
     }
 

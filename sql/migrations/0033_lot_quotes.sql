@@ -39,7 +39,6 @@ comment on column lot_values.details is 'comparables, the discount and its n, th
 create table lot_quotes (
     lot_id bigint primary key references lots (id) on delete cascade,
     basis text not null,
-    value_hash bytea not null,
     is_complete boolean not null,
     missing text[] not null default '{}',
     most_bid_usd integer,
@@ -51,7 +50,6 @@ create table lot_quotes (
     profit_high integer,
     loss_chance real check (loss_chance between 0 and 1),
     is_ranked boolean not null,
-    assumptions text[] not null default '{}',
     quoted_at timestamptz not null default now(),
     check ((bid_usd is null) = (bid_kind is null))
 )
@@ -61,7 +59,6 @@ create index lot_quotes_profit on lot_quotes (profit_eur desc, lot_id) where is_
 create index lot_quotes_most_bid on lot_quotes (most_bid_usd desc, lot_id) where is_ranked;
 
 comment on column lot_quotes.basis is 'tariffs, profile and rate it was made with; another one makes it anew';
-comment on column lot_quotes.value_hash is 'digest of the lot and its value as they were quoted';
 comment on column lot_quotes.missing is 'the unknown lines; such a quote is incomplete and has no total';
 comment on column lot_quotes.most_bid_usd is 'the most one may bid for the margin of the profile, at p20 and a dear repair';
 comment on column lot_quotes.bid_usd is 'the price there is to count with; null: a bid before the sale is no price';
