@@ -174,6 +174,15 @@ class Settings:
     deals_min_comparables: int = _setting("VINOPS_DEALS_MIN_COMPARABLES", Whole("a count of comparable cars", 0), 0)
     deals_min_confidence: float = _setting("VINOPS_DEALS_MIN_CONFIDENCE", Number("a number", 0, 1), 0.5)
     deals_posts_an_hour: int = _setting("VINOPS_DEALS_POSTS_AN_HOUR", Whole("a count", 0), 20)
+    tariffs_dir: Path | None = _setting(
+        "VINOPS_TARIFFS_DIR", path, None, "name a folder with files like deals/landed/tariffs/*.toml"
+    )
+    ecb_rates_url: str = _setting(
+        "ECB_RATES_URL",
+        site,
+        "https://www.ecb.europa.eu/stats/eurofxref/eurofxref-daily.xml",
+        "use the address of the ECB's daily reference rates",
+    )
     pace: str = _setting("VINOPS_PACE", one_of(*PACES), "careful", f"use one of {', '.join(PACES)}")
     daily_requests: int | None = _setting("VINOPS_DAILY_REQUESTS", Whole("a count of requests", 1), None)
     photos_first: int = _setting("VINOPS_PHOTOS_FIRST", Whole("a count of photos", 1), 3)

@@ -9,7 +9,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from deals.estimate import candidates, model as price_model
+from deals.estimate import candidates, model as price_model, near
+from deals.estimate.cars import Row
 from deals.stages import price as pricing
 from tests.support import priced_cars
 from vinops.db.database import queries
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from psycopg.rows import TupleRow
 
-    from deals.estimate.cars import Row
     from vinops.config import Settings
 
     Database = psycopg.Connection[TupleRow]

@@ -56,8 +56,8 @@ def test_makes_are_named_by_slug_known_or_not() -> None:
 
 
 def test_a_worker_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="-a worker=5 is none of 1, 2, 3, 4"):
-        read_makes().of_worker(5)
+    with pytest.raises(ConfigError, match="-a worker=9 is none of 1, 2, 3, 4, 5"):
+        read_makes().of_worker(9)
 
 
 @pytest.mark.parametrize(
