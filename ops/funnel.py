@@ -60,7 +60,7 @@ def loaded(
                 price_model.train(connection, here, "lot")
                 told("valuing")
                 passes.queue_changed(connection, here)
-                for stage in ("value",):
+                for stage in ("value", "quote"):
                     runner.drain(connection, here, stage)
                 yield connection, here
         finally:

@@ -1237,7 +1237,6 @@ CREATE SEQUENCE public.lot_photos_token
 CREATE TABLE public.lot_quotes (
     lot_id bigint NOT NULL,
     basis text NOT NULL,
-    value_hash bytea NOT NULL,
     is_complete boolean NOT NULL,
     missing text[] DEFAULT '{}'::text[] NOT NULL,
     most_bid_usd integer,
@@ -1249,7 +1248,6 @@ CREATE TABLE public.lot_quotes (
     profit_high integer,
     loss_chance real,
     is_ranked boolean NOT NULL,
-    assumptions text[] DEFAULT '{}'::text[] NOT NULL,
     quoted_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT lot_quotes_bid_kind_check CHECK ((bid_kind = ANY (ARRAY['buy now'::text, 'floor'::text]))),
     CONSTRAINT lot_quotes_check CHECK (((bid_usd IS NULL) = (bid_kind IS NULL))),

@@ -1,4 +1,4 @@
-"""What is queued anew: lots that a file changed, values on another basis, quotes by other tariffs; and the nightly pass.
+"""What is queued anew: lots that a file changed, values on another basis, quotes by other tariffs; the nightly pass.
 
 All of it is a sweep: it compares what is stored with what would be stored now, and queues the difference. Whatever was
 left behind by a process that died is part of the difference.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deals.lots import terms
 from deals.stages import value
 from vinops.db.database import queries
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 def queue_changed(connection: Connection[Any], settings: Settings) -> dict[str, int]:
     """Queue what changed since it was valued or quoted, and return how many lots, by stage. Each statement is whole or
     not at all; what waits already is left alone."""
-    del settings
     statements = queries("lots")
     values = connection.execute(statements["queue_changed_lots"], {"basis": value.basis(connection)}).rowcount
-    return {"value": values}
+    by = terms.current(connection, settings)
+    quotes = connection.execute(statements["queue_stale_quotes"], {"basis": by.basis}).rowcount
+    return {"value": values, "quote": quotes}
 
 
 def requeue_all(connection: Connection[Any]) -> int:

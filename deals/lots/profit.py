@@ -27,7 +27,7 @@ LEAST: Final = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
-    """What lots leave at their bids, EUR: at a careful value and a dear repair, p10 and p90, and the chance of a loss."""
+    """What lots leave at their bids, in EUR: careful (p20, repair p75), p10 and p90, and the chance of a loss."""
 
     careful: Floats
     low: Floats

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from ops.workers.registry import Program
     from vinops.config import Settings
 
-app = typer.Typer(help="The workers of this machine: four market crawls, a fifth for import makes, and the photo crawl.", no_args_is_help=True)
+app = typer.Typer(
+    help="The workers of this machine: four market crawls, a fifth for import makes, and the photo crawl.",
+    no_args_is_help=True,
+)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

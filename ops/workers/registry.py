@@ -134,7 +134,7 @@ def site(settings: Settings) -> Program:
 
 
 def chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
-    """Return the workers of these names, without names the market workers that are not off. Raises LookupError for one unknown."""
+    """Return the workers of these names, without names those that are not off. Raises LookupError for one unknown."""
     known = {program.name: program for program in workers(settings)}
     if unknown := [name for name in names or () if name not in known]:
         raise LookupError(f"{unknown[0]} is not a worker: use {', '.join(known)}")

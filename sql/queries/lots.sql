@@ -380,3 +380,387 @@ select
     id,
     'new' as change
 from added;
+
+-- name: read_valued
+-- The lots of a batch with their values, in the order of deals.stages.quote.Valued.
+select -- noqa: ST06
+    lots.id as lot_id,
+    lots.status = 'active' as is_active,
+    lots.vin,
+    vehicles.year,
+    vehicles.fuel,
+    vehicles.body_style,
+    lots.damage,
+    lots.title_state,
+    lots.title_group,
+    lots.yard_name,
+    lots.state,
+    lots.currency,
+    lots.sale_at,
+    lots.high_bid,
+    lots.buy_now_price,
+    lots.repair_cost,
+    known.p10,
+    known.p20,
+    known.p50,
+    known.p90,
+    known.blockers <> '[]' as is_blocked
+from lots
+inner join vehicles on lots.vehicle_id = vehicles.id
+inner join lot_values as known on lots.id = known.lot_id
+where lots.id = any(%(lot_ids)s::bigint[])
+order by lots.id;
+
+-- name: learned_floors
+-- By how much a bid grows in the last hours before a sale, where enough lots tell, fewest hours first.
+select
+    hours,
+    growth::float8 as growth
+from lot_floors
+where lots >= %(fewest)s
+order by hours;
+
+-- name: drop_quotes
+-- Remove the quotes of lots without a value.
+delete from lot_quotes
+where lot_id = any(%(lot_ids)s::bigint[]);
+
+-- name: save_quotes
+-- Store quotes; one that is the same is not written again.
+insert into lot_quotes as known (
+    lot_id, basis, is_complete, missing, most_bid_usd, bid_usd, bid_kind, landed_eur, profit_eur, profit_low,
+    profit_high, loss_chance, is_ranked
+)
+select
+    found.lot_id,
+    found.basis,
+    found.is_complete,
+    found.missing,
+    found.most_bid_usd,
+    found.bid_usd,
+    found.bid_kind,
+    found.landed_eur,
+    found.profit_eur,
+    found.profit_low,
+    found.profit_high,
+    found.loss_chance,
+    found.is_ranked
+from
+    jsonb_to_recordset(%(quotes)s::jsonb) as found (
+        lot_id bigint,
+        basis text,
+        is_complete boolean,
+        missing text[],
+        most_bid_usd integer,
+        bid_usd integer,
+        bid_kind text,
+        landed_eur numeric,
+        profit_eur integer,
+        profit_low integer,
+        profit_high integer,
+        loss_chance real,
+        is_ranked boolean
+    )
+order by found.lot_id
+on conflict (lot_id) do update
+    set
+        basis = excluded.basis,
+        is_complete = excluded.is_complete,
+        missing = excluded.missing,
+        most_bid_usd = excluded.most_bid_usd,
+        bid_usd = excluded.bid_usd,
+        bid_kind = excluded.bid_kind,
+        landed_eur = excluded.landed_eur,
+        profit_eur = excluded.profit_eur,
+        profit_low = excluded.profit_low,
+        profit_high = excluded.profit_high,
+        loss_chance = excluded.loss_chance,
+        is_ranked = excluded.is_ranked,
+        quoted_at = now()
+    where
+        (
+            known.basis, known.is_complete, known.missing, known.most_bid_usd, known.bid_usd, known.bid_kind,
+            known.landed_eur, known.profit_eur, known.profit_low, known.profit_high, known.loss_chance, known.is_ranked
+        )
+        is distinct from
+        (
+            excluded.basis, excluded.is_complete, excluded.missing, excluded.most_bid_usd, excluded.bid_usd,
+            excluded.bid_kind, excluded.landed_eur, excluded.profit_eur, excluded.profit_low, excluded.profit_high,
+            excluded.loss_chance, excluded.is_ranked
+        );
+
+-- name: measure_floors
+-- By how much the last bid before a sale exceeds the bid some hours before it: the median of the newest lots that left
+-- the feed with a bid, for each number of hours. It replaces what was there.
+with sold as materialized (
+    select
+        id,
+        sale_at,
+        high_bid
+    from lots
+    where
+        status = 'gone'
+        and gone_at > now() - interval '60 days'
+        and high_bid > 0
+        and sale_at is not null
+    order by gone_at desc
+    limit %(most)s
+),
+
+bids as (
+    select
+        hours.before,
+        sold.high_bid / earlier.bid as growth
+    from sold
+    cross join unnest(array[2, 6, 12, 24, 48]) as hours (before)
+    cross join lateral (
+        select events.new_value::numeric as bid
+        from audit.lot_events as events
+        where
+            events.lot_id = sold.id
+            and events.event = 'high_bid'
+            and events.new_value is not null
+            and events.happened_at <= sold.sale_at - make_interval(hours => hours.before)
+        order by events.id desc
+        limit 1
+    ) as earlier
+    where earlier.bid > 0
+)
+
+insert into lot_floors as known (hours, lots, growth)
+select
+    before,
+    count(*),
+    percentile_cont(0.5) within group (order by growth)
+from bids
+group by before
+on conflict (hours) do update
+    set
+        lots = excluded.lots,
+        growth = excluded.growth,
+        measured_at = now()
+    where (known.lots, known.growth) is distinct from (excluded.lots, excluded.growth);
+
+-- name: top_by_profit
+-- The best lots that have a price to count with, by the careful profit at it.
+select -- noqa: ST06
+    lots.id as lot_id,
+    lots.lot_external_id as lot,
+    known.model,
+    known.year,
+    known.mileage_km,
+    known.fuel,
+    known.twin,
+    lots.damage,
+    lots.title_state || ' ' || lots.title_type as title,
+    lots.yard_name as yard,
+    lots.sale_at,
+    lots.high_bid,
+    quotes.most_bid_usd,
+    quotes.bid_usd,
+    quotes.bid_kind,
+    quotes.landed_eur,
+    known.p10,
+    known.p20,
+    known.p50,
+    known.p90,
+    quotes.profit_eur,
+    quotes.profit_low,
+    quotes.profit_high,
+    quotes.loss_chance,
+    known.comparables,
+    known.confidence
+from lot_quotes as quotes
+inner join lots on quotes.lot_id = lots.id
+inner join lot_values as known on quotes.lot_id = known.lot_id
+where
+    quotes.is_ranked
+    and quotes.bid_usd is not null
+    and quotes.profit_eur > 0
+    and lots.status = 'active'
+    and coalesce(lots.sale_at, lots.sale_date::timestamptz) > now() + interval '2 hours'
+    and (%(model)s::text is null or known.model = %(model)s or known.family = %(model)s)
+    and (%(make)s::text is null or starts_with(known.model, %(make)s || ' '))
+    and (%(fuel)s::text is null or known.fuel = %(fuel)s)
+    and (%(from_year)s::integer is null or known.year >= %(from_year)s)
+    and (%(to_year)s::integer is null or known.year <= %(to_year)s)
+    and (%(max_bid)s::integer is null or quotes.bid_usd <= %(max_bid)s)
+    and (%(state)s::text is null or lots.state = %(state)s)
+order by
+    quotes.profit_eur desc,
+    quotes.lot_id asc
+limit %(limit)s;
+
+-- name: top_by_bid
+-- The lots without a price to count with, by the most one may bid; none whose bid has passed it.
+select -- noqa: ST06
+    lots.id as lot_id,
+    lots.lot_external_id as lot,
+    known.model,
+    known.year,
+    known.mileage_km,
+    known.fuel,
+    known.twin,
+    lots.damage,
+    lots.title_state || ' ' || lots.title_type as title,
+    lots.yard_name as yard,
+    lots.sale_at,
+    lots.high_bid,
+    quotes.most_bid_usd,
+    quotes.bid_usd,
+    quotes.bid_kind,
+    quotes.landed_eur,
+    known.p10,
+    known.p20,
+    known.p50,
+    known.p90,
+    quotes.profit_eur,
+    quotes.profit_low,
+    quotes.profit_high,
+    quotes.loss_chance,
+    known.comparables,
+    known.confidence
+from lot_quotes as quotes
+inner join lots on quotes.lot_id = lots.id
+inner join lot_values as known on quotes.lot_id = known.lot_id
+where
+    quotes.is_ranked
+    and quotes.bid_usd is null
+    and quotes.most_bid_usd > coalesce(lots.high_bid, 0)
+    and lots.status = 'active'
+    and coalesce(lots.sale_at, lots.sale_date::timestamptz) > now() + interval '2 hours'
+    and (%(model)s::text is null or known.model = %(model)s or known.family = %(model)s)
+    and (%(make)s::text is null or starts_with(known.model, %(make)s || ' '))
+    and (%(fuel)s::text is null or known.fuel = %(fuel)s)
+    and (%(from_year)s::integer is null or known.year >= %(from_year)s)
+    and (%(to_year)s::integer is null or known.year <= %(to_year)s)
+    and (%(max_bid)s::integer is null or quotes.most_bid_usd <= %(max_bid)s)
+    and (%(state)s::text is null or lots.state = %(state)s)
+order by
+    quotes.most_bid_usd desc,
+    quotes.lot_id asc
+limit %(limit)s;
+
+-- name: lot_sheet
+-- A lot with its value, by the number of the auction.
+select -- noqa: ST06
+    lots.id as lot_id,
+    lots.lot_external_id as lot,
+    lots.status,
+    vehicles.year,
+    vehicles.make,
+    coalesce(vehicles.model, vehicles.model_group) as model_text,
+    known.model,
+    known.family,
+    known.fuel,
+    known.mileage_km,
+    known.twin,
+    lots.vin,
+    lots.damage,
+    lots.secondary_damage,
+    lots.title_state || ' ' || lots.title_type as title,
+    lots.yard_name as yard,
+    lots.sale_date,
+    lots.sale_at,
+    lots.sale_status,
+    lots.high_bid,
+    lots.buy_now_price,
+    lots.currency,
+    lots.repair_cost,
+    known.p10,
+    known.p20,
+    known.p50,
+    known.p90,
+    known.comparables,
+    known.confidence,
+    known.method,
+    coalesce(known.blockers, '[]') as blockers,
+    known.details,
+    known.valued_at
+from lots
+inner join vehicles on lots.vehicle_id = vehicles.id
+left join lot_values as known on lots.id = known.lot_id
+where lots.lot_external_id = %(lot)s;
+
+-- name: shown_ads
+-- Ads by id, to be linked as comparables.
+select
+    ads.id,
+    ads.title,
+    ads.url,
+    normal.year,
+    normal.mileage_km,
+    normal.price_eur,
+    ads.removed_at is not null as is_gone
+from unnest(%(listing_ids)s::bigint[]) with ordinality as shown (id, place)
+inner join listings as ads on shown.id = ads.id
+left join normalized_listings as normal on ads.id = normal.listing_id
+order by shown.place;
+
+-- name: store_result
+-- Note what a lot went for.
+insert into lot_results (lot_id, price, is_won, user_id)
+select
+    id,
+    %(price)s,
+    %(is_won)s,
+    %(user_id)s
+from lots
+where lot_external_id = %(lot)s
+returning lot_id;
+
+-- name: results
+-- What lots went for beside what was estimated: the newest result of each, the most one might have bid and the price
+-- that was counted with.
+with newest as (
+    select distinct on (lot_id)
+        lot_id,
+        price,
+        is_won
+    from lot_results
+    order by
+        lot_id asc,
+        id desc
+)
+
+select -- noqa: ST06
+    lots.lot_external_id as lot,
+    newest.price,
+    newest.is_won,
+    quotes.most_bid_usd,
+    quotes.bid_usd,
+    quotes.bid_kind,
+    lots.high_bid
+from newest
+inner join lots on newest.lot_id = lots.id
+left join lot_quotes as quotes on newest.lot_id = quotes.lot_id
+where lots.currency = 'USD'
+order by newest.lot_id;
+
+-- name: relisted
+-- Lots that were listed again: not sold at their last bid, which is below what the seller accepts. How many there are,
+-- how many of them had been quoted, and how many of these would have been offered more than the last bid.
+select
+    count(*) as lots,
+    count(quotes.most_bid_usd) as quoted,
+    count(*) filter (where quotes.most_bid_usd > earlier.high_bid) as above_last_bid
+from lots
+inner join lots as earlier on lots.previous_lot_id = earlier.id
+left join lot_quotes as quotes on earlier.id = quotes.lot_id
+where
+    lots.previous_lot_id is not null
+    and earlier.high_bid > 0;
+
+-- name: dead_lots
+-- The lots that were given up, newest first, and why.
+select
+    lots.lot_external_id as lot,
+    work.stage,
+    work.attempts,
+    work.dead_at,
+    work.error
+from ops.lot_outbox as work
+inner join lots on work.lot_id = lots.id
+where work.dead_at is not null
+order by work.dead_at desc
+limit %(limit)s;
