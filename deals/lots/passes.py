@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deals.lots import terms
+from deals.lots import discount, results, terms
 from deals.stages import value
 from vinops.db.database import queries
 
@@ -28,6 +28,10 @@ def queue_changed(connection: Connection[Any], settings: Settings) -> dict[str, 
     return {"value": values, "quote": quotes}
 
 
-def requeue_all(connection: Connection[Any]) -> int:
-    """Queue all active lots for the first stage, in one statement, and return how many: the market has moved."""
+def renew(connection: Connection[Any]) -> int:
+    """Measure the discount of imported cars and the growth of bids before a sale, then queue all active lots for the
+    first stage, and return how many: the market has moved. If the process dies between the statements, the next night
+    does the rest."""
+    discount.measure(connection)
+    results.learn_floors(connection)
     return connection.execute(queries("lots")["requeue_all_lots"]).rowcount

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from deals.landed.itemised import Quote, QuoteLine
+    from deals.landed.lot import Rates
+    from deals.landed.profiles import Profile
     from deals.lots.terms import Terms
     from deals.stages.quote import Quoted
 
@@ -53,7 +55,8 @@ class Sheet:
     bid_kind: str | None = None
     quoted: Quoted | None = None
     quote: Quote | None = None
-    profile: str = ""
+    by: Profile | None = None
+    rates: Rates | None = None
     assumptions: Sequence[QuoteLine] = ()
 
 
@@ -73,7 +76,7 @@ def sheet(connection: Connection[Any], lot: int, by: Terms, *, bid: int | None =
     if facts is None:
         return None
     blockers = [*facts["blockers"], *_of_the_clock(facts)]
-    found = Sheet(facts=facts, blockers=blockers, profile=by.profile.name)
+    found = Sheet(facts=facts, blockers=blockers, by=by.profile, rates=by.rates)
     batch = stage.read_by(connection, [facts["lot_id"]], by)
     if facts["p50"] is None or by.rates is None:
         return found

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from deals.landed import book, profiles
-from deals.landed.lot import Rates
+from deals.landed import book, profiles, rates
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from deals.landed.book import Tariffs
+    from deals.landed.lot import Rates
     from deals.landed.profiles import Profile
     from vinops.config import Settings
 
@@ -40,13 +40,5 @@ def current(connection: Connection[Any], settings: Settings, profile: str | None
     return Terms(
         profile=profiles.load(settings.data_dir).named(profile),
         tariffs=book.load(settings.tariffs_dir).on(datetime.now(UTC).date()),
-        rates=newest_rate(connection),
+        rates=rates.newest(connection),
     )
-
-
-def newest_rate(connection: Connection[Any]) -> Rates | None:
-    """Return the newest exchange rate; None if none was ever read."""
-    from decimal import Decimal
-
-    del connection
-    return Rates(usd=Decimal("1.16"))

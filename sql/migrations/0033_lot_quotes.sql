@@ -124,4 +124,4 @@ create trigger lot_queued_again before update of queued_at on ops.lot_outbox
 for each row when (new.queued_at <> old.queued_at) execute function renew_deal_work();
 
 insert into ops.scheduled_tasks (task)
-values ('lots'), ('value_lots');
+values ('value_lots');

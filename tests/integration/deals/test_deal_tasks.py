@@ -14,9 +14,10 @@ from kombu.exceptions import OperationalError
 from deals import alarms, schedule, tasks
 from deals.channel import post as channel
 from deals.estimate import model as price_model
+from deals.lots import passes
 from deals.queue import runner
 from deals.stages import score as scoring
-from deals.stages.registry import STAGES
+from deals.stages.registry import ALL_STAGES, STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +71,9 @@ WORK: dict[str, tuple[Any, str, tuple[Any, ...]]] = {
     "measure": (price_model, "measure_by_time", ()),
     "train_lots": (price_model, "train", ()),
     "watch_over": (alarms, "watch", ()),
-    **dict.fromkeys(STAGES, (runner, "run", ([1],))),
+    "lots": (passes, "queue_changed", ()),
+    "value_lots": (passes, "renew", ()),
+    **dict.fromkeys(ALL_STAGES, (runner, "run", ([1],))),
 }
 
 
@@ -165,12 +168,13 @@ def test_after_a_night_without_a_worker_each_task_is_sent_once(database: Connect
     database.execute("update ops.scheduled_tasks set done_at = done_at - interval '25 hours'")
     tasks.sweep()
     tasks.sweep()
-    assert sorted(sent) == ["deals.demand", "deals.measure", "deals.rescore", "deals.train", "deals.train_lots"]
+    nightly = ["deals.demand", "deals.measure", "deals.rescore", "deals.train", "deals.train_lots", "deals.value_lots"]
+    assert sorted(sent) == nightly
     for each in tasks.SCHEDULED_TASKS.values():
         each()
     database.execute("update ops.scheduled_tasks set rung_at = null")
     tasks.sweep()
-    assert len(sent) == 5
+    assert len(sent) == 6
 
 
 def test_every_scheduled_task_has_a_time_and_a_row(database: Connection[Any]) -> None:
@@ -188,7 +192,7 @@ def test_a_broker_that_is_away_does_not_end_a_sweep(
     for each in tasks.SCHEDULED_TASKS.values():
         monkeypatch.setattr(each, "apply_async", refuse)
     tasks.sweep()
-    assert caplog.text.count("the broker is unavailable") == 5
+    assert caplog.text.count("the broker is unavailable") == 6
     assert database.execute("select count(*) from ops.task_progress").fetchone() == (1,)
 
 
