@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from deals.landed import rates
 from deals.queue.outbox import statements
 from deals.stages.registry import LOT_STAGES, STAGES
 from vinops import alerts
@@ -143,6 +144,11 @@ def _price_model(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
     yield "estimates", warning(text, fix="vinops deals train") if found.is_lost else ok(found.reason)
 
 
+def _exchange_rate(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    found = rates.newest(connection)
+    yield rates.CURRENCY, rates.judge(found.day if found else None, datetime.now(UTC).date())
+
+
 ALARMS: Final[dict[str, Callable[[Connection[Any]], Iterator[tuple[str, Finding]]]]] = {
     "deals_backlog": _late,
     "deals_given_up": _given_up,
@@ -150,4 +156,5 @@ ALARMS: Final[dict[str, Callable[[Connection[Any]], Iterator[tuple[str, Finding]
     "lots_given_up": _lots_given_up,
     "deals_unknown": _unknown,
     "price_model": _price_model,
+    "exchange_rate_old": _exchange_rate,
 }

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from deals import alarms, board, schedule
 from deals.channel import queue as channel
 from deals.estimate import model as price_model
+from deals.landed import rates
 from deals.lots import passes
 from deals.queue import outbox, runner
 from deals.stages import score as scoring
@@ -174,6 +175,16 @@ def value_lots() -> None:
     wake("value")
 
 
+@shared_task(base=DatabaseTask, name="deals.exchange_rate", queue="upkeep")
+def exchange_rate() -> None:
+    """Fetch the exchange rate. One that cannot be had is logged, and tried for again at the next time; what is kept
+    stays."""
+    try:
+        log.info("exchange rate %s", rates.refresh(connection(), config.load()))
+    except rates.RateError as error:
+        log.warning("no new exchange rate: %s", one_line(str(error)))
+
+
 @shared_task(base=DatabaseTask, name="deals.watch", queue="upkeep")
 def watch_over() -> None:
     """Raise the alerts of the deals pipeline, or clear them."""
@@ -187,6 +198,7 @@ SCHEDULED_TASKS: Final = {
     "measure": measure,
     "train_lots": train_lots,
     "value_lots": value_lots,
+    "exchange_rate": exchange_rate,
 }
 
 

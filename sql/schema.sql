@@ -1155,6 +1155,16 @@ CREATE VIEW public.board_source AS
      LEFT JOIN public.valuations worth ON ((scores.listing_id = worth.listing_id)))
   WHERE ((ads.removed_at IS NULL) OR (ads.removed_at > (now() - '60 days'::interval)));
 
+CREATE TABLE public.exchange_rates (
+    currency text NOT NULL,
+    day date NOT NULL,
+    rate numeric(12,6) NOT NULL,
+    source text NOT NULL,
+    fetched_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT exchange_rates_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT exchange_rates_rate_check CHECK ((rate > (0)::numeric))
+);
+
 CREATE TABLE public.images (
     id bigint NOT NULL,
     lot_id bigint NOT NULL,
@@ -1501,6 +1511,9 @@ ALTER TABLE ONLY public.board_active
 
 ALTER TABLE ONLY public.board_gone
     ADD CONSTRAINT board_gone_pkey PRIMARY KEY (listing_id, is_gone);
+
+ALTER TABLE ONLY public.exchange_rates
+    ADD CONSTRAINT exchange_rates_pkey PRIMARY KEY (currency, day);
 
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_lot_id_source_url_key UNIQUE (lot_id, source_url);

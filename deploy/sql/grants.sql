@@ -56,10 +56,12 @@ grant select on ops.listing_walks, ops.crawl_runs, ops.holds to vinops_deals;
 grant insert, update, delete on normalized_listings, valuations, scores, notifications, model_demand to vinops_deals;
 grant insert, update, delete on board, listing_words to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.price_models to vinops_deals;
+grant insert on exchange_rates to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;
 grant usage on all sequences in schema ops to vinops_deals;
 
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
+grant select on exchange_rates to vinops_web;
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_web;
 grant select, insert, update on ops.host_budgets to vinops_web;
 grant select on ops.users to vinops_web;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -22,8 +21,6 @@ from vinops.redaction import one_line
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from psycopg import Connection
 
     from deals.lots.ranking import Wanted
@@ -91,7 +88,9 @@ def top(
     elif as_csv:
         tables.write_csv(sys.stdout, list(rows[0]) if rows else [], [tuple(row.values()) for row in rows])
     elif not rows:
-        typer.echo("no lot is ranked: `vinops landed run` values and quotes them, `vinops landed funnel` counts", err=True)
+        typer.echo(
+            "no lot is ranked: `vinops landed run` values and quotes them, `vinops landed funnel` counts", err=True
+        )
     else:
         for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
             typer.echo(printable(line))
@@ -180,7 +179,9 @@ def evaluate(*, as_json: AsJson = False) -> None:
 @app.command()
 def funnel(
     feed: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A feed file; default: the database.")] = None,
-    ads: Annotated[Path | None, typer.Argument(metavar="[ADS]", help="A CSV of ads, as `deals evaluate` reads.")] = None,
+    ads: Annotated[
+        Path | None, typer.Argument(metavar="[ADS]", help="A CSV of ads, as `deals evaluate` reads.")
+    ] = None,
     *,
     best: Annotated[int, typer.Option(min=0, max=100, help="How many of the best lots to show.")] = 5,
     as_json: AsJson = False,

@@ -46,7 +46,9 @@ def offer(row: Mapping[str, Any]) -> str:
         at = f"{row['bid_kind']} ${row['bid_usd']:,}, {at}"
     worth = f"worth {row['p50']:,} € ({row['p10']:,} to {row['p90']:,})"
     profit = f"profit {row['profit_eur']:,} € ({row['profit_low']:,} to {row['profit_high']:,})"
-    return f"{at}: lands at {row['landed_eur']:,.0f} €, {worth}, {profit}, {percent(row['loss_chance'])} chance of a loss"
+    return (
+        f"{at}: lands at {row['landed_eur']:,.0f} €, {worth}, {profit}, {percent(row['loss_chance'])} chance of a loss"
+    )
 
 
 def lines(found: Sheet, ads: Sequence[Mapping[str, Any]], *, zone: str) -> Iterator[str]:
@@ -78,7 +80,11 @@ def lines(found: Sheet, ads: Sequence[Mapping[str, Any]], *, zone: str) -> Itera
 
 def as_json(found: Sheet, ads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a lot for JSON, with the lines of its quote."""
-    row = dict(found.facts) | {"blockers": list(found.blockers), "profile": found.by and found.by.name, "comparable_ads": list(ads)}
+    row = dict(found.facts) | {
+        "blockers": list(found.blockers),
+        "profile": found.by and found.by.name,
+        "comparable_ads": list(ads),
+    }
     row |= {"bid_usd": found.bid, "bid_kind": found.bid_kind}
     if found.quoted is not None:
         names = ("most_bid_usd", "profit_eur", "profit_low", "profit_high", "loss_chance", "is_ranked")

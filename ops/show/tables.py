@@ -14,7 +14,7 @@ from vinops.text import figures, grid
 from vinops.text.printable import printable, printable_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Row = tuple[object, ...]
 
@@ -29,6 +29,11 @@ def write_json(out: TextIO, names: Sequence[str], rows: Sequence[Row]) -> None:
         out.write(",\n " if number else "\n ")
         out.write(part)
     out.write("\n]\n" if rows else "]\n")
+
+
+def write_object(out: TextIO, row: Mapping[str, object]) -> None:
+    """Write one object."""
+    out.write(_object(list(row), tuple(row.values())) + "\n")
 
 
 def _object(names: Sequence[str], row: Row) -> str:

@@ -88,6 +88,7 @@ with needed (role_names, relations, rights) as (
         '{insert, update, delete}'
     ),
     ('{vinops_deals}', '{public.board, public.listing_words}', '{insert, update, delete}'),
+    ('{vinops_deals}', '{public.exchange_rates}', '{insert}'),
     ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
@@ -100,6 +101,7 @@ with needed (role_names, relations, rights) as (
         'public.normalized_listings, public.valuations, public.scores}',
         '{select}'
     ),
+    ('{vinops_web}', '{public.exchange_rates}', '{select}'),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
     ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),

@@ -1,0 +1,1 @@
+"""The stand-in for the exchange rates of the European Central Bank."""
