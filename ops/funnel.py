@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from deals.estimate import model as price_model
 from deals.evaluation import ads as files
+from deals.landed import rates
 from deals.lots import passes
 from deals.queue import runner
 from etl.run import ingest
@@ -26,6 +27,7 @@ from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from decimal import Decimal
 
     from psycopg import Connection
 
@@ -38,10 +40,10 @@ class FunnelError(Exception):
 
 @contextmanager
 def loaded(
-    feed: Path, ads: Path, settings: Settings, told: Callable[[str], object] = lambda _: None
-) -> Iterator[tuple[Connection[Any], Settings]]:
-    """Yield a connection to a database of its own with both files loaded and all lots valued and quoted, and its
-    settings. Raises FunnelError, EvaluateError and the errors of the feed."""
+    feed: Path, ads: Path, settings: Settings, *, rate: Decimal, told: Callable[[str], object] = lambda _: None
+) -> Iterator[Connection[Any]]:
+    """Yield a connection to a database of its own with both files loaded and all lots valued and quoted, at this rate
+    of dollars for one euro. Raises FunnelError, EvaluateError and the errors of the feed."""
     lines = files.read_lines(ads)
     with tempfile.TemporaryDirectory(prefix="vinops-funnel-") as folder:
         here = replace(settings, data_dir=Path(folder), database_url=None, feed_min_rows=1)
@@ -56,13 +58,16 @@ def loaded(
                 _insert(connection, lines)
                 runner.drain(connection, here, "normalize")
                 connection.execute("analyze")
+                day = datetime.now(UTC).date()
+                about = {"currency": rates.CURRENCY, "day": day, "rate": rate, "source": "given by hand"}
+                connection.execute(queries("rates")["store_rate"], about)
                 told("training")
                 price_model.train(connection, here, "lot")
                 told("valuing")
                 passes.queue_changed(connection, here)
                 for stage in ("value", "quote"):
                     runner.drain(connection, here, stage)
-                yield connection, here
+                yield connection
         finally:
             embedded.release(Path(folder))
 

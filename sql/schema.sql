@@ -1247,6 +1247,7 @@ CREATE SEQUENCE public.lot_photos_token
 CREATE TABLE public.lot_quotes (
     lot_id bigint NOT NULL,
     basis text NOT NULL,
+    valued_at timestamp with time zone NOT NULL,
     is_complete boolean NOT NULL,
     missing text[] DEFAULT '{}'::text[] NOT NULL,
     most_bid_usd integer,

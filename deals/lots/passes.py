@@ -6,16 +6,21 @@ left behind by a process that died is part of the difference.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
+from deals.landed.lines import TariffError
 from deals.lots import discount, results, terms
 from deals.stages import value
 from vinops.db.database import queries
+from vinops.redaction import one_line
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from vinops.config import Settings
+
+log = logging.getLogger("deals")
 
 
 def queue_changed(connection: Connection[Any], settings: Settings) -> dict[str, int]:
@@ -23,7 +28,11 @@ def queue_changed(connection: Connection[Any], settings: Settings) -> dict[str, 
     not at all; what waits already is left alone."""
     statements = queries("lots")
     values = connection.execute(statements["queue_changed_lots"], {"basis": value.basis(connection)}).rowcount
-    by = terms.current(connection, settings)
+    try:
+        by = terms.current(connection, settings)
+    except TariffError as error:
+        log.error("lots are not quoted: %s", one_line(str(error)))
+        return {"value": values, "quote": 0}
     quotes = connection.execute(statements["queue_stale_quotes"], {"basis": by.basis}).rowcount
     return {"value": values, "quote": quotes}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.rows import dict_row
 
 from deals.landed import quote as itemised
+from deals.landed.money import NOTHING
 from deals.stages import quote as stage
 from vinops.db.database import queries
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from deals.stages.quote import Quoted
 
 SOON: Final = timedelta(hours=2)
-"""Before a sale: nobody arranges a purchase in less time. The statements of the ranking have it, too."""
+"""Before a sale: nobody arranges a purchase in less time."""
 ASSUMPTIONS: Final = 3
 
 
@@ -60,12 +61,15 @@ class Sheet:
     assumptions: Sequence[QuoteLine] = ()
 
 
-def top(connection: Connection[Any], wanted: Wanted, limit: int, *, by_profit: bool) -> list[dict[str, Any]]:
+def top(
+    connection: Connection[Any], wanted: Wanted, limit: int, *, by_profit: bool, sale_after: datetime | None = None
+) -> list[dict[str, Any]]:
     """Return the best lots by the careful profit at a price to count with, or those without one by the most one may
-    bid. None is blocked, none is sold within two hours."""
+    bid. None is blocked, and none is sold before `sale_after`, by default within two hours."""
     name = "top_by_profit" if by_profit else "top_by_bid"
+    about = {**asdict(wanted), "limit": limit, "sale_after": sale_after or datetime.now(UTC) + SOON}
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(queries("lots")[name], {**asdict(wanted), "limit": limit}).fetchall()
+        return cursor.execute(queries("lots")[name], about).fetchall()
 
 
 def sheet(connection: Connection[Any], lot: int, by: Terms, *, bid: int | None = None) -> Sheet | None:
@@ -98,7 +102,7 @@ def sheet(connection: Connection[Any], lot: int, by: Terms, *, bid: int | None =
 def assumptions(quote: Quote) -> list[QuoteLine]:
     """Return the assumed lines of a quote that weigh most."""
     assumed = [line for line in quote.lines if line.kind == "assumed" and line.eur]
-    return sorted(assumed, key=lambda line: abs(line.eur or 0), reverse=True)[:ASSUMPTIONS]
+    return sorted(assumed, key=lambda line: -abs(line.eur or NOTHING))[:ASSUMPTIONS]
 
 
 def comparables(connection: Connection[Any], found: Sheet) -> list[dict[str, Any]]:

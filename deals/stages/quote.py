@@ -6,6 +6,7 @@ prices to count with; all other lots are ranked by the most one may bid.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,11 +17,13 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from deals.landed import bulk, quote as itemised
+from deals.landed.lines import TariffError
 from deals.landed.lot import Lot as Costed
 from deals.landed.money import NOTHING
 from deals.lots import facts, profit, rules, terms
 from vinops import vehicles
 from vinops.db.database import queries
+from vinops.redaction import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from deals.landed.lot import Rates
     from deals.lots.terms import Terms
     from vinops.config import Settings
+
+log = logging.getLogger("deals")
 
 NO_RATE: Final = "exchange rate: none was read yet"
 
@@ -61,6 +66,7 @@ class Valued:
     p50: int | None
     p90: int | None
     is_blocked: bool
+    valued_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +89,7 @@ class Quoted:
     lot_id: int
     is_there: bool = True
     basis: str = ""
+    valued_at: str = ""
     is_complete: bool = False
     missing: Sequence[str] = ()
     most_bid_usd: int | None = None
@@ -99,9 +106,18 @@ class Quoted:
 COLUMNS: Final = tuple(field.name for field in fields(Quoted) if field.name != "is_there")
 
 
-def read(connection: Connection[Any], lot_ids: Sequence[int], settings: Settings) -> Batch:
-    """Return the lots with their values, and by what they are quoted: three statements for any number of lots."""
-    return read_by(connection, lot_ids, terms.current(connection, settings))
+def read(connection: Connection[Any], lot_ids: Sequence[int], settings: Settings) -> Batch | None:
+    """Return the lots with their values, and by what they are quoted: three statements for any number of lots.
+
+    With a tariff or a profile that cannot be read nothing is quoted, and what is stored stays; once it is corrected,
+    the sweep finds that these quotes have another basis, or none.
+    """
+    try:
+        by = terms.current(connection, settings)
+    except TariffError as error:
+        log.error("lots are not quoted: %s", one_line(str(error)))
+        return None
+    return read_by(connection, lot_ids, by)
 
 
 def read_by(connection: Connection[Any], lot_ids: Sequence[int], by: Terms) -> Batch:
@@ -114,15 +130,20 @@ def read_by(connection: Connection[Any], lot_ids: Sequence[int], by: Terms) -> B
     return Batch(lot_ids=lot_ids, lots=lots, terms=by, floors=floors, now=datetime.now(UTC))
 
 
-def work(batch: Batch) -> list[Quoted]:
-    """Return the quote of each lot that has a value, and for others that there is none."""
+def work(batch: Batch | None) -> list[Quoted]:
+    """Return the quote of each lot that has a value, and for others that there is none; nothing without terms."""
+    if batch is None:
+        return []
     lots = [lot for lot in batch.lots if lot.p50 is not None]
     known = {lot.lot_id for lot in lots}
     nothing = [Quoted(lot_id=lot_id, is_there=False) for lot_id in batch.lot_ids if lot_id not in known]
     rates = batch.terms.rates
     if rates is None:
         basis = batch.terms.basis
-        return nothing + [Quoted(lot_id=lot.lot_id, basis=basis, missing=[NO_RATE]) for lot in lots]
+        return nothing + [
+            Quoted(lot_id=lot.lot_id, basis=basis, valued_at=lot.valued_at.isoformat(), missing=[NO_RATE])
+            for lot in lots
+        ]
     costed = [costed_of(lot) for lot in lots]
     costs = bulk.costs_of(costed, batch.terms.profile, batch.terms.tariffs, rates)
     return nothing + _quoted(batch, lots, costed, costs, rates)
@@ -141,6 +162,7 @@ def _quoted(batch: Batch, lots: Sequence[Valued], costed: Sequence[Costed], cost
     found = outcomes(by, costs, at, lots)
     landed = costs.landed(at)
     missing = _Missing(by, rates)
+    basis = by.basis
     quotes = []
     for number, lot in enumerate(lots):
         is_complete = bool(most[number] >= 0)
@@ -149,7 +171,8 @@ def _quoted(batch: Batch, lots: Sequence[Valued], costed: Sequence[Costed], cost
         quotes.append(
             Quoted(
                 lot_id=lot.lot_id,
-                basis=by.basis,
+                basis=basis,
+                valued_at=lot.valued_at.isoformat(),
                 is_complete=is_complete,
                 missing=[] if is_complete else missing.of(costed[number]),
                 most_bid_usd=int(most[number]) if is_complete else None,

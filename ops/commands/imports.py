@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from psycopg.rows import dict_row
@@ -88,9 +89,7 @@ def top(
     elif as_csv:
         tables.write_csv(sys.stdout, list(rows[0]) if rows else [], [tuple(row.values()) for row in rows])
     elif not rows:
-        typer.echo(
-            "no lot is ranked: `vinops landed run` values and quotes them, `vinops landed funnel` counts", err=True
-        )
+        typer.echo("no lot is ranked: `vinops landed run` values and quotes them, `landed funnel` counts", err=True)
     else:
         for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
             typer.echo(printable(line))
@@ -183,6 +182,7 @@ def funnel(
         Path | None, typer.Argument(metavar="[ADS]", help="A CSV of ads, as `deals evaluate` reads.")
     ] = None,
     *,
+    rate: Annotated[float, typer.Option(min=0.1, max=10, help="With files: dollars for one euro.")] = 1.16,
     best: Annotated[int, typer.Option(min=0, max=100, help="How many of the best lots to show.")] = 5,
     as_json: AsJson = False,
 ) -> None:
@@ -197,7 +197,7 @@ def funnel(
         with _open(settings, "landed funnel") as connection:
             found = _funnel(connection, best)
     else:
-        found = _funnel_of_files(settings, feed, ads, best)
+        found = _funnel_of_files(settings, feed, ads, Decimal(str(rate)), best)
     if as_json:
         typer.echo(json.dumps(found, default=_plain))
         return
@@ -218,7 +218,7 @@ def funnel(
             typer.echo(printable(line))
 
 
-def _funnel(connection: Connection[Any], best: int) -> dict[str, Any]:
+def _funnel(connection: Connection[Any], best: int, *, sale_after: datetime | None = None) -> dict[str, Any]:
     from deals.lots import ranking
 
     with at_work("counting"):
@@ -227,19 +227,21 @@ def _funnel(connection: Connection[Any], best: int) -> dict[str, Any]:
             "steps": steps,
             "blockers": _rows(connection, "blocker_counts"),
             "no_market": _rows(connection, "wanting_models", limit=10),
-            "best": ranking.top(connection, ranking.Wanted(), best, by_profit=False) if best else [],
+            "best": ranking.top(connection, ranking.Wanted(), best, by_profit=False, sale_after=sale_after),
         }
 
 
-def _funnel_of_files(settings: config.Settings, feed: Path, ads: Path, best: int) -> dict[str, Any]:
+def _funnel_of_files(settings: config.Settings, feed: Path, ads: Path, rate: Decimal, best: int) -> dict[str, Any]:
     from deals.evaluation.ads import EvaluateError
     from etl.errors import FeedError
     from ops.funnel import FunnelError, loaded
 
     try:
-        with at_work("starting") as work:
-            with loaded(feed, ads, settings, lambda text: work(0, text=text)) as (connection, _):
-                return _funnel(connection, best)
+        with (
+            at_work("starting") as work,
+            loaded(feed, ads, settings, rate=rate, told=lambda text: work(0, text=text)) as connection,
+        ):
+            return _funnel(connection, best, sale_after=datetime.fromtimestamp(0, UTC))  # of a file of any day
     except (EvaluateError, FeedError, FunnelError) as error:
         _fail(str(error))
     except OSError as error:
@@ -325,7 +327,7 @@ def _rows(connection: Connection[Any], name: str, **values: object) -> list[dict
         return cursor.execute(queries("lots")[name], values or None).fetchall()
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     typer.echo(f"vinops: {one_line(message)}", err=True)
     raise typer.Exit(1)
 

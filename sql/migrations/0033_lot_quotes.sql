@@ -39,6 +39,7 @@ comment on column lot_values.details is 'comparables, the discount and its n, th
 create table lot_quotes (
     lot_id bigint primary key references lots (id) on delete cascade,
     basis text not null,
+    valued_at timestamptz not null,
     is_complete boolean not null,
     missing text[] not null default '{}',
     most_bid_usd integer,
@@ -59,8 +60,9 @@ create index lot_quotes_profit on lot_quotes (profit_eur desc, lot_id) where is_
 create index lot_quotes_most_bid on lot_quotes (most_bid_usd desc, lot_id) where is_ranked;
 
 comment on column lot_quotes.basis is 'tariffs, profile and rate it was made with; another one makes it anew';
+comment on column lot_quotes.valued_at is 'when the value that was quoted was made; another one is quoted anew';
 comment on column lot_quotes.missing is 'the unknown lines; such a quote is incomplete and has no total';
-comment on column lot_quotes.most_bid_usd is 'the most one may bid for the margin of the profile, at p20 and a dear repair';
+comment on column lot_quotes.most_bid_usd is 'the most one may bid for the profile''s margin, at p20 and a dear repair';
 comment on column lot_quotes.bid_usd is 'the price there is to count with; null: a bid before the sale is no price';
 comment on column lot_quotes.landed_eur is 'at bid_usd, or at most_bid_usd where there is no price';
 comment on column lot_quotes.profit_eur is 'at the same bid, with the value p20 and the repair p75';

@@ -144,27 +144,34 @@ on conflict (lot_id) do update
 -- left the feed while they were ranked, whose quote has to leave the ranking.
 insert into ops.lot_outbox (lot_id, stage)
 select
-    lots.id,
-    'value' as stage
-from lots
-left join lot_values as known on lots.id = known.lot_id
-where
-    lots.status = 'active'
-    and (known.lot_hash, known.basis) is distinct from (lots.row_hash, %(basis)s)
-union all
-select
-    ranked.lot_id,
-    'quote' as stage
-from lot_quotes as ranked
-inner join lots on ranked.lot_id = lots.id
-where
-    ranked.is_ranked
-    and lots.status <> 'active'
-order by 1
+    changed.lot_id,
+    changed.stage
+from (
+    select
+        lots.id as lot_id,
+        'value' as stage
+    from lots
+    left join lot_values as known on lots.id = known.lot_id
+    where
+        lots.status = 'active'
+        and (known.lot_hash, known.basis) is distinct from (lots.row_hash, %(basis)s)
+    union all
+    select
+        ranked.lot_id,
+        'quote' as stage
+    from lot_quotes as ranked
+    inner join lots on ranked.lot_id = lots.id
+    where
+        ranked.is_ranked
+        and lots.status <> 'active'
+) as changed
+order by
+    changed.lot_id asc,
+    changed.stage asc
 on conflict (lot_id, stage) do nothing;
 
 -- name: queue_stale_quotes
--- Queue the active lots whose quote was made with other tariffs, another profile or another rate, or is missing.
+-- Queue the active lots whose quote was made with other tariffs, another profile, rate or value, or is missing.
 insert into ops.lot_outbox (lot_id, stage)
 select
     known.lot_id,
@@ -175,7 +182,7 @@ left join lot_quotes as quotes on known.lot_id = quotes.lot_id
 where
     lots.status = 'active'
     and known.p50 is not null
-    and quotes.basis is distinct from %(basis)s
+    and (quotes.basis, quotes.valued_at) is distinct from (%(basis)s, known.valued_at)
 order by known.lot_id
 on conflict (lot_id, stage) do nothing;
 
@@ -260,7 +267,8 @@ with looked_at as (
 steps as (
     select
         looked_at.*,
-        '{not a car, heavy vehicle}'::text[] as not_cars
+        '{not a car, heavy vehicle}'::text[] as not_cars,
+        looked_at.country = 'USA' and not 'title unknown' = any(looked_at.blockers) as is_candidate
     from looked_at
 )
 
@@ -286,9 +294,9 @@ select
         and country = 'USA'
     ) as candidates,
     count(*) filter (where not blockers && not_cars and (p50 is not null or blockers <> '{}')) as explained,
-    count(*) filter (where p50 is not null and country = 'USA' and not 'title unknown' = any(blockers)) as valued,
-    count(*) filter (where p50 is not null and twin is not null and not 'title unknown' = any(blockers)) as by_twin,
-    count(*) filter (where is_complete) as complete,
+    count(*) filter (where p50 is not null and is_candidate) as valued,
+    count(*) filter (where p50 is not null and is_candidate and twin is not null) as by_twin,
+    count(*) filter (where is_complete and is_candidate) as complete,
     count(*) filter (where is_ranked and most_bid_usd > 0) as ranked,
     count(*) filter (where is_ranked and 'title unknown' = any(blockers)) as ranked_unknown
 from steps;
@@ -339,7 +347,7 @@ with added as (
         ads.title,
         ads.make_text,
         ads.model_text,
-        ads.price_eur,
+        ads.price_eur as price,
         'EUR',
         ads.price_eur,
         ads.vat,
@@ -404,7 +412,8 @@ select -- noqa: ST06
     known.p20,
     known.p50,
     known.p90,
-    known.blockers <> '[]' as is_blocked
+    known.blockers <> '[]' as is_blocked,
+    known.valued_at
 from lots
 inner join vehicles on lots.vehicle_id = vehicles.id
 inner join lot_values as known on lots.id = known.lot_id
@@ -428,12 +437,13 @@ where lot_id = any(%(lot_ids)s::bigint[]);
 -- name: save_quotes
 -- Store quotes; one that is the same is not written again.
 insert into lot_quotes as known (
-    lot_id, basis, is_complete, missing, most_bid_usd, bid_usd, bid_kind, landed_eur, profit_eur, profit_low,
+    lot_id, basis, valued_at, is_complete, missing, most_bid_usd, bid_usd, bid_kind, landed_eur, profit_eur, profit_low,
     profit_high, loss_chance, is_ranked
 )
 select
     found.lot_id,
     found.basis,
+    found.valued_at,
     found.is_complete,
     found.missing,
     found.most_bid_usd,
@@ -449,6 +459,7 @@ from
     jsonb_to_recordset(%(quotes)s::jsonb) as found (
         lot_id bigint,
         basis text,
+        valued_at timestamptz,
         is_complete boolean,
         missing text[],
         most_bid_usd integer,
@@ -465,6 +476,7 @@ order by found.lot_id
 on conflict (lot_id) do update
     set
         basis = excluded.basis,
+        valued_at = excluded.valued_at,
         is_complete = excluded.is_complete,
         missing = excluded.missing,
         most_bid_usd = excluded.most_bid_usd,
@@ -479,12 +491,12 @@ on conflict (lot_id) do update
         quoted_at = now()
     where
         (
-            known.basis, known.is_complete, known.missing, known.most_bid_usd, known.bid_usd, known.bid_kind,
+            known.basis, known.valued_at, known.is_complete, known.missing, known.most_bid_usd, known.bid_usd, known.bid_kind,
             known.landed_eur, known.profit_eur, known.profit_low, known.profit_high, known.loss_chance, known.is_ranked
         )
         is distinct from
         (
-            excluded.basis, excluded.is_complete, excluded.missing, excluded.most_bid_usd, excluded.bid_usd,
+            excluded.basis, excluded.valued_at, excluded.is_complete, excluded.missing, excluded.most_bid_usd, excluded.bid_usd,
             excluded.bid_kind, excluded.landed_eur, excluded.profit_eur, excluded.profit_low, excluded.profit_high,
             excluded.loss_chance, excluded.is_ranked
         );
@@ -578,7 +590,7 @@ where
     and quotes.bid_usd is not null
     and quotes.profit_eur > 0
     and lots.status = 'active'
-    and coalesce(lots.sale_at, lots.sale_date::timestamptz) > now() + interval '2 hours'
+    and coalesce(lots.sale_at, lots.sale_date::timestamptz) > %(sale_after)s
     and (%(model)s::text is null or known.model = %(model)s or known.family = %(model)s)
     and (%(make)s::text is null or starts_with(known.model, %(make)s || ' '))
     and (%(fuel)s::text is null or known.fuel = %(fuel)s)
@@ -628,7 +640,7 @@ where
     and quotes.bid_usd is null
     and quotes.most_bid_usd > coalesce(lots.high_bid, 0)
     and lots.status = 'active'
-    and coalesce(lots.sale_at, lots.sale_date::timestamptz) > now() + interval '2 hours'
+    and coalesce(lots.sale_at, lots.sale_date::timestamptz) > %(sale_after)s
     and (%(model)s::text is null or known.model = %(model)s or known.family = %(model)s)
     and (%(make)s::text is null or starts_with(known.model, %(make)s || ' '))
     and (%(fuel)s::text is null or known.fuel = %(fuel)s)
