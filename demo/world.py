@@ -24,6 +24,7 @@ MOVES = 300.0  # seconds between two changes with `--serve`; real feeds change e
 MORE_LOTS: dict[str, float] = {"minutes": round(MOVES / 60)}
 MORE_ADS: dict[str, float] = {"new": 8, "changed": 12, "gone": 10, "back": 2, "hours": MOVES / 3600}
 """The size of each change of feed and market with `--serve`."""
+SALE_IN = timedelta(days=6)  # from now until the sale of the lots that are planted for the import deals
 HOURS_LATER = timedelta(hours=6)  # how long ago the market starts: the demo advances it by about as much
 
 SEED = 1
@@ -126,7 +127,8 @@ def start(
     market = serve("market", "--seed", SEED, "--ads", count, "--now", now, *port)
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])
-    feed = serve("feed", "--rows", lots, *urls)
+    sale = earlier.get("imports_sale") or f"{datetime.now(UTC) + SALE_IN:%Y-%m-%d}"
+    feed = serve("feed", "--rows", lots, "--imports", sale, *urls)
     return World(
         settings={
             "COPART_CSV_URL": str(feed["url"]),
@@ -146,6 +148,7 @@ def start(
             "ports": {name: urlsplit(photos[f"{name}_url"]).port for name in ("api", "cdn", "site")},
             "market_port": urlsplit(market["url"]).port,
             "market_now": now,
+            "imports_sale": sale,
         },
     )
 
