@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deals.landed.lines import KINDS, TariffError, TariffLine
 from deals.landed.reading import read_line
+from vinops.checks import Finding, ok, warning
 from vinops.text.figures import plural
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ class Tariffs:
         return self._found[key]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """The lines in force: how many, the day of the oldest check, and those whose check is too old, oldest first."""
+
+    lines: int
+    oldest: date | None
+    stale: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Book:
     """All lines, of all days."""
@@ -72,6 +82,12 @@ class Book:
         """Return the lines, the one whose check is the oldest first."""
         return sorted(self.lines, key=lambda line: (line.checked, line.kind, line.name, line.starts))
 
+    def checked(self, day: date) -> Checked:
+        """Return how long ago the lines in force on a day were checked."""
+        lines = [line for line in self.by_check() if line.applies(day)]
+        stale = tuple(f"{line.kind} “{line.name}” ({line.checked})" for line in self.stale(day))
+        return Checked(lines=len(lines), oldest=lines[0].checked if lines else None, stale=stale)
+
     def stale(self, day: date) -> list[TariffLine]:
         """Return the lines in force on a day that were last checked more than STALE_DAYS before it, oldest first."""
         return [line for line in self.by_check() if line.applies(day) and (day - line.checked).days > STALE_DAYS]
@@ -79,6 +95,15 @@ class Book:
 
 def _unnamed(selectors: Sequence[str], line: TariffLine) -> list[bool]:
     return [name not in line.chosen_by for name in selectors]
+
+
+def judge(found: Checked) -> Finding:
+    """Check whether each line in force was checked lately; for `vinops health` and `vinops doctor`."""
+    if not found.stale:
+        return ok(f"{plural(found.lines, 'line')}, the oldest check of {found.oldest}")
+    more = f" and {len(found.stale) - 1} more" if len(found.stale) > 1 else ""
+    text = f"checked more than {STALE_DAYS} days ago: {found.stale[0]}{more}"
+    return warning(text, f"{STALE_DAYS} days", fix="vinops landed tariffs; docs/landed.md, Checking a tariff")
 
 
 def load(folder: Path | None = None) -> Book:

@@ -409,6 +409,25 @@ def site(survey: Survey) -> Iterator[Finding]:
         yield warning(text, fix="vinops users add NAME --role operator", name="web")
 
 
+def tariffs(survey: Survey) -> Iterator[Finding]:
+    """Read the tariffs and the profiles of import deals, and check the age of the tariffs."""
+    from deals.landed import book, profiles
+    from deals.landed.lines import TariffError
+
+    settings = survey.settings
+    try:
+        yield replace(book.judge(book.load(settings.tariffs_dir).checked(datetime.now(UTC).date())), name="tariffs")
+    except TariffError as error:
+        yield fault("tariffs", error)
+    try:
+        found = profiles.load(settings.data_dir)
+    except TariffError as error:
+        yield fault("profiles", error)
+    else:
+        names = ", ".join(sorted(found.by_name))
+        yield ok(f"{names}; the default is {found.default.name}", name="profiles")
+
+
 def clock(_: Survey) -> Iterator[Finding]:
     """Check whether the clock is behind the newest migration."""
     newest = max(path.stat().st_mtime for path in (database.SQL / "migrations").glob("*.sql"))
@@ -483,6 +502,6 @@ def telegram_online(survey: Survey) -> Iterator[Finding]:
 
 OFFLINE: Final[tuple[Check, ...]] = (
     *(python, variables, dotenv, folders, the_database, clock),
-    *(store, chromium, member, crawls, broker, site),
+    *(store, chromium, member, crawls, broker, site, tariffs),
 )
 ONLINE: Final[tuple[Check, ...]] = (feed_online, telegram_online)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from deals import alarms, board as board_of_deals
 from deals.alarms import BACKLOG
+from deals.landed import book
 from ops.checks.registry import Checks, unknown
 from ops.photos import places
 from ops.workers.registry import CELERY_WORKER as CELERY, SUPERVISOR
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from deals.board import Compared
+    from deals.landed.book import Checked
     from ops.observe.market import Market
     from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
     from ops.photos.places import Stored
@@ -321,6 +323,12 @@ def _oldest(deals: Deals | None, now: datetime) -> Finding | None:
 def board(snapshot: Snapshot, found: Compared) -> Finding:
     """Check a sample of the rows of the board against the tables that they are made of."""
     return board_of_deals.judge(found)
+
+
+@CHECKS.add("tariffs", "tariffs")
+def tariffs(snapshot: Snapshot, found: Checked) -> Finding:
+    """Check whether the tariffs of import deals were compared with their sources lately."""
+    return book.judge(found)
 
 
 @CHECKS.add("feed", "feed")

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 
 from deals import board
 from deals.alarms import Backlog
+from deals.landed import book
 from deals.stages.registry import STAGES
 from ops.observe import machine, market, site
 from ops.observe.log_tails import LogTails
@@ -62,7 +63,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
-        *("wanted", "supervisor", "market", "board", "site"),
+        *("wanted", "supervisor", "market", "board", "tariffs", "site"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -171,6 +172,7 @@ class Observer:
             backup=self._part("backup", RARELY, lambda: machine.backup(self.settings)),
             secrets=self._part("secrets", 0, lambda: machine.secrets(self.settings)),
             site=self._part("site", SOON, lambda: site.read(self.settings)),
+            tariffs=self._part("tariffs", RARELY, lambda: book.load(self.settings.tariffs_dir).checked(now.date())),
             clock_synchronized=self._part("clock", CLOCK, machine.clock_synchronized),
             **asked,
             faults=dict(self._faults),
@@ -396,7 +398,7 @@ def observe_once(
         return observer.observe(parts)
 
 
-OF_THE_MACHINE: Final = frozenset({"celery", "backup", "site", "clock"})
+OF_THE_MACHINE: Final = frozenset({"celery", "backup", "site", "tariffs", "clock"})
 """The parts that stay cached while the database is unavailable."""
 
 

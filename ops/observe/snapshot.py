@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from deals.alarms import Backlog
     from deals.board import Compared
+    from deals.landed.book import Checked
     from ops.observe.site import Site
     from ops.photos.places import Stored
 
@@ -458,6 +459,7 @@ class Snapshot:
     hosts: tuple[Host, ...] | None = None
     deals: Deals | None = None
     board: Compared | None = None
+    tariffs: Checked | None = None
     alerts: tuple[Alert, ...] | None = None
     wanted: tuple[Wanted, ...] | None = None
     market: Market | None = None

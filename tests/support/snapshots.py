@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from deals.alarms import Backlog
 from deals.board import Compared
+from deals.landed.book import Checked
 from ops.observe.market import MakeState, Market
 from ops.observe.pace import Pace
 from ops.observe.site import Site
@@ -323,6 +324,7 @@ def snapshot(**more: Any) -> Snapshot:
         "wanted": wanted(),
         "market": market(),
         "supervisor": Supervision(pid=4999, every=60),
+        "tariffs": Checked(lines=105, oldest=date(2026, 9, 21)),
         "site": Site(address="127.0.0.1:8080", answered=200),
         "clock_synchronized": True,
     }

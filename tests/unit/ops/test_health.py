@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deals.landed.book import Checked
 from ops.checks import health
 from ops.checks.health import CHECKS, PARTS, judge, unreadable
 from ops.commands import health as health_command
@@ -325,6 +327,15 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         "vinops doctor",
         {"site": Site(address="127.0.0.1:8080", answered=503), "database": AWAY},
     ),
+    ("tariffs", OK, "105 lines, the oldest check of 2026-09-21", "", {}),
+    (
+        "tariffs",
+        WARNING,
+        "checked more than 180 days ago: gate_fee “gate, clean” (2026-05-01) and 1 more",
+        "vinops landed tariffs",
+        {"tariffs": Checked(lines=9, oldest=date(2026, 5, 1), stale=("gate_fee “gate, clean” (2026-05-01)", "vat"))},
+    ),
+    ("tariffs", UNKNOWN, "vat.toml: no", "vinops doctor", {"tariffs": None, "faults": {"tariffs": "vat.toml: no"}}),
     ("board", OK, "500 ads compared, all rows right", "", {}),
     ("board", WARNING, "2 wrong", "vinops deals board --rebuild", {"board": given.compared(wrong=2)}),
     ("board", WARNING, "3 without words", "vinops deals board --rebuild", {"board": given.compared(wordless=3)}),
