@@ -10,7 +10,7 @@ import sys
 import time
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bench.pairs import say
 from deals.lots import passes
@@ -58,7 +58,7 @@ def main() -> int:
             "and once more",
             lambda: passes.queue_changed(connection, settings)["quote"] and drained("quote")(),
         )
-        connection.execute("update lots set row_hash = decode(md5('x' || id), 'hex') where id %% 100 = 7".replace("%%", "%"))
+        connection.execute("update lots set row_hash = decode(md5('x' || id), 'hex') where mod(id, 100) = 7")
 
         def successor() -> int:
             passes.queue_changed(connection, settings)
@@ -83,8 +83,8 @@ def copy_ads(connection: Connection[Any]) -> None:
     copies = ADS // have
     connection.execute(
         "insert into listings (id, source, ad_id, make_slug, url, title, price_eur, posted_at, list_hash)"
-        " overriding system value select t.id + n * 1000000, 'copy', n || '-' || t.id, make_slug, url, title, price_eur,"
-        " posted_at, list_hash from listings as t cross join generate_series(1, %s) as copy (n)",
+        " overriding system value select t.id + n * 1000000, 'copy', n || '-' || t.id, make_slug, url, title,"
+        " price_eur, posted_at, list_hash from listings as t cross join generate_series(1, %s) as copy (n)",
         [copies],
     )
     connection.execute(
@@ -109,7 +109,7 @@ def copy_lots(connection: Connection[Any]) -> None:
     ]
     listed = ", ".join(columns)
     statement = (
-        f"insert into lots (lot_external_id, {listed}) select lot_external_id + n * 1000000000, {listed}"
+        f"insert into lots (lot_external_id, {listed}) select lot_external_id + n * 1000000000::bigint, {listed}"
         " from lots cross join generate_series(1, %s) as copy (n)"
     )
     connection.execute(statement.encode(), [LOTS // have])

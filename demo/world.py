@@ -11,7 +11,9 @@ from http.client import HTTPConnection, HTTPException
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from standin.feed.imports import PLANTED
 from vinops import config
+from vinops.db import database
 from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ LEAST_ADS = 3000  # with fewer ads, too few are comparable to estimate a price
 MOST_ADS = 7600
 SESSION_LOTS = 10
 MEMBER = {"COPART_USERNAME": "stand-in-member", "COPART_PASSWORD": "stand-in-password"}
+RATE = "1.1600"  # dollars for one euro
 TOKEN = "12345:stand-in"  # noqa: S105 # the only one that the stand-in accepts
 CHANNEL = "@stand_in_deals"
 CHAT = "telegram.json"  # in the folder of the demo, so that a later demo can edit the messages of an earlier one
@@ -125,6 +128,7 @@ def start(
     photos = serve("photos", "--seed", SEED, *ports)
     port = ("--port", earlier["market_port"]) if "market_port" in earlier else ()
     market = serve("market", "--seed", SEED, "--ads", count, "--now", now, *port)
+    rates = serve("rates", "--usd", RATE)
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])
     sale = earlier.get("imports_sale") or f"{datetime.now(UTC) + SALE_IN:%Y-%m-%d}"
@@ -139,6 +143,7 @@ def start(
             "VINOPS_SESSION_PAUSE": "1",
             "MOBILE_BG_URL": str(market["url"]),
             "VINOPS_PACE": "none",  # all requests go to loopback
+            "ECB_RATES_URL": str(rates["url"]),
             "TELEGRAM_API_URL": str(telegram["url"]),
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "TELEGRAM_CHANNEL_ID": CHANNEL,
@@ -151,6 +156,13 @@ def start(
             "imports_sale": sale,
         },
     )
+
+
+def planted(settings: config.Settings) -> dict[str, int]:
+    """Return the numbers of the lots that were planted for the import deals, by name: the first of the feed."""
+    with database.connect(settings, application="vinops demo") as connection:
+        rows = connection.execute("select lot_external_id from lots order by 1 limit %s", [len(PLANTED)]).fetchall()
+    return dict(zip(PLANTED, (number for (number,) in rows), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)

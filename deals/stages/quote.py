@@ -163,6 +163,7 @@ def _quoted(batch: Batch, lots: Sequence[Valued], costed: Sequence[Costed], cost
     landed = costs.landed(at)
     missing = _Missing(by, rates)
     basis = by.basis
+    has_repair = costs.repairs["high"] >= 0
     quotes = []
     for number, lot in enumerate(lots):
         is_complete = bool(most[number] >= 0)
@@ -174,7 +175,7 @@ def _quoted(batch: Batch, lots: Sequence[Valued], costed: Sequence[Costed], cost
                 basis=basis,
                 valued_at=lot.valued_at.isoformat(),
                 is_complete=is_complete,
-                missing=[] if is_complete else missing.of(costed[number]),
+                missing=[] if is_complete else missing.of(costed[number], has_repair=bool(has_repair[number])),
                 most_bid_usd=int(most[number]) if is_complete else None,
                 bid_usd=price[0] if price else None,
                 bid_kind=price[1] if price else None,
@@ -253,12 +254,15 @@ class _Missing:
 
     def __init__(self, by: Terms, rates: Rates) -> None:
         self._by, self._rates = by, rates
-        self._found: dict[Costed, list[str]] = {}
+        self._found: dict[tuple[object, ...], list[str]] = {}
 
-    def of(self, lot: Costed) -> list[str]:
-        key = replace(lot, vin=None, repair_usd=None)
+    def of(self, lot: Costed, *, has_repair: bool) -> list[str]:
+        key = (
+            *(lot.state, lot.yard, lot.title, lot.title_state, lot.currency, lot.fuel, lot.body),
+            *(lot.year is None, has_repair or lot.damage),
+        )
         if key not in self._found:
-            quote = itemised.quote(key, 0, self._by.profile, self._by.tariffs, self._rates)
+            quote = itemised.quote(lot, 0, self._by.profile, self._by.tariffs, self._rates)
             self._found[key] = list(quote.missing)
         return self._found[key]
 

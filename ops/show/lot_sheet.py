@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from deals.estimate import confidence as how_sure
 from ops.show import quotes
 from vinops.text import grid
-from vinops.text.figures import local_time, percent, wrapped
+from vinops.text.figures import moment, percent, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -96,7 +96,7 @@ def as_json(found: Sheet, ads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def when(at: datetime | None, zone: str) -> str:
     """Return a time for people, in their zone."""
-    return "without a time" if at is None else local_time(at, zone)
+    return "without a time" if at is None else moment(at, zone)
 
 
 def _status(text: str | None) -> str:

@@ -227,7 +227,7 @@ def test_health_misses_what_is_wanted_until_it_is_retired(database: Database, se
     database.execute("update ops.workers set machine = 'another', desired = 'running'")
     assert line(settings, "workers")[0] is Level.OK, "another machine has them"
     database.execute("update ops.workers set machine = %s", [observer.socket.gethostname()])
-    runs.retire(database, four)
+    runs.retire(database, [*four, fifth])
     assert line(settings, "workers")[0] is Level.OK
     runs.want(database, registry.celery(settings), "stopped")
     assert line(settings, "celery")[1].startswith("stopped by an operator")
