@@ -130,6 +130,7 @@ def start(
     market = serve("market", "--seed", SEED, "--ads", count, "--now", now, *port)
     rates = serve("rates", "--usd", RATE)
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
+    rates = serve("rates")
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])
     sale = earlier.get("imports_sale") or f"{datetime.now(UTC) + SALE_IN:%Y-%m-%d}"
     feed = serve("feed", "--rows", lots, "--imports", sale, *urls)
@@ -148,6 +149,7 @@ def start(
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "TELEGRAM_CHANNEL_ID": CHANNEL,
             "VINOPS_DEALS_POSTS_AN_HOUR": str(POSTS),
+            "ECB_RATES_URL": str(rates["url"]),
         },
         noted={
             "ports": {name: urlsplit(photos[f"{name}_url"]).port for name in ("api", "cdn", "site")},

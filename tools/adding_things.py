@@ -43,6 +43,7 @@ MOST_PLACES: Final = {
     "metric": 4,
     "stage": 5,
     "setting": 3,
+    "line": 1,
 }
 """How many places each change may touch; what a command writes, as sql/schema.sql, is not counted."""
 
@@ -240,6 +241,15 @@ def column_arrives(copy: Copy) -> None:
     """A file with the column is loaded to `lots`, and the rest of the feed is as before."""
     copy.run("ops.schema")
     copy.test("tests/unit/etl/test_columns.py", "tests/integration/etl/test_operators_queries.py")
+
+
+@proves("line")
+def line_is_counted(copy: Copy) -> None:
+    """A lot in the state is quoted with a total, and the line is listed."""
+    lot = ("--title", "clean", "--rate", "1.1", "--year", "2019", "--fuel", "gasoline", "--state", "KS")
+    found = json.loads(copy.vinops("landed", "quote", "--bid", "5000", *lot, "--json"))
+    copy.expect(str(found["is_complete"]), contains="True")
+    copy.expect(copy.vinops("landed", "tariffs", "--csv"), contains="road from KS")
 
 
 @proves("alarm")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -111,7 +111,7 @@ def load(folder: Path | None = None) -> Book:
 
     Raises TariffError for a file that cannot be read, and for one that says something that is not understood.
     """
-    ours = list(_lines(HERE))
+    ours = _ours()
     theirs: list[TariffLine] = []
     if folder is not None:
         if not folder.is_dir():
@@ -119,9 +119,17 @@ def load(folder: Path | None = None) -> Book:
         theirs = list(_lines(folder))
     replaced = {(line.kind, line.name) for line in theirs}
     kept = [line for line in ours if (line.kind, line.name) not in replaced]
-    _check(ours)
-    _check([*kept, *theirs])
+    if theirs:
+        _check([*kept, *theirs])
     return Book((*kept, *theirs))
+
+
+@cache
+def _ours() -> tuple[TariffLine, ...]:
+    """Return the lines that come with vinops."""
+    found = tuple(_lines(HERE))
+    _check(found)
+    return found
 
 
 def read_toml(file: Traversable, name: str) -> dict[str, Any]:

@@ -167,5 +167,6 @@ class _Reading:
         return number
 
     def _error(self, key: str, fix: str) -> TariffError:
-        what = f"is {self.given[key]!r}" if key in self.given else "is missing"
+        value = self.given.get(key)
+        what = f"is {f'{value}' if isinstance(value, Decimal) else repr(value)}" if key in self.given else "is missing"
         return TariffError(f"{self.where}: {key} {what}: {fix}")

@@ -69,9 +69,12 @@ def quote(
         None if word is None else _one_of(word, WORDS[name], name)
         for name, word in (("account", account), ("payment", payment), ("bid_kind", bid_kind))
     )
+    yard = yard and " ".join(yard.upper().split())
+    if state is None and yard and yard[2:5] == " - ":
+        state = yard[:2]  # as the feed begins them: TX - HOUSTON EAST
     lot = Lot(
         state=_letters(state, "--state"),
-        yard=yard and " ".join(yard.upper().split()),
+        yard=yard,
         title=_one_of(title, TITLES, "title") if title is not None else None,
         title_state=_letters(title_state, "--title-state"),
         vin=vin and vin.strip().upper(),

@@ -680,6 +680,7 @@ def test_every_check_has_a_case_for_each_level_that_it_can_have() -> None:
                 "stored",
                 "estimates",
                 "board",
+                "tariffs",
             )
         ),
         *((name, UNKNOWN) for name in ("database", "secrets")),
