@@ -128,7 +128,6 @@ def start(
     photos = serve("photos", "--seed", SEED, *ports)
     port = ("--port", earlier["market_port"]) if "market_port" in earlier else ()
     market = serve("market", "--seed", SEED, "--ads", count, "--now", now, *port)
-    rates = serve("rates", "--usd", RATE)
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
     rates = serve("rates")
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])
@@ -144,7 +143,6 @@ def start(
             "VINOPS_SESSION_PAUSE": "1",
             "MOBILE_BG_URL": str(market["url"]),
             "VINOPS_PACE": "none",  # all requests go to loopback
-            "ECB_RATES_URL": str(rates["url"]),
             "TELEGRAM_API_URL": str(telegram["url"]),
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "TELEGRAM_CHANNEL_ID": CHANNEL,

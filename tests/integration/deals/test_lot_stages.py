@@ -190,9 +190,9 @@ def test_another_tariff_or_profile_quotes_anew(
         (settings.data_dir / "profiles" / f"{name}.toml").write_text(text, encoding="utf-8")
     else:
         (folder / "mine.toml").write_text(
-            '[[lines]]\nkind = "registration"\nname = "first registration and plates"\n'
-            'from = 2026-01-01\nuntil = "open"\nunit = "per car"\ncurrency = "EUR"\nsource = "mine"\nchecked = 2026-11-29\nconfidence = "high"\n'
-            "amount = 999\n",
+            '[[lines]]\nkind = "registration"\nname = "first registration and plates"\nfrom = 2026-01-01\n'
+            'until = "open"\nunit = "per car"\ncurrency = "EUR"\nsource = "mine"\nchecked = 2026-11-29\n'
+            'confidence = "high"\namount = 999\n',
             encoding="utf-8",
         )
         settings = replace(settings, tariffs_dir=folder)
