@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.pairs import say
-from deals.lots import passes
+from deals.offers import passes
 from deals.queue import runner
 from ops.funnel import loaded
 from vinops import config

@@ -19,7 +19,7 @@ from deals import alarms, board, schedule
 from deals.channel import queue as channel
 from deals.estimate import model as price_model
 from deals.landed import rates
-from deals.lots import passes
+from deals.offers import passes
 from deals.queue import outbox, runner
 from deals.stages import score as scoring
 from deals.stages.registry import ALL_STAGES, LOT_STAGES, next_stage

@@ -34,7 +34,6 @@ LEAST_ADS = 3000  # with fewer ads, too few are comparable to estimate a price
 MOST_ADS = 7600
 SESSION_LOTS = 10
 MEMBER = {"COPART_USERNAME": "stand-in-member", "COPART_PASSWORD": "stand-in-password"}
-RATE = "1.1600"  # dollars for one euro
 TOKEN = "12345:stand-in"  # noqa: S105 # the only one that the stand-in accepts
 CHANNEL = "@stand_in_deals"
 CHAT = "telegram.json"  # in the folder of the demo, so that a later demo can edit the messages of an earlier one

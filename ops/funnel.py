@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from deals.estimate import model as price_model
 from deals.evaluation import ads as files
 from deals.landed import rates
-from deals.lots import passes
+from deals.offers import passes
 from deals.queue import runner
 from etl.run import ingest
 from vinops.config import Settings

@@ -24,7 +24,7 @@ from vinops.text.printable import printable
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from deals.lots.ranking import Wanted
+    from deals.offers.ranking import Wanted
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")]
@@ -66,7 +66,7 @@ def top(
 
     Lots with a blocker, as a title that nobody knows, are never among them.
     """
-    from deals.lots import ranking
+    from deals.offers import ranking
     from vinops import vehicles
 
     if as_json and as_csv:
@@ -96,7 +96,7 @@ def top(
 
 
 def _ranked(connection: Connection[Any], wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-    from deals.lots import ranking
+    from deals.offers import ranking
 
     rows = ranking.top(connection, wanted, limit, by_profit=True)
     return rows + ranking.top(connection, wanted, limit - len(rows), by_profit=False) if len(rows) < limit else rows
@@ -119,7 +119,8 @@ def show(
 ) -> None:
     """Show a lot: what speaks against it, what its car is worth here, what it costs landed line by line."""
     from deals.landed.lines import TariffError
-    from deals.lots import ranking, terms
+    from deals.lots import terms
+    from deals.offers import ranking
 
     settings = _settings()
     with _open(settings, "landed show") as connection:
@@ -219,7 +220,7 @@ def funnel(
 
 
 def _funnel(connection: Connection[Any], best: int, *, sale_after: datetime | None = None) -> dict[str, Any]:
-    from deals.lots import ranking
+    from deals.offers import ranking
 
     with at_work("counting"):
         (steps,) = _rows(connection, "funnel")
@@ -255,7 +256,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Value and quote all lots that changed, and exit. Workers may run at the same time."""
-    from deals.lots import passes
+    from deals.offers import passes
     from deals.queue import runner
     from deals.stages.registry import LOT_STAGES
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from deals.lots.ranking import Sheet
+    from deals.offers.ranking import Sheet
 
 WIDTH: Final = 80
 LABEL: Final = 13

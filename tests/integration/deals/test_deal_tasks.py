@@ -15,7 +15,7 @@ from deals import alarms, schedule, tasks
 from deals.channel import post as channel
 from deals.estimate import model as price_model
 from deals.landed import rates
-from deals.lots import passes
+from deals.offers import passes
 from deals.queue import runner
 from deals.stages import score as scoring
 from deals.stages.registry import ALL_STAGES

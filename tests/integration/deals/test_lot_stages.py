@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from deals.landed import profiles
-from deals.lots import passes, ranking, results, terms
+from deals.lots import results, terms
+from deals.offers import passes, ranking
 from deals.queue import runner
 from deals.stages import quote as quoting, value as valuing
 from deals.stages.registry import LOT_STAGES

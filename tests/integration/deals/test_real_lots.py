@@ -17,7 +17,7 @@ from deals.estimate import candidates, comparables, learned
 from deals.estimate.cars import as_lots
 from deals.evaluation import folds
 from deals.evaluation.ads import read_file
-from deals.lots import ranking
+from deals.offers import ranking
 from ops import funnel
 from vinops.db.database import queries
 
