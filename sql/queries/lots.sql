@@ -142,32 +142,44 @@ on conflict (lot_id) do update
 -- name: queue_changed_lots
 -- Queue the active lots that changed since they were valued, or were valued on another basis or never; and lots that
 -- left the feed while they were ranked, whose quote has to leave the ranking.
-insert into ops.lot_outbox (lot_id, stage)
-select
-    changed.lot_id,
-    changed.stage
-from (
-    select
-        lots.id as lot_id,
-        'value' as stage
+with changed as (
+    select lots.id as lot_id
     from lots
     left join lot_values as known on lots.id = known.lot_id
     where
         lots.status = 'active'
         and (known.lot_hash, known.basis) is distinct from (lots.row_hash, %(basis)s)
-    union all
-    select
-        ranked.lot_id,
-        'quote' as stage
+),
+
+gone as (
+    select ranked.lot_id
     from lot_quotes as ranked
     inner join lots on ranked.lot_id = lots.id
     where
         ranked.is_ranked
         and lots.status <> 'active'
-) as changed
+),
+
+stale as (
+    select
+        changed.lot_id,
+        'value' as stage
+    from changed
+    union all
+    select
+        gone.lot_id,
+        'quote' as stage
+    from gone
+)
+
+insert into ops.lot_outbox (lot_id, stage)
+select
+    lot_id,
+    stage
+from stale
 order by
-    changed.lot_id asc,
-    changed.stage asc
+    lot_id asc,
+    stage asc
 on conflict (lot_id, stage) do nothing;
 
 -- name: queue_stale_quotes
@@ -491,14 +503,15 @@ on conflict (lot_id) do update
         quoted_at = now()
     where
         (
-            known.basis, known.valued_at, known.is_complete, known.missing, known.most_bid_usd, known.bid_usd, known.bid_kind,
-            known.landed_eur, known.profit_eur, known.profit_low, known.profit_high, known.loss_chance, known.is_ranked
+            known.basis, known.valued_at, known.is_complete, known.missing, known.most_bid_usd, known.bid_usd,
+            known.bid_kind, known.landed_eur, known.profit_eur, known.profit_low, known.profit_high,
+            known.loss_chance, known.is_ranked
         )
         is distinct from
         (
-            excluded.basis, excluded.valued_at, excluded.is_complete, excluded.missing, excluded.most_bid_usd, excluded.bid_usd,
-            excluded.bid_kind, excluded.landed_eur, excluded.profit_eur, excluded.profit_low, excluded.profit_high,
-            excluded.loss_chance, excluded.is_ranked
+            excluded.basis, excluded.valued_at, excluded.is_complete, excluded.missing, excluded.most_bid_usd,
+            excluded.bid_usd, excluded.bid_kind, excluded.landed_eur, excluded.profit_eur, excluded.profit_low,
+            excluded.profit_high, excluded.loss_chance, excluded.is_ranked
         );
 
 -- name: measure_floors
