@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from psycopg.rows import class_row
@@ -66,7 +66,7 @@ class Valued:
     p50: int | None
     p90: int | None
     is_blocked: bool
-    valued_at: datetime
+    valued_at: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ def work(batch: Batch | None) -> list[Quoted]:
     if rates is None:
         basis = batch.terms.basis
         return nothing + [
-            Quoted(lot_id=lot.lot_id, basis=basis, valued_at=lot.valued_at.isoformat(), missing=[NO_RATE])
+            Quoted(lot_id=lot.lot_id, basis=basis, valued_at=lot.valued_at, missing=[NO_RATE])
             for lot in lots
         ]
     costed = [costed_of(lot) for lot in lots]
@@ -173,7 +173,7 @@ def _quoted(batch: Batch, lots: Sequence[Valued], costed: Sequence[Costed], cost
             Quoted(
                 lot_id=lot.lot_id,
                 basis=basis,
-                valued_at=lot.valued_at.isoformat(),
+                valued_at=lot.valued_at,
                 is_complete=is_complete,
                 missing=[] if is_complete else missing.of(costed[number], has_repair=bool(has_repair[number])),
                 most_bid_usd=int(most[number]) if is_complete else None,
@@ -250,11 +250,16 @@ def price_of(lot: Valued, floors: Sequence[tuple[int, float]], now: datetime) ->
 
 
 class _Missing:
-    """What is unknown of lots, looked up once for those that differ in nothing that matters."""
+    """What is unknown of lots, looked up once for those that differ in nothing that matters, as long as the process
+    quotes by the same terms."""
+
+    known: ClassVar[tuple[str, dict[tuple[object, ...], list[str]]]] = ("", {})
 
     def __init__(self, by: Terms, rates: Rates) -> None:
         self._by, self._rates = by, rates
-        self._found: dict[tuple[object, ...], list[str]] = {}
+        if self.known[0] != by.basis:
+            type(self).known = (by.basis, {})
+        self._found = self.known[1]
 
     def of(self, lot: Costed, *, has_repair: bool) -> list[str]:
         key = (

@@ -123,7 +123,7 @@ def show(
     from deals.offers import ranking
 
     settings = _settings()
-    with _open(settings, "landed show") as connection:
+    with _open(settings, "landed show") as connection, at_work("quoting"):
         try:
             found = ranking.sheet(connection, lot, terms.current(connection, settings, profile), bid=bid)
         except TariffError as error:

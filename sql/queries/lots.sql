@@ -425,7 +425,7 @@ select -- noqa: ST06
     known.p50,
     known.p90,
     known.blockers <> '[]' as is_blocked,
-    known.valued_at
+    known.valued_at::text as valued_at
 from lots
 inner join vehicles on lots.vehicle_id = vehicles.id
 inner join lot_values as known on lots.id = known.lot_id
@@ -701,7 +701,7 @@ select -- noqa: ST06
     known.method,
     coalesce(known.blockers, '[]') as blockers,
     known.details,
-    known.valued_at
+    known.valued_at::text as valued_at
 from lots
 inner join vehicles on lots.vehicle_id = vehicles.id
 left join lot_values as known on lots.id = known.lot_id
