@@ -13,6 +13,7 @@ import typer
 from ops.show import quotes, tables
 from vinops import config, logs
 from vinops.db import database
+from vinops.output import at_work
 from vinops.redaction import one_line
 from vinops.text.printable import printable
 
@@ -166,7 +167,8 @@ def rate_command(
         problem = outcome = None
         if fetch:
             try:
-                outcome = rates.refresh(connection, settings, accept_jump=accept_jump)
+                with at_work("fetching the rate"):
+                    outcome = rates.refresh(connection, settings, accept_jump=accept_jump)
             except rates.RateError as error:
                 problem = one_line(str(error))
         kept = rates.newest(connection)
@@ -308,7 +310,8 @@ def _today() -> date:
 
 
 def _open(settings: config.Settings, name: str) -> Connection[Any]:
-    return database.connect(settings, application=f"vinops {name}", autocommit=True)
+    with at_work("connecting"):
+        return database.connect(settings, application=f"vinops {name}", autocommit=True)
 
 
 def _fail(error: Exception) -> NoReturn:

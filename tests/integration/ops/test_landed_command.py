@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GIVEN = (
     *("--bid", "5000", "--account", "non-licensed", "--title", "non-clean", "--payment", "secured"),
     *("--bid-kind", "pre", "--rate", "1.10", "--year", "2019", "--vin", "1FTEW1E50KFA12345", "--fuel", "gasoline"),
-    *("--state", "NJ"),
+    *("--state", "NJ", "--on", "2026-11-30"),
 )
 
 

@@ -14,6 +14,7 @@ QUICK = {
     ("workers", "run"): "a service: its log is on the terminal",
     ("web",): "a service: its log is on the terminal",
     **{("users", name): "one statement, and at most a hash" for name in ("add", "passwd", "role", "remove", "list")},
+    ("landed", "tariffs"): "reads a few small files",
     ("logs",): "reads the ends of files; --prune is at work",
     ("credentials", "set"): "asks, and writes a file",
     ("credentials", "list"): "reads the names of files",

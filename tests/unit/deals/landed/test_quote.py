@@ -7,8 +7,10 @@ from datetime import date
 from decimal import Decimal
 from random import Random
 
+import numpy as np
 import pytest
 
+from deals.landed.bulk import costs_of
 from deals.landed.lot import Rates
 from deals.landed.quote import most_bid, quote
 from tests.support.landed_lots import RATES, US_VIN, any_lot, any_profile, lot, profile, tariffs
@@ -271,6 +273,16 @@ def test_a_bid_that_is_none_is_refused(bid: int) -> None:
 def test_a_rate_that_is_none_is_refused(rate: str) -> None:
     with pytest.raises(ValueError, match="a rate"):
         Rates(usd=Decimal(rate))
+
+
+@pytest.mark.parametrize("bid", [1, 4_999, 5_000, 9_999, 10_000, 14_999, 15_000, 15_001])
+def test_the_most_one_may_bid_may_cost_exactly_the_limit(bid: int) -> None:
+    limit = quote(lot(), bid, profile(), tariffs(), RATES).total_eur
+    assert limit is not None
+    assert most_bid(lot(), limit, profile(), tariffs(), RATES) == bid
+    assert most_bid(lot(), limit - Decimal("0.01"), profile(), tariffs(), RATES) == bid - 1
+    costs = costs_of([lot()], profile(), tariffs(), RATES)
+    assert costs.most_bid(np.array([int(limit * 100)])).tolist() == [bid]
 
 
 def test_the_most_one_may_bid_is_nothing_where_each_bid_is_too_dear() -> None:
