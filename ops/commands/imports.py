@@ -149,7 +149,7 @@ def result(
     """Note what a lot went for: the only proof of an estimate. The newest of a lot counts."""
     from deals.lots import results
 
-    with _open(_settings(), "landed result") as connection:
+    with _open(_settings(), "landed result") as connection, at_work("noting"):
         if not results.note(connection, lot, price, is_won=not lost):
             _fail(f"there is no lot {lot}: check the number")
     if as_json:
