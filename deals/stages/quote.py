@@ -141,8 +141,7 @@ def work(batch: Batch | None) -> list[Quoted]:
     if rates is None:
         basis = batch.terms.basis
         return nothing + [
-            Quoted(lot_id=lot.lot_id, basis=basis, valued_at=lot.valued_at, missing=[NO_RATE])
-            for lot in lots
+            Quoted(lot_id=lot.lot_id, basis=basis, valued_at=lot.valued_at, missing=[NO_RATE]) for lot in lots
         ]
     costed = [costed_of(lot) for lot in lots]
     costs = bulk.costs_of(costed, batch.terms.profile, batch.terms.tariffs, rates)
