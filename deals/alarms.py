@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.landed import rates
-from deals.stages.registry import STAGES
+from deals.queue.outbox import statements
+from deals.stages.registry import LOT_STAGES, STAGES
 from vinops import alerts
 from vinops.checks import Finding, Level, Limit, ok, warning
 from vinops.db.database import queries
@@ -77,20 +78,20 @@ def alarms(connection: Connection[Any], kinds: Collection[str] | None = None) ->
             yield Alarm(kind=kind, subject=subject, finding=finding)
 
 
-def waits(stage: Backlog, now: datetime) -> Finding:
-    """Check how long the oldest ad has waited for a stage."""
+def waits(stage: Backlog, now: datetime, thing: str = "ad", fix: str = "vinops deals run") -> Finding:
+    """Check how long the oldest ad, or lot, has waited for a stage."""
     if stage.oldest is None:
-        return ok(f"no ad waits for {stage.stage}", BACKLOG.unit(BACKLOG.warning))
+        return ok(f"no {thing} waits for {stage.stage}", BACKLOG.unit(BACKLOG.warning))
     seconds = max((now - stage.oldest).total_seconds(), 0.0)
     verb = "waits" if stage.waiting == 1 else "wait"
-    text = f"{plural(stage.waiting, 'ad')} {verb} for {stage.stage}, the oldest for {age(seconds)}"
-    return BACKLOG.judge(seconds, text, fix="vinops deals run")
+    text = f"{plural(stage.waiting, thing)} {verb} for {stage.stage}, the oldest for {age(seconds)}"
+    return BACKLOG.judge(seconds, text, fix=fix)
 
 
-def given_up(stages: Iterable[Backlog]) -> Finding:
-    """Check how many ads were given up."""
+def given_up(stages: Iterable[Backlog], thing: str = "ad", fix: str = "vinops deals dead") -> Finding:
+    """Check how many ads, or lots, were given up."""
     dead = sum(stage.dead for stage in stages)
-    return GIVEN_UP.judge(dead, f"{plural(dead, 'ad')} given up", fix="vinops deals dead")
+    return GIVEN_UP.judge(dead, f"{plural(dead, thing)} given up", fix=fix)
 
 
 def unknown_models(ads: int, unknown: int) -> Finding:
@@ -104,6 +105,20 @@ def unknown_models(ads: int, unknown: int) -> Finding:
 def _backlog(connection: Connection[Any]) -> list[Backlog]:
     about = {"stages": list(STAGES)}
     return [Backlog(*row) for row in connection.execute(queries("deals")["backlog"], about).fetchall()]
+
+
+def _backlog_of_lots(connection: Connection[Any]) -> list[Backlog]:
+    about = {"stages": list(LOT_STAGES)}
+    return [Backlog(*row) for row in connection.execute(statements(of_lots=True)["backlog"], about).fetchall()]
+
+
+def _lots_late(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    now = datetime.now(UTC)
+    yield from ((stage.stage, waits(stage, now, "lot", "vinops landed run")) for stage in _backlog_of_lots(connection))
+
+
+def _lots_given_up(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    yield "lots", given_up(_backlog_of_lots(connection), "lot", "vinops landed dead")
 
 
 def _late(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
@@ -137,6 +152,8 @@ def _exchange_rate(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]
 ALARMS: Final[dict[str, Callable[[Connection[Any]], Iterator[tuple[str, Finding]]]]] = {
     "deals_backlog": _late,
     "deals_given_up": _given_up,
+    "lots_backlog": _lots_late,
+    "lots_given_up": _lots_given_up,
     "deals_unknown": _unknown,
     "price_model": _price_model,
     "exchange_rate_old": _exchange_rate,

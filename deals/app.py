@@ -18,7 +18,7 @@ from kombu import Exchange, Queue
 
 from deals import watchdog
 from deals.broker import filesystem as broker
-from deals.stages.registry import STAGES
+from deals.stages.registry import ALL_STAGES
 from vinops import config, logs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LIMIT: Final = 600  # seconds: a task that takes longer is killed, and its ads are free when their lease expires
 SWEEP: Final = 2.0  # seconds between sweeps, and the longest wait of an ad until it is announced to workers
-QUEUES: Final = (*STAGES, "notify", "upkeep")
+QUEUES: Final = (*ALL_STAGES, "notify", "upkeep")
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -67,6 +67,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
             "sweep": {"task": "deals.sweep", "schedule": sweep, "options": {"expires": 5 * sweep}},
             "notify": {"task": "deals.notify", "schedule": 30.0, "options": {"expires": 30.0}},
             "watch": {"task": "deals.watch", "schedule": 300.0, "options": {"expires": 300.0}},
+            "lots": {"task": "deals.lots", "schedule": 60.0, "options": {"expires": 60.0}},
         },
         "beat_schedule_filename": str(folder / "beat-schedule"),
         **_broker(settings, folder),

@@ -25,6 +25,7 @@ TIMES: Final = {
     "rescore": crontab(hour="4", minute="30"),
     "measure": crontab(hour="5", minute="0"),
     "train_lots": crontab(hour="5", minute="30"),
+    "value_lots": crontab(hour="6", minute="15"),
     "exchange_rate": crontab(hour="*/4", minute="20"),
 }
 """The scheduled tasks and their times, in UTC."""

@@ -19,9 +19,10 @@ from deals import alarms, board, market as figures, schedule
 from deals.channel import queue as channel
 from deals.estimate import model as price_model
 from deals.landed import rates
+from deals.offers import passes
 from deals.queue import outbox, runner
 from deals.stages import score as scoring
-from deals.stages.registry import STAGES, next_stage
+from deals.stages.registry import ALL_STAGES, LOT_STAGES, next_stage
 from vinops import config
 from vinops.db import database
 from vinops.db.database import queries
@@ -96,14 +97,15 @@ class DatabaseTask(Task):  # type: ignore[type-arg] # it takes none when it runs
 def _stage_task(stage: Stage) -> Task[Any, Any]:
     @shared_task(base=DatabaseTask, name=f"deals.{stage.name}", queue=stage.name)
     def run_stage(listing_ids: Sequence[int]) -> None:
-        """Take those of these ads that wait for the stage through it."""
+        """Take those of these ads, or lots, that wait for the stage through it."""
         while runner.run(connection(), config.load(), stage.name, listing_ids) is not None:
-            wake(next_stage(stage.name) or "notify")
+            if following := next_stage(stage.name) or ("" if stage.of_lots else "notify"):
+                wake(following)
 
     return run_stage
 
 
-STAGE_TASKS: Final = {stage.name: _stage_task(stage) for stage in STAGES.values()}
+STAGE_TASKS: Final = {stage.name: _stage_task(stage) for stage in ALL_STAGES.values()}
 
 
 @shared_task(base=DatabaseTask, name="deals.notify", queue="notify")
@@ -118,7 +120,7 @@ def notify() -> None:
 def sweep() -> None:
     """Give up ads that repeatedly crashed workers; send wake-up messages for all other ads and for scheduled tasks."""
     runner.give_up(connection())
-    for stage in STAGES:
+    for stage in ALL_STAGES:
         wake(stage)
     for name in schedule.due(connection()):
         _send(SCHEDULED_TASKS[name], name)
@@ -165,6 +167,21 @@ def rescore() -> None:
     wake("price")
 
 
+@shared_task(base=DatabaseTask, name="deals.lots", queue="upkeep")
+def lots() -> None:
+    """Queue the lots that changed since they were valued or quoted: by a file, a model, a tariff, a rate, a profile."""
+    if any(passes.queue_changed(connection(), config.load()).values()):
+        for stage in LOT_STAGES:
+            wake(stage)
+
+
+@shared_task(base=DatabaseTask, name="deals.value_lots", queue="upkeep")
+def value_lots() -> None:
+    """Measure the discount of imported cars and the growth of bids, and queue all lots: the market has moved."""
+    log.info("lots %s", pairs(lots=passes.renew(connection())))
+    wake("value")
+
+
 @shared_task(base=DatabaseTask, name="deals.exchange_rate", queue="upkeep")
 def exchange_rate() -> None:
     """Fetch the exchange rate. One that cannot be had is logged, and tried for again at the next time; what is kept
@@ -188,6 +205,7 @@ SCHEDULED_TASKS: Final = {
     "rescore": rescore,
     "measure": measure,
     "train_lots": train_lots,
+    "value_lots": value_lots,
     "exchange_rate": exchange_rate,
 }
 
@@ -201,7 +219,7 @@ def wake(name: str) -> None:
         if channel.is_due(connection()):
             _send(notify, name, expires=EXPIRY)
         return
-    stage = STAGES[name]
+    stage = ALL_STAGES[name]
     if stage.waits_for and outbox.is_crowded(connection(), stage.waits_for, count=CROWD):
         return
     found = outbox.announce(connection(), name, count=ANNOUNCED, seconds=config.load().deals_lease / 2)

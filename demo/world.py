@@ -11,7 +11,9 @@ from http.client import HTTPConnection, HTTPException
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from standin.feed.imports import PLANTED
 from vinops import config
+from vinops.db import database
 from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ MORE_LOTS: dict[str, float] = {"minutes": round(MOVES / 60)}
 MORE_ADS: dict[str, float] = {"new": 8, "changed": 12, "gone": 10, "back": 2, "hours": MOVES / 3600}
 """The size of each change of feed and market with `--serve`."""
 SALES_AHEAD = 1  # days from then to the first sales: those that are photographed first are still to come
+SALE_IN = timedelta(days=6)  # from now until the sale of the lots that are planted for the import deals
 HOURS_LATER = timedelta(hours=6)  # how long ago the market starts: the demo advances it by about as much
 
 SEED = 1
@@ -128,7 +131,8 @@ def start(
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
     rates = serve("rates")
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])
-    feed = serve("feed", "--rows", lots, "--now", now, "--sales-ahead", SALES_AHEAD, *urls)
+    sale = earlier.get("imports_sale") or f"{datetime.now(UTC) + SALE_IN:%Y-%m-%d}"
+    feed = serve("feed", "--rows", lots, "--now", now, "--sales-ahead", SALES_AHEAD, "--imports", sale, *urls)
     return World(
         settings={
             "COPART_CSV_URL": str(feed["url"]),
@@ -149,8 +153,16 @@ def start(
             "ports": {name: urlsplit(photos[f"{name}_url"]).port for name in ("api", "cdn", "site")},
             "market_port": urlsplit(market["url"]).port,
             "market_now": now,
+            "imports_sale": sale,
         },
     )
+
+
+def planted(settings: config.Settings) -> dict[str, int]:
+    """Return the numbers of the lots that were planted for the import deals, by name: the first of the feed."""
+    with database.connect(settings, application="vinops demo") as connection:
+        rows = connection.execute("select lot_external_id from lots order by 1 limit %s", [len(PLANTED)]).fetchall()
+    return dict(zip(PLANTED, (number for (number,) in rows), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)

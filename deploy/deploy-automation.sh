@@ -77,6 +77,8 @@ roles=(owner etl photos market deals ops retention backup node web)
 long_runners=(vinops-celery.service vinops-celery-beat.service vinops-supervisor.service vinops-metrics.service)
 timers=(vinops-etl.timer vinops-photo-scraper.timer vinops-health.timer vinops-backup.timer vinops-retention.timer)
 workers=(vinops-worker@1.service vinops-worker@2.service vinops-worker@3.service vinops-worker@4.service)
+# The fifth follows the makes of the import deals, where an operator enabled it: it is stopped with the others.
+if systemctl is-enabled --quiet vinops-worker@5.service 2>/dev/null; then workers+=(vinops-worker@5.service); fi
 targets=(vinops-workers.target)
 [ -z "$web" ] || long_runners+=(vinops-web.service)
 [ -z "$only_node" ] || long_runners=() timers=() workers=() targets=()

@@ -37,7 +37,7 @@ COMMANDS: Final = {
     "supervise": "ops.commands.supervise:command",
     "celery": "ops.commands.celery:app",
     "deals": "ops.commands.deals:app",
-    "landed": "ops.commands.landed:app",
+    "landed": "ops.commands.imports:app",
     "web": "ops.commands.web:command",
     "users": "ops.commands.users:app",
     "nodes": "ops.commands.nodes:app",

@@ -24,6 +24,7 @@ NAMES = {
     "2": ("worker_2",),
     "3": ("worker_3",),
     "4": ("worker_4",),
+    "5": ("worker_5",),
     "photos": ("photo-scraper",),
     "etl": ("etl",),
     "celery": ("celery_worker", "celery_beat"),

@@ -819,6 +819,21 @@ ALTER TABLE ops.listing_walks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE ops.lot_outbox (
+    lot_id bigint NOT NULL,
+    stage text NOT NULL,
+    change text DEFAULT 'changed'::text NOT NULL,
+    queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    token bigint,
+    leased_until timestamp with time zone,
+    rung_at timestamp with time zone,
+    retry_at timestamp with time zone,
+    error text,
+    dead_at timestamp with time zone,
+    CONSTRAINT lot_outbox_stage_check CHECK ((stage = ANY (ARRAY['value'::text, 'quote'::text])))
+);
+
 CREATE TABLE ops.market_cycles (
     source text NOT NULL,
     number bigint DEFAULT 0 NOT NULL,
@@ -1210,6 +1225,22 @@ ALTER TABLE public.images ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.import_discounts (
+    id bigint NOT NULL,
+    ads integer NOT NULL,
+    discount real NOT NULL,
+    measured_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.import_discounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.import_discounts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.listing_prices (
     listing_id bigint NOT NULL,
     price_eur numeric(12,2),
@@ -1354,6 +1385,13 @@ CREATE VIEW public.lot_board_source AS
          LIMIT 1) cars ON (true))
   WHERE ((lots.status = 'active'::text) OR (lots.gone_at > (now() - '60 days'::interval)));
 
+CREATE TABLE public.lot_floors (
+    hours integer NOT NULL,
+    lots integer NOT NULL,
+    growth real NOT NULL,
+    measured_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
 CREATE TABLE public.lot_notes (
     id bigint NOT NULL,
     lot_id bigint NOT NULL,
@@ -1379,6 +1417,47 @@ CREATE SEQUENCE public.lot_photos_token
     NO MAXVALUE
     CACHE 1;
 
+CREATE TABLE public.lot_quotes (
+    lot_id bigint NOT NULL,
+    basis text NOT NULL,
+    valued_at timestamp with time zone NOT NULL,
+    is_complete boolean NOT NULL,
+    missing text[] DEFAULT '{}'::text[] NOT NULL,
+    most_bid_usd integer,
+    bid_usd integer,
+    bid_kind text,
+    landed_eur numeric(12,2),
+    profit_eur integer,
+    profit_low integer,
+    profit_high integer,
+    loss_chance real,
+    is_ranked boolean NOT NULL,
+    quoted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lot_quotes_bid_kind_check CHECK ((bid_kind = ANY (ARRAY['buy now'::text, 'floor'::text]))),
+    CONSTRAINT lot_quotes_check CHECK (((bid_usd IS NULL) = (bid_kind IS NULL))),
+    CONSTRAINT lot_quotes_loss_chance_check CHECK (((loss_chance >= (0)::double precision) AND (loss_chance <= (1)::double precision)))
+)
+WITH (fillfactor='90');
+
+CREATE TABLE public.lot_results (
+    id bigint NOT NULL,
+    lot_id bigint NOT NULL,
+    price integer NOT NULL,
+    is_won boolean NOT NULL,
+    user_id bigint,
+    noted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lot_results_price_check CHECK ((price > 0))
+);
+
+ALTER TABLE public.lot_results ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lot_results_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.lot_stars (
     user_id bigint,
     lot_id bigint NOT NULL,
@@ -1402,6 +1481,33 @@ ALTER TABLE public.lot_statuses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.lot_values (
+    lot_id bigint NOT NULL,
+    lot_hash bytea NOT NULL,
+    basis text NOT NULL,
+    model text,
+    family text,
+    fuel text,
+    year smallint,
+    mileage_km integer,
+    twin text,
+    p10 integer,
+    p20 integer,
+    p50 integer,
+    p90 integer,
+    comparables integer DEFAULT 0 NOT NULL,
+    confidence real DEFAULT 0 NOT NULL,
+    method text NOT NULL,
+    blockers jsonb DEFAULT '[]'::jsonb NOT NULL,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    valued_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lot_values_check CHECK (((method = 'none'::text) = (p50 IS NULL))),
+    CONSTRAINT lot_values_check1 CHECK (((p10 <= p20) AND (p20 <= p50) AND (p50 <= p90))),
+    CONSTRAINT lot_values_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT lot_values_method_check CHECK ((method = ANY (ARRAY['none'::text, 'comparables'::text, 'model'::text, 'blend'::text])))
+)
+WITH (fillfactor='90');
 
 ALTER TABLE public.lots ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.lots_id_seq
@@ -1605,6 +1711,9 @@ ALTER TABLE ONLY ops.host_budgets
 ALTER TABLE ONLY ops.listing_walks
     ADD CONSTRAINT listing_walks_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY ops.lot_outbox
+    ADD CONSTRAINT lot_outbox_pkey PRIMARY KEY (lot_id, stage);
+
 ALTER TABLE ONLY ops.market_cycles
     ADD CONSTRAINT market_cycles_pkey PRIMARY KEY (source);
 
@@ -1671,6 +1780,9 @@ ALTER TABLE ONLY public.images
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT images_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.import_discounts
+    ADD CONSTRAINT import_discounts_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.listing_vins
     ADD CONSTRAINT listing_vins_pkey PRIMARY KEY (listing_id, vin);
 
@@ -1692,17 +1804,29 @@ ALTER TABLE ONLY public.lot_board_active
 ALTER TABLE ONLY public.lot_board_gone
     ADD CONSTRAINT lot_board_gone_pkey PRIMARY KEY (lot_id, is_gone);
 
+ALTER TABLE ONLY public.lot_floors
+    ADD CONSTRAINT lot_floors_pkey PRIMARY KEY (hours);
+
 ALTER TABLE ONLY public.lot_notes
     ADD CONSTRAINT lot_notes_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_pkey PRIMARY KEY (lot_id);
 
+ALTER TABLE ONLY public.lot_quotes
+    ADD CONSTRAINT lot_quotes_pkey PRIMARY KEY (lot_id);
+
+ALTER TABLE ONLY public.lot_results
+    ADD CONSTRAINT lot_results_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.lot_stars
     ADD CONSTRAINT lot_stars_user_id_lot_id_key UNIQUE NULLS NOT DISTINCT (user_id, lot_id);
 
 ALTER TABLE ONLY public.lot_statuses
     ADD CONSTRAINT lot_statuses_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.lot_values
+    ADD CONSTRAINT lot_values_pkey PRIMARY KEY (lot_id);
 
 ALTER TABLE ONLY public.lot_words
     ADD CONSTRAINT lot_words_pkey PRIMARY KEY (field, said);
@@ -1798,6 +1922,8 @@ CREATE UNIQUE INDEX listing_walks_claim ON ops.listing_walks USING btree (source
 CREATE INDEX listing_walks_make ON ops.listing_walks USING btree (source, make_slug, started_at DESC);
 
 CREATE INDEX listing_walks_open ON ops.listing_walks USING btree (source, make_slug) WHERE (finished_at IS NULL);
+
+CREATE INDEX lot_outbox_stage ON ops.lot_outbox USING btree (stage, attempts, queued_at) WHERE (dead_at IS NULL);
 
 CREATE INDEX sign_in_failures_first ON ops.sign_in_failures USING btree (first_at);
 
@@ -1929,6 +2055,12 @@ CREATE INDEX lot_photos_queued ON public.lot_photos USING btree (lot_id) INCLUDE
 
 CREATE INDEX lot_photos_turns ON public.lot_photos USING btree (((first_at IS NOT NULL)), turn_at, lot_id DESC) WHERE (turn_at IS NOT NULL);
 
+CREATE INDEX lot_quotes_most_bid ON public.lot_quotes USING btree (most_bid_usd DESC, lot_id) WHERE is_ranked;
+
+CREATE INDEX lot_quotes_profit ON public.lot_quotes USING btree (profit_eur DESC, lot_id) WHERE (is_ranked AND (bid_usd IS NOT NULL));
+
+CREATE INDEX lot_results_lot ON public.lot_results USING btree (lot_id, id DESC);
+
 CREATE INDEX lot_stars_lot ON public.lot_stars USING btree (lot_id);
 
 CREATE INDEX lot_statuses_lot ON public.lot_statuses USING btree (lot_id, id DESC);
@@ -2037,6 +2169,8 @@ ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_gone_pkey;
 
 CREATE TRIGGER deal_queued_again BEFORE UPDATE OF queued_at ON ops.deal_outbox FOR EACH ROW WHEN ((new.queued_at <> old.queued_at)) EXECUTE FUNCTION public.renew_deal_work();
 
+CREATE TRIGGER lot_queued_again BEFORE UPDATE OF queued_at ON ops.lot_outbox FOR EACH ROW WHEN ((new.queued_at <> old.queued_at)) EXECUTE FUNCTION public.renew_deal_work();
+
 CREATE TRIGGER listing_priced AFTER INSERT ON public.listings FOR EACH ROW WHEN ((new.price_eur IS NOT NULL)) EXECUTE FUNCTION public.note_listing_price();
 
 CREATE TRIGGER listing_repriced AFTER UPDATE OF price_eur ON public.listings FOR EACH ROW WHEN ((new.price_eur IS DISTINCT FROM old.price_eur)) EXECUTE FUNCTION public.note_listing_price();
@@ -2105,6 +2239,15 @@ ALTER TABLE ONLY public.lot_notes
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);
 
+ALTER TABLE ONLY public.lot_quotes
+    ADD CONSTRAINT lot_quotes_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_results
+    ADD CONSTRAINT lot_results_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_results
+    ADD CONSTRAINT lot_results_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id);
+
 ALTER TABLE ONLY public.lot_stars
     ADD CONSTRAINT lot_stars_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
 
@@ -2116,6 +2259,9 @@ ALTER TABLE ONLY public.lot_statuses
 
 ALTER TABLE ONLY public.lot_statuses
     ADD CONSTRAINT lot_statuses_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.lot_values
+    ADD CONSTRAINT lot_values_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.lots
     ADD CONSTRAINT lots_previous_lot_id_fkey FOREIGN KEY (previous_lot_id) REFERENCES public.lots(id);

@@ -108,6 +108,13 @@ def model(make: str, text: str, *, title: str = "") -> ModelMatch | None:
 
 
 @cache
+def model_named(value: str) -> ModelMatch | None:
+    """Return a model by its value: «Ford Kuga»."""
+    found = make_in(value)
+    return model(found.value, value) if found else None
+
+
+@cache
 def families() -> frozenset[str]:
     """Return all families, and models that are a family of their own, with their makes: «BMW 3 Series», «BMW X5»."""
     return frozenset(

@@ -208,6 +208,16 @@ def weighted_quantile(size: int, ad: Ints, values: Floats, weights: Floats, shar
     return found
 
 
+def shown(found: Estimates, size: int, most: int) -> list[tuple[list[int], list[int]]]:
+    """Return for each car the ids of the comparables with the most weight, and their prices carried over to it, EUR."""
+    starts = np.searchsorted(found.used.ad, np.arange(size)).tolist()
+    ends = np.searchsorted(found.used.ad, np.arange(size), side="right").tolist()
+    ids = found.used.ids.tolist()
+    prices = np.rint(np.exp(found.carried)).astype(np.int64).tolist()
+    parts = [slice(start, min(end, start + most)) for start, end in zip(starts, ends, strict=True)]
+    return [(ids[part], prices[part]) for part in parts]
+
+
 USUAL_SPREAD: Final = (0.24, 0.25, 0.27, 0.30, 0.34)  # ln, at each of STEPS
 SPREAD_FIRMNESS: Final = 6.0  # comparables at which their own spread counts as much as the usual one
 

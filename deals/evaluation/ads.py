@@ -38,20 +38,7 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
 
     Raises EvaluateError if the file or a column is missing, or if it has no ads.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames is None:
-                raise EvaluateError(f"{path} is empty: its first line names the columns {', '.join(COLUMNS)}")
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise EvaluateError(f"{path} lacks the columns {', '.join(missing)}")
-            lines = list(reader)
-    except (OSError, UnicodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise EvaluateError(f"{path} cannot be read as CSV in UTF-8: {reason}") from None
-    if not lines:
-        raise EvaluateError(f"{path} holds no ad")
+    lines = read_lines(path)
     years = [year for line in lines if (year := _whole(line["year"])) and FIRST_YEAR <= year <= LAST_YEAR]
     this_year = max(years, default=LAST_YEAR)
     left_out: Counter[str] = Counter()
@@ -66,9 +53,28 @@ def read_file(path: Path) -> tuple[Cars, Counter[str]]:
     return replace(cars, car=same_cars(cars)), left_out
 
 
-def _row(number: int, line: Mapping[str, str | None], this_year: int) -> Row | str:
-    """Return an ad of a file, normalized, or why it is left out."""
-    ad = normalize.Ad(
+def read_lines(path: Path) -> list[dict[str, str | None]]:
+    """Return the lines of a file. Raises EvaluateError as `read_file` does."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames is None:
+                raise EvaluateError(f"{path} is empty: its first line names the columns {', '.join(COLUMNS)}")
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise EvaluateError(f"{path} lacks the columns {', '.join(missing)}")
+            lines = list(reader)
+    except (OSError, UnicodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EvaluateError(f"{path} cannot be read as CSV in UTF-8: {reason}") from None
+    if not lines:
+        raise EvaluateError(f"{path} holds no ad")
+    return lines
+
+
+def ad_of(number: int, line: Mapping[str, str | None]) -> normalize.Ad:
+    """Return an ad of a file, as a crawl would have stored it."""
+    return normalize.Ad(
         listing_id=number,
         title=line["title"] or "",
         make_text=line["make"] or None,
@@ -84,6 +90,11 @@ def _row(number: int, line: Mapping[str, str | None], this_year: int) -> Row | s
         power_hp=_whole(line["power_hp"]),
         colour=line["color"] or None,
     )
+
+
+def _row(number: int, line: Mapping[str, str | None], this_year: int) -> Row | str:
+    """Return an ad of a file, normalized, or why it is left out."""
+    ad = ad_of(number, line)
     found = normalize.normalized(ad)
     if ad.price_eur is None:
         return "no price"

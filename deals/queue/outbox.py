@@ -1,27 +1,48 @@
-"""The outbox: which ads wait for which stage, and which worker has leased them.
+"""The outboxes: which ads and lots wait for which stage, and which worker has leased them.
 
-A row in ops.deal_outbox is work of one stage on one ad. A worker leases rows with a token of its own; when it dies the
-lease expires and another worker takes them. A worker that finishes after its lease was taken over finishes nothing.
+A row in ops.deal_outbox is work of one stage on one ad, one in ops.lot_outbox of one stage on one lot. The statements
+are the same over either table, and the words those of ads: `listing_ids` of a stage of lots are the ids of lots. A
+worker leases rows with a token of its own; when it dies the lease expires and another worker takes them. A worker that
+finishes after its lease was taken over finishes nothing.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from deals.stages.registry import STAGES
+from deals.stages.registry import ALL_STAGES
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from psycopg import Connection
 
 BATCHES: Final = (500, 60, 8, 1, 1, 1)
-"""How many ads are leased at once, by their failed tries, and no more than the stage's batch: the one of 500 ads that
-kills its worker is leased alone at the fourth try, and the others are done by then."""
+"""How many ads are leased at once, by their failed tries: at first the stage's batch, and never more. The one of
+500 ads that kills its worker is leased alone at the fourth try, and the others are done by then."""
 MOST_TRIES: Final = len(BATCHES)
+
+
+@cache
+def statements(of_lots: bool) -> Mapping[str, Any]:
+    """Return the statements of an outbox: those of sql/queries/deals.sql, for lots over their table and its key."""
+    found = queries("deals")
+    if not of_lots:
+        return found
+    return {
+        name: re.sub(r"\blisting_id\b", "lot_id", text.replace("ops.deal_outbox", "ops.lot_outbox"))
+        for name, text in found.items()
+    }
+
+
+def of_stage(stage: str) -> Mapping[str, Any]:
+    """Return the statements of the outbox in which work of a stage waits."""
+    return statements(ALL_STAGES[stage].of_lots)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +77,12 @@ def take(
         values = {
             "stage": stage,
             "attempts": attempts,
-            "count": min(count, STAGES[stage].batch),
+            "count": min(count, ALL_STAGES[stage].batch) if attempts else ALL_STAGES[stage].batch,
             "seconds": seconds,
             **named,
         }
         with connection.transaction():
-            rows = connection.execute(queries("deals")[name], values).fetchall()
+            rows = connection.execute(of_stage(stage)[name], values).fetchall()
         if rows:
             return Lease(stage=stage, token=rows[0][2], queued={row[0]: row[1] for row in rows})
     return None
@@ -69,7 +90,7 @@ def take(
 
 def held(connection: Connection[Any], lease: Lease) -> set[int]:
     """Return the ads of a lease that no other worker took over; none can until this transaction ends."""
-    return {row[0] for row in connection.execute(queries("deals")["hold_work"], lease.key).fetchall()}
+    return {row[0] for row in connection.execute(of_stage(lease.stage)["hold_work"], lease.key).fetchall()}
 
 
 def finish(connection: Connection[Any], lease: Lease, next_stage: str | None) -> list[int]:
@@ -78,7 +99,7 @@ def finish(connection: Connection[Any], lease: Lease, next_stage: str | None) ->
     Call it in the transaction that writes the results: both are committed, or neither is.
     """
     values = {**lease.key, "queued": list(lease.queued.values()), "next_stage": next_stage}
-    return [row[0] for row in connection.execute(queries("deals")["finish_work"], values).fetchall()]
+    return [row[0] for row in connection.execute(of_stage(lease.stage)["finish_work"], values).fetchall()]
 
 
 def fail(connection: Connection[Any], lease: Lease, error: str, *, pause: float) -> list[int]:
@@ -90,14 +111,18 @@ def fail(connection: Connection[Any], lease: Lease, error: str, *, pause: float)
     seconds = pause if len(lease.queued) == 1 else 0
     values = {**lease.key, "error": error, "seconds": seconds, "most_attempts": MOST_TRIES}
     with connection.transaction():
-        rows = connection.execute(queries("deals")["fail_work"], values).fetchall()
+        rows = connection.execute(of_stage(lease.stage)["fail_work"], values).fetchall()
     return [listing_id for listing_id, is_dead in rows if is_dead]
 
 
 def give_up(connection: Connection[Any]) -> list[tuple[int, str, str]]:
     """Give up the ads that repeatedly crashed workers (dead letters); return id, stage and reason of each. Commits."""
     with connection.transaction():
-        return connection.execute(queries("deals")["give_up_work"], {"most_attempts": MOST_TRIES}).fetchall()
+        return [
+            row
+            for of_lots in (False, True)
+            for row in connection.execute(statements(of_lots)["give_up_work"], {"most_attempts": MOST_TRIES})
+        ]
 
 
 def announce(connection: Connection[Any], stage: str, *, count: int, seconds: float) -> list[int]:
@@ -107,10 +132,10 @@ def announce(connection: Connection[Any], stage: str, *, count: int, seconds: fl
     """
     values = {"stage": stage, "seconds": seconds, "count": count}
     with connection.transaction():
-        return [row[0] for row in connection.execute(queries("deals")["announce_work"], values).fetchall()]
+        return [row[0] for row in connection.execute(of_stage(stage)["announce_work"], values).fetchall()]
 
 
 def is_crowded(connection: Connection[Any], stage: str, *, count: int) -> bool:
     """Tell whether more than `count` ads wait for a stage."""
-    row = connection.execute(queries("deals")["is_crowded"], {"stage": stage, "count": count}).fetchone()
+    row = connection.execute(of_stage(stage)["is_crowded"], {"stage": stage, "count": count}).fetchone()
     return bool(row and row[0])

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
 from deals.channel import queue as channel
 from deals.queue import outbox
-from deals.stages.registry import STAGES, next_stage
+from deals.stages.registry import ALL_STAGES, next_stage
 from vinops.db.database import queries
 from vinops.db.errors import is_collision, is_passing
 from vinops.logs import pairs
@@ -62,19 +63,21 @@ def run(
             raise  # the database is unavailable: the ads are not at fault
         # Whatever an ad causes must not hold up the others.
         return _failed(connection, settings, lease, error)
-    log.info("%s %s", stage, pairs(ads=len(done), seconds=round(time.monotonic() - began, 3)))
+    log.info("%s %s", stage, pairs(**{_things(stage): len(done)}, seconds=round(time.monotonic() - began, 3)))
     return Outcome(stage=stage, done=done)
 
 
 def _work(connection: Connection[Any], settings: Settings, lease: Lease) -> list[int]:
-    stage, following = STAGES[lease.stage].module, next_stage(lease.stage)
+    about, following = ALL_STAGES[lease.stage], next_stage(lease.stage)
+    stage = about.module
+    id_of = attrgetter("lot_id" if about.of_lots else "listing_id")
     for attempt in range(1, MOST_COLLISIONS + 1):
         try:
             results = stage.work(stage.read(connection, lease.listing_ids, settings))
             with connection.transaction():
                 held = outbox.held(connection, lease)
-                stage.write(connection, [result for result in results if result.listing_id in held])
-                if following is None:
+                stage.write(connection, [result for result in results if id_of(result) in held])
+                if following is None and not about.of_lots:
                     channel.queue(connection, sorted(held))
                 return outbox.finish(connection, lease, following)
         except psycopg.Error as error:
@@ -86,7 +89,7 @@ def _work(connection: Connection[Any], settings: Settings, lease: Lease) -> list
 def _failed(connection: Connection[Any], settings: Settings, lease: Lease, error: Exception) -> Outcome:
     reason = redact(f"{type(error).__name__}: {' '.join(str(error).split())}", settings)[:LONGEST_ERROR]
     dead = outbox.fail(connection, lease, reason, pause=settings.deals_lease / 4)
-    batch = pairs(stage=lease.stage, ads=len(lease.queued), first=min(lease.queued))
+    batch = pairs(stage=lease.stage, **{_things(lease.stage): len(lease.queued)}, first=min(lease.queued))
     log.warning("failed %s: %s", batch, reason, exc_info=error if len(lease.queued) == 1 else None)
     for listing_id in dead:
         _log_given_up(listing_id, lease.stage, reason)
@@ -94,7 +97,14 @@ def _failed(connection: Connection[Any], settings: Settings, lease: Lease, error
 
 
 def _log_given_up(listing_id: int, stage: str, reason: str) -> None:
+    if ALL_STAGES[stage].of_lots:
+        log.error("given up %s: %s; see `vinops landed dead`", pairs(stage=stage, lot=listing_id), reason)
+        return
     log.error("given up %s: %s; see `vinops deals dead`", pairs(stage=stage, listing=listing_id), reason)
+
+
+def _things(stage: str) -> str:
+    return "lots" if ALL_STAGES[stage].of_lots else "ads"
 
 
 def drain(

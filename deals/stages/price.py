@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from deals.estimate import candidates, comparables, confidence as how_sure, learned, model as price_model
-from deals.estimate.cars import Row, born, log_prices, of_rows, plausible_km, plausible_power
-from deals.estimate.comparables import Pairs
+from deals.estimate import comparables, confidence as how_sure, learned, model as price_model, near
+from deals.estimate.cars import Row, of_rows
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
@@ -19,12 +18,10 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from deals.estimate.cars import Cars
-    from deals.estimate.comparables import Estimates
+    from deals.estimate.comparables import Estimates, Pairs
     from deals.estimate.model import Current
     from vinops.config import Settings
 
-A_SIDE: Final = 4  # cars of one year with more kilometres, and as many with fewer
-USUAL_KM: Final = 180_000  # the mileage at which to look for comparables where the ad gives none
 SHOWN: Final = 12  # comparables whose ids are stored, nearest first
 
 
@@ -57,45 +54,14 @@ def read(connection: Connection[Any], listing_ids: Sequence[int], settings: Sett
     """Return the ads, the cars that are near them and the current model: a handful of queries for any number of ads."""
     del settings
     ids = sorted(listing_ids)
-    statements = queries("pricing")
-    cars = of_rows([Row(*row) for row in connection.execute(statements["read_cars"], {"listing_ids": ids})])
-    about = {"listing_ids": ids, "usual_km": USUAL_KM, "a_side": A_SIDE, "count": candidates.NEAREST}
-    with connection.transaction():
-        connection.execute(statements["walk_indexes"])
-        near = connection.execute(statements["near_cars"], about, binary=True).fetchall()
-        has_enough = {row[0] for row in near if len(row[1]) >= comparables.ENOUGH * 2}
-        wanting = [listing_id for listing_id in ids if listing_id not in has_enough]
-        about |= {"listing_ids": wanting, "count": candidates.FAMILY}
-        family = connection.execute(statements["near_families"], about, binary=True).fetchall() if wanting else []
+    rows = [Row(*row) for row in connection.execute(queries("pricing")["read_cars"], {"listing_ids": ids})]
+    cars = of_rows(rows)
     return Batch(
         cars=cars,
-        pairs=_pairs(cars, near, family),
+        pairs=near.find(connection, rows, cars),
         current=price_model.current(connection),
         unknown=tuple(set(ids) - set(cars.ids.tolist())),
     )
-
-
-def _pairs(cars: Cars, near: Sequence[Sequence[Any]], family: Sequence[Sequence[Any]]) -> Pairs:
-    place = {listing_id: number for number, listing_id in enumerate(cars.ids.tolist())}
-    rows = [row for row in (*near, *family) if row[0] in place]
-    lengths = [len(row[1]) for row in rows]
-    columns: list[list[Any]] = [[value for row in rows for value in row[number]] for number in range(1, 10)]
-    ids, prices, years, months, mileages, powers, same_fuel, same_gearbox, same_body = columns
-    own = sum(len(row[1]) for row in near if row[0] in place)
-    found = Pairs(
-        ad=np.repeat(np.array([place[row[0]] for row in rows], dtype=np.int64), lengths),
-        ids=np.array(ids, dtype=np.int64),
-        car=np.array(ids, dtype=np.int64),  # none of them is a duplicate
-        log_price=log_prices(prices),
-        born=born(years, months),
-        km=plausible_km(mileages),
-        power=plausible_power(powers),
-        same_model=np.arange(len(ids)) < own,
-        same_fuel=np.array(same_fuel, dtype=bool),
-        same_gearbox=np.array(same_gearbox, dtype=bool),
-        same_body=np.array(same_body, dtype=bool),
-    )
-    return found.take(np.argsort(found.ad, kind="stable"))
 
 
 def work(batch: Batch) -> list[Valuation]:
@@ -113,7 +79,7 @@ def work(batch: Batch) -> list[Valuation]:
         values = np.where(is_model[:, None], predicted, values)
     rounded = np.rint(np.exp(values))
     confidence = how_sure.of(values[:, 0], values[:, 2])
-    shown = _shown(found, len(batch.cars))
+    shown = comparables.shown(found, len(batch.cars), SHOWN)
     unknown = [_no_estimate(listing_id, "it is not normalized") for listing_id in batch.unknown]
     return unknown + [
         _valuation(batch, found, rounded[number], float(confidence[number]), bool(is_model[number]), number,
@@ -161,16 +127,6 @@ def _valuation(
 
 def _no_estimate(listing_id: int, reason: str) -> Valuation:
     return Valuation(listing_id=listing_id, details={"reason": reason})
-
-
-def _shown(found: Estimates, size: int) -> list[tuple[list[int], list[int]]]:
-    """Return the ids of the comparables with the most weight, for each ad, and their prices carried over to it, EUR."""
-    starts = np.searchsorted(found.used.ad, np.arange(size)).tolist()
-    ends = np.searchsorted(found.used.ad, np.arange(size), side="right").tolist()
-    ids = found.used.ids.tolist()
-    prices = np.rint(np.exp(found.carried)).astype(np.int64).tolist()
-    parts = [slice(start, min(end, start + SHOWN)) for start, end in zip(starts, ends, strict=True)]
-    return [(ids[part], prices[part]) for part in parts]
 
 
 def write(connection: Connection[Any], results: Sequence[Valuation]) -> None:

@@ -1,4 +1,4 @@
-"""The stages of an ad, in order: workers, tasks, queues, the command line and the monitor read them here.
+"""The stages of an ad and of a lot, in order: workers, tasks, queues, the command line and the monitor read them here.
 
 A stage is a module `deals.stages.NAME`, a Celery task `deals.NAME` and a queue NAME. CONTRIBUTING lists what a new one
 needs. Modules are imported when a stage runs: naming the stages costs nothing.
@@ -27,7 +27,7 @@ class StageModule(Protocol):
         """Return everything that `work` needs, with statements over the whole batch."""
 
     def work(self, batch: Any) -> Sequence[Any]:
-        """Return a result for each ad, with the ad's `listing_id`. A pure function of what was read."""
+        """Return a result for each ad, with its `listing_id`, or a lot's `lot_id`. A pure function of what was read."""
 
     def write(self, connection: Connection[Any], results: Sequence[Any]) -> None:
         """Store the results, in the transaction that also ends the stage's work on these ads."""
@@ -35,10 +35,11 @@ class StageModule(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage. No wake-up message is sent for it while many ads wait for the stage `waits_for`."""
+    """A stage of ads, or `of_lots`. No wake-up message is sent for it while many wait for the stage `waits_for`."""
 
     name: str
     waits_for: str | None = None
+    of_lots: bool = False
     batch: int = 500  # ads in a lease, and in a wake-up message
 
     @property
@@ -58,6 +59,18 @@ STAGES: Final = {
 """All stages by name, in order. What passes the last one is queued for the channel."""
 
 
+LOT_STAGES: Final = {
+    stage.name: stage
+    for stage in (
+        Stage(name="value", of_lots=True, batch=2_000),
+        Stage(name="quote", of_lots=True, batch=15_000),
+    )
+}
+"""The stages of a lot: what its car is worth here, and what one may bid for it."""
+
+ALL_STAGES: Final = {**STAGES, **LOT_STAGES}
+
+
 def next_stage(name: str) -> str | None:
     """Return the stage after this one; None after the last."""
-    return dict(pairwise(STAGES)).get(name)
+    return (dict(pairwise(STAGES)) | dict(pairwise(LOT_STAGES))).get(name)

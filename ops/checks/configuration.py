@@ -329,7 +329,7 @@ def crawls(survey: Survey) -> Iterator[Finding]:
 
     settings = survey.settings
     try:
-        followed = [program.makes for program in registry.workers(settings) if program.makes]
+        followed = [each.makes for each in registry.workers(settings) if each.makes and not each.is_optional]
         yield ok(f"{sum(map(len, followed))} for {len(followed)} workers", name="makes")
     except ConfigError as error:
         yield fault("makes", error)

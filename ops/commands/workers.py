@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from ops.workers.registry import Program
     from vinops.config import Settings
 
-app = typer.Typer(help="The workers of this machine: four market crawls, and the photo crawl.", no_args_is_help=True)
+app = typer.Typer(
+    help="The workers of this machine: four market crawls, a fifth for import makes, and the photo crawl.",
+    no_args_is_help=True,
+)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -50,13 +53,13 @@ Retire = Annotated[
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[N]...", help="1 to 4, or photos; default: the market workers.", show_default=False),
+    typer.Argument(metavar="[N]...", help="1 to 5, or photos; default: the market workers 1 to 4.", show_default=False),
 ]
 
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Argument(metavar="N", help="1 to 4, or photos.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="N", help="1 to 5, or photos.", show_default=False)],
     *,
     once: Annotated[bool, typer.Option("--once", help="One cycle, then exit.")] = False,
 ) -> None:

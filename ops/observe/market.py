@@ -95,6 +95,9 @@ def read(settings: Settings, rows: Callable[..., Sequence[Mapping[str, Any]]], n
     book = read_makes(settings.makes_file)
     makes = [(str(worker), make) for worker, makes in book.workers.items() for make in makes]
     found = {row["slug"]: row for row in rows("market_makes", makes=[make.slug for _, make in makes])}
+    off = {make.slug for worker in book.off for make in book.workers[worker]}
+    # A make of a worker that is off is followed once its first walk has begun.
+    makes = [(worker, make) for worker, make in makes if make.slug not in off or found[make.slug]["since"] is not None]
     (cycle, *_) = [*rows("market_cycle"), {}]
     states = tuple(
         MakeState(

@@ -376,6 +376,7 @@ class Observer:
             error=self._logs.last_error(status.program.log),
             wanted=_wanted(status.program.name, wanted),
             is_shared=status.program.is_shared,
+            is_optional=status.program.is_optional,
         )
 
     def _growth(self, run: CrawlRun, now: datetime) -> tuple[float | None, tuple[float, ...]]:

@@ -91,6 +91,7 @@ class Worker:
     error: LogError | None = None
     wanted: str | None = None
     is_shared: bool = False
+    is_optional: bool = False
 
     @property
     def end(self) -> str:

@@ -34,8 +34,8 @@ class Program:
     the run folder, `title` what people read.
 
     The run of a crawl is found in `ops.crawl_runs` by its spider and worker, the processes of Celery by their command
-    lines. Of a program that `is_shared` any number may run, on any number of machines: leases share out its work; it is
-    started only where it is named.
+    lines. Of a program that `is_shared` any number may run, on any number of machines: leases share out its work. Such
+    a one, and one that `is_optional`, is started only where it is named.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Program:
     makes: tuple[str, ...] = ()
     hosts: frozenset[str] = frozenset()
     is_shared: bool = False
+    is_optional: bool = False
 
     @property
     def errors(self) -> Path:
@@ -82,6 +83,7 @@ def workers(settings: Settings) -> tuple[Program, ...]:
                 arguments={"worker": worker},
                 makes=tuple(make.name for make in makes.workers[int(worker)]),
                 hosts=frozenset({netloc(settings.mobile_bg_url)}),
+                is_optional=int(worker) in makes.off,
             )
             for worker in map(str, makes.workers)
         ),
@@ -132,12 +134,12 @@ def site(settings: Settings) -> Program:
 
 
 def chosen(settings: Settings, names: Sequence[str] | None) -> list[Program]:
-    """Return the workers of these names, without names the market workers. Raises LookupError for one unknown."""
+    """Return the workers of these names, without names those that are not off. Raises LookupError for one unknown."""
     known = {program.name: program for program in workers(settings)}
     if unknown := [name for name in names or () if name not in known]:
         raise LookupError(f"{unknown[0]} is not a worker: use {', '.join(known)}")
     if not names:
-        return [program for program in known.values() if not program.is_shared]
+        return [program for program in known.values() if not (program.is_shared or program.is_optional)]
     return [known[name] for name in dict.fromkeys(names)]
 
 
@@ -158,6 +160,7 @@ def _crawl(
     log: str = "",
     unit: str = "",
     is_shared: bool = False,
+    is_optional: bool = False,
 ) -> Program:
     """Return a crawl. `env` names the settings of Scrapy, so that it runs from any folder, without a scrapy.cfg."""
     options = [part for each in (arguments or {}).items() for part in ("-a", "=".join(each))]
@@ -176,6 +179,7 @@ def _crawl(
         makes=makes,
         hosts=hosts,
         is_shared=is_shared,
+        is_optional=is_optional,
     )
 
 

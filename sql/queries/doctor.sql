@@ -104,7 +104,13 @@ with needed (role_names, relations, rights) as (
     ),
     ('{vinops_deals}', '{public.listing_vins}', '{insert, delete}'),
     ('{vinops_deals}', '{public.exchange_rates}', '{insert}'),
-    ('{vinops_deals}', '{ops.deal_outbox, ops.price_models}', '{select, insert, update, delete}'),
+    ('{vinops_deals}', '{ops.deal_outbox, ops.lot_outbox, ops.price_models}', '{select, insert, update, delete}'),
+    (
+        '{vinops_deals}',
+        '{public.lot_values, public.lot_quotes, public.lot_floors, public.import_discounts, public.lot_results}',
+        '{insert, update, delete}'
+    ),
+    ('{vinops_deals}', '{audit.lot_events, audit.etl_runs}', '{select}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
     ('{vinops_ops}', '{public.*, ops.*, audit.*, raw.*, staging.*}', '{select}'),
@@ -123,6 +129,13 @@ with needed (role_names, relations, rights) as (
         '{select}'
     ),
     ('{vinops_web}', '{public.exchange_rates}', '{select}'),
+    (
+        '{vinops_web}',
+        '{public.lots, public.vehicles, public.lot_values, public.lot_quotes, public.lot_floors, '
+        'public.import_discounts}',
+        '{select}'
+    ),
+    ('{vinops_web}', '{public.lot_results}', '{select, insert}'),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
     ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),

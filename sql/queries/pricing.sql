@@ -34,23 +34,20 @@ order by normal.listing_id;
 select set_config('enable_bitmapscan', 'off', true);
 
 -- name: near_cars
--- For each ad the cars of its model nearest in year, and within a year nearest in mileage, as columns. Each year is two
+-- For each car the ads of its model nearest in year, and within a year nearest in mileage, as columns. Each year is two
 -- short index scans, and there are few years: so an ad costs the same however many ads there are. The limit stops the
 -- scans, nearest year first. comparables.py decides which of the candidates are comparable.
 with asked as (
-    select
-        listing_id,
-        model,
-        year,
-        fuel,
-        gearbox,
-        body,
-        coalesce(mileage_km, %(usual_km)s) as mileage_km
-    from normalized_listings
-    where
-        listing_id = any(%(listing_ids)s::bigint[])
-        and model is not null
-        and year is not null
+    select cars.*
+    from unnest(
+        %(ids)s::bigint[],
+        %(models)s::text[],
+        %(years)s::integer[],
+        %(fuels)s::text[],
+        %(gearboxes)s::text[],
+        %(bodies)s::text[],
+        %(mileages)s::integer[]
+    ) as cars (listing_id, model, year, fuel, gearbox, body, mileage_km)
 )
 
 select
@@ -100,22 +97,19 @@ cross join lateral ( -- noqa: ST05
 group by asked.listing_id;
 
 -- name: near_families
--- The same among the other models of the family, for ads with too few cars of their model.
+-- The same among the other models of the family, for cars with too few ads of their model.
 with asked as (
-    select
-        listing_id,
-        model,
-        family,
-        year,
-        fuel,
-        gearbox,
-        body,
-        coalesce(mileage_km, %(usual_km)s) as mileage_km
-    from normalized_listings
-    where
-        listing_id = any(%(listing_ids)s::bigint[])
-        and family is not null
-        and year is not null
+    select cars.*
+    from unnest(
+        %(ids)s::bigint[],
+        %(models)s::text[],
+        %(families)s::text[],
+        %(years)s::integer[],
+        %(fuels)s::text[],
+        %(gearboxes)s::text[],
+        %(bodies)s::text[],
+        %(mileages)s::integer[]
+    ) as cars (listing_id, model, family, year, fuel, gearbox, body, mileage_km)
 )
 
 select

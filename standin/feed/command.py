@@ -15,7 +15,7 @@ import io
 import json
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     market.add_argument(
         "--live", action="store_true", help="lots that each stay for nine days (the median), until sold"
     )
+    market.add_argument(
+        "--imports", type=date.fromisoformat, metavar="DAY", help="lots for the import deals among the first, sold then"
+    )
     market.add_argument("--new-a-day", type=int, metavar="N", help=f"new lots of a live feed ({NEW_A_DAY} of {LOTS})")
     quirks = "\n".join(f"  {name:26}{(quirk.__doc__ or '').splitlines()[0]}" for name, quirk in QUIRKS.items())
     write = commands.add_parser(
@@ -102,6 +105,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _market(options: argparse.Namespace) -> Market:
+    market = _drawn(options)
+    if options.imports:
+        market.plant(options.imports)
+    return market
+
+
+def _drawn(options: argparse.Namespace) -> Market:
     if options.live:
         return LiveFeed(
             seed=options.seed,

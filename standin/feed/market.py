@@ -8,10 +8,11 @@ from __future__ import annotations
 import copy
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from standin.feed.imports import PLANTED, planted
 from standin.feed.lots import FIELD, PHOTO_BASE, Clock, LotMaker, split_row
 from standin.feed.values import HEADER_2026
 
@@ -132,6 +133,18 @@ class Market:
     def lot_numbers(self) -> tuple[int, ...]:
         """Return the lot numbers of the current file in the order of its rows."""
         return tuple(_lot_of(row) for row in self._rows)
+
+    def plant(self, sale: date) -> dict[str, int]:
+        """Make the first lots those of the import deals, sold on this day; return their numbers by name.
+
+        Raises ValueError for a market with fewer lots.
+        """
+        if len(self._rows) < len(PLANTED):
+            message = f"{len(PLANTED)} lots are planted: use a market of as many at least, not of {len(self._rows)}"
+            raise ValueError(message)
+        for position, name in enumerate(PLANTED):
+            self._rows[position] = planted(self._rows[position], name, sale)
+        return dict(zip(PLANTED, self.lot_numbers, strict=False))
 
     def records(self, limit: int | None = None) -> list[list[str]]:
         """Return the fields of the first `limit` rows (None: of all), `Id` first: the expected result of parsing."""

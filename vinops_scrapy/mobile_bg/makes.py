@@ -22,7 +22,7 @@ OURS: Final = (
 SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 WHOLE: Final = {"sort": (0, 99), "page_limit": (1, 10_000), "page_size": (1, 1000)}
 MORE_SORTS: Final = (3, 5)  # the price, the mileage
-KEYS: Final = {"region", "worker", "more_sorts", "regions", *WHOLE}
+KEYS: Final = {"region", "worker", "off", "more_sorts", "regions", *WHOLE}
 OF_MAKE: Final = {"name", "expected"}
 
 
@@ -40,7 +40,7 @@ class Makes:
     """The whole file: the makes of each worker, and how their lists are requested.
 
     `regions` are slugs of regions beside those that the site itself names, `more_sorts` the orders in which a list is
-    read that is cut off and cannot be split.
+    read that is cut off and cannot be split. Workers that are `off` run only where they are named.
     """
 
     region: str | None
@@ -50,11 +50,12 @@ class Makes:
     workers: Mapping[int, tuple[Make, ...]]
     more_sorts: tuple[int, ...] = MORE_SORTS
     regions: tuple[str, ...] = ()
+    off: frozenset[int] = frozenset()
 
     @property
     def all(self) -> tuple[Make, ...]:
-        """All makes, in the order of the file."""
-        return tuple(make for makes in self.workers.values() for make in makes)
+        """All makes that are followed without being named, in the order of the file."""
+        return tuple(make for worker, makes in self.workers.items() if worker not in self.off for make in makes)
 
     def of_worker(self, worker: int) -> tuple[Make, ...]:
         """Return the makes of a worker. Raises WrongArgument for one that is not in the file."""
@@ -66,7 +67,7 @@ class Makes:
     def named(self, slugs: list[str]) -> tuple[Make, ...]:
         """Return the makes with these slugs, whether or not they are in the file. Raises WrongArgument for an
         invalid slug."""
-        known = {make.slug: make for make in self.all}
+        known = {make.slug: make for makes in self.workers.values() for make in makes}
         for slug in slugs:
             if not SLUG.fullmatch(slug):
                 raise WrongArgument(
@@ -122,6 +123,7 @@ def _checked(found: dict[str, Any]) -> Makes:
         workers=workers,
         more_sorts=_more_sorts(found.get("more_sorts", [*MORE_SORTS])),
         regions=_regions(found.get("regions", [])),
+        off=_off(found.get("off", []), workers),
     )
 
 
@@ -129,6 +131,12 @@ def _more_sorts(found: Any) -> tuple[int, ...]:
     if not isinstance(found, list) or any(type(sort) is not int or not 1 <= sort <= 99 for sort in found):
         raise ValueError("more_sorts is not a list of whole numbers from 1 to 99")
     return tuple(found)
+
+
+def _off(found: Any, workers: Mapping[int, Any]) -> frozenset[int]:
+    if not isinstance(found, list) or any(type(worker) is not int or worker not in workers for worker in found):
+        raise ValueError("off is not a list of numbers of its workers")
+    return frozenset(found)
 
 
 def _regions(found: Any) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """mobile_bg: the ads of mobile.bg, list by list.
 
-    scrapy crawl mobile_bg [-a worker=1..4 | -a makes=bmw,audi] [-a mode=full|fresh|scheduled] [-a pages=N]
+    scrapy crawl mobile_bg [-a worker=1..5 | -a makes=bmw,audi] [-a mode=full|fresh|scheduled] [-a pages=N]
                            [-a details=none|missing|all]
 
 A scheduled crawl, the default of a worker without `pages` and `details`, decides before each request what it is for:
@@ -102,7 +102,8 @@ class MobileBg(ListingSpider, OwnPages):
         self.makes = (
             self.book.of_worker(int(self.worker)) if self.worker else self.book.named(slugs) if slugs else self.book.all
         )
-        self._slugs = {make.name.casefold(): make.slug for make in self.book.all}
+        # Of the newest ads those of a worker that is off are taken by that worker alone: no other walks their lists.
+        self._slugs = {make.name.casefold(): make.slug for make in (*self.book.all, *self.makes)}
         self._pages_of: dict[str, int] = {}
         self._course: Course | None = None
         self._end = asyncio.Event()

@@ -15,9 +15,10 @@ from deals import alarms, schedule, tasks
 from deals.channel import post as channel
 from deals.estimate import model as price_model
 from deals.landed import rates
+from deals.offers import passes
 from deals.queue import runner
 from deals.stages import score as scoring
-from deals.stages.registry import STAGES
+from deals.stages.registry import ALL_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +74,9 @@ WORK: dict[str, tuple[Any, str, tuple[Any, ...]]] = {
     "train_lots": (price_model, "train", ()),
     "exchange_rate": (rates, "refresh", ()),
     "watch_over": (alarms, "watch", ()),
-    **dict.fromkeys(STAGES, (runner, "run", ([1],))),
+    "lots": (passes, "queue_changed", ()),
+    "value_lots": (passes, "renew", ()),
+    **dict.fromkeys(ALL_STAGES, (runner, "run", ([1],))),
 }
 
 
@@ -168,7 +171,7 @@ def test_after_a_night_without_a_worker_each_task_is_sent_once(database: Connect
     database.execute("update ops.scheduled_tasks set done_at = done_at - interval '25 hours'")
     tasks.sweep()
     tasks.sweep()
-    names = ("demand", "exchange_rate", "market", "measure", "rescore", "train", "train_lots")
+    names = ("demand", "exchange_rate", "market", "measure", "rescore", "train", "train_lots", "value_lots")
     assert sorted(sent) == [f"deals.{name}" for name in names]
     for each in tasks.SCHEDULED_TASKS.values():
         each()

@@ -9,7 +9,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from deals.estimate import candidates, model as price_model
+from deals.estimate import candidates, model as price_model, near
+from deals.estimate.cars import Row
 from deals.stages import price as pricing
 from tests.support import priced_cars
 from vinops.db.database import queries
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from psycopg.rows import TupleRow
 
-    from deals.estimate.cars import Row
     from vinops.config import Settings
 
     Database = psycopg.Connection[TupleRow]
@@ -186,7 +186,8 @@ def test_all_of_a_batch_is_asked_for_at_once(
 
 def pages(database: Database, query: str, ids: Sequence[int], count: int) -> int:
     """Return how many pages the database reads for candidates of these ads."""
-    about = {"listing_ids": list(ids), "usual_km": 1, "a_side": pricing.A_SIDE, "count": count}
+    read = database.execute(queries("pricing")["read_cars"], {"listing_ids": list(ids)})
+    about = near.asked([Row(*row) for row in read]) | {"count": count}
     with database.transaction():
         database.execute(queries("pricing")["walk_indexes"])
         explained = f"explain (analyze, buffers, format json) {queries('pricing')[query]}"

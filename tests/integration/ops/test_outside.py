@@ -212,19 +212,22 @@ def test_health_tells_of_a_supervisor_that_is_wanted_and_gone(database: Database
 
 def test_health_misses_what_is_wanted_until_it_is_retired(database: Database, settings: Settings) -> None:
     """0 of 4 were OK after a stop, after a cycle, and where only some were ever started."""
-    four = [each for each in registry.workers(settings) if not each.is_shared]
+    *four, fifth = [each for each in registry.workers(settings) if not each.is_shared]
     assert line(settings, "workers")[0] is Level.OK, "never set up"
     runs.want(database, four[:2], "running")
     assert line(settings, "workers") == (
         Level.WARNING,
         "0 of 4 run: workers 1, 2 wanted, and not running; workers 3, 4 never started on any machine",
     )
+    runs.want(database, [fifth], "running")
+    assert line(settings, "workers")[1].startswith("0 of 5 run: workers 1, 2, 5 wanted"), "once it was started by name"
+    runs.retire(database, [fifth])
     runs.want(database, four, "stopped")
     assert line(settings, "workers") == (Level.WARNING, "0 of 4 run: workers 1, 2, 3, 4 stopped by an operator")
     database.execute("update ops.workers set machine = 'another', desired = 'running'")
     assert line(settings, "workers")[0] is Level.OK, "another machine has them"
     database.execute("update ops.workers set machine = %s", [observer.socket.gethostname()])
-    runs.retire(database, four)
+    runs.retire(database, [*four, fifth])
     assert line(settings, "workers")[0] is Level.OK
     runs.want(database, registry.celery(settings), "stopped")
     assert line(settings, "celery")[1].startswith("stopped by an operator")

@@ -21,6 +21,8 @@ QUICK = {
     ("credentials", "apply"): "writes small files",
 }
 """The commands that are not all at work themselves, and why."""
+MORE = {"landed": ("ops/commands/landed.py",)}
+"""Groups whose commands are in two modules: the other one."""
 SHOWING = {"at_work", "observe_once", "Progress"}
 
 
@@ -49,6 +51,8 @@ def shows(words: tuple[str, ...]) -> bool:
     """Tell whether a command is at work somewhere."""
     module, _, attribute = cli.COMMANDS[words[0]].partition(":")
     calls = functions(ROOT / f"{module.replace('.', '/')}.py")
+    for more in MORE.get(words[0], ()):
+        calls |= functions(ROOT / more)
     if is_group(words):
         return True
     names = (words[-1], f"{words[-1]}_command", f"{words[-1]}_nodes") if len(words) > 1 else (attribute, "command")

@@ -17,13 +17,13 @@ PROGRAMS = (*WORKERS.values(), *registry.celery(SETTINGS))
 
 def test_names_files_and_units_are_those_that_are_known() -> None:
     assert [(each.name, each.key, each.log.name, each.unit) for each in PROGRAMS] == [
-        *((name, f"worker_{name}", f"worker_{name}.log", f"vinops-worker@{name}.service") for name in "1234"),
+        *((name, f"worker_{name}", f"worker_{name}.log", f"vinops-worker@{name}.service") for name in "12345"),
         ("photos", "worker_photos", "photo-scraper.log", "vinops-photo-scraper.service"),
         ("celery_worker", "celery_worker", "celery_worker.log", "vinops-celery.service"),
         ("celery_beat", "celery_beat", "celery_beat.log", "vinops-celery-beat.service"),
     ]
     assert WORKERS["1"].title == "Worker 1 (Mercedes-Benz, BMW)"
-    assert [each.title for each in PROGRAMS[4:]] == ["Photo crawl", "Celery worker", "Celery beat"]
+    assert [each.title for each in PROGRAMS[5:]] == ["Photo crawl", "Celery worker", "Celery beat"]
 
 
 def test_each_log_is_one_that_vinops_logs_shows() -> None:
@@ -45,5 +45,6 @@ def test_a_run_is_found_by_spider_and_worker() -> None:
 def test_shared_crawls_run_only_where_they_are_named() -> None:
     assert [each.name for each in registry.chosen(SETTINGS, None)] == ["1", "2", "3", "4"]
     assert [each.name for each in registry.chosen(SETTINGS, ["photos", "1", "photos"])] == ["photos", "1"]
-    with pytest.raises(LookupError, match="9 is not a worker: use 1, 2, 3, 4, photos"):
+    assert [each.name for each in registry.chosen(SETTINGS, ["5"])] == ["5"], "the import makes, by name"
+    with pytest.raises(LookupError, match="9 is not a worker: use 1, 2, 3, 4, 5, photos"):
         registry.chosen(SETTINGS, ["9"])

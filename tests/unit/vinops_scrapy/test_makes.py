@@ -12,9 +12,25 @@ from vinops_scrapy.mobile_bg.makes import OURS, Make, read_makes
 GOOD = 'region = ""\nsort = 6\npage_limit = 150\npage_size = 20\n[worker.1]\nbmw = { name = "BMW" }\n'
 
 
+def test_the_makes_of_imports_are_off_and_can_be_named() -> None:
+    makes = read_makes()
+    assert "jeep" not in {make.slug for make in makes.all}
+    assert "jeep" in {make.slug for make in makes.of_worker(5)}
+    assert makes.named(["jeep"])[0].expected == 1722
+
+
+@pytest.mark.parametrize("off", ["[7]", '"5"', "[true]"])
+def test_what_is_off_has_to_be_a_worker(tmp_path: Path, off: str) -> None:
+    path = tmp_path / "makes.toml"
+    path.write_text(f"off = {off}\n{GOOD}")
+    with pytest.raises(ConfigError, match="off is not a list of numbers of its workers"):
+        read_makes(path)
+
+
 def test_ours_has_twenty_makes_and_four_workers() -> None:
     makes = read_makes()
-    assert list(makes.workers) == [1, 2, 3, 4]
+    assert list(makes.workers) == [1, 2, 3, 4, 5]
+    assert makes.off == {5}
     assert [len(makes.of_worker(worker)) for worker in (1, 2, 3, 4)] == [2, 3, 5, 10]
     assert len({make.slug for make in makes.all}) == 20
     assert sum(make.expected for make in makes.all) == 129_431, "as the site counted in October 2025"
@@ -40,8 +56,8 @@ def test_makes_are_named_by_slug_known_or_not() -> None:
 
 
 def test_a_worker_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="-a worker=5 is none of 1, 2, 3, 4"):
-        read_makes().of_worker(5)
+    with pytest.raises(ConfigError, match="-a worker=9 is none of 1, 2, 3, 4, 5"):
+        read_makes().of_worker(9)
 
 
 @pytest.mark.parametrize(

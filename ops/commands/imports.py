@@ -1,0 +1,337 @@
+"""`vinops landed top | show | result | evaluate | funnel | run | dead`: the import deals on the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import typer
+from psycopg.rows import dict_row
+
+from ops.commands.landed import app
+from ops.show import lot_sheet, tables
+from vinops import config, logs
+from vinops.db import database
+from vinops.db.database import queries
+from vinops.output import at_work, data_folder, say, terminal_width
+from vinops.redaction import one_line
+from vinops.text.printable import printable
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from deals.offers.ranking import Wanted
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")]
+Number = Annotated[int, typer.Argument(metavar="LOT", min=1, help="The number of the lot at the auction.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many.")]
+
+STEPS: Final = {
+    "lots": "active lots",
+    "cars": "cars and pickups",
+    "in_usa": "in the USA",
+    "young": "young enough",
+    "repairable": "with a damage that is repaired",
+    "titled": "with a title that is known to be exportable",
+    "starting": "that run or start",
+    "candidates": "with keys and a known mileage",
+    "valued": "with a value here",
+    "by_twin": "of these by the ads of a twin",
+    "complete": "whose cost is known",
+    "ranked": "in the ranking, with a bid above 0",
+}
+"""The steps of the funnel, in words."""
+
+
+@app.command()
+def top(
+    *,
+    limit: Limit = 10,
+    make: Annotated[str | None, typer.Option(help="Of this make only: Toyota.")] = None,
+    model: Annotated[str | None, typer.Option(help="Of this model or family, with its make: Ford Escape.")] = None,
+    fuel: Annotated[str | None, typer.Option(help="gasoline, diesel, hybrid, electric …")] = None,
+    from_year: Annotated[int | None, typer.Option(help="The oldest model year.")] = None,
+    to_year: Annotated[int | None, typer.Option(help="The newest model year.")] = None,
+    max_bid: Annotated[int | None, typer.Option(min=0, help="The highest bid, in dollars.")] = None,
+    state: Annotated[str | None, typer.Option(help="The state of the yard: NJ.")] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show the best lots: first those with a price to count with, by the profit at it; then by the most one may bid.
+
+    Lots with a blocker, as a title that nobody knows, are never among them.
+    """
+    from deals.offers import ranking
+    from vinops import vehicles
+
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    named = vehicles.make(make) if make else None
+    wanted = ranking.Wanted(
+        make=named.value if named else make,
+        model=model and _model(model),
+        fuel=fuel,
+        from_year=from_year,
+        to_year=to_year,
+        max_bid=max_bid,
+        state=state and state.upper(),
+    )
+    settings = _settings()
+    with _open(settings, "landed top") as connection, at_work("the query runs"):
+        rows = _ranked(connection, wanted, limit)
+    if as_json:
+        typer.echo(json.dumps(rows, default=_plain))
+    elif as_csv:
+        tables.write_csv(sys.stdout, list(rows[0]) if rows else [], [tuple(row.values()) for row in rows])
+    elif not rows:
+        typer.echo("no lot is ranked: `vinops landed run` values and quotes them, `landed funnel` counts", err=True)
+    else:
+        for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
+            typer.echo(printable(line))
+
+
+def _ranked(connection: Connection[Any], wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+    from deals.offers import ranking
+
+    rows = ranking.top(connection, wanted, limit, by_profit=True)
+    return rows + ranking.top(connection, wanted, limit - len(rows), by_profit=False) if len(rows) < limit else rows
+
+
+def _model(text: str) -> str:
+    from vinops import vehicles
+
+    found = vehicles.model_named(text)
+    return found.value if found else text
+
+
+@app.command()
+def show(
+    lot: Number,
+    *,
+    bid: Annotated[int | None, typer.Option(min=0, max=1_000_000, help="A bid in dollars to count with.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Another profile than the default one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a lot: what speaks against it, what its car is worth here, what it costs landed line by line."""
+    from deals.landed.lines import TariffError
+    from deals.lots import terms
+    from deals.offers import ranking
+
+    settings = _settings()
+    with _open(settings, "landed show") as connection, at_work("quoting"):
+        try:
+            found = ranking.sheet(connection, lot, terms.current(connection, settings, profile), bid=bid)
+        except TariffError as error:
+            _fail(str(error))
+        if found is None:
+            _fail(f"there is no lot {lot}: `vinops landed top` shows numbers")
+        ads = ranking.comparables(connection, found)
+    if as_json:
+        typer.echo(json.dumps(lot_sheet.as_json(found, ads), default=_plain))
+        return
+    for line in lot_sheet.lines(found, ads, zone=settings.time_zone):
+        typer.echo(printable(line))
+
+
+@app.command()
+def result(
+    lot: Number,
+    *,
+    price: Annotated[int, typer.Option(min=1, max=10_000_000, help="What it went for, in the currency of the lot.")],
+    lost: Annotated[bool, typer.Option("--lost", help="Another bidder got it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Note what a lot went for: the only proof of an estimate. The newest of a lot counts."""
+    from deals.lots import results
+
+    with _open(_settings(), "landed result") as connection, at_work("noting"):
+        if not results.note(connection, lot, price, is_won=not lost):
+            _fail(f"there is no lot {lot}: check the number")
+    if as_json:
+        typer.echo(json.dumps({"lot": lot, "price": price, "is_won": not lost}))
+    else:
+        typer.echo(f"lot {lot} went for {price:,}, {'lost' if lost else 'won'}")
+
+
+@app.command()
+def evaluate(*, as_json: AsJson = False) -> None:
+    """Compare the estimates with what lots went for, and with lots that were listed again."""
+    from deals.lots import results
+
+    with _open(_settings(), "landed evaluate") as connection, at_work("comparing"):
+        found = results.evaluate(connection)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(f"{found['results']} results, {found['won']} of them won: {found['verdict']}")
+    typer.echo(f"{found['above_most']} of {found['quoted']} went for more than the most one might have bid")
+    typer.echo(
+        f"{found['relisted']} lots were listed again, {found['relisted_quoted']} of them quoted: for"
+        f" {found['relisted_above']} of these one might have bid more than the bid at which they were not sold"
+    )
+
+
+@app.command()
+def funnel(
+    feed: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A feed file; default: the database.")] = None,
+    ads: Annotated[
+        Path | None, typer.Argument(metavar="[ADS]", help="A CSV of ads, as `deals evaluate` reads.")
+    ] = None,
+    *,
+    rate: Annotated[float, typer.Option(min=0.1, max=10, help="With files: dollars for one euro.")] = 1.16,
+    best: Annotated[int, typer.Option(min=0, max=100, help="How many of the best lots to show.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Count how many lots are left at each step, and what keeps the others out.
+
+    With a feed file and a file of ads, both are loaded into a database of their own, valued, quoted and counted.
+    """
+    if (feed is None) != (ads is None):
+        raise typer.BadParameter("name both files, or none")
+    settings = _settings()
+    if feed is None or ads is None:
+        with _open(settings, "landed funnel") as connection:
+            found = _funnel(connection, best)
+    else:
+        found = _funnel_of_files(settings, feed, ads, Decimal(str(rate)), best)
+    if as_json:
+        typer.echo(json.dumps(found, default=_plain))
+        return
+    counts = found["steps"]
+    width = max(map(len, STEPS.values()))
+    for name, words in STEPS.items():
+        typer.echo(f"{words:{width}}  {counts[name]:>9,}")
+    share = counts["explained"] / counts["cars"] if counts["cars"] else 0.0
+    typer.echo(f"{counts['explained']:,} of {counts['cars']:,} cars have a value or a reason: {share:.1%}")
+    typer.echo(f"{counts['ranked_unknown']} lots with an unknown title are in the ranking")
+    typer.echo("\nwhat keeps lots out (one may have several reasons)")
+    tables.show(["blocker", "lots"], [tuple(row.values()) for row in found["blockers"]])
+    typer.echo("\nwhat has no market here")
+    tables.show(["reason", "lots"], [(printable(row["reason"]), row["lots"]) for row in found["no_market"]])
+    if found["best"]:
+        typer.echo("\nthe best, by the most one may bid")
+        for line in lot_sheet.ranking(found["best"], zone=settings.time_zone, width=terminal_width()):
+            typer.echo(printable(line))
+
+
+def _funnel(connection: Connection[Any], best: int, *, sale_after: datetime | None = None) -> dict[str, Any]:
+    from deals.offers import ranking
+
+    with at_work("counting"):
+        (steps,) = _rows(connection, "funnel")
+        return {
+            "steps": steps,
+            "blockers": _rows(connection, "blocker_counts"),
+            "no_market": _rows(connection, "wanting_models", limit=10),
+            "best": ranking.top(connection, ranking.Wanted(), best, by_profit=False, sale_after=sale_after),
+        }
+
+
+def _funnel_of_files(settings: config.Settings, feed: Path, ads: Path, rate: Decimal, best: int) -> dict[str, Any]:
+    from deals.evaluation.ads import EvaluateError
+    from etl.errors import FeedError
+    from ops.funnel import FunnelError, loaded
+
+    try:
+        with (
+            at_work("starting") as work,
+            loaded(feed, ads, settings, rate=rate, told=lambda text: work(0, text=text)) as connection,
+        ):
+            return _funnel(connection, best, sale_after=datetime.fromtimestamp(0, UTC))  # of a file of any day
+    except (EvaluateError, FeedError, FunnelError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+
+
+@app.command()
+def run(
+    *,
+    again: Annotated[bool, typer.Option("--again", help="Value and quote all active lots again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Value and quote all lots that changed, and exit. Workers may run at the same time."""
+    from deals.offers import passes
+    from deals.queue import runner
+    from deals.stages.registry import LOT_STAGES
+
+    settings = _settings()
+    if not as_json:
+        say(f"data folder {data_folder(settings)}")
+    rows = []
+    with _open(settings, "landed run") as connection, at_work("queueing") as work:
+        if again:
+            passes.renew(connection)
+        passes.queue_changed(connection, settings)
+        runner.give_up(connection)
+        for stage in LOT_STAGES:
+            work(0, text=stage)
+            outcomes = runner.drain(connection, settings, stage, lambda done: work(done, 0, "lots"))
+            rows.append(
+                {
+                    "stage": stage,
+                    "done": sum(len(each.done) for each in outcomes),
+                    "failed": sum(each.failed for each in outcomes),
+                    "given_up": sum(len(each.dead) for each in outcomes),
+                }
+            )
+    if as_json:
+        typer.echo(json.dumps({"stages": rows}))
+    else:
+        tables.show(list(rows[0]), [tuple(row.values()) for row in rows])
+    if any(row["given_up"] for row in rows):
+        typer.echo("vinops: lots were given up: `vinops landed dead` says why", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def dead(
+    *,
+    limit: Limit = 20,
+    retry: Annotated[bool, typer.Option("--retry", help="Queue all of them again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the lots that were given up, and why."""
+    from deals.queue import outbox
+
+    with _open(_settings(), "landed dead") as connection:
+        rows = _rows(connection, "dead_lots", limit=limit)
+        if retry:
+            queued = connection.execute(outbox.statements(of_lots=True)["retry_dead_work"]).rowcount
+            typer.echo(f"{queued} are to be tried again: by the workers, or by `vinops landed run`", err=True)
+    if as_json:
+        typer.echo(json.dumps(rows, default=_plain))
+    elif rows:
+        tables.show(list(rows[0]), [tuple(row.values()) for row in rows])
+    else:
+        typer.echo("no lot was given up", err=True)
+
+
+def _settings() -> config.Settings:
+    settings = config.load()
+    logs.configure("deals", settings, console=False)
+    return settings
+
+
+def _open(settings: config.Settings, name: str) -> Connection[Any]:
+    with at_work("connecting"):
+        return database.connect(settings, application=f"vinops {name}", autocommit=True)
+
+
+def _rows(connection: Connection[Any], name: str, **values: object) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(queries("imports")[name], values or None).fetchall()
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"vinops: {one_line(message)}", err=True)
+    raise typer.Exit(1)
+
+
+def _plain(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else str(value)

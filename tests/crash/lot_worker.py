@@ -1,0 +1,86 @@
+"""A run of the lots with fault-injection points: `python tests/crash/lot_worker.py POINT BROKEN`.
+
+POINT is a file that names an event, `name when`: `value-write after`. When the run reaches that event it renames the
+file, which proves that it got there, and kills itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deals.offers import passes
+from deals.queue import outbox, runner
+from deals.stages import quote, value
+from vinops import config
+from vinops.db import database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+
+def around(point: Path, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the call with an event before and after it."""
+
+    def kill_at(event: str) -> None:
+        if point.exists() and point.read_text(encoding="utf-8") == event:
+            point.rename(point.with_suffix(".landed"))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def patched(*arguments: Any, **named: Any) -> Any:
+        kill_at(f"{name} before")
+        result = call(*arguments, **named)
+        kill_at(f"{name} after")
+        return result
+
+    return patched
+
+
+def stamp_first() -> None:
+    """Break the run: it marks the lots as valued and ends their work in one transaction, and writes their values in the
+    next."""
+
+    def broken(connection: Connection[Any], settings: Settings, lease: outbox.Lease) -> list[int]:
+        module: Any = {"value": value, "quote": quote}[lease.stage]
+        results = module.work(module.read(connection, lease.listing_ids, settings))
+        nothing = dict.fromkeys(("p10", "p20", "p50", "p90"))
+        with connection.transaction():
+            if lease.stage == "value":
+                value.write(connection, [replace(each, method="none", **nothing) for each in results])
+            done = outbox.finish(connection, lease, None)
+        around(Path(sys.argv[1]), "stamp", lambda: None)()
+        with connection.transaction():
+            module.write(connection, results)
+        return done
+
+    runner._work = broken
+
+
+def main() -> None:
+    """Queue what changed, and take it through both stages."""
+    point = Path(sys.argv[1])
+    if sys.argv[2]:
+        {stamp_first.__name__: stamp_first}[sys.argv[2]]()
+    for name, module in (("value", value), ("quote", quote)):
+        for function in ("read", "work", "write"):
+            setattr(module, function, around(point, f"{name}-{function}", getattr(module, function)))
+    for function in ("take", "held", "finish"):
+        setattr(outbox, function, around(point, function, getattr(outbox, function)))
+    passes.queue_changed = around(point, "queue", passes.queue_changed)
+    settings = config.load()
+    with database.connect(settings, application="tests", autocommit=True) as connection:
+        passes.queue_changed(connection, settings)
+        for stage in ("value", "quote"):
+            runner.drain(connection, settings, stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""A run of the lots killed anywhere: the next one finishes it, and what is stored is that of an uninterrupted run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deals.offers import passes
+from deals.queue import runner
+from deals.stages.registry import LOT_STAGES
+from tests.support import import_lots
+from tests.support.cases import few_quick
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from vinops.config import Settings
+
+    Database = Connection[Any]
+
+pytestmark = [pytest.mark.crash]
+
+WORKER = Path(__file__).with_name("lot_worker.py")
+EVENTS = (
+    *("queue before", "queue after", "take before", "take after", "held after", "finish before", "finish after"),
+    *(
+        f"{stage}-{what}"
+        for stage in LOT_STAGES
+        for what in ("read after", "work after", "write before", "write after")
+    ),
+)
+STORED = """
+    select lots.lot_external_id, known.p10, known.p50, known.p90, known.blockers, quotes.most_bid_usd,
+        quotes.profit_eur, quotes.loss_chance, quotes.is_ranked
+    from lots left join lot_values as known on lots.id = known.lot_id
+    left join lot_quotes as quotes on lots.id = quotes.lot_id order by 1"""
+
+
+def lots(database: Database) -> None:
+    """A market, and lots of several kinds."""
+    import_lots.store_market(database)
+    for number, facts in enumerate(
+        ({}, {"buy_now_price": 3_000}, {"damage": "water/flood"}, {"make": "FORD", "model_group": "ESCAPE",
+         "model": "ESCAPE"}, {"title_type": "BP", "title_group": "other"}), 1
+    ):  # fmt: skip
+        import_lots.add_lot(database, number, **facts)
+
+
+def killed(environment: dict[str, str], folder: Path, event: str, broken: str = "") -> None:
+    """Run the worker until it kills itself at this event, and prove that it did."""
+    point = folder / "point"
+    point.write_text(event, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(WORKER), str(point), broken], env={**os.environ, **environment}, check=False, timeout=120
+    )
+    assert point.with_suffix(".landed").exists(), f"the kill at {event} did not land"
+    assert done.returncode == -signal.SIGKILL
+
+
+def swept(database: Database, settings: Settings) -> None:
+    """Let the leases of the dead expire, and run again."""
+    database.execute("update ops.lot_outbox set leased_until = '-infinity' where leased_until is not null")
+    passes.queue_changed(database, settings)
+    for stage in LOT_STAGES:
+        runner.drain(database, settings, stage)
+
+
+def faults(database: Database, settings: Settings) -> list[str]:
+    """Return what differs from an uninterrupted run, which is made now."""
+    found = database.execute(STORED).fetchall()
+    left = database.execute("select count(*) from ops.lot_outbox").fetchone()
+    database.execute("truncate lot_values, lot_quotes, ops.lot_outbox")
+    swept(database, settings)
+    wanted = database.execute(STORED).fetchall()
+    assert any(row[5] for row in wanted)
+    return [f"{mine} is not {other}" for mine, other in zip(found, wanted, strict=True) if mine != other] + (
+        [] if left == (0,) else [f"{left} wait"]
+    )
+
+
+@pytest.mark.parametrize("event", few_quick(EVENTS, EVENTS.index("finish before"), EVENTS.index("value-write after")))
+def test_a_killed_run_is_finished_by_the_next(
+    database: Database, settings: Settings, environment: dict[str, str], tmp_path: Path, event: str
+) -> None:
+    lots(database)
+    killed(environment, tmp_path, event)
+    swept(database, settings)
+    assert faults(database, settings) == []
+
+
+def test_marking_lots_before_their_values_are_written_is_caught(
+    database: Database, settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The broken control: what is marked as valued and is not, no sweep finds."""
+    lots(database)
+    killed(environment, tmp_path, "stamp before", broken="stamp_first")
+    swept(database, settings)
+    assert faults(database, settings)
