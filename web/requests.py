@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from vinops.text.printable import without_controls
-from web import assets, charts, estimates, lots, vocabulary
+from web import assets, charts, estimates, lots, quotes, vocabulary
 from web.language import LANGUAGES
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def environment() -> Environment:
         "charts": charts,
         "estimates": estimates,
         "lots_of": lots,
+        "quote_of": quotes.block,
         "urlencode": urlencode,
         "web_link": web_link,
     }

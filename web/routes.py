@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login, lot, lots, market, operations, photos, search, sheets, vin
+from web.pages import ads, board, files, imports, login, lot, lots, market, operations, photos, search, sheets, vin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +81,10 @@ ROUTES: Final = (
     Page(method="GET", path="/search", access="viewer", function=search.search),
     Page(method="GET", path="/vin/{vin}", access="viewer", function=vin.vin),
     Page(method="GET", path="/ops", access="viewer", function=operations.operations),
+    Page(method="GET", path="/imports", access="viewer", function=imports.imports),
+    Page(method="GET", path="/imports.csv", access="viewer", function=imports.csv, seconds=EXPORT_SECONDS),
+    Page(method="GET", path="/imports/{lot_number:int}", access="viewer", function=imports.quote),
+    Page(method="POST", path="/imports/{lot_number:int}/result", access="trader", function=imports.result),
     Page(method="GET", path="/login", access="anyone", function=login.form),
     Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),

@@ -103,6 +103,27 @@ NAMES: Final = {
     "part": {
         "price": _("Price"), "freshness": _("Freshness"), "demand": _("Demand"), "risk": _("Risk"), "base": _("Base"),
     },
+    "quote_line": {
+        "bid": _("bid"), "buyer_fee": _("buyer fee"), "virtual_bid_fee": _("virtual bid fee"),
+        "gate_fee": _("gate fee"), "environmental_fee": _("environmental fee"), "title_pickup": _("title pick-up"),
+        "road": _("road to the port"), "ocean": _("ocean"), "insurance": _("insurance"), "broker_fee": _("broker"),
+        "duty": _("duty"), "origin_certificate": _("certificate of origin"), "port_fee": _("port of destination"),
+        "customs_agent": _("customs agent"), "delivery": _("delivery to Bulgaria"), "vat": _("import VAT"),
+        "approval": _("individual approval"), "conversion": _("lamps for the approval"),
+        "product_fee": _("product fee"), "registration": _("registration"), "exchange": _("exchange of the bank"),
+        "repair": _("repair"), "vat_deducted": _("VAT deducted"),
+    },
+    "certainty": {"certain": _("certain"), "assumed": _("assumed"), "unknown": _("unknown")},
+    "bid_kind": {
+        "buy now": _("buy now"), "floor": _("usual bid"), "typed": _("at this bid"), "most": _("at the most"),
+    },
+    "blocker": {
+        "heavy vehicle": _("heavy vehicle"), "not a car": _("not a car"),
+        "title not exportable": _("title not exportable"), "title unknown": _("title unknown"),
+        "damage": _("damage"), "does not start": _("does not start"), "no keys": _("no keys"),
+        "odometer": _("odometer"), "too old": _("too old"), "no market": _("no market"),
+        "no sale date": _("no sale date"), "sale soon": _("sale soon"), "gone": _("gone"),
+    },
     "role": {"viewer": _("viewer"), "trader": _("trader"), "operator": _("operator")},
     **lot_vocabulary.NAMES,
 }  # fmt: skip
@@ -164,6 +185,7 @@ PROBLEMS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
         (r"it has no letters that are searched for", _("it has no letters that are searched for")),
         (r"it is in every ad, and is not searched for", _("it is in every ad, and is not searched for")),
         (r"it has no words", _("it has no words")),
+        (r"it is not a state in two letters", _("it is not a state in two letters")),
         (r"it is no place in this list: it begins anew", _("it is no place in this list: it begins anew")),
     )
 )  # fmt: skip

@@ -666,6 +666,29 @@ order by
     quotes.lot_id asc
 limit %(limit)s;
 
+-- name: blocked_lots
+-- The newest active lots that something speaks against, with the reasons.
+select -- noqa: ST06
+    lots.lot_external_id as lot,
+    known.model,
+    vehicles.make,
+    vehicles.year,
+    known.blockers
+from lot_values as known
+inner join lots on known.lot_id = lots.id
+inner join vehicles on lots.vehicle_id = vehicles.id
+where
+    known.blockers <> '[]'
+    and lots.status = 'active'
+    and (%(model)s::text is null or known.model = %(model)s or known.family = %(model)s)
+    and (%(make)s::text is null or starts_with(known.model, %(make)s || ' '))
+    and (%(fuel)s::text is null or known.fuel = %(fuel)s)
+    and (%(from_year)s::integer is null or vehicles.year >= %(from_year)s)
+    and (%(to_year)s::integer is null or vehicles.year <= %(to_year)s)
+    and (%(state)s::text is null or lots.state = %(state)s)
+order by known.lot_id desc
+limit %(limit)s;
+
 -- name: lot_sheet
 -- A lot with its value, by the number of the auction.
 select -- noqa: ST06

@@ -14,7 +14,11 @@ import pytest
 import uvicorn
 from playwright.sync_api import sync_playwright
 
+from deals.offers import passes
+from deals.queue import runner
+from deals.stages.registry import LOT_STAGES
 from standin.cars import picture
+from tests.support import import_lots, priced_cars
 from tests.support.lots import add_event, lots_on_board
 from tests.support.sites import ads_on_board, market_history, patient, user
 from vinops.config import ConfigError, Settings
@@ -172,6 +176,32 @@ def test_lots_work_without_javascript(world: World) -> None:
         page.locator("textarea").fill("call at five")
         page.locator("form[action$=notes] button").click()
         assert "call at five" in page.locator("ol.history").inner_text()
+
+
+@pytest.mark.parametrize(("locale", "width", "scheme"), [("bg-BG", 360, "light"), ("en-GB", 1280, "dark")])
+def test_import_deals_are_clean(world: World, settings: Settings, locale: str, width: int, scheme: Any) -> None:
+    priced_cars.store(world.database, import_lots.market(240, first=1_000))
+    world.database.execute(
+        "insert into exchange_rates (currency, day, rate, source) values ('USD', current_date, 1.1, 'tests')"
+    )
+    for number, facts in enumerate(({}, {"buy_now_price": 3_000, "yard_name": LONG}, {"damage": "water/flood"}), 1):
+        import_lots.add_lot(world.database, number, **facts)
+    passes.queue_changed(world.database, settings)
+    for stage in LOT_STAGES:
+        runner.drain(world.database, settings, stage)
+    look = {"locale": locale, "viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with world.context(**look) as context:
+        page = context.new_page()
+        assert faults(page, f"{world.url}/imports") == []
+        assert page.locator(".import").count() == 2
+        page.locator(".blocked > summary").click()
+        assert page.locator(".blocked li").count() == 1
+        quote = context.new_page()
+        assert faults(quote, f"{world.url}/imports/2?bid=5000") == []
+        quote.locator("input[name=bid]").fill("6000")
+        quote.locator(".bidform button").first.click()
+        quote.wait_for_url("**bid=6000**")
+        assert "6" in quote.locator(".quotelines tbody tr").first.inner_text()
 
 
 @pytest.mark.slow

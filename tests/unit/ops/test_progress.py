@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from ops import cli
@@ -21,8 +22,6 @@ QUICK = {
     ("credentials", "apply"): "writes small files",
 }
 """The commands that are not all at work themselves, and why."""
-MORE = {"landed": ("ops/commands/landed.py",)}
-"""Groups whose commands are in two modules: the other one."""
 SHOWING = {"at_work", "observe_once", "Progress"}
 
 
@@ -50,9 +49,11 @@ def reached(name: str, calls: dict[str, set[str]]) -> set[str]:
 def shows(words: tuple[str, ...]) -> bool:
     """Tell whether a command is at work somewhere."""
     module, _, attribute = cli.COMMANDS[words[0]].partition(":")
-    calls = functions(ROOT / f"{module.replace('.', '/')}.py")
-    for more in MORE.get(words[0], ()):
-        calls |= functions(ROOT / more)
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    others = re.findall(r"from (ops\.commands\.\w+) import app", path.read_text(encoding="utf-8"))
+    calls = {}
+    for each in (*(ROOT / f"{other.replace('.', '/')}.py" for other in others), path):
+        calls |= functions(each)
     if is_group(words):
         return True
     names = (words[-1], f"{words[-1]}_command", f"{words[-1]}_nodes") if len(words) > 1 else (attribute, "command")
