@@ -187,6 +187,13 @@ def resume(connection: Connection[Any], person: Person, watch_id: int) -> bool:
     return True
 
 
+def begin_again(connection: Connection[Any], person: Person) -> None:
+    """Let all watches of a person that go on find what is new from now on. Call it in a transaction."""
+    for watch in watches(connection, person):
+        if watch.paused_at is None:
+            matching.begin(connection, watch.id)
+
+
 def delete(connection: Connection[Any], person: Person, watch_id: int) -> bool:
     """Delete a watch with what it found, and return whether it was there."""
     return change(connection, "delete_watch", person, watch_id=watch_id)

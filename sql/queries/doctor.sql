@@ -114,6 +114,7 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update, delete}'
     ),
     ('{vinops_web}', '{ops.watch_invitations}', '{select, insert, delete}'),
+    ('{vinops_web}', '{public.lots, public.vehicles}', '{select}'),
     (
         '{vinops_watch}',
         '{public.board, public.listing_words, public.listings, public.listing_prices, '

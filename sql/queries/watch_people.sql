@@ -334,3 +334,62 @@ order by
     hits.found_at desc,
     hits.id desc
 limit %(limit)s;
+
+-- name: people
+-- Everybody with alerts, without their chats.
+select
+    people.id,
+    users.name,
+    people.language,
+    people.created_at,
+    people.paused_by as paused,
+    people.chat_id is not null as has_chat,
+    count(watches.id) as watches,
+    (
+        select count(*)
+        from watch_messages as messages
+        where
+            messages.person_id = people.id
+            and messages.kind = 'hit'
+            and messages.state = 'sent'
+            and messages.settled_at > now() - interval '7 days'
+    ) as told_in_7_days
+from watch_people as people
+left join ops.users as users on people.user_id = users.id
+left join watches on people.id = watches.person_id
+group by
+    people.id,
+    users.name
+order by people.id;
+
+-- name: watching
+-- How many people and watches there are, how many messages wait, and for how long the oldest one that may be sent has.
+select
+    (
+        select count(*)
+        from watch_people
+        where chat_id is not null
+    ) as people,
+    (
+        select count(*)
+        from watches
+    ) as watches,
+    (
+        select count(*)
+        from watch_messages
+        where state in ('waiting', 'trying')
+    ) as waiting,
+    least(
+        (
+            select min(greatest(next_try_at, created_at))
+            from watch_messages
+            where
+                state = 'waiting'
+                and next_try_at <= clock_timestamp()
+        ),
+        (
+            select min(found_at)
+            from watch_hits
+            where state = 'new'
+        )
+    ) as oldest;

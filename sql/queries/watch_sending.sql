@@ -563,20 +563,3 @@ where
 update watch_people
 set next_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 where id = %(person_id)s::bigint;
-
--- name: sending_state
--- How many messages wait, for how long the oldest one that may be tried has, and how many hits nobody has been told.
-select
-    count(*) filter (where state = 'waiting') as waiting,
-    coalesce(
-        max(extract(epoch from clock_timestamp() - greatest(next_try_at, created_at)))
-        filter (where state = 'waiting' and next_try_at <= clock_timestamp()),
-        0
-    )::float8 as oldest_seconds,
-    (
-        select count(*)
-        from watch_hits
-        where watch_hits.state = 'new'
-    ) as new_hits
-from watch_messages
-where state in ('waiting', 'trying');

@@ -106,22 +106,13 @@ def _pause(turn: Turn, rest: str) -> None:
 def _resume(turn: Turn, rest: str) -> None:
     if not rest:
         if people.change(turn.connection, "resume_person", turn.person, reasons=[people.BY_PERSON, people.BY_BLOCK]):
-            begin_again(turn)
+            people.begin_again(turn.connection, turn.person)
         turn.say("resumed_all")
     elif (watch := numbered(turn, rest)) is None:
         turn.say("no_such", number=rest[:40])
     else:
         people.resume(turn.connection, turn.person, watch.id)
         turn.say("resumed", number=watch.number)
-
-
-def begin_again(turn: Turn) -> None:
-    """Let all watches of a person that go on find what is new from now on."""
-    from deals.watches import matching
-
-    for watch in people.watches(turn.connection, turn.person):
-        if watch.paused_at is None:
-            matching.begin(turn.connection, watch.id)
 
 
 def _delete(turn: Turn, rest: str) -> None:

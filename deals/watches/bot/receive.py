@@ -8,7 +8,6 @@ nothing, and nothing is done twice. Answers are messages of that transaction; se
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.channel.pace import bot_id
@@ -140,7 +139,7 @@ class Receiver:
         if person.paused_by == people.BY_BLOCK and people.change(
             self._connection, "resume_person", person, reasons=[people.BY_BLOCK]
         ):
-            commands.begin_again(turn)  # who writes has unblocked the bot
+            people.begin_again(self._connection, person)  # who writes has unblocked the bot
         if isinstance(event, updates.Said):
             commands.obey(turn, event)
         else:
@@ -197,13 +196,6 @@ def bot_name(settings: Settings) -> str:
     result = outcome.result if isinstance(outcome, telegram.Answered) else None
     name = result.get("username") if isinstance(result, dict) else None
     return name if isinstance(name, str) else ""
-
-
-def wait(seconds: float, is_stopped: Any) -> None:
-    """Wait, and end at once when it is stopped."""
-    until = time.monotonic() + seconds
-    while not is_stopped() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, 0.1))
 
 
 def _where(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.watches import texts
@@ -35,6 +36,7 @@ class Bot:
         self.stopped = threading.Event()
         self._settings = settings
         self._fault: BaseException | None = None
+        self._turns = dict.fromkeys(("_receive", "_send"), time.monotonic())
 
     def run(self) -> None:
         """Receive and send until `stopped` is set. Raises what ended a loop, if that is no passing error."""
@@ -47,7 +49,8 @@ class Bot:
         systemd.ready()
         every = (systemd.watchdog_seconds() or 3 * BEAT) / 3
         while not self.stopped.wait(every):
-            systemd.alive()
+            if time.monotonic() - min(self._turns.values()) < SILENT:
+                systemd.alive()
         systemd.stopping()
         loops[1].join(timeout=2 * telegram.SECONDS)  # it settles what it is sending; the other one only waits
         if self._fault is not None:
@@ -55,6 +58,7 @@ class Bot:
 
     def _guarded(self, loop: Any) -> None:
         while not self.stopped.is_set():
+            self._turn(loop.__name__)
             try:
                 with database.connect(self._settings, application=f"vinops watch {loop.__name__[1:]}") as connection:
                     connection.autocommit = True
@@ -69,24 +73,36 @@ class Bot:
 
     def _receive(self, connection: Connection[Any]) -> None:
         receiver = receive.Receiver(connection, self._settings, name=receive.bot_name(self._settings))
-        self._wait_for_turn(receiver)
+        self._wait_for_turn(receiver, "_receive")
         self._publish_commands()
         while not self.stopped.is_set():
+            self._turn("_receive")
             receiver.step()
-            self.stopped.wait(receiver.pause)
+            self._rest(receiver.pause, "_receive")
 
     def _send(self, connection: Connection[Any]) -> None:
         sender = Sender(connection, self._settings)
-        self._wait_for_turn(sender)
+        self._wait_for_turn(sender, "_send")
         while not self.stopped.is_set():
+            self._turn("_send")
             sender.queue()
             while not self.stopped.is_set() and sender.step():
-                pass
+                self._turn("_send")
             self.stopped.wait(max(LOOK, min(sender.pause, BEHIND)))
 
-    def _wait_for_turn(self, part: receive.Receiver | Sender) -> None:
+    def _rest(self, seconds: float, loop: str) -> None:
+        """Wait as long as Telegram asks, which may be hours, and stay alive meanwhile."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.stopped.wait(min(left, BEAT)):
+            self._turn(loop)
+
+    def _turn(self, loop: str) -> None:
+        self._turns[loop] = time.monotonic()
+
+    def _wait_for_turn(self, part: receive.Receiver | Sender, loop: str) -> None:
         is_told = False
         while not self.stopped.is_set() and not part.take_turn():
+            self._turn(loop)
             if not is_told:
                 log.warning("another process of the bot runs: this one waits until that ends")
                 is_told = True

@@ -64,7 +64,8 @@ def test_the_next_time_of_day(moment: datetime, at: int, then: datetime) -> None
 
 
 @pytest.mark.parametrize(
-    ("hour", "minutes", "at"), [("8", "30", 510), ("24", None, 0), ("0", "00", 0), ("25", None, None), ("8", "60", None)]
+    ("hour", "minutes", "at"),
+    [("8", "30", 510), ("24", None, 0), ("0", "00", 0), ("25", None, None), ("8", "60", None)],
 )
 def test_times_as_they_are_written(hour: str, minutes: str | None, at: int | None) -> None:
     assert clock.minute(hour, minutes) == at

@@ -62,9 +62,7 @@ def test_an_invitation_ends_after_a_day(talk: Talk, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_invitation_links_the_chat_to_the_watches_of_a_person_of_the_site(talk: Talk) -> None:
-    user = talk.one(
-        "insert into ops.users (name, role, password_hash) values ('Ana', 'trader', 'x') returning id"
-    )
+    user = talk.one("insert into ops.users (name, role, password_hash) values ('Ana', 'trader', 'x') returning id")
     person = people.ensure_user(talk.database, user, language="bg", time_zone="Europe/Sofia")
     talk.watch(person.id, make=["BMW"])
     assert talk.join(user_id=user) == person.id
@@ -168,8 +166,10 @@ def test_settings(talk: Talk, text: str, column: str, value: Any) -> None:
 def test_every_command_is_answered_in_both_languages(talk: Talk) -> None:
     talk.join()
     saved(talk)
-    commands = ("/start", "/watch", "/list", "/edit", "/edit 1", "/edit 9", "/pause 9", "/quiet", "/digest", "/language",
-                "/why", "/star", "/privacy", "/help", "/delete", "/nonsense", "/quiet off", "/digest off", "/forget")  # fmt: skip
+    commands = (
+        *("/start", "/watch", "/list", "/edit", "/edit 1", "/edit 9", "/pause 9", "/quiet", "/digest", "/language"),
+        *("/why", "/star", "/privacy", "/help", "/delete", "/nonsense", "/quiet off", "/digest off", "/forget"),
+    )
     for language in ("bg", "en"):
         talk.say(f"/language {language}")
         for command in commands:
@@ -234,9 +234,7 @@ def test_an_update_that_is_returned_again_is_applied_once(talk: Talk) -> None:
     assert talk.one("select count(*) from watch_messages where html like '%%/pause%%'") == 1
 
 
-def test_of_an_update_whose_transaction_fails_nothing_is_done(
-    talk: Talk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_an_update_whose_transaction_fails_nothing_is_done(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     talk.join()
     number = talk.one("select update_id from ops.watch_updates")
     monkeypatch.setattr(people, "change", lambda *_, **__: 1 / 0)

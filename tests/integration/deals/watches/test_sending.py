@@ -331,16 +331,12 @@ def test_titles_from_outside_are_text(talk: Talk, person: int) -> None:
 # Pace
 
 
-def test_the_limits_of_telegram_are_kept(
-    settings: Settings, database: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_limits_of_telegram_are_kept(settings: Settings, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send, "CHAT_GAP", 1.05)
     monkeypatch.setattr(send, "GROUP_GAP", 60 / 18)
     with TelegramServer(token=TOKEN, limits=True) as telegram:
         talk = Talk(database=database, settings=bot_settings(settings, telegram), telegram=telegram)
-        database.execute(
-            "insert into watch_people (chat_id, language) select n, 'en' from generate_series(1, 40) as n"
-        )
+        database.execute("insert into watch_people (chat_id, language) select n, 'en' from generate_series(1, 40) as n")
         for person in range(1, 41):
             for _ in range(2):
                 database.execute(
