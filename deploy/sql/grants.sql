@@ -7,7 +7,7 @@ do $$
 begin
     execute format('revoke all on database %I from public', current_database());
     execute format(
-        'grant connect, temporary on database %I to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_web',
+        'grant connect, temporary on database %I to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_web, vinops_watch',
         current_database()
     );
 end
@@ -15,18 +15,18 @@ $$;
 
 -- Rights of an earlier version go first.
 revoke all on all tables in schema public, ops, audit, raw, staging
-from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 revoke all on all sequences in schema public, ops, audit, raw, staging
-from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 
 grant usage on schema public, ops, audit, raw, staging
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 
 -- All: is the schema current, what was the owner told, may this host be asked now.
 grant select on _yoyo_migration
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 grant select, insert, update on ops.alerts, ops.host_budgets
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_watch;
 
 -- The feed.
 grant select on all tables in schema raw, staging, audit to vinops_etl;
@@ -57,6 +57,8 @@ grant insert, update, delete on normalized_listings, valuations, scores, notific
 grant insert, update, delete on board, listing_words to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.price_models to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;
+grant insert, update, delete on watch_hits, watch_messages to vinops_deals;
+grant select, insert, update on ops.telegram_pace to vinops_deals;
 grant usage on all sequences in schema ops to vinops_deals;
 
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
@@ -67,6 +69,17 @@ grant update (language, password_hash) on ops.users to vinops_web; -- the hash w
 grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;
 grant select, insert, delete on ad_stars to vinops_web;
 grant select, insert on ad_statuses, ad_notes to vinops_web;
+
+grant select, insert, update, delete on watch_people, watches, watch_hits to vinops_web;
+grant select, insert, delete on ops.watch_invitations to vinops_web;
+
+-- The bot: answers, and messages about the cars that watches find.
+grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_watch;
+grant select on lots, vehicles to vinops_watch;
+grant select, insert, update, delete on watch_people, watches, watch_hits, watch_messages, watch_drafts to vinops_watch;
+grant usage on sequence watch_tokens to vinops_watch;
+grant select, insert, update, delete on ops.watch_invitations, ops.watch_strangers to vinops_watch;
+grant select, insert, update on ops.watch_updates, ops.telegram_pace to vinops_watch;
 
 -- Who watches reads everything, and keeps its own memory.
 grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;
