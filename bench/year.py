@@ -324,7 +324,7 @@ def questions(settings: Settings, year: Year) -> Iterator[Question]:
         ("deals", "announce_work", {"stage": "price", "count": 500, "seconds": 60}),
         ("deals", "give_up_work", {"most_attempts": 5}),
         ("deals", "is_crowded", {"stage": "price", "count": 1000}),
-        ("deals", "backlog", {"stages": ["normalize", "price", "score"]}),
+        ("deals", "backlog", {"stages": ["normalize", "price", "score", "match"]}),
         ("deals", "dead_work", {"count": 20}),
         *(("notifications", name, {"now": None}) for name in ("next_deal", "next_change", "waiting")),
         ("notifications", "posted_lately", {"now": None, "is_dry_run": False}),

@@ -1327,6 +1327,93 @@ ALTER TABLE public.watch_drafts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     CACHE 1
 );
 
+CREATE TABLE public.watch_people (
+    id bigint NOT NULL,
+    chat_id bigint,
+    user_id bigint,
+    is_operator boolean DEFAULT false NOT NULL,
+    language text DEFAULT 'bg'::text NOT NULL,
+    time_zone text DEFAULT 'Europe/Sofia'::text NOT NULL,
+    is_silent boolean DEFAULT false NOT NULL,
+    quiet_from smallint,
+    quiet_to smallint,
+    is_quiet_silent boolean DEFAULT false NOT NULL,
+    digest_at smallint,
+    digest_due timestamp with time zone,
+    paused_at timestamp with time zone,
+    paused_by text,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT watch_people_check CHECK (((num_nonnulls(chat_id, user_id) > 0) OR is_operator)),
+    CONSTRAINT watch_people_check1 CHECK (((quiet_from IS NULL) = (quiet_to IS NULL))),
+    CONSTRAINT watch_people_check2 CHECK (((paused_at IS NULL) = (paused_by IS NULL))),
+    CONSTRAINT watch_people_digest_at_check CHECK (((digest_at >= 0) AND (digest_at <= 1439))),
+    CONSTRAINT watch_people_language_check CHECK ((language = ANY (ARRAY['bg'::text, 'en'::text]))),
+    CONSTRAINT watch_people_paused_by_check CHECK ((paused_by = ANY (ARRAY['person'::text, 'blocked'::text, 'account'::text]))),
+    CONSTRAINT watch_people_quiet_from_check CHECK (((quiet_from >= 0) AND (quiet_from <= 1439))),
+    CONSTRAINT watch_people_quiet_to_check CHECK (((quiet_to >= 0) AND (quiet_to <= 1439)))
+);
+
+CREATE TABLE public.watches (
+    id bigint NOT NULL,
+    person_id bigint NOT NULL,
+    kind text DEFAULT 'ad'::text NOT NULL,
+    typed text NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    paused_at timestamp with time zone,
+    is_silent boolean DEFAULT false NOT NULL,
+    make text[] DEFAULT '{}'::text[] NOT NULL,
+    family text[] DEFAULT '{}'::text[] NOT NULL,
+    year_from integer,
+    year_to integer,
+    price_from numeric,
+    price_to numeric,
+    km_from integer,
+    km_to integer,
+    power_from integer,
+    power_to integer,
+    fuel text[] DEFAULT '{}'::text[] NOT NULL,
+    gearbox text[] DEFAULT '{}'::text[] NOT NULL,
+    body text[] DEFAULT '{}'::text[] NOT NULL,
+    color text[] DEFAULT '{}'::text[] NOT NULL,
+    region text[] DEFAULT '{}'::text[] NOT NULL,
+    seller text[] DEFAULT '{}'::text[] NOT NULL,
+    min_score numeric,
+    below_market numeric,
+    words text[] DEFAULT '{}'::text[] NOT NULL,
+    words_not text[] DEFAULT '{}'::text[] NOT NULL,
+    words_query tsquery,
+    words_not_query tsquery,
+    keys text[] GENERATED ALWAYS AS (
+CASE
+    WHEN (cardinality(family) > 0) THEN family
+    WHEN (cardinality(make) > 0) THEN make
+    ELSE ARRAY[''::text]
+END) STORED NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT watches_kind_check CHECK ((kind = ANY (ARRAY['ad'::text, 'lot'::text, 'both'::text]))),
+    CONSTRAINT watches_typed_check CHECK ((length(typed) <= 2000))
+);
+
+CREATE VIEW public.watch_fits AS
+ SELECT board.listing_id,
+    watches.id AS watch_id,
+    watches.version,
+    watches.since,
+    watches.price_to,
+    watches.below_market AS least_below,
+    watches.min_score,
+    board.price_eur,
+    board.below_market,
+    board.score,
+    board.first_seen
+   FROM (((public.board
+     JOIN public.watches ON ((array_remove(ARRAY[board.family, board.make, ''::text], NULL::text) && watches.keys)))
+     JOIN public.watch_people people ON ((watches.person_id = people.id)))
+     LEFT JOIN public.listing_words said ON ((board.listing_id = said.listing_id)))
+  WHERE ((NOT board.is_gone) AND (board.duplicate_of IS NULL) AND (watches.paused_at IS NULL) AND (people.paused_at IS NULL) AND (watches.kind = ANY (ARRAY['ad'::text, 'both'::text])) AND ((watches.make = '{}'::text[]) OR (board.make = ANY (watches.make))) AND ((watches.family = '{}'::text[]) OR (board.family = ANY (watches.family))) AND ((watches.year_from IS NULL) OR (board.year >= watches.year_from)) AND ((watches.year_to IS NULL) OR (board.year <= watches.year_to)) AND ((watches.price_from IS NULL) OR (board.price_eur >= watches.price_from)) AND ((watches.price_to IS NULL) OR (board.price_eur <= watches.price_to)) AND ((watches.km_from IS NULL) OR (board.mileage_km >= watches.km_from)) AND ((watches.km_to IS NULL) OR (board.mileage_km <= watches.km_to)) AND ((watches.power_from IS NULL) OR (board.power_hp >= watches.power_from)) AND ((watches.power_to IS NULL) OR (board.power_hp <= watches.power_to)) AND ((watches.fuel = '{}'::text[]) OR (board.fuel = ANY (watches.fuel))) AND ((watches.gearbox = '{}'::text[]) OR (board.gearbox = ANY (watches.gearbox))) AND ((watches.body = '{}'::text[]) OR (board.body = ANY (watches.body))) AND ((watches.color = '{}'::text[]) OR (board.color = ANY (watches.color))) AND ((watches.region = '{}'::text[]) OR (board.region = ANY (watches.region))) AND ((watches.seller = '{}'::text[]) OR (board.seller = ANY (watches.seller))) AND ((watches.min_score IS NULL) OR (board.score >= watches.min_score)) AND ((watches.below_market IS NULL) OR (board.below_market >= watches.below_market)) AND ((watches.words_query IS NULL) OR (said.words @@ watches.words_query)) AND ((watches.words_not_query IS NULL) OR ((said.words @@ watches.words_not_query) IS NOT TRUE)));
+
 CREATE TABLE public.watch_hits (
     id bigint NOT NULL,
     watch_id bigint NOT NULL,
@@ -1398,33 +1485,6 @@ ALTER TABLE public.watch_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
-CREATE TABLE public.watch_people (
-    id bigint NOT NULL,
-    chat_id bigint,
-    user_id bigint,
-    is_operator boolean DEFAULT false NOT NULL,
-    language text DEFAULT 'bg'::text NOT NULL,
-    time_zone text DEFAULT 'Europe/Sofia'::text NOT NULL,
-    is_silent boolean DEFAULT false NOT NULL,
-    quiet_from smallint,
-    quiet_to smallint,
-    is_quiet_silent boolean DEFAULT false NOT NULL,
-    digest_at smallint,
-    digest_due timestamp with time zone,
-    paused_at timestamp with time zone,
-    paused_by text,
-    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT watch_people_check CHECK (((num_nonnulls(chat_id, user_id) > 0) OR is_operator)),
-    CONSTRAINT watch_people_check1 CHECK (((quiet_from IS NULL) = (quiet_to IS NULL))),
-    CONSTRAINT watch_people_check2 CHECK (((paused_at IS NULL) = (paused_by IS NULL))),
-    CONSTRAINT watch_people_digest_at_check CHECK (((digest_at >= 0) AND (digest_at <= 1439))),
-    CONSTRAINT watch_people_language_check CHECK ((language = ANY (ARRAY['bg'::text, 'en'::text]))),
-    CONSTRAINT watch_people_paused_by_check CHECK ((paused_by = ANY (ARRAY['person'::text, 'blocked'::text, 'account'::text]))),
-    CONSTRAINT watch_people_quiet_from_check CHECK (((quiet_from >= 0) AND (quiet_from <= 1439))),
-    CONSTRAINT watch_people_quiet_to_check CHECK (((quiet_to >= 0) AND (quiet_to <= 1439)))
-);
-
 ALTER TABLE public.watch_people ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.watch_people_id_seq
     START WITH 1
@@ -1440,48 +1500,6 @@ CREATE SEQUENCE public.watch_tokens
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
-CREATE TABLE public.watches (
-    id bigint NOT NULL,
-    person_id bigint NOT NULL,
-    kind text DEFAULT 'ad'::text NOT NULL,
-    typed text NOT NULL,
-    version integer DEFAULT 1 NOT NULL,
-    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    paused_at timestamp with time zone,
-    is_silent boolean DEFAULT false NOT NULL,
-    make text[] DEFAULT '{}'::text[] NOT NULL,
-    family text[] DEFAULT '{}'::text[] NOT NULL,
-    year_from integer,
-    year_to integer,
-    price_from numeric,
-    price_to numeric,
-    km_from integer,
-    km_to integer,
-    power_from integer,
-    power_to integer,
-    fuel text[] DEFAULT '{}'::text[] NOT NULL,
-    gearbox text[] DEFAULT '{}'::text[] NOT NULL,
-    body text[] DEFAULT '{}'::text[] NOT NULL,
-    color text[] DEFAULT '{}'::text[] NOT NULL,
-    region text[] DEFAULT '{}'::text[] NOT NULL,
-    seller text[] DEFAULT '{}'::text[] NOT NULL,
-    min_score numeric,
-    below_market numeric,
-    words text[] DEFAULT '{}'::text[] NOT NULL,
-    words_not text[] DEFAULT '{}'::text[] NOT NULL,
-    words_query tsquery,
-    words_not_query tsquery,
-    keys text[] GENERATED ALWAYS AS (
-CASE
-    WHEN (cardinality(family) > 0) THEN family
-    WHEN (cardinality(make) > 0) THEN make
-    ELSE ARRAY[''::text]
-END) STORED NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT watches_kind_check CHECK ((kind = ANY (ARRAY['ad'::text, 'lot'::text, 'both'::text]))),
-    CONSTRAINT watches_typed_check CHECK ((length(typed) <= 2000))
-);
 
 ALTER TABLE public.watches ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.watches_id_seq

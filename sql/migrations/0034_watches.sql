@@ -178,6 +178,54 @@ comment on column watch_hits.state is
 'new: to be told; known: it was there when the watch was saved; told: a message; held: for the next digest; '
 'digested: in a digest; dropped: over before it was told';
 
+-- Which advertised ads fit which watches: what vinops/board/writer.py asks of the board for one filter, for all of them
+-- at once. An ad finds its watches by its family, its make, or with neither. Always asked for some ads or some watches.
+create view watch_fits as
+select
+    board.listing_id,
+    watches.id as watch_id,
+    watches.version,
+    watches.since,
+    watches.price_to,
+    watches.below_market as least_below,
+    watches.min_score,
+    board.price_eur,
+    board.below_market,
+    board.score,
+    board.first_seen
+from board
+inner join watches on array_remove(array[board.family, board.make, ''], null) && watches.keys
+inner join watch_people as people on watches.person_id = people.id
+left join listing_words as said on board.listing_id = said.listing_id
+where
+    not board.is_gone
+    and board.duplicate_of is null
+    and watches.paused_at is null
+    and people.paused_at is null
+    and watches.kind in ('ad', 'both')
+    and (watches.make = '{}' or board.make = any(watches.make))
+    and (watches.family = '{}' or board.family = any(watches.family))
+    and (watches.year_from is null or board.year >= watches.year_from)
+    and (watches.year_to is null or board.year <= watches.year_to)
+    and (watches.price_from is null or board.price_eur >= watches.price_from)
+    and (watches.price_to is null or board.price_eur <= watches.price_to)
+    and (watches.km_from is null or board.mileage_km >= watches.km_from)
+    and (watches.km_to is null or board.mileage_km <= watches.km_to)
+    and (watches.power_from is null or board.power_hp >= watches.power_from)
+    and (watches.power_to is null or board.power_hp <= watches.power_to)
+    and (watches.fuel = '{}' or board.fuel = any(watches.fuel))
+    and (watches.gearbox = '{}' or board.gearbox = any(watches.gearbox))
+    and (watches.body = '{}' or board.body = any(watches.body))
+    and (watches.color = '{}' or board.color = any(watches.color))
+    and (watches.region = '{}' or board.region = any(watches.region))
+    and (watches.seller = '{}' or board.seller = any(watches.seller))
+    and (watches.min_score is null or board.score >= watches.min_score)
+    and (watches.below_market is null or board.below_market >= watches.below_market)
+    and (watches.words_query is null or said.words @@ watches.words_query)
+    and (watches.words_not_query is null or (said.words @@ watches.words_not_query) is not true);
+
+comment on view watch_fits is 'whether an ad is new to a watch is not asked; a paused watch finds nothing';
+
 -- One row a watch that somebody is about to save: what was typed, and what of it was chosen by buttons.
 create table watch_drafts (
     id bigint generated always as identity primary key,
