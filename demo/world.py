@@ -24,6 +24,9 @@ MOVES = 300.0  # seconds between two changes with `--serve`; real feeds change e
 MORE_LOTS: dict[str, float] = {"minutes": round(MOVES / 60)}
 MORE_ADS: dict[str, float] = {"new": 8, "changed": 12, "gone": 10, "back": 2, "hours": MOVES / 3600}
 """The size of each change of feed and market with `--serve`."""
+NEW_ADS: dict[str, float] = {"new": 150, "changed": 0, "gone": 0, "back": 0, "hours": 0.1}
+OTHER_PRICES: dict[str, float] = {"new": 0, "changed": 1500, "gone": 0, "back": 0, "hours": 0.1}
+"""The changes of the market in the step of the alerts."""
 HOURS_LATER = timedelta(hours=6)  # how long ago the market starts: the demo advances it by about as much
 
 SEED = 1
@@ -60,6 +63,8 @@ class World:
         """Advance feed and market to the end of the demo, and then by `served` further moves. Raises DemoFailed."""
         advance(self.feed)
         advance(self.market)
+        advance(self.market, NEW_ADS)
+        advance(self.market, OTHER_PRICES)
         for _ in range(served):
             self.move()
 
