@@ -1929,7 +1929,7 @@ CREATE INDEX watch_messages_next ON public.watch_messages USING btree (rank, sco
 
 CREATE INDEX watch_messages_person ON public.watch_messages USING btree (person_id, message_id);
 
-CREATE INDEX watch_messages_settled ON public.watch_messages USING btree (settled_at) WHERE (kind = ANY (ARRAY['reply'::text, 'edit'::text]));
+CREATE INDEX watch_messages_settled ON public.watch_messages USING btree (settled_at) WHERE (kind <> 'hit'::text);
 
 CREATE INDEX watch_messages_trying ON public.watch_messages USING btree (tried_at) WHERE (state = 'trying'::text);
 

@@ -133,7 +133,7 @@ create index watch_messages_listing on watch_messages (listing_id) where listing
 create index watch_messages_lot on watch_messages (lot_id) where lot_id is not null;
 create index watch_messages_watch on watch_messages (watch_id, created_at) where watch_id is not null;
 create index watch_messages_about on watch_messages (about_id) where about_id is not null;
-create index watch_messages_settled on watch_messages (settled_at) where kind in ('reply', 'edit');
+create index watch_messages_settled on watch_messages (settled_at) where kind <> 'hit';
 
 comment on column watch_messages.chat_id is 'of a chat that nobody has been invited in; else that of the person';
 comment on column watch_messages.kind is

@@ -230,13 +230,16 @@ left join normalized_listings as normal on wanted.id = normal.listing_id
 order by wanted.place;
 
 -- name: expire
--- Remove answers that were settled a week ago, drafts of a week ago, strangers of a day ago, and chats that have
--- blocked the bot for ninety days.
+-- Remove answers that were settled a week ago, changes and digests of ninety days ago, drafts of a week ago, strangers
+-- of a day ago, and chats that have blocked the bot for ninety days. Messages about cars stay: none is told twice.
 with answers as (
     delete from watch_messages
     where
-        kind in ('reply', 'edit')
-        and settled_at < now() - interval '7 days'
+        kind <> 'hit'
+        and (
+            (kind in ('reply', 'edit') and settled_at < now() - interval '7 days')
+            or settled_at < now() - interval '90 days'
+        )
 ),
 
 drafts as (

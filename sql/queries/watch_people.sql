@@ -377,7 +377,11 @@ select
     (
         select count(*)
         from watch_messages
-        where state in ('waiting', 'trying')
+        where state = 'waiting'
+    ) + (
+        select count(*)
+        from watch_messages
+        where state = 'trying'
     ) as waiting,
     least(
         (

@@ -14,6 +14,7 @@ from deals.watches.bot.receive import Receiver
 from tests.support.deal_messages import add_deal
 from tests.support.watching import CHAT, GROUP, Talk
 from vinops.db import database as db
+from web import people as accounts
 
 TYPED = "BMW X5 diesel up to 25000 €"
 
@@ -67,6 +68,14 @@ def test_an_invitation_links_the_chat_to_the_watches_of_a_person_of_the_site(tal
     talk.watch(person.id, make=["BMW"])
     assert talk.join(user_id=user) == person.id
     assert "BMW" in talk.say("/list")[0].text
+
+
+def test_who_is_removed_from_the_site_is_a_stranger_to_the_bot(talk: Talk) -> None:
+    accounts.add(talk.database, "Ana", "trader", "a long password")
+    talk.join(user_id=talk.one("select id from ops.users"))
+    accounts.remove(talk.database, "Ana")
+    assert "invited people only" in talk.say("/list")[0].text
+    assert talk.one("select paused_by from watch_people") == "account"
 
 
 # Watches
