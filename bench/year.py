@@ -244,6 +244,7 @@ def commands(year: Year) -> dict[str, tuple[str, ...]]:
         ("deals", "unknowns"),
         ("deals", "dead"),
         ("users", "list"),
+        ("watch", "list"),
         ("photos", "status"),
         ("workers", "status"),
         ("celery", "status"),

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "celery": "ops.commands.celery:app",
     "deals": "ops.commands.deals:app",
     "web": "ops.commands.web:command",
+    "watch": "ops.commands.watch:app",
     "users": "ops.commands.users:app",
     "nodes": "ops.commands.nodes:app",
     "forecast": "ops.commands.forecast:command",

@@ -365,7 +365,7 @@ class _Request(BaseRequest):
         return http.HTTPStatus.OK, b'{"ok": true, "result": true}'
 
     async def ask(self, url: str, method: str, fields: Mapping[str, str]) -> None:
-        """Send the request and set `outcome`, and `result` if Telegram was successful. Raises no error of the network."""
+        """Send the request and set `outcome`, and `result` after a success. Raises no error of the network."""
         try:
             async with asyncio.timeout(self._seconds):
                 status, answer = await self._ask(url, method, fields)

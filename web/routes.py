@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, login
+from web.pages import ads, board, files, login, searches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,11 @@ ROUTES: Final = (
     Page(method="POST", path="/ads/{listing_id:int}/star", access="trader", function=ads.star),
     Page(method="POST", path="/ads/{listing_id:int}/status", access="trader", function=ads.status),
     Page(method="POST", path="/ads/{listing_id:int}/notes", access="trader", function=ads.note),
+    Page(method="GET", path="/searches", access="trader", function=searches.page),
+    Page(method="POST", path="/searches", access="trader", function=searches.save),
+    Page(method="POST", path="/searches/connect", access="trader", function=searches.connect),
+    Page(method="POST", path="/searches/notifications", access="trader", function=searches.notify),
+    Page(method="POST", path="/searches/{watch_id:int}", access="trader", function=searches.change),
     Page(method="GET", path="/login", access="anyone", function=login.form),
     Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),

@@ -13,6 +13,7 @@ import psycopg
 from deals.channel import queue as channel
 from deals.queue import outbox
 from deals.stages.registry import STAGES, next_stage
+from deals.watches.sending import queue as alerts
 from vinops.db.database import queries
 from vinops.db.errors import is_collision, is_passing
 from vinops.logs import pairs
@@ -76,6 +77,7 @@ def _work(connection: Connection[Any], settings: Settings, lease: Lease) -> list
                 stage.write(connection, [result for result in results if result.listing_id in held])
                 if following is None:
                     channel.queue(connection, sorted(held))
+                    alerts.queue_changes(connection, sorted(held))
                 return outbox.finish(connection, lease, following)
         except psycopg.Error as error:
             if not is_collision(error) or attempt == MOST_COLLISIONS:

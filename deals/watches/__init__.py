@@ -1,1 +1,1 @@
-"""Watches: filters that people keep, the cars that they find, and what is said of them. The bot is built on it."""
+"""Personal alerts: watches, what they find, the bot that they are set with, and the messages about what was found."""

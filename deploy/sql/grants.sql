@@ -71,7 +71,7 @@ grant select, insert, delete on ad_stars to vinops_web;
 grant select, insert on ad_statuses, ad_notes to vinops_web;
 
 grant select, insert, update, delete on watch_people, watches, watch_hits to vinops_web;
-grant select on watch_fits to vinops_web;
+grant select on lots, vehicles, watch_fits to vinops_web;
 grant select, insert, delete on ops.watch_invitations to vinops_web;
 
 -- The bot: answers, and messages about the cars that watches find.

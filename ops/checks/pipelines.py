@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from deals import alarms, board as board_of_deals
-from deals.alarms import BACKLOG
+from deals.alarms import BACKLOG, SENDING, START_BOT
 from ops.checks.registry import Checks, unknown
 from ops.photos import places
 from ops.workers.registry import CELERY_WORKER as CELERY, SUPERVISOR
@@ -19,7 +19,20 @@ if TYPE_CHECKING:
 
     from deals.board import Compared
     from ops.observe.market import Market
-    from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
+    from ops.observe.snapshot import (
+        Alert,
+        Audit,
+        Celery,
+        CrawlRun,
+        Deals,
+        Feed,
+        Host,
+        Photos,
+        Snapshot,
+        Wanted,
+        Watching,
+        Worker,
+    )
     from ops.photos.places import Stored
 
 MINUTE: Final = 60.0
@@ -317,6 +330,18 @@ def _oldest(deals: Deals | None, now: datetime) -> Finding | None:
 def board(snapshot: Snapshot, found: Compared) -> Finding:
     """Check a sample of the rows of the board against the tables that they are made of."""
     return board_of_deals.judge(found)
+
+
+@CHECKS.add("watches", "watching")
+def watches(snapshot: Snapshot, found: Watching) -> Finding:
+    """Check how long messages and answers of the bot wait to be sent."""
+    if not found.people:
+        return ok("nobody is invited")
+    text = f"{plural(found.watches, 'watch', 'watches')} of {plural(found.people, 'chat')}"
+    if found.oldest is None:
+        return ok(f"{text}, nothing waits")
+    seconds = _seconds(snapshot, found.oldest)
+    return SENDING.judge(seconds, f"{text}, the oldest message waits for {age(seconds)}", fix=START_BOT)
 
 
 @CHECKS.add("feed", "feed")

@@ -114,10 +114,11 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update, delete}'
     ),
     ('{vinops_web}', '{ops.watch_invitations}', '{select, insert, delete}'),
+    ('{vinops_web}', '{public.lots, public.vehicles, public.watch_fits}', '{select}'),
     (
         '{vinops_watch}',
         '{public.board, public.listing_words, public.listings, public.listing_prices, '
-        'public.normalized_listings, public.valuations, public.scores, public.lots, public.vehicles}',
+        'public.normalized_listings, public.valuations, public.scores, public.lots, public.vehicles, public.watch_fits}',
         '{select}'
     ),
     (

@@ -33,6 +33,7 @@ from ops.observe.snapshot import (
     Snapshot,
     Supervision,
     Wanted,
+    Watching,
     Worker,
 )
 from ops.photos.places import Stored
@@ -294,6 +295,11 @@ def market(**more: Any) -> Market:
     return Market(**{**values, **more})
 
 
+def watching(**more: Any) -> Watching:
+    """Three people with watches, for whom nothing waits."""
+    return Watching(**{"people": 3, "watches": 12, "waiting": 0, **more})
+
+
 def error(minutes: float = 12) -> LogError:
     """An error in a log."""
     return LogError(at=ago(minutes=minutes), text="market: the page could not be read: no_cards")
@@ -319,6 +325,7 @@ def snapshot(**more: Any) -> Snapshot:
         "hosts": (host(),),
         "deals": deals(),
         "board": compared(),
+        "watching": watching(),
         "alerts": (),
         "wanted": wanted(),
         "market": market(),
@@ -332,7 +339,7 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "board", "alerts", "wanted", "market")
+    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "board", "watching", "alerts", "wanted", "market")
     values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}

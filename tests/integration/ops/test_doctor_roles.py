@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Doctor = Callable[[str], tuple[int, Findings]]
 
 SQL = Path(__file__).resolve().parents[3] / "deploy" / "sql"
-ROLES = ("owner", "etl", "photos", "market", "deals", "ops", "retention", "backup", "node", "web")
+ROLES = ("owner", "etl", "photos", "market", "deals", "ops", "retention", "backup", "node", "web", "watch")
 
 
 def as_role(address: str, role: str) -> str:

@@ -185,7 +185,7 @@ def check_site(connection: Database, listing: int) -> None:
         "delete from listings",
         "insert into listing_words values (1, '')",
         "select 1 from notifications",
-        "select 1 from lots",
+        "select 1 from images",
         "select 1 from ops.alerts",
         "select 1 from ops.deal_outbox",
         "select 1 from audit.etl_runs",

@@ -34,6 +34,7 @@ INTERNET = {
     "vinops-retention.service",
     "vinops-scrapyd.service",
     "vinops-supervisor.service",
+    "vinops-watch.service",
     "vinops-worker@.service",
 }
 """What talks to the internet: it has a token of Telegram, or the keys of a site or a store."""

@@ -26,6 +26,11 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("POST", "/ads/{listing_id:int}/star"): ({"on": "1"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/status"): ({"status": "seen"}, (403, 403, 303, 303)),
     ("POST", "/ads/{listing_id:int}/notes"): ({"body": "call"}, (403, 403, 303, 303)),
+    ("GET", "/searches"): ({}, (LOGIN, 403, 200, 200)),
+    ("POST", "/searches"): ({"query": "make=BMW"}, (403, 403, 303, 303)),
+    ("POST", "/searches/connect"): ({}, (403, 403, 200, 200)),
+    ("POST", "/searches/notifications"): ({"how": "silent"}, (403, 403, 303, 303)),
+    ("POST", "/searches/{watch_id:int}"): ({"do": "pause"}, (403, 403, 303, 303)),
     ("GET", "/login"): ({}, (200, 303, 303, 303)),
     ("POST", "/login"): ({}, (401, 401, 401, 401)),
     ("GET", "/enter"): ({}, (200, 200, 200, 200)),
@@ -49,6 +54,7 @@ def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], 
     with running(settings) as (site, client):
         for (method, path), (form, expected) in MATRIX.items():
             where = path.replace("{listing_id:int}", str(listing)).replace("{number:int}", "1").replace("{name}", "x")
+            where = where.replace("{watch_id:int}", "1")
             for role, status in zip((None, "viewer", "trader", "operator"), expected, strict=True):
                 signed_in(site, client, database, role)
                 answer: Any = client.request(method, where, data=form or None)

@@ -18,6 +18,7 @@ WORKS = {
     *(("workers", "restart"), ("celery", "start"), ("celery", "stop"), ("celery", "restart"), ("celery", "clean")),
     *(("migrate",), ("backup",), ("restore",), ("photos", "sync"), ("photos", "check"), ("alert",)),
     *(("deals", "run"), ("deals", "release"), ("deals", "train"), ("deals", "evaluate"), ("deals", "board")),
+    *(("watch", "bot"), ("watch", "invite")),
     *(("web",), ("users", "add"), ("users", "passwd"), ("users", "role"), ("users", "remove")),
 }
 """Commands that do something."""
