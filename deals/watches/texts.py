@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from deals.channel.message import clean, cut, units
 
@@ -267,6 +267,11 @@ COMMANDS: Final[dict[str, dict[str, str]]] = {
     "help": {"en": "all commands", "bg": "всички команди"},
 }
 """The menu of commands that Telegram shows."""
+
+
+def code(language: str) -> Literal["bg", "en"]:
+    """Return a language of LANGUAGES."""
+    return "en" if language == "en" else "bg"
 
 
 def say(language: str, key: str, **values: Any) -> str:

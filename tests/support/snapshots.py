@@ -339,7 +339,20 @@ def snapshot(**more: Any) -> Snapshot:
 def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
-    parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "board", "watching", "alerts", "wanted", "market")
+    parts = (
+        "feed",
+        "audit",
+        "photos",
+        "stored",
+        "runs",
+        "hosts",
+        "deals",
+        "board",
+        "watching",
+        "alerts",
+        "wanted",
+        "market",
+    )
     values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.exceptions import HTTPException
 
 from deals.watches import clock, people
+from vinops.board.sorts import BEST
 from vinops.filters import FIELDS, Filter
 from web.pages import board
 
@@ -117,7 +118,7 @@ def _page(asked: Asked, error: str = "", status: int = 200, *, code: str = "") -
         person=person,
         watches=watches,
         chips={watch.id: _chips(asked, watch) for watch in watches},
-        boards={watch.id: board.address(watch.filter, board.BEST) for watch in watches},
+        boards={watch.id: board.address(watch.filter, BEST) for watch in watches},
         found=by_watch,
         digest=clock.written(person.digest_at) if person and person.digest_at is not None else "8:30",
         error=error,
@@ -139,7 +140,7 @@ def _watched(query: str) -> Filter:
 
 
 def _chips(asked: Asked, watch: Watch) -> list[str]:
-    return [chip.text for chip in board.chips(asked.language, watch.filter, board.BEST)]
+    return [chip.text for chip in board.chips(asked.language, watch.filter, BEST)]
 
 
 def _is_id(text: str) -> bool:

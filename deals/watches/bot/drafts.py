@@ -8,19 +8,17 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from vinops.filter_text import parse
-from vinops.filter_words import describe
-
 from deals.channel.message import clean
 from deals.watches import people, texts
 from deals.watches.preview import preview
+from vinops.filter_text import parse
+from vinops.filter_words import describe
 from vinops.filters import Filter
 
 if TYPE_CHECKING:
-    from vinops.filter_text import Understood
-
     from deals.watches.bot.turn import Turn
     from deals.watches.preview import Preview
+    from vinops.filter_text import Understood
     from vinops.telegram import Link
 
 FLOOD: Final = 10.0  # cars a day, above which a digest or a tighter filter is proposed
@@ -118,7 +116,7 @@ def save(turn: Turn, draft_id: int, *, edits: int | None) -> None:
 
 def in_words(turn: Turn, wanted: Filter, kind: str) -> str:
     """Return a filter in words, as plain text."""
-    said = describe(wanted, "bg" if turn.language == "bg" else "en") or turn.text("anything")
+    said = describe(wanted, turn.language) or turn.text("anything")
     return said if kind == "ad" else f"{said} ({turn.text(f'kind_{kind}')})"
 
 

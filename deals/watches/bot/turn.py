@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -31,9 +31,9 @@ class Turn:
     notice: str = field(default="")
 
     @property
-    def language(self) -> str:
+    def language(self) -> Literal["bg", "en"]:
         """The language of the person."""
-        return self.person.language
+        return texts.code(self.person.language)
 
     def text(self, key: str, /, **values: Any) -> str:
         """Return a text in the language of the person."""

@@ -176,7 +176,7 @@ class _Maker:
         return found
 
     def _words(self, watch: Mapping[str, Any]) -> str:
-        language = "bg" if self._person.language == "bg" else "en"
+        language = texts.code(self._person.language)
         return describe(columns.to_filter(watch), language) or texts.say(language, "anything")
 
     def _row(self, name: str, **values: Any) -> dict[str, Any] | None:

@@ -46,16 +46,16 @@ def at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
 
 def test_a_car_is_told_once_however_many_watches_find_it(talk: Talk, person: int) -> None:
     ad = add_deal(talk.database, score=8)
-    for make in ("BMW", "Audi"):
-        talk.hit(talk.watch(person, make=[make]), ad)
+    talk.hit(talk.watch(person, make=["Volkswagen"]), ad)
+    talk.hit(talk.watch(person, fuel=["diesel"], year_from=2014), ad)
     talk.send()
     [message] = talk.telegram.messages
-    assert "BMW" in message.text
-    assert "Audi" in message.text
+    assert "For: Volkswagen; " in message.text
+    assert "2014" in message.text
     assert [label for label, _ in message.buttons] == [
         "Open the ad", "⭐ Follow the price", "🙈 Not this car", "⏸ Pause this watch",
     ]  # fmt: skip
-    talk.hit(talk.watch(person, make=["Opel"]), ad)
+    talk.hit(talk.watch(person, year_to=2016), ad)
     talk.send()
     assert len(talk.telegram.messages) == 1
 
