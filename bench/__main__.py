@@ -183,8 +183,6 @@ def measure(options: argparse.Namespace, server: Server, folder: Path) -> Measur
         measured.monitor = monitor.measure(server, size)
     if "board" in parts:
         measured.board = board.measure(server, board.QUICK if options.quick else board.FULL, folder / "files")
-    if "watches" in parts:
-        measured.watches = watches.measure(server, watches.QUICK if options.quick else watches.FULL)
     if "year" in parts:
         asked = options.runs or (1 if options.quick else FEW_RUNS)
         measured.year = year.measure(server, quick=options.quick, runs=asked)
@@ -206,6 +204,8 @@ def measure_market(
         measured.about["market"] = f"{measured.market.full.ads:,} ads"
     if "day" in parts:
         measured.day = day.measure(server, day_of(options))
+    if "watches" in parts:
+        measured.watches = watches.measure(server, watches.QUICK if options.quick else watches.FULL)
 
 
 def day_of(options: argparse.Namespace) -> day.Size:

@@ -63,7 +63,7 @@ MARKET: Final[tuple[LiteralString, ...]] = (
         (array['private', 'dealer'])[1 + random()::integer] as seller
     from generate_series(1, %(ads)s) as n
     inner join jsonb_to_recordset(%(families)s::jsonb) as f (number integer, family text, make text)
-        on f.number = mod(n * 7919, %(count)s)""",
+        on f.number = mod(n::bigint * 7919, %(count)s)""",
     """insert into listings (id, source, ad_id, make_slug, url, title, price_eur, posted_at, first_seen, removed_at,
         seller_kind, list_hash)
     overriding system value
@@ -147,7 +147,7 @@ def fill(place: Place, size: Size, families: Sequence[str]) -> None:
         columns = [{**to_columns(drawn(dice, families)), "person": people[n % 100][0]} for n in range(size.watches)]
         names = [name for name in columns[0] if name != "person"]
         statement = (
-            f"insert into watches (person_id, typed, since, {', '.join(names)})"  # noqa: S608 # names of fields
+            f"insert into watches (person_id, typed, since, {', '.join(names)})"
             f" values (%(person)s, 'x', now() - interval '1 hour', {', '.join(f'%({name})s' for name in names)})"
         )
         with connection.cursor() as cursor, connection.transaction():
@@ -224,6 +224,10 @@ def _p95(seconds: Sequence[float]) -> float:
     return statistics.quantiles(seconds, n=20)[-1]
 
 
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
+
+
 def table(measured: Watches | None) -> str:
     """Return a Markdown table, nothing if nothing was measured."""
     if measured is None:
@@ -236,13 +240,12 @@ def table(measured: Watches | None) -> str:
         ("a text parsed", measured.texts),
     ]
     return "\n".join([
-        f"{size.watches:,} watches, {size.active:,} ads and {size.gone:,} that are gone; up to {measured.hits:,} hits a batch:",
+        f"{size.watches:,} watches, {size.active:,} ads, {size.gone:,} that are gone; {measured.hits:,} hits a batch:",
         "",
         "| what | p50 | p95 | worst |",
         "|---|---:|---:|---:|",
         *(
-            f"| {name} | {1000 * statistics.median(each):.1f} ms | {1000 * _p95(each):.1f} ms | {1000 * max(each):.1f} ms |"
-            for name, each in rows
+            f"| {name} | {_ms(statistics.median(each))} | {_ms(_p95(each))} | {_ms(max(each))} |" for name, each in rows
         ),
     ])  # fmt: skip
 

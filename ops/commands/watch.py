@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -75,7 +75,7 @@ def parse(
     if as_json:
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
         return
-    language = "en" if text.isascii() else "bg"
+    language: Literal["bg", "en"] = "en" if text.isascii() else "bg"
     typer.echo(printable(describe(found.filter, language)))
     if found.leftovers:
         typer.echo(" ".join(_shown(printable(each.text), each.is_understood) for each in found.pieces))
