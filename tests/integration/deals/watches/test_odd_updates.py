@@ -16,9 +16,12 @@ from tests.support.watching import CHAT, Talk
 
 WORDS = (
     *("/start", "/watch", "/list", "/edit", "/pause", "/resume", "/delete", "/quiet", "/digest", "/language", "/why"),
-    *("/star", "/stop", "/forget", "/privacy", "/help", "BMW", "X5", "дизел", "до", "25000", "20 хил лв", "150000", "2016+"),
-    *("22-8", "8:30", "off", "bg", "1", "-1", "99999999999999999999", "<b>", "&amp;", "\u202e", "\x00", "🚗" * 50, "%s"),
-    *("{}", "'; drop table watches; --", "https://www.mobile.bg/obiavi/avtomobili-dzhipove/bmw/x5", "ь" * 3000, "@x", "\ud800"),
+    *("/star", "/stop", "/forget", "/privacy", "/help", "BMW", "X5", "дизел", "до", "25000", "20 хил лв", "150000"),
+    "2016+",
+    *("22-8", "8:30", "off", "bg", "1", "-1", "99999999999999999999", "<b>", "&amp;", "\u202e", "\x00", "🚗" * 50),
+    "%s",
+    *("{}", "'; drop table watches; --", "https://www.mobile.bg/obiavi/avtomobili-dzhipove/bmw/x5", "ь" * 3000, "@x"),
+    "\ud800",
 )  # fmt: skip
 DATA = ("save", "below", "change", "daily", "choose", "follow", "mute", "pause", "resume", "delete", "edit", "count")
 
