@@ -32,6 +32,7 @@ from bench import (
     photo_report,
     photos,
     report,
+    watches,
     year,
 )
 from bench.pairs import Series, say
@@ -66,6 +67,7 @@ class Measured:
     deals: deals.Deals | None = None
     monitor: monitor.Monitor | None = None
     board: board.Board | None = None
+    watches: watches.Watches | None = None
     year: year.YearCosts | None = None
 
 
@@ -101,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="part: filters, ads and CSV of the board among a million ads; 10 GB of disk",
     )
+    top.add_argument("--watches", action="store_true", help="part: ads against ten thousand watches, previews, texts")
     top.add_argument(
         "--year",
         action="store_true",
@@ -201,6 +204,8 @@ def measure_market(
         measured.about["market"] = f"{measured.market.full.ads:,} ads"
     if "day" in parts:
         measured.day = day.measure(server, day_of(options))
+    if "watches" in parts:
+        measured.watches = watches.measure(server, watches.QUICK if options.quick else watches.FULL)
 
 
 def day_of(options: argparse.Namespace) -> day.Size:
@@ -220,6 +225,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "deals": (),
         "monitor": (),
         "board": (),
+        "watches": (),
         "year": (),
         "photos": photos.PARTS,
     }
@@ -244,6 +250,7 @@ def text(measured: Measured) -> str:
         deals_report.tables(measured.deals),
         monitor.table(measured.monitor),
         board.table(measured.board),
+        watches.table(measured.watches),
         year.tables(measured.year),
     )
     parts += [table for table in tables if table]
@@ -256,6 +263,7 @@ def text(measured: Measured) -> str:
             *deals_report.missed(measured.deals),
             *monitor.missed(measured.monitor),
             *board.missed(measured.board),
+            *watches.missed(measured.watches),
             *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")

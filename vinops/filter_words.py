@@ -118,7 +118,7 @@ def _number(number: Any, language: Language, *, is_year: bool = False) -> str:
     if is_year:
         return str(number)
     text = f"{number:,}".removesuffix(".00")
-    return text.replace(",", "\u00a0").replace(".", ",") if language == "bg" else text
+    return text.replace(",", " ").replace(".", ",") if language == "bg" else text
 
 
 def _since(since: Any, language: Language) -> str:

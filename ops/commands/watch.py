@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -54,6 +55,41 @@ def bot() -> None:
         # Without its traceback: an error of the database may quote a row, and with it the id of a chat.
         log.error("the bot ended: %s", without_ids(f"{type(error).__name__}: {error}"))
         raise typer.Exit(1) from None
+
+
+@app.command()
+def parse(
+    text: Annotated[str, typer.Argument(help="What somebody looks for, or the link of a search on mobile.bg.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show which filter a text stands for, what of it was not understood, and what can be two things.
+
+    «BMW X5 дизел до 25000, 2016+, без удар». It needs no database.
+    """
+    from vinops.filter_text import parse
+    from vinops.filter_words import describe
+    from vinops.text.printable import printable
+
+    found = parse(text)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        return
+    language: Literal["bg", "en"] = "en" if text.isascii() else "bg"
+    typer.echo(printable(describe(found.filter, language)))
+    if found.leftovers:
+        typer.echo(" ".join(_shown(printable(each.text), each.is_understood) for each in found.pieces))
+        typer.echo(f"not understood: {printable(', '.join(found.leftovers))}")
+    for each in found.ambiguous:
+        choices = " / ".join(choice.says(language) for choice in each.choices)
+        typer.echo(printable(f"«{each.text}» can be: {choices}"))
+
+
+def _shown(text: str, is_understood: bool) -> str:
+    """Return a part of a text, struck out if it was not understood; plain output has ~~ around it."""
+    if is_understood:
+        return text
+    return typer.style(text, strikethrough=True) if sys.stdout.isatty() else f"~~{text}~~"
 
 
 @app.command()
