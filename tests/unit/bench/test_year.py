@@ -23,6 +23,7 @@ WORKS = {
 }
 """Commands that do something."""
 WITHOUT_DATABASE = {
+    ("watch", "parse"),
     *(("logs",), ("credentials", "set"), ("credentials", "list"), ("credentials", "check"), ("credentials", "apply")),
     *(("nodes", "list"), ("nodes", "jobs"), ("nodes", "schedule"), ("nodes", "cancel"), ("nodes", "deploy")),
 }

@@ -16,6 +16,7 @@ QUICK = {
     ("watch", "bot"): "a service: its log is on the terminal",
     ("watch", "invite"): "one statement",
     ("watch", "list"): "one statement",
+    ("watch", "parse"): "reads a text",
     **{("users", name): "one statement, and at most a hash" for name in ("add", "passwd", "role", "remove", "list")},
     ("logs",): "reads the ends of files; --prune is at work",
     ("credentials", "set"): "asks, and writes a file",
