@@ -34,6 +34,7 @@ from bench import (
     photos,
     prices,
     report,
+    watches,
     year,
 )
 from bench.pairs import Series, say
@@ -70,6 +71,7 @@ class Measured:
     board: board.Board | None = None
     prices: prices.Prices | None = None
     lots: lots.Lots | None = None
+    watches: watches.Watches | None = None
     year: year.YearCosts | None = None
 
 
@@ -105,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="part: filters, ads and CSV of the board among a million ads; 10 GB of disk",
     )
+    top.add_argument("--watches", action="store_true", help="part: ads against ten thousand watches, previews, texts")
     top.add_argument(
         "--prices",
         action="store_true",
@@ -224,6 +227,8 @@ def measure_market(
         measured.about["market"] = f"{measured.market.full.ads:,} ads"
     if "day" in parts:
         measured.day = day.measure(server, day_of(options))
+    if "watches" in parts:
+        measured.watches = watches.measure(server, watches.QUICK if options.quick else watches.FULL)
 
 
 def lots_of(options: argparse.Namespace) -> lots.Size:
@@ -254,6 +259,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "board": (),
         "prices": (),
         "lots": (),
+        "watches": (),
         "year": (),
         "photos": photos.PARTS,
     }
@@ -280,6 +286,7 @@ def text(measured: Measured) -> str:
         board.table(measured.board),
         prices.table(measured.prices),
         lots.table(measured.lots),
+        watches.table(measured.watches),
         year.tables(measured.year),
     )
     parts += [table for table in tables if table]
@@ -294,6 +301,7 @@ def text(measured: Measured) -> str:
             *board.missed(measured.board),
             *prices.missed(measured.prices),
             *lots.missed(measured.lots),
+            *watches.missed(measured.watches),
             *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")

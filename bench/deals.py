@@ -44,7 +44,7 @@ SAMPLE = 1_000  # ads that go through the stages among so many others
 ROUNDS = 21  # with seven the same two databases differed by 0.7 to 1.9 times on a busy machine
 WORKERS = 2  # processes: as many as the machine has cores
 PATIENCE = 300  # seconds
-QUEUES = "normalize,price,score,upkeep"
+QUEUES = "normalize,price,score,match,upkeep"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Workers take 500 ads in a second or two, and a lease of a dead one ends after two minutes.
 BACKLOG: Final = Limit(30 * 60, 2 * 3600, age)
 GIVEN_UP: Final = Limit(1)
+# A full minute of 429 and one of an unavailable database pass by themselves.
+SENDING: Final = Limit(10 * 60, 3600, age)
+START_BOT: Final = "systemctl restart vinops-watch.service, or by hand: end it, then nohup vinops watch bot &"
 UNKNOWN_MODELS: Final = Limit(0.1, unit=percent)  # of 5,269 real ads it was less than a hundredth
 LEAST_ADS: Final = 200  # of fewer, a few odd ones are a large share
 
@@ -76,6 +79,17 @@ def alarms(connection: Connection[Any], kinds: Collection[str] | None = None) ->
             continue
         for subject, finding in check(connection):
             yield Alarm(kind=kind, subject=subject, finding=finding)
+
+
+def told(connection: Connection[Any]) -> Iterator[tuple[str, Finding]]:
+    """Check how long messages and answers of the bot wait to be sent."""
+    row = connection.execute(queries("watch_people")["watching"]).fetchone()
+    oldest = row[3] if row else None
+    if oldest is None:
+        yield "bot", ok("nothing waits", SENDING.unit(SENDING.warning))
+    else:
+        seconds = max((datetime.now(UTC) - oldest).total_seconds(), 0.0)
+        yield "bot", SENDING.judge(seconds, f"the oldest message of the alerts waits for {age(seconds)}", fix=START_BOT)
 
 
 def waits(stage: Backlog, now: datetime, thing: str = "ad", fix: str = "vinops deals run") -> Finding:
@@ -157,4 +171,5 @@ ALARMS: Final[dict[str, Callable[[Connection[Any]], Iterator[tuple[str, Finding]
     "deals_unknown": _unknown,
     "price_model": _price_model,
     "exchange_rate_old": _exchange_rate,
+    "watch_late": told,
 }

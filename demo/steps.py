@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from demo import questions, world
+from demo import alerts, questions, world
 from demo.folder import held, migrations
 from demo.text import say, typed
 from demo.world import DemoFailed
@@ -317,5 +317,6 @@ STEPS: Final = (
     Step(title="What the operators ask of the market", run=asks(*questions.MARKET)),
     Step(title="The deals: what is each ad worth, and which are worth a message?", run=find_deals),
     Step(title="The imports: which lots of the auction are worth a bid?", run=find_imports),
+    Step(title="The alerts: a person's own car, in the person's own words", run=alerts.watch, in_demo="first"),
 )
 """All steps, in order."""

@@ -28,6 +28,9 @@ MORE_ADS: dict[str, float] = {"new": 8, "changed": 12, "gone": 10, "back": 2, "h
 """The size of each change of feed and market with `--serve`."""
 SALES_AHEAD = 1  # days from then to the first sales: those that are photographed first are still to come
 SALE_IN = timedelta(days=6)  # from now until the sale of the lots that are planted for the import deals
+NEW_ADS: dict[str, float] = {"new": 150, "changed": 0, "gone": 0, "back": 0, "hours": 0.1}
+OTHER_PRICES: dict[str, float] = {"new": 0, "changed": 1500, "gone": 0, "back": 0, "hours": 0.1}
+"""The changes of the market in the step of the alerts."""
 HOURS_LATER = timedelta(hours=6)  # how long ago the market starts: the demo advances it by about as much
 
 SEED = 1
@@ -64,6 +67,8 @@ class World:
         """Advance feed and market to the end of the demo, and then by `served` further moves. Raises DemoFailed."""
         advance(self.feed)
         advance(self.market)
+        advance(self.market, NEW_ADS)
+        advance(self.market, OTHER_PRICES)
         for _ in range(served):
             self.move()
 

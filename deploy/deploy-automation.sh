@@ -16,6 +16,7 @@ usage: deploy-automation.sh [options]        as root, from a checkout of vinops
   --uninstall          stop and remove the services and the program; data, logs, secrets and the database stay
   --embedded           use the embedded PostgreSQL instead of the system's
   --web                the site too: vinops-web.service on 127.0.0.1:8080; deploy/caddy/Caddyfile puts TLS in front
+  --bot                the bot of the alerts too: vinops-watch.service; it needs TELEGRAM_BOT_TOKEN
   --node               a scrapyd node, too; on a machine without vinops a scrapyd node and nothing else
   --venv-from DIR      copy vinops' virtual environment instead of installing the lock from the package index
   --no-start           install all, start nothing
@@ -23,7 +24,7 @@ usage: deploy-automation.sh [options]        as root, from a checkout of vinops
 TEXT
 }
 
-dry_run='' upgrade='' backup=yes uninstall='' embedded='' node='' only_node='' web=''
+dry_run='' upgrade='' backup=yes uninstall='' embedded='' node='' only_node='' web='' bot=''
 credentials_file='' venv_from='' start=yes
 while [ $# -gt 0 ]; do
     case $1 in
@@ -34,6 +35,7 @@ while [ $# -gt 0 ]; do
     --uninstall) uninstall=yes ;;
     --embedded) embedded=yes ;;
     --web) web=yes ;;
+    --bot) bot=yes ;;
     --node) node=yes ;;
     --venv-from) venv_from=${2:?--venv-from needs a folder} && shift ;;
     --no-start) start='' ;;
@@ -65,15 +67,16 @@ unset "${!PG@}"
 [ -z "$node" ] || [ -x "$vinops" ] || only_node=yes
 [ ! -e "$etc/.node" ] || only_node=yes
 [ ! -e "$node_venv" ] || node=yes
-# So does one with the site.
+# So does one with the site, and one with the bot.
 [ ! -e "$etc/.web" ] || web=yes
+[ ! -e "$etc/.bot" ] || bot=yes
 node=${only_node:-$node}
 
 packages=(python3 python3-venv ca-certificates dbus chromium logrotate)
 [ -n "$only_node" ] || packages+=(redis-server)
 [ -n "$only_node$embedded" ] || packages+=(postgresql)
 
-roles=(owner etl photos market deals ops retention backup node web)
+roles=(owner etl photos market deals ops retention backup node web watch)
 long_runners=(vinops-celery.service vinops-celery-beat.service vinops-supervisor.service vinops-metrics.service)
 timers=(vinops-etl.timer vinops-photo-scraper.timer vinops-health.timer vinops-backup.timer vinops-retention.timer)
 workers=(vinops-worker@1.service vinops-worker@2.service vinops-worker@3.service vinops-worker@4.service)
@@ -81,6 +84,7 @@ workers=(vinops-worker@1.service vinops-worker@2.service vinops-worker@3.service
 if systemctl is-enabled --quiet vinops-worker@5.service 2>/dev/null; then workers+=(vinops-worker@5.service); fi
 targets=(vinops-workers.target)
 [ -z "$web" ] || long_runners+=(vinops-web.service)
+[ -z "$bot" ] || long_runners+=(vinops-watch.service)
 [ -z "$only_node" ] || long_runners=() timers=() workers=() targets=()
 [ -z "$node" ] || long_runners+=(vinops-scrapyd.service)
 
@@ -554,6 +558,7 @@ stop_all() {
     [ -z "$only_node" ] || return 0
     run systemctl stop "${timers[@]}"
     [ -z "$web" ] || run systemctl stop vinops-web.service
+    [ -z "$bot" ] || run systemctl stop vinops-watch.service
     run systemctl stop vinops-supervisor.service vinops-celery-beat.service
     run systemctl stop "${targets[@]}" "${workers[@]}" vinops-photo-scraper.service vinops-etl.service
     run systemctl stop vinops-celery.service vinops-metrics.service vinops-health.service vinops-retention.service
@@ -605,6 +610,11 @@ start_all() {
         run systemctl start --no-block vinops-web.service
         note "the site is on 127.0.0.1:8080: vinops users add NAME --role operator; deploy/caddy/Caddyfile for others"
     fi
+    if [ -n "$bot" ]; then
+        run touch "$etc/.bot"
+        run systemctl start --no-block vinops-watch.service
+        note "vinops watch invite makes an invitation to the bot"
+    fi
     run systemctl start --no-block "${targets[@]}"
     run systemctl start --no-block vinops-supervisor.service
     run systemctl start "${timers[@]}"
@@ -633,7 +643,7 @@ remove_all() {
     [ -n "$dry_run" ] || systemctl reset-failed 'vinops-*' 2>/dev/null || true
     run rm -rf "$program" "$program.old" "$program.new" "$venvs" "$node_venv"
     run rm -f /usr/local/bin/vinops /etc/logrotate.d/vinops
-    run rm -f "$etc/.web"
+    run rm -f "$etc/.web" "$etc/.bot"
     [ -z "$node" ] || run rm -f "$etc/.node" /etc/scrapyd/scrapyd.conf
     note "kept: $data, $logs, $etc with its secrets, the user vinops, the database and its roles, the password of Redis"
     note "to remove those too: rm -rf $data $logs $etc; userdel vinops; as postgres: dropdb vinops"

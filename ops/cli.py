@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "deals": "ops.commands.deals:app",
     "landed": "ops.commands.imports:app",
     "web": "ops.commands.web:command",
+    "watch": "ops.commands.watch:app",
     "users": "ops.commands.users:app",
     "nodes": "ops.commands.nodes:app",
     "forecast": "ops.commands.forecast:command",

@@ -31,6 +31,7 @@ NAMES = {
     "supervisor": ("supervisor",),
     "deals": ("deals",),
     "backup": ("backup",),
+    "watch": ("watch",),
 }
 """The operators' names of the workers and programs, and the logs of each."""
 

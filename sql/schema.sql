@@ -781,7 +781,7 @@ CREATE TABLE ops.deal_outbox (
     error text,
     dead_at timestamp with time zone,
     CONSTRAINT deal_outbox_change_check CHECK ((change = ANY (ARRAY['new'::text, 'changed'::text, 'back'::text, 'gone'::text]))),
-    CONSTRAINT deal_outbox_stage_check CHECK ((stage = ANY (ARRAY['normalize'::text, 'price'::text, 'score'::text])))
+    CONSTRAINT deal_outbox_stage_check CHECK ((stage = ANY (ARRAY['normalize'::text, 'price'::text, 'score'::text, 'match'::text])))
 );
 
 CREATE SEQUENCE ops.deal_tokens
@@ -919,6 +919,11 @@ CREATE TABLE ops.task_progress (
     task text NOT NULL
 );
 
+CREATE TABLE ops.telegram_pace (
+    bot_id bigint NOT NULL,
+    next_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE ops.users (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -963,6 +968,29 @@ CREATE TABLE ops.walk_pieces (
     CONSTRAINT walk_pieces_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'reading'::text, 'split'::text, 'rest'::text, 'read'::text, 'unknown'::text])))
 )
 WITH (fillfactor='50');
+
+CREATE TABLE ops.watch_invitations (
+    token_hash bytea NOT NULL,
+    user_id bigint,
+    is_operator boolean DEFAULT false NOT NULL,
+    language text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    CONSTRAINT watch_invitations_language_check CHECK ((language = ANY (ARRAY['bg'::text, 'en'::text]))),
+    CONSTRAINT watch_invitations_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+
+CREATE TABLE ops.watch_strangers (
+    chat_hash bytea NOT NULL,
+    told_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT watch_strangers_chat_hash_check CHECK ((octet_length(chat_hash) = 32))
+);
+
+CREATE TABLE ops.watch_updates (
+    bot_id bigint NOT NULL,
+    update_id bigint NOT NULL,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
 
 CREATE TABLE ops.worker_restarts (
     id bigint NOT NULL,
@@ -1647,6 +1675,208 @@ ALTER TABLE public.vehicles ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.watch_drafts (
+    id bigint NOT NULL,
+    person_id bigint NOT NULL,
+    watch_id bigint,
+    typed text NOT NULL,
+    below_market numeric,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT watch_drafts_typed_check CHECK ((length(typed) <= 2000))
+);
+
+ALTER TABLE public.watch_drafts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.watch_drafts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.watch_people (
+    id bigint NOT NULL,
+    chat_id bigint,
+    user_id bigint,
+    is_operator boolean DEFAULT false NOT NULL,
+    language text DEFAULT 'bg'::text NOT NULL,
+    time_zone text DEFAULT 'Europe/Sofia'::text NOT NULL,
+    is_silent boolean DEFAULT false NOT NULL,
+    quiet_from smallint,
+    quiet_to smallint,
+    is_quiet_silent boolean DEFAULT false NOT NULL,
+    digest_at smallint,
+    digest_due timestamp with time zone,
+    paused_at timestamp with time zone,
+    paused_by text,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT watch_people_check CHECK (((num_nonnulls(chat_id, user_id) > 0) OR is_operator)),
+    CONSTRAINT watch_people_check1 CHECK (((quiet_from IS NULL) = (quiet_to IS NULL))),
+    CONSTRAINT watch_people_check2 CHECK (((paused_at IS NULL) = (paused_by IS NULL))),
+    CONSTRAINT watch_people_digest_at_check CHECK (((digest_at >= 0) AND (digest_at <= 1439))),
+    CONSTRAINT watch_people_language_check CHECK ((language = ANY (ARRAY['bg'::text, 'en'::text]))),
+    CONSTRAINT watch_people_paused_by_check CHECK ((paused_by = ANY (ARRAY['person'::text, 'blocked'::text, 'account'::text]))),
+    CONSTRAINT watch_people_quiet_from_check CHECK (((quiet_from >= 0) AND (quiet_from <= 1439))),
+    CONSTRAINT watch_people_quiet_to_check CHECK (((quiet_to >= 0) AND (quiet_to <= 1439)))
+);
+
+CREATE TABLE public.watches (
+    id bigint NOT NULL,
+    person_id bigint NOT NULL,
+    kind text DEFAULT 'ad'::text NOT NULL,
+    typed text NOT NULL,
+    version integer DEFAULT 1 NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    paused_at timestamp with time zone,
+    is_silent boolean DEFAULT false NOT NULL,
+    make text[] DEFAULT '{}'::text[] NOT NULL,
+    family text[] DEFAULT '{}'::text[] NOT NULL,
+    year_from integer,
+    year_to integer,
+    price_from numeric,
+    price_to numeric,
+    km_from integer,
+    km_to integer,
+    power_from integer,
+    power_to integer,
+    fuel text[] DEFAULT '{}'::text[] NOT NULL,
+    gearbox text[] DEFAULT '{}'::text[] NOT NULL,
+    body text[] DEFAULT '{}'::text[] NOT NULL,
+    color text[] DEFAULT '{}'::text[] NOT NULL,
+    region text[] DEFAULT '{}'::text[] NOT NULL,
+    seller text[] DEFAULT '{}'::text[] NOT NULL,
+    min_score numeric,
+    below_market numeric,
+    words text[] DEFAULT '{}'::text[] NOT NULL,
+    words_not text[] DEFAULT '{}'::text[] NOT NULL,
+    words_query tsquery,
+    words_not_query tsquery,
+    keys text[] GENERATED ALWAYS AS (
+CASE
+    WHEN (cardinality(family) > 0) THEN family
+    WHEN (cardinality(make) > 0) THEN make
+    ELSE ARRAY[''::text]
+END) STORED NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT watches_kind_check CHECK ((kind = ANY (ARRAY['ad'::text, 'lot'::text, 'both'::text]))),
+    CONSTRAINT watches_typed_check CHECK ((length(typed) <= 2000))
+);
+
+CREATE VIEW public.watch_fits AS
+ SELECT board.listing_id,
+    watches.id AS watch_id,
+    watches.version,
+    watches.since,
+    watches.price_to,
+    watches.below_market AS least_below,
+    watches.min_score,
+    board.price_eur,
+    board.below_market,
+    board.score,
+    board.first_seen
+   FROM (((public.board
+     JOIN public.watches ON ((array_remove(ARRAY[board.family, board.make, ''::text], NULL::text) && watches.keys)))
+     JOIN public.watch_people people ON ((watches.person_id = people.id)))
+     LEFT JOIN public.listing_words said ON ((board.listing_id = said.listing_id)))
+  WHERE ((NOT board.is_gone) AND (board.duplicate_of IS NULL) AND (watches.paused_at IS NULL) AND (people.paused_at IS NULL) AND (watches.kind = ANY (ARRAY['ad'::text, 'both'::text])) AND ((watches.make = '{}'::text[]) OR (board.make = ANY (watches.make))) AND ((watches.family = '{}'::text[]) OR (board.family = ANY (watches.family))) AND ((watches.year_from IS NULL) OR (board.year >= watches.year_from)) AND ((watches.year_to IS NULL) OR (board.year <= watches.year_to)) AND ((watches.price_from IS NULL) OR (board.price_eur >= watches.price_from)) AND ((watches.price_to IS NULL) OR (board.price_eur <= watches.price_to)) AND ((watches.km_from IS NULL) OR (board.mileage_km >= watches.km_from)) AND ((watches.km_to IS NULL) OR (board.mileage_km <= watches.km_to)) AND ((watches.power_from IS NULL) OR (board.power_hp >= watches.power_from)) AND ((watches.power_to IS NULL) OR (board.power_hp <= watches.power_to)) AND ((watches.fuel = '{}'::text[]) OR (board.fuel = ANY (watches.fuel))) AND ((watches.gearbox = '{}'::text[]) OR (board.gearbox = ANY (watches.gearbox))) AND ((watches.body = '{}'::text[]) OR (board.body = ANY (watches.body))) AND ((watches.color = '{}'::text[]) OR (board.color = ANY (watches.color))) AND ((watches.region = '{}'::text[]) OR (board.region = ANY (watches.region))) AND ((watches.seller = '{}'::text[]) OR (board.seller = ANY (watches.seller))) AND ((watches.min_score IS NULL) OR (board.score >= watches.min_score)) AND ((watches.below_market IS NULL) OR (board.below_market >= watches.below_market)) AND ((watches.words_query IS NULL) OR (said.words @@ watches.words_query)) AND ((watches.words_not_query IS NULL) OR ((said.words @@ watches.words_not_query) IS NOT TRUE)));
+
+CREATE TABLE public.watch_hits (
+    id bigint NOT NULL,
+    watch_id bigint NOT NULL,
+    car text NOT NULL,
+    listing_id bigint,
+    lot_id bigint,
+    version integer NOT NULL,
+    price_eur numeric(12,2),
+    score numeric(3,1),
+    found_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    dropped_at timestamp with time zone,
+    state text DEFAULT 'new'::text NOT NULL,
+    digest_id bigint,
+    CONSTRAINT watch_hits_check CHECK ((num_nonnulls(listing_id, lot_id) = 1)),
+    CONSTRAINT watch_hits_state_check CHECK ((state = ANY (ARRAY['new'::text, 'known'::text, 'told'::text, 'held'::text, 'digested'::text, 'dropped'::text])))
+);
+
+ALTER TABLE public.watch_hits ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.watch_hits_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.watch_messages (
+    id bigint NOT NULL,
+    person_id bigint,
+    chat_id bigint,
+    kind text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    rank smallint NOT NULL,
+    score numeric(3,1),
+    car text,
+    listing_id bigint,
+    lot_id bigint,
+    watch_id bigint,
+    about_id bigint,
+    html text,
+    buttons jsonb DEFAULT '[]'::jsonb NOT NULL,
+    is_silent boolean DEFAULT false NOT NULL,
+    price_eur numeric(12,2),
+    price_told numeric(12,2),
+    followed_at timestamp with time zone,
+    muted_at timestamp with time zone,
+    attempts smallint DEFAULT 0 NOT NULL,
+    token bigint,
+    tried_at timestamp with time zone,
+    next_try_at timestamp with time zone DEFAULT now() NOT NULL,
+    message_id bigint,
+    is_photo boolean,
+    error text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    settled_at timestamp with time zone,
+    CONSTRAINT watch_messages_check CHECK ((num_nonnulls(person_id, chat_id) = 1)),
+    CONSTRAINT watch_messages_check1 CHECK (((kind = 'hit'::text) = (car IS NOT NULL))),
+    CONSTRAINT watch_messages_check2 CHECK (((kind = ANY (ARRAY['price'::text, 'gone'::text])) = (about_id IS NOT NULL))),
+    CONSTRAINT watch_messages_kind_check CHECK ((kind = ANY (ARRAY['reply'::text, 'edit'::text, 'hit'::text, 'price'::text, 'gone'::text, 'digest'::text]))),
+    CONSTRAINT watch_messages_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'trying'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
+);
+
+ALTER TABLE public.watch_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.watch_messages_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE public.watch_people ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.watch_people_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE SEQUENCE public.watch_tokens
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER TABLE public.watches ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.watches_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE raw.csv_files ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME raw.csv_files_id_seq
     START WITH 1
@@ -1741,11 +1971,23 @@ ALTER TABLE ONLY ops.sign_ins
 ALTER TABLE ONLY ops.task_progress
     ADD CONSTRAINT task_progress_pkey PRIMARY KEY (machine);
 
+ALTER TABLE ONLY ops.telegram_pace
+    ADD CONSTRAINT telegram_pace_pkey PRIMARY KEY (bot_id);
+
 ALTER TABLE ONLY ops.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY ops.walk_pieces
     ADD CONSTRAINT walk_pieces_pkey PRIMARY KEY (walk_id, number);
+
+ALTER TABLE ONLY ops.watch_invitations
+    ADD CONSTRAINT watch_invitations_pkey PRIMARY KEY (token_hash);
+
+ALTER TABLE ONLY ops.watch_strangers
+    ADD CONSTRAINT watch_strangers_pkey PRIMARY KEY (chat_hash);
+
+ALTER TABLE ONLY ops.watch_updates
+    ADD CONSTRAINT watch_updates_pkey PRIMARY KEY (bot_id);
 
 ALTER TABLE ONLY ops.worker_restarts
     ADD CONSTRAINT worker_restarts_pkey PRIMARY KEY (id);
@@ -1882,6 +2124,30 @@ ALTER TABLE ONLY public.vehicles
 ALTER TABLE ONLY public.vehicles
     ADD CONSTRAINT vehicles_vin_key UNIQUE (vin);
 
+ALTER TABLE ONLY public.watch_drafts
+    ADD CONSTRAINT watch_drafts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.watch_hits
+    ADD CONSTRAINT watch_hits_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.watch_hits
+    ADD CONSTRAINT watch_hits_watch_id_car_key UNIQUE (watch_id, car);
+
+ALTER TABLE ONLY public.watch_messages
+    ADD CONSTRAINT watch_messages_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.watch_people
+    ADD CONSTRAINT watch_people_chat_id_key UNIQUE (chat_id);
+
+ALTER TABLE ONLY public.watch_people
+    ADD CONSTRAINT watch_people_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.watch_people
+    ADD CONSTRAINT watch_people_user_id_key UNIQUE (user_id);
+
+ALTER TABLE ONLY public.watches
+    ADD CONSTRAINT watches_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY raw.csv_files
     ADD CONSTRAINT csv_files_path_key UNIQUE (path);
 
@@ -1932,6 +2198,12 @@ CREATE INDEX sign_ins_end ON ops.sign_ins USING btree (ends_at);
 CREATE INDEX sign_ins_user ON ops.sign_ins USING btree (user_id);
 
 CREATE UNIQUE INDEX users_name ON ops.users USING btree (lower(name)) WHERE (removed_at IS NULL);
+
+CREATE INDEX watch_invitations_end ON ops.watch_invitations USING btree (ends_at);
+
+CREATE INDEX watch_invitations_user ON ops.watch_invitations USING btree (user_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX watch_strangers_told ON ops.watch_strangers USING btree (told_at);
 
 CREATE INDEX worker_restarts_worker ON ops.worker_restarts USING btree (machine, worker, restarted_at DESC);
 
@@ -2103,6 +2375,54 @@ CREATE INDEX scores_high ON public.scores USING btree (score);
 
 CREATE INDEX vehicles_incomplete ON public.vehicles USING btree (id) INCLUDE (year, make, model, fuel) WHERE ((year IS NULL) OR (make IS NULL) OR (model IS NULL) OR (fuel IS NULL));
 
+CREATE INDEX watch_drafts_created ON public.watch_drafts USING btree (created_at);
+
+CREATE INDEX watch_drafts_person ON public.watch_drafts USING btree (person_id);
+
+CREATE INDEX watch_drafts_watch ON public.watch_drafts USING btree (watch_id) WHERE (watch_id IS NOT NULL);
+
+CREATE INDEX watch_hits_digest ON public.watch_hits USING btree (digest_id) WHERE (digest_id IS NOT NULL);
+
+CREATE INDEX watch_hits_found ON public.watch_hits USING btree (watch_id, found_at DESC);
+
+CREATE INDEX watch_hits_held ON public.watch_hits USING btree (watch_id) WHERE (state = 'held'::text);
+
+CREATE INDEX watch_hits_listing ON public.watch_hits USING btree (listing_id) WHERE (listing_id IS NOT NULL);
+
+CREATE INDEX watch_hits_lot ON public.watch_hits USING btree (lot_id) WHERE (lot_id IS NOT NULL);
+
+CREATE INDEX watch_hits_new ON public.watch_hits USING btree (found_at) WHERE (state = 'new'::text);
+
+CREATE INDEX watch_messages_about ON public.watch_messages USING btree (about_id) WHERE (about_id IS NOT NULL);
+
+CREATE UNIQUE INDEX watch_messages_car ON public.watch_messages USING btree (person_id, car) WHERE (kind = 'hit'::text);
+
+CREATE UNIQUE INDEX watch_messages_change ON public.watch_messages USING btree (about_id, kind) WHERE (state = ANY (ARRAY['waiting'::text, 'trying'::text]));
+
+CREATE UNIQUE INDEX watch_messages_digest ON public.watch_messages USING btree (person_id) WHERE ((kind = 'digest'::text) AND (state = ANY (ARRAY['waiting'::text, 'trying'::text])));
+
+CREATE INDEX watch_messages_listing ON public.watch_messages USING btree (listing_id) WHERE (listing_id IS NOT NULL);
+
+CREATE INDEX watch_messages_lot ON public.watch_messages USING btree (lot_id) WHERE (lot_id IS NOT NULL);
+
+CREATE INDEX watch_messages_next ON public.watch_messages USING btree (rank, score DESC NULLS LAST, id) WHERE (state = 'waiting'::text);
+
+CREATE INDEX watch_messages_person ON public.watch_messages USING btree (person_id, message_id);
+
+CREATE INDEX watch_messages_settled ON public.watch_messages USING btree (settled_at) WHERE (kind <> 'hit'::text);
+
+CREATE INDEX watch_messages_trying ON public.watch_messages USING btree (tried_at) WHERE (state = 'trying'::text);
+
+CREATE INDEX watch_messages_watch ON public.watch_messages USING btree (watch_id, created_at) WHERE (watch_id IS NOT NULL);
+
+CREATE INDEX watch_people_digest ON public.watch_people USING btree (digest_due) WHERE (digest_due IS NOT NULL);
+
+CREATE UNIQUE INDEX watch_people_operator ON public.watch_people USING btree (is_operator) WHERE is_operator;
+
+CREATE INDEX watches_keys ON public.watches USING gin (keys) WITH (fastupdate=off) WHERE (paused_at IS NULL);
+
+CREATE INDEX watches_person ON public.watches USING btree (person_id, id);
+
 CREATE INDEX copart_raw_ingested ON staging.copart_raw USING btree (file_id, ingested_at);
 
 CREATE INDEX shared_vins_vin ON staging.shared_vins USING btree (vin);
@@ -2194,6 +2514,9 @@ ALTER TABLE ONLY ops.sign_ins
 ALTER TABLE ONLY ops.walk_pieces
     ADD CONSTRAINT walk_pieces_walk_id_fkey FOREIGN KEY (walk_id) REFERENCES ops.listing_walks(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY ops.watch_invitations
+    ADD CONSTRAINT watch_invitations_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.ad_notes
     ADD CONSTRAINT ad_notes_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
 
@@ -2283,6 +2606,45 @@ ALTER TABLE ONLY public.scores
 
 ALTER TABLE ONLY public.valuations
     ADD CONSTRAINT valuations_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_drafts
+    ADD CONSTRAINT watch_drafts_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.watch_people(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_drafts
+    ADD CONSTRAINT watch_drafts_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watches(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_hits
+    ADD CONSTRAINT watch_hits_digest_id_fkey FOREIGN KEY (digest_id) REFERENCES public.watch_messages(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.watch_hits
+    ADD CONSTRAINT watch_hits_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_hits
+    ADD CONSTRAINT watch_hits_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_hits
+    ADD CONSTRAINT watch_hits_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watches(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_messages
+    ADD CONSTRAINT watch_messages_about_id_fkey FOREIGN KEY (about_id) REFERENCES public.watch_messages(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_messages
+    ADD CONSTRAINT watch_messages_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_messages
+    ADD CONSTRAINT watch_messages_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_messages
+    ADD CONSTRAINT watch_messages_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.watch_people(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_messages
+    ADD CONSTRAINT watch_messages_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watches(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.watch_people
+    ADD CONSTRAINT watch_people_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watches
+    ADD CONSTRAINT watches_person_id_fkey FOREIGN KEY (person_id) REFERENCES public.watch_people(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY raw.csv_files
     ADD CONSTRAINT csv_files_base_id_fkey FOREIGN KEY (base_id) REFERENCES raw.csv_files(id);

@@ -49,6 +49,13 @@ def one_line(text: str) -> str:
     return printable(" ".join(redact(text).split()))
 
 
+def without_ids(text: str) -> str:
+    """Return the text redacted, on one line, and without long numbers: any of them may be the id of somebody's chat."""
+    import re
+
+    return re.sub(r"-?[0-9]{5,}", MASK, one_line(text))
+
+
 @cache
 def _any_of(values: frozenset[str]) -> Pattern[str]:
     """Compile values to one pattern, the longest first. A percent-encoded sign may be in either case."""

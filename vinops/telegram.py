@@ -1,8 +1,8 @@
-"""Posts deals and alerts with Telegram's Bot API, through python-telegram-bot.
+"""Posts deals, alerts and answers with Telegram's Bot API, through python-telegram-bot, and reads a bot's updates.
 
 Each function makes one call and returns its outcome; errors of Telegram and the network are outcomes, not exceptions.
-Nothing is retried, and no redirect followed. All block, for at most SECONDS, and may be called from any thread without
-a running event loop. Connections are not kept: for twenty messages an hour that is not worth it.
+Nothing is retried, and no redirect followed. All block, for at most SECONDS (`get_updates` for as long as it may wait
+longer), and may be called from any thread without a running event loop. Connections are not kept.
 
 Importing this takes about 0.4 s: import it where it is used.
 """
@@ -16,12 +16,12 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx  # the HTTP client of python-telegram-bot
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 from telegram.request import BaseRequest, RequestData
@@ -35,6 +35,8 @@ SECONDS = 10.0  # for a whole call
 PAUSE = 60.0  # seconds to pause if Telegram does not say how long
 LONGEST_PAUSE = 86_400.0
 LONGEST_ANSWER = 65_536  # bytes
+MOST_UPDATES = 50
+LONGEST_UPDATES = 8_388_608  # bytes: 50 messages of 4096 characters, escaped, with what they reply to
 LONGEST_REASON = 200  # characters
 LARGEST_ID = 2**63 - 1  # of a message or a chat: what PostgreSQL's bigint holds
 
@@ -100,10 +102,22 @@ class NotReached:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """Telegram has done what a call asked for that is no message. `result` may be anything that JSON can be."""
+
+    result: Any
+
+
 Outcome = Sent | Postponed | Refused | Forbidden | Unanswered | NotReached
 Link = tuple[str, str]
-"""A button below a message: its text and its address."""
+"""A button below a message: its text, and its address or, without a scheme, what the bot gets when it is pressed."""
+Buttons = Sequence[Sequence[Link]]
+"""Rows of buttons."""
 
+UPDATES: Final = ("message", "edited_message", "callback_query", "my_chat_member")
+"""The kinds of updates that are asked for."""
+NO_TOKEN: Final = "TELEGRAM_BOT_TOKEN is empty or has a character that no token has"  # noqa: S105 # it is a reason
 _TOKEN: Final = re.compile(r"[0-9A-Za-z:_-]+")
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
 # The beginnings of descriptions, in lower case: after that they may repeat the text of an ad. The Bot API documents
@@ -127,8 +141,19 @@ _GONE: Final = "bad request: message to edit not found"
 _UNCHANGED: Final = ("message is not modified", "message_not_modified")
 
 
-def send_text(settings: Settings, chat_id: str, text: str, *, html: bool = False, link: Link | None = None) -> Outcome:
-    """Send a text message, plain or as Telegram's HTML. If the process dies here, it may have arrived."""
+def send_text(
+    settings: Settings,
+    chat_id: str,
+    text: str,
+    *,
+    html: bool = False,
+    link: Link | None = None,
+    buttons: Buttons = (),
+    is_silent: bool = False,
+    reply_to: int | None = None,
+) -> Outcome:
+    """Send a text message, plain or as Telegram's HTML, as an answer to another one of the chat if that is still there.
+    If the process dies here, it may have arrived."""
     return _call(
         settings,
         lambda bot: bot.send_message(
@@ -136,30 +161,53 @@ def send_text(settings: Settings, chat_id: str, text: str, *, html: bool = False
             text,
             parse_mode=ParseMode.HTML if html else None,
             link_preview_options=LinkPreviewOptions(is_disabled=True),
-            reply_markup=_keyboard(link),
+            reply_markup=_keyboard(link, buttons),
+            disable_notification=is_silent or None,
+            reply_parameters=_answer_to(reply_to),
         ),
     )
 
 
-def send_photo(settings: Settings, chat_id: str, photo_url: str, html: str, *, link: Link | None = None) -> Outcome:
+def send_photo(
+    settings: Settings,
+    chat_id: str,
+    photo_url: str,
+    html: str,
+    *,
+    link: Link | None = None,
+    buttons: Buttons = (),
+    is_silent: bool = False,
+) -> Outcome:
     """Send a photo that Telegram fetches, with a caption. If the process dies here, it may have arrived."""
     return _call(
         settings,
         lambda bot: bot.send_photo(
-            chat_id, photo_url, caption=html, parse_mode=ParseMode.HTML, reply_markup=_keyboard(link)
+            chat_id,
+            photo_url,
+            caption=html,
+            parse_mode=ParseMode.HTML,
+            reply_markup=_keyboard(link, buttons),
+            disable_notification=is_silent or None,
         ),
     )
 
 
 def edit(
-    settings: Settings, chat_id: str, message_id: int, html: str, *, is_photo: bool, link: Link | None = None
+    settings: Settings,
+    chat_id: str,
+    message_id: int,
+    html: str,
+    *,
+    is_photo: bool,
+    link: Link | None = None,
+    buttons: Buttons = (),
 ) -> Outcome:
     """Replace the text of a message, or its caption if it is a photo. Repeating it changes nothing."""
     if is_photo:
         outcome = _call(
             settings,
             lambda bot: bot.edit_message_caption(
-                chat_id, message_id, caption=html, parse_mode=ParseMode.HTML, reply_markup=_keyboard(link)
+                chat_id, message_id, caption=html, parse_mode=ParseMode.HTML, reply_markup=_keyboard(link, buttons)
             ),
         )
     else:
@@ -171,7 +219,7 @@ def edit(
                 message_id,
                 parse_mode=ParseMode.HTML,
                 link_preview_options=LinkPreviewOptions(is_disabled=True),
-                reply_markup=_keyboard(link),
+                reply_markup=_keyboard(link, buttons),
             ),
         )
     if isinstance(outcome, Refused) and any(each in outcome.reason.lower() for each in _UNCHANGED):
@@ -179,14 +227,77 @@ def edit(
     return outcome
 
 
-def _keyboard(link: Link | None) -> InlineKeyboardMarkup | None:
-    return None if link is None else InlineKeyboardMarkup.from_button(InlineKeyboardButton(link[0], url=link[1]))
+def get_updates(settings: Settings, offset: int | None, *, seconds: int) -> Answered | Outcome:
+    """Return the updates of the bot from `offset` on, at most MOST_UPDATES; those before it are confirmed by that.
+
+    Telegram waits for one as long as `seconds`. `result` is what Telegram sent: a list, of anything. Without an offset
+    nothing is confirmed. If the process dies here, Telegram returns the same updates again, for a day.
+    """
+    fields = {"timeout": str(seconds), "limit": str(MOST_UPDATES), "allowed_updates": json.dumps(UPDATES)}
+    if offset is not None:
+        fields["offset"] = str(offset)
+    return call(settings, "getUpdates", fields, seconds=seconds + SECONDS, longest=LONGEST_UPDATES)
+
+
+def answer_callback_query(settings: Settings, query_id: str, text: str = "") -> Answered | Outcome:
+    """Tell Telegram that a button was handled: until then it shows that it is being. Repeating it does no harm."""
+    return call(settings, "answerCallbackQuery", {"callback_query_id": query_id, "text": text[:200]})
+
+
+def call(
+    settings: Settings,
+    method: str,
+    fields: Mapping[str, str],
+    *,
+    seconds: float = SECONDS,
+    longest: int = LONGEST_ANSWER,
+) -> Answered | Outcome:
+    """Call a method of the API whose result is no message, and return its result or what went wrong."""
+    token = _token(settings)
+    if token is None:
+        return Forbidden(reason=NO_TOKEN)
+    url = f"{settings.telegram_api_url}/bot{token}/{method}"
+    outcome = asyncio.run(_posted(url, fields, seconds, longest))
+    if isinstance(outcome, Answered | Sent):
+        return outcome
+    return replace(outcome, reason=redact(outcome.reason, settings))
+
+
+async def _posted(url: str, fields: Mapping[str, str], seconds: float, longest: int) -> Answered | Outcome:
+    async with _Request(seconds, longest) as request:
+        await request.ask(url, "POST", fields)
+        assert request.outcome is not None  # noqa: S101 # it is set whatever happens
+        if isinstance(request.outcome, Unanswered) and request.is_success:
+            return Answered(result=request.result)
+        return request.outcome
+
+
+def _keyboard(link: Link | None, buttons: Buttons = ()) -> InlineKeyboardMarkup | None:
+    rows = [*([[link]] if link else []), *buttons]
+    if not rows:
+        return None
+    return InlineKeyboardMarkup([[_button(text, target) for text, target in row] for row in rows])
+
+
+def _button(text: str, target: str) -> InlineKeyboardButton:
+    if target.startswith(("http://", "https://")):
+        return InlineKeyboardButton(text, url=target)
+    return InlineKeyboardButton(text, callback_data=target)
+
+
+def _answer_to(message_id: int | None) -> ReplyParameters | None:
+    return None if message_id is None else ReplyParameters(message_id, allow_sending_without_reply=True)
+
+
+def _token(settings: Settings) -> str | None:
+    token = "" if settings.telegram_bot_token is None else settings.telegram_bot_token.reveal()
+    return token if _TOKEN.fullmatch(token) else None
 
 
 def _call(settings: Settings, ask: Callable[[Bot], Awaitable[object]]) -> Outcome:
-    token = "" if settings.telegram_bot_token is None else settings.telegram_bot_token.reveal()
-    if not _TOKEN.fullmatch(token):
-        return Forbidden(reason="TELEGRAM_BOT_TOKEN is empty or has a character that no token has")
+    token = _token(settings)
+    if token is None:
+        return Forbidden(reason=NO_TOKEN)
     outcome = asyncio.run(_talk(token, f"{settings.telegram_api_url}/bot", ask))
     return outcome if isinstance(outcome, Sent) else replace(outcome, reason=redact(outcome.reason, settings))
 
@@ -214,11 +325,15 @@ def _certificates() -> ssl.SSLContext:
 class _Request(BaseRequest):
     """The HTTP layer of python-telegram-bot for one request, with our limits; `outcome` is its outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS, longest: int = LONGEST_ANSWER) -> None:
         """Use no proxy and nothing else of the environment."""
         self.outcome: Outcome | None = None
+        self.result: Any = None
+        self.is_success = False
+        self._seconds = seconds
+        self._longest = longest
         # A quarter for the connection: a timeout of the whole call then means that there was one.
-        limits = httpx.Timeout(SECONDS, connect=SECONDS / 4)
+        limits = httpx.Timeout(seconds, connect=SECONDS / 4)
         self._client = httpx.AsyncClient(trust_env=False, timeout=limits, verify=_certificates())
 
     @property
@@ -243,38 +358,42 @@ class _Request(BaseRequest):
         pool_timeout: Any = None,
     ) -> tuple[int, bytes]:
         """Send the request and set `outcome`. Raises TelegramError unless that is Sent."""
+        await self.ask(url, method, request_data.json_parameters if request_data else {})
+        if not isinstance(self.outcome, Sent):
+            raise TelegramError(self.outcome.reason if self.outcome else "")
+        # The answer was read already: a message with a part that the library cannot parse was sent all the same.
+        return http.HTTPStatus.OK, b'{"ok": true, "result": true}'
+
+    async def ask(self, url: str, method: str, fields: Mapping[str, str]) -> None:
+        """Send the request and set `outcome`, and `result` after a success. Raises no error of the network."""
         try:
-            async with asyncio.timeout(SECONDS):
-                status, answer = await self._ask(url, method, request_data)
+            async with asyncio.timeout(self._seconds):
+                status, answer = await self._ask(url, method, fields)
         except _NOT_SENT as error:
             self.outcome = NotReached(reason=f"it was not reached ({type(error).__name__})")
         except (httpx.HTTPError, TimeoutError) as error:
             self.outcome = Unanswered(reason=f"it did not answer ({type(error).__name__})")
         else:
             self.outcome = read_answer(status, answer)
-        if not isinstance(self.outcome, Sent):
-            raise TelegramError(self.outcome.reason)
-        # The answer was read already: a message with a part that the library cannot parse was sent all the same.
-        return http.HTTPStatus.OK, b'{"ok": true, "result": true}'
+            fields_read = _parsed(answer)
+            self.is_success = status == http.HTTPStatus.OK and fields_read.get("ok") is True
+            self.result = fields_read.get("result")
 
-    async def _ask(self, url: str, method: str, request_data: RequestData | None) -> tuple[int, bytes]:
-        answer = b""
-        parameters = request_data.json_parameters if request_data else None
-        async with self._client.stream(method, url, data=parameters) as response:
+    async def _ask(self, url: str, method: str, fields: Mapping[str, str]) -> tuple[int, bytes]:
+        parts: list[bytes] = []
+        length = 0
+        async with self._client.stream(method, url, data=fields or None) as response:
             async for part in response.aiter_bytes():
-                answer += part
-                if len(answer) > LONGEST_ANSWER:
+                parts.append(part)
+                length += len(part)
+                if length > self._longest:
                     break
-        return response.status_code, answer[: LONGEST_ANSWER + 1]
+        return response.status_code, b"".join(parts)[: self._longest + 1]
 
 
 def read_answer(status: int, answer: bytes) -> Outcome:
     """Return the outcome in an answer of Telegram; Unanswered if that is neither a success nor an error of its API."""
-    try:
-        parsed = json.loads(answer)
-    except (ValueError, RecursionError):
-        parsed = None
-    fields = parsed if isinstance(parsed, dict) else {}
+    fields = _parsed(answer)
     result = fields.get("result")
     if status == http.HTTPStatus.OK and fields.get("ok") is True and isinstance(result, dict):
         number = result.get("message_id")
@@ -298,6 +417,14 @@ def read_answer(status: int, answer: bytes) -> Outcome:
         case _ if 400 <= status < 500 and fields.get("ok") is False:
             return _read_refusal(reason, description.lower(), parameters)
     return Unanswered(reason=reason)
+
+
+def _parsed(answer: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(answer)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _read_refusal(reason: str, description: str, parameters: dict[str, Any]) -> Refused | Postponed:

@@ -28,6 +28,7 @@ Table: TypeAlias = "Mapping[str, tuple[str, bool]]"
 HERE: Final = files("vinops")
 CUT: Final = 10  # length that the auction cuts names to, less one if the last character is a blank
 LONGEST_NAME: Final = 5  # words
+LEAST_HEARD: Final = 3  # letters from which a whole text is recognized by its sound: «й5» is no i5
 LONGEST_TITLE: Final = 80  # characters of it that are read
 
 
@@ -125,6 +126,43 @@ def families() -> frozenset[str]:
     )
 
 
+def named(make: str, text: str) -> ModelMatch | None:
+    """Return the model of a make that a whole text names: nothing behind it is passed over, and nothing guessed."""
+    about = _about(make)
+    if about is None:
+        return None
+    for words in readings(text):
+        if words and (found := _exactly(about, key_of(words))):
+            return found
+    key = key_of(readings(text)[-1])
+    if is_cyrillic(text) and sum(map(str.isalpha, key)) >= LEAST_HEARD and (each := about.sounds.get(sound(key))):
+        return each.match("alias")
+    return None
+
+
+@cache
+def makes() -> Mapping[str, str]:
+    """Return all makes by the keys of their names."""
+    return {key: name for key, (name, _) in _makes()[0].items()}
+
+
+@cache
+def names() -> Mapping[str, tuple[str, ...]]:
+    """Return the families that have a model of a name, by the key of the name: «astra» is an Opel and a Saturn."""
+    found: dict[str, dict[str, None]] = {}
+    for name in _makes()[1]:
+        if about := _about(name):
+            for key, each in about.models.items():
+                found.setdefault(key, {})[f"{each.make} {each.family or each.name}"] = None
+    return {key: tuple(families) for key, families in found.items()}
+
+
+@cache
+def vocabulary(name: Field) -> Mapping[str, str]:
+    """Return the values of a field by the keys of all their words."""
+    return {key: value for key, (value, _) in _words()[name].items()}
+
+
 def fuel(text: str) -> Match | None:
     """Return the fuel: gasoline, diesel, hybrid, plug-in hybrid, electric, lpg, cng or hydrogen."""
     return _word("fuel", text)
@@ -148,6 +186,12 @@ def colour(text: str) -> Match | None:
 def region(text: str) -> Match | None:
     """Return the common name of a district of Bulgaria, without «обл.»: «София»; or «Извън страната»."""
     return _word("region", re.sub(r"^\W*(?:обл|общ)(?:аст|ина|\.)\s*", "", text.strip(), flags=re.IGNORECASE))
+
+
+@cache
+def spoken(name: Field) -> Mapping[str, tuple[str, ...]]:
+    """Return the other names of each value of a field, the first one first: «Черен» for black."""
+    return {value: tuple(others) for value, others in _read("vehicles.toml")[name].items()}
 
 
 # The contents of the files

@@ -9,7 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from web.pages import ads, board, files, imports, login, lot, lots, market, operations, photos, search, sheets, vin
+from web.pages import (
+    ads,
+    board,
+    files,
+    imports,
+    login,
+    lot,
+    lots,
+    market,
+    operations,
+    photos,
+    search,
+    searches,
+    sheets,
+    vin,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +100,11 @@ ROUTES: Final = (
     Page(method="GET", path="/imports.csv", access="viewer", function=imports.csv, seconds=EXPORT_SECONDS),
     Page(method="GET", path="/imports/{lot_number:int}", access="viewer", function=imports.quote),
     Page(method="POST", path="/imports/{lot_number:int}/result", access="trader", function=imports.result),
+    Page(method="GET", path="/searches", access="trader", function=searches.page),
+    Page(method="POST", path="/searches", access="trader", function=searches.save),
+    Page(method="POST", path="/searches/connect", access="trader", function=searches.connect),
+    Page(method="POST", path="/searches/notifications", access="trader", function=searches.notify),
+    Page(method="POST", path="/searches/{watch_id:int}", access="trader", function=searches.change),
     Page(method="GET", path="/login", access="anyone", function=login.form),
     Page(method="POST", path="/login", access="anyone", function=login.sign_in, seconds=HASH_SECONDS),
     Page(method="GET", path="/enter", access="anyone", function=login.enter_form),

@@ -21,6 +21,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from deals.channel.message import Message, compose, deal_of
+from deals.channel.pace import take_place
 from deals.channel.queue import ABANDONED, MOST_TRIES, Posted, held, queue
 from vinops import telegram
 from vinops.alerts import clear_alert, deliver, raise_alert
@@ -205,6 +206,7 @@ class Poster:
     def _call(self, taken: _Try) -> telegram.Outcome:
         message = taken.message
         chat_id = taken.chat_id or ""
+        take_place(self._connection, self._settings)
         self._calls.append(time.monotonic())
         if taken.is_edit:
             number, is_photo = taken.facts["message_id"] or 0, taken.facts["is_photo"]
@@ -214,6 +216,7 @@ class Poster:
             if not isinstance(outcome, telegram.Refused):
                 return outcome
             log.info("without its photo %s: %s", taken, outcome.reason)
+            take_place(self._connection, self._settings)
             self._calls.append(time.monotonic())
         return telegram.send_text(self._settings, chat_id, message.html, html=True, link=message.link)
 

@@ -14,6 +14,7 @@ import psycopg
 from deals.channel import queue as channel
 from deals.queue import outbox
 from deals.stages.registry import ALL_STAGES, next_stage
+from deals.watches.sending import queue as alerts
 from vinops.db.database import queries
 from vinops.db.errors import is_collision, is_passing
 from vinops.logs import pairs
@@ -79,6 +80,7 @@ def _work(connection: Connection[Any], settings: Settings, lease: Lease) -> list
                 stage.write(connection, [result for result in results if id_of(result) in held])
                 if following is None and not about.of_lots:
                     channel.queue(connection, sorted(held))
+                    alerts.queue_changes(connection, sorted(held))
                 return outbox.finish(connection, lease, following)
         except psycopg.Error as error:
             if not is_collision(error) or attempt == MOST_COLLISIONS:

@@ -54,6 +54,7 @@ STAGES: Final = {
         Stage(name="normalize"),
         Stage(name="price", waits_for="normalize"),  # ads that are not normalized yet are missing comparables
         Stage(name="score"),
+        Stage(name="match"),
     )
 }
 """All stages by name, in order. What passes the last one is queued for the channel."""

@@ -7,7 +7,7 @@ do $$
 begin
     execute format('revoke all on database %I from public', current_database());
     execute format(
-        'grant connect, temporary on database %I to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_web',
+        'grant connect, temporary on database %I to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_web, vinops_watch',
         current_database()
     );
 end
@@ -15,18 +15,18 @@ $$;
 
 -- Rights of an earlier version go first.
 revoke all on all tables in schema public, ops, audit, raw, staging
-from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 revoke all on all sequences in schema public, ops, audit, raw, staging
-from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+from vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 
 grant usage on schema public, ops, audit, raw, staging
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 
 -- All: is the schema current, what was the owner told, may this host be asked now.
 grant select on _yoyo_migration
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch;
 grant select, insert, update on ops.alerts, ops.host_budgets
-to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention;
+to vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_watch;
 
 -- The feed.
 grant select on all tables in schema raw, staging, audit to vinops_etl;
@@ -66,6 +66,8 @@ grant insert, update, delete on lot_values, lot_quotes, lot_floors, import_disco
 grant select on audit.lot_events, audit.etl_runs to vinops_deals;
 grant insert on exchange_rates to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;
+grant insert, update, delete on watch_hits, watch_messages to vinops_deals;
+grant select, insert, update on ops.telegram_pace to vinops_deals;
 grant usage on all sequences in schema ops to vinops_deals;
 
 -- The site: what pages of the board and of ads show. Photos of ads are requested within the budgets of their hosts.
@@ -88,6 +90,18 @@ grant select on listing_vins, staging.placeholder_vins, staging.shared_vins to v
 grant select on board_source, lot_board_source, lot_words, notifications, audit.etl_runs, audit.v_parse_errors to vinops_web;
 grant select on ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.workers, ops.listing_walks, ops.market_cycles,
 ops.task_progress, ops.price_models, ops.photo_coverage to vinops_web;
+
+grant select, insert, update, delete on watch_people, watches, watch_hits to vinops_web;
+grant select on watch_fits to vinops_web;
+grant select, insert, delete on ops.watch_invitations to vinops_web;
+
+-- The bot: answers, and messages about the cars that watches find.
+grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_watch;
+grant select on lots, vehicles, watch_fits to vinops_watch;
+grant select, insert, update, delete on watch_people, watches, watch_hits, watch_messages, watch_drafts to vinops_watch;
+grant usage on sequence watch_tokens to vinops_watch;
+grant select, insert, update, delete on ops.watch_invitations, ops.watch_strangers to vinops_watch;
+grant select, insert, update on ops.watch_updates, ops.telegram_pace to vinops_watch;
 
 -- Who watches reads everything, and keeps its own memory.
 grant select on all tables in schema public, ops, audit, raw, staging to vinops_ops;

@@ -4,7 +4,7 @@ do $$
 declare
     role_name text;
 begin
-    foreach role_name in array '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_node, vinops_web}'::text[]
+    foreach role_name in array '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_backup, vinops_node, vinops_web, vinops_watch}'::text[]
     loop
         if not exists (select 1 from pg_roles where rolname = role_name) then
             execute format('create role %I login nosuperuser nocreatedb nocreaterole', role_name);

@@ -98,6 +98,10 @@ def _makes(s: Snapshot) -> Mapping[str, Sample]:
     return {make.slug: make.complete_at for make in s.market.makes} if s.market else {}
 
 
+def _oldest_alert(s: Snapshot) -> Sample:
+    return None if s.watching is None else s.watching.oldest or s.at
+
+
 WORKER, MAKE, HOST, STAGE, STATE = ("worker",), ("make",), ("host",), ("stage",), ("state",)
 
 METRICS: Final = (
@@ -127,6 +131,9 @@ METRICS: Final = (
     Metric("deal_dead", "Ads that were given up.", _stages(lambda stage, _: stage.dead), STAGE),
     Metric("deal_posted_today", "Deals posted since midnight (UTC).", lambda s: s.deals and s.deals.posted_today),
     Metric("deal_posts_waiting", "Messages that wait to be posted.", lambda s: s.deals and s.deals.waiting_posts),
+    Metric("watches", "Watches of people.", lambda s: s.watching and s.watching.watches),
+    Metric("watch_messages_waiting", "Messages of alerts that wait.", lambda s: s.watching and s.watching.waiting),
+    Metric("watch_oldest_seconds", "Time that the oldest alert waits.", _oldest_alert),
     Metric("cpu_ratio", "Share of the CPU in use.", lambda s: s.machine and s.machine.cpu),
     Metric("load", "Runnable processes, mean of the last minute.", lambda s: s.machine and s.machine.load),
     Metric("memory_ratio", "Share of the memory in use.", lambda s: s.machine and s.machine.memory),

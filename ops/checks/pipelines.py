@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from deals import alarms, board as board_of_deals, market as figures
-from deals.alarms import BACKLOG
+from deals.alarms import BACKLOG, SENDING, START_BOT
 from deals.landed import book
 from etl.merge import board as board_of_lots
 from ops.checks.registry import Checks, unknown
@@ -23,7 +23,20 @@ if TYPE_CHECKING:
     from deals.landed.book import Checked
     from etl.merge.board import Compared as ComparedLots
     from ops.observe.market import MakeState, Market
-    from ops.observe.snapshot import Alert, Audit, Celery, CrawlRun, Deals, Feed, Host, Photos, Snapshot, Wanted, Worker
+    from ops.observe.snapshot import (
+        Alert,
+        Audit,
+        Celery,
+        CrawlRun,
+        Deals,
+        Feed,
+        Host,
+        Photos,
+        Snapshot,
+        Wanted,
+        Watching,
+        Worker,
+    )
     from ops.photos.places import Stored
 
 MINUTE: Final = 60.0
@@ -348,6 +361,18 @@ def prices(snapshot: Snapshot, deals: Deals) -> Finding:
 def tariffs(snapshot: Snapshot, found: Checked) -> Finding:
     """Check whether the tariffs of import deals were compared with their sources lately."""
     return book.judge(found)
+
+
+@CHECKS.add("watches", "watching")
+def watches(snapshot: Snapshot, found: Watching) -> Finding:
+    """Check how long messages and answers of the bot wait to be sent."""
+    if not found.people:
+        return ok("nobody is invited")
+    text = f"{plural(found.watches, 'watch', 'watches')} of {plural(found.people, 'chat')}"
+    if found.oldest is None:
+        return ok(f"{text}, nothing waits")
+    seconds = _seconds(snapshot, found.oldest)
+    return SENDING.judge(seconds, f"{text}, the oldest message waits for {age(seconds)}", fix=START_BOT)
 
 
 @CHECKS.add("feed", "feed")

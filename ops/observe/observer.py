@@ -40,6 +40,7 @@ from ops.observe.snapshot import (
     PriceModel,
     Snapshot,
     Wanted,
+    Watching,
     Worker,
 )
 from ops.photos import places
@@ -65,7 +66,7 @@ T = TypeVar("T")
 PARTS: Final = frozenset(
     {
         *("workers", "runs", "feed", "audit", "photos", "stored", "hosts", "deals", "top", "alerts", "sizes"),
-        *("wanted", "supervisor", "market", "board", "lot_board", "tariffs", "site"),
+        *("wanted", "supervisor", "market", "board", "lot_board", "tariffs", "site", "watching"),
         *("machine", "logs", "celery", "backup", "secrets", "clock"),
     }
 )
@@ -258,6 +259,7 @@ class Observer:
             "deals": self._deals(),
             "board": self._part("board", RARELY, lambda: board.compare(self._asking())),
             "lot_board": self._part("lot_board", RARELY, lambda: lot_board.compare(self._asking())),
+            "watching": self._part("watching", SOON, lambda: Watching(**self._rows("watching", "watch_people")[0])),
             "runs": None if runs is None else tuple(run for run in runs if datetime.now(UTC) - run.heartbeat_at < DAY),
             "wanted": self._wanted_programs(),
             "market": self._part("market", SOON, lambda: market.read(self.settings, self._rows, datetime.now(UTC))),

@@ -438,6 +438,18 @@ class Backup:
     ahead: tuple[str, ...] = ()
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """The alerts: how many people with a chat and watches there are, how many messages wait, and since when the oldest
+    thing that could be told already does."""
+
+    people: int
+    watches: int
+    waiting: int
+    oldest: datetime | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
     """The number of secrets that are set, and sentences on what is wrong with them; no value."""
@@ -474,6 +486,7 @@ class Snapshot:
     market: Market | None = None
     supervisor: Supervision | None = None
     site: Site | None = None
+    watching: Watching | None = None
     runs: tuple[CrawlRun, ...] | None = None
     clock_synchronized: bool | None = None
     silence: float = Settings.worker_silence

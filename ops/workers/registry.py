@@ -1,5 +1,5 @@
 """What runs on a machine: an entry for each market crawl, for the photo crawl, for Celery's worker and beat, for the
-supervisor, and for the site.
+supervisor, for the site, and for the bot of the alerts.
 
 `vinops workers`, `vinops celery`, the supervisor, the monitor, health, the nodes and the systemd units all read it from
 here. The crawl of another site is one more entry of `workers`.
@@ -24,6 +24,7 @@ PHOTOS: Final = "photos"
 CELERY_WORKER: Final = "celery_worker"
 CELERY_BEAT: Final = "celery_beat"
 SITE: Final = "web"
+BOT: Final = "watch"
 SUPERVISOR: Final = "supervisor"
 """The name of the supervisor, of its lock, and of its row in `ops.workers`."""
 
@@ -130,6 +131,18 @@ def site(settings: Settings) -> Program:
         command=(sys.executable, "-m", "ops.cli", "web"),
         log=settings.log_dir / "web.log",
         unit="vinops-web.service",
+    )
+
+
+def bot(settings: Settings) -> Program:
+    """Return the bot of `vinops watch bot`, which nothing restarts but its unit."""
+    return Program(
+        name=BOT,
+        key=BOT,
+        title="Bot",
+        command=(sys.executable, "-m", "ops.cli", "watch", "bot"),
+        log=settings.log_dir / "watch.log",
+        unit="vinops-watch.service",
     )
 
 

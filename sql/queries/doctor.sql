@@ -41,7 +41,7 @@ select
     coalesce(pg_has_role(pg_roles.oid, 'pg_read_all_data', 'usage'), false) as may_read_all
 from unnest(
     '{vinops_owner, vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, '
-    'vinops_backup, vinops_node, vinops_web}'::text[]
+    'vinops_backup, vinops_node, vinops_web, vinops_watch}'::text[]
 ) as needed (role_name)
 left join pg_roles on needed.role_name = pg_roles.rolname
 order by needed.role_name;
@@ -52,13 +52,14 @@ order by needed.role_name;
 with needed (role_names, relations, rights) as (
     values
     (
-        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node}'::text[],
+        '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node, '
+        'vinops_watch}'::text[],
         '{ops.alerts, ops.host_budgets}'::text[],
         '{select, insert, update}'::text[]
     ),
     (
         '{vinops_etl, vinops_photos, vinops_market, vinops_deals, vinops_ops, vinops_retention, vinops_node, '
-        'vinops_web}',
+        'vinops_web, vinops_watch}',
         '{public._yoyo_migration}',
         '{select}'
     ),
@@ -111,6 +112,8 @@ with needed (role_names, relations, rights) as (
         '{insert, update, delete}'
     ),
     ('{vinops_deals}', '{audit.lot_events, audit.etl_runs}', '{select}'),
+    ('{vinops_deals}', '{public.watch_hits, public.watch_messages}', '{insert, update, delete}'),
+    ('{vinops_deals, vinops_watch}', '{ops.telegram_pace}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
     ('{vinops_ops}', '{public.*, ops.*, audit.*, raw.*, staging.*}', '{select}'),
@@ -158,6 +161,28 @@ with needed (role_names, relations, rights) as (
         'ops.market_cycles, ops.task_progress, ops.price_models, ops.photo_coverage}',
         '{select}'
     ),
+    (
+        '{vinops_web}',
+        '{public.watch_people, public.watches, public.watch_hits}',
+        '{select, insert, update, delete}'
+    ),
+    ('{vinops_web}', '{ops.watch_invitations}', '{select, insert, delete}'),
+    ('{vinops_web}', '{public.watch_fits}', '{select}'),
+    (
+        '{vinops_watch}',
+        '{public.board, public.listing_words, public.listings, public.listing_prices, '
+        'public.normalized_listings, public.valuations, public.scores, public.lots, public.vehicles, '
+        'public.watch_fits}',
+        '{select}'
+    ),
+    (
+        '{vinops_watch}',
+        '{public.watch_people, public.watches, public.watch_hits, public.watch_messages, public.watch_drafts, '
+        'ops.watch_invitations, ops.watch_strangers}',
+        '{select, insert, update, delete}'
+    ),
+    ('{vinops_watch}', '{public.watch_tokens}', '{usage}'),
+    ('{vinops_watch}', '{ops.watch_updates}', '{select, insert, update}'),
     ('{vinops_retention}', '{staging.copart_raw, audit.etl_runs, ops.crawl_runs}', '{select, delete}'),
     ('{vinops_retention}', '{ops.alerts}', '{delete}'),
     ('{vinops_retention}', '{raw.csv_files}', '{select, update}'),

@@ -36,7 +36,7 @@ where
 returning id;
 
 -- name: remove_user
--- Remove a person, who stays as the author of notes, and end the sign-ins.
+-- Remove a person, who stays as the author of notes, end the sign-ins, and pause the alerts.
 with removed as (
     update ops.users
     set
@@ -52,6 +52,15 @@ ended as (
     delete from ops.sign_ins
     using removed
     where sign_ins.user_id = removed.id
+),
+
+paused as (
+    update watch_people
+    set
+        paused_at = coalesce(watch_people.paused_at, now()),
+        paused_by = 'account'
+    from removed
+    where watch_people.user_id = removed.id
 )
 
 select id from removed;

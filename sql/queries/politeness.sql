@@ -108,3 +108,11 @@ where
     host = any(%(hosts)s::text[])
     and open_until > clock_timestamp()
 order by host;
+
+-- name: take_place
+-- Take the next place among all calls of a bot, and return the seconds until then.
+insert into ops.telegram_pace as pace (bot_id, next_at)
+values (%(bot_id)s::bigint, clock_timestamp() + make_interval(secs => %(gap)s))
+on conflict (bot_id) do update
+    set next_at = greatest(pace.next_at, clock_timestamp()) + make_interval(secs => %(gap)s)
+returning extract(epoch from next_at - make_interval(secs => %(gap)s) - clock_timestamp())::float8 as seconds;

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve.add_argument("--token", required=True, metavar="TOKEN", help="token of the bot")
     serve.add_argument("--chat", action="append", metavar="ID", help="a chat open to the bot; repeatable (all)")
     serve.add_argument("--flood", type=int, metavar="N", help="most messages per minute and chat (no limit)")
+    serve.add_argument("--limits", action="store_true", help="enforce Telegram's limits of messages")
     serve.add_argument("--keep", type=Path, metavar="FILE", help="file that keeps the messages (none)")
     add_port(serve)
     options = parser.parse_args(arguments)
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             token=options.token,
             chats=tuple(options.chat) if options.chat else None,
             flood=options.flood,
+            limits=options.limits,
             keep=options.keep,
             host=options.host,
             port=options.port,

@@ -1,13 +1,16 @@
-"""Telegram's HTTP API on loopback: sends, edits and deletes messages, and lists them; faults on demand.
+"""Telegram's HTTP API on loopback: sends, edits and deletes messages, and lists them; updates; faults on demand.
 
     with TelegramServer(token="12345:abc") as server:
         post(f"{server.url}/bot12345:abc/sendMessage", {"chat_id": "-100", "text": "hello"})
         server.fault("too_many_429", times=1, retry_after=30)
         server.messages
+        server.updates.say(7, "/help")  # what the bot's next getUpdates returns
+        server.updates.press(7, message_id=1, data="save:1")
 
 As in the real API, a response is JSON with `ok`, and with `result` or with `error_code` and `description`; an invalid
-message is refused with Telegram's own description. Photos are not fetched. The same over HTTP: POST and DELETE
-/control/fault, GET and DELETE /control/requests, GET /control/messages.
+message is refused with Telegram's own description. Photos are not fetched. With `limits=True` the limits of limits.py
+hold. The same over HTTP: POST and DELETE /control/fault, GET and DELETE /control/requests, GET /control/messages, POST
+/control/updates with an update as JSON.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from aiohttp import web
 
 from standin.core import LoopbackServer, close
 from standin.telegram.html import EntitiesError, plain, units
+from standin.telegram.limits import Limits
+from standin.telegram.updates import Updates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 #: Maximum length of a message and of the caption of a photo, in UTF-16 code units of the text that a reader sees.
 LONGEST: Final = 4096
 LONGEST_CAPTION: Final = 1024
+LONGEST_DATA: Final = 64  # bytes that a button sends to the bot
+LOOK: Final = 0.02  # seconds between two looks for updates
 _FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "too_many_429": {"retry_after": 30},
     "bad_request_400": {"description": "Bad Request: wrong file identifier/HTTP URL specified", "parameters": None},
@@ -75,6 +82,8 @@ class Message:
     buttons: list[tuple[str, str]] = field(default_factory=list)
     edits: int = 0
     is_deleted: bool = False
+    is_silent: bool = False
+    reply_to: int | None = None
 
 
 class RefusedError(Exception):
@@ -96,6 +105,7 @@ class TelegramServer(LoopbackServer):
         token: str,
         chats: tuple[str, ...] | None = None,
         flood: int | None = None,
+        limits: bool = False,
         keep: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -103,7 +113,8 @@ class TelegramServer(LoopbackServer):
         """Accept the bot with that token.
 
         `chats` are the chats it may write to (None: all), `flood` is the number of messages per minute and chat (None:
-        no limit). With `keep`, messages are saved in that file, and those of an earlier server are loaded from it.
+        no limit). With `limits` those of Telegram hold. With `keep`, messages are saved in that file, and those of an
+        earlier server are loaded from it.
 
         Raises ValueError for a host that is not loopback or an invalid file, and OSError for an unreadable one.
         """
@@ -113,6 +124,10 @@ class TelegramServer(LoopbackServer):
         self.flood = flood
         #: Chats from which the bot has been removed: calls for them are refused with 403.
         self.kicked: set[str] = set()
+        #: Groups that became supergroups: their old and their new ids.
+        self.moved: dict[str, int] = {}
+        self.updates = Updates()
+        self.limits = Limits() if limits else None
         self.requests: list[Request] = []
         #: All accepted messages in order, whether or not the client received the response.
         self.messages: list[Message] = _kept(keep) if keep else []
@@ -125,6 +140,9 @@ class TelegramServer(LoopbackServer):
             "editMessageText": self._edit_text,
             "editMessageCaption": self._edit_caption,
             "deleteMessage": self._delete,
+            "answerCallbackQuery": self._answer_query,
+            "setMyCommands": lambda _: True,
+            "deleteWebhook": lambda _: True,
         }
 
     @property
@@ -152,11 +170,15 @@ class TelegramServer(LoopbackServer):
         application = web.Application()
         self.add_control(application)
         application.router.add_get("/control/messages", self._control_messages)
+        application.router.add_post("/control/updates", self._control_updates)
         application.router.add_route("*", "/{rest:.*}", self._answer)
         return {"telegram": application}
 
     async def _control_messages(self, _: web.Request) -> web.Response:
         return web.json_response([asdict(each) for each in self.messages])
+
+    async def _control_updates(self, request: web.Request) -> web.Response:
+        return web.json_response({"update_id": self.updates.add(**await request.json())})
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         bot, _, method = request.path.removeprefix("/").partition("/")
@@ -176,7 +198,25 @@ class TelegramServer(LoopbackServer):
                 return await self._keep_quiet(request, note)
             else:
                 return await self._faulty(request, note, fault.name, fault.options)
+        if method == "getUpdates" and accepted:
+            return await self._get_updates(note, fields)
         return self._do(note, method, fields)
+
+    async def _get_updates(self, note: Request, fields: Mapping[str, Any]) -> web.Response:
+        offset = int(fields["offset"]) if fields.get("offset") else None
+        until = time.monotonic() + float(fields.get("timeout", 0))
+        caller = self.updates.enter()
+        while True:
+            found = self.updates.take(offset, int(fields.get("limit", 100)))
+            if found or time.monotonic() >= until:
+                break
+            if await self.pause(LOOK) or not self.updates.is_latest(caller):
+                text = (
+                    "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+                )
+                return _refuse(note, 409, text)
+        note.status = 200
+        return web.json_response({"ok": True, "result": found})
 
     def _do(self, note: Request, method: str, fields: Mapping[str, Any]) -> web.Response:
         try:
@@ -213,9 +253,20 @@ class TelegramServer(LoopbackServer):
         if self.flood is not None and len(lately) >= self.flood:
             seconds = math.ceil(lately[0] + 60 - now)
             raise RefusedError(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)
+        if self.limits and (seconds_left := self.limits.exceeded(chat_id)) is not None:
+            raise RefusedError(429, f"Too Many Requests: retry after {seconds_left}", retry_after=seconds_left)
         lately.append(now)
         number = len(self.messages) + 1
-        message = Message(chat_id=chat_id, message_id=number, text=text, html=html, photo=photo, buttons=buttons)
+        message = Message(
+            chat_id=chat_id,
+            message_id=number,
+            text=text,
+            html=html,
+            photo=photo,
+            buttons=buttons,
+            is_silent=str(fields.get("disable_notification", "")).lower() == "true",
+            reply_to=_replied_to(fields),
+        )
         self.messages.append(message)
         return _shown(message)
 
@@ -247,8 +298,20 @@ class TelegramServer(LoopbackServer):
         self._message_of(fields, "message to delete not found").is_deleted = True
         return True
 
+    def _answer_query(self, fields: Mapping[str, Any]) -> bool:
+        query = str(fields.get("callback_query_id", ""))
+        if not query:
+            raise RefusedError(400, "Bad Request: query is too old and response timeout expired or query ID is invalid")
+        self.updates.answered.append(query)
+        return True
+
     def _chat_of(self, fields: Mapping[str, Any]) -> str:
         chat_id = str(fields.get("chat_id", ""))
+        if chat_id in self.moved:
+            text = "Bad Request: group chat was upgraded to a supergroup chat"
+            raise RefusedError(400, text, migrate_to_chat_id=self.moved[chat_id])
+        if chat_id in self.kicked and chat_id.isdecimal():
+            raise RefusedError(403, "Forbidden: bot was blocked by the user")
         if chat_id in self.kicked:
             raise RefusedError(403, "Forbidden: bot was kicked from the channel chat")
         if not chat_id or (self.chats is not None and chat_id not in self.chats):
@@ -333,17 +396,29 @@ def _buttons(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
     try:
         markup = json.loads(fields.get("reply_markup") or "{}")
         buttons = [
-            (str(button["text"]), str(button["url"])) for row in markup.get("inline_keyboard", []) for button in row
+            (str(button["text"]), str(button["url"] if "url" in button else button["callback_data"]), "url" in button)
+            for row in markup.get("inline_keyboard", [])
+            for button in row
         ]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise RefusedError(400, "Bad Request: can't parse reply keyboard markup JSON object") from None
-    for text, url in buttons:
+    for text, target, is_link in buttons:
         if not text.strip():
             raise RefusedError(400, "Bad Request: text buttons are not allowed to be empty")
-        if not _is_url(url):
-            message = f"Bad Request: inline keyboard button URL '{url}' is invalid: Wrong HTTP URL"
+        if is_link and not _is_url(target):
+            message = f"Bad Request: inline keyboard button URL '{target}' is invalid: Wrong HTTP URL"
             raise RefusedError(400, message)
-    return buttons
+        if not is_link and not 1 <= len(target.encode()) <= LONGEST_DATA:
+            raise RefusedError(400, "Bad Request: BUTTON_DATA_INVALID")
+    return [(text, target) for text, target, _ in buttons]
+
+
+def _replied_to(fields: Mapping[str, Any]) -> int | None:
+    try:
+        found = json.loads(fields.get("reply_parameters") or "{}").get("message_id")
+    except (AttributeError, TypeError, ValueError):
+        raise RefusedError(400, "Bad Request: can't parse reply parameters JSON object") from None
+    return found if isinstance(found, int) else None
 
 
 def _is_url(text: str) -> bool:

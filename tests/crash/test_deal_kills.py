@@ -1,4 +1,4 @@
-"""Workers killed anywhere between an ad and its score: every ad ends scored, once, or given up with a reason. On the
+"""Workers killed anywhere between an ad and its hits: every ad ends scored, once, or given up with a reason. On the
 embedded broker and on Redis alike, because the work is rows in PostgreSQL.
 
 At least fifty kills, over both brokers; VINOPS_CRASH_KILLS=300 adds more at random.
@@ -48,7 +48,7 @@ EVENTS = (
     *(f"{stage}-{what}" for stage in STAGES for what in ("read after", "work after", "write before", "write after")),
 )
 WORKER = Path(__file__).with_name("deal_worker.py")
-QUEUES = "normalize,price,score,upkeep"  # not notify: what is posted has tests of its own
+QUEUES = "normalize,price,score,match,upkeep"  # not notify: what is posted has tests of its own
 
 
 @dataclass(kw_only=True)
@@ -170,6 +170,13 @@ class Deals:
             "not scored": (
                 "select id from listings where id = any(%s) and not exists (select from scores where listing_id = id)"
             ),
+            "not found for the watch": (
+                "select listing_id from board where listing_id = any(%s) and duplicate_of is null and not exists"
+                " (select from watch_hits where watch_hits.listing_id = board.listing_id)"
+            ),
+            "found for the watch twice": (
+                "select listing_id from watch_hits where listing_id = any(%s) group by listing_id having count(*) > 1"
+            ),
         }
         for name, statement in checks.items():
             if rows := self.database.execute(statement.encode(), [self.listings]).fetchall():
@@ -208,6 +215,10 @@ def deals(
     own.data_dir.mkdir()
     with broker(kind, own.data_dir) as found:
         deals = Deals(settings=own, database=database, broker=found, kills=deal_kills, folder=tmp_path)
+        database.execute(
+            "with person as (insert into watch_people (chat_id) values (1) returning id) insert into watches"
+            " (person_id, typed, since) select id, 'everything', '-infinity' from person"
+        )
         deals.listings = insert_ads(database, ADS)
         deals.queued = 1
         try:
@@ -293,6 +304,7 @@ BROKEN = {
     "normalize-write before": "not normalized",
     "price-write before": "not priced",
     "score-write before": "not scored",
+    "match-write before": "not found for the watch",
 }
 
 
@@ -316,7 +328,7 @@ def test_a_broken_worker_is_caught(deals: Deals, event: str) -> None:
 
 def test_without_the_sweep_work_is_lost_with_its_worker(deals: Deals) -> None:
     """The control of the sweep: without it the work of a killed process stays undone."""
-    deals.start(queues="normalize,price,score")
+    deals.start(queues="normalize,price,score,match")
     time.sleep(4)
     assert deals.count("select count(*) from ops.deal_outbox where dead_at is null") == ADS
 

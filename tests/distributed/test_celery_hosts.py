@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.machines, pytest.mark.skipif(NO_HOS
 ROOT = Path(__file__).resolve().parents[2]
 ADS = 4000
 LEASE = "5"  # seconds
-QUEUES = "normalize,price,score,notify,upkeep"
+QUEUES = "normalize,price,score,match,notify,upkeep"
 
 
 def until(is_so: Callable[[], object], what: str, *, seconds: float = 120) -> None:

@@ -36,6 +36,7 @@ from ops.observe.snapshot import (
     Snapshot,
     Supervision,
     Wanted,
+    Watching,
     Worker,
 )
 from ops.photos.places import Stored
@@ -303,6 +304,11 @@ def market(**more: Any) -> Market:
     return Market(**{**values, **more})
 
 
+def watching(**more: Any) -> Watching:
+    """Three people with watches, for whom nothing waits."""
+    return Watching(**{"people": 3, "watches": 12, "waiting": 0, **more})
+
+
 def error(minutes: float = 12) -> LogError:
     """An error in a log."""
     return LogError(at=ago(minutes=minutes), text="market: the page could not be read: no_cards")
@@ -329,6 +335,7 @@ def snapshot(**more: Any) -> Snapshot:
         "deals": deals(),
         "board": compared(),
         "lot_board": compared_lots(),
+        "watching": watching(),
         "alerts": (),
         "wanted": wanted(),
         "market": market(),
@@ -344,7 +351,7 @@ def without_database(**more: Any) -> Snapshot:
     """The database is away, and with it what it knows."""
     away = Database(error="connection refused: no server at 10.0.0.5", fix="vinops doctor")
     parts = ("feed", "audit", "photos", "stored", "runs", "hosts", "deals", "board", "lot_board", "alerts", "wanted")
-    parts += ("market",)
+    parts += ("market", "watching")
     values: dict[str, Any] = dict.fromkeys(parts)
     return replace(
         snapshot(workers=tuple(worker(name, run=None) for name in MAKES)), **{"database": away, **values, **more}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from web.language import Language
     from web.requests import Asked
 
-OWN: Final = ("sort", "after")
+OWN: Final = ("sort", "after", "search")
 """Parameters of the page that are not the filter's."""
 LISTED: Final = ("fuel", "gearbox", "body", "color", "region", "seller")
 RANGES: Final = ("year", "price", "km", "power")
@@ -61,10 +61,17 @@ def board(asked: Asked) -> Response:
         is_first=not asked.param("after"),
         next=address(wanted, sort, after=page.next) if page.next else "",
         begin=address(wanted, sort),
+        query=urlencode(wanted.to_params()),
+        search=_number(asked.param("search")),
         csv=f"/deals.csv?{urlencode(params(wanted, sort))}",
         listed=LISTED,
         ranges=RANGES,
     )
+
+
+def _number(text: str) -> str:
+    """Return the number of a saved search that is being changed; empty if there is none."""
+    return text if text.isascii() and text.isdecimal() and len(text) < 19 else ""
 
 
 def _families(wanted: Filter, facets: Any) -> list[str]:

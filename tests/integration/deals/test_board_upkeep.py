@@ -104,7 +104,7 @@ def test_an_ad_leaves_the_board_sixty_days_after_it_went(
 def test_scores_and_board_are_committed_together_or_not_at_all(
     database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deals.channel import queue as channel
+    from deals.queue import outbox
 
     insert_ads(database, 3)
     runner.drain(database, settings, "normalize")
@@ -114,7 +114,7 @@ def test_scores_and_board_are_committed_together_or_not_at_all(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(channel, "queue", killed)
+        patched.setattr(outbox, "finish", killed)
         with pytest.raises(KeyboardInterrupt):
             runner.run(database, settings, "score")
     assert (count(database, "scores"), count(database, "board")) == (0, 0)

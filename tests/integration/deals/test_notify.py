@@ -284,6 +284,7 @@ def test_calls_keep_a_gap_and_a_minute_has_twenty(
     pauses: list[float] = []
     monkeypatch.setattr(poster, "GAP", 1.0)
     monkeypatch.setattr(poster, "A_MINUTE", 3)
+    monkeypatch.setattr(poster, "take_place", lambda *_: None)  # the pace of the whole bot
     monkeypatch.setattr(poster.time, "sleep", pauses.append)
     deals(database, *[8.0] * 5)
     first = post(database, channel)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Doctor = Callable[[str], tuple[int, Findings]]
 
 SQL = Path(__file__).resolve().parents[3] / "deploy" / "sql"
-ROLES = ("owner", "etl", "photos", "market", "deals", "ops", "retention", "backup", "node", "web")
+ROLES = ("owner", "etl", "photos", "market", "deals", "ops", "retention", "backup", "node", "web", "watch")
 
 
 def as_role(address: str, role: str) -> str:
@@ -62,7 +62,7 @@ def doctor(deployed: Connection[Any], empty_url: str, environment: dict[str, str
 def test_whoever_asks_all_is_well(doctor: Doctor, role: str) -> None:
     code, found = doctor(role)
     assert code == 0, found
-    assert found["rights"] == ("OK", f"10 roles of services have what they need; this is vinops_{role}", "")
+    assert found["rights"] == ("OK", f"11 roles of services have what they need; this is vinops_{role}", "")
     assert found["migrations"][:2] == ("OK", "all applied")
     assert found["backups"][0] == "OK"
     assert found["backups"][1].endswith("scratch databases allowed to vinops_backup")
@@ -159,7 +159,7 @@ def test_a_restored_database_gets_the_rights_of_the_services_again(deployed: Con
         for kind in ("tables", "sequences"):
             deployed.execute(
                 f"revoke all on all {kind} in schema {schema} from vinops_etl, vinops_photos, vinops_market,"
-                " vinops_deals, vinops_ops, vinops_retention, vinops_web".encode()
+                " vinops_deals, vinops_ops, vinops_retention, vinops_web, vinops_watch".encode()
             )
     assert read(deployed).missing
     with psycopg.connect(as_role(empty_url, "owner"), autocommit=True) as owner:

@@ -35,6 +35,7 @@ INTERNET = {
     "vinops-scrapyd.service",
     "vinops-supervisor.service",
     "vinops-web.service",
+    "vinops-watch.service",
     "vinops-worker@.service",
 }
 """What talks to the internet: it has a token of Telegram, or the keys of a site or a store."""

@@ -53,6 +53,11 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("GET", "/imports.csv"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/imports/{lot_number:int}"): ({}, (LOGIN, 200, 200, 200)),
     ("POST", "/imports/{lot_number:int}/result"): ({"price": "5", "outcome": "won"}, (403, 403, 303, 303)),
+    ("GET", "/searches"): ({}, (LOGIN, 403, 200, 200)),
+    ("POST", "/searches"): ({"query": "make=BMW"}, (403, 403, 303, 303)),
+    ("POST", "/searches/connect"): ({}, (403, 403, 200, 200)),
+    ("POST", "/searches/notifications"): ({"how": "silent"}, (403, 403, 303, 303)),
+    ("POST", "/searches/{watch_id:int}"): ({"do": "pause"}, (403, 403, 303, 303)),
     ("GET", "/login"): ({}, (200, 303, 303, 303)),
     ("POST", "/login"): ({}, (401, 401, 401, 401)),
     ("GET", "/enter"): ({}, (200, 200, 200, 200)),
@@ -78,7 +83,7 @@ def test_each_route_lets_in_whom_it_may(database: psycopg.Connection[TupleRow], 
     names = {
         "{listing_id:int}": str(listing), "{number:int}": "1", "{name}": "x", "{lot_number:int}": str(lot),
         "{seq:int}": "91", "{content_hash}": add_photo(database, settings, lot=lot, seq=91), "{side:int}": "320",
-        "{family:path}": "Volkswagen%20Golf", "{vin}": VIN,
+        "{family:path}": "Volkswagen%20Golf", "{vin}": VIN, "{watch_id:int}": "1",
     }  # fmt: skip
     wrong = []
     with running(settings) as (site, client):

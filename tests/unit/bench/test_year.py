@@ -18,12 +18,13 @@ WORKS = {
     *(("workers", "restart"), ("celery", "start"), ("celery", "stop"), ("celery", "restart"), ("celery", "clean")),
     *(("migrate",), ("backup",), ("restore",), ("photos", "sync"), ("photos", "check"), ("alert",)),
     *(("deals", "run"), ("deals", "release"), ("deals", "train"), ("deals", "evaluate"), ("deals", "board")),
-    *(("deals", "market"),),
+    *(("deals", "market"), ("watch", "bot"), ("watch", "invite")),
     *(("landed", "rate"), ("web",), ("users", "add"), ("users", "passwd"), ("users", "role"), ("users", "remove")),
 }
 """Commands that do something."""
 WITHOUT_DATABASE = {
     *(("landed", "quote"), ("landed", "tariffs")),  # a rate is one row
+    ("watch", "parse"),
     *(("logs",), ("credentials", "set"), ("credentials", "list"), ("credentials", "check"), ("credentials", "apply")),
     *(("nodes", "list"), ("nodes", "jobs"), ("nodes", "schedule"), ("nodes", "cancel"), ("nodes", "deploy")),
 }

@@ -1,0 +1,263 @@
+"""What watches cost: a batch of new ads against ten thousand watches, the preview of a filter, the parsing of a text;
+among 129,000 ads that are advertised and those of 60 days that are gone.
+
+The ads are made by one statement: which stage wrote a row makes no difference to those that read it.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from bench.pairs import say
+from deals.watches import matching
+from deals.watches.columns import to_columns
+from deals.watches.preview import preview
+from standin.market.real import FOLLOWED
+from vinops import vehicles
+from vinops.db import database
+from vinops.filter_text import parse
+from vinops.filters import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from psycopg import Connection
+
+    from bench.server import Place, Server
+
+MOST_500: Final = 0.5  # seconds
+MOST_20: Final = 0.05
+MOST_PREVIEW_P95: Final = 0.02
+MOST_PARSE: Final = 0.005
+BATCHES: Final = (500, 20)
+ROUNDS: Final = 20
+TEXTS: Final = (
+    "BMW X5 дизел до 25000, 2016+, без удар", "Октавия комби до 15 хил лв", "golf 7 automatic under 12k, not from USA",
+    "джип дизел автоматик 2014-2018 София или Пловдив частно лице", "тойта корола хибрид до 150 хил км 15% под пазара",
+)  # fmt: skip
+
+MARKET: Final[tuple[LiteralString, ...]] = (
+    "set session_replication_role = replica",
+    """create temporary table market as
+    select n as id, n > %(active)s as is_gone, f.family, f.make,
+        case when n > %(active)s then now() - 60 * random() * interval '1 day' end as gone_at,
+        case when n > %(active)s then now() - (60 + 40 * random()) * interval '1 day'
+            else now() - 40 * random() * random() * interval '1 day' end as first_seen,
+        (500 + 30000 * random() * random())::numeric(12, 2) as price,
+        (1998 + 28 * random())::integer as year, (300000 * random())::integer as km,
+        (60 + 240 * random())::integer as power,
+        (array['diesel', 'diesel', 'gasoline', 'gasoline', 'hybrid', 'electric', 'lpg'])[1 + (6 * random())::integer]
+            as fuel,
+        (array['manual', 'automatic'])[1 + random()::integer] as gearbox,
+        (array['sedan', 'estate', 'suv', 'hatchback', 'van'])[1 + (4 * random())::integer] as body,
+        (array['black', 'white', 'grey', 'red', 'blue'])[1 + (4 * random())::integer] as color,
+        (array['София', 'Пловдив', 'Варна', 'Бургас', 'Русе'])[1 + (4 * random())::integer] as region,
+        (array['private', 'dealer'])[1 + random()::integer] as seller
+    from generate_series(1, %(ads)s) as n
+    inner join jsonb_to_recordset(%(families)s::jsonb) as f (number integer, family text, make text)
+        on f.number = mod(n::bigint * 7919, %(count)s)""",
+    """insert into listings (id, source, ad_id, make_slug, url, title, price_eur, posted_at, first_seen, removed_at,
+        seller_kind, list_hash)
+    overriding system value
+    select id, 'market', id::text, 'vw', 'https://m/' || id, family, price, first_seen, first_seen, gone_at, seller, ''
+    from market""",
+    """insert into listing_prices select id, price, first_seen from market""",
+    """insert into normalized_listings (listing_id, make, model, family, fuel, gearbox, body, colour, region, year,
+        month, mileage_km, power_hp, price_eur, risk, is_comparable)
+    select id, make, family, family, fuel, gearbox, body, color, region, year, 1 + mod(id, 12), km, power, price, 'low',
+        true from market""",
+    """insert into scores (listing_id, score, parts, reasons, is_approved)
+    select id, 1 + 9 * random() * random(), '{}', '{}', false from market""",
+    """insert into listing_words select id, array_to_tsvector(array['klimatik', 'navi', case when mod(id, 5) = 0
+        then 'udari' else 'servizna' end, 'w' || mod(id, 3000)]) from market""",
+    """insert into board select id, is_gone, gone_at, null, scores.score, first_seen, price,
+        round((60 * random() - 30)::numeric, 1), year, km, power, make, family, fuel, gearbox, body, color, region,
+        seller from market inner join scores on market.id = scores.listing_id""",
+    "set session_replication_role = origin",
+    "drop table market",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How many ads are advertised and gone, and how many watches there are."""
+
+    active: int
+    gone: int
+    watches: int
+
+
+FULL: Final = Size(active=FOLLOWED, gone=210_000, watches=10_000)
+QUICK: Final = Size(active=5_000, gone=5_000, watches=1_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watches:
+    """What was measured, in seconds: batches by their number of ads, and again when nothing is new."""
+
+    size: Size
+    batches: dict[int, Sequence[float]]
+    again: dict[int, Sequence[float]]
+    hits: int
+    """Of the largest batch."""
+    previews: Sequence[float]
+    texts: Sequence[float]
+
+
+def measure(server: Server, size: Size) -> Watches:
+    """Fill a database and ask it. Raises BenchFailed."""
+    place = server.make("watches", "migrated")
+    try:
+        dice = random.Random(4)
+        families = sorted(vehicles.families())
+        common = dice.sample(families, 300)
+        fill(place, size, common)
+        return ask(place, size, common, dice)
+    finally:
+        server.drop(place.name)
+
+
+def fill(place: Place, size: Size, families: Sequence[str]) -> None:
+    """Put ads and watches into a database."""
+    place.data_dir.mkdir(parents=True, exist_ok=True)
+    dice = random.Random(5)
+    about = {
+        "active": size.active,
+        "ads": size.active + size.gone,
+        "count": len(families),
+        "families": Jsonb([
+            {"number": number, "family": family, "make": make_of(family)} for number, family in enumerate(families)
+        ]),
+    }  # fmt: skip
+    with database.connect(place.settings, application="bench", autocommit=True) as connection:
+        for statement in MARKET:
+            say(f"watches: {' '.join(statement.split())[:70]}")
+            connection.execute(statement, about if "%(" in statement else None)
+        people = connection.execute(
+            "insert into watch_people (chat_id) select n from generate_series(1, 100) as n returning id"
+        ).fetchall()
+        columns = [{**to_columns(drawn(dice, families)), "person": people[n % 100][0]} for n in range(size.watches)]
+        names = [name for name in columns[0] if name != "person"]
+        statement = (
+            f"insert into watches (person_id, typed, since, {', '.join(names)})"
+            f" values (%(person)s, 'x', now() - interval '1 hour', {', '.join(f'%({name})s' for name in names)})"
+        )
+        with connection.cursor() as cursor, connection.transaction():
+            cursor.executemany(statement.encode(), columns)
+        connection.execute("vacuum (analyze)")
+
+
+def make_of(family: str) -> str:
+    """Return the make of a family."""
+    return max((make for make in set(vehicles.makes().values()) if family.startswith(f"{make} ")), key=len)
+
+
+def drawn(dice: random.Random, families: Sequence[str]) -> Filter:
+    """Return the filter of a watch: three of four name models, others a make, and some neither."""
+    kind = dice.random()
+    named = tuple(sorted(dice.sample(list(families), dice.choice((1, 1, 1, 2))))) if kind < 0.75 else ()
+    makes = (make_of(dice.choice(families)),) if 0.75 <= kind < 0.95 else ()
+    is_wide = not named and not makes
+    return Filter(
+        family=named,
+        make=makes,
+        year_from=dice.choice((None, 2008, 2014)) if not is_wide else 2016,
+        price_to=dice.choice((None, Decimal(5000), Decimal(15000))) if not is_wide else Decimal(6000),
+        km_to=dice.choice((None, None, 150_000)),
+        fuel=("diesel",) if dice.random() < 0.4 or is_wide else (),
+        gearbox=("automatic",) if dice.random() < 0.2 else (),
+        region=(dice.choice(("София", "Варна")),) if dice.random() < 0.2 else (),
+        below_market=Decimal(15) if dice.random() < 0.2 or is_wide else None,
+        words_not=("удар",) if dice.random() < 0.3 else (),
+    )
+
+
+class _Undone(Exception):  # noqa: N818 # no error: what a round found is taken back
+    """Raised to take back what a round recorded."""
+
+
+def ask(place: Place, size: Size, families: Sequence[str], dice: random.Random) -> Watches:
+    """Match batches of new ads, preview filters, and parse texts."""
+    batches: dict[int, list[float]] = {}
+    again: dict[int, list[float]] = {}
+    hits = 0
+    with database.connect(place.settings, application="bench", autocommit=True) as connection:
+        connection.execute("update board_active set first_seen = now() where mod(listing_id, 3) = 0")
+        connection.execute("vacuum (analyze) board_active")
+        ids = [row[0] for row in connection.execute("select listing_id from board_active where mod(listing_id, 3) = 0")]
+        for count in BATCHES:
+            for _ in range(ROUNDS):
+                batch = dice.sample(ids, count)
+                with suppress(_Undone), connection.transaction():
+                    batches.setdefault(count, []).append(timed(lambda: matching.record(connection, batch)))  # noqa: B023
+                    hits = max(hits, connection.execute("select count(*) from watch_hits").fetchone()[0])  # type: ignore[index]
+                    again.setdefault(count, []).append(timed(lambda: matching.record(connection, batch)))  # noqa: B023
+                    raise _Undone
+        previews = [previewed(connection, drawn(dice, families)) for _ in range(300)]
+    for text in TEXTS:
+        parse(text)
+    texts = [timed(lambda: parse(text)) for text in TEXTS for _ in range(ROUNDS)]  # noqa: B023
+    return Watches(size=size, batches=dict(batches), again=dict(again), hits=hits, previews=previews, texts=texts)
+
+
+def previewed(connection: Connection[Any], wanted: Filter) -> float:
+    """Return the seconds that a preview took."""
+    return timed(lambda: preview(connection, wanted))
+
+
+def timed(what: Callable[[], object]) -> float:
+    """Return the seconds that something took."""
+    began = time.perf_counter()
+    what()
+    return time.perf_counter() - began
+
+
+def _p95(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=20)[-1]
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
+
+
+def table(measured: Watches | None) -> str:
+    """Return a Markdown table, nothing if nothing was measured."""
+    if measured is None:
+        return ""
+    size = measured.size
+    rows = [
+        *((f"{count} new ads", measured.batches[count]) for count in BATCHES),
+        *((f"{count} ads again, nothing new", measured.again[count]) for count in BATCHES),
+        ("preview of a watch", measured.previews),
+        ("a text parsed", measured.texts),
+    ]
+    return "\n".join([
+        f"{size.watches:,} watches, {size.active:,} ads, {size.gone:,} that are gone; {measured.hits:,} hits a batch:",
+        "",
+        "| what | p50 | p95 | worst |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {_ms(statistics.median(each))} | {_ms(_p95(each))} | {_ms(max(each))} |" for name, each in rows
+        ),
+    ])  # fmt: skip
+
+
+def missed(measured: Watches | None) -> list[str]:
+    """Return the goals that were missed."""
+    if measured is None:
+        return []
+    figures = [
+        ("watches, 500 ads", statistics.median(measured.batches[500]), MOST_500),
+        ("watches, 20 ads", statistics.median(measured.batches[20]), MOST_20),
+        ("watches, preview, p95", _p95(measured.previews), MOST_PREVIEW_P95),
+        ("watches, a text", statistics.median(measured.texts), MOST_PARSE),
+    ]
+    return [f"{name}: {value:.3f} s, not {most:g} s" for name, value, most in figures if value > most]

@@ -1,0 +1,1 @@
+"""The bot: what people write and press, and what it answers."""

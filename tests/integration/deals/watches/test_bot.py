@@ -1,0 +1,291 @@
+"""What people write and press, and what the bot answers; each update is applied once."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from deals.watches import people
+from deals.watches.bot import receive
+from deals.watches.bot.receive import Receiver
+from tests.support.deal_messages import add_deal
+from tests.support.watching import CHAT, GROUP, Talk
+from vinops.db import database as db
+from web import people as accounts
+
+TYPED = "BMW X5 diesel up to 25000 €"
+
+
+def saved(talk: Talk, text: str = TYPED) -> int:
+    """Type a watch and save it; return its id."""
+    [proposal] = talk.say(text)
+    [data] = [target for label, target in proposal.buttons if target.startswith("save:")]
+    talk.press(data, message_id=proposal.message_id)
+    return int(talk.one("select max(id) from watches"))
+
+
+# Who may
+
+
+def test_a_stranger_gets_one_sentence_and_then_silence(talk: Talk) -> None:
+    talk.say("hello", "hello?", "/list", "/start nonsense")
+    [said] = talk.shown()
+    assert "invited people only" in said
+    assert talk.one("select count(*) from watch_messages") == 0
+    assert talk.one("select count(*) from watch_people") == 0
+
+
+def test_many_strangers_are_not_all_answered(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receive, "STRANGERS_A_MINUTE", 3)
+    for chat in range(1, 9):
+        talk.telegram.updates.say(chat, "hello")
+    talk.turn()
+    assert len(talk.telegram.messages) == 3
+
+
+def test_an_invitation_lets_one_chat_in_once(talk: Talk) -> None:
+    code = people.invite(talk.database, "en")
+    assert code not in str(talk.database.execute("select * from ops.watch_invitations").fetchall())
+    assert "Welcome" in talk.say(f"/start {code}")[0].text
+    talk.say(f"/start {code}", chat_id=8)
+    assert "used already" in talk.shown(8)[0] or "вече е използвана" in talk.shown(8)[0]
+    assert talk.one("select count(*) from watch_people") == 1
+
+
+def test_an_invitation_ends_after_a_day(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "INVITED", timedelta(seconds=-1))
+    code = people.invite(talk.database, "en")
+    talk.say(f"/start {code}")
+    assert talk.one("select count(*) from watch_people") == 0
+
+
+def test_an_invitation_links_the_chat_to_the_watches_of_a_person_of_the_site(talk: Talk) -> None:
+    user = talk.one("insert into ops.users (name, role, password_hash) values ('Ana', 'trader', 'x') returning id")
+    person = people.ensure_user(talk.database, user, language="bg", time_zone="Europe/Sofia")
+    talk.watch(person.id, make=["BMW"])
+    assert talk.join(user_id=user) == person.id
+    assert "BMW" in talk.say("/list")[0].text
+
+
+def test_who_is_removed_from_the_site_is_a_stranger_to_the_bot(talk: Talk) -> None:
+    accounts.add(talk.database, "Ana", "trader", "a long password")
+    talk.join(user_id=talk.one("select id from ops.users"))
+    accounts.remove(talk.database, "Ana")
+    assert "invited people only" in talk.say("/list")[0].text
+    assert talk.one("select paused_by from watch_people") == "account"
+
+
+# Watches
+
+
+def test_a_text_is_shown_as_understood_and_watched_only_when_it_is_saved(talk: Talk) -> None:
+    talk.join()
+    [proposal] = talk.say("BMW X5 diesel blablabla")
+    assert "BMW X5" in proposal.text
+    assert "<s>blablabla</s>" in proposal.html
+    assert "now" in proposal.text
+    assert talk.one("select count(*) from watches") == 0
+    [data] = [target for _, target in proposal.buttons if target.startswith("save:")]
+    talk.press(data, message_id=proposal.message_id)
+    assert talk.one("select family from watches") == ["BMW X5"]
+    assert "Saved" in talk.shown()[-1]
+
+
+def test_a_button_pressed_twice_saves_once_and_is_answered_twice(talk: Talk) -> None:
+    talk.join()
+    [proposal] = talk.say(TYPED)
+    for _ in range(2):
+        talk.telegram.updates.press(CHAT, proposal.message_id, proposal.buttons[0][1])
+    talk.turn()
+    assert talk.one("select count(*) from watches") == 1
+    assert len(talk.telegram.updates.answered) == 2
+
+
+def test_the_button_of_a_deleted_watch_changes_nothing(talk: Talk) -> None:
+    talk.join()
+    watch_id = saved(talk)
+    talk.press(f"delete:{watch_id}")
+    for data in (f"delete:{watch_id}", f"pause:{watch_id}", f"edit:{watch_id}", f"count:{watch_id}"):
+        talk.press(data)
+    assert talk.one("select count(*) from watches") == 0
+    assert len(talk.telegram.updates.answered) == 6
+    assert talk.sender.counts["failed"] == 0
+
+
+def test_nobody_touches_the_watches_of_others(talk: Talk) -> None:
+    talk.join()
+    watch_id = saved(talk)
+    talk.join(8)
+    for data in (f"delete:{watch_id}", f"pause:{watch_id}"):
+        talk.press(data, chat_id=8)
+    assert talk.one("select paused_at is null from watches") is True
+
+
+def test_a_watch_is_edited_paused_resumed_and_deleted(talk: Talk) -> None:
+    talk.join()
+    saved(talk)
+    [proposal] = talk.say("/edit 1 BMW diesel")
+    talk.press(proposal.buttons[0][1], message_id=proposal.message_id)
+    assert talk.database.execute("select version, family, make from watches").fetchall() == [(2, [], ["BMW"])]
+    talk.say("/pause 1")
+    assert talk.one("select paused_at is not null from watches") is True
+    talk.say("/resume 1")
+    assert talk.one("select paused_at is null from watches") is True
+    talk.say("/delete 1")
+    assert talk.one("select count(*) from watches") == 0
+
+
+def test_an_edit_drops_what_the_filter_before_has_found(talk: Talk) -> None:
+    talk.join()
+    watch_id = saved(talk)
+    talk.hit(watch_id, add_deal(talk.database, score=8))
+    talk.telegram.updates.say(CHAT, "/edit 1 BMW diesel")
+    talk.receiver.step(seconds=0)
+    data = f"save:{talk.one('select max(id) from watch_drafts')}"
+    talk.telegram.updates.press(CHAT, 5, data)
+    talk.receiver.step(seconds=0)
+    talk.send()
+    assert talk.one("select state from watch_hits") == "dropped"
+    assert talk.one("select count(*) from watch_messages where kind = 'hit'") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "value"),
+    [
+        ("/quiet 22-8", "(quiet_from, quiet_to, is_quiet_silent)", ("1320", "480", "f")),
+        ("/quiet 22:30-7:15 silent", "(quiet_from, quiet_to, is_quiet_silent)", ("1350", "435", "t")),
+        ("/quiet 24-8", "quiet_from", 0),
+        ("/quiet 25-8", "quiet_from", None),
+        ("/digest 8:30", "digest_at", 510),
+        ("/digest 8:99", "digest_at", None),
+        ("/language bg", "language", "bg"),
+        ("/language xx", "language", "en"),
+        ("/stop", "paused_by", "person"),
+    ],
+)
+def test_settings(talk: Talk, text: str, column: str, value: Any) -> None:
+    talk.join()
+    assert len(talk.say(text)) == 1
+    assert talk.one(f"select {column} from watch_people") == value
+
+
+def test_every_command_is_answered_in_both_languages(talk: Talk) -> None:
+    talk.join()
+    saved(talk)
+    commands = (
+        *("/start", "/watch", "/list", "/edit", "/edit 1", "/edit 9", "/pause 9", "/quiet", "/digest", "/language"),
+        *("/why", "/star", "/privacy", "/help", "/delete", "/nonsense", "/quiet off", "/digest off", "/forget"),
+    )
+    for language in ("bg", "en"):
+        talk.say(f"/language {language}")
+        for command in commands:
+            [answer] = talk.say(command)
+            is_bulgarian = re.search("[а-я]{4}", answer.text) is not None
+            assert is_bulgarian == (language == "bg"), (command, answer.text)
+
+
+# Groups, chats that change
+
+
+def test_in_a_group_only_commands_for_this_bot_are_read(talk: Talk) -> None:
+    talk.join(GROUP)
+    assert talk.say("we talk about BMW X5", "/help@other_bot", "/unknown", chat_id=GROUP) == []
+    assert len(talk.say("/help@standin_bot", "/help", chat_id=GROUP)) == 2
+
+
+def test_a_group_that_becomes_a_supergroup_keeps_its_watches(talk: Talk) -> None:
+    person = talk.join(GROUP)
+    talk.watch(person, make=["BMW"])
+    talk.telegram.updates.add(
+        message={"message_id": 1, "chat": {"id": GROUP, "type": "group"}, "migrate_to_chat_id": GROUP - 1}
+    )
+    talk.telegram.updates.add(
+        message={"message_id": 1, "chat": {"id": GROUP - 1, "type": "supergroup"}, "migrate_from_chat_id": GROUP}
+    )
+    talk.turn()
+    assert talk.database.execute("select id, chat_id from watch_people").fetchall() == [(person, GROUP - 1)]
+    assert "BMW" in talk.say("/list", chat_id=GROUP - 1)[0].text
+
+
+def test_who_blocks_the_bot_is_paused_and_goes_on_when_writing_again(talk: Talk) -> None:
+    talk.join()
+    chat = {"chat": {"id": CHAT, "type": "private"}, "new_chat_member": {"status": "kicked"}}
+    talk.telegram.updates.add(my_chat_member=chat)
+    talk.turn()
+    assert talk.one("select paused_by from watch_people") == "blocked"
+    talk.say("/help")
+    assert talk.one("select paused_by from watch_people") is None
+
+
+def test_an_edited_text_is_read_again_but_no_command_that_changes_something(talk: Talk) -> None:
+    talk.join()
+    saved(talk)
+    for text in ("BMW diesel", "/delete 1"):
+        talk.telegram.updates.add(
+            edited_message={"message_id": 1, "chat": {"id": CHAT, "type": "private"}, "text": text}
+        )
+    talk.turn()
+    assert talk.one("select count(*) from watches") == 1
+    assert "diesel" in talk.shown()[-1]
+
+
+# Once
+
+
+def test_an_update_that_is_returned_again_is_applied_once(talk: Talk) -> None:
+    talk.join()
+    talk.telegram.updates.say(CHAT, "/help")
+    [update] = talk.telegram.updates.waiting[-1:]
+    assert [talk.receiver.apply(update) for _ in range(3)] == [True, False, False]
+    assert talk.one("select count(*) from watch_messages where html like '%%/pause%%'") == 1
+
+
+def test_of_an_update_whose_transaction_fails_nothing_is_done(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk.join()
+    number = talk.one("select update_id from ops.watch_updates")
+    monkeypatch.setattr(people, "change", lambda *_, **__: 1 / 0)
+    [answer] = talk.say("/stop")
+    assert "did not work" in answer.text
+    assert talk.one("select paused_at is null from watch_people") is True
+    assert talk.one("select update_id from ops.watch_updates") == number + 1
+
+
+def test_one_process_reads_at_a_time(talk: Talk) -> None:
+    assert talk.receiver.take_turn()
+    with db.connect(talk.settings, application="other", autocommit=True) as other:
+        assert not Receiver(other, talk.settings).take_turn()
+
+
+def test_after_a_week_without_updates_their_numbers_may_begin_anywhere(talk: Talk) -> None:
+    talk.join()
+    talk.telegram.updates.waiting.clear()  # which Telegram does after a day
+    talk.database.execute("update ops.watch_updates set update_id = 900000, applied_at = now() - interval '7 days'")
+    assert len(talk.say("/help")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "kind"),
+    [
+        ("too_many_429", {"retry_after": 30}, None),
+        ("server_error_502", {}, None),
+        ("reset", {}, None),
+        ("redirect", {}, None),
+        ("forbidden_403", {"description": "Forbidden: bot was kicked"}, "telegram_forbidden"),
+        ("bad_request_400", {"description": "Bad Request: what"}, None),
+    ],
+)
+def test_whatever_telegram_answers_the_next_call_comes_later(
+    talk: Talk, fault: str, options: dict[str, Any], kind: str | None
+) -> None:
+    talk.join()
+    talk.telegram.updates.say(CHAT, "/help")
+    talk.telegram.fault(fault, times=1, methods=["getUpdates"], **options)
+    assert talk.receiver.step(seconds=0) == 0
+    assert talk.receiver.pause >= 5
+    assert talk.one("select kind from ops.alerts where cleared_at is null") == kind
+    assert talk.receiver.step(seconds=0) == 1
+    assert talk.receiver.pause == 0
+    assert talk.one("select count(*) from ops.alerts where cleared_at is null") == 0

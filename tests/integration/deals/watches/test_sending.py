@@ -1,0 +1,358 @@
+"""Messages about cars: one a person and car, at the right time, true when they are sent, whatever Telegram does."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deals.watches import clock
+from deals.watches.sending import queue, send
+from deals.watches.sending.send import Sender
+from standin.telegram.server import TelegramServer
+from tests.support.deal_messages import add_deal
+from tests.support.watching import CHAT, GROUP, TOKEN, Talk, bot_settings
+from vinops.config import Settings
+from vinops.db import database as db
+
+NIGHT = datetime(2026, 12, 1, 1, 30, tzinfo=UTC)  # 3:30 in Sofia
+
+
+@pytest.fixture
+def person(talk: Talk) -> int:
+    found = talk.join()
+    talk.telegram.messages.clear()
+    return found
+
+
+def reprice(talk: Talk, listing_id: int, price: int) -> None:
+    talk.database.execute("update normalized_listings set price_eur = %s where listing_id = %s", [price, listing_id])
+    queue.queue_changes(talk.database, [listing_id])
+
+
+def remove(talk: Talk, listing_id: int, moment: str = "now()") -> None:
+    talk.database.execute(f"update listings set removed_at = {moment} where id = %s".encode(), [listing_id])
+    queue.queue_changes(talk.database, [listing_id])
+
+
+def at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
+    monkeypatch.setattr(clock, "now", lambda: moment)
+
+
+# One message a person and car
+
+
+def test_a_car_is_told_once_however_many_watches_find_it(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8)
+    talk.hit(talk.watch(person, make=["Volkswagen"]), ad)
+    talk.hit(talk.watch(person, fuel=["diesel"], year_from=2014), ad)
+    talk.send()
+    [message] = talk.telegram.messages
+    assert "For: Volkswagen; " in message.text
+    assert "2014" in message.text
+    assert [label for label, _ in message.buttons] == [
+        "Open the ad", "⭐ Follow the price", "🙈 Not this car", "⏸ Pause this watch",
+    ]  # fmt: skip
+    talk.hit(talk.watch(person, year_to=2016), ad)
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+
+
+def test_the_best_cars_come_first_behind_answers_and_followed_prices(talk: Talk, person: int) -> None:
+    watch = talk.watch(person)
+    followed = add_deal(talk.database, score=7, title="Followed")
+    talk.hit(watch, followed)
+    talk.send()
+    talk.press(f"follow:{talk.one('select max(id) from watch_messages')}")
+    talk.telegram.messages.clear()
+    for score in (8.0, 9.0):
+        talk.hit(watch, add_deal(talk.database, score=score))
+    reprice(talk, followed, 9700)
+    talk.telegram.updates.say(CHAT, "/help")
+    talk.receiver.step(seconds=0)
+    talk.send()
+    assert [text.split("\n")[0][:6] for text in talk.shown()] == ["Write ", "📉 9 70", "Car 9.", "Car 8."]
+
+
+def test_two_people_get_a_message_each(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8)
+    other = talk.join(8)
+    for each in (person, other):
+        talk.hit(talk.watch(each), ad)
+    talk.send()
+    assert len(talk.shown()) == 1
+    assert len(talk.shown(8)) == 2  # with the welcome
+
+
+def test_what_is_no_longer_true_is_not_sent(talk: Talk, person: int) -> None:
+    watch = talk.watch(person)
+    gone, edited, paused = (add_deal(talk.database, score=8) for _ in range(3))
+    talk.hit(watch, gone)
+    second, third = talk.watch(person), talk.watch(person)
+    talk.hit(second, edited)
+    talk.hit(third, paused)
+    talk.sender.queue()
+    remove(talk, gone)
+    talk.database.execute("update watches set version = 2 where id = %s", [second])
+    talk.database.execute("update watches set paused_at = now() where id = %s", [third])
+    talk.send()
+    assert talk.telegram.messages == []
+    assert talk.one("select count(*) from watch_messages where state = 'dropped'") == 3
+
+
+# Price drops, gone, not this car
+
+
+def test_a_price_drop_answers_the_message_with_sound_and_a_small_one_does_not(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8, price=10_000)
+    talk.hit(talk.watch(person, is_silent=True), ad)
+    talk.send()
+    reprice(talk, ad, 9_750)  # less than 3 %
+    reprice(talk, ad, 9_900)
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+    reprice(talk, ad, 9_690)
+    talk.send()
+    first, drop = talk.telegram.messages
+    assert drop.reply_to == first.message_id
+    assert (first.is_silent, drop.is_silent) == (True, False)
+    assert "9 690 €, it was 10 000 €" in drop.text.replace("\u202f", " ").replace("\xa0", " ")
+    reprice(talk, ad, 9_690)
+    talk.send()
+    assert len(talk.telegram.messages) == 2
+
+
+def test_a_cheap_car_has_to_come_down_by_200_euros(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8, price=2_000)
+    talk.hit(talk.watch(person), ad)
+    talk.send()
+    reprice(talk, ad, 1_850)
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+    reprice(talk, ad, 1_800)
+    talk.send()
+    assert len(talk.telegram.messages) == 2
+
+
+def test_gone_and_back_is_edited_without_a_message(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8)
+    talk.hit(talk.watch(person), ad)
+    talk.send()
+    remove(talk, ad)
+    talk.send()
+    [message] = talk.telegram.messages
+    assert message.text.startswith("No longer advertised")
+    remove(talk, ad, "null")
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+    assert message.text.startswith("Car 8")
+
+
+def test_not_this_car_ends_everything_about_it(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8)
+    talk.hit(talk.watch(person), ad)
+    talk.send()
+    talk.press(f"mute:{talk.one('select max(id) from watch_messages')}")
+    reprice(talk, ad, 5_000)
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+
+
+# When
+
+
+def test_in_quiet_hours_everything_is_held_for_one_digest(
+    talk: Talk, person: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk.say("/quiet 22-8")
+    talk.telegram.messages.clear()
+    at(monkeypatch, NIGHT)
+    watch = talk.watch(person)
+    for score in (8, 9):
+        talk.hit(watch, add_deal(talk.database, score=score))
+    talk.send()
+    assert talk.telegram.messages == []
+    assert talk.one("select digest_due from watch_people") == datetime(2026, 12, 1, 6, tzinfo=UTC)
+    talk.database.execute("update watch_people set digest_due = now()")
+    at(monkeypatch, datetime(2026, 12, 1, 6, tzinfo=UTC))
+    talk.send()
+    [digest] = talk.telegram.messages
+    assert digest.text.splitlines()[0] == "2 new for you"
+    assert digest.text.index("Car 9") < digest.text.index("Car 8")
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+
+
+def test_in_silent_quiet_hours_messages_come_without_sound(
+    talk: Talk, person: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk.say("/quiet 22-8 silent")
+    talk.telegram.messages.clear()
+    at(monkeypatch, NIGHT)
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.send()
+    assert [each.is_silent for each in talk.telegram.messages] == [True]
+
+
+def test_a_message_that_still_waits_when_the_quiet_hours_begin_waits_for_their_end(
+    talk: Talk, person: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.sender.queue()
+    talk.database.execute("update watch_people set quiet_from = 1320, quiet_to = 480")
+    at(monkeypatch, NIGHT)
+    talk.send()
+    assert talk.telegram.messages == []
+    assert talk.one("select next_try_at from watch_messages where kind = 'hit'") == datetime(2026, 12, 1, 6, tzinfo=UTC)
+
+
+def test_who_wants_a_digest_gets_one_a_day(talk: Talk, person: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk.say("/digest 8:30")
+    talk.telegram.messages.clear()
+    at(monkeypatch, NIGHT)
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.send()
+    assert talk.telegram.messages == []
+    assert talk.one("select digest_due from watch_people") == datetime(2026, 12, 1, 6, 30, tzinfo=UTC)
+
+
+def test_a_watch_causes_twenty_messages_a_day_and_the_rest_is_held(talk: Talk, person: int) -> None:
+    watch = talk.watch(person)
+    for _ in range(23):
+        talk.hit(watch, add_deal(talk.database, score=8))
+    talk.send()
+    assert len(talk.telegram.messages) == 20
+    assert ["tomorrow's digest" in each.text for each in talk.telegram.messages].count(True) == 1
+    assert talk.one("select count(*) from watch_hits where state = 'held'") == 3
+    assert talk.one("select digest_due > now() from watch_people") is True
+
+
+def test_what_nobody_was_told_for_hours_comes_as_one_digest(talk: Talk, person: int) -> None:
+    watch = talk.watch(person)
+    for _ in range(5):
+        talk.hit(watch, add_deal(talk.database, score=8), found_at=datetime(2026, 1, 1, tzinfo=UTC))
+    talk.send()
+    [digest] = talk.telegram.messages
+    assert "5 new for you" in digest.text
+
+
+def test_after_an_outage_of_the_crawl_one_digest_comes(talk: Talk, person: int) -> None:
+    watch = talk.watch(person)
+    ids = [add_deal(talk.database, score=8) for _ in range(4)]
+    talk.database.execute("update listings set first_seen = now() - interval '8 hours' where id = %s", [ids[0]])
+    for each in ids:
+        talk.hit(watch, each)
+    talk.send()
+    assert talk.telegram.messages == []
+    assert talk.one("select count(*) from watch_hits where state = 'held'") == 4
+    talk.database.execute("update watch_people set digest_due = now()")
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+
+
+# Whatever Telegram does
+
+
+def test_who_blocked_the_bot_is_paused_and_nothing_waits(talk: Talk, person: int) -> None:
+    watch = talk.watch(person)
+    for _ in range(3):
+        talk.hit(watch, add_deal(talk.database, score=8))
+    talk.telegram.kicked.add(str(CHAT))
+    talk.send()
+    assert talk.one("select paused_by from watch_people") == "blocked"
+    assert talk.one("select count(*) from watch_messages where state in ('waiting', 'trying')") == 0
+    assert len([each for each in talk.telegram.requests if each.status == 403]) == 1
+
+
+def test_a_group_that_moved_is_followed(talk: Talk) -> None:
+    person = talk.join(GROUP)
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.telegram.moved[str(GROUP)] = GROUP - 1
+    talk.send()
+    assert len(talk.shown(GROUP - 1)) == 1
+    assert talk.one("select chat_id from watch_people") == GROUP - 1
+
+
+def test_a_pause_that_telegram_asks_for_stops_all_messages(talk: Talk, person: int) -> None:
+    watch = talk.watch(person)
+    for _ in range(3):
+        talk.hit(watch, add_deal(talk.database, score=8))
+    talk.telegram.fault("too_many_429", times=1, retry_after=40)
+    talk.send()
+    talk.send()
+    assert len([each for each in talk.telegram.requests if each.path.startswith("/send")]) == 2  # with the welcome
+    assert 30 < talk.sender.pause <= 40
+    talk.database.execute("update ops.host_budgets set next_at = now()")
+    talk.send()
+    assert len(talk.telegram.messages) == 3
+
+
+@pytest.mark.parametrize("fault", ["answer_lost", "server_error_502", "reset"])
+def test_a_message_whose_answer_is_lost_is_sent_again(talk: Talk, person: int, fault: str) -> None:
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8, photo_urls=[]))
+    talk.telegram.fault(fault, times=1)
+    talk.send()
+    talk.database.execute("update watch_messages set next_try_at = now()")
+    talk.send()
+    assert len(talk.telegram.messages) == (2 if fault == "answer_lost" else 1)
+    assert talk.one("select (state, attempts) from watch_messages where kind = 'hit'") == ("sent", "2")
+
+
+def test_a_refused_photo_is_followed_by_the_text(talk: Talk, person: int) -> None:
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.telegram.fault("bad_request_400", times=1, methods=["sendPhoto"])
+    talk.send()
+    assert [each.photo for each in talk.telegram.messages] == [None]
+
+
+def test_a_message_that_is_refused_each_time_fails_with_an_alert(talk: Talk, person: int) -> None:
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8, photo_urls=[]))
+    talk.telegram.fault("bad_request_400", description=f"Bad Request: odd {CHAT}")
+    for _ in range(5):
+        talk.database.execute("update watch_messages set next_try_at = now()")
+        talk.send()
+    assert talk.one("select state from watch_messages where kind = 'hit'") == "failed"
+    assert talk.one("select kind from ops.alerts") == "watch_refused"
+    assert str(CHAT) not in talk.one("select message from ops.alerts")
+
+
+def test_titles_from_outside_are_text(talk: Talk, person: int) -> None:
+    title = "<b>x</b> & https://evil.example/ @someone \x00\u202e </a>".replace("\x00", "")
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8, title=title, photo_urls=[]))
+    talk.send()
+    [message] = talk.telegram.messages
+    assert "<b>x</b> & " in message.text
+    assert "https://evil" not in message.text
+    assert "\u202e" not in message.text
+
+
+# Pace
+
+
+def test_the_limits_of_telegram_are_kept(settings: Settings, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send, "CHAT_GAP", 1.05)
+    monkeypatch.setattr(send, "GROUP_GAP", 60 / 18)
+    with TelegramServer(token=TOKEN, limits=True) as telegram:
+        talk = Talk(database=database, settings=bot_settings(settings, telegram), telegram=telegram)
+        database.execute("insert into watch_people (chat_id, language) select n, 'en' from generate_series(1, 40) as n")
+        for person in range(1, 41):
+            for _ in range(2):
+                database.execute(
+                    "insert into watch_messages (person_id, kind, rank, html) values (%s, 'reply', 0, 'x')", [person]
+                )
+        began = time.monotonic()
+        while talk.one("select count(*) from watch_messages where state <> 'sent'"):
+            talk.send()
+            time.sleep(0.05)
+        assert time.monotonic() - began > 79 / 25
+        assert telegram.limits is not None
+        assert telegram.limits.refused == 0
+        assert len(telegram.messages) == 80
+
+
+def test_one_process_sends_at_a_time(talk: Talk) -> None:
+    assert talk.sender.take_turn()
+    with db.connect(talk.settings, application="other", autocommit=True) as other:
+        assert not Sender(other, talk.settings).take_turn()

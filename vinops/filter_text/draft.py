@@ -1,0 +1,188 @@
+"""The draft of a filter while a text is read: what was found so far, and what becomes of it in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from vinops import vehicles
+from vinops.filter_text.quantities import Quantity, sides
+from vinops.filter_text.tables import is_in, phrases
+from vinops.filter_text.tokens import LONGEST, number_at
+from vinops.filter_text.understood import Ambiguity, Choice, Piece, Understood
+from vinops.filters import MOST_VALUES, Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vinops.filter_text.tokens import Token
+
+WHOLE: Final = ("year_from", "year_to", "km_from", "km_to", "power_from", "power_to")
+
+
+@dataclass(kw_only=True)
+class Open:
+    """A part of the text that can be several things: the text typed, its tokens, and the quantity or the families."""
+
+    text: str
+    start: int
+    end: int
+    fields: tuple[str, ...]
+    quantity: Quantity
+    families: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """For each family the words that name the model."""
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """What was found of a text so far."""
+
+    text: str
+    this_year: int
+    tokens: list[Token] = field(default_factory=list)
+    sets: dict[str, dict[str, None]] = field(default_factory=dict)
+    numbers: dict[str, Decimal] = field(default_factory=dict)
+    generations: list[tuple[tuple[int, int], int]] = field(default_factory=list)
+    """The years of generations, and where they are named."""
+    states: list[str] = field(default_factory=list)
+    extra_leftovers: list[str] = field(default_factory=list)
+    open: list[Open] = field(default_factory=list)
+    ambiguous: list[Ambiguity] = field(default_factory=list)
+    bare_makes: dict[str, int] = field(default_factory=dict)
+    """Makes that are named without a model, and where."""
+    make: str = ""
+    """The make that was named last: what follows may be its model."""
+
+    def take(self, start: int, end: int, state: str = "understood") -> int:
+        """Mark tokens, and return the place behind them."""
+        self.states[start:end] = [state] * (end - start)
+        return end
+
+    def add(self, name: str, found: Iterable[str]) -> None:
+        """Add values of a field."""
+        self.sets.setdefault(name, {}).update(dict.fromkeys(found))
+
+    def is_unit(self, place: int) -> bool:
+        is_suffix = is_in(self.tokens[place].low, "suffixes", "low")
+        return is_suffix or phrases("units").find(self.tokens, place) is not None
+
+    def is_glued_word(self, place: int) -> bool:
+        return place < len(self.tokens) and self.tokens[place].kind == "word" and self.tokens[place].is_glued
+
+    def settle(self, quantity: Quantity, name: str) -> bool:
+        """Take a quantity for a field; False if the text says something else already, or it sets nothing."""
+        found = sides(quantity, name, self.this_year)
+        if not found or any(self.numbers.get(side, number) != number for side, number in found.items()):
+            return False
+        if not self.is_in_order(found):
+            return False
+        self.numbers.update(found)
+        return True
+
+    def is_in_order(self, found: dict[str, Decimal]) -> bool:
+        """Tell whether no range ends below its beginning with these numbers."""
+        known = self.numbers | found
+        return all(
+            known[name] <= known[f"{name[:-5]}_to"]
+            for name in known
+            if name.endswith("_from") and f"{name[:-5]}_to" in known
+        )
+
+    def close(self) -> None:
+        """Decide what was open by what the rest of the text says, and ask for what remains."""
+        for each in self.open:
+            fields = self.remaining(each)
+            if len(fields) == 1 and not each.families and self.settle(each.quantity, fields[0]):
+                self.take(each.start, each.end)
+            elif each.families and not fields:
+                self.add("family", each.families)
+                self.take(each.start, each.end)
+            else:
+                choices = [
+                    *(Choice(field="family", words=words) for words in each.models),
+                    *(Choice(field=name, words=_said(each.quantity, name)) for name in fields or each.fields),
+                ]
+                self.ambiguous.append(Ambiguity(text=each.text, choices=tuple(choices)))
+        for (first, last), place in self.generations:
+            if len(self.sets.get("family", ())) == 1:
+                for name, year in (("year_from", first), ("year_to", last)):
+                    if self.is_in_order({name: Decimal(year)}):
+                        self.numbers.setdefault(name, Decimal(year))
+            else:  # the years of one car are not those of another
+                self.take(place, place + 1, "left over")
+
+    def remaining(self, each: Open) -> tuple[str, ...]:
+        """Return the fields that an open number may still be about: not those that are given already."""
+        bound = {"low": ("_from",), "high": ("_to",)}.get(each.quantity.bound, ("_from", "_to"))
+        left = tuple(name for name in each.fields if not any(f"{name}{side}" in self.numbers for side in bound))
+        if each.families and "year" in each.fields:
+            return () if "year_from" in self.numbers or "year_to" in self.numbers else left
+        return left
+
+    def found(self) -> Understood:
+        """Return what was understood."""
+        makes = dict.fromkeys(self.sets.get("make", {}))
+        owners = {_make_of(family): None for family in self.sets.get("family", {})}
+        for make, place in self.bare_makes.items():
+            if owners and make not in owners:  # «X5 или Мерцедес» are two filters
+                self.states[place] = "left over"
+            else:
+                makes[make] = None
+        sets: dict[str, Any] = {name: tuple(sorted(each)[:MOST_VALUES]) for name, each in self.sets.items()}
+        sets["make"] = tuple(sorted({**makes, **owners}))[:MOST_VALUES]
+        numbers: dict[str, Any] = {
+            name: int(number) if name in WHOLE else number for name, number in self.numbers.items()
+        }
+        return Understood(
+            text=self.text,
+            filter=Filter(**sets, **numbers),
+            leftovers=(*self.leftover_tokens(), *self.extra_leftovers, *self.text[LONGEST:].split()),
+            ambiguous=tuple(self.ambiguous),
+            pieces=self.pieces(),
+        )
+
+    def leftover_tokens(self) -> list[str]:
+        """Return the words and numbers that were not understood; a number with its decimals is one."""
+        found = []
+        place = 0
+        while place < len(self.tokens):
+            end = place + 1
+            if self.states[place] == "left over":
+                if (number := number_at(self.tokens, place)) is not None:
+                    end = number.end
+                    if self.is_glued_word(end) and not self.is_unit(end):
+                        end += 1
+                found.append(self.text[self.tokens[place].start : self.tokens[end - 1].end])
+            place = end
+        return [each for each in found if any(sign.isalnum() or sign in "$£%" for sign in each)]
+
+    def pieces(self) -> tuple[Piece, ...]:
+        """Return the text in pieces, without the blanks between them."""
+        found: list[Piece] = []
+        begin = 0
+        last = 0
+        for token, state in zip(self.tokens, self.states, strict=True):
+            is_understood = state != "left over"
+            if not found or found[-1].is_understood != is_understood:
+                begin = token.start
+                found.append(Piece(text=token.text, is_understood=is_understood))
+            last = token.end
+            found[-1] = Piece(text=self.text[begin:last], is_understood=is_understood)
+        if rest := self.text[LONGEST:].strip():
+            found.append(Piece(text=rest, is_understood=False))
+        return tuple(found)
+
+
+def _make_of(family: str) -> str:
+    return max((make for make in set(vehicles.makes().values()) if family.startswith(f"{make} ")), key=len, default="")
+
+
+def _said(quantity: Quantity, name: str) -> str:
+    """Return the words that say a quantity of a field without a doubt."""
+    unit = {"price": "€", "km": "км", "year": "г.", "power": "к.с."}[name]
+    if quantity.high is not None:
+        return f"{quantity.low} - {quantity.high} {unit}"
+    bound = {"low": "от", "high": "до"}.get(quantity.bound, "до" if name in ("price", "km") else "")
+    return f"{bound} {quantity.value:f} {unit}".strip()

@@ -1,0 +1,50 @@
+"""Guesses for a word that nothing names: a slip of a name, or a name typed with the keyboard in the other layout."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from vinops.filter_text.tables import index, is_in, look_up
+from vinops.text.spelling import key_of, misspelled, readings, sound
+
+if TYPE_CHECKING:
+    from vinops.filter_text.tables import Entry
+
+# The Bulgarian standard layout (BDS), key by key: «ждво» is golf, «fujdlrs» is октавия.
+_LATIN: Final = "qwertyuiopasdfghjklzxcvbnm"
+_BDS: Final = ",уеишщксдзьяаожгтнвюйъэфхп"
+_TO_LATIN: Final = {ord(bds): latin for latin, bds in zip(_LATIN, _BDS, strict=True) if bds.isalpha()}
+_TO_BDS: Final = {ord(latin): bds for latin, bds in zip(_LATIN, _BDS, strict=True)}
+LEAST: Final = 3  # letters of a name in the other layout
+LEAST_SLIP: Final = 5  # letters of a word in which a slip is looked for
+
+
+@lru_cache(maxsize=4096)
+def slip(word: str) -> Entry | None:
+    """Return what a word is a slip of, if it is close to exactly one name of all fields; None if not."""
+    if len(word) < LEAST_SLIP or not word.isalpha() or is_in(word.casefold(), "not_asked_for", "words"):
+        return None
+    heard = sound(key_of(readings(word)[-1]))
+    if not heard:
+        return None
+    guess = misspelled(heard, index().by_letter.get(heard[0], {}))
+    if guess is None:
+        return None
+    field, _, values = guess[0].partition(":")
+    return field, tuple(values.split("|"))
+
+
+@lru_cache(maxsize=4096)
+def other_layout(word: str) -> Entry | None:
+    """Return what a word names if the keyboard was in the other layout; None if nothing."""
+    if sum(each.isalpha() for each in word) < LEAST:
+        return None
+    low = word.casefold()
+    turned = low.translate(_TO_BDS if low.isascii() else _TO_LATIN)
+    return look_up(turned) if turned != low else None
+
+
+def turned_to_latin(word: str) -> str:
+    """Return a word as it is if the keyboard should have been in Latin: «й5» is x5."""
+    return word.casefold().translate(_TO_LATIN)

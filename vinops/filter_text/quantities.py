@@ -1,0 +1,260 @@
+"""Quantities of a text: a number or a range with its bound, its scale and its unit, and the field that it is about.
+
+A field is decided by the unit or the words around the number, then by its size; what is still open is asked: 150,000
+may be km or EUR, «до 2010» a year or a price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from vinops.filter_text.tables import phrases
+from vinops.filter_text.tokens import number_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vinops.filter_text.tokens import Number, Token
+
+Bound: TypeAlias = Literal["low", "high", "about", "exact"]
+
+BGN_PER_EUR: Final = Decimal("1.95583")  # by law, since 1999
+KM_PER_MILE: Final = Decimal("1.609344")
+HP_PER_KW: Final = Decimal("1.35962")
+FIRST_YEAR: Final = 1950
+OLDEST: Final = 40  # years of a car's age
+LEAST_PRICE: Final = 700  # of a number without a unit: a smaller one may be the power, or a model
+OPEN: Final = (60_000, 1_000_000)
+"""Numbers without a unit from here to there may be EUR or km."""
+WIDEST: Final = 20
+"""How many times the lower end of a range its upper end may be: «Мазда 3 до 8000» is no range."""
+DASHES: Final = ("-", "–", "—", "‑", "÷")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A number or a range of a text, from token `start` to `end`. `text` is the number as typed. `field` is what unit
+    and words say: price, km, year, power, age, percent, score, foreign, other, or "" where they say nothing; values are
+    in EUR, km and hp then."""
+
+    start: int
+    end: int
+    text: str
+    low: Decimal | None
+    high: Decimal | None
+    bound: Bound
+    field: str = ""
+    is_bare: bool = False
+    """Digits alone: no bound, no unit, no scale, no groups."""
+    is_scaled: bool = False
+
+    @property
+    def value(self) -> Decimal:
+        """The number, or the upper end of the range."""
+        number = self.high if self.high is not None else self.low
+        return number if number is not None else Decimal(0)
+
+
+def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | None:
+    """Return the quantity that begins at a place, with the words in front of its number; None if none does."""
+    place, bound, field = _words_before(tokens, start)
+    first = number_at(tokens, place)
+    if first is None:
+        return None
+    scale, unit, end = _units(tokens, first.end)
+    if unit == "percent" or (unit == "other" and bound is None):
+        return Quantity(start=start, end=end, text=_typed(text, tokens, place, first.end), low=first.value, high=None,
+                        bound="exact", field=unit)  # fmt: skip
+    second, second_scale, second_unit, second_end = _second(tokens, end, bound, first, unit, scale)
+    number = first.value * scale
+    if second is not None:
+        number = first.value * (second_scale if scale == 1 and first.value < 1000 else scale)
+        made = Quantity(start=start, end=second_end, text=_typed(text, tokens, place, second.end), low=number,
+                        high=second.value * second_scale, bound="exact", field=_one(unit or second_unit, field),
+                        is_scaled=second_scale > 1 or scale > 1)  # fmt: skip
+        unit = unit or second_unit
+    else:
+        if suffix := phrases("suffixes").find(tokens, end):
+            bound, end = suffix[0], suffix[1]
+            if not unit:  # «300+ hp»
+                more, unit, end = _units(tokens, end)
+                number *= more
+        what: Bound = bound if bound in ("low", "high", "about") else "exact"  # type: ignore[assignment]
+        made = Quantity(start=start, end=end, text=_typed(text, tokens, place, first.end), low=number, high=None,
+                        bound=what, field=_one(unit, field), is_scaled=scale > 1,
+                        is_bare=what == "exact" and not unit and not field and scale == 1
+                        and not first.is_grouped)  # fmt: skip
+    return _converted(made, unit)
+
+
+def year_like(number: Decimal, this_year: int) -> bool:
+    """Tell whether a number may be the year of a car."""
+    return FIRST_YEAR <= number <= this_year + 1 and number == int(number)
+
+
+def _words_before(tokens: Sequence[Token], place: int) -> tuple[int, str | None, str]:
+    """Return the place of the number, the bound, and the field that the words in front of it name."""
+    bound: str | None = None
+    field = ""
+    while True:
+        if found := phrases("bounds").find(tokens, place):
+            if bound is not None and found[0] != bound and bound != "between":
+                break
+            bound = found[0]
+            if says := next((name for name in ("year", "price") if found[2] in _says(name)), ""):
+                field = field or says
+        elif not (found := phrases("fields").find(tokens, place)):
+            break
+        else:
+            field = found[0]
+            if found[1] < len(tokens) and tokens[found[1]].text in (":", "=") and tokens[found[1]].kind == "sign":
+                found = (found[0], found[1] + 1, found[2])
+        place = found[1]
+    return place, bound, field
+
+
+def _says(name: str) -> Sequence[str]:
+    from vinops.filter_text.tables import words
+
+    found: Sequence[str] = words()["says"][name]
+    return found
+
+
+def _units(tokens: Sequence[Token], place: int) -> tuple[int, str, int]:
+    """Return the scale, the unit, and the place behind both."""
+    scale, unit = 1, ""
+    while found := phrases("units").find(tokens, place):
+        name = found[0]
+        if name.startswith("thousand"):
+            if scale > 1 or unit:
+                break
+            scale = 1000
+            unit = "eur" if name == "thousand_eur" else ""
+        elif unit and not (unit == "eur" and name in ("bgn", "eur")):
+            break
+        else:
+            unit = name
+        place = found[1]
+        if unit and unit != "eur":
+            break
+    return scale, unit, place
+
+
+def _second(
+    tokens: Sequence[Token], place: int, bound: str | None, first: Number, unit: str, scale: int
+) -> tuple[Number | None, int, str, int]:
+    """Return the upper end of a range, its scale and unit, and the place behind it; None if there is no range."""
+    nothing = (None, 1, "", place)
+    if place >= len(tokens) or bound in ("high", "about"):
+        return nothing
+    word = tokens[place].low
+    is_dash = word in DASHES
+    is_joined = is_dash or (word in ("до", "to", "do") and bound in (None, "low", "between"))
+    is_joined = is_joined or (word in ("и", "and", "i") and bound == "between")
+    second = number_at(tokens, place + 1) if is_joined else None
+    if second is None:
+        return nothing
+    second_scale, second_unit, end = _units(tokens, second.end)
+    low = first.value * (second_scale if scale == 1 and first.value < 1000 else scale)
+    if not low < second.value * second_scale <= low * WIDEST or second_unit in ("percent", "other"):
+        return nothing
+    if unit and second_unit and unit != second_unit and {unit, second_unit} != {"year", "age"}:
+        return nothing
+    is_year, is_other_year = (FIRST_YEAR <= each <= 2100 for each in (low, second.value * second_scale))
+    is_price_range = first.value % 100 == 0 and not unit
+    if not is_dash and bound != "between" and is_year != is_other_year and not (is_year and is_price_range):
+        return nothing  # «от 2012 до 8000 евро»
+    if is_year and is_other_year and second_unit == "age":
+        second_unit = "year"
+    return second, second_scale, second_unit, end
+
+
+def _typed(text: str, tokens: Sequence[Token], start: int, end: int) -> str:
+    return text[tokens[start].start : tokens[end - 1].end]
+
+
+def _one(unit: str, field: str) -> str:
+    """Return the field: the unit says it, else the words in front."""
+    by_unit = {"eur": "price", "bgn": "price", "miles": "km", "kw": "power"}
+    return by_unit.get(unit, unit) or field
+
+
+def _converted(quantity: Quantity, unit: str) -> Quantity:
+    """Return the quantity in EUR, km and hp."""
+    if unit == "age" and quantity.value > OLDEST:
+        return replace(quantity, field="year")
+    if unit == "year" and quantity.value <= OLDEST:
+        return replace(quantity, field="age")
+    rates = {
+        "bgn": (1 / BGN_PER_EUR, Decimal("0.01")),
+        "miles": (KM_PER_MILE, Decimal(1)),
+        "kw": (HP_PER_KW, Decimal(1)),
+    }
+    if unit not in rates:
+        return quantity
+    rate, step = rates[unit]
+    low, high = (
+        None if each is None else (each * rate).quantize(step, rounding=ROUND_HALF_UP)
+        for each in (quantity.low, quantity.high)
+    )
+    return replace(quantity, low=low, high=high)
+
+
+def fields_of(quantity: Quantity, this_year: int) -> tuple[str, ...]:
+    """Return the fields that a quantity may be about: one if it is decided, several if it has to be asked, none if it
+    is not understood."""
+    if quantity.field:
+        return (quantity.field,) if _is_possible(quantity, this_year) else ()
+    least = quantity.low if quantity.low is not None else quantity.value
+    most = quantity.value
+    if not quantity.is_scaled and year_like(least, this_year) and year_like(most, this_year):
+        if quantity.bound == "high" or least == most == 2000:
+            return ("year", "price")
+        return ("year",)
+    if quantity.is_bare and least < LEAST_PRICE:
+        return ("power",) if least >= 40 else ()
+    if least < 100:
+        return ()
+    if quantity.bound == "low" and least < LEAST_PRICE:
+        return ("power", "price")
+    if most < OPEN[0]:
+        return ("price",)
+    return ("price", "km") if most < OPEN[1] else ()
+
+
+def _is_possible(quantity: Quantity, this_year: int) -> bool:
+    value = quantity.value
+    whole = value == int(value)
+    limits: dict[str, tuple[int, int]] = {
+        "year": (1900, this_year + 1), "age": (1, OLDEST), "km": (100, 2_000_000), "price": (100, 5_000_000),
+        "power": (20, 2_000), "score": (1, 10),
+    }  # fmt: skip
+    if quantity.field not in limits:
+        return False
+    low, high = limits[quantity.field]
+    least = quantity.low if quantity.low is not None else value
+    return low <= least and value <= high and (whole or quantity.field in ("price", "score", "km", "power"))
+
+
+def sides(quantity: Quantity, field: str, this_year: int) -> dict[str, Decimal]:
+    """Return the fields of the filter that a quantity sets if it is about a field, such as `price_to`."""
+    value = quantity.low if quantity.low is not None else quantity.value
+    if field == "score":
+        return {"min_score": value} if quantity.bound in ("low", "exact") and quantity.high is None else {}
+    if field == "age":
+        if quantity.high is not None:
+            return {"year_from": this_year - quantity.high, "year_to": this_year - value}
+        sides_of_age = {"high": "year_from", "low": "year_to"}
+        return {sides_of_age[quantity.bound]: this_year - value} if quantity.bound in sides_of_age else {}
+    if quantity.high is not None:
+        return {f"{field}_from": value, f"{field}_to": quantity.high}
+    if quantity.bound == "about":
+        slack = Decimal(1) if field == "year" else (value / 10).quantize(Decimal(1), rounding=ROUND_HALF_UP)
+        return {f"{field}_from": value - slack, f"{field}_to": value + slack}
+    if quantity.bound in ("low", "high"):
+        return {f"{field}_{'from' if quantity.bound == 'low' else 'to'}": value}
+    if field in ("price", "km"):  # what somebody names is the most that he wants
+        return {f"{field}_to": value}
+    return {f"{field}_from": value, f"{field}_to": value}

@@ -1,0 +1,274 @@
+"""Reads a text from its beginning to its end: each token becomes a part of the filter, a question, or a leftover."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from vinops import vehicles
+from vinops.filter_text import links
+from vinops.filter_text.cars import Car, generation_at, generation_behind, model_behind, name_at
+from vinops.filter_text.denied import denied_at
+from vinops.filter_text.draft import Draft, Open
+from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
+from vinops.filter_text.quantities import fields_of, quantity_at
+from vinops.filter_text.tables import is_in, phrases
+from vinops.filter_text.tokens import number_at, tokens_of
+from vinops.text import words as ad_words
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from vinops.filter_text.tables import Entry
+    from vinops.filter_text.understood import Understood
+
+NUMBERED: Final = ("BMW", "Peugeot", "Fiat")
+"""Makes whose models are numbers that may be the power as well."""
+JOINTS: Final = ("или", "и", "or", "and", "ili", "i", "/", ",", "&")
+
+
+class Reading(Draft):
+    """Reads a text: each method reads what begins at a place, and returns the place behind it; None if it does not
+    understand it."""
+
+    def read(self) -> None:
+        """Read all tokens."""
+        self.tokens = tokens_of(self.text)
+        self.states = ["left over"] * len(self.tokens)
+        place = 0
+        while place < len(self.tokens):
+            end = self.step(place)
+            if end is None:
+                sign = self.tokens[place]
+                if sign.kind == "sign" and sign.text not in ("$", "£", "%"):
+                    self.states[place] = "understood"
+                place += 1
+            else:
+                place = end
+        self.close()
+
+    def step(self, place: int) -> int | None:
+        """Read what begins at a place, and return the place behind it; None if it is not understood."""
+        for recognize in (
+            self.link, self.market, self.bounded, self.denial, self.unasked, self.name, self.bare, self.noise,
+            self.guess,
+        ):  # fmt: skip
+            end: int | None = recognize(place)
+            if end is not None:
+                return end
+        return None
+
+    def link(self, place: int) -> int | None:
+        token = self.tokens[place]
+        if token.kind == "quote":
+            return self.words(token.text[1:-1], place)
+        if token.text == "+" and not token.is_glued and self.is_glued_word(place + 1):
+            end = self.words(self.tokens[place + 1].text, place)
+            return end if end is None else self.take(place, place + 2)
+        if token.kind != "link":
+            return None
+        found = links.read(token.text)
+        for name, values in found.values:
+            self.add(name, values)
+        for name, number in found.numbers.items():
+            self.numbers.setdefault(name, number)
+        if found.leftovers == [token.text]:
+            return None
+        self.extra_leftovers += found.leftovers
+        return self.take(place, place + 1)
+
+    def words(self, text: str, place: int) -> int | None:
+        found = [word for word in ad_words.of_query(text) if ad_words.keys(word) and not ad_words.is_common(word)]
+        if not found:
+            return None
+        self.add("words", found)
+        return self.take(place, place + 1)
+
+    def market(self, place: int) -> int | None:
+        """Read «15 % под пазара», and «под пазара» alone."""
+        start = place
+        while found := phrases("bounds").find(self.tokens, place):
+            if found[0] != "low":
+                break
+            place = found[1]
+        quantity = quantity_at(self.text, self.tokens, place) if place < len(self.tokens) else None
+        if quantity is not None and quantity.field == "percent" and quantity.low is not None:
+            if (end := self.below(quantity.end)) is not None and 0 < quantity.low <= 100:
+                self.numbers.setdefault("below_market", quantity.low)
+                return self.take(start, end)
+            return self.take(start, quantity.end, "left over")
+        return None
+
+    def below(self, place: int) -> int | None:
+        below = phrases("market").find(self.tokens, place)
+        if below is None or below[0] != "below":
+            return None
+        market = phrases("market").find(self.tokens, below[1])
+        return market[1] if market is not None and market[0] == "market" else None
+
+    def bounded(self, place: int) -> int | None:
+        """Read a quantity that words begin («до 150 000 км»)."""
+        return None if self.tokens[place].kind == "number" else self.quantity(place)
+
+    def bare(self, place: int) -> int | None:
+        """Read a quantity that a number begins; a word behind it without a blank that is no unit goes with it
+        («4matic»)."""
+        if self.tokens[place].kind != "number":
+            return None
+        number = number_at(self.tokens, place)
+        is_name = number is not None and self.is_glued_word(number.end) and not self.is_unit(number.end)
+        return self.take(place, number.end + 1, "left over") if number and is_name else self.quantity(place)
+
+    def quantity(self, place: int) -> int | None:
+        found = quantity_at(self.text, self.tokens, place)
+        if found is None:
+            return None
+        fields = fields_of(found, self.this_year)
+        models: dict[str, str] = {}
+        if fields == ("power",) and not found.field:  # «320»: its power, or a model
+            models = self.models_of(found.text)
+            if not models and self.make:
+                fields = ()
+        if not fields:
+            return self.take(found.start, found.end, "left over")
+        if len(fields) == 1 and not (fields == ("power",) and not found.field):
+            if self.settle(found, fields[0]):
+                return self.take(found.start, found.end)
+            return self.take(found.start, found.end, "left over")
+        self.open.append(Open(text=found.text, start=found.start, end=found.end, fields=fields, quantity=found,
+                               families=tuple(models), models=tuple(models.values())))  # fmt: skip
+        return self.take(found.start, found.end, "asked")
+
+    def models_of(self, number: str) -> dict[str, str]:
+        """Return the families whose model is called by a number, and what such a model is called: of the make that is
+        named, or of those whose models are called so."""
+        makes = [self.make] if self.make else NUMBERED
+        found = [match for make in makes if (match := vehicles.named(make, number))]
+        return {match.family: match.value for match in found}
+
+    def denial(self, place: int) -> int | None:
+        found = denied_at(self.text, self.tokens, place)
+        if found is None:
+            return None
+        for name, remaining in found.remaining:
+            known = self.sets.get(name)
+            self.sets[name] = dict.fromkeys(each for each in remaining if known is None or each in known)
+        for each in found.words_not:
+            self.add("words_not", ad_words.of_query(each))
+        return self.take(place, found.end)
+
+    def unasked(self, place: int) -> int | None:
+        """Leave a phrase over that has a word of a field in it, and does not mean it: «първи собственик»."""
+        found = phrases("not_asked_for").find(self.tokens, place)
+        return self.take(place, found[1], "left over") if found and found[0] == "phrases" else None
+
+    def name(self, place: int) -> int | None:
+        """Read a make with its models, a model alone, a generation alone, or a word of another field."""
+        if self.make and self.is_joined(place) and (car := self.behind(place, self.make)):
+            return self.car(place, car)
+        found = name_at(self.text, self.tokens, place)
+        if found is None:
+            if (alone := generation_at(self.tokens, place)) is not None:
+                family, years = alone
+                self.add("family", [family])
+                self.generations.append((years, place))
+                return self.take(place, place + 1)
+            return None
+        name, values, end = found
+        return self.entry(place, end, (name, values))
+
+    def entry(self, place: int, end: int, entry: Entry) -> int:
+        """Take a name of a field, and the model behind a make."""
+        name, values = entry
+        if name == "make":
+            self.make = values[0]
+            self.take(place, end)
+            if (car := self.behind(end, self.make)) is not None:
+                return self.car(end, car)
+            if (car := self.layout_behind(end)) is not None:
+                return self.car(end, car)
+            self.bare_makes[self.make] = place
+            return end
+        if name == "body" and values == ("suv",) and (jeep := self.behind(end, "Jeep")) is not None:
+            self.make = "Jeep"
+            return self.car(end, jeep, start=place)
+        if name == "family":
+            self.make = next((each for each in vehicles.makes().values() if values[0].startswith(f"{each} ")), "")
+            return self.families(place, end, values)
+        self.add(name, values)
+        return self.take(place, end)
+
+    def behind(self, place: int, make: str) -> Car | None:
+        """Return the model behind a make; behind the word «модел» a number is one, and no year."""
+        if place >= len(self.tokens):
+            return None
+        found = model_behind(self.text, self.tokens, place, make, self.this_year)
+        if found is None and self.tokens[place].low in ("модел", "model") and place + 1 < len(self.tokens):
+            found = model_behind(self.text, self.tokens, place + 1, make, self.this_year)
+            return None if found is None else replace(found, open_year="")
+        return found
+
+    def layout_behind(self, place: int) -> Car | None:
+        """Return the model behind a make whose letters were typed in the other layout: «й5»."""
+        if place >= len(self.tokens) or self.tokens[place].kind != "word" or self.tokens[place].text.isascii():
+            return None
+        word = self.tokens[place].text
+        if name_at(self.text, self.tokens, place) or not any(each.isdigit() for each in word):
+            return None
+        found = vehicles.named(self.make, turned_to_latin(word))
+        return None if found is None else Car(end=place + 1, families=(found.family,))
+
+    def is_joined(self, place: int) -> bool:
+        """Tell whether a place follows a model and a word that joins: «А4 или А6»."""
+        return place > 1 and self.tokens[place - 1].low in JOINTS and "family" in self.sets
+
+    def car(self, place: int, car: Car, *, start: int | None = None) -> int:
+        start = place if start is None else start
+        if car.open_year:
+            quantity = quantity_at(self.text, self.tokens, place)
+            if quantity is not None:
+                if not quantity.is_bare:  # «2008+», «2008 г.» is the year
+                    self.bare_makes[self.make] = place - 1
+                    return self.quantity(place) or car.end
+                self.open.append(Open(text=car.open_year, start=place, end=car.end, fields=("year",),
+                                       quantity=quantity, families=car.families,
+                                       models=(f"модел {car.open_year}",)))  # fmt: skip
+                self.bare_makes[self.make] = place - 1
+                return self.take(start, car.end, "asked")
+        if car.fuel:
+            self.add("fuel", [car.fuel])
+        return self.families(start, car.end, car.families)
+
+    def families(self, start: int, end: int, families: tuple[str, ...]) -> int:
+        self.add("family", families)
+        self.take(start, end)
+        if len(families) == 1 and (found := generation_behind(self.text, self.tokens, end, families[0])):
+            self.generations.append((found[0], end))
+            return self.take(end, found[1])
+        return end
+
+    def noise(self, place: int) -> int | None:
+        token = self.tokens[place]
+        if token.kind == "word" and is_in(token.low, "noise", "words"):
+            return self.take(place, place + 1)
+        return None
+
+    def guess(self, place: int) -> int | None:
+        token = self.tokens[place]
+        if token.kind != "word":
+            return None
+        entry = other_layout(token.text) or slip(token.text)
+        if entry is None and self.make and (found := vehicles.model(self.make, token.text)) is not None:
+            entry = ("family", (found.family,)) if found.how == "fuzzy" and len(token.text) >= 5 else None
+        return None if entry is None else self.entry(place, place + 1, entry)
+
+
+def parse(text: str, *, today: date | None = None) -> Understood:
+    """Return the filter that a text asks for, and what of it was not understood or can be two things. Raises nothing.
+
+    The first thousand characters are read; the rest is left over. `today` is the day from which ages count.
+    """
+    reading = Reading(text=text, this_year=(today or datetime.now(UTC).date()).year)
+    reading.read()
+    return reading.found()

@@ -1,0 +1,135 @@
+"""Tokens of a text: words, numbers and signs with their places; phrases and numbers that several of them make up."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Kind: TypeAlias = Literal["word", "number", "sign", "link", "quote"]
+
+LONGEST: Final = 1_000  # characters of a text that are read
+_TOKEN: Final = re.compile(
+    r"(?P<link>(?:https?://|(?:www\.|m\.)?mobile\.bg/)\S+)"
+    r"|(?P<quote>[\"„“«][^\"„“”«»]{2,60}[\"“”»])"
+    r"|(?P<special>4[xх]4\b)"
+    r"|(?P<number>[0-9]+)"
+    r"|(?P<word>[^\W\d_][^\W_]*)"
+    r"|(?P<sign>[<>]=?|\S)",
+    re.IGNORECASE,
+)
+_GROUPS: Final = (" ", "\u00a0", "\u202f", ".", ",", "'", "’")
+_JOINTS: Final = ("-", ".", "/", "‑", "–")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """A part of a text. `is_glued`: there is no blank in front of it."""
+
+    text: str
+    low: str
+    start: int
+    end: int
+    kind: Kind
+    is_glued: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number:
+    """A number, and the place behind its tokens. `is_grouped`: written in groups of three digits, as in «12 500»."""
+
+    value: Decimal
+    end: int
+    is_grouped: bool = False
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Return the tokens of a text in their order."""
+    found = []
+    last = 0
+    for match in _TOKEN.finditer(text[:LONGEST]):
+        kind = match.lastgroup or "sign"
+        found.append(
+            Token(
+                text=match[0],
+                low=match[0].casefold(),
+                start=match.start(),
+                end=match.end(),
+                kind="word" if kind == "special" else kind,  # type: ignore[arg-type] # the groups are the kinds
+                is_glued=match.start() == last and last > 0,
+            )
+        )
+        last = match.end()
+    return found
+
+
+def number_at(tokens: Sequence[Token], place: int) -> Number | None:
+    """Return the number that begins at a place: «12 500», «12.500», «15,5», «2016»; None if there is none."""
+    if place >= len(tokens) or tokens[place].kind != "number" or len(tokens[place].text) > 9:
+        return None
+    digits = tokens[place].text
+    end = place + 1
+    is_grouped = False
+    while len(tokens[place].text) <= 3 and (step := _group(tokens, end)):
+        digits += tokens[end + step - 1].text
+        end += step
+        is_grouped = True
+    if len(digits) > 9:
+        return None
+    if not is_grouped and end + 1 < len(tokens):
+        point, rest = tokens[end], tokens[end + 1]
+        is_point = point.text in (".", ",") and point.is_glued and rest.is_glued and rest.kind == "number"
+        if is_point and len(rest.text) <= 2 and not _is_followed_by_group(tokens, end + 2):
+            return Number(value=Decimal(f"{digits}.{rest.text}"), end=end + 2)
+    return Number(value=Decimal(digits), end=end, is_grouped=is_grouped)
+
+
+def _group(tokens: Sequence[Token], place: int) -> int:
+    """Return how many tokens from a place on are a group of three digits with its separator; 0 if they are not."""
+    if place >= len(tokens):
+        return 0
+    first = tokens[place]
+    if first.kind == "number" and len(first.text) == 3 and not first.is_glued and place > 0:
+        return 1 if first.start - tokens[place - 1].end == 1 else 0
+    if first.text in _GROUPS and first.is_glued and place + 1 < len(tokens):
+        rest = tokens[place + 1]
+        return 2 if rest.kind == "number" and len(rest.text) == 3 and rest.is_glued else 0
+    return 0
+
+
+def _is_followed_by_group(tokens: Sequence[Token], place: int) -> bool:
+    return place + 1 < len(tokens) and tokens[place].text in (".", ",") and tokens[place + 1].kind == "number"
+
+
+def span(text: str, tokens: Sequence[Token], start: int, end: int) -> str | None:
+    """Return the text of some tokens if they can be one name: words and numbers, with hyphens, points and strokes only
+    inside of it."""
+    if end > len(tokens) or tokens[start].kind not in ("word", "number") or tokens[end - 1].kind == "sign":
+        return None
+    for token in tokens[start + 1 : end]:
+        if token.kind not in ("word", "number") and not (token.is_glued and token.text in _JOINTS):
+            return None
+    return text[tokens[start].start : tokens[end - 1].end]
+
+
+def phrase_end(tokens: Sequence[Token], place: int, words: Sequence[str]) -> int | None:
+    """Return the place behind a phrase that begins at a place; None if it does not. Hyphens, and points glued to a
+    word, do not count: «по-нова от», «к.с.», «хил.»."""
+    for number, word in enumerate(words):
+        while number and place < len(tokens) and tokens[place].text in ("-", ".", "‑") and tokens[place].is_glued:
+            place += 1
+        if place >= len(tokens):
+            return None
+        low = tokens[place].low
+        if low != word and not (word.endswith("*") and len(word) > 1 and low.startswith(word[:-1])):
+            return None
+        place += 1
+    if place < len(tokens) and tokens[place].text == "." and tokens[place].is_glued and len(words[-1]) <= 5:
+        after = tokens[place + 1] if place + 1 < len(tokens) else None
+        if after is None or not (after.is_glued and after.kind == "number"):
+            place += 1
+    return place

@@ -1,0 +1,154 @@
+"""Saved searches: the watches of a person, what they found, and how it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.exceptions import HTTPException
+
+from deals.watches import clock, people
+from vinops.board.sorts import BEST
+from vinops.filters import FIELDS, Filter
+from web.pages import board
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from starlette.responses import Response
+
+    from deals.watches.people import Person, Watch
+    from web.requests import Asked
+
+PAGE: Final = "/searches"
+DAYS: Final = 7
+KINDS: Final = ("ad", "lot", "both")
+NOT_WATCHED: Final = ("new_since", "gone")
+"""Fields of the board's filter that make no sense for what is to come."""
+LONGEST: Final = 2000
+
+
+def page(asked: Asked) -> Response:
+    """Show the searches of a person, with what they found in the last seven days."""
+    return _page(asked)
+
+
+def save(asked: Asked) -> Response:
+    """Save the filter of the board as a search, or replace that of one."""
+    wanted = _watched(asked.form.get("query", ""))
+    kind = asked.form.get("kind", "ad")
+    number = asked.form.get("id", "")
+    if kind not in KINDS or (number and not _is_id(number)):
+        raise HTTPException(400)
+    if wanted == Filter():
+        return _page(asked, asked.language.gettext("Choose a filter on the board first: everything is too much."), 400)
+    typed = urlencode(wanted.to_params())[:LONGEST]
+    with asked.site.write() as connection, connection.transaction():
+        person = _person(asked, connection)
+        if not number and len(people.watches(connection, person)) >= people.MOST_WATCHES:
+            raise HTTPException(400)
+        people.save(connection, person, wanted, kind=kind, typed=typed, watch_id=int(number) if number else None)
+    return asked.back(PAGE)
+
+
+def change(asked: Asked) -> Response:
+    """Pause, resume, silence or delete a search of the person."""
+    watch_id = int(asked.request.path_params["watch_id"])
+    if not 0 < watch_id < 1 << 63:
+        raise HTTPException(404)
+    action = asked.form.get("do", "")
+    with asked.site.write() as connection, connection.transaction():
+        person = _person(asked, connection)
+        match action:
+            case "pause":
+                people.pause(connection, person, watch_id)
+            case "resume":
+                people.resume(connection, person, watch_id)
+            case "delete":
+                people.delete(connection, person, watch_id)
+            case "silent" | "loud":
+                is_silent = action == "silent"
+                people.change(connection, "silence_watch", person, watch_id=watch_id, is_silent=is_silent)
+            case _:
+                raise HTTPException(400)
+    return asked.back(PAGE)
+
+
+def notify(asked: Asked) -> Response:
+    """Set how a person is told: not at all, with or without sound, in one digest a day."""
+    how = asked.form.get("how", "")
+    at = _minute(asked.form.get("digest", ""))
+    if how not in ("on", "silent", "digest", "off") or (how == "digest" and at is None):
+        raise HTTPException(400)
+    with asked.site.write() as connection, connection.transaction():
+        person = _person(asked, connection)
+        if how == "off":
+            people.change(connection, "pause_person", person, reason=people.BY_PERSON)
+            return asked.back(PAGE)
+        if people.change(connection, "resume_person", person, reasons=[people.BY_PERSON]):
+            people.begin_again(connection, person)
+        people.change(connection, "set_silent", person, is_silent=how == "silent")
+        digest = at if how == "digest" else None
+        now = clock.now()
+        due = now if digest is None else clock.next_time(now, person.time_zone, digest)
+        people.change(connection, "set_digest", person, digest_at=digest, digest_due=due)
+    return asked.back(PAGE)
+
+
+def connect(asked: Asked) -> Response:
+    """Make an invitation that links a chat of Telegram to the searches of the person, and show it once."""
+    with asked.site.write() as connection:
+        person = _person(asked, connection)
+        code = people.invite(
+            connection, person.language, user_id=asked.person.user_id, is_operator=asked.person.user_id is None
+        )
+    return _page(asked, code=code)
+
+
+def _page(asked: Asked, error: str = "", status: int = 200, *, code: str = "") -> Response:
+    with asked.site.read() as connection:
+        person = people.of_user(connection, asked.person.user_id)
+        watches = [] if person is None else people.watches(connection, person)
+        found = [] if person is None else people.found_lately(connection, person, days=DAYS)
+    by_watch: dict[int, list[Any]] = {}
+    for each in found:
+        by_watch.setdefault(each["watch_id"], []).append(each)
+    return asked.page(
+        "searches.html",
+        status,
+        person=person,
+        watches=watches,
+        chips={watch.id: _chips(asked, watch) for watch in watches},
+        boards={watch.id: board.address(watch.filter, BEST) for watch in watches},
+        found=by_watch,
+        digest=clock.written(person.digest_at) if person and person.digest_at is not None else "8:30",
+        error=error,
+        code=code,
+        days=DAYS,
+    )
+
+
+def _person(asked: Asked, connection: Connection[Any]) -> Person:
+    zone = asked.site.settings.time_zone
+    return people.ensure_user(connection, asked.person.user_id, language=asked.language.code, time_zone=zone)
+
+
+def _watched(query: str) -> Filter:
+    """Return the filter of the board's parameters, of what can be watched."""
+    params = parse_qsl(query[:LONGEST], keep_blank_values=True, max_num_fields=500)
+    wanted, _problems = Filter.parse(params, others=board.OWN)
+    return Filter(**{name: getattr(wanted, name) for name in FIELDS if name not in NOT_WATCHED})
+
+
+def _chips(asked: Asked, watch: Watch) -> list[str]:
+    return [chip.text for chip in board.chips(asked.language, watch.filter, BEST)]
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
+
+
+def _minute(text: str) -> int | None:
+    hour, _, minutes = text.partition(":")
+    if not (hour.isascii() and hour.isdecimal() and len(hour) < 3 and minutes.isascii() and minutes.isdecimal()):
+        return None
+    return clock.minute(hour, minutes[:2])
