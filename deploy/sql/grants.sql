@@ -92,7 +92,7 @@ grant select on ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.workers, ops.li
 ops.task_progress, ops.price_models, ops.photo_coverage to vinops_web;
 
 grant select, insert, update, delete on watch_people, watches, watch_hits to vinops_web;
-grant select on watch_fits to vinops_web;
+grant select on watch_fits, watch_messages to vinops_web;
 grant select, insert, delete on ops.watch_invitations to vinops_web;
 
 -- The bot: answers, and messages about the cars that watches find.

@@ -167,7 +167,7 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update, delete}'
     ),
     ('{vinops_web}', '{ops.watch_invitations}', '{select, insert, delete}'),
-    ('{vinops_web}', '{public.watch_fits}', '{select}'),
+    ('{vinops_web}', '{public.watch_fits, public.watch_messages}', '{select}'),
     (
         '{vinops_watch}',
         '{public.board, public.listing_words, public.listings, public.listing_prices, '

@@ -19,7 +19,8 @@ WORKS = {
     *(("migrate",), ("backup",), ("restore",), ("photos", "sync"), ("photos", "check"), ("alert",)),
     *(("deals", "run"), ("deals", "release"), ("deals", "train"), ("deals", "evaluate"), ("deals", "board")),
     *(("deals", "market"), ("watch", "bot"), ("watch", "invite")),
-    *(("landed", "rate"), ("web",), ("users", "add"), ("users", "passwd"), ("users", "role"), ("users", "remove")),
+    *(("landed", "rate"), ("landed", "run"), ("landed", "result")),
+    *(("web",), ("users", "add"), ("users", "passwd"), ("users", "role"), ("users", "remove")),
 }
 """Commands that do something."""
 WITHOUT_DATABASE = {
