@@ -10,14 +10,14 @@ from __future__ import annotations
 import random
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from psycopg.sql import SQL
 
-from bench import year_data
+from bench import lots_site, year_data
 from bench.board import in_ms, quantile
 from bench.pairs import say
 from bench.server import BenchFailed
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from bench.lots_site import Pages
     from bench.server import Place, Server
     from bench.year_data import Year
     from vinops.board.records import Facets
@@ -45,7 +46,7 @@ STEPS: Final = (("lots",), ("vehicles", "lot_photos", "events", "images"))
 LARGE: Final = frozenset({"lots", "images", "lot_events", "vehicles", "lot_photos"})
 
 VARIED: Final[tuple[LiteralString, ...]] = (
-    """update vehicles set
+    """update vehicles set vin = '1FTFW' || lpad(vehicles.id::text, 12, 'ABCDEFGHJKLM'),
         make = (array['FORD', 'TOYOTA', 'HONDA', 'CHEVROLET', 'BMW', 'AUDI', 'NISSAN', 'JEEP'])[1 + n %% 8],
         model = (array['F150', 'CAMRY', 'CIVIC', 'MALIBU', 'X5', 'A4', 'ALTIMA', 'WRANGLER'])[1 + n %% 8],
         model_group = 'X', fuel = (array['gasoline', 'gasoline', 'gasoline', 'diesel', 'hybrid', null])[1 + n %% 6],
@@ -110,13 +111,15 @@ class Lots:
     csv_seconds: float
     slowest: Sequence[tuple[float, str]]
     scans: Sequence[str]
+    site: Pages | None = None
 
 
 def measure(server: Server, size: Size) -> Lots:
-    """Fill a database and ask it. Raises BenchFailed."""
+    """Fill a database, ask it, and serve it. Raises BenchFailed."""
     place = server.make("lots", "migrated")
     try:
-        return ask(place, size, fill(place, size))
+        measured = ask(place, size, fill(place, size))
+        return replace(measured, site=lots_site.measure(place, drawn, size.lots))
     finally:
         server.drop(place.name)
 
@@ -255,7 +258,8 @@ def table(measured: Lots | None) -> str:
         f"| {name} | {in_ms(seconds, 0.5)} | {in_ms(seconds, 0.95)} | {in_ms(seconds, 1)} |"
         for name, seconds in (("page", measured.pages), ("count", measured.counts), ("lot", measured.lots))
     ]
-    lines += ["", f"{others}; {csv}. The slowest: {measured.slowest[0][1]}"]
+    lines += lots_site.rows(measured.site)
+    lines += ["", f"{others}; {csv}. {lots_site.summary(measured.site)} The slowest: {measured.slowest[0][1]}"]
     return "\n".join(lines)
 
 
@@ -273,4 +277,5 @@ def missed(measured: Lots | None) -> list[str]:
     )
     found = [f"{name}: {value:.3g} s, more than {most:g} s" for name, value, most in figures if value > most]
     scans = measured.scans if measured.size.year.lots > QUICK.year.lots else ()  # a few rows are best read as a whole
+    found += lots_site.missed(measured.site)
     return found + [f"a page of lots reads all of {name}" for name in scans]

@@ -5,14 +5,9 @@ The ads are those of bench/board.py. Each changed its price twice, and each make
 
 from __future__ import annotations
 
-import os
 import random
-import socket
-import subprocess
-import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 from urllib.parse import quote, urlencode
@@ -22,10 +17,9 @@ import psutil
 from bench import board
 from bench.board import in_ms, quantile
 from bench.pairs import say
-from bench.site import BROWSERS, Browser
+from bench.site import asked, serving
 from deals import market as figures
 from vinops.db import database
-from web import people
 from web.pages.market import SORTS
 
 if TYPE_CHECKING:
@@ -124,7 +118,6 @@ def _refreshed(connection: Connection[Any]) -> tuple[float, float]:
 def _asked(place: Place) -> tuple[list[float], list[float], float, int]:
     """Serve the database; return the seconds of overviews and families, those of the CSV, and the largest page."""
     with database.connect(place.settings, application="bench", autocommit=True) as connection:
-        token = people.sign_in(connection, None)
         rows = connection.execute(
             "select family from market_now where split = '' and family <> '' order by ads desc"
         ).fetchall()
@@ -135,23 +128,12 @@ def _asked(place: Place) -> tuple[list[float], list[float], float, int]:
     families = [f"/market/{quote(name)}" for name in chosen]
     overviews = [f"/market?{urlencode({'sort': sort, 'make': make})}" for sort in SORTS for (make,) in makes[:10]]
     overviews += [f"/market?{urlencode({'sort': sort, 'page': page})}" for sort in SORTS for page in (1, 2, 5)]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "ops.cli", "web", "--port", str(port)]
-    environ = {**os.environ, **place.environ}
-    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as served:
-        try:
-            browser = Browser(port=port, cookie=f"session={token}")
-            browser.wait(served)
-            for path in (*families[:20], *overviews[:20]):
-                browser.get(path)
-            with ThreadPoolExecutor(BROWSERS) as threads:
-                of_market, of_family = (list(threads.map(browser.get, paths)) for paths in (overviews, families))
-            csv, _ = browser.get("/market.csv")
-        finally:
-            served.terminate()
-    largest = max(size for _, size in (*of_market, *of_family))
-    return [seconds for seconds, _ in of_market], [seconds for seconds, _ in of_family], csv, largest
+    with serving(place) as (browser, _):
+        for path in (*families[:20], *overviews[:20]):
+            browser.get(path)
+        of_market, of_family = (asked(browser, paths) for paths in (overviews, families))
+        csv, _ = browser.get("/market.csv")
+    return of_market[0], of_family[0], csv, max(*of_market[1], *of_family[1])
 
 
 def table(measured: Prices | None) -> str:

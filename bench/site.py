@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +50,29 @@ class Pages:
 def measure(place: Place, feeds: Mapping[str, Feed], boards: Sequence[str], ads: Sequence[str]) -> Pages:
     """Serve a place that the first feed file was loaded to, and ask for pages: while nothing happens, and while files
     that follow it load. Raises BenchFailed."""
+    with serving(place) as (browser, pid):
+        for path in (*boards[:20], *ads[:20]):  # connections and caches are there, as in an hour of work
+            browser.get(path)
+        quiet, quiet_ads = asked(browser, boards), asked(browser, ads)
+        say(f"site: {len(quiet[0])} boards and {len(quiet_ads[0])} ads, then the same while {LOADS} files load")
+        busy, busy_ads = list[float](), list[float]()
+        for feed in (feeds[f"later{number}"] for number in range(1, LOADS + 1)):
+            with ingest(place, feed) as load:
+                _while_it_runs(browser, load, (boards, busy), (ads, busy_ads))
+            if load.returncode:
+                raise BenchFailed(f"{feed.path.name} was not loaded: exit code {load.returncode}")
+        if min(len(busy), len(busy_ads)) < FEWEST:
+            raise BenchFailed(f"only {len(busy)} boards were asked for while files were loaded: load larger ones")
+        rows, seconds, grown = browser.csv(pid, "/deals.csv")
+    return Pages(
+        board=quiet[0], ad=quiet_ads[0], board_loading=busy, ad_loading=busy_ads,
+        page_bytes=max(quiet[1]), csv_rows=rows, csv_seconds=seconds, csv_mb=grown,
+    )  # fmt: skip
+
+
+@contextmanager
+def serving(place: Place) -> Iterator[tuple[Browser, int]]:
+    """Serve a place; yield a browser that is signed in, and the id of the site's process. Raises BenchFailed."""
     with database.connect(place.settings, application="bench", autocommit=True) as connection:
         token = people.sign_in(connection, None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -60,28 +83,12 @@ def measure(place: Place, feeds: Mapping[str, Feed], boards: Sequence[str], ads:
         try:
             browser = Browser(port=port, cookie=f"session={token}")
             browser.wait(server)
-            for path in (*boards[:20], *ads[:20]):  # connections and caches are there, as in an hour of work
-                browser.get(path)
-            quiet, quiet_ads = _asked(browser, boards), _asked(browser, ads)
-            say(f"site: {len(quiet[0])} boards and {len(quiet_ads[0])} ads, then the same while {LOADS} files load")
-            busy, busy_ads = list[float](), list[float]()
-            for feed in (feeds[f"later{number}"] for number in range(1, LOADS + 1)):
-                with ingest(place, feed) as load:
-                    _while_it_runs(browser, load, (boards, busy), (ads, busy_ads))
-                if load.returncode:
-                    raise BenchFailed(f"{feed.path.name} was not loaded: exit code {load.returncode}")
-            if min(len(busy), len(busy_ads)) < FEWEST:
-                raise BenchFailed(f"only {len(busy)} boards were asked for while files were loaded: load larger ones")
-            rows, seconds, grown = browser.csv(server.pid)
+            yield browser, server.pid
         finally:
             server.terminate()
-    return Pages(
-        board=quiet[0], ad=quiet_ads[0], board_loading=busy, ad_loading=busy_ads,
-        page_bytes=max(quiet[1]), csv_rows=rows, csv_seconds=seconds, csv_mb=grown,
-    )  # fmt: skip
 
 
-def _asked(browser: Browser, paths: Sequence[str]) -> tuple[list[float], list[int]]:
+def asked(browser: Browser, paths: Sequence[str]) -> tuple[list[float], list[int]]:
     """Return the seconds and bytes of pages that BROWSERS ask for at once."""
     with ThreadPoolExecutor(BROWSERS) as threads:
         found = list(threads.map(browser.get, paths))
@@ -98,15 +105,15 @@ def ingest(place: Place, feed: Feed) -> subprocess.Popen[bytes]:
     )
 
 
-def _while_it_runs(browser: Browser, load: subprocess.Popen[bytes], *asked: tuple[Sequence[str], list[float]]) -> None:
+def _while_it_runs(browser: Browser, load: subprocess.Popen[bytes], *kinds: tuple[Sequence[str], list[float]]) -> None:
     """Ask for pages, of each kind in turn, while a process runs, and add their seconds to those of their kind."""
     number = 0
     while load.poll() is None:
-        some = [paths[(number + place) % len(paths)] for place in range(5) for paths, _ in asked]
-        seconds, _ = _asked(browser, some)
+        some = [paths[(number + place) % len(paths)] for place in range(5) for paths, _ in kinds]
+        seconds, _ = asked(browser, some)
         if load.poll() is None:
-            for place, (_, found) in enumerate(asked):
-                found += seconds[place :: len(asked)]
+            for place, (_, found) in enumerate(kinds):
+                found += seconds[place :: len(kinds)]
         number += 5
 
 
@@ -118,17 +125,23 @@ class Browser:
     cookie: str
 
     def get(self, path: str) -> tuple[float, int]:
-        """Return the seconds until a page was there, and its bytes. Raises BenchFailed for another status than 200."""
+        """Return the seconds until a page was there, and its bytes. Raises BenchFailed if it was not."""
+        seconds, body = self.body(path)
+        return seconds, len(body)
+
+    def body(self, path: str) -> tuple[float, bytes]:
+        """Return the seconds until a page was there, and its content; one that only leads to
+        another counts. Raises BenchFailed for other answers."""
         began = time.monotonic()
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
             answer = self._asked(connection, path)
             body = answer.read()
         seconds = time.monotonic() - began
-        if answer.status != 200:
+        if answer.status not in (200, 303):
             raise BenchFailed(f"{path} has status {answer.status}")
         if answer.headers["Content-Encoding"] == "gzip":
             body = gzip.decompress(body)
-        return seconds, len(body)
+        return seconds, body
 
     def _asked(self, connection: http.client.HTTPConnection, path: str) -> http.client.HTTPResponse:
         connection.request("GET", path, headers={"Cookie": self.cookie, "Host": f"localhost:{self.port}"})
@@ -146,21 +159,33 @@ class Browser:
                 return
         raise BenchFailed(f"the site did not start within {START_SECONDS:.0f} s")
 
-    def csv(self, pid: int) -> tuple[int, float, float]:
-        """Return the rows of the whole CSV, its seconds, and the MB by which the process of the site grew for it."""
-        process = psutil.Process(pid)
-        began, before = time.monotonic(), process.memory_info().rss
-        most, rows, last = before, 0, b""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)) as connection:
-            for piece in _pieces(self._asked(connection, "/deals.csv")):
+    def csv(self, pid: int, path: str) -> tuple[int, float, float]:
+        """Return the rows of a whole CSV, its seconds, and the MB by which the process of the site grew for it."""
+        rows, last = 0, b""
+        began = time.monotonic()
+        with self.streamed(pid, path) as (pieces, growth):
+            for piece in pieces:
                 rows += piece.count(b"\n")
                 last = (last + piece)[-100:]
-                most = max(most, process.memory_info().rss)
         if b"# complete" not in last:
             raise BenchFailed("the CSV ends without its last line")
-        return rows - 2, time.monotonic() - began, (most - before) / 1e6
+        return rows - 2, time.monotonic() - began, growth[0] / 1e6
 
+    @contextmanager
+    def streamed(self, pid: int, path: str) -> Iterator[tuple[Iterator[bytes], list[int]]]:
+        """Yield the pieces of an answer as they come, and a list of one figure: by how many bytes the process of the
+        site grew, up to the piece that came last."""
+        process = psutil.Process(pid)
+        before = process.memory_info().rss
+        growth = [0]
 
-def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    while piece := answer.read(1 << 18):
-        yield piece
+        def pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+            while piece := answer.read(1 << 18):
+                growth[0] = max(growth[0], process.memory_info().rss - before)
+                yield piece
+
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)) as connection:
+            answer = self._asked(connection, path)
+            if answer.status != 200:
+                raise BenchFailed(f"{path} has status {answer.status}")
+            yield pieces(answer), growth

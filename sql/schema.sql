@@ -2315,9 +2315,15 @@ CREATE INDEX lot_board_gone_coalesce_lot_id_idx ON public.lot_board_gone USING b
 
 CREATE INDEX lot_board_gone_coalesce_lot_id_idx1 ON public.lot_board_gone USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
 
+CREATE INDEX lot_board_gone_damage ON public.lot_board_gone USING btree (damage);
+
 CREATE INDEX lot_board_gone_family_idx ON public.lot_board_gone USING btree (family);
 
 CREATE INDEX lot_board_gone_first_seen_lot_id_idx ON public.lot_board_gone USING btree (first_seen DESC, lot_id DESC);
+
+CREATE INDEX lot_board_gone_seller ON public.lot_board_gone USING btree (lower(seller));
+
+CREATE INDEX lot_board_gone_yard ON public.lot_board_gone USING btree (lower(yard));
 
 CREATE INDEX lot_notes_lot ON public.lot_notes USING btree (lot_id, id);
 

@@ -138,7 +138,9 @@ where
 -- Lots whose bid is so much or less.
 select lot_board.lot_id
 from lot_board
-where lot_board.high_bid <= %(bid_to)s::numeric;
+where
+    coalesce(lot_board.high_bid, -1) <= %(bid_to)s::numeric -- as in the index of bids: it is read from there on
+    and lot_board.high_bid is not null;
 
 -- name: buy_now
 -- Lots with a price to buy at once, or without.

@@ -17,6 +17,7 @@ from psycopg.sql import SQL
 from vinops.board.records import Count, Facet
 from vinops.db.database import queries
 from vinops.filters import Problem
+from vinops.lots.filter import LotFilter
 from vinops.lots.records import Lot, LotCard, LotEvent, LotPage, OtherLot, Photo
 from vinops.lots.sorts import FIRST, SORTS
 from vinops.lots.writer import where
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from vinops.board.records import Facets, Row
     from vinops.board.sorts import Sort
     from vinops.filters import Gone
-    from vinops.lots.filter import LotFilter
 
     Place = Mapping[str, Any]
 
@@ -39,6 +39,11 @@ SIZE: Final = 24
 CAP: Final = 1_000
 FEW: Final = 4_000
 """Up to so many lots are all read and sorted, see vinops/board/reads.py."""
+WALK: Final = 10_000
+"""Of more lots the first ones are looked for among so many in the order. Where a filter goes with the order, as burnt
+cars with low bids, they may be further behind: an index walked to its end takes a second, all lots read 0.1 s."""
+RANGES: Final = {"sale": ("sale_from", "sale_to"), "new": ("new_since",), "bid": ("bid_to",)}
+"""Fields that say where in an order to begin and to end."""
 CHUNK: Final = 1_000  # rows of a CSV that are read at once
 PARTS: Final[Mapping[Gone, Sequence[Gone]]] = {"no": ("no",), "only": ("only",), "also": ("no", "only")}
 LIMIT: Final = (1 << 63) - 1
@@ -50,10 +55,16 @@ _SOME: Final = SQL(
     " (select {late_key} as is_late, few.key, few.lot_id from few where {behind}"
     " order by is_late, {order} limit %(size)s) as found on true"
 )
-_KEYS: Final = SQL(
-    "select {late} as is_late, {by} as key, lot_board.lot_id from lot_board where {where} order by {order}"
-    " limit %(size)s"
+_WALK: Final = SQL(
+    "select {late_key} as is_late, lot_board.key, lot_board.lot_id from"
+    " (select {by} as key, lot_board.* from lot_board where {within} order by {order} limit %(walk)s) as lot_board"
+    " where {where} order by {key_order} limit %(size)s"
 )
+_ALL: Final = SQL(
+    "select {late_key} as is_late, few.key, few.lot_id from"
+    " (select {by} as key, lot_board.lot_id from lot_board where {where} offset 0) as few"
+    " where {behind} order by is_late, {order} limit %(size)s"
+)  # "offset 0" keeps the planner from walking the index of the order
 _COUNT: Final = SQL("select count(*) from (select from lot_board where {where} limit %(most)s) as found")
 _IDS: Final = SQL("select array(select lot_board.lot_id from lot_board where {where} order by {order})")
 
@@ -103,7 +114,11 @@ def page(
 def _first(
     connection: Connection[Any], wanted: LotFilter, order: Sort, place: Place | None, size: int, now: datetime
 ) -> tuple[list[tuple[bool, Any, int]], int]:
-    """Return the first rows behind a place, in any order, and how many lots there are, counted up to one above FEW."""
+    """Return the first rows behind a place, in any order, and how many lots there are, counted up to one above FEW.
+
+    Up to FEW lots are all read and sorted. Of more the first ones are looked for in the order's index, up to WALK rows,
+    and if that is not enough all are read and sorted after all.
+    """
     condition, values = where(wanted)
     by_key = replace(order, by=SQL("few.key"), id=SQL("few.lot_id"))
     is_late = _is_late(order, place, now)
@@ -116,19 +131,23 @@ def _first(
     lots = rows[0][0]
     if lots <= FEW:
         return [(late, key, lot_id) for _, late, key, lot_id in rows if lot_id is not None], lots
-    found: list[tuple[bool, Any, int]] = []
-    for part in (False, True) if order.name == FIRST else (False,):
-        if part < is_late or len(found) >= size:
-            continue
-        conditions: list[Composable] = [condition]
-        if order.name == FIRST:
-            conditions.append(SQL("{} {} %(now)s").format(order.by, SQL("<" if part else ">=")))
-        if place and part == is_late:
-            conditions.append(order.behind())
-        statement = _KEYS.format(
-            late=_late(order), by=order.by, where=SQL(" and ").join(conditions), order=order.order
+    within, _ = where(LotFilter(gone=wanted.gone, **{name: getattr(wanted, name) for name in RANGES[order.name]}))
+    conditions: list[Composable] = [within]
+    if order.name == FIRST:
+        conditions.append(SQL("{} {} %(now)s").format(order.by, SQL("<" if is_late else ">=")))
+    if place:
+        conditions.append(order.behind())
+    by_row = replace(order, by=SQL("lot_board.key"))
+    statement = _WALK.format(
+        by=order.by, within=SQL(" and ").join(conditions), order=order.order, where=condition, late_key=_late(by_row),
+        key_order=by_row.order,
+    )  # fmt: skip
+    found: list[Any] = connection.execute(statement, values | {"walk": WALK}, prepare=False).fetchall()
+    if len(found) < size:
+        statement = _ALL.format(
+            by=order.by, where=condition, behind=behind, order=by_key.order, late_key=_late(by_key)
         )  # fmt: skip
-        found += connection.execute(statement, values | {"size": size - len(found)}, prepare=False).fetchall()
+        found = connection.execute(statement, values, prepare=False).fetchall()
     return found, lots
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from hypothesis import given, strategies as st
 
+from bench.lots import LARGE, drawn
 from tests.property.cases import few
 from tests.support.lots import lots_on_board
 from vinops.db import database as db
@@ -19,6 +20,8 @@ from vinops.lots import reads
 from vinops.lots.filter import FIELDS, LotFilter
 from vinops.lots.sorts import SORTS
 from vinops.lots.writer import where
+from web.photos import records
+from web.vehicles import history
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,13 +166,15 @@ ORDERS: Final = {
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("gone", ["no", "also", "only"])
-@pytest.mark.parametrize("few_lots", [None, 70, 2])
+@pytest.mark.parametrize(("few_lots", "walk"), [(None, 10_000), (70, 10_000), (2, 10_000), (2, 5)])
 def test_an_order_is_that_of_plain_sql_on_all_pages(
-    asked: Database, monkeypatch: pytest.MonkeyPatch, sort: str, gone: Any, few_lots: int | None
+    asked: Database, monkeypatch: pytest.MonkeyPatch, sort: str, gone: Any, few_lots: int | None, walk: int
 ) -> None:
-    """Many lots are read by the index of the order, a page at a time; few are all read and sorted."""
+    """Many lots are read by the index of the order, a page at a time; few are all read and sorted, and so are many
+    whose first ones are not found soon."""
     if few_lots is not None:
         monkeypatch.setattr(reads, "FEW", few_lots)
+    monkeypatch.setattr(reads, "WALK", walk)
     condition = {"no": FOR_SALE, "also": "true", "only": "l.status = 'gone'"}[gone]
     expected = plain(asked, condition, ORDERS[sort])
     assert found(asked, LotFilter(gone=gone), sort) == expected
@@ -180,15 +185,22 @@ def test_an_order_is_that_of_plain_sql_on_all_pages(
     assert {len(row) for row in rows} == {len(reads.COLUMNS)}
 
 
-def test_fields_together_all_have_to_hold(asked: Database) -> None:
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize(("few_lots", "walk"), [(4_000, 10_000), (2, 10_000), (2, 12)])
+def test_fields_together_all_have_to_hold(
+    asked: Database, monkeypatch: pytest.MonkeyPatch, sort: str, few_lots: int, walk: int
+) -> None:
+    monkeypatch.setattr(reads, "FEW", few_lots)
+    monkeypatch.setattr(reads, "WALK", walk)
+
     @few
-    @given(st.lists(st.sampled_from(FIELD_CASES), min_size=2, max_size=5, unique_by=lambda case: case[0]))
+    @given(st.lists(st.sampled_from(FIELD_CASES), min_size=1, max_size=5, unique_by=lambda case: case[0]))
     def check(chosen: list[tuple[str, Any, str]]) -> None:
         conditions = [condition for _, _, condition in chosen]
         if not any(name == "gone" for name, _, _ in chosen):
             conditions.append(FOR_SALE)
-        expected = plain(asked, " and ".join(f"({each})" for each in conditions))
-        assert found(asked, LotFilter(**{name: value for name, value, _ in chosen})) == expected
+        expected = plain(asked, " and ".join(f"({each})" for each in conditions), ORDERS[sort])
+        assert found(asked, LotFilter(**{name: value for name, value, _ in chosen}), sort) == expected
 
     check()
 
@@ -218,6 +230,89 @@ def test_a_page_is_read_by_an_index_of_its_order(asked: Database, sort: str) -> 
     assert "Index Scan" in text
     assert "Index Cond" in text
     assert "Sort" not in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "condition"),
+    [
+        (LotFilter(gone="only", yard=("tx - dallas",)), "lower(yard)"),
+        (LotFilter(gone="only", seller=("geico",)), "lower(seller)"),
+        (LotFilter(gone="only", damage=("hail",)), "damage"),
+        (LotFilter(bid_to=Decimal(2500)), "COALESCE(high_bid"),
+        (LotFilter(family=("Ford F-150",)), "family"),
+    ],
+)
+def test_what_few_lots_share_is_read_by_an_index(asked: Database, wanted: LotFilter, condition: str) -> None:
+    where_clause, values = where(wanted)
+    statement = f"explain select lot_id from lot_board where {where_clause.as_string()}"
+    with asked.transaction():
+        asked.execute("set local enable_seqscan to off")
+        lines = [row[0] for row in asked.execute(statement.encode(), values).fetchall()]
+    assert any("Index Cond" in line and condition in line for line in lines), "\n".join(lines)
+
+
+def test_pages_of_lots_read_no_large_table_as_a_whole(asked: Database) -> None:
+    """With few rows that is the better plan, so it is made unattractive: it is chosen only where no index serves."""
+    dice = random.Random(3)
+    facets = reads.facets(asked)
+    numbers = found(asked, LotFilter(gone="also"))
+    asked.execute("set enable_seqscan to off")
+    asked.execute("discard plans")  # of prepared statements
+    try:
+        before = whole_reads(asked)
+        for _ in range(30):
+            reads.page(asked, drawn(dice, facets), sort=dice.choice(list(SORTS)))
+        reads.page(asked, LotFilter(gone="also"))
+        for number in numbers[:20]:
+            lot = reads.lot(asked, number)
+            assert lot is not None
+            assert lot.vin is not None
+            assert history.story(asked, lot.vin) is not None
+            records.originals(asked, number)
+            records.original(asked, number, "0" * 64)
+        assert list(reads.export(lambda: nullcontext(asked), LotFilter(gone="also")))
+        assert whole_reads(asked) == before
+        asked.execute("select count(*) from images where bytes = 0")
+        assert whole_reads(asked) == before | {"images": before["images"] + 1}
+    finally:
+        asked.execute("reset enable_seqscan")
+        asked.execute("discard plans")
+
+
+def whole_reads(database: Database) -> dict[str, int]:
+    """Return how often each large table was read as a whole."""
+    database.execute("select pg_stat_force_next_flush()")
+    rows = database.execute(
+        "select relname, seq_scan from pg_stat_user_tables where relname = any(%s)", [sorted(LARGE)]
+    ).fetchall()
+    assert len(rows) == len(LARGE)
+    return dict(rows)
+
+
+def test_an_order_is_walked_for_so_many_rows_only(asked: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first lots of a filter may be the last ones of the order."""
+    monkeypatch.setattr(reads, "FEW", 2)
+    monkeypatch.setattr(reads, "WALK", 6)
+    asked.execute("set enable_sort to off")
+    try:
+        before = walked(asked)
+        expected = plain(asked, f"{FOR_SALE} and l.high_bid = 100", ORDERS["bid"])
+        page, _ = reads.page(asked, LotFilter(bid_to=Decimal(100)), sort="bid")
+        assert [card.lot_external_id for card in page.cards] == expected[: reads.SIZE]
+        page, _ = reads.page(asked, LotFilter(fuel=("diesel",)), sort="bid")
+        assert len(page.cards) == reads.SIZE
+        assert 0 < walked(asked) - before <= 2 * 6 + 2
+    finally:
+        asked.execute("reset enable_sort")
+
+
+def walked(database: Database) -> int:
+    """Return how many entries of the index of bids were read."""
+    database.execute("select pg_stat_force_next_flush()")
+    row = database.execute(
+        "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'lot_board_active_coalesce_lot_id_idx1'"
+    ).fetchone()
+    return row[0] if row else -1
 
 
 def test_facets_count_what_is_for_sale(asked: Database) -> None:
