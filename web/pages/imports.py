@@ -16,6 +16,7 @@ from vinops import vehicles
 from vinops.db.database import queries
 from vinops.filters import UnknownValueError
 from web import csv_lines, quotes
+from web.operations import freshness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,7 @@ def imports(asked: Asked) -> Response:
         priced=priced,
         others=others,
         blocked=blocked,
+        old_feed=freshness.of_feed(asked.language, asked.site.watch.seen),
         fuels=FUELS,
         is_filtered=bool(given),
         shown=SHOWN,
@@ -86,7 +88,8 @@ def quote(asked: Asked) -> Response:
     number = _number(asked)
     if (block := quotes.block(asked, number)) is None:
         raise HTTPException(404)
-    return asked.page("import.html", quoted_lot=number, quoted_block=block)
+    old = freshness.of_feed(asked.language, asked.site.watch.seen)
+    return asked.page("import.html", quoted_lot=number, quoted_block=block, old_feed=old)
 
 
 def result(asked: Asked) -> Response:
