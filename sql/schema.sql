@@ -12,6 +12,10 @@ CREATE FUNCTION ops.estimated_rows(of_table regclass) RETURNS bigint
     LANGUAGE sql STABLE
     RETURN (SELECT (COALESCE(((GREATEST(pg_class.reltuples, (0)::real) / (NULLIF(pg_class.relpages, 0))::double precision) * ((pg_relation_size((pg_class.oid)::regclass) / (current_setting('block_size'::text))::integer))::double precision), (0)::double precision))::bigint AS "coalesce" FROM pg_class WHERE (pg_class.oid = (estimated_rows.of_table)::oid));
 
+CREATE FUNCTION public.counts_kilometers(country text, currency text, note text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (COALESCE((country = 'CAN'::text), false) OR COALESCE((currency = 'CAD'::text), false) OR COALESCE((note ~* '\mKILOM|\mODOMETER IS IN KM\M|\mIN KMS?\M'::text), false));
+
 CREATE TABLE public.lot_words (
     field text NOT NULL,
     said text NOT NULL,
@@ -48,6 +52,14 @@ begin
     return null;
 end
 $$;
+
+CREATE FUNCTION public.odometer_in_km(odometer integer, country text, currency text, note text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (odometer IS NULL) THEN NULL::integer WHEN public.counts_kilometers(country, currency, note) THEN odometer ELSE (round(LEAST(((odometer)::numeric * 1.609344), (2147483647)::numeric)))::integer END;
+
+CREATE FUNCTION public.odometer_in_miles(odometer integer, country text, currency text, note text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (odometer IS NULL) THEN NULL::integer WHEN public.counts_kilometers(country, currency, note) THEN (round(((odometer)::numeric / 1.609344)))::integer ELSE odometer END;
 
 CREATE FUNCTION public.renew_deal_work() RETURNS trigger
     LANGUAGE plpgsql
@@ -1394,7 +1406,7 @@ CREATE VIEW public.lot_board_source AS
     lots.title_group,
     lots.condition,
     lots.has_keys,
-    lots.odometer,
+    public.odometer_in_miles(lots.odometer, lots.country, lots.currency, lots.special_note) AS odometer,
     lots.state,
     lots.yard_name AS yard,
     lots.seller_name AS seller,

@@ -7,7 +7,6 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from vinops.board.records import Price
-from vinops.lots.filter import MILE_KM
 from web import vocabulary
 
 if TYPE_CHECKING:
@@ -40,12 +39,12 @@ def sign(currency: str | None) -> str:
     return SIGNS.get(currency or "USD", "¤")
 
 
-def mileage(language: Language, miles: int | None, brand: str | None) -> str:
+def mileage(language: Language, miles: int | None, km: int | None, brand: str | None) -> str:
     """Return miles and km, and what the odometer's reading is worth if it is not the actual one."""
     _ = language.gettext
-    if miles is None:
+    if miles is None or km is None:
         return _("mileage unknown")
-    given = {"miles": language.number(miles), "km": language.number(round(miles * MILE_KM))}
+    given = {"miles": language.number(miles), "km": language.number(km)}
     text = _("%(miles)s mi (%(km)s km)", **given)
     return text if brand in (None, "actual") else f"{text}, {vocabulary.name(language, 'odometer_brand', brand)}"
 
@@ -67,7 +66,7 @@ def strip(language: Language, lot: Lot | LotCard) -> Iterator[tuple[str, str]]:
     yield "damage", said("damage", lot.damage, _("damage unknown"))
     yield "keys", vocabulary.name(language, "keys", keys(lot.has_keys))
     yield "runs", said("condition", lot.condition, _("unknown whether it runs"))
-    yield "odometer", mileage(language, lot.odometer, lot.odometer_brand)
+    yield "odometer", mileage(language, lot.odometer, lot.odometer_km, lot.odometer_brand)
     yield "seller", lot.seller or _("seller unknown")
 
 

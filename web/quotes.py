@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deals.landed import profiles
 from deals.landed.lines import TariffError
-from deals.lots import terms
+from deals.lots import results, terms
 from deals.offers import ranking
+from vinops.filters import UnknownValueError, whole
 from vinops.redaction import one_line
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from web.requests import Asked
 
 HIGHEST_BID: Final = 1_000_000
+LONGEST_AMOUNT: Final = 20
 MOST_LOT: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """What the block shows. `problem` says why there is no sheet, or what of the address was not understood."""
+    """What the block shows. `problem` says why there is no sheet, or what of the address was not understood;
+    `result` is what was last noted that the lot went for."""
 
     number: int
     sheet: Sheet | None = None
@@ -35,6 +38,7 @@ class Block:
     profiles: Sequence[str] = ()
     profile: str = ""
     problem: str = ""
+    result: Mapping[str, Any] | None = None
 
     @property
     def limit(self) -> int:
@@ -54,6 +58,7 @@ def block(asked: Asked, number: int) -> Block | None:
         with asked.site.read() as connection:
             sheet = ranking.sheet(connection, number, terms.current(connection, settings, name or None), bid=bid)
             ads = ranking.comparables(connection, sheet) if sheet else []
+            result = results.newest(connection, number)
     except TariffError as error:
         return Block(number=number, problem=one_line(str(error)))
     if sheet is None:
@@ -65,17 +70,27 @@ def block(asked: Asked, number: int) -> Block | None:
         profiles=sorted(known.by_name),
         profile=name or known.default.name,
         problem=asked.language.gettext(problem) if problem else "",
+        result=result,
     )
 
 
 def _bid(text: str) -> tuple[int | None, str]:
     """Return the bid of the address, and what is wrong with it."""
-    digits = text.strip().replace(",", "").replace(" ", "").lstrip("$")
-    if not digits:
+    if not text.strip():
         return None, ""
-    if not digits.isascii() or not digits.isdecimal() or len(digits) > 7 or int(digits) > HIGHEST_BID:
+    try:
+        return dollars(text, HIGHEST_BID), ""
+    except UnknownValueError:
         return None, _("A bid is a whole number of dollars, up to 1,000,000.")
-    return int(digits), ""
+
+
+def dollars(text: str, most: int, *, least: int = 0) -> int:
+    """Return an amount as people write it: 4850, $4,850 or 4 850. Raises UnknownValueError for cents too, whose comma
+    is not taken for that of thousands."""
+    bare = text.strip().removeprefix("$").removesuffix("$").strip()
+    if len(bare) > LONGEST_AMOUNT:
+        raise UnknownValueError("it is not a whole number")
+    return whole(bare, least=least, most=most)
 
 
 def _(text: str) -> str:

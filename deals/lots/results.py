@@ -23,6 +23,13 @@ def note(connection: Connection[Any], lot: int, price: int, *, is_won: bool, use
     return connection.execute(queries("imports")["store_result"], about).fetchone() is not None
 
 
+def newest(connection: Connection[Any], lot: int) -> dict[str, Any] | None:
+    """Return what was last noted of a lot of the auction: `price` in its currency, `is_won`, `noted_at`, and the `name`
+    of who did it, None on the command line; None if nothing was noted."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(queries("imports")["result_of_lot"], {"lot": lot}).fetchone()
+
+
 def evaluate(connection: Connection[Any]) -> dict[str, Any]:
     """Return how far estimates are from results.
 

@@ -757,6 +757,20 @@ from lots
 where lot_external_id = %(lot)s
 returning lot_id;
 
+-- name: result_of_lot
+-- What was last noted that a lot went for.
+select
+    lot_results.price,
+    lot_results.is_won,
+    lot_results.noted_at,
+    users.name
+from lots
+inner join lot_results on lots.id = lot_results.lot_id
+left join ops.users on lot_results.user_id = users.id
+where lots.lot_external_id = %(lot)s
+order by lot_results.id desc
+limit 1;
+
 -- name: results
 -- What lots went for beside what was estimated: the newest result of each, the most one might have bid and the price
 -- that was counted with.

@@ -40,7 +40,7 @@ with newest as (
     limit %(count)s
 )
 
-select
+select -- noqa: ST06
     lots.id as lot_id,
     lots.lot_external_id as lot,
     lots.status,
@@ -57,7 +57,8 @@ select
     lots.title_group,
     lots.condition,
     lots.has_keys,
-    lots.odometer,
+    odometer_in_miles(lots.odometer, lots.country, lots.currency, lots.special_note) as odometer,
+    odometer_in_km(lots.odometer, lots.country, lots.currency, lots.special_note) as odometer_km,
     lots.odometer_brand,
     lots.yard_name,
     lots.state,

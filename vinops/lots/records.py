@@ -1,7 +1,7 @@
 """The records of lots that the site shows: typed rows of the statements in sql/queries/lots.sql.
 
-Texts are as the feed has them: escape them. Times have a zone; miles; amounts are in the currency of the lot. None is
-unknown.
+Texts are as the feed has them: escape them. Times have a zone; amounts are in the currency of the lot; `odometer` is
+miles, also where it counts kilometres. None is unknown.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class LotCard:
     condition: str | None
     has_keys: bool | None
     odometer: int | None
+    odometer_km: int | None
     odometer_brand: str | None
     seller: str | None
     state: str | None
@@ -97,6 +98,7 @@ class OtherLot:
     currency: str | None
     damage: str | None
     odometer: int | None
+    odometer_km: int | None
     yard: str | None
     is_earlier: bool
 
@@ -133,6 +135,7 @@ class Lot:
     has_keys: bool | None
     condition: str | None
     odometer: int | None
+    odometer_km: int | None
     odometer_brand: str | None
     retail_value: Decimal | None
     repair_cost: Decimal | None

@@ -1,16 +1,17 @@
-"""Whether prices on the board are older than promised: the makes whose walks are late, as the check `walks` judges."""
+"""Whether figures are older than promised: prices of the makes whose walks are late, as the check `walks` judges, and
+bids and sales of the last file of the feed, as the check `feed` does."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from ops.checks.pipelines import late_makes
+from ops.checks.pipelines import FEED, late_makes
 from vinops import vehicles
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
 
     from ops.observe.market import MakeState
     from web.language import Language
@@ -35,6 +36,17 @@ def notes(language: Language, seen: Seen | None, makes: Collection[str], now: da
     if more > 0:
         said.append(language.ngettext("and %(num)s make more", "and %(num)s makes more", more))
     return said
+
+
+def of_feed(language: Language, seen: Seen | None) -> str:
+    """Return a sentence if what the feed says of lots is older than promised; empty if it is not, or nothing was ever
+    loaded."""
+    feed, now = seen.snapshot.feed if seen else None, datetime.now(UTC)
+    if feed is None or feed.good_at is None or (now - feed.good_at).total_seconds() < FEED.warning:
+        return ""
+    return language.gettext(
+        "The feed was last read %(ago)s: bids and sales may have changed since", ago=language.ago(feed.good_at, now)
+    )
 
 
 def makes_of(makes: Collection[str], families: Collection[str]) -> set[str]:

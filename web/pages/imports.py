@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from psycopg.rows import dict_row
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 
 from deals.lots import results
 from deals.offers import ranking
 from deals.offers.ranking import Wanted
-from ops.show.tables import write_csv
 from vinops import vehicles
 from vinops.db.database import queries
-from web import quotes
+from vinops.filters import UnknownValueError
+from web import csv_lines, quotes
+from web.operations import freshness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from starlette.responses import Response
 
     from web.requests import Asked
 
@@ -29,6 +30,12 @@ EXPORTED: Final = 1000
 BLOCKED: Final = 30
 HIGHEST_PRICE: Final = 10_000_000
 FUELS: Final = ("gasoline", "diesel", "hybrid", "plug-in hybrid", "electric", "lpg")
+COLUMNS: Final = (
+    "lot", "model", "year", "mileage_km", "fuel", "twin", "damage", "title", "yard", "sale_at", "high_bid",
+    "most_bid_usd", "bid_usd", "bid_kind", "landed_eur", "p10", "p20", "p50", "p90", "profit_eur", "profit_low",
+    "profit_high", "loss_chance", "comparables", "confidence",
+)  # fmt: skip
+"""The columns of the CSV."""
 NUMBERS: Final = {"from_year": (1900, 2100), "to_year": (1900, 2100), "max_bid": (0, quotes.HIGHEST_BID)}
 
 
@@ -59,6 +66,7 @@ def imports(asked: Asked) -> Response:
         priced=priced,
         others=others,
         blocked=blocked,
+        old_feed=freshness.of_feed(asked.language, asked.site.watch.seen),
         fuels=FUELS,
         is_filtered=bool(given),
         shown=SHOWN,
@@ -72,10 +80,7 @@ def csv(asked: Asked) -> Response:
     with asked.site.read() as connection:
         rows = ranking.top(connection, wanted, EXPORTED, by_profit=True)
         rows += ranking.top(connection, wanted, EXPORTED - len(rows), by_profit=False) if len(rows) < EXPORTED else []
-    out = io.StringIO()
-    write_csv(out, list(rows[0]) if rows else ["lot"], [tuple(row.values()) for row in rows])
-    headers = {"Content-Disposition": 'attachment; filename="imports.csv"'}
-    return Response("\ufeff" + out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_lines.answer("imports.csv", COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
 
 
 def quote(asked: Asked) -> Response:
@@ -83,19 +88,20 @@ def quote(asked: Asked) -> Response:
     number = _number(asked)
     if (block := quotes.block(asked, number)) is None:
         raise HTTPException(404)
-    return asked.page("import.html", quoted_lot=number, quoted_block=block)
+    old = freshness.of_feed(asked.language, asked.site.watch.seen)
+    return asked.page("import.html", quoted_lot=number, quoted_block=block, old_feed=old)
 
 
 def result(asked: Asked) -> Response:
     """Note what a lot went for, and whether it was won."""
     number = _number(asked)
-    text = asked.form.get("price", "").strip().replace(",", "").replace(" ", "")
     outcome = asked.form.get("outcome")
-    if outcome not in ("won", "lost") or not (text.isascii() and text.isdecimal() and len(text) <= 8):
+    if outcome not in ("won", "lost"):
         raise HTTPException(400)
-    price = int(text)
-    if not 0 < price <= HIGHEST_PRICE:
-        raise HTTPException(400)
+    try:
+        price = quotes.dollars(asked.form.get("price", ""), HIGHEST_PRICE, least=1)
+    except UnknownValueError:
+        raise HTTPException(400) from None
     with asked.site.write() as connection:
         is_there = results.note(connection, number, price, is_won=outcome == "won", user_id=asked.person.user_id)
     if not is_there:
@@ -131,10 +137,10 @@ def _value(name: str, text: str) -> tuple[Any, str]:
     """Return the value of a parameter, and why there is none."""
     if name in NUMBERS:
         least, most = NUMBERS[name]
-        digits = text.replace(",", "").lstrip("$")
-        if not digits.isascii() or not digits.isdecimal() or len(digits) > 8:
-            return None, "it is not a whole number"
-        return (int(digits), "") if least <= int(digits) <= most else (None, f"it is not between {least} and {most}")
+        try:
+            return quotes.dollars(text, most, least=least), ""
+        except UnknownValueError as error:
+            return None, str(error)
     if name == "make":
         make = vehicles.make(text)
         return (make.value, "") if make else (None, "there is no such make")

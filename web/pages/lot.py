@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from vinops.lots import reads
 from web import people
+from web.operations import freshness
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -28,6 +29,7 @@ def lot(asked: Asked) -> Response:
     return asked.page(
         "lot.html",
         lot=found,
+        old_feed=freshness.of_feed(asked.language, asked.site.watch.seen),
         mark=mark,
         history=history,
         statuses=people.STATUSES,

@@ -10,6 +10,7 @@ from vinops.lots import reads
 from vinops.lots.filter import DAMAGES, FIELDS, KEYS, MILE_KM, RUNS, TITLES, LotFilter
 from vinops.lots.sorts import FIRST, SORTS
 from web import csv_lines, people, vocabulary
+from web.operations import freshness
 from web.pages.board import OWN, Chip, new_within
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def gallery(asked: Asked) -> Response:
         "lots.html",
         wanted=wanted,
         page=page,
+        old_feed=freshness.of_feed(asked.language, asked.site.watch.seen),
         count=page.count,
         facets=facets,
         families=_families(wanted, facets),

@@ -76,7 +76,7 @@ def _of_lot(asked: Asked, found: Lot) -> Sheet:
             (_("Sale"), sale),
             (_("Buy now"), lots.amount(lang, found.buy_now_price, found.currency)),
             (_("Retail value"), lots.amount(lang, found.retail_value, found.currency)),
-            (_("Mileage"), lots.mileage(lang, found.odometer, found.odometer_brand)),
+            (_("Mileage"), lots.mileage(lang, found.odometer, found.odometer_km, found.odometer_brand)),
             (_("Damage"), ", ".join(each for each in damages if each)),
             (_("Title"), vocabulary.name(lang, "title_group", found.title_group)),
             (_("Keys"), vocabulary.name(lang, "keys", lots.keys(found.has_keys))),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import RedirectResponse
 
 from vinops.text import vins
+from web.operations import freshness
 from web.vehicles import history, sentences
 
 if TYPE_CHECKING:
@@ -28,4 +29,5 @@ def vin(asked: Asked) -> Response:
         is_placeholder = story is None and history.is_placeholder(connection, wanted)
     if story is None:
         return asked.page("vin_unknown.html", 404, given=given, why="placeholder" if is_placeholder else "unknown")
-    return asked.page("vin.html", story=story, sentences=sentences)
+    old = freshness.of_feed(asked.language, asked.site.watch.seen)
+    return asked.page("vin.html", story=story, sentences=sentences, old_feed=old)

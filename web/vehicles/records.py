@@ -40,7 +40,7 @@ class Photo:
 
 @dataclass(frozen=True, kw_only=True)
 class Lot:
-    """A lot of a vehicle. `make` is what its own line of the feed said; `odometer` is in miles or km, as the yard."""
+    """A lot of a vehicle. `make` is what its own line of the feed said; `odometer` is miles."""
 
     lot_id: int
     lot: int
@@ -59,6 +59,7 @@ class Lot:
     condition: str | None
     has_keys: bool | None
     odometer: int | None
+    odometer_km: int | None
     odometer_brand: str | None
     yard_name: str | None
     state: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,6 +16,7 @@ from deals.queue import runner
 from deals.stages import quote as quoting, value as valuing
 from deals.stages.registry import LOT_STAGES
 from tests.support import import_lots
+from tests.unit.deals.test_lots import GOOD
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -104,6 +106,19 @@ def test_kilometres_of_canada_are_not_converted(market: Database, settings: Sett
     assert canadian["mileage_km"] == american["mileage_km"]
     assert canadian["p50"] == american["p50"]
     assert not row(market, "lot_quotes", CANADA)["is_complete"], "no tariff is in Canadian dollars"
+
+
+NOTES = (None, "", "Odometer is in km", "IN KMS", "Kilometers", "KMS", "IN KMX", "xKILOM", "IN KM.", "GAS KILOM")
+
+
+def test_the_site_has_the_same_mileage(database: Database) -> None:
+    for place in product((None, "USA", "CAN"), (None, "USD", "CAD"), NOTES):
+        country, currency, note = place
+        lot = replace(GOOD, odometer=50_000, country=country, currency=currency, special_note=note)
+        (km,) = database.execute(
+            "select odometer_in_km(50000, %s::text, %s::text, %s::text)", [country, currency, note]
+        ).fetchone() or (None,)
+        assert km == lot.mileage_km, place
 
 
 def test_a_value_by_twin_is_wider_and_says_so(market: Database, settings: Settings) -> None:

@@ -15,6 +15,8 @@ from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
 from tests.support import import_lots
 from tests.support.sites import running, signed_in
+from vinops.filters import UnknownValueError
+from web import quotes
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -91,15 +93,17 @@ def test_filters_narrow_the_ranking_and_name_what_they_do_not_understand(market:
 
 
 def test_the_ranking_is_a_csv_that_runs_nothing(market: Database, settings: Settings) -> None:
-    market.execute("update lots set yard_name = '=1+1' where lot_external_id = %s", [USUAL])
+    market.execute("update lots set yard_name = 'TX;=1+1' where lot_external_id = %s", [USUAL])
+    market.execute("update lots set yard_name = '=1+1' where lot_external_id = %s", [EVIL])
     with running(settings) as (site, client):
         signed_in(site, client, market, "viewer")
         answer = client.get("/imports.csv")
         empty = client.get("/imports.csv?make=ford")
-    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    *rows, end = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
     assert [int(row["lot"]) for row in rows] == [CHEAP, EVIL, USUAL]
-    assert rows[2]["yard"] == "'=1+1"
-    assert empty.content.decode("utf-8-sig") == "lot\n"
+    assert (rows[1]["yard"], rows[2]["yard"]) == ("'=1+1", "TX;'=1+1")
+    assert (end["lot"], end["model"]) == ("# complete", "3")
+    assert empty.content.decode("utf-8-sig").splitlines()[1:] == ["# complete,0"]
 
 
 def test_the_quote_of_a_lot_is_itemised_with_sources_and_follows_bid_and_profile(
@@ -134,7 +138,7 @@ def test_a_blocked_lot_says_what_speaks_against_it(market: Database, settings: S
         text = client.get(f"/imports/{FLOOD}", headers=ENGLISH).text
         assert client.get("/imports/999").status_code == 404
         assert client.get(f"/imports/{1 << 70}").status_code == 404
-    assert "<b>damage</b>: <bdi>water/flood" in text
+    assert '<b>damage</b>: <bdi lang="en">water/flood' in text
     assert "it is not quoted" in text
 
 
@@ -148,7 +152,18 @@ def test_traders_note_what_a_lot_went_for(market: Database, settings: Settings) 
         assert "It went for, USD" in client.get(f"/imports/{USUAL}", headers=ENGLISH).text
         answer = client.post(where, data={"price": "4,850", "outcome": "lost", "next": "//evil.example"})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
-        for form in ({"price": "0", "outcome": "won"}, {"price": "x", "outcome": "won"}, {"price": "5"}, {}):
+        page = client.get(f"/lots/{USUAL}", headers=ENGLISH).text
+        assert "Noted: lost, it went for 4\u202f850\u00a0$" in page
+        assert re.search(r"<bdi>trader\d+</bdi>", page), "who noted it"
+        assert "Отбелязано" in client.get(f"/imports/{USUAL}").text
+        for form in (
+            {"price": "4850,50", "outcome": "won"},
+            {"price": "1" * 5000, "outcome": "won"},
+            {"price": "0", "outcome": "won"},
+            {"price": "x", "outcome": "won"},
+            {"price": "5"},
+            {},
+        ):
             assert client.post(where, data=form or {"a": "b"}).status_code == 400
         assert client.post("/imports/999/result", data={"price": "5", "outcome": "won"}).status_code == 404
     rows = market.execute(
@@ -156,6 +171,25 @@ def test_traders_note_what_a_lot_went_for(market: Database, settings: Settings) 
         " join ops.users on users.id = user_id"
     ).fetchall()
     assert rows == [(USUAL, 4850, False, "trader")]
+
+
+@pytest.mark.parametrize("text", ["5000", "5,000", "5 000", "5.000", "5\u202f000", "$5,000", " 5000 $ "])
+def test_a_bid_is_read_as_people_write_it(text: str) -> None:
+    assert quotes.dollars(text, 9_000) == 5_000
+
+
+@pytest.mark.parametrize("text", ["50,00", "5000.5", "5,00", "1" * 5000, "-5", "٥", "", "$"])
+def test_cents_are_no_dollars(text: str) -> None:
+    with pytest.raises(UnknownValueError):
+        quotes.dollars(text, 10**9)
+
+
+def test_the_import_deals_are_in_the_words_of_the_reader(market: Database, settings: Settings) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, market, "viewer")
+        for path in ("/imports", f"/imports/{USUAL}", f"/lots/{USUAL}"):
+            assert "<bdi>minor dents, scratches</bdi>" in client.get(path, headers=ENGLISH).text, path
+            assert "minor dent" not in client.get(path).text, path
 
 
 def test_without_a_rate_and_with_a_broken_tariff_the_page_says_so(

@@ -72,6 +72,23 @@ def test_a_lot_shows_photos_sale_bids_and_events(database: Database, settings: S
     assert f'href="/lots/{lot}">Lot {lot}</a> <small>later' in gone
 
 
+def test_kilometers_of_canada_are_no_miles(database: Database, settings: Settings) -> None:
+    (first,) = lots_on_board(database, vin="2FTFW1E50NKE00001", odometer=80_000, country="CAN", currency="CAD")
+    lots = [first, *lots_on_board(database, vin="2FTFW1E50NKE00001", odometer=80_000, special_note="Odometer in kms")]
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "viewer")
+        paths = ["/lots", "/vin/2FTFW1E50NKE00001", *(f"/lots/{lot}{more}" for lot in lots for more in ("", "/sheet"))]
+        for path in paths:
+            page = client.get(path, headers=ENGLISH).text
+            assert "49\u202f710 mi (80\u202f000 km)" in page, path
+            assert "128\u202f748 km" not in page, path
+        assert client.get("/lots?odometer_to=49710").text.count('<li class="lot') == 2
+        assert client.get("/lots?odometer_to=49709").text.count('<li class="lot') == 0
+        export = client.get("/lots.csv").content.decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(export)))[:2]
+    assert [(row["odometer_mi"], row["odometer_km"]) for row in rows] == [("49710", "80000")] * 2
+
+
 def test_what_is_unknown_is_said_and_is_never_zero(database: Database, settings: Settings) -> None:
     (lot,) = lots_on_board(database, **UNKNOWN)
     with running(settings) as (site, client):

@@ -18,6 +18,7 @@ from ops.checks import health, outside
 from tests.integration.web.test_pages import ENGLISH, HOSTILE, Tags
 from tests.support import snapshots
 from tests.support.feed_files import Loader, row
+from tests.support.lots import lots_on_board
 from tests.support.sites import ads_on_board, running, signed_in
 from vinops.checks import Level
 from vinops_scrapy.mobile_bg.makes import read_makes
@@ -54,7 +55,8 @@ def seen(**parts: Any) -> Seen:
     shift = now - snapshots.NOW
     snapshot = snapshots.snapshot(at=now, **parts)
     moved = {
-        "feed": replace(snapshot.feed, good_at=snapshot.feed.good_at + shift) if snapshot.feed else None,
+        "feed": snapshot.feed
+        and replace(snapshot.feed, good_at=snapshot.feed.good_at and snapshot.feed.good_at + shift),
         "backup": replace(snapshot.backup, at=now),
         "market": replace(
             snapshot.market,
@@ -394,3 +396,19 @@ def test_a_snapshot_that_fails_leaves_the_last_one(
         assert second.history == first.history
         monkeypatch.setattr(history, "read", real)
         assert site.watch.take().history_error == ""
+
+
+def test_lots_say_when_the_feed_is_older_than_promised(shown: tuple[Site, TestClient], database: Database) -> None:
+    site, client = shown
+    (lot,) = lots_on_board(database, vin="1FTFW1E50NKE00001")
+    (gone,) = lots_on_board(database, status="gone", gone_at="2026-11-20 10:00+00")
+    paths = ("/lots", f"/lots/{lot}", "/vin/1FTFW1E50NKE00001", "/imports", f"/imports/{lot}")
+    site.watch.seen = seen()
+    assert not [path for path in paths if 'class="stale"' in client.get(path).text]
+    site.watch.seen = seen(feed=snapshots.feed(good_at=snapshots.ago(hours=4)))
+    for path in paths:
+        assert "The feed was last read 4 hours ago: bids and sales may have changed since." in client.get(path).text
+        assert "Фийдът е прочетен последно" in client.get(path, headers={"Accept-Language": "bg"}).text
+    assert 'class="stale"' not in client.get(f"/lots/{gone}").text
+    site.watch.seen = seen(feed=snapshots.feed(good_at=None))
+    assert 'class="stale"' not in client.get("/lots").text

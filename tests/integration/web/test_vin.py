@@ -137,6 +137,22 @@ def test_lots_of_another_make_with_the_same_vin_are_apart(
     assert "Ads of another make that name this VIN" in text
 
 
+def test_a_lot_is_said_in_the_words_of_the_reader(database: Database, loader: Loader, client: TestClient) -> None:
+    loader.loaded([row(1, vin=VIN), row(9)])
+    database.execute(
+        "update lots set damage = 'front end', secondary_damage = 'water/flood', title_group = 'salvage', condition ="
+        " 'run and drive', odometer = 61234, odometer_brand = 'not actual', sale_status = 'pure sale', has_keys = true"
+    )
+    database.execute("update vehicles set color = 'blue', fuel = 'gasoline', vehicle_type = 'car'")
+    english, bulgarian = (client.get(f"/vin/{VIN}", headers={"Accept-Language": code}).text for code in ("en", "bg"))
+    for text in ("front end", "salvage title", "runs and drives", "61\u202f234 mi (98\u202f547 km), not actual",
+                 "petrol"):  # fmt: skip
+        assert text in english, text
+    for text in ("front end", "water/flood", "salvage", "run and drive", "not actual", "pure sale", "gasoline", "blue"):
+        assert text not in bulgarian, text
+    assert "98\u202f547 км" in bulgarian
+
+
 def test_a_placeholder_and_masked_vins_join_nothing(database: Database, loader: Loader, client: TestClient) -> None:
     placeholder = "1VNPS123456789012"
     loader.loaded([row(place, vin=placeholder, make=make) for place, make in enumerate("ABCDE", 1)])
