@@ -1,5 +1,5 @@
 -- Odometers that count kilometres: on the board of lots they are miles, like all others.
--- depends: 0032_lot_quotes
+-- depends: 0034_gone_lots_found
 
 -- Whether the odometer of a lot counts kilometres: those of Canada, and those whose note says so. As
 -- deals/lots/facts.py has it.
