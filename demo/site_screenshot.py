@@ -44,7 +44,7 @@ PAGES: Final[Mapping[str, tuple[str, str, int]]] = {
     "board": ("/", "", 900),
     "ad": ("/", ".card:has(.spark) h2 a", 1700),
     "lots": ("/lots?has_photos=yes", "", 900),
-    "lot": ("/imports", ".imports h3 a", 1800),
+    "lot": ("/imports", ".imports h3 a", 1700),
     "vin": ("/imports", "a[href^='/vin/']", 1000),
     "market": ("/market", "", 800),
     "family": ("/market", "table.market a", 1500),
@@ -61,9 +61,14 @@ SPREAD: Final = """
         update audit.lot_events as events
         set happened_at = events.happened_at - (happened.place - 1) * interval '7 hours'
         from happened where events.id = happened.id
+    ), shown as (
+        update lot_board set first_seen = first_seen - interval '70 hours' where lot_id = %(lot_id)s
     )
     update lots set first_seen_at = first_seen_at - interval '70 hours' where id = %(lot_id)s"""
 """The files of the feed are loaded within seconds: what happened to a lot is dated back, as if days were between."""
+RANKED: Final = """
+    select lot_external_id from lot_quotes join lots on lot_quotes.lot_id = lots.id
+    where is_ranked order by most_bid_usd desc limit 12"""
 YEAR: Final = """
     with dated as (
         update listings set first_seen = first_seen - (id * 37 % 390) * interval '1 day' returning id
@@ -136,6 +141,9 @@ def world(cleanup: ExitStack) -> str:
         ("backup",),
     ):
         _run(environment, folder, *arguments)
+    with database.connect(settings, application="screenshot") as connection:
+        ranked = connection.execute(RANKED).fetchall()
+    demo_world.crawl(environment, folder, ["lot_photos", "-a", "lot=" + ",".join(str(lot) for (lot,) in ranked)])
     return open_site(environment, folder, cleanup)
 
 

@@ -19,9 +19,9 @@ from standin.cars import BODIES, COLORS, PLACES, drawn
 
 Variant = Literal["hrs", "ful", "thb"]
 #: Number of pictures of each size in the pool.
-POOL: Final = 8
+POOL: Final = 9
 #: Of them, each car is seen from this many sides.
-SIDES: Final = 2
+SIDES: Final = 3
 #: variant: the sizes in pixels, used alternately, and the share of noise that gives files of 200 to 250, 130 to 180 and
 #: 4 kB.
 SHAPES: Final[dict[Variant, tuple[tuple[tuple[int, int], float], ...]]] = {
@@ -117,8 +117,10 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 def car(number: int, side: int, size: tuple[int, int], noise: float) -> Image.Image:
     """Return a picture of a car from one of its sides, with film grain of that share."""
     picture = drawn(number * 3 % len(COLORS), (number + side) % len(PLACES), number % len(BODIES))
-    if side:
+    if side == 1:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    elif side:
+        picture = picture.crop((0, 170, 380, 455))  # its front
     return _grained(picture.resize(size), random.Random(f"{number}:{side}"), noise)
 
 
