@@ -135,6 +135,7 @@ def world(cleanup: ExitStack) -> str:
         lot_id = connection.execute("select id from lots where lot_external_id = %(lot)s", about).fetchone()[0]
         connection.execute(SPREAD, {"lot_id": lot_id})
     for arguments in (
+        ("deals", "board", "--rebuild"),
         ("deals", "market"),
         ("landed", "rate", "--fetch"),
         ("landed", "run"),
