@@ -1,9 +1,9 @@
 """Screenshots of the site in Chromium: `make screenshot` runs `python -m demo.site_screenshot docs`.
 
 It works in a temporary folder with an embedded database and the stand-ins: the market has been crawled twice, with some
-hours in between, the deals have been found, and the lots with the soonest sales have photos. Writes board.webp,
-ad.webp, family.webp, lots.webp and lot.webp, 1280 pixels wide, and board-phone.webp, ad-phone.webp, market-phone.webp,
-lots-phone.webp and lot-phone.webp, 390 wide.
+hours in between, the feed has been loaded some times, deals and import deals have been found, and the lots with the
+soonest sales have photos. Writes NAME.webp, 1280 pixels wide, light, of each of PAGES, and NAME-phone.webp, 390 wide,
+dark, of those of ON_PHONE.
 """
 
 from __future__ import annotations
@@ -25,19 +25,64 @@ from demo.site import open_site
 from demo.world import DemoFailed
 from ops.workers import registry
 from vinops import config
+from vinops.db import database
 from vinops_scrapy.copart.browser_program import find_chromium
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LOTS: Final = 1250
+FILES: Final = 8  # of the feed after the first one
 PHOTO_LOTS: Final = 30  # of the soonest sales: a page of them, and some more
 WORKERS: Final = ("1", "2")
-SHOTS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}),
-    ("-phone", {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "device_scale_factor": 2}),
-)
-QUALITY: Final = 82
+LOOKS: Final[Mapping[str, dict[str, Any]]] = {
+    "": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "-phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "device_scale_factor": 2},
+}
+"""How pages are drawn, by the end of the picture's name."""
+PAGES: Final[Mapping[str, tuple[str, str, int]]] = {
+    "board": ("/", "", 900),
+    "ad": ("/", ".card:has(.spark) h2 a", 1700),
+    "lots": ("/lots?has_photos=yes", "", 900),
+    "lot": ("/imports", ".imports h3 a", 1700),
+    "vin": ("/imports", "a[href^='/vin/']", 1000),
+    "market": ("/market", "", 800),
+    "family": ("/market", "table.market a", 1500),
+    "imports": ("/imports", "", 900),
+    "ops": ("/ops", "", 1500),
+}
+"""Each page by its name: where it is or begins, what is clicked there, and how many pixels of it are shown at most."""
+ON_PHONE: Final = frozenset({"board", "ad", "market", "lots", "lot", "imports"})
+QUALITY: Final = 80
+SPREAD: Final = """
+    with happened as (
+        select id, row_number() over (order by id desc) as place from audit.lot_events where lot_id = %(lot_id)s
+    ), moved as (
+        update audit.lot_events as events
+        set happened_at = events.happened_at - (happened.place - 1) * interval '7 hours'
+        from happened where events.id = happened.id
+    ), shown as (
+        update lot_board set first_seen = first_seen - interval '70 hours' where lot_id = %(lot_id)s
+    )
+    update lots set first_seen_at = first_seen_at - interval '70 hours' where id = %(lot_id)s"""
+"""The files of the feed are loaded within seconds: what happened to a lot is dated back, as if days were between."""
+RANKED: Final = """
+    select lot_external_id from lot_quotes join lots on lot_quotes.lot_id = lots.id
+    where is_ranked order by most_bid_usd desc limit 12"""
+YEAR: Final = """
+    with dated as (
+        update listings set first_seen = first_seen - (id * 37 % 390) * interval '1 day' returning id
+    )
+    update listing_prices as prices
+    set seen_at = prices.seen_at - (prices.listing_id * 37 % 390) * interval '1 day'
+    from dated
+    where
+        prices.listing_id = dated.id
+        and not exists (
+            select from listing_prices as earlier
+            where earlier.listing_id = prices.listing_id and earlier.seen_at < prices.seen_at
+        )"""
+"""The same of the ads, as if the market had been followed for a year."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,17 +114,37 @@ def world(cleanup: ExitStack) -> str:
     _run(environment, folder, "migrate")
     made = demo_world.start(environment, folder, lots=LOTS, count=demo_world.ads(LOTS), cleanup=cleanup)
     environment |= made.settings
-    subprocess.run(
-        [sys.executable, "-m", "etl", "run"], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL
-    )
+    _load(environment, folder)
+    settings = config.load(environment, folder=folder)
+    planted = demo_world.planted(settings)
+    photographed = ",".join(map(str, planted.values()))
+    demo_world.crawl(environment, folder, ["lot_photos", "-a", f"lot={photographed}"])
     demo_world.crawl(environment, folder, ["lot_photos", "-a", f"batch={PHOTO_LOTS}"])
-    workers = registry.chosen(config.load(environment, folder=folder), WORKERS)
+    workers = registry.chosen(settings, WORKERS)
     crawls = [[*worker.crawl.split()[2:], "-a", "mode=full"] for worker in workers]
     demo_world.crawl(environment, folder, *crawls)
     demo_world.advance(made.market)
     demo_world.crawl(environment, folder, *crawls)
+    for _ in range(FILES):
+        demo_world.advance(made.feed)
+        _load(environment, folder)
     _run(environment, folder, "deals", "run")
-    _run(environment, folder, "deals", "market")
+    with database.connect(settings, application="screenshot") as connection:
+        connection.execute(YEAR)
+        about = {"lot": planted["bargain"]}
+        lot_id = connection.execute("select id from lots where lot_external_id = %(lot)s", about).fetchone()[0]
+        connection.execute(SPREAD, {"lot_id": lot_id})
+    for arguments in (
+        ("deals", "board", "--rebuild"),
+        ("deals", "market"),
+        ("landed", "rate", "--fetch"),
+        ("landed", "run"),
+        ("backup",),
+    ):
+        _run(environment, folder, *arguments)
+    with database.connect(settings, application="screenshot") as connection:
+        ranked = connection.execute(RANKED).fetchall()
+    demo_world.crawl(environment, folder, ["lot_photos", "-a", "lot=" + ",".join(str(lot) for (lot,) in ranked)])
     return open_site(environment, folder, cleanup)
 
 
@@ -97,31 +162,33 @@ def shoot(link: str, folder: Path, language: str) -> None:
         page.goto(link)
         page.wait_for_url(f"{base}/")
         signed_in = context.storage_state()
-        for suffix, look in SHOTS:
+        for suffix, look in LOOKS.items():
             page = browser.new_context(storage_state=signed_in, locale=language, **look).new_page()
-            page.goto(f"{base}/", wait_until="networkidle")
-            _write(page.screenshot(), folder / f"board{suffix}.webp")
-            changed = page.locator(".card:has(.spark) h2 a")  # whose price has a history
-            (changed if changed.count() else page.locator(".card h2 a")).first.click()
-            page.wait_for_load_state("networkidle")
-            _write(page.screenshot(full_page=not suffix), folder / f"ad{suffix}.webp")
-            page.goto(f"{base}/market", wait_until="networkidle")
-            if suffix:
-                _write(page.screenshot(), folder / "market-phone.webp")
-            else:
-                page.locator("table.market a").first.click()
+            for name, (path, clicked, most) in PAGES.items():
+                if suffix and name not in ON_PHONE:
+                    continue
+                page.goto(f"{base}{path}", wait_until="networkidle")
+                if name == "vin":  # the VIN is a link on the page of the lot
+                    page.locator(PAGES["lot"][1]).first.click()
+                    page.wait_for_load_state("networkidle")
+                if clicked:
+                    page.locator(clicked).first.click()
+                    page.wait_for_load_state("networkidle")
+                height = page.evaluate("document.documentElement.scrollHeight")
+                shown = look["viewport"] if suffix else {"width": 1280, "height": min(height, most)}
+                page.set_viewport_size(shown)
                 page.wait_for_load_state("networkidle")
-                _write(page.screenshot(full_page=True), folder / "family.webp")
-            page.goto(f"{base}/lots?has_photos=yes", wait_until="networkidle")
-            _write(page.screenshot(), folder / f"lots{suffix}.webp")
-            page.locator(".lot h2 a").first.click()
-            page.wait_for_load_state("networkidle")
-            _write(page.screenshot(full_page=not suffix), folder / f"lot{suffix}.webp")
+                _write(page.screenshot(), folder / f"{name}{suffix}.webp")
         browser.close()
 
 
 def _write(png: bytes, path: Path) -> None:
     Image.open(io.BytesIO(png)).convert("RGB").save(path, "WEBP", quality=QUALITY, method=6)
+
+
+def _load(environment: dict[str, str], folder: Path) -> None:
+    command = [sys.executable, "-m", "etl", "run"]
+    subprocess.run(command, check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
 
 
 def _run(environment: dict[str, str], folder: Path, *arguments: str) -> None:

@@ -170,7 +170,8 @@ def read_archive(demo: Demo) -> None:
 
 
 def fetch_photos(demo: Demo) -> None:
-    """Fetch the photos of the lots with the earliest sales, and of a lot whose photos are only on its page."""
+    """Fetch the photos of the lots planted for the import deals, of those with the earliest sales, and of a lot whose
+    photos are only on its page."""
     with_page = world.has_browser()
     with database.connect(demo.settings, application="vinops demo") as connection:
         rows = connection.execute(
@@ -178,12 +179,14 @@ def fetch_photos(demo: Demo) -> None:
             " order by coalesce(sale_at, sale_date) asc nulls last, id desc limit 1000"
         ).fetchall()
     drawn = PhotoLots(seed=world.SEED)
-    numbers = [int(number) for (number,) in rows]
+    planted = list(world.planted(demo.settings).values())
+    numbers = [*planted, *(int(number) for (number,) in rows if int(number) not in planted)]
     empty = [number for number in numbers if drawn.state(number) == "empty_list"]
     listed = [number for number in numbers if number not in empty][: PHOTO_LOTS - with_page]
     on_page = empty[:1] if with_page else []
     say(
-        f"The {len(listed)} lots with the earliest sales. The feed has a URL for each lot that lists all its photos. "
+        f"{len(listed)} lots: those planted for the import deals, and those with the earliest sales. The feed has a "
+        "URL for each lot that lists all its photos. "
         f"After {world.SESSION_LOTS} lots a session ends and the next begins."
     )
     if on_page:
@@ -274,8 +277,9 @@ def _show_messages(demo: Demo) -> None:
 def find_imports(demo: Demo) -> None:
     """Value and quote the lots, and show the best ones with the breakdown of the first."""
     say(
-        "What a lot costs landed in Bulgaria, against what its car is worth there. The stand-in's feed lives in the "
-        f"summer of 2026; {len(PLANTED)} lots that are sold next week were planted in it: {', '.join(PLANTED)}."
+        "What a lot costs landed in Bulgaria, against what its car is worth there. Among the lots of the stand-in are "
+        f"{len(PLANTED)} that must come out in a known way: "
+        f"{', '.join(name.replace('_', ' ') for name in PLANTED)}."
     )
     for arguments in (("rate", "--fetch"), ("run",), ("top",)):
         typed(" ".join(("vinops landed", *arguments)))
@@ -295,7 +299,7 @@ def _expect(demo: Demo, numbers: Mapping[str, int]) -> None:
         }
     for name, (is_ranked, profit, blockers) in found.items():
         said = ", ".join(blockers or ()) or ("ranked" if is_ranked else "not ranked")
-        say(f"{name:<12}{said}" + (f", careful profit {profit:,} EUR" if profit is not None else ""))
+        say(f"{name.replace('_', ' '):<12}{said}" + (f", careful profit {profit:,} EUR" if profit is not None else ""))
         if said.split(",")[0] not in EXPECTED[name]:
             raise DemoFailed(f"the lot {name} came out as {said}: read {demo.folder}/logs/deals.log")
     if (found["bargain"][1] or 0) <= 0 or (found["dear"][1] or 0) >= 0:

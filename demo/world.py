@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from standin.feed.imports import PLANTED
+from standin.feed.imports import BARGAIN_VIN, PLANTED
 from vinops import config
 from vinops.db import database
 from vinops_scrapy.copart.browser_program import find_chromium
@@ -132,7 +132,7 @@ def start(
     ports = [part for name, port in earlier.get("ports", {}).items() for part in (f"--{name}-port", port)]
     photos = serve("photos", "--seed", SEED, *ports)
     port = ("--port", earlier["market_port"]) if "market_port" in earlier else ()
-    market = serve("market", "--seed", SEED, "--ads", count, "--now", now, *port)
+    market = serve("market", "--seed", SEED, "--ads", count, "--now", now, "--vin", BARGAIN_VIN, *port)
     telegram = serve("telegram", "--token", TOKEN, "--keep", CHAT)
     rates = serve("rates")
     urls = ("--photo-url", photos["api_url"], "--thumbnail-url", photos["cdn_url"])

@@ -100,10 +100,13 @@ def history(
     marks = [float(each) for each in (worth.p10, worth.p50, worth.p90) if each is not None] if worth else []
     low, high = min([*values, *marks]), max([*values, *marks])
     room = (high - low) * 0.08 or high * 0.05 or 1
+    ticks = _ticks(low - room, high + room)
+    if len(ticks) > 1 and ticks[-1] < high:  # a number stands at or above the highest value
+        ticks.append(ticks[-1] + ticks[1] - ticks[0])
     x = Line(low=begin.timestamp(), high=end.timestamp(), begin=left, end=width - right)
-    y = Line(low=low - room, high=high + room, begin=height - bottom, end=top)
+    y = Line(low=low - room, high=max([high + room, *ticks]), begin=height - bottom, end=top)
     parts: list[str] = []
-    for value in _ticks(low - room, high + room):
+    for value in ticks:
         place = y.at(value)
         parts.append(
             f'<path class="grid" d="M{left} {place}H{width - right}"/>'

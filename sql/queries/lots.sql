@@ -419,6 +419,16 @@ left join vehicles as cars on lots.vehicle_id = cars.id
 left join lot_photos as photos on lots.id = photos.lot_id
 where lots.lot_external_id = %(lot_number)s::bigint;
 
+-- name: lot_covers
+-- The first photo of each of some lots that have one, in its best size.
+select distinct on (lots.id)
+    lots.lot_external_id,
+    images.content_hash
+from lots
+inner join images on lots.id = images.lot_id
+where lots.lot_external_id = any(%(lot_numbers)s::bigint[])
+order by lots.id asc, images.seq asc, array_position(array['hrs', 'ful', 'thb'], images.variant) asc, images.id asc;
+
 -- name: lot_gallery
 -- The photos of a lot, each in its best size.
 select distinct on (images.seq)

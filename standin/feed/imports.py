@@ -11,6 +11,7 @@ from typing import Final
 
 from standin.feed.lots import FIELD, WEEKDAYS, join_row, split_row
 
+BIDS: Final = "High Bid =non-vix,Sealed=Vix"
 CAR: Final = {
     "Yard number": "70",
     "Yard name": "NJ - TRENTON",
@@ -41,7 +42,7 @@ CAR: Final = {
     "Cylinders": "4",
     "Runs/Drives": "Run & Drive Verified",
     "Sale Status": "Pure Sale",
-    "High Bid =non-vix,Sealed=Vix": "0.0",
+    BIDS: "0.0",
     "Special Note": "",
     "Location city": "WINDSOR",
     "Location state": "NJ",
@@ -52,8 +53,15 @@ CAR: Final = {
 }
 """What all of them have; the VIN, the number and the photos stay those of the lot."""
 
+BARGAIN_VIN: Final = "1ZZ5R1C5XKA930117"
+"""Of no manufacturer, as all VINs of the feed; the market names it in an ad, so that its page shows both ends."""
+BID: Final = 600
+RAISE: Final = 150
+LAST_BID: Final = 2400
+"""Bids on the bargain in USD: the first one, how much more each later file has, and where they end, below buy-now."""
+
 PLANTED: Final[dict[str, dict[str, str]]] = {
-    "bargain": {"Buy-It-Now Price": "2500.0"},
+    "bargain": {"VIN": BARGAIN_VIN, "Buy-It-Now Price": "2500.0", BIDS: f"{BID}.0"},
     "dear": {"Buy-It-Now Price": "25000.0"},
     "flood": {"Secondary Damage": "WATER/FLOOD", "Buy-It-Now Price": "500.0"},
     "parts_only": {"Sale Title Type": "PO", "Buy-It-Now Price": "500.0"},
@@ -80,4 +88,12 @@ def planted(row: str, name: str, sale: date) -> str:
     day = {"Sale Date M/D/CY": f"{sale:%Y%m%d}", "Day of Week": WEEKDAYS[sale.weekday()]}
     for column, value in (CAR | day | PLANTED[name]).items():
         fields[FIELD[column]] = value
+    return join_row(fields)
+
+
+def with_raised_bid(row: str) -> str:
+    """Return the row of the bargain as the next file has it, with a higher bid."""
+    fields = split_row(row)
+    bid = float(fields[FIELD[BIDS]])
+    fields[FIELD[BIDS]] = f"{min(bid + RAISE, LAST_BID):.1f}"
     return join_row(fields)

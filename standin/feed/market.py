@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from standin.feed.imports import PLANTED, planted
+from standin.feed.imports import PLANTED, planted, with_raised_bid
 from standin.feed.lots import FIELD, PHOTO_BASE, Clock, LotMaker, split_row
 from standin.feed.values import HEADER_2026
 
@@ -116,6 +116,7 @@ class Market:
         self._last_number = FIRST_LOT
         self._rows: list[str] = []
         self._left: list[str] = []
+        self._bargain: int | None = None  # the number of a planted lot whose bid rises with each file
         make = self._maker.make
         for position in range(lots):
             age = self._age(1 - position / lots)
@@ -144,7 +145,9 @@ class Market:
             raise ValueError(message)
         for position, name in enumerate(PLANTED):
             self._rows[position] = planted(self._rows[position], name, sale)
-        return dict(zip(PLANTED, self.lot_numbers, strict=False))
+        numbers = dict(zip(PLANTED, self.lot_numbers, strict=False))
+        self._bargain = numbers["bargain"]
+        return numbers
 
     def records(self, limit: int | None = None) -> list[list[str]]:
         """Return the fields of the first `limit` rows (None: of all), `Id` first: the expected result of parsing."""
@@ -210,6 +213,9 @@ class Market:
         back = self._sample(len(pool), round(returned * total) + round(relisted * total))
         for position in touched:
             self._rows[position] = self._maker.changed(self._rows[position], since=since)
+        if self._bargain is not None and 0 not in leaving and _lot_of(self._rows[0]) == self._bargain:  # planted first
+            touched.add(0)
+            self._rows[0] = with_raised_bid(self._rows[0])
         relabelled = 0
         if clock.summer != before.summer:
             relabelled = self._relabel(touched, leaving)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from standin.core import add_port, serve_command, serve_parser
-from standin.market.cycles import NOW
+from standin.market.cycles import NOW, AdMarket
 from standin.market.live import LiveMarket
 from standin.market.pages import LAYOUTS
 from standin.market.real import FOLLOWED, NEW_A_DAY
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--repeats", type=int, default=2, metavar="N", help="promoted ads repeated per page (%(default)s)"
     )
     serve.add_argument("--now", type=moment, default=NOW, metavar="TIME", help="start time of the market (%(default)s)")
+    serve.add_argument("--vin", metavar="VIN", help="name this VIN in the ad of a BMW 330")
     add_port(serve)
     options = parser.parse_args(arguments)
 
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             live = LiveMarket(
                 seed=options.seed, ads=ads, new_a_day=options.new_a_day, now=options.now, speed=options.speed
             )
-        return MarketServer(
+        server = MarketServer(
             seed=options.seed,
             ads=7600 if options.ads is None else options.ads,
             make_ads=dict(options.make_ads),
@@ -107,6 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             host=options.host,
             port=options.port,
         )
+        if options.vin and isinstance(server.market, AdMarket):
+            server.market.name_vin(options.vin)
+        return server
 
     return serve_command("market", make, MarketServer.addresses)
 

@@ -232,7 +232,11 @@ def _spoil(images: list[_Image], quirks: set[str], dice: random.Random) -> None:
 @functools.lru_cache(maxsize=65536)
 def _encoded(seed: int, lot: int, index: int) -> str:
     """Return a name of 32 hexadecimal digits that looks random and from which lot and index can be decoded."""
-    digest = hashlib.md5(f"{seed}:{lot}:{index}".encode(), usedforsecurity=False).hexdigest()
+    car, photo = (
+        hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        for text in (f"{seed}:{lot}", f"{seed}:{lot}:{index}")
+    )
+    digest = car[:8] + photo[8:]  # the first eight digits say which car is on the picture
     return f"{digest[:22]}{int(digest[:10], 16) ^ (lot << 8 | index):010x}"
 
 

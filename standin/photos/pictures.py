@@ -15,14 +15,18 @@ from typing import Any, Final, Literal
 
 from PIL import Image, ImageDraw
 
+from standin.cars import BODIES, COLORS, PLACES, drawn
+
 Variant = Literal["hrs", "ful", "thb"]
 #: Number of pictures of each size in the pool.
-POOL: Final = 4
+POOL: Final = 9
+#: Of them, each car is seen from this many sides.
+SIDES: Final = 3
 #: variant: the sizes in pixels, used alternately, and the share of noise that gives files of 200 to 250, 130 to 180 and
-#: 6 kB.
+#: 4 kB.
 SHAPES: Final[dict[Variant, tuple[tuple[tuple[int, int], float], ...]]] = {
     "hrs": (((1600, 1200), 0.07), ((1280, 960), 0.19)),
-    "ful": (((1024, 768), 0.22), ((960, 720), 0.22)),
+    "ful": (((1024, 768), 0.24), ((960, 720), 0.24)),
     "thb": (((192, 144), 0.05), ((144, 108), 0.36)),
 }
 QUALITY: Final = 80
@@ -30,15 +34,18 @@ QUALITY: Final = 80
 
 @functools.cache
 def pool(variant: Variant) -> tuple[bytes, ...]:
-    """Return the JPEGs from which all photos of that size are made."""
+    """Return the JPEGs from which all photos of that size are made: cars, each from all of its sides."""
     shapes = SHAPES[variant]
-    return tuple(encoded(drawing(turn, *shapes[turn % len(shapes)]), "JPEG") for turn in range(POOL))
+    return tuple(encoded(car(*divmod(turn, SIDES), *shapes[turn % len(shapes)]), "JPEG") for turn in range(POOL))
 
 
 def jpeg(name: str, variant: Variant) -> bytes:
-    """Return the photo with that name (32 hexadecimal digits) in that size: a valid JPEG, the same for every call."""
+    """Return the photo with that name (32 hexadecimal digits) in that size: a valid JPEG, the same for every call.
+
+    Names with the same first eight digits, those of a lot, show the same car.
+    """
     pictures = pool(variant)
-    picture = pictures[int(name[:8], 16) % len(pictures)]
+    picture = pictures[int(name[:8], 16) % (POOL // SIDES) * SIDES + int(name[8:16], 16) % SIDES]
     comment = f"{name} {variant}".encode()
     return b"".join((b"\xff\xd8\xff\xfe", struct.pack(">H", len(comment) + 2), comment, memoryview(picture)[2:]))
 
@@ -107,6 +114,16 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+def car(number: int, side: int, size: tuple[int, int], noise: float) -> Image.Image:
+    """Return a picture of a car from one of its sides, with film grain of that share."""
+    picture = drawn(number * 3 % len(COLORS), (number + side) % len(PLACES), number % len(BODIES))
+    if side == 1:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    elif side:
+        picture = picture.crop((0, 170, 380, 455))  # its front
+    return _grained(picture.resize(size), random.Random(f"{number}:{side}"), noise)
+
+
 def drawing(seed: int, size: tuple[int, int], noise: float) -> Image.Image:
     """Return a picture of colored shapes with film grain; `noise` is the share of the grain, from 0 to 1."""
     dice = random.Random(seed)
@@ -119,9 +136,13 @@ def drawing(seed: int, size: tuple[int, int], noise: float) -> Image.Image:
         box = (left, top, left + 1 + dice.randrange(width // 4), top + 1 + dice.randrange(height // 4))
         colour = (dice.randrange(256), dice.randrange(256), dice.randrange(256))
         (pencil.ellipse if turn % 2 else pencil.rectangle)(box, fill=colour)
+    return _grained(picture, dice, noise)
+
+
+def _grained(picture: Image.Image, dice: random.Random, noise: float) -> Image.Image:
     # Grain three pixels wide compresses about as well as the texture of a real photo.
-    coarse = (width // 3, height // 3)
-    grain = Image.frombytes("L", coarse, dice.randbytes(coarse[0] * coarse[1])).resize(size)
+    coarse = (picture.width // 3, picture.height // 3)
+    grain = Image.frombytes("L", coarse, dice.randbytes(coarse[0] * coarse[1])).resize(picture.size)
     return Image.blend(picture, Image.merge("RGB", (grain, grain, grain)), noise)
 
 

@@ -20,6 +20,8 @@ RUNS: Final = 96
 DAYS: Final = 30
 """Days of photo coverage."""
 TOTAL: Final = "total"
+MOST_STEPS: Final = 7
+"""Steps with a color of their own: a load has some thirty, of which most take a hundredth of a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,16 @@ class History:
 
     @property
     def steps(self) -> list[str]:
-        """The steps of the runs, in the order in which they are reached."""
-        return list(dict.fromkeys(step for run in reversed(self.runs) for step in run.seconds))
+        """The steps of the runs that take longest, at most MOST_STEPS, in the order in which they are reached."""
+        steps = dict.fromkeys(step for run in reversed(self.runs) for step in run.seconds)
+        taken = {step: sum(run.seconds.get(step, 0.0) for run in self.runs) for step in steps}
+        longest = sorted(taken, key=lambda step: -taken[step])[:MOST_STEPS]
+        return [step for step in steps if step in longest]
+
+    @property
+    def has_other_steps(self) -> bool:
+        """Whether the runs have further steps, which are shown as one."""
+        return bool({step for run in self.runs for step in run.seconds} - set(self.steps))
 
 
 def read(connection: Connection[Any], *, runs: int = RUNS, days: int = DAYS) -> History:

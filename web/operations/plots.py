@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from web.operations.history import Coverage, FeedRun
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 180, 52, 8, 10, 28
-COLORS: Final = 8
-"""How many colors steps have in site.css, as .step0 to .step7."""
+OTHERS: Final = "step7"
+"""The class in site.css of all steps that have no color of their own; those that have one are .step0 to .step6."""
 GAP: Final = timedelta(hours=3)
 """A longer pause between two counts is no line: nobody counted."""
 GOOD: Final = frozenset({"loaded", "unchanged"})
@@ -30,8 +30,8 @@ LINES: Final = ("with_photo", "past_first", "with_all")
 
 
 def color(steps: Sequence[str], step: str) -> str:
-    """Return the class of a step's color."""
-    return f"step{steps.index(step) % COLORS}"
+    """Return the class of a step's color: its own, or that of the others."""
+    return f"step{steps.index(step)}" if step in steps else OTHERS
 
 
 def feed_runs(language: Language, runs: Sequence[FeedRun], steps: Sequence[str]) -> Markup:
@@ -48,7 +48,8 @@ def feed_runs(language: Language, runs: Sequence[FeedRun], steps: Sequence[str])
         wide = round(max(room - 1, 1), 1)
         below = 0.0
         bars = []
-        for step, seconds in run.seconds.items():
+        others = sum(seconds for step, seconds in run.seconds.items() if step not in steps)
+        for step, seconds in [*((step, run.seconds.get(step, 0.0)) for step in steps), ("", others)]:
             top, bottom = y.at(below + seconds), y.at(below)
             below += seconds
             if bottom > top:

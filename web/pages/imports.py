@@ -58,6 +58,8 @@ def imports(asked: Asked) -> Response:
         with connection.cursor(row_factory=dict_row) as cursor:
             about = {**vars(wanted), "limit": BLOCKED}
             blocked = cursor.execute(queries("imports")["blocked_lots"], about).fetchall()
+            ranked = [row["lot"] for row in (*priced, *others)]
+            covers = dict(connection.execute(queries("lots")["lot_covers"], {"lot_numbers": ranked}).fetchall())
     given = {name: value for name, value in vars(wanted).items() if value is not None}
     return asked.page(
         "imports.html",
@@ -67,6 +69,7 @@ def imports(asked: Asked) -> Response:
         others=others,
         blocked=blocked,
         old_feed=freshness.of_feed(asked.language, asked.site.watch.seen),
+        covers=covers,
         fuels=FUELS,
         is_filtered=bool(given),
         shown=SHOWN,

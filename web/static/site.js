@@ -16,6 +16,11 @@ window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("#filter :disabled")) field.disabled = false;
 });
 
+// On a phone the row of pages scrolls: the page that is open is in view.
+const pages = document.querySelector(".top nav");
+const open = pages?.querySelector("[aria-current]");
+if (open) pages.scrollLeft = open.offsetLeft - pages.offsetLeft - (pages.clientWidth - open.clientWidth) / 2;
+
 for (const form of document.querySelectorAll("[data-auto]")) {
   form.querySelector("[data-without-script]")?.remove();
   form.addEventListener("change", () => form.requestSubmit());
