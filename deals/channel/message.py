@@ -116,8 +116,8 @@ def compose(deal: DealPost, *, is_gone: bool = False) -> Message:
         _add_reasons(lines[-1], deal.reasons, LONGEST - used - units(title))
     return Message(
         html="\n".join(line.html for line in lines),
-        photo_url=deal.photo_url if _is_photo(deal.photo_url) else None,
-        link=(OPEN, deal.url) if _is_web(deal.url) else None,
+        photo_url=deal.photo_url if is_photo(deal.photo_url) else None,
+        link=(OPEN, deal.url) if is_web(deal.url) else None,
     )
 
 
@@ -201,12 +201,12 @@ def _number(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def _is_web(url: str) -> bool:
+def is_web(url: str) -> bool:
     """Tell whether a button may link to this address."""
     return _host(url, "http", "https") is not None
 
 
-def _is_photo(url: str | None) -> bool:
+def is_photo(url: str | None) -> bool:
     """Tell whether Telegram may fetch a photo from this address: https, or a stand-in on loopback."""
     if url is None:
         return False

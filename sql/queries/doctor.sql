@@ -110,6 +110,7 @@ with needed (role_names, relations, rights) as (
         '{public.lot_values, public.lot_quotes, public.lot_floors, public.import_discounts, public.lot_results}',
         '{insert, update, delete}'
     ),
+    ('{vinops_deals}', '{public.lot_notifications}', '{insert, update, delete}'),
     ('{vinops_deals}', '{audit.lot_events, audit.etl_runs}', '{select}'),
     ('{vinops_deals}', '{ops.scheduled_tasks, ops.task_progress}', '{select, insert, update}'),
     ('{vinops_deals}', '{ops.*}', '{usage}'),
