@@ -16,7 +16,7 @@ from celery import Task, shared_task
 from kombu.exceptions import OperationalError
 
 from deals import alarms, board, market as figures, schedule
-from deals.channel import queue as channel
+from deals.channel import lots as channel_of_lots, queue as channel
 from deals.estimate import model as price_model
 from deals.landed import rates
 from deals.offers import passes
@@ -99,8 +99,7 @@ def _stage_task(stage: Stage) -> Task[Any, Any]:
     def run_stage(listing_ids: Sequence[int]) -> None:
         """Take those of these ads, or lots, that wait for the stage through it."""
         while runner.run(connection(), config.load(), stage.name, listing_ids) is not None:
-            if following := next_stage(stage.name) or ("" if stage.of_lots else "notify"):
-                wake(following)
+            wake(next_stage(stage.name) or "notify")
 
     return run_stage
 
@@ -111,9 +110,12 @@ STAGE_TASKS: Final = {stage.name: _stage_task(stage) for stage in ALL_STAGES.val
 @shared_task(base=DatabaseTask, name="deals.notify", queue="notify")
 def notify() -> None:
     """Post the queued messages, best first. Of two at once one posts; a message is recorded before it is tried."""
-    from deals.channel.post import post  # with Telegram's client 0.4 s, which only the worker of this queue needs
+    # With Telegram's client 0.4 s, which only the worker of this queue needs.
+    from deals.channel.post import post
+    from deals.imports.post import post as post_lots
 
     post(connection(), config.load())
+    post_lots(connection(), config.load())
 
 
 @shared_task(base=DatabaseTask, name="deals.sweep", queue="upkeep")
@@ -216,7 +218,7 @@ def wake(name: str) -> None:
     If the broker is unavailable, or the process dies before it sends, the sweep sends them half a lease later.
     """
     if name == "notify":
-        if channel.is_due(connection()):
+        if channel.is_due(connection()) or channel_of_lots.is_due(connection(), config.load()):
             _send(notify, name, expires=EXPIRY)
         return
     stage = ALL_STAGES[name]

@@ -56,15 +56,15 @@ ON_PHONE: Final = frozenset({"board", "ad", "market", "lots", "lot", "imports"})
 QUALITY: Final = 80
 SPREAD: Final = """
     with happened as (
-        select id, row_number() over (order by id desc) as place from audit.lot_events where lot_id = %(lot_id)s
+        select id, row_number() over (order by id desc) as place from audit.lot_events where lot_id = (select id from lots where lot_external_id = %(lot)s)
     ), moved as (
         update audit.lot_events as events
         set happened_at = events.happened_at - (happened.place - 1) * interval '7 hours'
         from happened where events.id = happened.id
     ), shown as (
-        update lot_board set first_seen = first_seen - interval '70 hours' where lot_id = %(lot_id)s
+        update lot_board set first_seen = first_seen - interval '70 hours' where lot_id = (select id from lots where lot_external_id = %(lot)s)
     )
-    update lots set first_seen_at = first_seen_at - interval '70 hours' where id = %(lot_id)s"""
+    update lots set first_seen_at = first_seen_at - interval '70 hours' where lot_external_id = %(lot)s"""
 """The files of the feed are loaded within seconds: what happened to a lot is dated back, as if days were between."""
 RANKED: Final = """
     select lot_external_id from lot_quotes join lots on lot_quotes.lot_id = lots.id
@@ -131,9 +131,7 @@ def world(cleanup: ExitStack) -> str:
     _run(environment, folder, "deals", "run")
     with database.connect(settings, application="screenshot") as connection:
         connection.execute(YEAR)
-        about = {"lot": planted["bargain"]}
-        lot_id = connection.execute("select id from lots where lot_external_id = %(lot)s", about).fetchone()[0]
-        connection.execute(SPREAD, {"lot_id": lot_id})
+        connection.execute(SPREAD, {"lot": planted["bargain"]})
     for arguments in (
         ("deals", "board", "--rebuild"),
         ("deals", "market"),
@@ -175,8 +173,8 @@ def shoot(link: str, folder: Path, language: str) -> None:
                     page.locator(clicked).first.click()
                     page.wait_for_load_state("networkidle")
                 height = page.evaluate("document.documentElement.scrollHeight")
-                shown = look["viewport"] if suffix else {"width": 1280, "height": min(height, most)}
-                page.set_viewport_size(shown)
+                if not suffix:
+                    page.set_viewport_size({"width": 1280, "height": min(height, most)})
                 page.wait_for_load_state("networkidle")
                 _write(page.screenshot(), folder / f"{name}{suffix}.webp")
         browser.close()

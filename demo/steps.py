@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 import typer
@@ -26,7 +26,7 @@ from vinops.db import database, embedded
 from vinops.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from demo.demo import Demo
     from demo.questions import Question
@@ -259,7 +259,7 @@ def _deals(demo: Demo, command: str) -> None:
 
 
 def _show_messages(demo: Demo) -> None:
-    messages = world.control(demo.world.settings["TELEGRAM_API_URL"], "GET", "messages")
+    messages = _messages(demo, world.CHANNEL)
     ads = world.control(demo.world.market, "GET", "ads")
     # The site's id of an ad is in its address: /obiava-ID-title.
     ids = [urlsplit(each["buttons"][0][1]).path.partition("-")[2].partition("-")[0] for each in messages]
@@ -270,6 +270,16 @@ def _show_messages(demo: Demo) -> None:
         f"The channel has {len(messages)} messages. The ads of the stand-in include bargains and traps: "
         f"{bargains} of these messages are for bargains, {traps} for traps. The best of them:"
     )
+    _show_message(messages)
+
+
+def _messages(demo: Demo, chat: str) -> list[dict[str, Any]]:
+    """Return the messages of a chat, oldest first."""
+    messages = world.control(demo.world.settings["TELEGRAM_API_URL"], "GET", "messages")
+    return [each for each in messages if each["chat_id"] == chat]
+
+
+def _show_message(messages: Sequence[Mapping[str, Any]]) -> None:
     for line in messages[0]["text"].splitlines() if messages else ():
         say(f"    | {line}", indent="    | ")
 
@@ -286,6 +296,11 @@ def find_imports(demo: Demo) -> None:
         demo.show("ops.cli", "landed", *arguments, log="deals.log", indent="    ")
     numbers = world.planted(demo.settings)
     _expect(demo, numbers)
+    messages = _messages(demo, world.IMPORTS)
+    say(f"The chat of the imports has {len(messages)} message: a lot is told once, and edited when the sale moves.")
+    if len(messages) != 1:
+        raise DemoFailed(f"the chat of the imports has {len(messages)} messages: read {demo.folder}/logs/deals.log")
+    _show_message(messages)
     typed(f"vinops landed show {numbers['bargain']}")
     demo.show("ops.cli", "landed", "show", str(numbers["bargain"]), log="deals.log", indent=" " * 13)
 

@@ -40,6 +40,7 @@ SESSION_LOTS = 10
 MEMBER = {"COPART_USERNAME": "stand-in-member", "COPART_PASSWORD": "stand-in-password"}
 TOKEN = "12345:stand-in"  # noqa: S105 # the only one that the stand-in accepts
 CHANNEL = "@stand_in_deals"
+IMPORTS = "@stand_in_imports"
 CHAT = "telegram.json"  # in the folder of the demo, so that a later demo can edit the messages of an earlier one
 POSTS = 10  # per hour; they are sent a second apart, as Telegram requires
 
@@ -151,6 +152,7 @@ def start(
             "TELEGRAM_API_URL": str(telegram["url"]),
             "TELEGRAM_BOT_TOKEN": TOKEN,
             "TELEGRAM_CHANNEL_ID": CHANNEL,
+            "TELEGRAM_IMPORTS_CHAT_ID": IMPORTS,
             "VINOPS_DEALS_POSTS_AN_HOUR": str(POSTS),
             "ECB_RATES_URL": str(rates["url"]),
         },

@@ -1432,31 +1432,6 @@ CREATE TABLE public.lot_floors (
     measured_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
-CREATE TABLE public.lot_notes (
-    id bigint NOT NULL,
-    lot_id bigint NOT NULL,
-    user_id bigint,
-    body text NOT NULL,
-    written_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT lot_notes_body_check CHECK (((length(body) >= 1) AND (length(body) <= 2000)))
-);
-
-ALTER TABLE public.lot_notes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.lot_notes_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-
-CREATE SEQUENCE public.lot_photos_token
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-
 CREATE TABLE public.lot_quotes (
     lot_id bigint NOT NULL,
     basis text NOT NULL,
@@ -1478,6 +1453,77 @@ CREATE TABLE public.lot_quotes (
     CONSTRAINT lot_quotes_loss_chance_check CHECK (((loss_chance >= (0)::double precision) AND (loss_chance <= (1)::double precision)))
 )
 WITH (fillfactor='90');
+
+CREATE VIEW public.lot_message_states AS
+ SELECT lots.id AS lot_id,
+    (
+        CASE
+            WHEN (lots.status <> 'active'::text) THEN 'gone'::text
+            WHEN (quotes.is_ranked IS NOT TRUE) THEN 'over'::text
+            WHEN (COALESCE(lots.high_bid, (0)::numeric) > (quotes.most_bid_usd)::numeric) THEN 'passed'::text
+            ELSE 'open'::text
+        END || COALESCE((' '::text || to_char((COALESCE(lots.sale_at, (lots.sale_date)::timestamp with time zone) AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text)), ''::text)) AS shown
+   FROM (public.lots
+     LEFT JOIN public.lot_quotes quotes ON ((lots.id = quotes.lot_id)));
+
+CREATE TABLE public.lot_notes (
+    id bigint NOT NULL,
+    lot_id bigint NOT NULL,
+    user_id bigint,
+    body text NOT NULL,
+    written_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lot_notes_body_check CHECK (((length(body) >= 1) AND (length(body) <= 2000)))
+);
+
+ALTER TABLE public.lot_notes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lot_notes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.lot_notifications (
+    id bigint NOT NULL,
+    lot_id bigint NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    score integer NOT NULL,
+    shown text NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    token bigint,
+    tried_at timestamp with time zone,
+    next_try_at timestamp with time zone DEFAULT now() NOT NULL,
+    chat_id text,
+    message_id bigint,
+    is_photo boolean,
+    is_dry_run boolean DEFAULT false NOT NULL,
+    refusals smallint DEFAULT 0 NOT NULL,
+    is_suspect boolean DEFAULT false NOT NULL,
+    proofs smallint DEFAULT 0 NOT NULL,
+    error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    settled_at timestamp with time zone,
+    CONSTRAINT lot_notifications_kind_check CHECK ((kind = ANY (ARRAY['deal'::text, 'change'::text]))),
+    CONSTRAINT lot_notifications_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'trying'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
+);
+
+ALTER TABLE public.lot_notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.lot_notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE SEQUENCE public.lot_photos_token
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 
 CREATE TABLE public.lot_results (
     id bigint NOT NULL,
@@ -2064,6 +2110,9 @@ ALTER TABLE ONLY public.lot_floors
 ALTER TABLE ONLY public.lot_notes
     ADD CONSTRAINT lot_notes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.lot_notifications
+    ADD CONSTRAINT lot_notifications_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_pkey PRIMARY KEY (lot_id);
 
@@ -2339,6 +2388,14 @@ CREATE INDEX lot_board_gone_yard ON public.lot_board_gone USING btree (lower(yar
 
 CREATE INDEX lot_notes_lot ON public.lot_notes USING btree (lot_id, id);
 
+CREATE INDEX lot_notifications_best ON public.lot_notifications USING btree (kind, score DESC, id) WHERE (state = ANY (ARRAY['waiting'::text, 'trying'::text]));
+
+CREATE UNIQUE INDEX lot_notifications_deal ON public.lot_notifications USING btree (lot_id) WHERE (kind = 'deal'::text);
+
+CREATE UNIQUE INDEX lot_notifications_open ON public.lot_notifications USING btree (lot_id, kind) WHERE (state = ANY (ARRAY['waiting'::text, 'trying'::text]));
+
+CREATE INDEX lot_notifications_sent ON public.lot_notifications USING btree (settled_at) WHERE ((kind = 'deal'::text) AND (state = 'sent'::text));
+
 CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WHERE (lease_owner IS NOT NULL);
 
 CREATE INDEX lot_photos_queued ON public.lot_photos USING btree (lot_id) INCLUDE (state, stored, first_at) WHERE (turn_at IS NOT NULL);
@@ -2576,6 +2633,9 @@ ALTER TABLE ONLY public.lot_notes
 
 ALTER TABLE ONLY public.lot_notes
     ADD CONSTRAINT lot_notes_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.lot_notifications
+    ADD CONSTRAINT lot_notifications_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.lot_photos
     ADD CONSTRAINT lot_photos_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id);

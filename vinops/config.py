@@ -160,6 +160,9 @@ class Settings:
     telegram_alert_chat_id: str | None = _setting(
         "TELEGRAM_ALERT_CHAT_ID", one_line, None, "give the id of the chat that alerts go to"
     )
+    telegram_imports_chat_id: str | None = _setting(
+        "TELEGRAM_IMPORTS_CHAT_ID", one_line, None, "give the id of the chat that messages about lots go to"
+    )
     telegram_api_url: str = _setting(
         "TELEGRAM_API_URL", site, "https://api.telegram.org", "use https://api.telegram.org"
     )
@@ -174,6 +177,9 @@ class Settings:
     deals_min_comparables: int = _setting("VINOPS_DEALS_MIN_COMPARABLES", Whole("a count of comparable cars", 0), 0)
     deals_min_confidence: float = _setting("VINOPS_DEALS_MIN_CONFIDENCE", Number("a number", 0, 1), 0.5)
     deals_posts_an_hour: int = _setting("VINOPS_DEALS_POSTS_AN_HOUR", Whole("a count", 0), 20)
+    imports_least_profit: int = _setting("VINOPS_IMPORTS_LEAST_PROFIT", Whole("an amount in EUR", 0), 1500)
+    imports_most_loss_percent: float = _setting("VINOPS_IMPORTS_MOST_LOSS", Number("a percentage", 0, 100), 30.0)
+    imports_posts_an_hour: int = _setting("VINOPS_IMPORTS_POSTS_AN_HOUR", Whole("a count", 0), 10)
     tariffs_dir: Path | None = _setting(
         "VINOPS_TARIFFS_DIR", path, None, "name a folder with files like deals/landed/tariffs/*.toml"
     )

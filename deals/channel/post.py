@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -61,6 +61,16 @@ PASSED: Final = "it was over before it could be posted"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Content:
+    """A message, the facts that it was made of, and what of them it shows, as it is stored: the price of an ad. `facts`
+    has the score, and of an earlier message `chat_id`, `message_id` and `is_photo`."""
+
+    message: Message
+    facts: Mapping[str, Any]
+    shown: Any
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Try:
     """A message that is recorded as being tried, with the facts of the ad at that moment."""
 
@@ -73,7 +83,8 @@ class _Try:
     message: Message
     chat_id: str | None
     price_eur: Any
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
+    thing: str
 
     @property
     def is_edit(self) -> bool:
@@ -81,11 +92,17 @@ class _Try:
         return self.kind != "deal"
 
     def __str__(self) -> str:
-        return pairs(kind=self.kind, listing=self.listing_id, score=self.facts["score"])
+        return pairs(kind=self.kind, **{self.thing: self.listing_id}, score=self.facts["score"])
 
 
 class Poster:
-    """Sends queued notifications, while it holds the lock."""
+    """Sends queued notifications, while it holds the lock. A subclass posts about other things than ads, to a chat of
+    its own: it overrides the names, the settings, `content` and `queue`."""
+
+    thing = "listing"
+    chat = "channel"  # the subject of the alert that the chat takes no message
+    edits = "edits"
+    chat_setting = "TELEGRAM_CHANNEL_ID"
 
     def __init__(self, connection: Connection[Any], settings: Settings, now: datetime | None) -> None:
         self.tried = 0
@@ -93,12 +110,44 @@ class Poster:
         self._connection = connection
         self._settings = settings
         self._now = now
-        self._statements = queries("notifications")
+        self._statements = self.statements()
         self._host = urlsplit(settings.telegram_api_url).netloc
-        self._is_dry_run = settings.telegram_bot_token is None or settings.telegram_channel_id is None
+        self._is_dry_run = settings.telegram_bot_token is None or self.chat_id is None
         self._held = 0.0  # seconds until anything may go
         self._has_alerts = False
         self._calls: deque[float] = deque()
+
+    @staticmethod
+    def statements() -> Mapping[str, Any]:
+        """Return the statements over the queue."""
+        return queries("notifications")
+
+    @property
+    def chat_id(self) -> str | None:
+        """The chat that new messages go to."""
+        return self._settings.telegram_channel_id
+
+    @property
+    def most_an_hour(self) -> int:
+        """How many new messages go to it in an hour."""
+        return self._settings.deals_posts_an_hour
+
+    def content(self, listing_id: int, kind: str) -> Content | str:
+        """Return what a message is to show now; or why it is out of date."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            facts = cursor.execute(self._statements["facts"], {"listing_id": listing_id}).fetchone() or {}
+        if reason := _out_of_date(kind, facts):
+            return reason
+        message = compose(deal_of(facts), is_gone=kind == "gone")
+        return Content(message=message, facts=facts, shown=None if kind == "gone" else facts["price_eur"])
+
+    def queue(self, listing_ids: Sequence[int]) -> None:
+        """Queue the messages about these that are due now, in the caller's transaction."""
+        queue(self._connection, listing_ids)
+
+    def show(self, listing_id: int) -> str:
+        """Return the command that shows what a message is about."""
+        return f"vinops deals show {listing_id}"
 
     def outlook(self) -> dict[str, Any]:
         """Return how many messages wait, and in how many seconds the next may go."""
@@ -112,7 +161,7 @@ class Poster:
         with self._connection.transaction():
             rows = self._rows("recover_tries", seconds=ABANDONED, most_attempts=MOST_TRIES)
             for listing_id, kind, attempts, is_failed in rows:
-                about = pairs(kind=kind, listing=listing_id, attempts=attempts)
+                about = pairs(kind=kind, **{self.thing: listing_id}, attempts=attempts)
                 if is_failed:
                     self._give_up(listing_id, "the process that sent it died each time")
                 else:
@@ -162,17 +211,16 @@ class Poster:
                     return None
                 number, listing_id, kind = picked
                 self._rows("lock_messages", listing_ids=[listing_id])
-                facts = self._facts(listing_id)
-                if reason := _out_of_date(kind, facts):
-                    self._run("drop_notification", id=number, error=reason)
+                content = self.content(listing_id, kind)
+                if isinstance(content, str):
+                    self._run("drop_notification", id=number, error=content)
                     self.counts["dropped"] += 1
-                    log.info("dropped %s: %s", pairs(kind=kind, listing=listing_id), reason)
+                    log.info("dropped %s: %s", pairs(kind=kind, **{self.thing: listing_id}), content)
                     continue
-                message = compose(deal_of(facts), is_gone=kind == "gone")
-                price_eur = None if kind == "gone" else facts["price_eur"]
-                chat_id = self._settings.telegram_channel_id if kind == "deal" else facts["chat_id"]
+                facts = content.facts
+                chat_id = self.chat_id if kind == "deal" else facts["chat_id"]
                 recorded = self._row(
-                    "record_try", id=number, score=facts["score"], price_eur=price_eur, chat_id=chat_id
+                    "record_try", id=number, score=facts["score"], price_eur=content.shown, chat_id=chat_id
                 )
                 if recorded is None:
                     continue  # `queue` has dropped it meanwhile
@@ -184,24 +232,21 @@ class Poster:
                 token=token,
                 attempts=attempts,
                 is_suspect=is_suspect,
-                message=message,
+                message=content.message,
                 chat_id=chat_id,
-                price_eur=price_eur,
+                price_eur=content.shown,
                 facts=facts,
+                thing=self.thing,
             )
 
     def _pick(self) -> tuple[int, int, str] | None:
         tries, seconds = self._row("posted_lately", is_dry_run=self._is_dry_run)
-        if tries < self._settings.deals_posts_an_hour:
+        if tries < self.most_an_hour:
             if (picked := self._row("next_deal")) is not None:
                 return picked  # type: ignore[no-any-return]
         else:
             self._held = seconds or AN_HOUR
         return None if self._is_dry_run else self._row("next_change")
-
-    def _facts(self, listing_id: int) -> dict[str, Any]:
-        with self._connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(self._statements["facts"], {"listing_id": listing_id}).fetchone() or {}
 
     def _call(self, taken: _Try) -> telegram.Outcome:
         message = taken.message
@@ -274,7 +319,7 @@ class Poster:
 
     def _is_for_good(self, taken: _Try, refused: telegram.Refused | telegram.Forbidden) -> bool:
         """Tell whether a message can never be changed: it was deleted, or is in a chat that was the channel once."""
-        is_elsewhere = taken.chat_id != self._settings.telegram_channel_id and refused.is_chat
+        is_elsewhere = taken.chat_id != self.chat_id and refused.is_chat
         return taken.is_edit and (is_elsewhere or (isinstance(refused, telegram.Refused) and refused.is_gone))
 
     def _is_stopped_by(self, taken: _Try, refused: telegram.Refused) -> bool:
@@ -306,14 +351,14 @@ class Poster:
                 return
             if then is not None:
                 then(taken, values["error"] or "")
-            queue(self._connection, [taken.listing_id])  # the ad may have changed meanwhile
+            self.queue([taken.listing_id])  # the ad may have changed meanwhile
 
     def _sent(self, taken: _Try, _: str) -> None:
         if taken.is_edit:
             self._run("show_change", listing_id=taken.listing_id, price_eur=taken.price_eur)
-        clear_alert(self._connection, "telegram_forbidden", _subject(taken))
+        clear_alert(self._connection, "telegram_forbidden", self._subject(taken))
         is_told = self._settings.telegram_alert_chat_id is not None
-        clear_alert(self._connection, "telegram_refused", taken.kind, once_delivered=is_told)
+        clear_alert(self._connection, "telegram_refused", self._kind(taken.kind), once_delivered=is_told)
 
     def _refused(self, taken: _Try, error: str) -> None:
         self._give_up_refused(taken.listing_id, taken.kind, error)
@@ -321,22 +366,32 @@ class Poster:
     def _give_up_refused(self, listing_id: int, kind: str, error: str) -> None:
         if kind != "deal":
             self._run("forget_message", listing_id=listing_id)
-        text = f"Telegram refused a message about listing {listing_id} ({error})"
-        self._alert("telegram_refused", kind, f"{text}: see `vinops deals show {listing_id}`")
+        text = f"Telegram refused a message about {self.thing} {listing_id} ({error})"
+        self._alert("telegram_refused", self._kind(kind), f"{text}: see `{self.show(listing_id)}`")
 
     def _forbidden(self, taken: _Try, error: str) -> None:
-        what = "changes no message of the channel" if taken.is_edit else "takes no message for the channel"
-        fix = "check TELEGRAM_BOT_TOKEN, TELEGRAM_CHANNEL_ID and the bot's rights there"
+        to = "channel" if self.chat == "channel" else f"chat of the {self.chat}"
+        what = f"changes no message of the {to}" if taken.is_edit else f"takes no message for the {to}"
+        fix = f"check TELEGRAM_BOT_TOKEN, {self.chat_setting} and the bot's rights there"
         text = f"Telegram {what} ({error}): {fix}; nothing is lost, a message is tried every 15 minutes"
-        self._alert("telegram_forbidden", _subject(taken), text)
+        self._alert("telegram_forbidden", self._subject(taken), text)
+
+    def _subject(self, taken: _Try) -> str:
+        """Return the subject of the alert that no message of this kind is accepted."""
+        return self.edits if taken.is_edit else self.chat
+
+    def _kind(self, kind: str) -> str:
+        """Return the subject of the alert that a message of this kind was refused."""
+        return kind if self.chat == "channel" else f"{self.chat} {kind}"
 
     def _unanswered(self, taken: _Try, error: str) -> None:
         self._give_up(taken.listing_id, error)
 
     def _give_up(self, listing_id: int, error: str) -> None:
         self.counts["failed"] += 1
-        text = f"the message about listing {listing_id} was given up after {MOST_TRIES} tries ({error})"
-        self._alert("telegram_unanswered", f"listing {listing_id}", f"{text}: check whether the channel shows it")
+        about = f"{self.thing} {listing_id}"
+        text = f"the message about {about} was given up after {MOST_TRIES} tries ({error})"
+        self._alert("telegram_unanswered", about, f"{text}: check whether the {self.chat} shows it")
 
     def _alert(self, kind: str, subject: str, text: str) -> None:
         self._has_alerts |= raise_alert(self._connection, self._settings, kind, subject, text)
@@ -360,17 +415,12 @@ class Poster:
         return self._connection.execute(self._statements[name], {"now": self._now, **values})
 
 
-def _subject(taken: _Try) -> str:
-    """Return the subject of the alert that no message of this kind is accepted."""
-    return "edits" if taken.is_edit else "channel"
-
-
 def _gist(reason: str) -> str:
     """Return a reason without the offsets, times and quoted text that differ between two refusals for it."""
     return re.sub(r"\d+|\"[^\"]*\"|'[^']*'", "", reason).lower()
 
 
-def _out_of_date(kind: str, facts: dict[str, Any]) -> str:
+def _out_of_date(kind: str, facts: Mapping[str, Any]) -> str:
     """Return why a message is no longer true; empty if it is."""
     if not facts:
         return "the ad is no longer in the database"
@@ -402,9 +452,13 @@ def post(
     seconds later tries the message again, and it is in the channel twice if it had arrived. After MOST_TRIES tries
     that may have arrived a deal is given up, with an alert. Raises psycopg's errors when the connection breaks.
     """
-    statements = queries("notifications")
+    return post_all(Poster(connection, settings, now), connection, limit)
+
+
+def post_all(poster: Poster, connection: Connection[Any], limit: int | None = None) -> Posted:
+    """Post what is queued for a chat: `post` says how."""
+    statements = poster.statements()
     row = connection.execute(statements["take_turn"]).fetchone()
-    poster = Poster(connection, settings, now)
     if row is None or not row[0]:
         return Posted(**poster.outlook())
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import dict_row
 
+from deals.channel.lots import SOON
 from deals.landed import quote as itemised
 from deals.landed.money import NOTHING
 from deals.stages import quote as stage
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from deals.lots.terms import Terms
     from deals.stages.quote import Quoted
 
-SOON: Final = timedelta(hours=2)
-"""Before a sale: nobody arranges a purchase in less time."""
 ASSUMPTIONS: Final = 3
 
 

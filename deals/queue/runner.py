@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from deals.channel import queue as channel
+from deals.channel import lots, queue as channel
 from deals.queue import outbox
 from deals.stages.registry import ALL_STAGES, next_stage
 from deals.watches.sending import queue as alerts
@@ -78,7 +78,9 @@ def _work(connection: Connection[Any], settings: Settings, lease: Lease) -> list
             with connection.transaction():
                 held = outbox.held(connection, lease)
                 stage.write(connection, [result for result in results if id_of(result) in held])
-                if following is None and not about.of_lots:
+                if following is None and about.of_lots:
+                    lots.queue(connection, sorted(held), settings)
+                elif following is None:
                     channel.queue(connection, sorted(held))
                     alerts.queue_changes(connection, sorted(held))
                 return outbox.finish(connection, lease, following)

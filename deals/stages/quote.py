@@ -10,11 +10,12 @@ import logging
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
-from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
+from psycopg.rows import args_row
 
 from deals.landed import bulk, quote as itemised
 from deals.landed.lines import TariffError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from deals.estimate.cars import Floats, Ints
+    from deals.estimate.cars import Ints
     from deals.landed.bulk import Costs
     from deals.landed.lot import Rates
     from deals.lots.terms import Terms
@@ -41,8 +42,7 @@ log = logging.getLogger("deals")
 NO_RATE: Final = "exchange rate: none was read yet"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Valued:
+class Valued(NamedTuple):
     """A lot with its value, as sql/queries/lots.sql reads it; p50 is None without a value."""
 
     lot_id: int
@@ -103,6 +103,8 @@ class Quoted:
     is_ranked: bool = False
 
 
+SEPARATOR: Final = "\x1f"
+"""Between what is missing of a lot: an array of arrays of different lengths is none."""
 COLUMNS: Final = tuple(field.name for field in fields(Quoted) if field.name != "is_there")
 
 
@@ -123,7 +125,7 @@ def read(connection: Connection[Any], lot_ids: Sequence[int], settings: Settings
 def read_by(connection: Connection[Any], lot_ids: Sequence[int], by: Terms) -> Batch:
     """Return the same, to be quoted by other terms."""
     statements = queries("imports")
-    with connection.cursor(row_factory=class_row(Valued), binary=True) as cursor:
+    with connection.cursor(row_factory=args_row(Valued), binary=True) as cursor:
         lots = cursor.execute(statements["read_valued"], {"lot_ids": list(lot_ids)}).fetchall()
     about = {"fewest": int(rules.read()["fewest_floors"])}
     floors = connection.execute(statements["learned_floors"], about).fetchall()
@@ -163,27 +165,42 @@ def _quoted(batch: Batch, lots: Sequence[Valued], costed: Sequence[Costed], cost
     missing = _Missing(by, rates)
     basis = by.basis
     has_repair = costs.repairs["high"] >= 0
+    whole = (
+        np.rint(np.where(most >= 0, each, 0)).astype(np.int64).tolist()
+        for each in (found.careful, found.low, found.high)
+    )
     quotes = []
-    for number, lot in enumerate(lots):
-        is_complete = bool(most[number] >= 0)
-        price = prices[number] if is_complete else None
-        is_ranked = is_complete and lot.is_active and not lot.is_blocked
+    columns = zip(
+        lots,
+        costed,
+        prices,
+        most.tolist(),
+        landed.tolist(),
+        *whole,
+        found.loss_chance.tolist(),
+        has_repair.tolist(),
+        strict=True,
+    )
+    for lot, about, price, bid, cents, careful, low, high, loss, is_repaired in columns:
+        if bid < 0:
+            lacks = missing.of(about, has_repair=is_repaired)
+            quotes.append(Quoted(lot_id=lot.lot_id, basis=basis, valued_at=lot.valued_at, missing=lacks))
+            continue
         quotes.append(
             Quoted(
                 lot_id=lot.lot_id,
                 basis=basis,
                 valued_at=lot.valued_at,
-                is_complete=is_complete,
-                missing=[] if is_complete else missing.of(costed[number], has_repair=bool(has_repair[number])),
-                most_bid_usd=int(most[number]) if is_complete else None,
+                is_complete=True,
+                most_bid_usd=bid,
                 bid_usd=price[0] if price else None,
                 bid_kind=price[1] if price else None,
-                landed_eur=f"{int(landed[number]) / 100:.2f}" if is_complete else None,
-                profit_eur=_whole(found.careful[number]) if is_complete else None,
-                profit_low=_whole(found.low[number]) if is_complete else None,
-                profit_high=_whole(found.high[number]) if is_complete else None,
-                loss_chance=round(float(found.loss_chance[number]), 3) if is_complete else None,
-                is_ranked=is_ranked,
+                landed_eur=f"{cents / 100:.2f}",
+                profit_eur=careful,
+                profit_low=low,
+                profit_high=high,
+                loss_chance=round(loss, 3),
+                is_ranked=lot.is_active and not lot.is_blocked,
             )
         )
     return quotes
@@ -218,7 +235,6 @@ def limit(by: Terms, price: Decimal) -> Decimal:
 
 def costed_of(lot: Valued) -> Costed:
     """Return what of a lot its costs depend on."""
-    body = vehicles.body(lot.body_style) if lot.body_style else None
     return Costed(
         state=lot.state,
         yard=lot.yard_name,
@@ -227,11 +243,18 @@ def costed_of(lot: Valued) -> Costed:
         vin=lot.vin,
         year=lot.year,
         fuel=facts.FUELS.get(lot.fuel, lot.fuel) if lot.fuel else None,
-        body=body.value if body else None,
+        body=_body(lot.body_style) if lot.body_style else None,
         damage=lot.damage or "unknown",
         repair_usd=lot.repair_cost,
         currency=lot.currency,
     )
+
+
+@lru_cache(maxsize=4_096)
+def _body(style: str) -> str | None:
+    """Return a body style in the words of ads; there are some hundred."""
+    body = vehicles.body(style)
+    return body.value if body else None
 
 
 def price_of(lot: Valued, floors: Sequence[tuple[int, float]], now: datetime) -> tuple[int, str] | None:
@@ -285,10 +308,6 @@ def _cents(amount: Decimal) -> int:
     return int(amount * 100)
 
 
-def _whole(amount: float | Floats) -> int:
-    return round(float(amount))
-
-
 def write(connection: Connection[Any], results: Sequence[Quoted]) -> None:
     """Store the quotes and remove those of lots without a value, in the caller's transaction: all, or none if the
     process dies before it commits. A second time it writes nothing."""
@@ -296,6 +315,8 @@ def write(connection: Connection[Any], results: Sequence[Quoted]) -> None:
     gone = [each.lot_id for each in results if not each.is_there]
     if gone:
         connection.execute(statements["drop_quotes"], {"lot_ids": gone})
-    rows = [{name: getattr(each, name) for name in COLUMNS} for each in results if each.is_there]
-    if rows:
-        connection.execute(statements["save_quotes"], {"quotes": Jsonb(rows)})
+    there = [each for each in results if each.is_there]
+    if there:
+        columns = {name: list(map(attrgetter(name), there)) for name in COLUMNS}
+        columns["missing"] = [SEPARATOR.join(each) for each in columns["missing"]]
+        connection.execute(statements["save_quotes"], columns)

@@ -72,6 +72,10 @@ def _stages(value: Callable[[Backlog, Snapshot], Sample]) -> Values:
     return lambda s: {stage.stage: value(stage, s) for stage in (s.deals.stages if s.deals else ())}
 
 
+def _lots(value: Callable[[Backlog, Snapshot], Sample]) -> Values:
+    return lambda s: {stage.stage: value(stage, s) for stage in (s.deals.lots if s.deals else ())}
+
+
 def _disks(value: Callable[[Disk], Sample]) -> Values:
     return lambda s: {name: value(disk) for name, disk in s.machine.disks.items()} if s.machine else None
 
@@ -129,6 +133,9 @@ METRICS: Final = (
     Metric("deal_waiting", "Ads that wait for a stage.", _stages(lambda stage, _: stage.waiting), STAGE),
     Metric("deal_oldest_seconds", "Time the oldest waits.", _stages(lambda stage, s: stage.oldest or s.at), STAGE),
     Metric("deal_dead", "Ads that were given up.", _stages(lambda stage, _: stage.dead), STAGE),
+    Metric("lot_waiting", "Lots that wait for a stage.", _lots(lambda stage, _: stage.waiting), STAGE),
+    Metric("lot_oldest_seconds", "Time the oldest waits.", _lots(lambda stage, s: stage.oldest or s.at), STAGE),
+    Metric("lot_dead", "Lots that were given up.", _lots(lambda stage, _: stage.dead), STAGE),
     Metric("deal_posted_today", "Deals posted since midnight (UTC).", lambda s: s.deals and s.deals.posted_today),
     Metric("deal_posts_waiting", "Messages that wait to be posted.", lambda s: s.deals and s.deals.waiting_posts),
     Metric("watches", "Watches of people.", lambda s: s.watching and s.watching.watches),

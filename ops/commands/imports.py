@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -253,9 +254,13 @@ def _funnel_of_files(settings: config.Settings, feed: Path, ads: Path, rate: Dec
 def run(
     *,
     again: Annotated[bool, typer.Option("--again", help="Value and quote all active lots again.")] = False,
+    post: Annotated[bool, typer.Option("--post/--no-post", help="Send the messages that wait, too.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Value and quote all lots that changed, and exit. Workers may run at the same time."""
+    """Value and quote all lots that changed, send the messages about them, and exit. Workers may run at the same
+    time."""
+    from deals.channel import lots
+    from deals.imports import post as messages
     from deals.offers import passes
     from deals.queue import runner
     from deals.stages.registry import LOT_STAGES
@@ -280,10 +285,16 @@ def run(
                     "given_up": sum(len(each.dead) for each in outcomes),
                 }
             )
+        posted = asdict(messages.post(connection, settings)) if post and lots.is_on(settings) else {}
     if as_json:
-        typer.echo(json.dumps({"stages": rows}))
+        typer.echo(json.dumps({"stages": rows, "notify": posted}))
     else:
         tables.show(list(rows[0]), [tuple(row.values()) for row in rows])
+        if posted:
+            counts = ", ".join(f"{posted[name]} {name}" for name in ("sent", "edited", "dropped", "failed", "waiting"))
+            typer.echo(f"messages: {counts}")
+    if posted.get("held"):
+        typer.echo(f"vinops: posting is held {posted['held']}: `vinops deals release` lets it go on", err=True)
     if any(row["given_up"] for row in rows):
         typer.echo("vinops: lots were given up: `vinops landed dead` says why", err=True)
         raise typer.Exit(1)

@@ -21,7 +21,8 @@ from deals import board
 from deals.alarms import Backlog
 from deals.landed import book
 from deals.market import State
-from deals.stages.registry import STAGES
+from deals.queue import outbox
+from deals.stages.registry import LOT_STAGES, STAGES
 from etl.merge import board as lot_board
 from ops.observe import machine, market, site
 from ops.observe.log_tails import LogTails
@@ -321,10 +322,12 @@ class Observer:
 
     def _backlog(self) -> Deals:
         stages = tuple(Backlog(**row) for row in self._rows("backlog", "deals", stages=list(STAGES)))
+        waiting = self._asking().execute(outbox.statements(of_lots=True)["backlog"], {"stages": list(LOT_STAGES)})
+        lots = tuple(Backlog(**row) for row in waiting.fetchall())
         (task, *_) = [*self._rows("last_task", machine=socket.gethostname()), {}]
         (model, *_) = [*(PriceModel(**row) for row in self._rows("measured_model", "pricing")), None]
         figures = State(**self._rows("figures_state", "market")[0])
-        return Deals(stages=stages, model=model, figures=figures, **task, **self._rows("posts")[0])
+        return Deals(stages=stages, lots=lots, model=model, figures=figures, **task, **self._rows("posts")[0])
 
     def _top(self) -> tuple[Deal, ...]:
         return tuple(

@@ -283,7 +283,8 @@ class PriceModel:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Deals:
-    """The deals: the backlog in the order of the stages, and the number posted since midnight (UTC).
+    """The deals: the backlog in the order of the stages, of ads and of `lots`, and the number posted since midnight
+    (UTC).
 
     `last_task_at` is when a Celery worker of this machine last completed a task, to ten seconds; `figures` is how far
     the prices over time are computed.
@@ -296,6 +297,7 @@ class Deals:
     top: tuple[Deal, ...] = ()
     model: PriceModel | None = None
     figures: State | None = None
+    lots: tuple[Backlog, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

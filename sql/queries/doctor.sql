@@ -111,6 +111,7 @@ with needed (role_names, relations, rights) as (
         '{public.lot_values, public.lot_quotes, public.lot_floors, public.import_discounts, public.lot_results}',
         '{insert, update, delete}'
     ),
+    ('{vinops_deals}', '{public.lot_notifications}', '{insert, update, delete}'),
     ('{vinops_deals}', '{audit.lot_events, audit.etl_runs}', '{select}'),
     ('{vinops_deals}', '{public.watch_hits, public.watch_messages}', '{insert, update, delete}'),
     ('{vinops_deals, vinops_watch}', '{ops.telegram_pace}', '{select, insert, update}'),

@@ -447,7 +447,7 @@ delete from lot_quotes
 where lot_id = any(%(lot_ids)s::bigint[]);
 
 -- name: save_quotes
--- Store quotes; one that is the same is not written again.
+-- Store quotes; one that is the same is not written again. `missing` are texts, joined by U+001F.
 insert into lot_quotes as known (
     lot_id, basis, valued_at, is_complete, missing, most_bid_usd, bid_usd, bid_kind, landed_eur, profit_eur, profit_low,
     profit_high, loss_chance, is_ranked
@@ -455,9 +455,9 @@ insert into lot_quotes as known (
 select
     found.lot_id,
     found.basis,
-    found.valued_at,
+    found.valued_at::timestamptz,
     found.is_complete,
-    found.missing,
+    string_to_array(found.missing, chr(31)) as missing,
     found.most_bid_usd,
     found.bid_usd,
     found.bid_kind,
@@ -468,21 +468,24 @@ select
     found.loss_chance,
     found.is_ranked
 from
-    jsonb_to_recordset(%(quotes)s::jsonb) as found (
-        lot_id bigint,
-        basis text,
-        valued_at timestamptz,
-        is_complete boolean,
-        missing text[],
-        most_bid_usd integer,
-        bid_usd integer,
-        bid_kind text,
-        landed_eur numeric,
-        profit_eur integer,
-        profit_low integer,
-        profit_high integer,
-        loss_chance real,
-        is_ranked boolean
+    unnest(
+        %(lot_id)s::bigint[],
+        %(basis)s::text[],
+        %(valued_at)s::text[],
+        %(is_complete)s::boolean[],
+        %(missing)s::text[],
+        %(most_bid_usd)s::integer[],
+        %(bid_usd)s::integer[],
+        %(bid_kind)s::text[],
+        %(landed_eur)s::numeric[],
+        %(profit_eur)s::integer[],
+        %(profit_low)s::integer[],
+        %(profit_high)s::integer[],
+        %(loss_chance)s::real[],
+        %(is_ranked)s::boolean[]
+    ) as found (
+        lot_id, basis, valued_at, is_complete, missing, most_bid_usd, bid_usd, bid_kind, landed_eur, profit_eur,
+        profit_low, profit_high, loss_chance, is_ranked
     )
 order by found.lot_id
 on conflict (lot_id) do update

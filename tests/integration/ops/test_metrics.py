@@ -90,6 +90,7 @@ def test_figures_are_those_of_the_snapshot() -> None:
         'vinops_host_breaker_open{host="cs.copart.com"} 0.0',
         'vinops_deal_waiting{stage="price"} 3.0',
         'vinops_deal_oldest_seconds{stage="price"} 120.0',
+        'vinops_lot_waiting{stage="quote"} 0.0',
         "vinops_backup_age_seconds 18000.0",
         "vinops_database_up 1.0",
         "vinops_database_rows_written_total 123456.0",
