@@ -217,6 +217,9 @@ def test_searches_are_clean(world: World, locale: str, width: int, scheme: Any) 
         assert faults(page, f"{world.url}/searches") == []
         assert page.locator(".watch").count() == 2
         assert page.locator(".found li").count() == 2
+        broken = BROKEN.replace(".brand", ".watch .actions > *, .brand")
+        assert page.evaluate(broken) == [], "a button is broken into lines"
+        assert page.evaluate("document.querySelector('input[type=radio]').offsetWidth") < 24
         page.locator("form[action$=connect] button").click()
         assert "/start " in page.locator("[role=status] code").inner_text()
 
