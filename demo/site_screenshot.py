@@ -55,16 +55,18 @@ PAGES: Final[Mapping[str, tuple[str, str, int]]] = {
 ON_PHONE: Final = frozenset({"board", "ad", "market", "lots", "lot", "imports"})
 QUALITY: Final = 80
 SPREAD: Final = """
-    with happened as (
-        select id, row_number() over (order by id desc) as place from audit.lot_events where lot_id = (select id from lots where lot_external_id = %(lot)s)
+    with lot as (
+        update lots set first_seen_at = first_seen_at - interval '70 hours'
+        where lot_external_id = %(lot)s returning id
+    ), happened as (
+        select events.id, row_number() over (order by events.id desc) as place
+        from audit.lot_events as events join lot on lot.id = events.lot_id
     ), moved as (
         update audit.lot_events as events
         set happened_at = events.happened_at - (happened.place - 1) * interval '7 hours'
         from happened where events.id = happened.id
-    ), shown as (
-        update lot_board set first_seen = first_seen - interval '70 hours' where lot_id = (select id from lots where lot_external_id = %(lot)s)
     )
-    update lots set first_seen_at = first_seen_at - interval '70 hours' where lot_external_id = %(lot)s"""
+    update lot_board set first_seen = first_seen - interval '70 hours' from lot where lot.id = lot_board.lot_id"""
 """The files of the feed are loaded within seconds: what happened to a lot is dated back, as if days were between."""
 RANKED: Final = """
     select lot_external_id from lot_quotes join lots on lot_quotes.lot_id = lots.id

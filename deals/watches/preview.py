@@ -18,26 +18,29 @@ if TYPE_CHECKING:
 
 DAYS: Final = 30
 BEST: Final = 3
+MOST: Final = 500
+"""Cars are counted up to so many: a filter that names no model and finds more is answered before the board is read to
+its end. It is more than ten a day, from which on less is proposed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """How many cars fit now, how many came in the last 30 days (those that are gone included; counted up to a
-    thousand), and the ads of the three best."""
+    """How many cars fit now, how many came in the last 30 days (those that are gone included), each counted up to MOST,
+    and the ads of the three best."""
 
     now: Count
-    month: int
+    month: Count
     best: Sequence[int]
 
     @property
     def per_day(self) -> float:
         """How many cars came a day; at least so many if the count was capped."""
-        return self.month / DAYS
+        return self.month.number / DAYS
 
 
 def preview(connection: Connection[Any], wanted: Filter, *, time_zone: str | None = None) -> Preview:
     """Return what a filter finds, in three statements."""
     now = replace(wanted, new_since=None, gone="no")
-    page, _problems = reads.page(connection, now, size=BEST)
-    month = reads.count(connection, replace(now, new_since=timedelta(days=DAYS), gone="also"))
-    return Preview(now=page.count, month=month.number, best=[card.listing_id for card in page.cards])
+    page, _problems = reads.page(connection, now, size=BEST, few=MOST)
+    month = reads.count(connection, replace(now, new_since=timedelta(days=DAYS), gone="also"), most=MOST)
+    return Preview(now=page.count, month=month, best=[card.listing_id for card in page.cards])

@@ -22,23 +22,29 @@ import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from standin.core import LoopbackServer, close
-from standin.telegram.html import EntitiesError, plain, units
 from standin.telegram.limits import Limits
+from standin.telegram.messages import (
+    LONGEST,
+    LONGEST_CAPTION,
+    Message,
+    RefusedError,
+    is_url,
+    kept,
+    read_buttons,
+    read_text,
+    replied_to,
+    shown,
+)
 from standin.telegram.updates import Updates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-#: Maximum length of a message and of the caption of a photo, in UTF-16 code units of the text that a reader sees.
-LONGEST: Final = 4096
-LONGEST_CAPTION: Final = 1024
-LONGEST_DATA: Final = 64  # bytes that a button sends to the bot
 LOOK: Final = 0.02  # seconds between two looks for updates
 _FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "too_many_429": {"retry_after": 30},
@@ -68,32 +74,8 @@ class Request:
     text: str | None = None
     fault: str | None = None
     status: int = 0
-
-
-@dataclass(kw_only=True)
-class Message:
-    """A message in its current version: `text` is what a reader sees, `html` the text as it was sent."""
-
-    chat_id: str
-    message_id: int
-    text: str
-    html: str
-    photo: str | None = None
-    buttons: list[tuple[str, str]] = field(default_factory=list)
-    edits: int = 0
-    is_deleted: bool = False
-    is_silent: bool = False
-    reply_to: int | None = None
-
-
-class RefusedError(Exception):
-    """The call is refused with an HTTP status, a description and optional response parameters."""
-
-    def __init__(self, status: int, description: str, **parameters: Any) -> None:
-        super().__init__(description)
-        self.status = status
-        self.description = description
-        self.parameters = parameters
+    port: int = field(default=0, compare=False)
+    """The client's port: requests with the same one came over one connection."""
 
 
 class TelegramServer(LoopbackServer):
@@ -130,7 +112,7 @@ class TelegramServer(LoopbackServer):
         self.limits = Limits() if limits else None
         self.requests: list[Request] = []
         #: All accepted messages in order, whether or not the client received the response.
-        self.messages: list[Message] = _kept(keep) if keep else []
+        self.messages: list[Message] = kept(keep) if keep else []
         self._keep = keep
         self._taken_at: dict[str, list[float]] = defaultdict(list)
         self._methods: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -184,7 +166,9 @@ class TelegramServer(LoopbackServer):
         bot, _, method = request.path.removeprefix("/").partition("/")
         accepted = hmac.compare_digest(bot.encode(), f"bot{self.token}".encode())
         path = f"/{method}" if bot.startswith("bot") else request.path
-        note = Request(method=request.method, path=path, token_accepted=accepted)
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        port = peer[1] if peer else 0
+        note = Request(method=request.method, path=path, token_accepted=accepted, port=port)
         self.requests.append(note)
         fields = await _fields(request)
         note.chat_id, note.text = str(fields.get("chat_id", "")), str(fields.get("text", fields.get("caption", "")))
@@ -235,19 +219,19 @@ class TelegramServer(LoopbackServer):
         return web.json_response({"ok": True, "result": result})
 
     def _send_message(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        html, text = _text(fields, "text", LONGEST, "message is too long")
+        html, text = read_text(fields, "text", LONGEST, "message is too long")
         return self._take(fields, html=html, text=text, photo=None)
 
     def _send_photo(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         photo = str(fields.get("photo", ""))
-        if not _is_url(photo):
+        if not is_url(photo):
             raise RefusedError(400, "Bad Request: wrong file identifier/HTTP URL specified")
-        html, text = _text(fields, "caption", LONGEST_CAPTION, "message caption is too long")
+        html, text = read_text(fields, "caption", LONGEST_CAPTION, "message caption is too long")
         return self._take(fields, html=html, text=text, photo=photo)
 
     def _take(self, fields: Mapping[str, Any], *, html: str, text: str, photo: str | None) -> dict[str, Any]:
         chat_id = self._chat_of(fields)
-        buttons = _buttons(fields)
+        buttons = read_buttons(fields)
         now = time.monotonic()
         lately = self._taken_at[chat_id] = [at for at in self._taken_at[chat_id] if at > now - 60]
         if self.flood is not None and len(lately) >= self.flood:
@@ -265,17 +249,17 @@ class TelegramServer(LoopbackServer):
             photo=photo,
             buttons=buttons,
             is_silent=str(fields.get("disable_notification", "")).lower() == "true",
-            reply_to=_replied_to(fields),
+            reply_to=replied_to(fields),
         )
         self.messages.append(message)
-        return _shown(message)
+        return shown(message)
 
     def _edit_text(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return self._edit(fields, _text(fields, "text", LONGEST, "message is too long"), is_photo=False)
+        return self._edit(fields, read_text(fields, "text", LONGEST, "message is too long"), is_photo=False)
 
     def _edit_caption(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         too_long = "message caption is too long"
-        return self._edit(fields, _text(fields, "caption", LONGEST_CAPTION, too_long), is_photo=True)
+        return self._edit(fields, read_text(fields, "caption", LONGEST_CAPTION, too_long), is_photo=True)
 
     def _edit(self, fields: Mapping[str, Any], content: tuple[str, str], *, is_photo: bool) -> dict[str, Any]:
         message = self._message_of(fields, "message to edit not found")
@@ -283,7 +267,7 @@ class TelegramServer(LoopbackServer):
             kind = "caption" if is_photo else "text"
             raise RefusedError(400, f"Bad Request: there is no {kind} in the message to edit")
         html, text = content
-        buttons = _buttons(fields)
+        buttons = read_buttons(fields)
         if (html, buttons) == (message.html, message.buttons):
             raise RefusedError(
                 400,
@@ -292,7 +276,7 @@ class TelegramServer(LoopbackServer):
             )
         message.html, message.text, message.buttons = html, text, buttons
         message.edits += 1
-        return _shown(message)
+        return shown(message)
 
     def _delete(self, fields: Mapping[str, Any]) -> bool:
         self._message_of(fields, "message to delete not found").is_deleted = True
@@ -364,88 +348,10 @@ def _is_met(options: Mapping[str, Any], method: str, note: Request) -> bool:
     )
 
 
-def _kept(path: Path) -> list[Message]:
-    """Return the messages saved by an earlier server; empty if the file does not exist."""
-    if not path.exists():
-        return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return [Message(**{**each, "buttons": [tuple(button) for button in each["buttons"]]}) for each in found]
-
-
 def _refuse(note: Request, status: int, description: str, parameters: Mapping[str, Any] | None = None) -> web.Response:
     note.status = status
     answer = {"ok": False, "error_code": status, "description": description}
     return web.json_response(answer | ({"parameters": dict(parameters)} if parameters else {}), status=status)
-
-
-def _text(fields: Mapping[str, Any], name: str, longest: int, too_long: str) -> tuple[str, str]:
-    """Return the text as it was sent and as a reader sees it. Raises RefusedError for an invalid text."""
-    sent = str(fields.get(name, ""))
-    try:
-        text = plain(sent) if str(fields.get("parse_mode", "")).lower() == "html" else sent.strip()
-    except EntitiesError as error:
-        raise RefusedError(400, f"Bad Request: can't parse entities: {error}") from None
-    if not text and name == "text":
-        raise RefusedError(400, "Bad Request: message text is empty")
-    if units(text) > longest:
-        raise RefusedError(400, f"Bad Request: {too_long}")
-    return sent, text
-
-
-def _buttons(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
-    try:
-        markup = json.loads(fields.get("reply_markup") or "{}")
-        buttons = [
-            (str(button["text"]), str(button["url"] if "url" in button else button["callback_data"]), "url" in button)
-            for row in markup.get("inline_keyboard", [])
-            for button in row
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise RefusedError(400, "Bad Request: can't parse reply keyboard markup JSON object") from None
-    for text, target, is_link in buttons:
-        if not text.strip():
-            raise RefusedError(400, "Bad Request: text buttons are not allowed to be empty")
-        if is_link and not _is_url(target):
-            message = f"Bad Request: inline keyboard button URL '{target}' is invalid: Wrong HTTP URL"
-            raise RefusedError(400, message)
-        if not is_link and not 1 <= len(target.encode()) <= LONGEST_DATA:
-            raise RefusedError(400, "Bad Request: BUTTON_DATA_INVALID")
-    return [(text, target) for text, target, _ in buttons]
-
-
-def _replied_to(fields: Mapping[str, Any]) -> int | None:
-    try:
-        found = json.loads(fields.get("reply_parameters") or "{}").get("message_id")
-    except (AttributeError, TypeError, ValueError):
-        raise RefusedError(400, "Bad Request: can't parse reply parameters JSON object") from None
-    return found if isinstance(found, int) else None
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and (parts.port is None or parts.port > 0)
-            and text.isprintable()
-            and " " not in text
-        )
-    except ValueError:
-        return False
-
-
-def _shown(message: Message) -> dict[str, Any]:
-    """Return a message as the API's JSON object."""
-    told: dict[str, Any] = {
-        "message_id": message.message_id,
-        "date": int(time.time()),
-        "chat": {"id": message.chat_id, "type": "channel"},
-    }
-    if message.photo is None:
-        return told | {"text": message.text}
-    size = {"file_id": "photo", "file_unique_id": "photo", "width": 640, "height": 480}
-    return told | {"caption": message.text, "photo": [size]}
 
 
 async def _fields(request: web.Request) -> Mapping[str, Any]:

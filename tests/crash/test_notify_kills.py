@@ -27,7 +27,7 @@ from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from standin.telegram.server import Message
+    from standin.telegram.messages import Message
     from vinops.config import Settings
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,8 @@ from vinops.config import Secret
 if TYPE_CHECKING:
     import psycopg
 
-    from standin.telegram.server import Message, TelegramServer
+    from standin.telegram.messages import Message
+    from standin.telegram.server import TelegramServer
     from vinops.config import Settings
 
 TOKEN = "12345:canary-4f0a"

@@ -57,7 +57,13 @@ COLUMNS: Final = (
 
 
 def page(
-    connection: Connection[Any], wanted: Filter, *, sort: str = BEST, after: str | None = None, size: int = SIZE
+    connection: Connection[Any],
+    wanted: Filter,
+    *,
+    sort: str = BEST,
+    after: str | None = None,
+    size: int = SIZE,
+    few: int = FEW,
 ) -> tuple[Page, list[Problem]]:
     """Return a page of the board in an order (a name of SORTS), behind the row that the token `after` names, and what
     of order and token was not understood: the best come first then, from the beginning."""
@@ -72,31 +78,32 @@ def page(
     found: list[tuple[Any, int]] = []
     number = 0
     for gone in PARTS[wanted.gone]:
-        rows, ads = _first(connection, replace(wanted, gone=gone), order, place, size + 1)
+        rows, ads = _first(connection, replace(wanted, gone=gone), order, place, size + 1, few)
         found += rows
         number += ads
     found = order.sorted(found)[: size + 1]
     token = order.token(*found[size - 1]) if len(found) > size else None
     cards = _cards(connection, [listing_id for _, listing_id in found[:size]])
-    return Page(cards=cards, next=token, count=Count(number=min(number, CAP), is_capped=number > CAP)), problems
+    most = min(few, CAP)
+    return Page(cards=cards, next=token, count=Count(number=min(number, most), is_capped=number > most)), problems
 
 
 def _first(
-    connection: Connection[Any], wanted: Filter, order: Sort, place: Mapping[str, Any] | None, size: int
+    connection: Connection[Any], wanted: Filter, order: Sort, place: Mapping[str, Any] | None, size: int, few: int
 ) -> tuple[list[tuple[Any, int]], int]:
-    """Return the first rows behind a place, in any order, and how many ads there are, counted up to one above FEW.
+    """Return the first rows behind a place, in any order, and how many ads there are, counted up to one above `few`.
 
-    Up to FEW ads are all read and sorted: for so few the planner may walk the index of an order to its end, which takes
-    half a second. Of more ads the first ones are soon found there.
+    Up to `few` ads are all read and sorted: for so few the planner may walk the index of an order to its end, which
+    takes half a second. Of more ads the first ones are soon found there.
     """
     condition, values = where(wanted)
-    values |= {"most": FEW + 1, "size": size} | dict(place or {})
+    values |= {"most": few + 1, "size": size} | dict(place or {})
     by_key = replace(order, by=SQL("board.key"))
     behind = by_key.behind() if place else SQL("true")
     statement = _SOME.format(by=order.by, where=condition, behind=behind, order=by_key.order)
     rows: list[Any] = connection.execute(statement, values, prepare=False).fetchall()
     ads = rows[0][0]
-    if ads <= FEW:
+    if ads <= few:
         return [(key, listing_id) for _, key, listing_id in rows if listing_id is not None], ads
     if place:
         condition = SQL(" and ").join([condition, order.behind()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from deals.watches import people, texts
+from deals.watches import people
 from deals.watches.bot import commands, drafts
 from deals.watches.bot.turn import add_reply
 from deals.watches.preview import preview
@@ -101,9 +101,7 @@ def _edit(turn: Turn, watch: Watch) -> None:
 
 def _count(turn: Turn, watch: Watch) -> None:
     found = preview(turn.connection, watch.filter, time_zone=turn.person.time_zone)
-    now = f"{texts.number(found.now.number)}{'+' if found.now.is_capped else ''}"
-    day = f"{found.per_day:.1f}" if 0 < found.per_day < 3 else texts.number(found.per_day)
-    turn.notice = turn.text("counts", now=now, month=texts.number(found.month), day=day)
+    turn.notice = drafts.counts(turn, found)
 
 
 def _change(turn: Turn, _draft: int, _message: int) -> None:

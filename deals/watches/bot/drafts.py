@@ -18,6 +18,7 @@ from vinops.filters import Filter
 if TYPE_CHECKING:
     from deals.watches.bot.turn import Turn
     from deals.watches.preview import Preview
+    from vinops.board.records import Count
     from vinops.filter_text import Understood
     from vinops.telegram import Link
 
@@ -148,10 +149,20 @@ def _struck(turn: Turn, understood: Understood) -> list[str]:
     return [turn.text("not_understood", words="").rstrip() + " " + " ".join(pieces)]
 
 
-def _found(turn: Turn, found: Preview) -> list[str]:
-    now = f"{texts.number(found.now.number)}{'+' if found.now.is_capped else ''}"
+def counts(turn: Turn, found: Preview) -> str:
+    """Return how many cars a preview found, in words; where it stopped to count, "500+" and "17+ a day"."""
     day = f"{found.per_day:.1f}" if 0 < found.per_day < 3 else texts.number(found.per_day)
-    lines = [turn.text("counts", now=now, month=texts.number(found.month), day=day)]
+    return turn.text(
+        "counts", now=_counted(found.now), month=_counted(found.month), day=day + "+" * found.month.is_capped
+    )
+
+
+def _counted(count: Count) -> str:
+    return f"{texts.number(count.number)}{'+' if count.is_capped else ''}"
+
+
+def _found(turn: Turn, found: Preview) -> list[str]:
+    lines = [counts(turn, found)]
     if found.best:
         lines.append(turn.text("best"))
     for card in turn.rows("cards", listing_ids=list(found.best)):

@@ -83,12 +83,13 @@ class Bot:
     def _send(self, connection: Connection[Any]) -> None:
         sender = Sender(connection, self._settings)
         self._wait_for_turn(sender, "_send")
-        while not self.stopped.is_set():
-            self._turn("_send")
-            sender.queue()
-            while not self.stopped.is_set() and sender.step():
+        with telegram.kept_connection():
+            while not self.stopped.is_set():
                 self._turn("_send")
-            self.stopped.wait(max(LOOK, min(sender.pause, BEHIND)))
+                sender.queue()
+                while not self.stopped.is_set() and sender.step():
+                    self._turn("_send")
+                self.stopped.wait(max(LOOK, min(sender.pause, BEHIND)))
 
     def _rest(self, seconds: float, loop: str) -> None:
         """Wait as long as Telegram asks, which may be hours, and stay alive meanwhile."""

@@ -13,11 +13,12 @@ from hypothesis import given, strategies as st
 from psycopg.sql import SQL
 
 from deals.queue import runner
-from deals.watches import matching
+from deals.watches import matching, preview as previews
 from deals.watches.columns import NAMES, to_columns, to_filter
 from deals.watches.preview import preview
 from tests.property.cases import few
 from tests.support.sites import ads_on_board
+from vinops.board.records import Count
 from vinops.board.writer import where
 from vinops.filters import Filter
 
@@ -281,6 +282,18 @@ def test_the_preview_counts_and_shows_the_best(database: Connection[Any]) -> Non
     database.execute("update board set is_gone = true, gone_at = now() where listing_id = %s", [ids[1]])
     database.execute("update board set score = 9.5 where listing_id = %s", [ids[4]])
     found = preview(database, Filter(make=("Volkswagen",), new_since=timedelta(hours=1)))
-    assert (found.now.number, found.month, len(found.best)) == (4, 4, 3)
+    assert (found.now.number, found.month.number, len(found.best)) == (4, 4, 3)
     assert found.best[0] == ids[4]
-    assert replace(found, month=60).per_day == 2
+    assert replace(found, month=Count(number=60, is_capped=False)).per_day == 2
+
+
+def test_the_preview_of_many_stops_to_count_and_shows_the_best_all_the_same(
+    database: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "MOST", 3)
+    ids = ads_on_board(database, 5)
+    for place, listing_id in enumerate(ids):
+        database.execute("update board set score = %s where listing_id = %s", [5 + place / 10, listing_id])
+    found = preview(database, Filter(make=("Volkswagen",)))
+    assert (found.now, found.month) == (Count(number=3, is_capped=True), Count(number=3, is_capped=True))
+    assert list(found.best) == ids[:1:-1]

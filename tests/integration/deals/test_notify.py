@@ -19,9 +19,9 @@ from deals.channel.queue import Posted, is_due, queue
 from standin.telegram.server import TelegramServer
 from tests.support.connections import alone
 from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
-from vinops import telegram as client
 from vinops.config import Settings
 from vinops.db import database as db
+from vinops.telegram import request
 
 Database = psycopg.Connection[Any]
 
@@ -786,7 +786,7 @@ def test_an_answer_that_is_lost_costs_one_message_too_many_at_most(
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
-    monkeypatch.setattr(client, "SECONDS", 0.4)
+    monkeypatch.setattr(request, "SECONDS", 0.4)
     deals(database, 8.0)
     telegram.fault(fault, times=1)
     assert post(database, channel, now=NOW).waiting == 1

@@ -21,6 +21,7 @@ from vinops import telegram as client
 from vinops.alerts import clear_alert, deliver, raise_alert
 from vinops.config import Secret, Settings
 from vinops.db import database as db
+from vinops.telegram import request
 from vinops.text.unlinked import JOINER
 
 Database = psycopg.Connection[Any]
@@ -334,7 +335,7 @@ def test_no_traceback_of_the_sender_holds_the_token(
     def broken(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(client, "read_answer", broken)
+    monkeypatch.setattr(request, "read_answer", broken)
     with pytest.raises(RuntimeError) as caught:
         deliver(database, owner)
     assert "canary" not in "".join(traceback.format_exception(caught.value))
@@ -345,7 +346,7 @@ def test_no_traceback_of_the_sender_holds_the_token(
 def test_an_answer_that_never_ends_is_given_up(
     owner: Settings, database: Database, telegram: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "SECONDS", 0.3)
+    monkeypatch.setattr(request, "SECONDS", 0.3)
     raise_alert(database, owner, "blocked", "a", "m")
     telegram.fault("drip", times=1)
     assert deliver(database, owner) == 0

@@ -204,6 +204,50 @@ def test_import_deals_are_clean(world: World, settings: Settings, locale: str, w
         assert "6" in quote.locator(".quotelines tbody tr").first.inner_text()
 
 
+@pytest.mark.parametrize(("locale", "width", "scheme"), [("bg-BG", 360, "light"), ("en-GB", 1280, "dark")])
+def test_searches_are_clean(world: World, locale: str, width: int, scheme: Any) -> None:
+    look = {"locale": locale, "viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with world.context(**look) as context:
+        page = context.new_page()
+        assert faults(page, f"{world.url}/searches") == []
+        for query in ("make=Volkswagen", f"make=BMW&words={'w' * 60}&price_to=25000&year_from=2016&region=София"):
+            page.goto(f"{world.url}/?{query}")
+            page.locator("form[action='/searches'] button").click()
+        found_by(world)
+        assert faults(page, f"{world.url}/searches") == []
+        assert page.locator(".watch").count() == 2
+        assert page.locator(".found li").count() == 2
+        broken = BROKEN.replace(".brand", ".watch .actions > *, .brand")
+        assert page.evaluate(broken) == [], "a button is broken into lines"
+        assert page.evaluate("document.querySelector('input[type=radio]').offsetWidth") < 24
+        page.locator("form[action$=connect] button").click()
+        assert "/start " in page.locator("[role=status] code").inner_text()
+
+
+def test_searches_work_without_javascript(world: World) -> None:
+    with world.context(locale="en-GB", java_script_enabled=False, viewport={"width": 360, "height": 740}) as context:
+        page = context.new_page()
+        page.goto(f"{world.url}/?make=Volkswagen")
+        page.locator("form[action='/searches'] button").click()
+        page.locator("button[value=pause]").click()
+        page.locator("button[value=resume]").click()
+        page.locator("input[value=digest]").check()
+        page.locator("input[name=digest]").fill("7:15")
+        page.locator("form[action$=notifications] button").click()
+        assert page.locator("input[value=digest]").is_checked()
+        page.locator("button[value=delete]").click()
+        assert page.locator(".empty").count() == 1
+
+
+def found_by(world: World) -> None:
+    """Let the last search find two ads, one with a long title. The first one knows what is on the board."""
+    world.database.execute(
+        "insert into watch_hits (watch_id, car, listing_id, version, price_eur, score) select (select max(id) from"
+        " watches), ads::text, ads, 1, 9000, 8 from unnest(%s::bigint[]) as ads",
+        [[world.ads[0], world.ads[-1]]],
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("locale", ["bg-BG", "en-GB"])
 @pytest.mark.parametrize("width", [360, 1280])
@@ -218,7 +262,7 @@ def test_every_page_is_clean(world: World, locale: str, width: int, scheme: Any)
                      f"/ads/{world.ads[0]}", f"/ads/{world.ads[-1]}", "/market", GOLF,
                      "/ops", f"/vin/{VIN}", "/search?q=zzz", f"/search?q={world.ads[0]}", "/lots",
                      "/lots?state=XX&sale_from=2026-12-01",
-                     "/lots?sort=bid&odometer_to=nonsense", f"/lots/{world.lots[0]}",
+                     "/lots?sort=bid&odometer_to=nonsense", "/searches", f"/lots/{world.lots[0]}",
                      f"/lots/{world.lots[-1]}"):  # fmt: skip
             found += faults(context.new_page(), world.url + path)
     with world.context(is_signed_in=False, **look) as context:

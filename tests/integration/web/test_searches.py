@@ -67,6 +67,7 @@ def test_everything_is_no_search_and_nonsense_is_refused(database: psycopg.Conne
         for path, form in (
             ("/searches", {"query": ""}),
             ("/searches", {"query": "make=BMW", "kind": "boat"}),
+            ("/searches", {"query": "make=BMW", "kind": "lot"}),
             ("/searches", {"query": "make=BMW", "id": "x"}),
             ("/searches/1", {"do": "explode"}),
             ("/searches/notifications", {"how": "loudly"}),

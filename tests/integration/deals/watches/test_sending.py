@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import pytest
 
 from deals.watches import clock
+from deals.watches.bot.run import Bot
 from deals.watches.sending import queue, send
 from deals.watches.sending.send import Sender
-from standin.telegram.server import TelegramServer
+from standin.telegram.server import Request, TelegramServer
+from tests.crash.world import wait_until
 from tests.support.deal_messages import add_deal
 from tests.support.watching import CHAT, GROUP, TOKEN, Talk, bot_settings
 from vinops.config import Settings
 from vinops.db import database as db
+from vinops.telegram import request
 
 NIGHT = datetime(2026, 12, 1, 1, 30, tzinfo=UTC)  # 3:30 in Sofia
 
@@ -356,3 +360,26 @@ def test_one_process_sends_at_a_time(talk: Talk) -> None:
     assert talk.sender.take_turn()
     with db.connect(talk.settings, application="other", autocommit=True) as other:
         assert not Sender(other, talk.settings).take_turn()
+
+
+def test_messages_come_over_one_connection(
+    bot: Settings, telegram: TelegramServer, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "IDLE", 600.0)
+    talk.join()
+    telegram.requests.clear()
+    loops = Bot(bot)
+    thread = threading.Thread(target=loops.run)
+    thread.start()
+    try:
+        for number in range(3):
+            telegram.updates.say(CHAT, "/help")
+            wait_until(lambda: len(sent(telegram)) > number)  # noqa: B023
+    finally:
+        loops.stopped.set()
+        thread.join(60)
+    assert len({each.port for each in sent(telegram)}) == 1
+
+
+def sent(telegram: TelegramServer) -> list[Request]:
+    return [each for each in telegram.requests if each.path == "/sendMessage"]
