@@ -144,7 +144,7 @@ def test_what_is_no_worker_is_wrong_usage(plain: Fleet) -> None:
     for verb in ("start", "stop", "restart", "status"):
         done = plain.run("workers", verb, "9")
         assert done.returncode == 2
-        assert "9 is not a worker: use 1, 2, 3, 4, photos" in " ".join(done.stderr.replace("│", " ").split())
+        assert "9 is not a worker: use 1, 2, 3, 4, 5, photos" in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_a_crawl_that_was_started_by_hand_is_not_doubled(plain: Fleet) -> None:
