@@ -47,13 +47,13 @@ TABLES = {
         left join public.vehicles on vehicles.id = each.vehicle_id
         left join public.lots as previous on previous.id = each.previous_lot_id
         left join raw.csv_files as files on files.id = each.file_id""",
-    **dict.fromkeys(
-        ("public.lot_board_active", "public.lot_board_gone"), "select to_jsonb('compared as a whole'::text)"
-    ),
-    "public.lot_board": """
-        select to_jsonb(each) - '{lot_id,first_seen}'::text[] || jsonb_build_object('lot', lots.lot_external_id)
-        from public.lot_board as each
-        left join public.lots on lots.id = each.lot_id""",
+    **{
+        f"public.lot_board{part}": f"""
+        select to_jsonb(each) - '{{lot_id,first_seen}}'::text[] || jsonb_build_object('lot', lots.lot_external_id)
+        from public.lot_board{part} as each
+        left join public.lots on lots.id = each.lot_id"""
+        for part in ("", "_active", "_gone")
+    },
     "audit.lot_events": """
         select to_jsonb(each) - '{id,lot_id,file_id}'::text[] || jsonb_build_object(
             'lot', lots.lot_external_id, 'file', files.sha256, 'old_value',
