@@ -89,8 +89,8 @@ grant select, insert on ad_statuses, ad_notes, lot_statuses, lot_notes to vinops
 grant select on listing_vins, staging.placeholder_vins, staging.shared_vins to vinops_web;
 -- The site: the snapshot of /ops, which it only reads.
 grant select on board_source, lot_board_source, lot_words, notifications, audit.etl_runs, audit.v_parse_errors to vinops_web;
-grant select on ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.workers, ops.listing_walks, ops.market_cycles,
-ops.task_progress, ops.price_models, ops.photo_coverage to vinops_web;
+grant select on ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.lot_outbox, ops.workers, ops.listing_walks,
+ops.market_cycles, ops.task_progress, ops.price_models, ops.photo_coverage to vinops_web;
 
 grant select, insert, update, delete on watch_people, watches, watch_hits to vinops_web;
 grant select on watch_fits, watch_messages to vinops_web;

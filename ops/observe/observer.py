@@ -136,7 +136,7 @@ class Observer:
         self.asked = 0  # statements sent
         self._workers = workers or (lambda: _statuses(settings))
         self._celery = celery or (lambda: machine.celery(settings))
-        self._opened = connect or (lambda: database.connect(settings, application=application, autocommit=True))
+        self._opened = connect or (lambda: database.connect(self.settings, application=application, autocommit=True))
         self._connection: Connection[dict[str, Any]] | None = None
         self._away: tuple[float, Database] | None = None
         self._remembered: dict[str, tuple[float, Any]] = {}

@@ -158,8 +158,8 @@ with needed (role_names, relations, rights) as (
     (
         '{vinops_web}',
         '{public.board_source, public.lot_board_source, public.lot_words, public.notifications, audit.etl_runs, '
-        'audit.v_parse_errors, ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.workers, ops.listing_walks, '
-        'ops.market_cycles, ops.task_progress, ops.price_models, ops.photo_coverage}',
+        'audit.v_parse_errors, ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.lot_outbox, ops.workers, '
+        'ops.listing_walks, ops.market_cycles, ops.task_progress, ops.price_models, ops.photo_coverage}',
         '{select}'
     ),
     (

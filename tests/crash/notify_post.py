@@ -20,9 +20,10 @@ import psycopg
 
 from deals.channel import post as poster
 from deals.channel.post import post
-from vinops import config, telegram
+from vinops import config
 from vinops.db import database
 from vinops.db.database import queries
+from vinops.telegram.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ class FaultInjector(fault_injection.FaultInjector):
     def install(self) -> None:
         """Patch the statements, the ends of transactions and the requests of this process."""
         names = {text: name for file in FILES for name, text in queries(file).items()}
-        execute, leave, ask = psycopg.Connection.execute, psycopg.Transaction.__exit__, telegram._Request._ask
+        execute, leave, ask = psycopg.Connection.execute, psycopg.Transaction.__exit__, Request._ask
 
         def patched_execute(connection: Any, statement: Any, *arguments: Any, **named: Any) -> Any:
             name = names.get(statement)
@@ -53,7 +54,7 @@ class FaultInjector(fault_injection.FaultInjector):
 
         psycopg.Connection.execute = patched_execute  # type: ignore[method-assign,assignment]
         psycopg.Transaction.__exit__ = self._around("commit", leave)  # type: ignore[method-assign]
-        telegram._Request._ask = patched_ask  # type: ignore[method-assign]
+        Request._ask = patched_ask  # type: ignore[method-assign]
 
 
 def settled_before_it_is_sent() -> None:

@@ -17,9 +17,10 @@ import psycopg
 from deals.watches.bot.receive import Receiver
 from deals.watches.sending import send
 from deals.watches.sending.send import Sender
-from vinops import config, telegram
+from vinops import config
 from vinops.db import database
 from vinops.db.database import queries
+from vinops.telegram.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ class FaultInjector(notify_post.FaultInjector):
     def install(self) -> None:
         """Patch the statements, the ends of transactions and the requests of this process."""
         names = {text: name for file in FILES for name, text in queries(file).items()}
-        execute, leave, ask = psycopg.Cursor.execute, psycopg.Transaction.__exit__, telegram._Request._ask
+        execute, leave, ask = psycopg.Cursor.execute, psycopg.Transaction.__exit__, Request._ask
 
         def patched_execute(cursor: Any, statement: Any, *arguments: Any, **named: Any) -> Any:
             name = names.get(statement)
@@ -50,7 +51,7 @@ class FaultInjector(notify_post.FaultInjector):
 
         psycopg.Cursor.execute = patched_execute  # type: ignore[method-assign,assignment]
         psycopg.Transaction.__exit__ = self._around("commit", leave)  # type: ignore[method-assign]
-        telegram._Request._ask = patched_ask  # type: ignore[method-assign]
+        Request._ask = patched_ask  # type: ignore[method-assign]
 
 
 def confirmed_before_it_is_applied() -> None:

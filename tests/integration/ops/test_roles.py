@@ -246,7 +246,7 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
         "delete from ops.deal_outbox",
         "insert into ops.photo_coverage values (now(), 1, 1, 1, 1)",
         "insert into lot_quotes (lot_id) values (1)",
-        "select 1 from ops.lot_outbox",
+        "delete from ops.lot_outbox",
         "update ops.users set role = 'operator'",
         "update ops.users set removed_at = null",
         "insert into ops.users (name, role, password_hash) values ('me', 'operator', 'x')",

@@ -336,7 +336,7 @@ def test_titles_from_outside_are_text(talk: Talk, person: int) -> None:
 
 
 def test_the_limits_of_telegram_are_kept(settings: Settings, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send, "CHAT_GAP", 1.05)
+    monkeypatch.setattr(send, "CHAT_GAP", 2.0)  # a busy machine brings the first of two messages late to the server
     monkeypatch.setattr(send, "GROUP_GAP", 60 / 18)
     with TelegramServer(token=TOKEN, limits=True) as telegram:
         talk = Talk(database=database, settings=bot_settings(settings, telegram), telegram=telegram)
