@@ -134,7 +134,7 @@ def _expected_of_any(shown: str) -> None:
     sections = [int(number) for number in re.findall(r"^(\d+)\. ", shown, re.MULTILINE)]
     assert sections == list(range(1, len(sections) + 1))
     assert re.search(r"^bmw +\d+ +\d+ +\d+ +\d+ +[1-9]", shown, re.MULTILINE)
-    assert re.search(r"^ok +23 +0\.\d+ +(\d+) +\1$", shown, re.MULTILINE)
+    assert re.search(r"^ok +24 +0\.\d+ +(\d+) +\1$", shown, re.MULTILINE)
     assert re.search(r"^rows_accepted +2997$", shown, re.MULTILINE)
     assert re.search(r"^autograde +3000 +\d+ +0\.\d+$", shown, re.MULTILINE)
     assert re.search(r"^row +field_count +3 ", shown, re.MULTILINE)
