@@ -124,8 +124,9 @@ def _expected_of_the_next(shown: str) -> None:
     assert re.search(r"^unchanged: ", shown, re.MULTILINE)
     assert re.search(r"^24 lots, 0 photos fetched\. All were here already", shown, re.MULTILINE)
     assert re.search(r"^lot_photos +24 +24 +0 +0 +0  finished$", shown, re.MULTILINE)
-    assert not re.search(r"INSERT [1-9]|UPDATE [1-9]", shown), "an ad was new or changed"
-    assert re.search(r"^notify: 0 sent, 0 edited,", shown, re.MULTILINE)
+    # other makes may be new: the market moved after the first demo read them, for its alerts
+    assert re.search(r"^INFO market: walked make=bmw complete=yes ads=(\d+) total=\1 gone=0$", shown, re.MULTILINE)
+    assert re.search(r"^notify: 0 sent, \d+ edited,", shown, re.MULTILINE)
     assert "none is posted twice" in shown
     _expected_of_any(shown)
 
