@@ -25,7 +25,7 @@ SIDES: Final = 3
 #: variant: the sizes in pixels, used alternately, and the share of noise that gives files of 200 to 250, 130 to 180 and
 #: 4 kB.
 SHAPES: Final[dict[Variant, tuple[tuple[tuple[int, int], float], ...]]] = {
-    "hrs": (((1600, 1200), 0.07), ((1280, 960), 0.19)),
+    "hrs": (((1600, 1200), 0.085), ((1280, 960), 0.195)),
     "ful": (((1024, 768), 0.24), ((960, 720), 0.24)),
     "thb": (((192, 144), 0.05), ((144, 108), 0.36)),
 }

@@ -160,7 +160,9 @@ def new_ads_after_a_kill(killing: Scheduled) -> set[str]:
     """Kill a crawl after the first of two pages of new ads, let passes alone follow, and return the ads they missed."""
     killing.finish()
     killing.crawls.more["VINOPS_WALK_EVERY_HOURS"] = "8760"
-    killing.crawls.database.execute("update ops.listing_walks set finished_at = now() where finished_at is null")
+    killing.crawls.database.execute(
+        "update ops.listing_walks set finished_at = now(), is_complete = false where finished_at is null"
+    )
     killing.crawls.server.advance(new=25, changed=0, gone=0, back=0)
     killing.at("record 1 after", *SCHEDULED)
     killing.for_a_while()
