@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from vinops import vehicles
-from vinops.filter_text.quantities import quantity_at, year_like
+from vinops.filter_text.quantities import UNTIL, quantity_at, year_like
 from vinops.filter_text.tables import by_generation, generations, look_up
 from vinops.filter_text.tokens import number_at, span
 from vinops.text.spelling import key_of, readings
@@ -16,12 +16,17 @@ from vinops.text.spelling import key_of, readings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vinops.filter_text.tokens import Token
+    from vinops.filter_text.tokens import Number, Token
 
 LONGEST: Final = 5  # tokens of a name
 _CLASS: Final = re.compile(r"\bклас+\b", re.IGNORECASE)
-_TS: Final = re.compile(r"ц(?=[\s-]?\d|[\s-]?клас)|(?<=[хx])ц(?=\d)", re.IGNORECASE)
+_TS: Final = re.compile(r"ц(?=[\s-]?\d|[\s-]?клас|-?хр)|(?<=[хx])ц(?=\d)", re.IGNORECASE)
 _TS_WORD: Final = re.compile(r"\bц(\w{1,2})\b", re.IGNORECASE)
+_SPOKEN: Final = {
+    re.compile(rf"\b(?:{spoken})(?=[\s-]?\d)", re.IGNORECASE): letter
+    for spoken, letter in (("икс", "x"), ("к[ую]", "q"), ("ай", "i"), ("ц[хx]", "cx"))
+} | {re.compile(r"\bглц\b", re.IGNORECASE): "glc"}
+"""Names of letters in front of a number: «Икс 5», «Ку7», «ай 20»."""
 _DIESEL: Final = re.compile(r"[a-zа-я]{0,3} ?[0-9]{2,3} ?(?:d|д|cdi|цди)", re.IGNORECASE)
 _SERIES: Final = re.compile(r"[1-8]")
 _SERIES_ENDING: Final = ("ца", "ка", "ица", "тка", "ва")
@@ -109,13 +114,21 @@ def _may_end(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
     if whole is not None and whole.is_grouped:  # «Мазда 6 120 000 км»: 6,120,000 km are none
         return found.value > 1_000_000
     if found.high is not None:
-        return False
+        return whole is not None and _is_model_and_price(tokens, whole)
     return not (found.field or found.is_scaled or found.bound != "exact")
+
+
+def _is_model_and_price(tokens: Sequence[Token], number: Number) -> bool:
+    """Tell whether a number and «до» behind it are rather a model and its price than a range: «308 до 5000»."""
+    is_round = number.value >= 1000 and number.value % 100 == 0
+    return not is_round and number.end < len(tokens) and tokens[number.end].low in UNTIL
 
 
 @lru_cache(maxsize=4096)
 def spelled(name: str) -> str:
-    """Return a name as the vocabulary has it: «ц» of «Ц 220», «ЦЛА» and «ХЦ90» is a C, «клас» a class."""
+    """Return a name as the vocabulary has it: «ц» of «Ц 220», «ЦЛА» and «ХЦ90» is a C, «клас» a class, «икс» an X."""
+    for spoken, letter in _SPOKEN.items():
+        name = spoken.sub(letter, name)
     name = _TS_WORD.sub(lambda word: f"c{key_of(readings(word[1])[-1])}", _TS.sub("c", name))
     return _CLASS.sub("klasa", name)
 

@@ -74,12 +74,22 @@ class Draft:
     def settle(self, quantity: Quantity, name: str) -> bool:
         """Take a quantity for a field; False if the text says something else already, or it sets nothing."""
         found = sides(quantity, name, self.this_year)
+        if name == "year" and found.get("year_from") == found.get("year_to"):
+            found = self.with_years_beside(found)
         if not found or any(self.numbers.get(side, number) != number for side, number in found.items()):
             return False
         if not self.is_in_order(found):
             return False
         self.numbers.update(found)
         return True
+
+    def with_years_beside(self, found: dict[str, Decimal]) -> dict[str, Decimal]:
+        """Return the range of a year and of those named before it, if it follows or precedes them: «2013, 2014»."""
+        first, last, year = self.numbers.get("year_from"), self.numbers.get("year_to"), found.get("year_from")
+        if first is None or last is None or year not in (first - 1, last + 1):
+            return found
+        self.numbers.update(year_from=min(first, year), year_to=max(last, year))
+        return {"year_from": self.numbers["year_from"], "year_to": self.numbers["year_to"]}
 
     def is_in_order(self, found: dict[str, Decimal]) -> bool:
         """Tell whether no range ends below its beginning with these numbers."""
@@ -156,7 +166,7 @@ class Draft:
                         end += 1
                 found.append(self.text[self.tokens[place].start : self.tokens[end - 1].end])
             place = end
-        return [each for each in found if any(sign.isalnum() or sign in "$£%" for sign in each)]
+        return [each for each in found if any(sign.isalnum() or sign in "$£%<>" for sign in each)]
 
     def pieces(self) -> tuple[Piece, ...]:
         """Return the text in pieces, without the blanks between them."""

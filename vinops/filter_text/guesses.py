@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from vinops.filter_text.tables import index, is_in, look_up
+from vinops.filter_text.tables import index, is_in, look_up, words
 from vinops.text.spelling import key_of, misspelled, readings, sound
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ LEAST_SLIP: Final = 5  # letters of a word in which a slip is looked for
 
 
 @lru_cache(maxsize=4096)
-def slip(word: str) -> Entry | None:
-    """Return what a word is a slip of, if it is close to exactly one name of all fields; None if not."""
+def slip(word: str, make: str = "") -> Entry | None:
+    """Return what a word is a slip of, if it is close to exactly one name of all fields; None if not.
+
+    Any word is close to the name of some model: «камион» to Canyon. So a model is one of that make, or a common one.
+    """
     if len(word) < LEAST_SLIP or not word.isalpha() or is_in(word.casefold(), "not_asked_for", "words"):
         return None
     heard = sound(key_of(readings(word)[-1]))
@@ -31,8 +34,13 @@ def slip(word: str) -> Entry | None:
     guess = misspelled(heard, index().by_letter.get(heard[0], {}))
     if guess is None:
         return None
-    field, _, values = guess[0].partition(":")
-    return field, tuple(values.split("|"))
+    field, _, found = guess[0].partition(":")
+    values = tuple(found.split("|"))
+    if field == "family" and not any(each.startswith(f"{make} ") for each in values if make):
+        common = words()["preferred"]["mistyped"]
+        if not any(each.endswith(f" {name}") for each in values for name in common):
+            return None
+    return field, values
 
 
 @lru_cache(maxsize=4096)

@@ -31,6 +31,8 @@ OPEN: Final = (60_000, 1_000_000)
 WIDEST: Final = 20
 """How many times the lower end of a range its upper end may be: «Мазда 3 до 8000» is no range."""
 DASHES: Final = ("-", "–", "—", "‑", "÷")
+UNTIL: Final = ("до", "to", "do")
+"""Words that join the ends of a range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +61,14 @@ class Quantity:
 
 def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | None:
     """Return the quantity that begins at a place, with the words in front of its number; None if none does."""
-    place, bound, field = _words_before(tokens, start)
+    place, bound, field, currency = _words_before(tokens, start)
     first = number_at(tokens, place)
     if first is None:
         return None
     scale, unit, end = _units(tokens, first.end)
+    unit = unit or currency
+    if unit == "age" and field == "year" and bound in ("low", "high"):  # «не по-стара от 3 години»
+        bound = "high" if bound == "low" else "low"
     if unit == "percent" or (unit == "other" and bound is None):
         return Quantity(start=start, end=end, text=_typed(text, tokens, place, first.end), low=first.value, high=None,
                         bound="exact", field=unit)  # fmt: skip
@@ -76,7 +81,9 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
                         is_scaled=second_scale > 1 or scale > 1)  # fmt: skip
         unit = unit or second_unit
     else:
-        if suffix := phrases("suffixes").find(tokens, end):
+        if bound is None and not unit and _is_open_year(tokens, end, first):
+            bound, end = "low", end + 1
+        elif suffix := phrases("suffixes").find(tokens, end):
             bound, end = suffix[0], suffix[1]
             if not unit:  # «300+ hp»
                 more, unit, end = _units(tokens, end)
@@ -94,8 +101,24 @@ def year_like(number: Decimal, this_year: int) -> bool:
     return FIRST_YEAR <= number <= this_year + 1 and number == int(number)
 
 
-def _words_before(tokens: Sequence[Token], place: int) -> tuple[int, str | None, str]:
-    """Return the place of the number, the bound, and the field that the words in front of it name."""
+def _is_open_year(tokens: Sequence[Token], place: int, year: Number) -> bool:
+    """Tell whether a dash behind a year leaves its range open: «2017-» at the end, or in front of a sign."""
+    if not FIRST_YEAR <= year.value <= 2100 or place >= len(tokens):
+        return False
+    is_last = place + 1 == len(tokens) or tokens[place + 1].text in (",", ";", ")", ".")
+    return is_last and tokens[place].text in DASHES and tokens[place].is_glued
+
+
+def _currency_before(tokens: Sequence[Token], place: int) -> tuple[str, int]:
+    """Return the currency that stands in front of a number, and the place of the number: «€4000», «EUR 4000»."""
+    found = phrases("units").find(tokens, place)
+    if found and found[0] in ("eur", "bgn", "foreign") and found[1] < len(tokens):
+        return (found[0], found[1]) if tokens[found[1]].kind == "number" else ("", place)
+    return "", place
+
+
+def _words_before(tokens: Sequence[Token], place: int) -> tuple[int, str | None, str, str]:
+    """Return the place of the number, and the bound, the field and the currency that stand in front of it."""
     bound: str | None = None
     field = ""
     while True:
@@ -112,7 +135,8 @@ def _words_before(tokens: Sequence[Token], place: int) -> tuple[int, str | None,
             if found[1] < len(tokens) and tokens[found[1]].text in (":", "=") and tokens[found[1]].kind == "sign":
                 found = (found[0], found[1] + 1, found[2])
         place = found[1]
-    return place, bound, field
+    currency, place = _currency_before(tokens, place)
+    return place, bound, field, currency
 
 
 def _says(name: str) -> Sequence[str]:
@@ -151,12 +175,14 @@ def _second(
         return nothing
     word = tokens[place].low
     is_dash = word in DASHES
-    is_joined = is_dash or (word in ("до", "to", "do") and bound in (None, "low", "between"))
+    is_joined = is_dash or (word in UNTIL and bound in (None, "low", "between"))
     is_joined = is_joined or (word in ("и", "and", "i") and bound == "between")
-    second = number_at(tokens, place + 1) if is_joined else None
+    currency, begin = _currency_before(tokens, place + 1)
+    second = number_at(tokens, begin) if is_joined else None
     if second is None:
         return nothing
     second_scale, second_unit, end = _units(tokens, second.end)
+    second_unit = second_unit or currency
     low = first.value * (second_scale if scale == 1 and first.value < 1000 else scale)
     if not low < second.value * second_scale <= low * WIDEST or second_unit in ("percent", "other"):
         return nothing

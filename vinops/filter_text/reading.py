@@ -15,6 +15,7 @@ from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
 from vinops.filter_text.quantities import fields_of, quantity_at
 from vinops.filter_text.tables import is_in, phrases
 from vinops.filter_text.tokens import number_at, tokens_of
+from vinops.filter_text.understood import Ambiguity, Choice
 from vinops.text import words as ad_words
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 NUMBERED: Final = ("BMW", "Peugeot", "Fiat")
 """Makes whose models are numbers that may be the power as well."""
+SAYING: Final = ("$", "£", "%", "<", ">", "<=", ">=")
+"""Signs that say something: left over where they are not understood."""
 JOINTS: Final = ("или", "и", "or", "and", "ili", "i", "/", ",", "&")
 
 
@@ -41,7 +44,7 @@ class Reading(Draft):
             end = self.step(place)
             if end is None:
                 sign = self.tokens[place]
-                if sign.kind == "sign" and sign.text not in ("$", "£", "%"):
+                if sign.kind == "sign" and sign.text not in SAYING:
                     self.states[place] = "understood"
                 place += 1
             else:
@@ -118,7 +121,16 @@ class Reading(Draft):
             return None
         number = number_at(self.tokens, place)
         is_name = number is not None and self.is_glued_word(number.end) and not self.is_unit(number.end)
+        if number and is_name and self.is_diesel(place, number.end):
+            self.add("fuel", ["diesel"])
+            return self.take(place, number.end + 1)
         return self.take(place, number.end + 1, "left over") if number and is_name else self.quantity(place)
+
+    def is_diesel(self, place: int, end: int) -> bool:
+        """Tell whether an engine is named that is a diesel: «X5 30d», «E39 530d»."""
+        is_car_known = bool(self.make) or "family" in self.sets
+        is_short = end == place + 1 and len(self.tokens[place].text) in (2, 3)
+        return is_car_known and is_short and self.tokens[end].low in ("d", "д")
 
     def quantity(self, place: int) -> int | None:
         found = quantity_at(self.text, self.tokens, place)
@@ -236,9 +248,20 @@ class Reading(Draft):
                                        models=(f"модел {car.open_year}",)))  # fmt: skip
                 self.bare_makes[self.make] = place - 1
                 return self.take(start, car.end, "asked")
+        if car.families == ("Mercedes-Benz C-Class",) and self.is_spoken_s(place):
+            choices = tuple(Choice(field="family", words=words) for words in ("C-Class", "S-Class"))
+            typed = self.text[self.tokens[place].start : self.tokens[car.end - 1].end]
+            self.ambiguous.append(Ambiguity(text=typed, choices=choices))
+            self.bare_makes[self.make] = place - 1
+            return self.take(start, car.end, "asked")
         if car.fuel:
             self.add("fuel", [car.fuel])
         return self.families(start, car.end, car.families)
+
+    def is_spoken_s(self, place: int) -> bool:
+        """Tell whether «с клас» is typed in Cyrillic letters: the letter looks like a C and is spoken as an S."""
+        behind = self.tokens[place + 1 : place + 3]
+        return self.tokens[place].low == "с" and any(token.low.startswith("клас") for token in behind)
 
     def families(self, start: int, end: int, families: tuple[str, ...]) -> int:
         self.add("family", families)
@@ -258,7 +281,7 @@ class Reading(Draft):
         token = self.tokens[place]
         if token.kind != "word":
             return None
-        entry = other_layout(token.text) or slip(token.text)
+        entry = other_layout(token.text) or slip(token.text, self.make)
         if entry is None and self.make and (found := vehicles.model(self.make, token.text)) is not None:
             entry = ("family", (found.family,)) if found.how == "fuzzy" and len(token.text) >= 5 else None
         return None if entry is None else self.entry(place, place + 1, entry)

@@ -138,6 +138,9 @@ def _words_of_fields() -> Iterator[tuple[str, Entry]]:
         for key, value in vehicles.vocabulary(theirs).items():
             if value not in ("lpg", "cng") or "benzin" not in key:  # «бензин/газ» are two fuels
                 yield key, (ours, (value,))
+    for name in ("make", "family"):
+        for others, values_of in words()["also"][name].items():
+            yield name_key(others), (name, tuple(values_of))
     for value, others in words()["seller"].items():
         yield from ((name_key(other), ("seller", (value,))) for other in others)
 
