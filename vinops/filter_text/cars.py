@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from vinops import vehicles
-from vinops.filter_text.quantities import quantity_at, year_like
+from vinops.filter_text.quantities import DASHES, LEAST_PRICE, quantity_at, year_like
 from vinops.filter_text.tables import by_generation, generations, look_up
 from vinops.filter_text.tokens import number_at, span
 from vinops.text.spelling import key_of, readings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 5  # tokens of a name
 _CLASS: Final = re.compile(r"\bклас+\b", re.IGNORECASE)
-_TS: Final = re.compile(r"ц(?=[\s-]?\d|[\s-]?клас)|(?<=[хx])ц(?=\d)", re.IGNORECASE)
+_TS: Final = re.compile(r"ц(?=[\s-]?\d|[хx][\s-]?\d|[\s-]?клас)|(?<=[хx])ц(?=\d)", re.IGNORECASE)
 _TS_WORD: Final = re.compile(r"\bц(\w{1,2})\b", re.IGNORECASE)
 _DIESEL: Final = re.compile(r"[a-zа-я]{0,3} ?[0-9]{2,3} ?(?:d|д|cdi|цди)", re.IGNORECASE)
 _SERIES: Final = re.compile(r"[1-8]")
@@ -108,8 +108,9 @@ def _may_end(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
         return True
     if whole is not None and whole.is_grouped:  # «Мазда 6 120 000 км»: 6,120,000 km are none
         return found.value > 1_000_000
-    if found.high is not None:
-        return False
+    if found.high is not None:  # «Пежо 206 до 1500 лв», «БМВ 740 до 9000»: no price begins so
+        is_dash = end < len(tokens) and tokens[end].text in DASHES
+        return not is_dash and whole is not None and (whole.value < LEAST_PRICE or whole.value % 100 != 0)
     return not (found.field or found.is_scaled or found.bound != "exact")
 
 
@@ -174,4 +175,4 @@ def _latin(name: str) -> str:
     return folded.translate(_LETTERS)
 
 
-_LETTERS: Final = str.maketrans("абвгдежхкцфjх", "abwgdegxkcfjx")
+_LETTERS: Final = str.maketrans("абвгдежхкцфjхтм", "abwgdegxkcfjxtm")

@@ -14,7 +14,7 @@ from vinops.filter_text.draft import Draft, Open
 from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
 from vinops.filter_text.quantities import fields_of, quantity_at
 from vinops.filter_text.tables import is_in, phrases
-from vinops.filter_text.tokens import number_at, tokens_of
+from vinops.filter_text.tokens import number_at, tokens_of, unmixed
 from vinops.text import words as ad_words
 
 if TYPE_CHECKING:
@@ -269,6 +269,7 @@ def parse(text: str, *, today: date | None = None) -> Understood:
 
     The first thousand characters are read; the rest is left over. `today` is the day from which ages count.
     """
-    reading = Reading(text=text, this_year=(today or datetime.now(UTC).date()).year)
+    reading = Reading(text=unmixed(text), this_year=(today or datetime.now(UTC).date()).year)
     reading.read()
+    reading.text = text  # what is shown is what was typed
     return reading.found()
