@@ -1901,6 +1901,31 @@ CREATE TABLE public.watch_messages (
     CONSTRAINT watch_messages_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'trying'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
 );
 
+CREATE VIEW public.watch_message_ads AS
+ SELECT messages.id AS message_id,
+    messages.listing_id
+   FROM public.watch_messages messages
+  WHERE ((messages.kind = 'hit'::text) AND (messages.listing_id IS NOT NULL))
+UNION ALL
+ SELECT messages.id AS message_id,
+    others.listing_id
+   FROM (public.watch_messages messages
+     JOIN public.normalized_listings others ON ((messages.listing_id = others.duplicate_of)))
+  WHERE (messages.kind = 'hit'::text)
+UNION ALL
+ SELECT messages.id AS message_id,
+    own.duplicate_of AS listing_id
+   FROM (public.watch_messages messages
+     JOIN public.normalized_listings own ON ((messages.listing_id = own.listing_id)))
+  WHERE ((messages.kind = 'hit'::text) AND (own.duplicate_of IS NOT NULL))
+UNION ALL
+ SELECT messages.id AS message_id,
+    hits.listing_id
+   FROM ((public.watch_hits hits
+     JOIN public.watches ON ((hits.watch_id = watches.id)))
+     JOIN public.watch_messages messages ON (((watches.person_id = messages.person_id) AND (hits.car = messages.car))))
+  WHERE ((messages.kind = 'hit'::text) AND (hits.listing_id IS NOT NULL));
+
 ALTER TABLE public.watch_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.watch_messages_id_seq
     START WITH 1

@@ -98,7 +98,7 @@ grant select, insert, delete on ops.watch_invitations to vinops_web;
 
 -- The bot: answers, and messages about the cars that watches find.
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_watch;
-grant select on lots, vehicles, watch_fits to vinops_watch;
+grant select on lots, vehicles, watch_fits, watch_message_ads to vinops_watch;
 grant select, insert, update, delete on watch_people, watches, watch_hits, watch_messages, watch_drafts to vinops_watch;
 grant usage on sequence watch_tokens to vinops_watch;
 grant select, insert, update, delete on ops.watch_invitations, ops.watch_strangers to vinops_watch;

@@ -173,7 +173,7 @@ with needed (role_names, relations, rights) as (
         '{vinops_watch}',
         '{public.board, public.listing_words, public.listings, public.listing_prices, '
         'public.normalized_listings, public.valuations, public.scores, public.lots, public.vehicles, '
-        'public.watch_fits}',
+        'public.watch_fits, public.watch_message_ads}',
         '{select}'
     ),
     (

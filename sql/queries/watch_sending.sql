@@ -166,10 +166,16 @@ from due
 on conflict (person_id) where kind = 'digest' and state in ('waiting', 'trying') do nothing;
 
 -- name: queue_changes
--- Queue replies about prices that came down, and edits of messages whose ads are gone or back, of these ads. A person
--- who follows a price is told of any lower one. The ids are given twice because the planner does not derive the second
--- condition from the join, and would read all normalized ads.
-with told as (
+-- Queue replies about prices that came down, and edits of messages whose cars are gone or back, for these ads. A car
+-- costs what the cheapest of its ads asks for, and is gone when none of them is advertised. A person who follows a price
+-- is told of any lower one.
+with touched as materialized (
+    select distinct message_id
+    from watch_message_ads
+    where listing_id = any(%(listing_ids)s::bigint[])
+),
+
+told as (
     select
         messages.id,
         messages.person_id,
@@ -177,17 +183,26 @@ with told as (
         messages.price_told,
         messages.price_eur as price_shown,
         messages.followed_at,
-        normal.price_eur,
-        ads.removed_at is not null as is_gone
-    from watch_messages as messages
+        cheapest.price_eur,
+        cheapest.listing_id is null as is_gone
+    from touched
+    inner join watch_messages as messages on touched.message_id = messages.id
     inner join watch_people as people on messages.person_id = people.id
-    inner join listings as ads on messages.listing_id = ads.id
-    inner join normalized_listings as normal on messages.listing_id = normal.listing_id
+    left join lateral ( -- noqa: ST05
+        select
+            ads.id as listing_id,
+            normal.price_eur
+        from watch_message_ads as shown
+        inner join listings as ads on shown.listing_id = ads.id
+        inner join normalized_listings as normal on shown.listing_id = normal.listing_id
+        where
+            shown.message_id = messages.id
+            and ads.removed_at is null
+        order by normal.price_eur asc nulls last
+        limit 1
+    ) as cheapest on true
     where
-        messages.listing_id = any(%(listing_ids)s::bigint[])
-        and normal.listing_id = any(%(listing_ids)s::bigint[])
-        and messages.kind = 'hit'
-        and messages.state = 'sent'
+        messages.state = 'sent'
         and messages.message_id is not null
         and messages.muted_at is null
         and people.paused_at is null
@@ -376,10 +391,26 @@ where
     and created_at <= %(until)s::timestamptz;
 
 -- name: about
--- The message that is answered or changed.
+-- The message that is answered or changed. `listing_id` is the cheapest ad of its car at this moment; of a car that is
+-- gone the one that it was told with.
 select
     id,
-    listing_id,
+    coalesce(
+        (
+            select ads.id
+            from watch_message_ads as shown
+            inner join listings as ads on shown.listing_id = ads.id
+            inner join normalized_listings as normal on shown.listing_id = normal.listing_id
+            where
+                shown.message_id = watch_messages.id
+                and ads.removed_at is null
+            order by
+                normal.price_eur asc nulls last,
+                ads.id asc
+            limit 1
+        ),
+        watch_messages.listing_id
+    ) as listing_id,
     lot_id,
     watch_id,
     car,
@@ -498,11 +529,12 @@ where
 returning id;
 
 -- name: show_change
--- Record what the message about a car shows now, and the lowest price that was told.
+-- Record what the message about a car shows now, and the lowest price that was told: an edit, which makes no sound, tells
+-- none.
 update watch_messages
 set
     price_eur = %(price_eur)s,
-    price_told = least(price_told, %(price_eur)s)
+    price_told = case when %(is_told)s then least(price_told, %(price_eur)s) else price_told end
 where id = %(id)s::bigint;
 
 -- name: forget_message

@@ -34,6 +34,8 @@ class Message:
     is_deleted: bool = False
     is_silent: bool = False
     reply_to: int | None = None
+    taken_at: float = field(default_factory=time.time, compare=False)
+    """When the call came, in seconds since 1970."""
 
 
 class RefusedError(Exception):

@@ -1,7 +1,7 @@
 """A Celery worker of the deals with fault-injection points: `python tests/crash/deal_worker.py POINT BROKEN QUEUES`.
 
-POINT is a file that names an event. The process that reaches that event first, a child of the worker, renames the file,
-which proves that it got there, and kills itself. An event is `name when`: `take after`, `write before`.
+POINT is a file that names an event, and who dies there: see striking.py. Without another victim that is the process
+itself, a child of the worker. An event is `name when`: `take after`, `write before`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from celery.signals import worker_init
+from striking import strike  # beside this file
 
 from deals import tasks
 from deals.app import app, import_for_all
@@ -28,25 +30,15 @@ POISON = "POISON"
 """An ad with this word in its title kills each process that reads it."""
 
 
-def kill_at(point: Path, event: str) -> None:
-    """Kill this process if the file names this event."""
-    try:
-        if point.read_text() != event:
-            return
-        point.rename(point.with_suffix(".landed"))  # only one process can: the others find no file
-    except FileNotFoundError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def inject(point: Path) -> None:
     """Wrap everything that a worker does to the outbox and the tables."""
 
     def around(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def patched(*arguments: Any, **named: Any) -> Any:
-            kill_at(point, f"{name} before")
+            backend = backend_of(arguments)
+            strike(point, f"{name} before", backend)
             result = call(*arguments, **named)
-            kill_at(point, f"{name} after")
+            strike(point, f"{name} after", backend)
             return result
 
         return patched
@@ -60,6 +52,12 @@ def inject(point: Path) -> None:
         module.read = around(f"{name}-read", deadly(module.read))
         module.work = around(f"{name}-work", module.work)
         module.write = around(f"{name}-write", module.write)
+
+
+def backend_of(arguments: Sequence[Any]) -> int | None:
+    """Return the process that serves the connection among some arguments, else that of this process's connection."""
+    connections = [each for each in (*arguments, *tasks._open) if isinstance(each, psycopg.Connection)]
+    return connections[0].info.backend_pid if connections and not connections[0].closed else None
 
 
 def deadly(read: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,7 +89,13 @@ def finish_first() -> None:
     runner._work = broken
 
 
-BROKEN = {finish_first.__name__: finish_first}
+def announced_once() -> None:
+    """Break the worker: what was announced once is never announced again, though its message may be lost."""
+    announce = outbox.announce
+    outbox.announce = lambda *arguments, **named: announce(*arguments, **(named | {"seconds": 1e6}))
+
+
+BROKEN = {broken.__name__: broken for broken in (finish_first, announced_once)}
 
 if __name__ == "__main__":
     if sys.argv[2]:

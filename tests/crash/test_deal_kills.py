@@ -22,6 +22,7 @@ import pytest
 from deals.app import configuration
 from deals.stages.registry import STAGES
 from tests.crash.killing import Kills
+from tests.crash.striking import landed, plan
 from tests.crash.world import wait_until
 from tests.support.brokers import KINDS, WITHOUT_REDIS, Broker, available, broker
 from tests.support.deal_ads import insert_ads, requeue
@@ -106,12 +107,9 @@ class Deals:
 
     def kill_at(self, event: str) -> None:
         """Queue every ad, kill one process at an event, prove it, and wait for the others to do the work."""
-        self.point.with_suffix(".landed").unlink(missing_ok=True)
-        draft = self.point.with_suffix(".draft")
-        draft.write_text(event)
-        draft.rename(self.point)
+        plan(self.point, event)
         self.queue()
-        wait_until(lambda: self.point.with_suffix(".landed").exists())
+        wait_until(lambda: landed(self.point).exists())
         self.kills.landed[event] += 1
         self.drain()
 

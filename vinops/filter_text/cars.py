@@ -187,4 +187,4 @@ def _latin(name: str) -> str:
     return folded.translate(_LETTERS)
 
 
-_LETTERS: Final = str.maketrans("абвгдежхкцфjх", "abwgdegxkcfjx")
+_LETTERS: Final = str.maketrans("абвгдежхкцфjхтм", "abwgdegxkcfjxtm")

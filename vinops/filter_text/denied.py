@@ -83,6 +83,8 @@ def _things(text: str, tokens: Sequence[Token], place: int, *, is_list: bool) ->
         place = _behind(tokens, end + 1)
         if not is_list or end >= len(tokens) or not is_in(tokens[end].low, "denials", "list"):
             break
+        if place < len(tokens) and is_in(tokens[place].low, "denials", "negators"):
+            break  # «без удар и без ръжда»: the next denial is read by itself
     if not words_not and not remaining:
         return None
     return Denied(end=end, words_not=tuple(words_not), remaining=tuple(remaining))

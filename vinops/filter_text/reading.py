@@ -14,7 +14,7 @@ from vinops.filter_text.draft import Draft, Open
 from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
 from vinops.filter_text.quantities import fields_of, quantity_at
 from vinops.filter_text.tables import is_in, phrases
-from vinops.filter_text.tokens import number_at, tokens_of
+from vinops.filter_text.tokens import number_at, tokens_of, unmixed
 from vinops.filter_text.understood import Ambiguity, Choice
 from vinops.text import words as ad_words
 
@@ -75,7 +75,10 @@ class Reading(Draft):
         for name, values in found.values:
             self.add(name, values)
         for name, number in found.numbers.items():
-            self.numbers.setdefault(name, number)
+            if self.is_in_order({name: number}):
+                self.numbers.setdefault(name, number)
+            else:  # «7000» in front of a link from 8,000
+                self.extra_leftovers.append(f"{number:f}")
         if found.leftovers == [token.text]:
             return None
         self.extra_leftovers += found.leftovers
@@ -292,6 +295,7 @@ def parse(text: str, *, today: date | None = None) -> Understood:
 
     The first thousand characters are read; the rest is left over. `today` is the day from which ages count.
     """
-    reading = Reading(text=text, this_year=(today or datetime.now(UTC).date()).year)
+    reading = Reading(text=unmixed(text), this_year=(today or datetime.now(UTC).date()).year)
     reading.read()
+    reading.text = text  # what is shown is what was typed
     return reading.found()

@@ -22,6 +22,11 @@ _TOKEN: Final = re.compile(
     r"|(?P<sign>[<>]=?|\S)",
     re.IGNORECASE,
 )
+_LATIN: Final = "ABCEHKMOPTXaceopxy"
+_CYRILLIC: Final = "АВСЕНКМОРТХасеорху"
+_TO_CYRILLIC: Final = str.maketrans(_LATIN, _CYRILLIC)
+_TO_LATIN: Final = str.maketrans(_CYRILLIC, _LATIN)
+_MIXED: Final = re.compile(r"(?=[^\W\d_]*[a-z])(?=[^\W\d_]*[а-я])[a-zа-я]{2,}", re.IGNORECASE)
 _GROUPS: Final = (" ", "\u00a0", "\u202f", ".", ",", "'", "’")
 _JOINTS: Final = ("-", ".", "/", "‑", "–")
 
@@ -45,6 +50,20 @@ class Number:
     value: Decimal
     end: int
     is_grouped: bool = False
+
+
+def unmixed(text: str) -> str:
+    """Return a text of the same length whose words are in one script each: «cорентo» with Latin c and o, which look the
+    same, is typed when the keyboard changes in the middle of a word."""
+    return _MIXED.sub(_in_one_script, text) if not text.isascii() else text
+
+
+def _in_one_script(word: re.Match[str]) -> str:
+    cyrillic = word[0].translate(_TO_CYRILLIC)
+    if not any("a" <= each.casefold() <= "z" for each in cyrillic):
+        return cyrillic
+    latin = word[0].translate(_TO_LATIN)
+    return latin if latin.isascii() else word[0]
 
 
 def tokens_of(text: str) -> list[Token]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from deals.watches import clock, people, texts
+from deals.watches import clock, people, reasons, texts
 from deals.watches.bot import drafts
 
 if TYPE_CHECKING:
@@ -189,8 +189,8 @@ def _why(turn: Turn, said: Said) -> None:
         watch = watches[each["watch_id"]]
         lines.append(f"{watch.number}. {texts.quoted(drafts.in_words(turn, watch.filter, watch.kind))}")
     if found[0]["score"] is not None:
-        reasons = "; ".join(found[0]["reasons"] or ())
-        lines.append(turn.text("why_score", score=found[0]["score"], reasons=reasons))
+        sentences = "; ".join(reasons.said(turn.language, found[0]["reasons"] or ()))
+        lines.append(turn.text("why_score", score=found[0]["score"], reasons=sentences))
     turn.reply(lines)
 
 

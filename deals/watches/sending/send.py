@@ -213,7 +213,8 @@ class Sender:
         def then() -> None:
             if taken.letter.about_id is not None:
                 price = taken.letter.content.price_eur
-                self._run("show_change", id=taken.letter.about_id, price_eur=price)
+                is_told = taken.letter.edits is None
+                self._run("show_change", id=taken.letter.about_id, price_eur=price, is_told=is_told)
                 self._look_again(taken.letter.about_id)
             if taken.person_id is None:
                 self._run("drop_stranger", id=taken.id)

@@ -12,6 +12,7 @@ import pytest
 
 from deals.estimate import confidence
 from deals.stages import score
+from deals.watches import reasons as watch_reasons
 from vinops.text import risk
 from web import estimates, vocabulary
 from web.language import language
@@ -75,6 +76,15 @@ def test_every_sentence_of_the_score_stage_is_known() -> None:
         assert not re.search("[A-Za-z]{3}", re.sub("«.*»", "", estimates.reason(BULGARIAN, text))), text
     unseen = [each.pattern.pattern for each in estimates.SENTENCES if not any(map(each.pattern.fullmatch, seen))]
     assert unseen == [], "sentences that the stage does not write"
+
+
+def test_the_bot_says_why_in_the_words_of_the_site() -> None:
+    for text in {text for each in every_score() for text in each.reasons}:
+        assert watch_reasons.said("bg", [text]) == [estimates.reason(BULGARIAN, text)]
+        assert watch_reasons.said("en", [text]) == [text]
+    for flag, name in vocabulary.NAMES["risk"].items():
+        sentence = f"{flag.replace('_', ' ')}: «x»"
+        assert watch_reasons.said("bg", [sentence]) == [f"{BULGARIAN.gettext(name)}: «x»"]
 
 
 def test_what_keeps_an_ad_from_being_posted_is_an_objection() -> None:

@@ -140,6 +140,60 @@ def test_a_cheap_car_has_to_come_down_by_200_euros(talk: Talk, person: int) -> N
     assert len(talk.telegram.messages) == 2
 
 
+def test_a_cheaper_ad_of_a_told_car_is_a_price_drop(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8, price=10_000)
+    talk.hit(talk.watch(person), ad)
+    talk.send()
+    beside = add_deal(talk.database, score=8, price=9_900, title="Beside", duplicate_of=ad)
+    reprice(talk, beside, 9_750)
+    talk.send()
+    assert len(talk.telegram.messages) == 1
+    reprice(talk, beside, 9_600)
+    talk.send()
+    first, drop = talk.telegram.messages
+    assert drop.reply_to == first.message_id
+    assert "9 600 €, it was 10 000 €" in drop.text.replace("\u202f", " ").replace("\xa0", " ")
+    assert "Beside" in drop.text
+    remove(talk, ad)  # the other ad is still there
+    talk.send()
+    assert len(talk.telegram.messages) == 2
+    assert not first.text.startswith("No longer advertised")
+    remove(talk, beside)
+    talk.send()
+    assert first.text.startswith("No longer advertised")
+
+
+def test_the_first_ad_of_a_told_car_counts_when_it_was_told_with_another_one(talk: Talk, person: int) -> None:
+    first = add_deal(talk.database, score=8, price=10_000)
+    told = add_deal(talk.database, score=8, price=10_000)
+    talk.hit(talk.watch(person), told)
+    talk.send()
+    talk.database.execute("update normalized_listings set duplicate_of = %s where listing_id = %s", [first, told])
+    reprice(talk, first, 9_600)
+    talk.send()
+    assert "📉" in talk.telegram.messages[-1].text
+
+
+def test_a_car_that_is_put_up_again_for_less_is_back_and_a_price_drop(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8, price=10_000)
+    watch = talk.watch(person)
+    talk.hit(watch, ad)
+    talk.send()
+    remove(talk, ad)
+    talk.send()
+    again = add_deal(talk.database, score=8, price=9_000, title="Again")
+    talk.database.execute("update watch_hits set listing_id = %s", [again])  # as the stage `match` does
+    queue.queue_changes(talk.database, [again])
+    talk.send()
+    first, drop = talk.telegram.messages
+    assert first.text.startswith("Again")
+    assert drop.reply_to == first.message_id
+    assert "9 000 €, it was 10 000 €" in drop.text.replace("\u202f", " ").replace("\xa0", " ")
+    queue.queue_changes(talk.database, [ad, again])
+    talk.send()
+    assert len(talk.telegram.messages) == 2
+
+
 def test_gone_and_back_is_edited_without_a_message(talk: Talk, person: int) -> None:
     ad = add_deal(talk.database, score=8)
     talk.hit(talk.watch(person), ad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from tests.property.cases import many
 from tests.unit.vinops.filter_text.corpus import TODAY, phrases
@@ -25,6 +25,7 @@ TEXTS = st.one_of(
 
 @many
 @given(text=TEXTS)
+@example(text="7000 https://www.mobile.bg/obiavi/avtomobili-dzhipove/ot-2010/p-2?price=8000&price1=12000")
 def test_any_text_is_read(text: str) -> None:
     found = parse(text, today=TODAY)
     json.dumps(found.to_json())
@@ -44,6 +45,7 @@ def test_any_text_is_read(text: str) -> None:
         ("Пежо 2008", "Пежо модел 2008"),
         ("дизел 320", "дизел BMW 320"),
         ("форд мондео до 2010", "форд мондео до 2010 г."),
+        ("мерцедес с клас", "мерцедес S-Class"),
     ],
 )
 def test_a_choice_typed_instead_of_what_is_asked_is_understood(text: str, typed: str) -> None:

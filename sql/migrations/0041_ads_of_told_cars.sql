@@ -1,0 +1,41 @@
+-- The ads of the cars that people were told of: a car that is put up again, or a second time, for less got cheaper.
+-- depends: 0036_lot_notifications
+
+create view watch_message_ads as
+select
+    messages.id as message_id,
+    messages.listing_id
+from watch_messages as messages
+where
+    messages.kind = 'hit'
+    and messages.listing_id is not null
+union all
+select
+    messages.id as message_id,
+    others.listing_id
+from watch_messages as messages
+inner join normalized_listings as others on messages.listing_id = others.duplicate_of
+where messages.kind = 'hit'
+union all
+select
+    messages.id as message_id,
+    own.duplicate_of as listing_id
+from watch_messages as messages
+inner join normalized_listings as own on messages.listing_id = own.listing_id
+where
+    messages.kind = 'hit'
+    and own.duplicate_of is not null
+union all
+select
+    messages.id as message_id,
+    hits.listing_id
+from watch_hits as hits
+inner join watches on hits.watch_id = watches.id
+inner join watch_messages as messages on watches.person_id = messages.person_id and hits.car = messages.car
+where
+    messages.kind = 'hit'
+    and hits.listing_id is not null;
+
+comment on view watch_message_ads is
+'the ad of a message about a car, those that show the same car beside it, and the one in which it was put up again; '
+'an ad may be there twice; always asked for some messages or some ads';
