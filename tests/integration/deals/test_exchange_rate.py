@@ -176,7 +176,7 @@ def test_refusals_open_the_breaker_and_retry_after_is_honoured(
             "several days",
         ),
         (
-            "<Cube><Cube time='2026-11-27'><Cube currency='USD' rate='1.1'/><Cube currency='USD' rate='1.2'/></Cube></Cube>",
+            "<C><Cube time='2026-11-27'><Cube currency='USD' rate='1.1'/><Cube currency='USD' rate='1.2'/></Cube></C>",
             "several rates of the dollar",
         ),
         ("<?xml version='1.0' encoding='nobodys'?><Cube/>", "is no XML"),

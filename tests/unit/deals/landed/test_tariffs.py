@@ -118,7 +118,7 @@ def test_a_price_list_by_yard_is_compared_with_itself_yard_by_yard(
     written(tmp_path / "own", "".join(lines))
     assert len(book.load(tmp_path / "own").lines) == len(book.load().lines) + 1_000
     assert len(compared) < 20_000, "each with each is half a million"
-    with pytest.raises(TariffError, match="“road, again”: it overlaps with .*“road 7”"):
+    with pytest.raises(TariffError, match=r"“road, again”: it overlaps with .*“road 7”"):
         book.load(written(tmp_path / "own", "".join([*lines, lines[7].replace("road 7", "road, again")])))
 
 
