@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, StreamingResponse
 from starlette.routing import Route
 
 from vinops.db.errors import is_passing
@@ -58,7 +58,8 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]
         try:
             with anyio.fail_after(page.seconds):
                 answer: Response | Asked = await _in_thread(lambda: _answer(site, page, request, form))
-                return await page.function(answer) if isinstance(answer, Asked) else answer
+                found: Response = await page.function(answer) if isinstance(answer, Asked) else answer
+                return _without_rows(found) if request.method == "HEAD" else found
         except Exception as error:
             if not (isinstance(error, TimeoutError) or is_passing(error)):
                 raise
@@ -66,6 +67,18 @@ def _endpoint(site: Site, page: Page) -> Callable[[Request], Awaitable[Response]
             return _away(site, request, page)
 
     return endpoint
+
+
+def _without_rows(answer: Response) -> Response:
+    """Return an answer to HEAD: what is made while it is sent would be made for nobody."""
+    if isinstance(answer, StreamingResponse):
+        answer.body_iterator = _nothing()
+    return answer
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield
 
 
 def _answer(site: Site, page: Page, request: Request, form: dict[str, str]) -> Response | Asked:

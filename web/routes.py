@@ -86,8 +86,8 @@ ROUTES: Final = (
         is_async=True, is_file=True, seconds=None,
     ),
     Page(
-        method="GET", path="/lots/{lot_number:int}/photos.zip", access="viewer", function=photos.archive, is_file=True,
-        seconds=ARCHIVE_SECONDS,
+        method="GET", path="/lots/{lot_number:int}/photos.zip", access="viewer", function=photos.archive,
+        is_async=True, is_file=True, seconds=ARCHIVE_SECONDS,
     ),
     Page(method="GET", path="/market", access="viewer", function=market.market),
     Page(method="GET", path="/market.csv", access="viewer", function=market.csv, seconds=EXPORT_SECONDS),

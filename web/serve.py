@@ -31,6 +31,9 @@ log = logging.getLogger("web")
 CONNECTIONS: Final = 200
 KEEP_ALIVE: Final = 30
 STOP_SECONDS: Final = 5
+UNREAD_SECONDS: Final = 60
+"""After which the kernel ends a connection whose client takes nothing of what is sent, as one that stopped in a
+download: uvicorn would wait for it for ever, and CONNECTIONS of them are all that there are."""
 SWITCH: Final = 0.001
 """Seconds after which a thread that makes a page lets others go on: pages at the same time, and the loop that accepts
 requests, wait for one another for less than with 5 ms, Python's own."""
@@ -55,7 +58,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     site = Site(settings, host=host, port=port, is_watching=True)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=128)
+        listener = _listener(host, port, family)
     except OSError as error:
         text = f"--port {port} on {host} cannot be opened ({error.strerror}): choose another"
         raise config.ConfigError(text) from None
@@ -88,6 +91,13 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     sys.setswitchinterval(SWITCH)
     with contextlib.closing(listener), os.fdopen(held):
         asyncio.run(_run(_Server(setup), listener))
+
+
+def _listener(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+    """Return a socket that listens. What it accepts has its options."""
+    listener = socket.create_server((host, port), family=family, backlog=128)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
+    return listener
 
 
 class _Server(uvicorn.Server):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HERE: Final = files("deals.landed") / "tariffs"
 STALE_DAYS: Final = 180
 """Days after which a line must be checked again: fees are expected to change once a year."""
+ZONES_APART: Final = 1  # days by which the day of who checked may be ahead
 MOST_BYTES: Final = 1_000_000  # of a file: ours have some thousand
 
 
@@ -85,12 +86,17 @@ class Book:
     def checked(self, day: date) -> Checked:
         """Return how long ago the lines in force on a day were checked."""
         lines = [line for line in self.by_check() if line.applies(day)]
-        stale = tuple(f"{line.kind} “{line.name}” ({line.checked})" for line in self.stale(day))
+        stale = tuple(
+            f"{line.kind} “{line.name}” ({line.checked}{', which is still to come' if line.checked > day else ''})"
+            for line in self.stale(day)
+        )
         return Checked(lines=len(lines), oldest=lines[0].checked if lines else None, stale=stale)
 
     def stale(self, day: date) -> list[TariffLine]:
-        """Return the lines in force on a day that were last checked more than STALE_DAYS before it, oldest first."""
-        return [line for line in self.by_check() if line.applies(day) and (day - line.checked).days > STALE_DAYS]
+        """Return the lines in force on a day that were last checked more than STALE_DAYS before it, oldest first; and
+        those whose check is still to come, a typing error by which they would never be asked for again."""
+        ages = ((line, (day - line.checked).days) for line in self.by_check() if line.applies(day))
+        return [line for line, days in ages if not -ZONES_APART <= days <= STALE_DAYS]
 
 
 def _unnamed(selectors: Sequence[str], line: TariffLine) -> list[bool]:
@@ -135,13 +141,14 @@ def _ours() -> tuple[TariffLine, ...]:
 def read_toml(file: Traversable, name: str) -> dict[str, Any]:
     """Return what a TOML file says, its numbers as decimals. Raises TariffError."""
     try:
-        text = file.read_bytes()
+        with file.open("rb") as opened:
+            text = opened.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
-            raise TariffError(f"{name} has {len(text):,} bytes: at most {MOST_BYTES:,} are read")
-        return tomllib.loads(text.decode(), parse_float=Decimal)
+            raise TariffError(f"{name} has more than {MOST_BYTES:,} bytes, which is the most that is read: divide it")
+        return tomllib.loads(text.decode("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
         raise TariffError(f"{name} cannot be read ({error.strerror}): see who may read it") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ArithmeticError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:  # also a number of 5,000 digits, and nested lists
         raise TariffError(f"{name} is no TOML ({error}): correct it") from None
 
 
@@ -173,7 +180,7 @@ def _check(lines: Iterable[TariffLine]) -> None:
     for line in lines:
         kinds.setdefault(line.kind, []).append(line)
     for found in kinds.values():
-        for one, other in combinations(found, 2):
+        for one, other in _rivals(found):
             if _overlap(one, other):
                 raise TariffError(
                     f"{other.where}: it overlaps with {one.where}: end one where the other begins, or give the line of "
@@ -188,6 +195,19 @@ def _check(lines: Iterable[TariffLine]) -> None:
                 if days > 0:
                     text = f"there is a gap of {plural(days, 'day')} before {behind.starts}"
                     raise TariffError(f"{behind.where}: {text}: let one period begin the day after the other ends")
+
+
+def _rivals(lines: Iterable[TariffLine]) -> Iterator[tuple[TariffLine, TariffLine]]:
+    """Yield the pairs of lines of a kind that may be for the same lot: those of a name, and those that have a word of
+    their first selector in common. Each with each would be minutes for a price list by yard."""
+    names: dict[str, list[TariffLine]] = {}
+    words: dict[tuple[str, ...], list[TariffLine]] = {}
+    for line in lines:
+        names.setdefault(line.name, []).append(line)
+        for word in next(iter(line.chosen_by.values()), ("",)):
+            words.setdefault((*line.chosen_by, word), []).append(line)
+    for group in (*names.values(), *words.values()):
+        yield from combinations(group, 2)
 
 
 def _overlap(one: TariffLine, other: TariffLine) -> bool:

@@ -13,6 +13,7 @@ import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from xml.parsers import expat
@@ -114,25 +115,30 @@ def parse(text: bytes, *, today: date) -> Published:
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = found.refuse
     try:
         parser.Parse(text, True)
-        day, rate = date.fromisoformat(found.days.pop()), Decimal(found.rate)
-        check_rate(rate)
     except expat.ExpatError as error:
         raise RateError(f"the file of rates is no XML ({expat.ErrorString(error.code)})") from None
+    except (LookupError, ValueError) as error:  # an encoding that nobody knows
+        raise RateError(f"the file of rates is no XML ({error})") from None
+    try:
+        day, rate = date.fromisoformat(found.days.pop()), Decimal(found.rates.pop())
+        check_rate(rate)
     except (KeyError, ValueError, InvalidOperation):
         raise RateError("the file has no day or no rate of the dollar: is ECB_RATES_URL right?") from None
     if found.days:
         raise RateError("the file of rates has several days: use the one of a day, eurofxref-daily.xml")
+    if found.rates:
+        raise RateError("the file has several rates of the dollar: is ECB_RATES_URL right?")
     if day > today:
         raise RateError(f"the rate is of {day}, which is still to come: is this machine's clock right?")
     return Published(day=day, rate=rate)
 
 
 class _Cubes:
-    """Collects the days and the dollar's rate: elements named Cube with `time`, or with `currency` and `rate`."""
+    """Collects the days and the dollar's rates: elements named Cube with `time`, or with `currency` and `rate`."""
 
     def __init__(self) -> None:
         self.days: set[str] = set()
-        self.rate = ""
+        self.rates: set[str] = set()
         self._depth = 0
 
     def starts(self, name: str, attributes: dict[str, str]) -> None:
@@ -143,7 +149,7 @@ class _Cubes:
         if name.rpartition(":")[2] == "Cube":
             self.days |= {attributes["time"]} if "time" in attributes else set()
             if attributes.get("currency") == CURRENCY:
-                self.rate = self.rate or attributes.get("rate", "")
+                self.rates.add(attributes.get("rate", ""))
 
     def ends(self, _name: str) -> None:
         """Leave an element."""
@@ -179,7 +185,7 @@ def fetch(connection: Connection[Any], settings: Settings) -> bytes:
         if error.code in REFUSALS:
             _refused(connection, settings, host, REFUSALS[error.code], error.headers)
         raise RateError(f"{host} answered {error.code}: is ECB_RATES_URL right?") from None
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # the latter for an answer that is no HTTP
         raise RateError(f"{host} did not answer ({type(error).__name__}): the next try is in some hours") from None
     connection.execute(queries("politeness")["clear_refusals"], {"host": host})
     return body

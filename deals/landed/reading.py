@@ -110,6 +110,8 @@ class _Reading:
             if not isinstance(each, list) or len(each) != 2 or type(each[0]) is not int:
                 raise self._error(f"the bracket {each} is not [from, amount]", "write a whole number and an amount")
             least, value = each
+            if not 0 <= least <= MOST:
+                raise self._error(f"a bracket begins at {least}", f"brackets begin between 0 and {MOST:,}")
             if found and least <= found[-1].least:
                 raise self._error(f"the brackets overlap at {least}", "order them by where they begin")
             is_percent = isinstance(value, str) and value.endswith("%")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.rows import dict_row
 
 from vinops.db.database import queries
+from vinops.text.figures import plural
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -59,7 +60,7 @@ def evaluate(connection: Connection[Any]) -> dict[str, Any]:
         "verdict": (
             f"prices counted with are {median(off):.1%} off (median of {len(off)})".replace("%", " %")
             if is_enough
-            else f"{len(off)} results with a price to count with are too few: {FEWEST} or more tell an error"
+            else f"{plural(len(off), 'result')} with a price to count with: too few, {FEWEST} or more tell an error"
         ),
     }
 

@@ -104,14 +104,16 @@ def _missing(snapshot: Snapshot, found: tuple[Worker, ...]) -> Finding | None:
     """Return the finding about workers that are wanted and do not run; None if there are none.
 
     Wanted is what was started here and not retired, and, where one worker is, also those that no machine has. A shared
-    one is judged by its work: the line `photos`. An optional one is wanted only where it was started.
+    one is judged by its work: the line `photos`. An optional one is wanted only where it was started and not stopped.
     """
     if snapshot.wanted is None:
         return None
     own = [
         worker
         for worker in found
-        if not worker.is_shared and worker.wanted != "elsewhere" and (worker.wanted or not worker.is_optional)
+        if not worker.is_shared
+        and worker.wanted != "elsewhere"
+        and (worker.wanted == "running" or not worker.is_optional)
     ]
     whys: dict[str, list[Worker]] = {}
     for worker in own:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 from psycopg.rows import dict_row
 
-from ops.commands.landed import app
+from ops.commands.landed import app, known_fuel, letters
 from ops.show import lot_sheet, tables
 from vinops import config, logs
 from vinops.db import database
 from vinops.db.database import queries
 from vinops.output import at_work, data_folder, say, terminal_width
 from vinops.redaction import one_line
+from vinops.text.figures import plural
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def top(
     make: Annotated[str | None, typer.Option(help="Of this make only: Toyota.")] = None,
     model: Annotated[str | None, typer.Option(help="Of this model or family, with its make: Ford Escape.")] = None,
     fuel: Annotated[str | None, typer.Option(help="gasoline, diesel, hybrid, electric …")] = None,
-    from_year: Annotated[int | None, typer.Option(help="The oldest model year.")] = None,
-    to_year: Annotated[int | None, typer.Option(help="The newest model year.")] = None,
-    max_bid: Annotated[int | None, typer.Option(min=0, help="The highest bid, in dollars.")] = None,
+    from_year: Annotated[int | None, typer.Option(min=1900, max=2100, help="The oldest model year.")] = None,
+    to_year: Annotated[int | None, typer.Option(min=1900, max=2100, help="The newest model year.")] = None,
+    max_bid: Annotated[int | None, typer.Option(min=0, max=1_000_000, help="The highest bid, in dollars.")] = None,
     state: Annotated[str | None, typer.Option(help="The state of the yard: NJ.")] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -68,19 +69,17 @@ def top(
     Lots with a blocker, as a title that nobody knows, are never among them.
     """
     from deals.offers import ranking
-    from vinops import vehicles
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    named = vehicles.make(make) if make else None
     wanted = ranking.Wanted(
-        make=named.value if named else make,
-        model=model and _model(model),
-        fuel=fuel,
+        make=_make(make),
+        model=_model(model),
+        fuel=known_fuel(fuel),
         from_year=from_year,
         to_year=to_year,
         max_bid=max_bid,
-        state=state and state.upper(),
+        state=letters(state, "--state"),
     )
     settings = _settings()
     with _open(settings, "landed top") as connection, at_work("the query runs"):
@@ -103,11 +102,26 @@ def _ranked(connection: Connection[Any], wanted: Wanted, limit: int) -> list[dic
     return rows + ranking.top(connection, wanted, limit - len(rows), by_profit=False) if len(rows) < limit else rows
 
 
-def _model(text: str) -> str:
+def _make(text: str | None) -> str | None:
     from vinops import vehicles
 
-    found = vehicles.model_named(text)
-    return found.value if found else text
+    if text is None:
+        return None
+    if (found := vehicles.make(text)) is None:
+        raise typer.BadParameter("there is no such make: write it as in Toyota", param_hint="--make")
+    return found.value
+
+
+def _model(text: str | None) -> str | None:
+    from vinops import vehicles
+
+    if text is None:
+        return None
+    if (found := vehicles.model_named(text)) is None:
+        raise typer.BadParameter(
+            "there is no such model: write it with its make, as in Ford Escape", param_hint="--model"
+        )
+    return found.value
 
 
 @app.command()
@@ -169,10 +183,10 @@ def evaluate(*, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    typer.echo(f"{found['results']} results, {found['won']} of them won: {found['verdict']}")
+    typer.echo(f"{plural(found['results'], 'result')}, {found['won']} of them won: {found['verdict']}")
     typer.echo(f"{found['above_most']} of {found['quoted']} went for more than the most one might have bid")
     typer.echo(
-        f"{found['relisted']} lots were listed again, {found['relisted_quoted']} of them quoted: for"
+        f"{plural(found['relisted'], 'lot')} listed again, {found['relisted_quoted']} of them quoted: for"
         f" {found['relisted_above']} of these one might have bid more than the bid at which they were not sold"
     )
 

@@ -74,13 +74,13 @@ def quote(
     if state is None and yard and yard[2:5] == " - ":
         state = yard[:2]  # as the feed begins them: TX - HOUSTON EAST
     lot = Lot(
-        state=_letters(state, "--state"),
+        state=letters(state, "--state"),
         yard=yard,
         title=_one_of(title, TITLES, "title") if title is not None else None,
-        title_state=_letters(title_state, "--title-state"),
+        title_state=letters(title_state, "--title-state"),
         vin=vin and vin.strip().upper(),
         year=year,
-        fuel=_fuel(fuel),
+        fuel=known_fuel(fuel),
         vehicle_type=_letter(vehicle_type),
         damage=damage and " ".join(damage.lower().split()),
         repair_eur=_amount(repair, "--repair"),
@@ -259,7 +259,7 @@ def _amount(text: str | None, option: str) -> Decimal | None:
     return number
 
 
-def _fuel(text: str | None) -> str | None:
+def known_fuel(text: str | None) -> str | None:
     from vinops import vehicles
 
     if text is None:
@@ -280,7 +280,7 @@ def _one_of(word: str, words: Sequence[str], name: str) -> str:
     return word
 
 
-def _letters(text: str | None, option: str) -> str | None:
+def letters(text: str | None, option: str) -> str | None:
     if text is None:
         return None
     found = text.strip().upper()

@@ -83,20 +83,23 @@ def start(chosen: Names = None, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def stop(chosen: Names = None, *, grace: Grace = None, retire: Retire = False, as_json: AsJson = False) -> None:
-    """Stop workers: each finishes its page and releases its leases, and is killed if it takes too long.
+    """Stop workers: each finishes its page and releases its leases, and is killed if it takes too long. Without names
+    all market workers, the fifth too.
 
     Crawls of this data folder that were started by hand are stopped too. `vinops stop` stops everything.
     """
     settings = load_settings(quiet=as_json)
-    show_ends(_stop(settings, chosen, grace, retire=retire), as_json=as_json)
+    programs = _started_too(settings, chosen)
+    show_ends(_stop(settings, programs, grace, all_of_them=not chosen, retire=retire), as_json=as_json)
 
 
 @app.command()
 def restart(chosen: Names = None, *, grace: Grace = None, as_json: AsJson = False) -> None:
     """Stop workers, also those that were started by hand, then start them."""
     settings = load_settings(quiet=as_json)
-    show_ends(_stop(settings, chosen, grace), err=True)
-    _start(settings, chosen_programs(settings, chosen), as_json=as_json)
+    programs = _started_too(settings, chosen)
+    show_ends(_stop(settings, programs, grace, all_of_them=not chosen), err=True)
+    _start(settings, programs, as_json=as_json)
 
 
 @app.command()
@@ -246,16 +249,26 @@ def _start(settings: Settings, programs: Sequence[Program], *, as_json: bool) ->
 
 
 def _stop(
-    settings: Settings, chosen: Sequence[str] | None, grace: float | None, *, retire: bool = False
+    settings: Settings, programs: Sequence[Program], grace: float | None, *, all_of_them: bool, retire: bool = False
 ) -> list[Ended]:
     """Stop workers. The supervisor does not restart them; with `retire`, health does not report them as missing."""
-    programs = chosen_programs(settings, chosen)
     want_stopped(settings, programs, retire=retire)
     seconds = settings.stop_grace if grace is None else grace
     with errors_as_lines(), at_work(f"waiting for {', '.join(program.name for program in programs)} to end"):
-        ended = control.stop(settings, _backend(settings), programs, grace=seconds, all_of_them=not chosen)
+        ended = control.stop(settings, _backend(settings), programs, grace=seconds, all_of_them=all_of_them)
     tell_elsewhere(settings, programs)
     return ended
+
+
+def _started_too(settings: Settings, names: Sequence[str] | None) -> list[Program]:
+    """Return the workers of these names; without names the market workers, and optional ones that were started."""
+    programs = chosen_programs(settings, names)
+    if names:
+        return programs
+    optional = [program for program in registry.workers(settings) if program.is_optional]
+    with errors_as_lines():
+        found = _backend(settings).status(optional) if optional else []
+    return [*programs, *(each.program for each in found if each.started_at and each.state != "stopped")]
 
 
 def has_database(settings: Settings) -> bool:

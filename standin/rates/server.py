@@ -33,6 +33,7 @@ FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "no_dollar": {},
     "drip": {"seconds": 0.05},  # an endless answer, one byte at a time
     "reset": {},
+    "garbage": {},  # an answer that is no HTTP
 }
 OTHERS: Final = {"JPY": "171.35", "CZK": "24.9", "GBP": "0.8713", "CHF": "0.9345", "CAD": "1.5512"}
 
@@ -107,7 +108,7 @@ class RatesServer(LoopbackServer):
             note.status = 200
             return _xml(self.content())
         note.fault = fault.name
-        if fault.name in ("drip", "reset"):
+        if fault.name in ("drip", "reset", "garbage"):
             return await self._keep_waiting(request, fault.name, fault.options)
         response = self._faulty(fault.name, fault.options)
         note.status = response.status
@@ -119,6 +120,8 @@ class RatesServer(LoopbackServer):
             await response.prepare(request)
             while not await self.pause(options["seconds"]):
                 await response.write(b" ")
+        if name == "garbage" and request.transport is not None:
+            request.transport.write(b"this is no HTTP\r\n\r\n")
         close(request, reset=name == "reset")
         return response
 

@@ -16,7 +16,7 @@ from psycopg.sql import SQL
 
 from vinops.board.records import Ad, Card, Comparable, Count, Duplicate, Facet, Page, Price, Risk, Valuation
 from vinops.board.sorts import BEST, SORTS
-from vinops.board.writer import where
+from vinops.board.writer import TIME_ZONE, where
 from vinops.db.database import queries
 from vinops.filters import Problem
 
@@ -64,9 +64,11 @@ def page(
     after: str | None = None,
     size: int = SIZE,
     few: int = FEW,
+    time_zone: str = TIME_ZONE,
 ) -> tuple[Page, list[Problem]]:
     """Return a page of the board in an order (a name of SORTS), behind the row that the token `after` names, and what
-    of order and token was not understood: the best come first then, from the beginning."""
+    of order and token was not understood: the best come first then, from the beginning. Days of the filter are those of
+    the time zone."""
     problems = []
     if sort not in SORTS:
         problems.append(Problem(name="sort", value=sort[:100], reason=f"it is none of {', '.join(SORTS)}"))
@@ -78,7 +80,7 @@ def page(
     found: list[tuple[Any, int]] = []
     number = 0
     for gone in PARTS[wanted.gone]:
-        rows, ads = _first(connection, replace(wanted, gone=gone), order, place, size + 1, few)
+        rows, ads = _first(connection, replace(wanted, gone=gone), order, place, size + 1, few, time_zone)
         found += rows
         number += ads
     found = order.sorted(found)[: size + 1]
@@ -89,14 +91,20 @@ def page(
 
 
 def _first(
-    connection: Connection[Any], wanted: Filter, order: Sort, place: Mapping[str, Any] | None, size: int, few: int
+    connection: Connection[Any],
+    wanted: Filter,
+    order: Sort,
+    place: Mapping[str, Any] | None,
+    size: int,
+    few: int,
+    time_zone: str,
 ) -> tuple[list[tuple[Any, int]], int]:
     """Return the first rows behind a place, in any order, and how many ads there are, counted up to one above `few`.
 
     Up to `few` ads are all read and sorted: for so few the planner may walk the index of an order to its end, which
     takes half a second. Of more ads the first ones are soon found there.
     """
-    condition, values = where(wanted)
+    condition, values = where(wanted, time_zone=time_zone)
     values |= {"most": few + 1, "size": size} | dict(place or {})
     by_key = replace(order, by=SQL("board.key"))
     behind = by_key.behind() if place else SQL("true")
@@ -165,7 +173,11 @@ def facets(connection: Connection[Any]) -> Facets:
 
 
 def export(
-    connected: Callable[[], AbstractContextManager[Connection[Any]]], wanted: Filter, *, sort: str = BEST
+    connected: Callable[[], AbstractContextManager[Connection[Any]]],
+    wanted: Filter,
+    *,
+    sort: str = BEST,
+    time_zone: str = TIME_ZONE,
 ) -> Iterator[Row]:
     """Yield the rows of a CSV in the order of COLUMNS, for the ads that a filter finds at the beginning, in an order.
 
@@ -173,7 +185,7 @@ def export(
     taken for a statement and given back before its rows are yielded: whoever reads slowly keeps none.
     """
     order = SORTS[sort]
-    condition, values = where(wanted)
+    condition, values = where(wanted, time_zone=time_zone)
     statement = _IDS.format(where=condition, order=order.order)
     with connected() as connection:
         row = connection.execute(statement, values, prepare=False, binary=True).fetchone()

@@ -20,7 +20,7 @@ from vinops.filters import Problem
 from vinops.lots.filter import LotFilter
 from vinops.lots.records import Lot, LotCard, LotEvent, LotPage, OtherLot, Photo
 from vinops.lots.sorts import FIRST, SORTS
-from vinops.lots.writer import where
+from vinops.lots.writer import TIME_ZONE, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,12 +79,13 @@ COLUMNS: Final = (
 
 def page(
     connection: Connection[Any], wanted: LotFilter, *, sort: str = FIRST, after: str | None = None, size: int = SIZE,
-    now: datetime | None = None,
+    now: datetime | None = None, time_zone: str = TIME_ZONE,
 ) -> tuple[LotPage, list[Problem]]:  # fmt: skip
     """Return a page of lots in an order (a name of SORTS), behind the row that the token `after` names, and what of
     order and token was not understood: the next sales come first then, from the beginning.
 
-    In the order by sale, sales that were before `now` come after all others: of lots that stay in the feed.
+    In the order by sale, sales that were before `now` come after all others: of lots that stay in the feed. Days of the
+    filter are those of the time zone.
     """
     problems = []
     if sort not in SORTS:
@@ -98,7 +99,7 @@ def page(
     found: list[tuple[bool, Any, int]] = []
     number = 0
     for gone in PARTS[wanted.gone]:
-        rows, lots = _first(connection, replace(wanted, gone=gone), order, place, size + 1, now)
+        rows, lots = _first(connection, replace(wanted, gone=gone), order, place, size + 1, now, time_zone)
         found += rows
         number += lots
     # three stable sorts: late last, by key, the newest first
@@ -112,14 +113,20 @@ def page(
 
 
 def _first(
-    connection: Connection[Any], wanted: LotFilter, order: Sort, place: Place | None, size: int, now: datetime
+    connection: Connection[Any],
+    wanted: LotFilter,
+    order: Sort,
+    place: Place | None,
+    size: int,
+    now: datetime,
+    time_zone: str,
 ) -> tuple[list[tuple[bool, Any, int]], int]:
     """Return the first rows behind a place, in any order, and how many lots there are, counted up to one above FEW.
 
     Up to FEW lots are all read and sorted. Of more the first ones are looked for in the order's index, up to WALK rows,
     and if that is not enough all are read and sorted after all.
     """
-    condition, values = where(wanted)
+    condition, values = where(wanted, time_zone=time_zone)
     by_key = replace(order, by=SQL("few.key"), id=SQL("few.lot_id"))
     is_late = _is_late(order, place, now)
     behind = _behind(by_key, place, is_late=is_late)
@@ -219,7 +226,11 @@ def lot_id(connection: Connection[Any], lot_number: int) -> int | None:
 
 
 def export(
-    connected: Callable[[], AbstractContextManager[Connection[Any]]], wanted: LotFilter, *, sort: str = FIRST
+    connected: Callable[[], AbstractContextManager[Connection[Any]]],
+    wanted: LotFilter,
+    *,
+    sort: str = FIRST,
+    time_zone: str = TIME_ZONE,
 ) -> Iterator[Row]:
     """Yield the rows of a CSV in the order of COLUMNS, for the lots that a filter finds at the beginning, in an order.
 
@@ -227,7 +238,7 @@ def export(
     taken for a statement and given back before its rows are yielded: whoever reads slowly keeps none.
     """
     order = SORTS[sort]
-    condition, values = where(wanted)
+    condition, values = where(wanted, time_zone=time_zone)
     values["now"] = datetime.now(UTC)
     by = SQL("{}, {}").format(_late(order), order.order) if order.name == FIRST else order.order
     statement = _IDS.format(where=condition, order=by)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ops.observe.market import MakeState
+    from vinops.board.records import Ad
     from web.language import Language
     from web.operations.watch import Seen
 
@@ -36,6 +37,13 @@ def notes(language: Language, seen: Seen | None, makes: Collection[str], now: da
     if more > 0:
         said.append(language.ngettext("and %(num)s make more", "and %(num)s makes more", more))
     return said
+
+
+def of_ad(language: Language, seen: Seen | None, ad: Ad) -> list[str]:
+    """Return the sentence if the price of an ad that is there is older than promised."""
+    if ad.gone_at is not None or not ad.make:
+        return []
+    return notes(language, seen, {ad.make}, datetime.now(UTC))
 
 
 def of_feed(language: Language, seen: Seen | None) -> str:

@@ -34,17 +34,15 @@ def ad(asked: Asked) -> Response:
         mark = people.marks(connection, asked.person.user_id, [identity])[identity]
         history = people.history(connection, identity)
         vins = vins_of_ad(connection, identity)
-    now = datetime.now(UTC)
-    stale = freshness.notes(asked.language, asked.site.watch.seen, {found.make}, now) if found.make else []
     return asked.page(
         "ad.html",
         ad=found,
         mark=mark,
         history=history,
         vins=vins,
-        stale=stale if found.gone_at is None else [],
+        stale=freshness.of_ad(asked.language, asked.site.watch.seen, found),
         statuses=people.STATUSES,
-        prices_end=found.gone_at or now,
+        prices_end=found.gone_at or datetime.now(UTC),
         longest_note=people.LONGEST_NOTE,
     )
 

@@ -40,7 +40,8 @@ def board(asked: Asked) -> Response:
     wanted, problems = Filter.parse(asked.params, others=OWN)
     sort = asked.param("sort") or BEST
     with asked.site.read() as connection:
-        page, unknown = reads.page(connection, wanted, sort=sort, after=asked.param("after") or None)
+        zone, after = asked.site.settings.time_zone, asked.param("after") or None
+        page, unknown = reads.page(connection, wanted, sort=sort, after=after, time_zone=zone)
         facets = asked.site.facets(connection)
         marks = people.marks(connection, asked.person.user_id, [card.listing_id for card in page.cards])
     sort = sort if sort in SORTS else BEST
@@ -146,5 +147,6 @@ def csv(asked: Asked) -> Response:
     """Return the board as CSV."""
     wanted, _problems = Filter.parse(asked.params, others=OWN)
     sort = asked.param("sort")
-    rows = reads.export(asked.site.export, wanted, sort=sort if sort in SORTS else BEST)
+    zone = asked.site.settings.time_zone
+    rows = reads.export(asked.site.export, wanted, sort=sort if sort in SORTS else BEST, time_zone=zone)
     return csv_lines.answer("deals.csv", reads.COLUMNS, rows)

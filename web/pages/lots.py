@@ -32,7 +32,8 @@ def gallery(asked: Asked) -> Response:
     wanted, problems = LotFilter.parse(asked.params, others=OWN)
     sort = asked.param("sort") or FIRST
     with asked.site.read() as connection:
-        page, unknown = reads.page(connection, wanted, sort=sort, after=asked.param("after") or None)
+        zone, after = asked.site.settings.time_zone, asked.param("after") or None
+        page, unknown = reads.page(connection, wanted, sort=sort, after=after, time_zone=zone)
         facets = asked.site.lot_facets(connection)
         marks = people.marks(connection, asked.person.user_id, [card.lot_id for card in page.cards], of="lot")
     sort = sort if sort in SORTS else FIRST
@@ -123,5 +124,6 @@ def csv(asked: Asked) -> Response:
     """Return the lots as CSV."""
     wanted, _problems = LotFilter.parse(asked.params, others=OWN)
     sort = asked.param("sort")
-    rows = reads.export(asked.site.export, wanted, sort=sort if sort in SORTS else FIRST)
+    zone = asked.site.settings.time_zone
+    rows = reads.export(asked.site.export, wanted, sort=sort if sort in SORTS else FIRST, time_zone=zone)
     return csv_lines.answer("lots.csv", reads.COLUMNS, rows)

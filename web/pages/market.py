@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from deals import market as figures
 from web import csv_lines, market as reads
+from web.operations import freshness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,6 +62,7 @@ def market(asked: Asked) -> Response:
     return asked.page(
         "market.html",
         state=state,
+        stale=_stale(asked, {make} if make else set()),
         is_young=_is_young(state),
         rows=found[(page - 1) * PAGE : page * PAGE],
         count=len(found),
@@ -74,6 +76,11 @@ def market(asked: Asked) -> Response:
         next=f"/market?{query}{'&' * bool(query)}page={page + 1}" if page < pages else "",
         csv=f"/market.csv?{query}" if query else "/market.csv",
     )
+
+
+def _stale(asked: Asked, makes: set[str]) -> list[str]:
+    """Return what of these makes, of all for none, rests on walks that are older than promised."""
+    return freshness.notes(asked.language, asked.site.watch.seen, makes, datetime.now(UTC))
 
 
 def csv(asked: Asked) -> Response:
@@ -110,6 +117,7 @@ def family(asked: Asked) -> Response:
         "market_family.html",
         family=name,
         state=state,
+        stale=_stale(asked, freshness.makes_of((), [name])),
         is_young=_is_young(state),
         whole=whole,
         change=reads.rise(whole, medians.get(reads.months_before(at, 3))) if whole and at else None,

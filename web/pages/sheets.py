@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from vinops.board import reads
 from vinops.lots import reads as lot_reads
 from web import lots, vocabulary
+from web.operations import freshness
 from web.pages.ads import listing_id
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ PHOTOS: Final = 5
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
     """What a sheet says: texts may be from outside. `amount` is the price, `figures` are names with values, `texts`
-    headings with paragraphs, `photos` addresses of this site, `source` says where it is from."""
+    headings with paragraphs, `photos` addresses of this site, `source` says where it is from, `age` that its figures
+    are older than promised."""
 
     title: str
     lead: str = ""
@@ -38,6 +40,7 @@ class Sheet:
     figures: Sequence[tuple[str, str]]
     texts: Sequence[tuple[str, str]] = ()
     source: str
+    age: str
     back: str
 
 
@@ -91,6 +94,7 @@ def _of_lot(asked: Asked, found: Lot) -> Sheet:
         ),
         source=_("Lot %(number)s of the auction, changed %(time)s", number=found.lot_external_id,
                  time=lang.moment(found.last_updated_at or found.first_seen)),
+        age="" if found.gone_at else freshness.of_feed(lang, asked.site.watch.seen),
         back=path,
     )  # fmt: skip
 
@@ -122,6 +126,7 @@ def _of_ad(asked: Asked, found: Ad) -> Sheet:
         texts=_known((_("Equipment"), " · ".join(found.equipment[:100]))),
         source=_("Ad %(number)s on %(site)s, posted %(time)s", number=found.ad_id, site=found.source,
                  time=lang.day(found.posted_at)),
+        age="; ".join(freshness.of_ad(lang, asked.site.watch.seen, found)),
         back=f"/ads/{found.listing_id}",
     )  # fmt: skip
 

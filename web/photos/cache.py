@@ -46,7 +46,7 @@ class Cache:
             self._started()
 
     def read(self, name: str) -> bytes | None:
-        """Return a file, and note its use; None if there is none."""
+        """Return a file, and note its use; None if there is none, or an empty one, as a loss of power leaves them."""
         path = self._path(name)
         try:
             content = path.read_bytes()
@@ -54,7 +54,7 @@ class Cache:
                 os.utime(path)
         except OSError:
             return None
-        return content
+        return content or None
 
     def write(self, name: str, content: bytes) -> None:
         """Keep a file, after removing others for it; not if the disk is full. If the process dies in it, the file is
@@ -74,6 +74,8 @@ class Cache:
                 with tempfile.NamedTemporaryFile(dir=self._folder, suffix=PART, delete=False) as file:
                     part = Path(file.name)
                     file.write(content)
+                    file.flush()
+                    os.fdatasync(file.fileno())  # else the name may be on disk before the content: an empty picture
                 part.replace(path)
                 self._total += len(content) - before
             except OSError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from web.photos.errors import PhotoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from web.photos.records import Original
 
@@ -21,7 +21,7 @@ WHY: Final = {
 }
 
 
-def zipped(photos: Iterable[Original], read: Callable[[Original], bytes]) -> Iterator[bytes]:
+async def zipped(photos: Iterable[Original], read: Callable[[Original], Awaitable[bytes]]) -> AsyncIterator[bytes]:
     """Yield a ZIP of photos, stored as they are. Those that cannot be read are named in MISSING; when the store is away
     the rest is not tried. Raises PhotoError, before anything is yielded, if the store is away for the first one. A ZIP
     that was cut off has no list of files at its end, and programs say so."""
@@ -34,7 +34,7 @@ def zipped(photos: Iterable[Original], read: Callable[[Original], bytes]) -> Ite
             try:
                 if is_away:
                     raise PhotoError("away", "")
-                body = read(photo)
+                body = await read(photo)
             except PhotoError as error:
                 if error.kind == "away" and not archive.filelist and not missing:
                     raise

@@ -29,6 +29,8 @@ MOST_BYTES: Final = 20_000_000  # as crawls have it: DOWNLOAD_MAXSIZE
 READERS: Final = 8
 """Photos that are read at once: R2 takes 50 to 100 ms for one, and a page of lots has 72."""
 READ_SECONDS: Final = 10.0
+READ_FOR_ZIPS: Final = 3
+"""Of these at once for ZIPs: from a slow store they leave the other readers to the pages."""
 AWAY_SECONDS: Final = 5.0
 """For how long a place that failed is not asked: each request to one that is away takes seconds."""
 
@@ -45,6 +47,7 @@ class Originals:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start the threads, and end them."""
+        self._zips = asyncio.Semaphore(READ_FOR_ZIPS)
         self._threads = ThreadPoolExecutor(READERS, "reader of photos")
         try:
             yield
@@ -55,11 +58,26 @@ class Originals:
 
     async def fetch(self, original: Original) -> bytes:
         """Return the bytes of a photo, as `read` does, within READ_SECONDS."""
-        reading = asyncio.get_running_loop().run_in_executor(self._threads, self.read, original)
+        begun = threading.Event()
+
+        def read() -> bytes:
+            begun.set()
+            return self.read(original)
+
+        reading = asyncio.get_running_loop().run_in_executor(self._threads, read)
         try:
             return await asyncio.wait_for(reading, READ_SECONDS)
         except TimeoutError:
-            raise PhotoError("away", f"{self._name(original)} did not answer within {READ_SECONDS:.0f} s") from None
+            name = self._name(original)
+            reason = f"{name} did not send a photo within {READ_SECONDS:.0f} s"
+            if begun.is_set():  # one that waited for its turn says nothing of the place
+                self._note_away(name, reason)
+            raise PhotoError("away", reason) from None
+
+    async def fetch_for_zip(self, original: Original) -> bytes:
+        """Return the bytes of a photo, as `fetch` does, when it is the turn of one for a ZIP."""
+        async with self._zips:
+            return await self.fetch(original)
 
     def read(self, original: Original) -> bytes:
         """Return the bytes of a photo. Raises PhotoError: `missing`, `damaged` or `away`."""
@@ -72,13 +90,16 @@ class Originals:
         except ObjectMissing:
             raise PhotoError("missing", f"{original.storage_key} is not in {name}") from None
         except StoreError as error:
-            self._away[name] = time.monotonic() + AWAY_SECONDS, str(error)
+            self._note_away(name, str(error))
             raise PhotoError("away", str(error)) from None
         except ValueError as error:
             raise PhotoError("damaged", str(error)) from None
         if hashlib.sha256(body).hexdigest() != original.content_hash:
             raise PhotoError("damaged", f"{original.storage_key} has other bytes than were recorded: {len(body)}")
         return body
+
+    def _note_away(self, name: str, reason: str) -> None:
+        self._away[name] = time.monotonic() + AWAY_SECONDS, reason
 
     def _name(self, original: Original) -> str:
         return original.store or opening.photos_place(self._settings)
@@ -96,9 +117,14 @@ class Originals:
 
 
 def _whole(place: Store, original: Original) -> bytes:
+    """Return an object. Raises StoreError also for a place that sends, but so slowly that nobody waits any more: each
+    of its blocks comes in time, and the thread would be held until the last."""
     body = bytearray()
+    deadline = time.monotonic() + READ_SECONDS
     for block in place.blocks(original.storage_key):
         body += block
+        if time.monotonic() > deadline:
+            raise StoreError(f"{place.describe()} did not send a photo within {READ_SECONDS:.0f} s")
         if len(body) > MOST_BYTES:
             raise ValueError(f"{original.storage_key} has more than {MOST_BYTES} bytes")
     return bytes(body)

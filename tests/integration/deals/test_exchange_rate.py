@@ -112,6 +112,7 @@ def test_a_move_of_less_than_a_twentieth_is_taken(database: Connection[Any], her
         ("cut", "is no XML"),
         ("no_dollar", "has no day or no rate of the dollar"),
         ("reset", "did not answer"),
+        ("garbage", "did not answer"),
     ],
 )
 def test_what_is_no_rate_changes_nothing(
@@ -174,6 +175,11 @@ def test_refusals_open_the_breaker_and_retry_after_is_honoured(
             "<C><Cube time='2026-11-27'><Cube currency='USD' rate='1.1'/></Cube><Cube time='2026-11-26'/></C>",
             "several days",
         ),
+        (
+            "<C><Cube time='2026-11-27'><Cube currency='USD' rate='1.1'/><Cube currency='USD' rate='1.2'/></Cube></C>",
+            "several rates of the dollar",
+        ),
+        ("<?xml version='1.0' encoding='nobodys'?><Cube/>", "is no XML"),
         ("", "is no XML"),
     ],
 )

@@ -170,3 +170,24 @@ def test_the_rate_is_shown_fetched_and_used(database: Connection[Any], environme
     assert old.returncode == 1
     assert "days ago" in old.stderr
     assert landed(environment, "rate", "--accept-jump").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--make", "Zzzyx"), "there is no such make"),
+        (("--model", "Toyota \x1b[31mzz"), "there is no such model"),
+        (("--fuel", "coal"), "it is no fuel that is known"),
+        (("--state", "éé"), "write the two letters of a state"),
+        (("--from-year", "99999999999"), "is not in the range 1900<=x<=2100"),
+        (("--to-year", "1"), "is not in the range"),
+        (("--max-bid", "99999999999"), "is not in the range"),
+    ],
+)
+def test_a_filter_of_the_ranking_that_is_no_word_is_no_empty_ranking(
+    words: tuple[str, ...], says: str, environment: dict[str, str]
+) -> None:
+    done = landed({**environment, "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}, "top", *words)
+    assert done.returncode == 2
+    assert says in " ".join(done.stderr.replace("│", " ").split())
+    assert "\x1b" not in done.stderr

@@ -224,6 +224,21 @@ def test_one_command_stops_everything(plain: Fleet) -> None:
     assert {each["state"] for each in plain.status().values()} == {"stopped"}, "none of them is wanted"
 
 
+def test_the_fifth_worker_is_stopped_and_restarted_with_the_others_once_it_was_started(plain: Fleet) -> None:
+    plain.start("1")
+    assert "Worker 5" not in plain.run("workers", "restart").stdout, "it is off"
+    before = plain.start("5")["5"]
+    done = plain.run("workers", "restart")
+    assert done.returncode == 0, done.stderr
+    assert f"PID {before} stopped" in done.stderr
+    assert plain.state("5") == "running"
+    done = plain.run("workers", "stop")
+    assert "Worker 5" in done.stdout
+    assert {each["state"] for each in plain.status().values()} == {"stopped"}
+    done = plain.run("workers", "start")
+    assert (done.returncode, "Worker 5" in done.stdout) == (0, False), "it is off again"
+
+
 def test_one_command_stops_all_units(units: Fleet) -> None:
     pid = units.start("1")["1"]
     done = units.run("stop")

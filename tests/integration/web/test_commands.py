@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import forks
 from tests.support.sites import ads_on_board
+from web import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +104,17 @@ def test_a_site_that_is_killed_starts_again_with_its_people_signed_in(
         assert (status, page.count('aria-pressed="true"')) == (200, 1)
         assert asked(port, "/enter", form={"key": key})[0] == 403, "a link ends with its site"
         assert asked(port, "/enter", form={"key": another})[0] == 303
+
+
+def test_who_takes_nothing_of_a_download_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "UNREAD_SECONDS", 1)
+    with (
+        serve._listener("127.0.0.1", 0, socket.AF_INET) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as connection,
+        pytest.raises(TimeoutError),  # of the kernel: the socket has no limit of its own
+    ):
+        connection.sendall(bytes(64 << 20))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
+import threading
 import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +18,20 @@ from PIL import Image
 from standin.photos.pictures import disguised, encoded, jpeg, png_bomb, scan_bomb, single_colour, webp_bomb
 from tests.support.lot_photos import LOT, add_lot, add_photo, record
 from tests.support.s3_server import BUCKET, s3_server
-from tests.support.sites import running, signed_in
+from tests.support.sites import ads_on_board, running, signed_in
+from vinops.board import reads
 from vinops.storage import opening
-from web.photos import download, maker, originals
+from vinops.storage.folder import Folder
+from vinops.storage.store import PHOTOS
+from web import csv_lines
+from web.photos import download, maker, originals, records
 from web.photos.cache import FOLDER
+from web.photos.errors import PhotoError
 from web.photos.records import Original
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import psycopg
     from psycopg.rows import TupleRow
@@ -258,14 +267,10 @@ def test_a_picture_that_takes_too_long_ends_the_process_and_the_next_one_is_made
 
 
 def test_a_picture_that_takes_too_much_memory_is_refused(database: Database, settings: Settings) -> None:
-    from web.photos.errors import PhotoError
-
     async def make(memory: int) -> Any:
         made = maker.Maker(memory=memory)
         async with made.running():
             return await made.make(encoded(Image.new("RGB", (4400, 4400)), "WEBP", lossless=True), [320])
-
-    import asyncio
 
     assert len(asyncio.run(make(maker.MEMORY))) == 1, "the largest that is accepted"
     with pytest.raises(PhotoError) as refused:
@@ -297,6 +302,120 @@ def test_photos_in_a_bucket_are_shown_and_a_bucket_that_is_away_is_told(
             assert client.get(address(in_bucket)).status_code == 200, "it is kept"
 
 
+class SlowPlace(Folder):
+    """A folder whose objects come block by block, after a sign."""
+
+    def __init__(self, folder: Path, *, is_open: bool) -> None:
+        super().__init__(folder, PHOTOS)
+        self.asked: list[str] = []
+        self.may_send = threading.Event()
+        if is_open:
+            self.may_send.set()
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        self.asked.append(key)
+        assert self.may_send.wait(30)
+        for block in super().blocks(key):
+            yield from (block[at : at + 1000] for at in range(0, len(block), 1000))
+
+
+def test_a_place_that_sends_too_slowly_is_away_and_holds_no_thread(
+    database: Database, settings: Settings, world: tuple[Site, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, client = world
+    hashes = [add_photo(database, settings, seq=seq) for seq in (1, 2)]
+    place = SlowPlace(settings.data_dir / "photos", is_open=True)
+    site.originals._places = {"folder": place}
+    monkeypatch.setattr(originals, "READ_SECONDS", -1.0)  # each block of it comes too late
+    with site.read() as connection:
+        found = records.original(connection, LOT, hashes[0])
+    assert found is not None
+    with pytest.raises(PhotoError, match="did not send a photo within"):
+        site.originals.read(found)
+    monkeypatch.setattr(originals, "READ_SECONDS", 30.0)
+    assert client.get(address(hashes[1]), headers=PAGE).status_code == 503
+    assert len(place.asked) == 1, "it is not asked again for a while"
+
+
+def test_a_place_that_does_not_answer_is_away_for_the_next_ones_too(
+    database: Database, settings: Settings, world: tuple[Site, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, client = world
+    hashes = [add_photo(database, settings, seq=seq) for seq in (1, 2)]
+    place = SlowPlace(settings.data_dir / "photos", is_open=False)
+    site.originals._places = {"folder": place}
+    monkeypatch.setattr(originals, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(originals, "AWAY_SECONDS", 600.0)
+    assert [client.get(address(each)).status_code for each in hashes] == [503, 503]
+    place.may_send.set()
+    assert len(place.asked) == 1
+
+
+def test_zips_from_a_slow_place_leave_readers_to_the_pages(
+    database: Database, settings: Settings, world: tuple[Site, TestClient]
+) -> None:
+    site, client = world
+    for lot in range(LOT, LOT + 6):
+        if lot > LOT:
+            add_lot(database, lot)
+        add_photo(database, settings, lot=lot)
+    other = add_photo(database, settings, seq=2)
+    slow = SlowPlace(settings.data_dir / "photos", is_open=False)
+    folder = Folder(settings.data_dir / "photos", PHOTOS)
+    site.originals._places = {"folder": slow, "other": folder}
+    database.execute("insert into photo_stores (name) values ('other')")
+    database.execute("update images set store_id = (select id from photo_stores where name = 'other') where seq = 2")
+    with ThreadPoolExecutor(6) as threads:
+        zips = [threads.submit(client.get, f"/lots/{lot}/photos.zip") for lot in range(LOT, LOT + 6)]
+        assert client.get(address(other)).status_code == 200
+        assert len(slow.asked) <= originals.READ_FOR_ZIPS < originals.READERS
+        slow.may_send.set()
+        answers = [each.result() for each in zips]
+    assert {each.status_code for each in answers} == {200}
+    assert all(zipfile.ZipFile(io.BytesIO(each.content)).testzip() is None for each in answers)
+
+
+def test_who_asks_for_the_headers_of_a_download_reads_no_photo_and_no_row(
+    database: Database, settings: Settings, world: tuple[Site, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_photo(database, settings)
+    monkeypatch.setattr(originals.Originals, "read", None)
+    answer = world[1].head(f"/lots/{LOT}/photos.zip")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == f'attachment; filename="lot-{LOT}.zip"'
+    assert world[1].head(f"/lots/{LOT + 9}/photos.zip").status_code == 404
+    monkeypatch.setattr(csv_lines, "BUFFER", 1)
+    made: list[object] = []
+    monkeypatch.setattr(csv_lines, "text", lambda value: made.append(value) or "")
+    ads_on_board(database, 3)
+    answer = world[1].head("/deals.csv")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    assert len(made) == len(reads.COLUMNS), "the row that an error would show in"
+
+
+def test_an_empty_file_that_a_loss_of_power_left_is_not_shown_and_is_made_again(
+    database: Database, settings: Settings, world: tuple[Site, TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content_hash = add_photo(database, settings)
+    synced: list[int] = []
+    sync = os.fdatasync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append(os.fstat(descriptor).st_size)
+        assert kept(settings)[0].endswith(".part"), "the name comes after the content"
+
+    monkeypatch.setattr(os, "fdatasync", noted)
+    whole = world[1].get(address(content_hash)).content
+    assert synced == [len(whole)]
+    (path,) = (settings.data_dir / FOLDER).rglob(f"{content_hash}-320")
+    path.write_bytes(b"")
+    monkeypatch.setattr(os, "fdatasync", sync)
+    assert world[1].get(address(content_hash)).content == whole
+    assert path.read_bytes() == whole
+
+
 def test_a_zip_of_many_large_photos_takes_little_memory() -> None:
     body = bytes(4_000_000)
     photos = [
@@ -306,8 +425,15 @@ def test_a_zip_of_many_large_photos_takes_little_memory() -> None:
         )
         for seq in range(1, 41)
     ]  # fmt: skip
+
+    async def read(_photo: Original) -> bytes:
+        return bytes(bytearray(body))
+
+    async def sizes() -> int:
+        return sum([len(block) async for block in download.zipped(photos, read)])
+
     tracemalloc.start()
-    sent = sum(map(len, download.zipped(photos, lambda _photo: bytes(bytearray(body)))))
+    sent = asyncio.run(sizes())
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert sent > 40 * len(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -228,3 +229,13 @@ def test_a_page_of_lots_stays_small(database: Database, settings: Settings) -> N
         signed_in(site, client, database, "trader")
         page = client.get("/lots").content
     assert len(page) + sum(len(each.content) for each in assets.assets().values()) <= 150_000
+
+
+def test_days_of_a_sale_are_those_of_the_time_zone_of_the_site(database: Database, settings: Settings) -> None:
+    (lot,) = lots_on_board(database, sale_at="2099-07-09 22:30+00")
+    for zone, is_found in (("Europe/Sofia", True), ("America/New_York", False)):
+        with running(replace(settings, time_zone=zone)) as (site, client):
+            signed_in(site, client, database, "viewer")
+            for path in ("/lots", "/lots.csv"):
+                answer = client.get(f"{path}?sale_from=2099-07-10")
+                assert (str(lot) in answer.text) == is_found, (zone, path)

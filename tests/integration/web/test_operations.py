@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from deals import market
 from ops.checks import health, outside
 from tests.integration.web.test_pages import ENGLISH, HOSTILE, Tags
 from tests.support import snapshots
@@ -267,12 +268,20 @@ def test_walks_by_make_count_only_complete_ones(
     assert "Audi: prices" in client.get("/?make=audi").text
     assert "Audi: prices" in client.get("/?family=Audi+A4").text
     assert "Audi: prices" not in client.get("/?make=bmw").text
+    market.refresh(database, is_again=True)
+    assert "Audi: prices of 31 hours ago" in client.get("/market").text
+    assert "Audi: prices of 31 hours ago" in client.get("/market?make=Audi").text
+    assert "Audi: prices" not in client.get("/market?make=BMW").text
     (listing,) = ads_on_board(database)
-    assert "prices of" not in client.get(f"/ads/{listing}").text
-    database.execute("update normalized_listings set make = 'Audi'")
-    assert "Audi: prices of 31 hours ago" in client.get(f"/ads/{listing}").text
+    paths = (f"/ads/{listing}", f"/ads/{listing}/sheet")
+    assert not [path for path in paths if "prices of" in client.get(path).text]
+    database.execute("update normalized_listings set make = 'Audi', family = 'Audi A4'")
+    market.refresh(database, is_again=True)
+    assert not [
+        path for path in (*paths, "/market/Audi%20A4") if "Audi: prices of 31 hours ago" not in client.get(path).text
+    ]
     database.execute("update listings set removed_at = now()")
-    assert "Audi: prices of 31 hours ago" not in client.get(f"/ads/{listing}").text
+    assert not [path for path in paths if "Audi: prices of 31 hours ago" in client.get(path).text]
 
 
 def test_ages_of_prices_in_words() -> None:
@@ -402,13 +411,13 @@ def test_lots_say_when_the_feed_is_older_than_promised(shown: tuple[Site, TestCl
     site, client = shown
     (lot,) = lots_on_board(database, vin="1FTFW1E50NKE00001")
     (gone,) = lots_on_board(database, status="gone", gone_at="2026-11-20 10:00+00")
-    paths = ("/lots", f"/lots/{lot}", "/vin/1FTFW1E50NKE00001", "/imports", f"/imports/{lot}")
+    paths = ("/lots", f"/lots/{lot}", f"/lots/{lot}/sheet", "/vin/1FTFW1E50NKE00001", "/imports", f"/imports/{lot}")
     site.watch.seen = seen()
-    assert not [path for path in paths if 'class="stale"' in client.get(path).text]
+    assert not [path for path in paths if "was last read" in client.get(path).text]
     site.watch.seen = seen(feed=snapshots.feed(good_at=snapshots.ago(hours=4)))
     for path in paths:
-        assert "The feed was last read 4 hours ago: bids and sales may have changed since." in client.get(path).text
+        assert "The feed was last read 4 hours ago: bids and sales may have changed since" in client.get(path).text
         assert "Фийдът е прочетен последно" in client.get(path, headers={"Accept-Language": "bg"}).text
-    assert 'class="stale"' not in client.get(f"/lots/{gone}").text
+    assert not [path for path in (f"/lots/{gone}", f"/lots/{gone}/sheet") if "was last read" in client.get(path).text]
     site.watch.seen = seen(feed=snapshots.feed(good_at=None))
     assert 'class="stale"' not in client.get("/lots").text

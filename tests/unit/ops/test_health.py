@@ -73,6 +73,8 @@ def fallen(before: int) -> Any:
 
 
 ALL = tuple(given.worker(name) for name in "1234")
+FIFTH_OUT = replace(given.worker("4"), name="5", state="stopped", pid=None, is_optional=True)
+FIFTH_OFF = replace(FIFTH_OUT, wanted="stopped")
 
 
 def ended(wanted: str | None, state: str = "stopped") -> tuple[Worker, ...]:
@@ -107,6 +109,20 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
         "0 of 4 run: workers 1, 2, 3, 4 stopped by an operator",
         "vinops workers start 1 2 3 4",
         {"workers": ended("stopped")},
+    ),
+    (
+        "workers",
+        WARNING,
+        "0 of 4 run: workers 1, 2, 3, 4 stopped by an operator",
+        "vinops workers start 1 2 3 4",  # and not the fifth, which was off before it was stopped
+        {"workers": (*ended("stopped"), FIFTH_OFF)},
+    ),
+    (
+        "workers",
+        WARNING,
+        "4 of 5 run: worker 5 wanted, and not running",
+        "vinops workers start 5",
+        {"workers": (*ALL[:4], FIFTH_OUT)},
     ),
     (
         "workers",

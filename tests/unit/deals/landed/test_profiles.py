@@ -60,6 +60,7 @@ def test_the_owners_default_wins_and_his_profile_replaces_ours_of_its_name(tmp_p
         (OWN.replace("12.5", "-1"), "margin_percent"),
         (OWN.replace('"Varna"', '""'), "destination is '': give it as text"),
         ("default = ", "is no TOML"),
+        (OWN.replace("1.0912", "9" * 5_000), "is no TOML"),
     ],
 )
 def test_what_is_not_understood_is_an_error_that_names_the_file(text: str, says: str, tmp_path: Path) -> None:

@@ -116,6 +116,15 @@ def test_duty_goes_by_the_country_of_assembly_the_fuel_and_the_body(
     assert (line.rate_percent, line.kind, found.is_complete) == (percent, kind, True)
 
 
+@pytest.mark.parametrize(("fuel", "percent"), [("gasoline", 0), ("electric", 6), (None, 6)])
+def test_a_motorcycle_is_free_of_duty_only_if_its_fuel_is_known_not_to_be_the_doubtful_one(
+    fuel: str | None, percent: int
+) -> None:
+    line = quote(lot(vehicle_type="C", fuel=fuel), 5_000, profile(), tariffs(), RATES).line("duty")
+    assert line is not None
+    assert line.rate_percent == percent
+
+
 @pytest.mark.parametrize(
     ("day", "percent"),
     [(date(2026, 6, 30), 10), (date(2026, 7, 1), 0), (date(2029, 12, 31), 0), (date(2030, 1, 1), 10)],

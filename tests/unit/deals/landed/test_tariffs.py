@@ -83,6 +83,10 @@ def own(line: str) -> str:
         (LINE.replace("[[lines]]", "[[line]]"), "the key line is unknown: a file has [defaults] and [[lines]]"),
         (LINE.replace("[[lines]]", "[lines]"), "lines are not written as [[lines]]"),
         ("[[lines]", "is no TOML"),
+        (LINE.replace("amount = 80", f"amount = {'9' * 5_000}"), "is no TOML"),
+        ("a = " + "[" * 50_000, "is no TOML"),
+        ("#" * 1_000_001, "has more than 1,000,000 bytes"),
+        (BRACKETS.replace("amount = 80", f'brackets = [[0, 1], [{"9" * 40}, "7 %"]]'), "a bracket begins at 9"),
         (LINE.replace("gate_fee", "port").replace("per car", "name").replace("USD", "none"), "unknown for port"),
     ],
 )
@@ -101,6 +105,36 @@ def test_two_lines_for_the_same_lot_and_day_overlap(tmp_path: Path) -> None:
     twice = own(LINE) + own(LINE).replace("2026-01-01", "2026-06-01")
     with pytest.raises(TariffError, match="it overlaps with"):
         book.load(written(tmp_path / "own", twice))
+
+
+def test_a_price_list_by_yard_is_compared_with_itself_yard_by_yard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[object] = []
+    overlap = book._overlap
+    monkeypatch.setattr(book, "_overlap", lambda one, other: compared.append(one) or overlap(one, other))
+    road = LINE.replace("gate_fee", "road").replace('vehicle_type = "V"\n', "").replace('title = "clean"', 'yard = "Y"')
+    lines = [road.replace("a gate", f"road {number}").replace('"Y"', f'"Y{number}"') for number in range(1_000)]
+    written(tmp_path / "own", "".join(lines))
+    assert len(book.load(tmp_path / "own").lines) == len(book.load().lines) + 1_000
+    assert len(compared) < 20_000, "each with each is half a million"
+    with pytest.raises(TariffError, match=r"“road, again”: it overlaps with .*“road 7”"):
+        book.load(written(tmp_path / "own", "".join([*lines, lines[7].replace("road 7", "road, again")])))
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    found = book.load(written(tmp_path / "own", "\ufeff" + own(LINE)))
+    line = found.on(DAY).find("gate_fee", vehicle_type="V", title="clean")
+    assert line is not None
+    assert line.expected == 80
+
+
+def test_a_check_on_a_day_to_come_does_not_silence_the_alarm(tmp_path: Path) -> None:
+    typing_error = own(LINE).replace("2026-11-01", "2062-11-01")
+    found = book.load(written(tmp_path / "own", typing_error)).checked(DAY)
+    assert found.stale == ("gate_fee “gate, clean” (2062-11-01, which is still to come)",)
+    tomorrow_there = typing_error.replace("2062-11-01", "2026-12-01")
+    assert book.load(written(tmp_path / "own", tomorrow_there)).checked(DAY).stale == ()
 
 
 def test_the_periods_of_a_line_leave_no_gap(tmp_path: Path) -> None:
