@@ -1814,6 +1814,12 @@ CREATE TABLE public.watches (
 CASE
     WHEN (cardinality(family) > 0) THEN family
     WHEN (cardinality(make) > 0) THEN make
+    WHEN (cardinality(region) > 0) THEN region
+    WHEN (cardinality(color) > 0) THEN color
+    WHEN (cardinality(body) > 0) THEN body
+    WHEN (cardinality(fuel) > 0) THEN fuel
+    WHEN (cardinality(gearbox) > 0) THEN gearbox
+    WHEN (cardinality(seller) > 0) THEN seller
     ELSE ARRAY[''::text]
 END) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1834,7 +1840,7 @@ CREATE VIEW public.watch_fits AS
     board.score,
     board.first_seen
    FROM (((public.board
-     JOIN public.watches ON ((array_remove(ARRAY[board.family, board.make, ''::text], NULL::text) && watches.keys)))
+     JOIN public.watches ON ((array_remove(ARRAY[board.family, board.make, board.region, board.color, board.body, board.fuel, board.gearbox, board.seller, ''::text], NULL::text) && watches.keys)))
      JOIN public.watch_people people ON ((watches.person_id = people.id)))
      LEFT JOIN public.listing_words said ON ((board.listing_id = said.listing_id)))
   WHERE ((NOT board.is_gone) AND (board.duplicate_of IS NULL) AND (watches.paused_at IS NULL) AND (people.paused_at IS NULL) AND (watches.kind = ANY (ARRAY['ad'::text, 'both'::text])) AND ((watches.make = '{}'::text[]) OR (board.make = ANY (watches.make))) AND ((watches.family = '{}'::text[]) OR (board.family = ANY (watches.family))) AND ((watches.year_from IS NULL) OR (board.year >= watches.year_from)) AND ((watches.year_to IS NULL) OR (board.year <= watches.year_to)) AND ((watches.price_from IS NULL) OR (board.price_eur >= watches.price_from)) AND ((watches.price_to IS NULL) OR (board.price_eur <= watches.price_to)) AND ((watches.km_from IS NULL) OR (board.mileage_km >= watches.km_from)) AND ((watches.km_to IS NULL) OR (board.mileage_km <= watches.km_to)) AND ((watches.power_from IS NULL) OR (board.power_hp >= watches.power_from)) AND ((watches.power_to IS NULL) OR (board.power_hp <= watches.power_to)) AND ((watches.fuel = '{}'::text[]) OR (board.fuel = ANY (watches.fuel))) AND ((watches.gearbox = '{}'::text[]) OR (board.gearbox = ANY (watches.gearbox))) AND ((watches.body = '{}'::text[]) OR (board.body = ANY (watches.body))) AND ((watches.color = '{}'::text[]) OR (board.color = ANY (watches.color))) AND ((watches.region = '{}'::text[]) OR (board.region = ANY (watches.region))) AND ((watches.seller = '{}'::text[]) OR (board.seller = ANY (watches.seller))) AND ((watches.min_score IS NULL) OR (board.score >= watches.min_score)) AND ((watches.below_market IS NULL) OR (board.below_market >= watches.below_market)) AND ((watches.words_query IS NULL) OR (said.words @@ watches.words_query)) AND ((watches.words_not_query IS NULL) OR ((said.words @@ watches.words_not_query) IS NOT TRUE)));
@@ -2327,6 +2333,10 @@ CREATE INDEX board_new ON ONLY public.board USING btree (first_seen DESC, listin
 
 CREATE INDEX board_active_first_seen_listing_id_idx ON public.board_active USING btree (first_seen DESC, listing_id DESC);
 
+CREATE INDEX board_sample ON ONLY public.board USING btree (first_seen) INCLUDE (listing_id, is_gone, duplicate_of, score, price_eur, below_market, year, mileage_km, power_hp, make, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
+
+CREATE INDEX board_active_first_seen_listing_id_is_gone_duplicate_of_sco_idx ON public.board_active USING btree (first_seen) INCLUDE (listing_id, is_gone, duplicate_of, score, price_eur, below_market, year, mileage_km, power_hp, make, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
+
 CREATE INDEX board_make ON ONLY public.board USING btree (make, score DESC, listing_id DESC);
 
 CREATE INDEX board_active_make_score_listing_id_idx ON public.board_active USING btree (make, score DESC, listing_id DESC);
@@ -2350,6 +2360,8 @@ CREATE INDEX board_gone_coalesce_listing_id_idx4 ON public.board_gone USING btre
 CREATE INDEX board_gone_family_score_listing_id_idx ON public.board_gone USING btree (family, score DESC, listing_id DESC);
 
 CREATE INDEX board_gone_first_seen_listing_id_idx ON public.board_gone USING btree (first_seen DESC, listing_id DESC);
+
+CREATE INDEX board_gone_first_seen_listing_id_is_gone_duplicate_of_score_idx ON public.board_gone USING btree (first_seen) INCLUDE (listing_id, is_gone, duplicate_of, score, price_eur, below_market, year, mileage_km, power_hp, make, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
 
 CREATE INDEX board_gone_make_score_listing_id_idx ON public.board_gone USING btree (make, score DESC, listing_id DESC);
 
@@ -2541,6 +2553,8 @@ ALTER INDEX public.board_family ATTACH PARTITION public.board_active_family_scor
 
 ALTER INDEX public.board_new ATTACH PARTITION public.board_active_first_seen_listing_id_idx;
 
+ALTER INDEX public.board_sample ATTACH PARTITION public.board_active_first_seen_listing_id_is_gone_duplicate_of_sco_idx;
+
 ALTER INDEX public.board_make ATTACH PARTITION public.board_active_make_score_listing_id_idx;
 
 ALTER INDEX public.board_pkey ATTACH PARTITION public.board_active_pkey;
@@ -2560,6 +2574,8 @@ ALTER INDEX public.board_year ATTACH PARTITION public.board_gone_coalesce_listin
 ALTER INDEX public.board_family ATTACH PARTITION public.board_gone_family_score_listing_id_idx;
 
 ALTER INDEX public.board_new ATTACH PARTITION public.board_gone_first_seen_listing_id_idx;
+
+ALTER INDEX public.board_sample ATTACH PARTITION public.board_gone_first_seen_listing_id_is_gone_duplicate_of_score_idx;
 
 ALTER INDEX public.board_make ATTACH PARTITION public.board_gone_make_score_listing_id_idx;
 

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vinops.board import reads
+from vinops.board.overview import Overview, overview
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from psycopg import Connection
 
-    from vinops.board.records import Count
     from vinops.filters import Filter
 
 DAYS: Final = 30
+DAYS_OF_MANY: Final = 7
+"""Of filters that name no model."""
 BEST: Final = 3
-MOST: Final = 500
-"""Cars are counted up to so many: a filter that names no model and finds more is answered before the board is read to
-its end. It is more than ten a day, from which on less is proposed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preview:
-    """How many cars fit now, how many came in the last 30 days (those that are gone included), each counted up to MOST,
-    and the ads of the three best."""
-
-    now: Count
-    month: Count
-    best: Sequence[int]
+class Preview(Overview):
+    """How many cars fit now, how many came in the last `days` (those that are gone included), and the three best ads."""
 
     @property
     def per_day(self) -> float:
-        """How many cars came a day; at least so many if the count was capped."""
-        return self.month.number / DAYS
+        """How many cars came a day."""
+        return self.lately / self.days
 
 
-def preview(connection: Connection[Any], wanted: Filter, *, time_zone: str | None = None) -> Preview:
-    """Return what a filter finds, in three statements."""
-    now = replace(wanted, new_since=None, gone="no")
-    page, _problems = reads.page(connection, now, size=BEST, few=MOST)
-    month = reads.count(connection, replace(now, new_since=timedelta(days=DAYS), gone="also"), most=MOST)
-    return Preview(now=page.count, month=month, best=[card.listing_id for card in page.cards])
+def preview(connection: Connection[Any], wanted: Filter) -> Preview:
+    """Return what a filter finds, in one statement or three."""
+    found = overview(connection, wanted, size=BEST, days=DAYS, days_of_many=DAYS_OF_MANY)
+    return Preview(**vars(found))

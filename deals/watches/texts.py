@@ -90,9 +90,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "<i>Голф 1.6 до 8000 €, 2014+</i>",
     },
     "counts": {
-        "en": "%(now)s now, %(month)s in the last 30 days, about %(day)s a day",
-        "bg": "%(now)s сега, %(month)s за последните 30 дни, около %(day)s на ден",
+        "en": "%(now)s now, %(lately)s in the last %(days)s days, about %(day)s a day",
+        "bg": "%(now)s сега, %(lately)s за последните %(days)s дни, около %(day)s на ден",
     },
+    "around": {"en": "about %(number)s", "bg": "около %(number)s"},
     "best": {"en": "The best of them:", "bg": "Най-добрите от тях:"},
     "too_many": {
         "en": "That is a lot: a tighter filter, or /digest 8:30 for one message a day, is easier to read. "

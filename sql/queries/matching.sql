@@ -4,7 +4,9 @@
 -- Record the hits of some ads, of some watches only (null: of all), in a state. A car is a hit of a watch if it fits,
 -- and is new to it: its ad came after the watch was saved (or shortly before, while it still waited for its score), or
 -- its price was lowered since then, to one that fits, from one that did not. A car that is a hit already only gets its
--- lower price. Cars are put in the order of their key, so that two batches at once cannot deadlock.
+-- lower price; one that stays as it is is not touched: an insert that meets it would lock its row. Ads and hits are
+-- looked up one by one ("limit 1"): for hundreds of ids the planner walks a whole index of the board, or reads all hits.
+-- Cars are put in the order of their key, so that two batches at once cannot deadlock.
 with fresh as materialized (
     select
         board.listing_id,
@@ -19,12 +21,12 @@ with fresh as materialized (
         cars.colour,
         cars.region,
         cars.mileage_km
-    from board
-    inner join listings on board.listing_id = listings.id
-    inner join normalized_listings as cars on board.listing_id = cars.listing_id
+    from unnest(%(listing_ids)s::bigint[]) as asked (listing_id)
+    inner join board on asked.listing_id = board.listing_id
+    inner join listings on asked.listing_id = listings.id
+    inner join normalized_listings as cars on asked.listing_id = cars.listing_id
     where
-        board.listing_id = any(%(listing_ids)s::bigint[])
-        and not board.is_gone
+        not board.is_gone
         and board.duplicate_of is null
 ),
 
@@ -61,35 +63,38 @@ fits as materialized (
         watch_fits.*,
         cars.car,
         cars.listed_eur
-    from watch_fits
-    inner join cars on watch_fits.listing_id = cars.listing_id
-    where
-        watch_fits.listing_id = any(%(listing_ids)s::bigint[])
-        and (%(watch_ids)s::bigint[] is null or watch_fits.watch_id = any(%(watch_ids)s::bigint[])) -- noqa: RF02
-)
+    from cars
+    inner join watch_fits on cars.listing_id = watch_fits.listing_id
+    where %(watch_ids)s::bigint[] is null or watch_fits.watch_id = any(%(watch_ids)s::bigint[]) -- noqa: RF02
+),
 
-insert into watch_hits as known (watch_id, car, listing_id, version, price_eur, score, state)
-select distinct on (fits.watch_id, fits.car)
-    fits.watch_id,
-    fits.car,
-    fits.listing_id,
-    fits.version,
-    fits.price_eur,
-    fits.score,
-    %(state)s as state
-from fits
-where
-    fits.first_seen > fits.since - interval '1 hour'
-    or exists (
+found as (
+    select distinct on (fits.watch_id, fits.car)
+        fits.watch_id,
+        fits.car,
+        fits.listing_id,
+        fits.version,
+        fits.price_eur,
+        fits.score,
+        already.is_known,
+        already.listing_id as known_id,
+        already.price_eur as known_eur
+    from fits
+    left join lateral ( -- noqa: ST05
         select
-        from watch_hits as already
+            true as is_known,
+            watch_hits.listing_id,
+            watch_hits.price_eur
+        from watch_hits
         where
-            already.watch_id = fits.watch_id
-            and already.car = fits.car
-    )
-    or (
-        fits.first_seen <= fits.since - interval '1 hour'
-        and exists (
+            watch_hits.watch_id = fits.watch_id
+            and watch_hits.car = fits.car
+        limit 1
+    ) as already on true
+    where
+        already.is_known
+        or fits.first_seen > fits.since - interval '1 hour'
+        or exists (
             select
             from ( -- noqa: ST05
                 select fits.price_eur * listing_prices.price_eur / nullif(fits.listed_eur, 0) as was_eur
@@ -108,11 +113,29 @@ where
                     or (fits.min_score is not null and fits.price_eur <= 0.97 * saved.was_eur)
                 )
         )
-    )
+    order by
+        fits.watch_id asc,
+        fits.car asc,
+        fits.listing_id desc
+)
+
+insert into watch_hits as known (watch_id, car, listing_id, version, price_eur, score, state)
+select
+    found.watch_id,
+    found.car,
+    found.listing_id,
+    found.version,
+    found.price_eur,
+    found.score,
+    %(state)s as state
+from found
+where
+    found.is_known is null
+    or found.known_id is distinct from found.listing_id
+    or found.price_eur < coalesce(found.known_eur, 'Infinity')
 order by
-    fits.watch_id asc,
-    fits.car asc,
-    fits.listing_id desc
+    found.watch_id asc,
+    found.car asc
 on conflict (watch_id, car) do update
     set
         listing_id = excluded.listing_id,

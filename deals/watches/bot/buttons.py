@@ -100,7 +100,7 @@ def _edit(turn: Turn, watch: Watch) -> None:
 
 
 def _count(turn: Turn, watch: Watch) -> None:
-    found = preview(turn.connection, watch.filter, time_zone=turn.person.time_zone)
+    found = preview(turn.connection, watch.filter)
     turn.notice = drafts.counts(turn, found)
 
 

@@ -18,7 +18,6 @@ from vinops.filters import Filter
 if TYPE_CHECKING:
     from deals.watches.bot.turn import Turn
     from deals.watches.preview import Preview
-    from vinops.board.records import Count
     from vinops.filter_text import Understood
     from vinops.telegram import Link
 
@@ -51,7 +50,7 @@ def show(turn: Turn, draft_id: int, understood: Understood, wanted: Filter, *, e
             for number, choice in enumerate(ambiguity.choices[:MOST_CHOICES])
         ]
     if not understood.ambiguous:
-        found = preview(turn.connection, wanted, time_zone=turn.person.time_zone)
+        found = preview(turn.connection, wanted)
         lines += _found(turn, found)
         buttons.append([(turn.text("save"), f"save:{draft_id}"), (turn.text("change"), f"change:{draft_id}")])
         if found.per_day > FLOOD:
@@ -150,15 +149,13 @@ def _struck(turn: Turn, understood: Understood) -> list[str]:
 
 
 def counts(turn: Turn, found: Preview) -> str:
-    """Return how many cars a preview found, in words; where it stopped to count, "500+" and "17+ a day"."""
+    """Return how many cars a preview found, in words; figures of a sample as "about 800"."""
+
+    def figure(number: int) -> str:
+        return turn.text("around", number=texts.number(number)) if found.is_about else texts.number(number)
+
     day = f"{found.per_day:.1f}" if 0 < found.per_day < 3 else texts.number(found.per_day)
-    return turn.text(
-        "counts", now=_counted(found.now), month=_counted(found.month), day=day + "+" * found.month.is_capped
-    )
-
-
-def _counted(count: Count) -> str:
-    return f"{texts.number(count.number)}{'+' if count.is_capped else ''}"
+    return turn.text("counts", now=figure(found.ads), lately=figure(found.lately), days=found.days, day=day)
 
 
 def _found(turn: Turn, found: Preview) -> list[str]:

@@ -13,13 +13,13 @@ from hypothesis import given, strategies as st
 from psycopg.sql import SQL
 
 from deals.queue import runner
-from deals.watches import matching, preview as previews
+from deals.watches import matching
 from deals.watches.columns import NAMES, to_columns, to_filter
 from deals.watches.preview import preview
 from tests.property.cases import few
 from tests.support.sites import ads_on_board
-from vinops.board.records import Count
 from vinops.board.writer import where
+from vinops.db.database import queries
 from vinops.filters import Filter
 
 if TYPE_CHECKING:
@@ -275,25 +275,79 @@ def test_what_still_fits(database: Connection[Any]) -> None:
     assert matching.still_fits(database, [], [listing_id]) == set()
 
 
+def test_a_car_that_stays_as_it_is_is_not_touched(database: Connection[Any]) -> None:
+    watch(database, Filter(make=("Volkswagen",)))
+    ids = ads_on_board(database, 3)
+    assert matching.record(database, ids) == 3
+    assert matching.record(database, ids) == 0
+    locked = "select count(*) from watch_hits where xmax::text <> '0'"
+    assert database.execute(locked).fetchone() == (0,)
+
+
+def test_two_ads_of_a_car_are_one_hit_of_the_newer_one_each_time(database: Connection[Any]) -> None:
+    watch_id = watch(database, Filter(make=("Volkswagen",)))
+    ids = ads_on_board(database, 3)
+    database.execute(
+        "update normalized_listings set month = 5, year = 2015, mileage_km = 100000 where listing_id = any(%s)", [ids]
+    )
+    database.execute("update listings set removed_at = now() where id = %s", [ids[0]])
+    for changed in (1, 0, 0):
+        assert matching.record(database, ids[1:]) == changed
+        assert [row[:2] for row in hits(database, watch_id)] == [(str(ids[0]), ids[2])]
+
+
+def test_ads_and_hits_are_looked_up_one_by_one(database: Connection[Any]) -> None:
+    """Whatever the sizes: for hundreds of ids the planner else walks an index of the board, or reads all hits."""
+    ids = ads_on_board(database, 3)
+    statement = f"explain {queries('matching')['match']}".encode()
+    values = {"listing_ids": ids, "watch_ids": None, "state": "new"}
+    with database.transaction():
+        for name in ("seqscan", "hashjoin", "mergejoin"):
+            database.execute(f"set local enable_{name} to off".encode())
+        plan = "\n".join(row[0] for row in database.execute(statement, values, prepare=False).fetchall())
+    assert "Seq Scan" not in plan
+    assert "((watch_id = fits.watch_id) AND (car = fits.car))" in plan
+    assert "listing_id = ANY" not in plan
+
+
+@pytest.mark.parametrize(
+    ("wanted", "keys"),
+    [
+        (Filter(family=("BMW X5",), make=("BMW",), region=("София",)), ["BMW X5"]),
+        (Filter(make=("BMW",), fuel=("diesel",)), ["BMW"]),
+        (Filter(region=("София", "Варна"), body=("suv",), fuel=("diesel",)), ["София", "Варна"]),
+        (Filter(color=("black",), body=("suv",)), ["black"]),
+        (Filter(body=("suv",), fuel=("diesel",)), ["suv"]),
+        (Filter(fuel=("diesel",), gearbox=("manual",), price_to=Decimal(5000)), ["diesel"]),
+        (Filter(gearbox=("manual",), seller=("private",)), ["manual"]),
+        (Filter(seller=("private",)), ["private"]),
+        (Filter(price_to=Decimal(5000)), [""]),
+    ],
+    ids=str,
+)
+def test_a_watch_is_looked_up_by_the_rarest_that_it_names(
+    database: Connection[Any], wanted: Filter, keys: list[str]
+) -> None:
+    watch_id = watch(database, wanted)
+    assert database.execute("select keys from watches where id = %s", [watch_id]).fetchone() == (keys,)
+
+
 def test_the_preview_counts_and_shows_the_best(database: Connection[Any]) -> None:
     ids = ads_on_board(database, 5)
     old(database, ids[0])
     database.execute("update board set first_seen = now() - interval '31 days' where listing_id = %s", [ids[0]])
     database.execute("update board set is_gone = true, gone_at = now() where listing_id = %s", [ids[1]])
+    database.execute("update board set first_seen = now() - interval '8 days' where listing_id = %s", [ids[2]])
     database.execute("update board set score = 9.5 where listing_id = %s", [ids[4]])
-    found = preview(database, Filter(make=("Volkswagen",), new_since=timedelta(hours=1)))
-    assert (found.now.number, found.month.number, len(found.best)) == (4, 4, 3)
-    assert found.best[0] == ids[4]
-    assert replace(found, month=Count(number=60, is_capped=False)).per_day == 2
+    found = preview(database, Filter(family=("Volkswagen Golf",), new_since=timedelta(hours=1)))
+    assert (found.ads, found.lately, found.days, found.is_about) == (4, 4, 30, False)
+    assert list(found.best) == [ids[4], ids[3], ids[2]]
+    assert replace(found, lately=60).per_day == 2
 
 
-def test_the_preview_of_many_stops_to_count_and_shows_the_best_all_the_same(
-    database: Connection[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(previews, "MOST", 3)
-    ids = ads_on_board(database, 5)
-    for place, listing_id in enumerate(ids):
-        database.execute("update board set score = %s where listing_id = %s", [5 + place / 10, listing_id])
+def test_the_preview_of_cars_of_any_model_counts_those_of_a_week(database: Connection[Any]) -> None:
+    ids = ads_on_board(database, 4)
+    database.execute("update board set first_seen = now() - interval '8 days' where listing_id = %s", [ids[0]])
+    database.execute("update board set is_gone = true, gone_at = now() where listing_id = any(%s)", [ids[:2]])
     found = preview(database, Filter(make=("Volkswagen",)))
-    assert (found.now, found.month) == (Count(number=3, is_capped=True), Count(number=3, is_capped=True))
-    assert list(found.best) == ids[:1:-1]
+    assert (found.ads, found.lately, found.days, found.is_about) == (2, 3, 7, False)
