@@ -27,6 +27,11 @@ def described(server: Server) -> dict[str, str]:
     }
 
 
+def processor_seconds(pid: int) -> float:
+    """Return the seconds of processor that a process has taken, to the nanosecond."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):

@@ -466,9 +466,10 @@ def post_all(poster: Poster, connection: Connection[Any], limit: int | None = No
             log.warning("posting is held, `vinops deals release` lets it go on: %s", reason)
             return Posted(**poster.outlook(), held=reason)
         poster.recover()
-        while (limit is None or poster.tried < limit) and poster.step():
-            pass
-        poster.deliver_alerts()
+        with telegram.kept_connection():
+            while (limit is None or poster.tried < limit) and poster.step():
+                pass
+            poster.deliver_alerts()
         done: dict[str, Any] = {**poster.counts, **poster.outlook()}
         return Posted(**done)
     finally:

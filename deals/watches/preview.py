@@ -20,7 +20,7 @@ BEST: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Preview(Overview):
-    """How many cars fit now, how many came in the last `days` (those that are gone included), and the three best ads."""
+    """How many cars fit now, how many came in the last `days` (also those that are gone), and the three best ads."""
 
     @property
     def per_day(self) -> float:

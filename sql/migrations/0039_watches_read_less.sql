@@ -39,7 +39,8 @@ inner join watches
     on
         array_remove(
             array[
-                board.family, board.make, board.region, board.color, board.body, board.fuel, board.gearbox, board.seller, ''
+                board.family, board.make, board.region, board.color, board.body, board.fuel, board.gearbox,
+                board.seller, ''
             ],
             null
         ) && watches.keys

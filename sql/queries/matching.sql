@@ -4,9 +4,9 @@
 -- Record the hits of some ads, of some watches only (null: of all), in a state. A car is a hit of a watch if it fits,
 -- and is new to it: its ad came after the watch was saved (or shortly before, while it still waited for its score), or
 -- its price was lowered since then, to one that fits, from one that did not. A car that is a hit already only gets its
--- lower price; one that stays as it is is not touched: an insert that meets it would lock its row. Ads and hits are
--- looked up one by one ("limit 1"): for hundreds of ids the planner walks a whole index of the board, or reads all hits.
--- Cars are put in the order of their key, so that two batches at once cannot deadlock.
+-- lower price; one that stays as it is is left out, as an insert that meets its row would lock it. Ads and hits are
+-- looked up one by one: for hundreds of ids the planner else walks a whole index of the board, or reads all hits. Cars
+-- are put in the order of their key, so that two batches at once cannot deadlock.
 with fresh as materialized (
     select
         board.listing_id,

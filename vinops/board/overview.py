@@ -119,5 +119,4 @@ def overview(connection: Connection[Any], wanted: Filter, *, size: int, days: in
 def _rounded(ads: int) -> int:
     """Return how many ads there are by how many the sample has, to two digits."""
     number = ads * SAMPLED
-    step = 10 ** max(len(str(number)) - 2, 0)
-    return round(number / step) * step
+    return round(number, min(2 - len(str(number)), 0))

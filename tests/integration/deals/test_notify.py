@@ -184,6 +184,18 @@ def test_deals_are_posted_best_first_with_photo_and_button(
     assert post(database, channel) == Posted()
 
 
+def test_the_messages_of_a_call_come_over_one_connection(
+    database: Database, channel: Settings, telegram: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "IDLE", 600.0)
+    deals(database, 7.6, 9.4, 8.1)
+    for sent in (3, 1):
+        assert post(database, channel) == Posted(sent=sent)
+        assert len({each.port for each in telegram.requests}) == 1
+        telegram.requests.clear()
+        deals(database, 8.8)
+
+
 def test_no_more_than_twenty_are_posted_in_any_hour(
     database: Database, channel: Settings, telegram: TelegramServer
 ) -> None:

@@ -104,9 +104,8 @@ def test_words_are_asked_of_the_sample_as_of_the_board(
     database: Connection[Any], board: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ENOUGH", 1)
-    add = "insert into listing_words values (%s, 'navi'::tsvector) on conflict (listing_id) do update set words = 'navi'"
-    for listing_id in board[:100]:
-        database.execute(add, [listing_id])
+    database.execute("delete from listing_words")
+    database.execute("insert into listing_words select unnest(%s::bigint[]), 'navi'", [board[:100]])
     inside = sum(each % 13 == 0 for each in board[:100])
     assert asked(database, Filter(words=("navi",))).ads == 13 * inside
     assert asked(database, Filter(words_not=("navi",))).ads == 13 * (10 - inside)
