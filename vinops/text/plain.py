@@ -21,7 +21,9 @@ _ORDINARY: Final = re.compile(r"[\t\n\r -~\u00a0\u00a7\u00ab\u00b0\u00bb\u0400-\
 _ENCLOSING: Final = "\u20e3"  # makes a keycap of a digit
 _LETTER_O: Final = re.compile(r"(?<![^\W\d_])[OoОо]+(?![^\W\d_])")
 _LOOKS: Final = str.maketrans("OoОоЗзlIІі", "0000331111")
-_OTHER_LETTERS: Final = re.compile(r"(?<=[0-9])[ЗзlIІі]{1,3}(?=[0-9])|(?<=[0-9])[Зз]{1,2}(?![^\W_])|(?<=[0-9][\W_])[ЗзlIІ](?=[0-9]{2})")
+_OTHER_LETTERS: Final = re.compile(
+    r"(?<=[0-9])[ЗзlIІі]{1,3}(?=[0-9])|(?<=[0-9])[Зз]{1,2}(?![^\W_])|(?<=[0-9][\W_])[ЗзlIІ](?=[0-9]{2})"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
