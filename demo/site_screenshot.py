@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +25,7 @@ from demo import world as demo_world
 from demo.screenshot import remove
 from demo.site import open_site
 from demo.world import DemoFailed
+from ops.checks import outside
 from ops.workers import registry
 from vinops import config
 from vinops.db import database
@@ -31,9 +34,11 @@ from vinops_scrapy.copart.browser_program import find_chromium
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from playwright.sync_api import Page
+
 LOTS: Final = 1250
 FILES: Final = 8  # of the feed after the first one
-PHOTO_LOTS: Final = 30  # of the soonest sales: a page of them, and some more
+PHOTO_LOTS: Final = 300  # of the soonest sales: enough for the chart of the coverage to show something
 WORKERS: Final = ("1", "2")
 LOOKS: Final[Mapping[str, dict[str, Any]]] = {
     "": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -54,6 +59,9 @@ PAGES: Final[Mapping[str, tuple[str, str, int]]] = {
 """Each page by its name: where it is or begins, what is clicked there, and how many pixels of it are shown at most."""
 ON_PHONE: Final = frozenset({"board", "ad", "market", "lots", "lot", "imports"})
 QUALITY: Final = 80
+BUSY: Final = re.compile(r"\bcpu[:,]")
+"""How /ops begins to say that the machine is busy: with what went before the pictures, which is over soon."""
+CALM_SECONDS, CALM_TRIES = 5, 12
 SPREAD: Final = """
     with lot as (
         update lots set first_seen_at = first_seen_at - interval '70 hours'
@@ -71,6 +79,17 @@ SPREAD: Final = """
 RANKED: Final = """
     select lot_external_id from lot_quotes join lots on lot_quotes.lot_id = lots.id
     where is_ranked order by most_bid_usd desc limit 12"""
+COVERAGE: Final = """
+    insert into ops.photo_coverage (at, lots, with_photo, past_first, with_all)
+    select
+        counted.at - hours * interval '1 hour',
+        counted.lots,
+        counted.with_photo * (1 - power(hours / 180.0, 1.5)),
+        counted.past_first * (1 - power(hours / 174.0, 1.5)),
+        counted.with_all * (1 - power(hours / 168.0, 1.2))
+    from (select * from ops.photo_coverage order by at desc limit 1) as counted
+    cross join generate_series(1, 167) as hours"""
+"""The same of the counts of lots with photos, which the supervisor makes once an hour."""
 YEAR: Final = """
     with dated as (
         update listings set first_seen = first_seen - (id * 37 % 390) * interval '1 day' returning id
@@ -145,6 +164,9 @@ def world(cleanup: ExitStack) -> str:
     with database.connect(settings, application="screenshot") as connection:
         ranked = connection.execute(RANKED).fetchall()
     demo_world.crawl(environment, folder, ["lot_photos", "-a", "lot=" + ",".join(str(lot) for (lot,) in ranked)])
+    with database.connect(settings, application="screenshot") as connection:
+        outside.Watch(settings)(connection)
+        connection.execute(COVERAGE)
     return open_site(environment, folder, cleanup)
 
 
@@ -174,12 +196,23 @@ def shoot(link: str, folder: Path, language: str) -> None:
                 if clicked:
                     page.locator(clicked).first.click()
                     page.wait_for_load_state("networkidle")
+                if name == "ops":
+                    _wait_until_calm(page)
                 height = page.evaluate("document.documentElement.scrollHeight")
                 if not suffix:
                     page.set_viewport_size({"width": 1280, "height": min(height, most)})
                 page.wait_for_load_state("networkidle")
                 _write(page.screenshot(), folder / f"{name}{suffix}.webp")
         browser.close()
+
+
+def _wait_until_calm(page: Page) -> None:
+    """Load /ops again until it no longer says that the machine is busy, or for as long as that may take."""
+    for _ in range(CALM_TRIES):
+        if not BUSY.search(page.inner_text(".ops")):
+            return
+        time.sleep(CALM_SECONDS)
+        page.reload(wait_until="networkidle")
 
 
 def _write(png: bytes, path: Path) -> None:

@@ -936,6 +936,14 @@ CREATE TABLE ops.telegram_pace (
     next_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE ops.texts_masked (
+    is_row boolean DEFAULT true NOT NULL,
+    rules text NOT NULL,
+    up_to bigint NOT NULL,
+    noted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT texts_masked_is_row_check CHECK (is_row)
+);
+
 CREATE TABLE ops.users (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -2062,6 +2070,9 @@ ALTER TABLE ONLY ops.task_progress
 
 ALTER TABLE ONLY ops.telegram_pace
     ADD CONSTRAINT telegram_pace_pkey PRIMARY KEY (bot_id);
+
+ALTER TABLE ONLY ops.texts_masked
+    ADD CONSTRAINT texts_masked_pkey PRIMARY KEY (is_row);
 
 ALTER TABLE ONLY ops.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);

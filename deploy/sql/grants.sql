@@ -118,5 +118,7 @@ grant select, delete on audit.lot_events, images, staging.shared_vins to vinops_
 grant select, update, delete on lots, lot_photos to vinops_retention;
 grant select, update, delete on lot_board to vinops_retention;
 grant select, insert, update, delete on ops.photo_removals to vinops_retention;
+grant select, update on listings to vinops_retention;
+grant select, insert, update on ops.texts_masked to vinops_retention;
 
 commit;

@@ -189,7 +189,9 @@ with needed (role_names, relations, rights) as (
     ('{vinops_retention}', '{raw.csv_files}', '{select, update}'),
     ('{vinops_retention}', '{audit.lot_events, public.images, staging.shared_vins}', '{select, delete}'),
     ('{vinops_retention}', '{public.lots, public.lot_photos, public.lot_board}', '{select, update, delete}'),
-    ('{vinops_retention}', '{ops.photo_removals}', '{select, insert, update, delete}')
+    ('{vinops_retention}', '{ops.photo_removals}', '{select, insert, update, delete}'),
+    ('{vinops_retention}', '{public.listings}', '{select, update}'),
+    ('{vinops_retention}', '{ops.texts_masked}', '{select, insert, update}')
 )
 
 select distinct

@@ -326,3 +326,48 @@ where lot_id = any(%(lot_ids)s);
 -- These lots. Their vehicles stay: docs/decisions/0005-no-foreign-key-to-vehicles.md.
 delete from lots
 where id = any(%(lot_ids)s);
+
+-- name: texts_masked
+-- Up to which ad texts were masked by these rules; no row if none were.
+select up_to
+from ops.texts_masked
+where rules = %(rules)s;
+
+-- name: texts_of_ads
+-- The texts of the next ads behind one, by their numbers.
+select
+    id,
+    title,
+    description
+from listings
+where id > %(up_to)s
+order by id
+limit %(count)s;
+
+-- name: mask_texts
+-- Replace texts of ads, where no crawl has written others since they were read.
+update listings
+set
+    title = masked.title,
+    description = masked.description
+from unnest(
+    %(ids)s::bigint[],
+    %(titles)s::text[],
+    %(descriptions)s::text[],
+    %(old_titles)s::text[],
+    %(old_descriptions)s::text[]
+) as masked (id, title, description, old_title, old_description)
+where
+    listings.id = masked.id
+    and listings.title = masked.old_title
+    and listings.description is not distinct from masked.old_description;
+
+-- name: note_texts_masked
+-- Note up to which ad texts were masked.
+insert into ops.texts_masked (rules, up_to)
+values (%(rules)s, %(up_to)s)
+on conflict (is_row) do update
+    set
+        rules = excluded.rules,
+        up_to = excluded.up_to,
+        noted_at = now();

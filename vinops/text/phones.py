@@ -1,9 +1,9 @@
 """Phone numbers in the texts of ads, however they are spelled; never prices, distances, years, dates or VINs.
 
 A text is taken apart into groups of digits; words for digits count as such. Groups belong together if at most four
-different signs that are neither letters nor digits are between them, in a mobile number also a letter or a word such as
-тире. From each group on, at most GROUPS groups are read as
-one number and compared with the shapes of phone numbers, so the time is linear in the length of the text.
+different signs that are neither letters nor digits are between them, in a mobile number also up to three letters or a
+word such as тире. From each group on, at most GROUPS groups are read as one number and compared with the shapes of
+phone numbers, so the time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _LANDLINE: Final = re.compile(r"0(?:2[0-9]|[3-7][0-9]|8[1-6]|9[0-7]|80)[0-9]{5,6
 _HOME: Final = re.compile(r"359[2-9][0-9]{7,8}")
 _FOREIGN: Final = re.compile(r"[1-9][0-9]{8,14}")
 _PREFIXED: Final = re.compile(r"00[1-9][0-9]{8,12}")
-_SPOKEN: Final = frozenset([(9,), (3, 3, 3), (3, 6), (2, 7), (2, 3, 2, 2), (3, 2, 2, 2), (2, 2, 2, 3), (1,) * 9])
+_SPOKEN: Final = frozenset(
+    [(9,), (3, 3, 3), (1, 1, 1, 3, 3), (3, 6), (2, 7), (2, 3, 2, 2), (3, 2, 2, 2), (2, 2, 2, 3), (1,) * 9]
+)
 """The lengths of the groups in which people write a mobile number without its zero."""
 
 _WORDS: Final = {
@@ -56,7 +58,7 @@ _GROUP: Final = re.compile(
     rf"[0-9]+|(?<![^\W\d_])(?:{'|'.join(sorted([*_WORDS, *_TENS], key=len, reverse=True))})(?![^\W\d_])", re.IGNORECASE
 )
 _LOOSE: Final = re.compile(
-    r"[\W_]{0,4}(?:[^\W\d_]|тире|точка|черта|интервал|dash|dot|slash|space"
+    r"[\W_]{0,4}(?:[^\W\d_]{1,3}|тире|точка|черта|интервал|dash|dot|slash|space"
     r"|</?[a-z]{1,6} ?/?>|&(?:nbsp|thinsp|ensp|ndash);)[\W_]{0,4}",
     re.IGNORECASE,
 )
@@ -230,7 +232,11 @@ class _Number:
         counts = self._counts(_MOBILE, is_loose=True) or [
             count for count in self._counts(_MOBILE_AND_MORE) if count == 1 or len(self._groups[count - 1].digits) > 2
         ]
-        return counts[0] if counts else 0
+        return counts[0] if counts and not self._is_month_and_distance(counts[0]) else 0
+
+    def _is_month_and_distance(self, count: int) -> bool:
+        """Tell whether the number is a month and a year before a distance: «08.98 г. 123 456 км»."""
+        return count > 2 and self._lengths(2) == (2, 2) and self._is_quantity(count)
 
     def _abroad(self) -> int:
         """Count a number with a country code: behind + or 00, or the one of Bulgaria."""

@@ -21,7 +21,9 @@ _ORDINARY: Final = re.compile(r"[\t\n\r -~\u00a0\u00a7\u00ab\u00b0\u00bb\u0400-\
 _ENCLOSING: Final = "\u20e3"  # makes a keycap of a digit
 _LETTER_O: Final = re.compile(r"(?<![^\W\d_])[OoОо]+(?![^\W\d_])")
 _LOOKS: Final = str.maketrans("OoОоЗзlIІі", "0000331111")
-_OTHER_LETTERS: Final = re.compile(r"(?<=[0-9])[ЗзlIІі]{1,3}(?=[0-9])|(?<=[0-9])[Зз]{1,2}(?![^\W_])")
+_OTHER_LETTERS: Final = re.compile(
+    r"(?<=[0-9])[ЗзlIІі]{1,3}(?=[0-9])|(?<=[0-9])[Зз]{1,2}(?![^\W_])|(?<=[0-9][\W_])[ЗзlIІ](?=[0-9]{2})"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class Plain:
 
 def plain(text: str) -> Plain:
     """Return the plain form of a text. The letter O is a zero where it stands alone or beside digits, З is 3 and l is 1
-    between digits."""
+    between digits, and before digits where others are before it."""
     places: list[int] | None = None
     found = text
     ordinary = _ORDINARY.match(text)

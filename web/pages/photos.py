@@ -77,7 +77,7 @@ async def archive(asked: Asked) -> Response:
         if not found:
             raise PhotoError("absent", "the lot has no photos")
         if asked.request.method == "HEAD":
-            return Response(headers=headers, media_type="application/zip")
+            return StreamingResponse((), media_type="application/zip", headers=headers)
         blocks = download.zipped(found, asked.site.originals.fetch_for_zip)
         first = await anext(blocks)
     except PhotoError as error:

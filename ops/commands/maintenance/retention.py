@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ops.masked_texts import mask_again
 from ops.retention import Kept, Removed, retain
 from vinops import clock, config, logs
 from vinops.db import database
 from vinops.logs import pairs
 from vinops.output import at_work, say
 from vinops.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 log = logging.getLogger("retention")
 
@@ -27,6 +31,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Remove what is past its retention period: raw rows, runs, archived files, rotated logs. Prints what was removed.
+    Then masks texts of ads again whose masking is of older rules.
 
     Ages are measured against the newest thing of the same kind. While the clock may be wrong nothing is removed, and
     if it differs from the database's the exit code is 1.
@@ -51,14 +56,23 @@ def command(
             else:
                 failures.append(redact(each))
                 log.error("%s", each)
+        work(0, text="masking texts of ads")
+        masked = 0 if dry_run else mask_again(connection)
     for text in kept:
         say(f"vinops: {text}", err=True)
     if as_json:
         say(json.dumps([asdict(each) for each in removed]))
-    done = "would be removed" if dry_run else "removed"
-    for each in [] if as_json else removed:
-        say(f"{each.what}: {each.count:,} {each.unit} older than {each.older_than_days:g} days {done}")
+    for text in [] if as_json else _lines(removed, masked, dry_run=dry_run):
+        say(text)
     for failure in failures:
         say(f"vinops: {failure}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def _lines(removed: Sequence[Removed], masked: int, *, dry_run: bool) -> Iterator[str]:
+    done = "would be removed" if dry_run else "removed"
+    for each in removed:
+        yield f"{each.what}: {each.count:,} {each.unit} older than {each.older_than_days:g} days {done}"
+    if masked:
+        yield f"texts of ads: {masked:,} masked again by the rules of today"

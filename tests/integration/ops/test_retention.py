@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ops import log_files, retention
+from ops import log_files, masked_texts, retention
 from ops.retention import Kept, Removed
 from tests.support import forks
+from tests.support.deal_ads import insert_ads
 from tests.support.feed_files import Loader, row
 from vinops import clock
 from vinops.clock import ClockDoubted
@@ -317,3 +318,50 @@ def test_rotated_logs_are_measured_by_a_clock_that_is_believed(
     with pytest.raises(ClockDoubted):
         log_files.prune(settings.log_dir, 14 * 86_400)
     assert history["logs"] == sorted(path.name for path in settings.log_dir.glob("*.log*"))
+
+
+def texts(database: Database) -> list[tuple[str, str | None]]:
+    return database.execute("select title, description from listings order by id").fetchall()
+
+
+def test_texts_of_ads_are_masked_again_once_the_rules_changed_batch_by_batch(
+    connection: Database, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_ads(database, 5, title="Голф 0888 123 456", description="Пишете на 0899 123 456")
+    database.execute(
+        "update listings set removed_at = now(), description = null where id = (select min(id) from listings)"
+    )
+    before = database.execute("select array_agg(xmin::text order by id) from listings").fetchone()
+    assert masked_texts.mask_again(connection, most=3, batch=2) == 3
+    assert [title for title, _ in texts(database)] == ["Голф [phone]"] * 3 + ["Голф 0888 123 456"] * 2
+    assert masked_texts.mask_again(connection) == 2, "it goes on behind those of the last night"
+    assert texts(database) == [("Голф [phone]", None), *[("Голф [phone]", "Пишете на [phone]")] * 4]
+    after = database.execute("select array_agg(xmin::text order by id) from listings").fetchone()
+    assert before != after
+    database.execute("update listings set title = 'Голф 0888 123 456' where removed_at is not null")
+    assert masked_texts.mask_again(connection) == 0, "the rules are those of before"
+    monkeypatch.setattr(masked_texts, "digest", lambda: "others")
+    assert masked_texts.mask_again(connection) == 1
+    assert masked_texts.mask_again(connection) == 0
+
+
+def test_a_text_that_a_crawl_writes_meanwhile_stays(
+    connection: Database, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_ads(database, 1, title="Голф 0888 123 456", description="")
+    real = masked_texts.masked
+
+    def slow(text: str) -> str:
+        database.execute("update listings set title = 'Голф 2'")
+        return real(text)
+
+    monkeypatch.setattr(masked_texts, "masked", slow)
+    assert masked_texts.mask_again(connection) == 0
+    assert [title for title, _ in texts(database)] == ["Голф 2"]
+
+
+def test_the_nightly_task_masks_texts_again(database: Database, environment: dict[str, str]) -> None:
+    insert_ads(database, 1, title="Голф 0888 123 456", description="")
+    assert "1 masked again" not in forks.vinops(environment, "retention", "--dry-run").stdout
+    assert "texts of ads: 1 masked again by the rules of today" in forks.vinops(environment, "retention").stdout
+    assert [title for title, _ in texts(database)] == ["Голф [phone]"]

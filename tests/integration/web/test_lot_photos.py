@@ -383,6 +383,7 @@ def test_who_asks_for_the_headers_of_a_download_reads_no_photo_and_no_row(
     answer = world[1].head(f"/lots/{LOT}/photos.zip")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "application/zip"
+    assert "content-length" not in answer.headers, "it is not known"
     assert answer.headers["content-disposition"] == f'attachment; filename="lot-{LOT}.zip"'
     assert world[1].head(f"/lots/{LOT + 9}/photos.zip").status_code == 404
     monkeypatch.setattr(csv_lines, "BUFFER", 1)

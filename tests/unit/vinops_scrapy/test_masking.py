@@ -56,6 +56,14 @@ def test_figures_that_are_no_phone_number_stay(text: str) -> None:
     assert masked(text) == text
 
 
+def test_what_is_masked_stays_as_it_is_when_it_is_masked_again() -> None:
+    """Stored texts are masked again by newer rules."""
+    found = [
+        masked(around.format(each)) for name in ("phones", "contacts") for each in lines(name) for around in AROUND
+    ]
+    assert [each for each in found if masked(each) != each] == []
+
+
 @pytest.mark.parametrize("spelling", lines("contacts"), ids=ascii)
 def test_an_address_or_account_is_masked_however_it_is_spelled(spelling: str) -> None:
     found = masked(f"Пишете на {spelling}, има торг")
