@@ -88,17 +88,32 @@ returning
     language;
 
 -- name: link_user
--- Link a chat to the alerts of a person of the site, which keep their watches.
-update watch_people
-set
-    chat_id = %(chat_id)s::bigint,
-    language = %(language)s,
-    paused_at = case when paused_by = 'person' then paused_at end,
-    paused_by = case when paused_by = 'person' then paused_by end
-where
-    (user_id is not null and user_id = %(user_id)s::bigint)
-    or (%(user_id)s::bigint is null and is_operator)
-returning id;
+-- Link a chat to the alerts of a person of the site, which keep their watches. The messages of a chat before it cannot be
+-- changed or answered any more: their numbers stand for others in this one.
+with linked as (
+    update watch_people
+    set
+        chat_id = %(chat_id)s::bigint,
+        language = %(language)s,
+        paused_at = case when paused_by = 'person' then paused_at end,
+        paused_by = case when paused_by = 'person' then paused_by end
+    where
+        (user_id is not null and user_id = %(user_id)s::bigint)
+        or (%(user_id)s::bigint is null and is_operator)
+    returning id
+),
+
+unknown as (
+    update watch_messages
+    set message_id = null
+    from linked
+    where
+        watch_messages.person_id = linked.id
+        and watch_messages.message_id is not null
+)
+
+select id
+from linked;
 
 -- name: add_person
 -- Add the alerts of a chat.

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from deals.channel.message import clean
 from deals.watches import people, texts
+from deals.watches.bot.updates import LONGEST_TEXT
 from deals.watches.preview import preview
 from vinops.filter_text import parse
 from vinops.filter_words import describe
@@ -73,8 +74,7 @@ def choose(turn: Turn, draft_id: int, place: int, number: int, *, edits: int | N
     if place >= len(understood.ambiguous) or number >= len(understood.ambiguous[place].choices):
         turn.notice = turn.text("done_already")
         return
-    ambiguity = understood.ambiguous[place]
-    typed = draft["typed"].replace(ambiguity.text, ambiguity.choices[number].words, 1)[: texts.LONGEST // 2]
+    typed = understood.ambiguous[place].chosen(draft["typed"], number)[:LONGEST_TEXT]
     _change(turn, draft, typed, draft["below_market"], edits)
 
 
