@@ -139,6 +139,11 @@ class Receiver:
         person = people.of_chat(self._connection, event.chat_id)
         if code and person is None and len(code) <= 64:
             return self._invited(event, code)
+        if code and person is not None and len(code) <= 64:
+            linked = people.link(self._connection, code, person, self._settings.time_zone)
+            if linked is not None:
+                Turn(connection=self._connection, settings=self._settings, person=linked).say("linked")
+                return ""
         if person is None or person.paused_by == people.BY_ACCOUNT:
             return self._stranger(event)
         turn = Turn(connection=self._connection, settings=self._settings, person=person)
