@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 
 from bench import (
+    alerts,
     board,
     day,
     day_report,
@@ -72,6 +73,7 @@ class Measured:
     prices: prices.Prices | None = None
     lots: lots.Lots | None = None
     watches: watches.Watches | None = None
+    alerts: alerts.Alerts | None = None
     year: year.YearCosts | None = None
 
 
@@ -108,6 +110,11 @@ def parser() -> argparse.ArgumentParser:
         help="part: filters, ads and CSV of the board among a million ads; 10 GB of disk",
     )
     top.add_argument("--watches", action="store_true", help="part: ads against ten thousand watches, previews, texts")
+    top.add_argument(
+        "--alerts",
+        action="store_true",
+        help="part: from the page of an ad to its message, beside a crawl; quarter of an hour",
+    )
     top.add_argument(
         "--prices",
         action="store_true",
@@ -229,6 +236,8 @@ def measure_market(
         measured.day = day.measure(server, day_of(options))
     if "watches" in parts:
         measured.watches = watches.measure(server, watches.QUICK if options.quick else watches.FULL)
+    if "alerts" in parts:
+        measured.alerts = alerts.measure(server, alerts.QUICK if options.quick else alerts.FULL)
 
 
 def lots_of(options: argparse.Namespace) -> lots.Size:
@@ -260,6 +269,7 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         "prices": (),
         "lots": (),
         "watches": (),
+        "alerts": (),
         "year": (),
         "photos": photos.PARTS,
     }
@@ -287,6 +297,7 @@ def text(measured: Measured) -> str:
         prices.table(measured.prices),
         lots.table(measured.lots),
         watches.table(measured.watches),
+        alerts.table(measured.alerts),
         year.tables(measured.year),
     )
     parts += [table for table in tables if table]
@@ -302,6 +313,7 @@ def text(measured: Measured) -> str:
             *prices.missed(measured.prices),
             *lots.missed(measured.lots),
             *watches.missed(measured.watches),
+            *alerts.missed(measured.alerts),
             *year.missed(measured.year),
         ]
         parts.append(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")

@@ -1,259 +1,218 @@
-"""A day of alerts at Telegram's limits: `python -m bench.alerts`, ten thousand watches of a hundred people and groups.
+"""How long it takes from an ad's page to its message: a scheduled market crawl, workers of the deals, and the bot, all as
+processes, while the market moves at the stand-in and a stand-in of Telegram keeps the limits of the real one.
 
-New ads come all day, in bursts, are matched and told by the real code, at the stand-in for Telegram, which enforces the
-limits of messages (standin/telegram/limits.py). The day is not waited for: the code, the statements and the stand-in
-are told another time, which passes only while the sender waits for its next place, and when there is nothing to do. A
-call takes no time, so nothing but the sender's own pace keeps it below the limits. It is exact: a refusal is a fault,
-and no slow machine.
+The page is committed at the end of a transaction whose beginning is `first_seen`, so the figures are rather too long.
 """
 
 from __future__ import annotations
 
-import random
+import json
+import os
 import statistics
+import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, LiteralString
-from unittest.mock import patch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from bench import watches
+import psycopg
+
+from bench import deals
+from bench.day import standin
+from bench.market import Source, crawl, source
 from bench.pairs import say
-from bench.server import running
-from deals.channel import pace
-from deals.watches import clock, matching
-from deals.watches.sending import queue
-from deals.watches.sending.send import Sender
-from standin.telegram import limits
-from standin.telegram.server import TelegramServer
-from vinops import config, telegram, vehicles
-from vinops.config import Secret
+from bench.processes import run
+from deals.watches import people
 from vinops.db import database
+from vinops.filters import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from psycopg import Connection
+    from bench.server import Place, Server
 
-    from bench.server import Place
-    from vinops.config import Settings
-
-TOKEN: Final = "12345:bench"  # of the stand-in
-LOOK: Final = timedelta(seconds=0.5)  # as the bot rests between two looks
-
-# Unqualified names are looked up here first, so that all statements are told the time of the day that is played.
-CLOCK: Final[tuple[LiteralString, ...]] = (
-    "create schema played",
-    (
-        "create function played.now() returns timestamptz stable as"
-        " $$ select current_setting('played.at')::timestamptz $$ language sql"
-    ),
-    (
-        "create function played.clock_timestamp() returns timestamptz volatile as"
-        " $$ select current_setting('played.at')::timestamptz $$ language sql"
-    ),
-    "set search_path to played, public, pg_catalog",
-    "alter table watch_hits alter found_at set default played.clock_timestamp()",
-    (
-        "alter table watch_messages alter created_at set default played.clock_timestamp(),"
-        " alter next_try_at set default played.now()"
-    ),
+MOST_FROM_PAGE_P95: Final = 60.0  # seconds
+MOST_FROM_SCORE_P95: Final = 5.0
+TOKEN: Final = "12345:stand-in"  # noqa: S105 # the only one that the stand-in accepts
+FIRST_CHAT: Final = 7_000_000
+EVERY: Final = 20.0  # seconds between two moves of the market
+MOVE: Final = {"new": 6, "changed": 12, "gone": 4, "back": 1, "hours": EVERY / 3600}
+PATIENCE: Final = 120.0
+SCORED: Final = (
+    "create table bench_scored (listing_id bigint primary key, at timestamptz not null)",
+    """create function bench_note() returns trigger language plpgsql as $$ begin
+        insert into bench_scored values (new.listing_id, now()) on conflict do nothing; return null; end $$""",
+    "create trigger bench_note after insert on scores for each row execute function bench_note()",
 )
-PEOPLE: Final[tuple[LiteralString, ...]] = (
-    (
-        "update watch_people set language = 'en', quiet_from = case when mod(id, 2) = 0 then 22 * 60 end,"
-        " quiet_to = case when mod(id, 2) = 0 then 8 * 60 end, digest_at = case when mod(id, 5) = 0 then 510 end"
-    ),
-    "update watch_people set chat_id = -1000000 - id where mod(id, 10) = 1",
-    "update watches set since = played.now()",
-)
+TOLD: Final = """
+    select messages.message_id, extract(epoch from ads.first_seen), extract(epoch from scored.at)
+    from watch_messages as messages
+    join listings as ads on ads.id = messages.listing_id
+    join bench_scored as scored on scored.listing_id = ads.id
+    where messages.kind = 'hit' and messages.state = 'sent'"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """What the market and its watches are, and how many ads come how often."""
+    """Ads in the beginning, people with a watch each, seconds of the crawls, and the workers that crawl."""
 
-    watches: watches.Size
-    hours: float
     ads: int
-    every: timedelta
+    people: int
+    seconds: float
+    workers: tuple[str, ...]
 
 
-FULL: Final = Size(watches=watches.FULL, hours=24, ads=20, every=timedelta(minutes=30))
-
-
-@dataclass(kw_only=True)
-class Played:
-    """The time of the day that is played, of the code, the statements of a connection, and the stand-in."""
-
-    connection: Connection[Any]
-    at: datetime
-
-    def __post_init__(self) -> None:
-        """Tell the connection."""
-        self.to(self.at)
-
-    def to(self, moment: datetime) -> None:
-        """Let it be that time, unless it is later."""
-        self.at = max(self.at, moment)
-        self.connection.execute("select set_config('played.at', %s, false)", [self.at.isoformat()])
-
-    def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
-        self.to(self.at + timedelta(seconds=seconds))
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tell this time to the code and the stand-in."""
-        times = SimpleNamespace(monotonic=lambda: self.at.timestamp())
-        with ExitStack() as patches:
-            patches.enter_context(patch.object(clock, "now", lambda: self.at))
-            patches.enter_context(patch.object(pace, "time", SimpleNamespace(sleep=self.sleep)))
-            patches.enter_context(patch.object(limits, "time", times))
-            yield
+FULL: Final = Size(ads=7_600, people=100, seconds=600, workers=("1", "2"))
+QUICK: Final = Size(ads=1_500, people=20, seconds=90, workers=("1",))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Day:
-    """What a day came to. `delays` are the seconds from finding a car to its message, of those told at once."""
+class Alerts:
+    """Seconds from page and score to message, how many cars and messages that were, and how busy the machine was."""
 
-    hits: int
-    ads: int
-    messages: dict[str, int] = field(repr=False)
+    size: Size
+    from_page: Sequence[float]
+    from_score: Sequence[float]
+    cars: int
     refused: int
-    connections: int
-    delays: Sequence[float] = field(repr=False)
-    seconds: float
-    """That the machine took for all of it."""
-    sending: float
-    """Of these, for the sender's steps."""
-
-    def __str__(self) -> str:
-        """Return the lines that are printed."""
-        sent = sum(self.messages.values())
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.messages.items()))
-        quick = statistics.quantiles(self.delays, n=20) if len(self.delays) > 1 else [0.0] * 19
-        return "\n".join([
-            f"{self.ads:,} new ads, {self.hits:,} hits, {sent:,} calls: {kinds}",
-            f"refused with 429: {self.refused}",
-            f"from a hit to its message, of those told at once: p50 {quick[9]:.1f} s, p95 {quick[18]:.1f} s",
-            f"connections: {self.connections}; {sent / max(self.sending, 0.001):.0f} calls a second without a pace",
-            f"played in {self.seconds:.0f} s",
-        ])  # fmt: skip
+    """Calls that the stand-in of Telegram answered with 429."""
+    load: float
 
 
-def play(connection: Connection[Any], settings: Settings, size: Size) -> Day:
-    """Play a day on a database that has ads and watches. The connection is in autocommit."""
-    for statement in CLOCK[:3]:
-        connection.execute(statement)
-    with TelegramServer(token=TOKEN, limits=True) as server:
-        told = replace(settings, telegram_bot_token=Secret(TOKEN), telegram_api_url=server.url)
-        played = Played(connection=connection, at=datetime.now(UTC))
-        for statement in (*CLOCK[3:], *PEOPLE):
-            connection.execute(statement)
-        with played.told(), telegram.kept_connection():
-            return _Player(played, Sender(connection, told), server).play(size)
+def measure(server: Server, size: Size) -> Alerts:
+    """Run everything, and read the times. Raises BenchFailed, ProcessFailed."""
+    place = server.make("alerts", "migrated")
+    with ExitStack() as running:
+        market = running.enter_context(source(size.ads))
+        telegram = running.enter_context(standin("telegram", "--token", TOKEN, "--limits"))["url"]
+        crawl(place, market)
+        say(f"alerts: {size.ads:,} ads are read")
+        environ = place.environ | {
+            "MOBILE_BG_URL": market.url,
+            "TELEGRAM_API_URL": telegram,
+            "TELEGRAM_BOT_TOKEN": TOKEN,
+            "VINOPS_LOG_DIR": str(place.data_dir / "logs"),
+            "VINOPS_DAILY_REQUESTS": "1000000",
+        }
+        run([sys.executable, "-m", "ops.cli", "deals", "run", "--no-post"], environ)
+        say("alerts: they are scored")
+        with psycopg.connect(place.url, autocommit=True) as connection:
+            for statement in SCORED:
+                connection.execute(statement.encode())
+            _watch(place, size)
+            running.enter_context(deals.workers(place, running.enter_context(deals.redis(place.data_dir)), environ))
+            running.enter_context(_process(environ, "ops.cli", "watch", "bot"))
+            for worker in size.workers:
+                running.enter_context(_process(environ, "scrapy", "crawl", "mobile_bg", "-a", f"worker={worker}"))
+            loads = _let_it_run(market, size)
+            return _read(connection, telegram, size, statistics.mean(loads))
 
 
-class _Player:
-    def __init__(self, played: Played, sender: Sender, server: TelegramServer) -> None:
-        self._played = played
-        self._connection = played.connection
-        self._sender = sender
-        self._server = server
-        self._sending = 0.0
-        self._told: list[int] = []
-
-    def play(self, size: Size) -> Day:
-        began = time.perf_counter()
-        played, connection = self._played, self._connection
-        end = played.at + timedelta(hours=size.hours)
-        bursts = [played.at + size.every * number for number in range(int(timedelta(hours=size.hours) / size.every))]
-        ids = [row[0] for row in connection.execute("select listing_id from board where not is_gone").fetchall()]
-        coming = random.Random(7).sample(ids, size.ads * len(bursts))
-        hits = 0
-        for number, burst in enumerate(bursts, 1):
-            played.to(burst)
-            hits += self._publish([coming.pop() for _ in range(size.ads)])
-            self._send(until=bursts[number] if number < len(bursts) else end)
-        return self._day(hits, size.ads * len(bursts), began)
-
-    def _publish(self, ids: list[int]) -> int:
-        """Let ads come, a tenth of the cars that were told before cost less, and some of them go; return the hits."""
-        connection, at = self._connection, self._played.at
-        connection.execute("update board set first_seen = %s where listing_id = any(%s)", [at, ids])
-        photo = "update listings set photo_urls = array['https://photos.example/1.jpg'] where id = any(%s)"
-        connection.execute(photo, [ids])
-        cheaper, going = self._told[::10], self._told[5::10]
-        lower = "update normalized_listings set price_eur = price_eur * 0.8 where listing_id = any(%s)"
-        connection.execute(lower, [cheaper])
-        connection.execute("update listings set removed_at = %s where id = any(%s)", [at, going])
-        queue.queue_changes(connection, [*cheaper, *going])
-        self._told = ids
-        return matching.record(connection, ids)
-
-    def _send(self, until: datetime) -> None:
-        """Send what is due, as the loop of the bot does, until a time."""
-        played = self._played
-        while played.at < until:
-            found = self._sender.queue()
-            began = time.perf_counter()
-            while self._sender.step():
-                pass
-            self._sending += time.perf_counter() - began
-            next_at = None if found else self._next()
-            played.to(min(until, max(next_at or until, played.at + LOOK) if not found else played.at + LOOK))
-
-    def _next(self) -> datetime | None:
-        """Return when the next message or digest is due."""
-        row = self._connection.execute(
-            "select least(min(greatest(messages.next_try_at, people.next_at)), (select min(digest_due) from"
-            " watch_people)) from watch_messages as messages inner join watch_people as people"
-            " on messages.person_id = people.id where messages.state = 'waiting'"
-        ).fetchone()
-        found: datetime | None = row[0] if row else None
-        return found
-
-    def _day(self, hits: int, ads: int, began: float) -> Day:
-        rows = self._connection.execute(
-            "select kind, count(*) from watch_messages where state = 'sent' group by kind"
-        ).fetchall()
-        delays = self._connection.execute(
-            "select extract(epoch from settled_at - created_at)::float8 from watch_messages"
-            " where state = 'sent' and kind = 'hit'"
-        ).fetchall()
-        calls = self._server.limits
-        return Day(
-            hits=hits,
-            ads=ads,
-            messages=dict(rows),
-            refused=0 if calls is None else calls.refused,
-            connections=len({each.port for each in self._server.requests}),
-            delays=[row[0] for row in delays],
-            seconds=time.perf_counter() - began,
-            sending=self._sending,
-        )
-
-
-def main() -> int:
-    """Fill a database, play a day, and print what it came to; 1 if Telegram refused a call."""
-    with running(config.load().data_dir.resolve() / "bench") as server:
-        place = server.make("alerts", "migrated")
-        say(f"alerts: {FULL.watches.active:,} ads, {FULL.watches.watches:,} watches")
-        watches.fill(place, FULL.watches, random.Random(4).sample(sorted(vehicles.families()), 300))
-        day = played(place)
-    print(day)
-    return 1 if day.refused else 0
-
-
-def played(place: Place) -> Day:
-    """Play the day on a database that was filled."""
+def _watch(place: Place, size: Size) -> None:
+    """Let people in, each with a watch for a tenth of the makes."""
     with database.connect(place.settings, application="bench", autocommit=True) as connection:
-        return play(connection, place.settings, FULL)
+        makes = [row[0] for row in connection.execute("select make from board group by make order by make").fetchall()]
+        for number in range(size.people):
+            with connection.transaction():
+                code = people.invite(connection, "bg")
+                person = people.accept(connection, code, FIRST_CHAT + number, "Europe/Sofia")
+                assert person is not None
+                wanted = Filter(make=tuple(sorted(makes[number % 10 :: 10])))
+                people.save(connection, person, wanted, kind="ad", typed="a tenth of the makes")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _let_it_run(market: Source, size: Size) -> list[float]:
+    """Move the market now and then, and return the load of the machine meanwhile."""
+    loads = []
+    until = time.monotonic() + size.seconds
+    while time.monotonic() < until:
+        market.ask("advance", "POST", MOVE)
+        time.sleep(EVERY)
+        loads.append(os.getloadavg()[0])
+    return loads
+
+
+def _read(connection: psycopg.Connection[Any], telegram: str, size: Size, load: float) -> Alerts:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        row = connection.execute("select count(*) from watch_messages where state in ('waiting', 'trying')").fetchone()
+        if row is not None and not row[0]:
+            break
+        time.sleep(1)
+    taken = {each["message_id"]: each["taken_at"] for each in _ask(f"{telegram}/control/messages")}
+    refused = sum(each["status"] == 429 for each in _ask(f"{telegram}/control/requests"))
+    rows = [(taken[number], float(seen), float(scored)) for number, seen, scored in connection.execute(TOLD.encode())]
+    cars = connection.execute("select count(distinct car) from watch_messages where kind = 'hit'").fetchone()
+    return Alerts(
+        size=size,
+        from_page=[at - seen for at, seen, _ in rows],
+        from_score=[at - scored for at, _, scored in rows],
+        cars=cars[0] if cars else 0,
+        refused=refused,
+        load=load,
+    )
+
+
+def _ask(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:
+        return json.loads(answer.read())
+
+
+@contextmanager
+def _process(environ: Mapping[str, str], module: str, *arguments: str) -> Iterator[None]:
+    """Run a command of vinops until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, **environ, "SCRAPY_SETTINGS_MODULE": "vinops_scrapy.settings"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def table(measured: Alerts | None) -> str:
+    """Return a Markdown table, nothing if nothing was measured."""
+    if measured is None or not measured.from_page:
+        return ""
+    rows = (("from the page of an ad", measured.from_page), ("from its score", measured.from_score))
+    return "\n".join([
+        f"{len(measured.from_page):,} messages about {measured.cars:,} cars to {measured.size.people} people in "
+        f"{measured.size.seconds / 60:g} minutes, {len(measured.size.workers)} scheduled crawls; mean load "
+        f"{measured.load:.1f}; Telegram's limits exceeded {measured.refused} times:",
+        "",
+        "| to its message at Telegram | p50 | p95 | worst |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {name} | {statistics.median(each):.2f} s | {_p95(each):.2f} s | {max(each):.2f} s |"
+            for name, each in rows
+        ),
+    ])  # fmt: skip
+
+
+def _p95(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=20)[-1]
+
+
+def missed(measured: Alerts | None) -> list[str]:
+    """Return the goals that were missed."""
+    if measured is None:
+        return []
+    if len(measured.from_page) < 2:
+        return ["alerts: nobody was told of anything"]
+    figures = (
+        ("alerts, from the page, p95", _p95(measured.from_page), MOST_FROM_PAGE_P95),
+        ("alerts, from the score, p95", _p95(measured.from_score), MOST_FROM_SCORE_P95),
+        ("alerts, answers 429", float(measured.refused), 0.0),
+    )
+    return [f"{name}: {value:.2f}, not {most:g}" for name, value, most in figures if value > most]

@@ -132,6 +132,31 @@ def accept(connection: Connection[Any], code: str, chat_id: int, time_zone: str)
     return of_chat(connection, chat_id)
 
 
+def link(connection: Connection[Any], code: str, person: Person, time_zone: str) -> Person | None:
+    """Link a chat that has alerts to the person of the site that an invitation is for, and return whose alerts they are
+    then, with the watches of both. None, and the invitation holds, if it is for nobody of the site, or the chat has
+    another one already.
+
+    Call it in a transaction: all of it is done or nothing is.
+    """
+    assert person.chat_id is not None  # noqa: S101 # who writes has a chat
+    with connection.cursor(row_factory=class_row(Invited)) as cursor:
+        found = cursor.execute(_sql("invitation"), {"token_hash": digest(code)}).fetchone()
+    if found is None or person.user_id is not None:
+        return None
+    theirs = of_user(connection, found.user_id)
+    if theirs is None:
+        change(connection, "name_user", person, user_id=found.user_id, is_operator=found.is_operator)
+        connection.execute(_sql("take_invitation"), {"token_hash": digest(code)})
+        return of_chat(connection, person.chat_id)
+    if theirs.id == person.id:
+        return None
+    for statement in ("move_watches", "move_messages"):
+        change(connection, statement, person, to_id=theirs.id)
+    forget(connection, person)
+    return accept(connection, code, person.chat_id, time_zone)
+
+
 def forget(connection: Connection[Any], person: Person) -> None:
     """Remove everything about a person: watches, hits, messages, drafts, settings."""
     connection.execute(_sql("forget_person"), {"person_id": person.id})

@@ -38,6 +38,14 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "en": "This invitation was used already, or is older than a day: ask for another one.",
         "bg": "Тази покана вече е използвана или е по-стара от едно денонощие: поискайте нова.",
     },
+    "linked": {
+        "en": "This chat and your searches on the site belong together now: /list shows all of them.",
+        "bg": "Този чат и търсенията ви в сайта вече са свързани: /list показва всички.",
+    },
+    "too_long": {
+        "en": "Only the first %(most)s characters were read.",
+        "bg": "Прочетени са само първите %(most)s знака.",
+    },
     "help": {
         "en": "Write what you look for, or:\n"
         "/watch TEXT: a new watch; plain text does the same\n"

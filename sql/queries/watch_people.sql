@@ -88,17 +88,74 @@ returning
     language;
 
 -- name: link_user
--- Link a chat to the alerts of a person of the site, which keep their watches.
+-- Link a chat to the alerts of a person of the site, which keep their watches. The messages of a chat before it cannot be
+-- changed or answered any more: their numbers stand for others in this one.
+with linked as (
+    update watch_people
+    set
+        chat_id = %(chat_id)s::bigint,
+        language = %(language)s,
+        paused_at = case when paused_by = 'person' then paused_at end,
+        paused_by = case when paused_by = 'person' then paused_by end
+    where
+        (user_id is not null and user_id = %(user_id)s::bigint)
+        or (%(user_id)s::bigint is null and is_operator)
+    returning id
+),
+
+unknown as (
+    update watch_messages
+    set message_id = null
+    from linked
+    where
+        watch_messages.person_id = linked.id
+        and watch_messages.message_id is not null
+)
+
+select id
+from linked;
+
+-- name: invitation
+-- Whom an invitation of a person of the site is for; no row for one that just lets a chat in.
+select
+    user_id,
+    is_operator,
+    language
+from ops.watch_invitations
+where
+    token_hash = %(token_hash)s
+    and ends_at > now()
+    and (user_id is not null or is_operator);
+
+-- name: name_user
+-- The chat of a person becomes that of a person of the site, who has no alerts yet.
 update watch_people
 set
-    chat_id = %(chat_id)s::bigint,
-    language = %(language)s,
-    paused_at = case when paused_by = 'person' then paused_at end,
-    paused_by = case when paused_by = 'person' then paused_by end
+    user_id = %(user_id)s::bigint,
+    is_operator = %(is_operator)s
+where id = %(person_id)s::bigint;
+
+-- name: move_watches
+-- Let the watches of one person be those of another one.
+update watches
+set person_id = %(to_id)s::bigint
+where person_id = %(person_id)s::bigint;
+
+-- name: move_messages
+-- Let the messages about cars of one person be those of another one, who was not told of these cars.
+update watch_messages
+set person_id = %(to_id)s::bigint
 where
-    (user_id is not null and user_id = %(user_id)s::bigint)
-    or (%(user_id)s::bigint is null and is_operator)
-returning id;
+    person_id = %(person_id)s::bigint
+    and kind = 'hit'
+    and not exists (
+        select
+        from watch_messages as others
+        where
+            others.person_id = %(to_id)s::bigint
+            and others.car = watch_messages.car
+            and others.kind = 'hit'
+    );
 
 -- name: add_person
 -- Add the alerts of a chat.

@@ -245,14 +245,18 @@ set
     settled_at = case when attempts >= %(most_attempts)s then clock_timestamp() end
 where
     state = 'trying'
-    and tried_at < clock_timestamp() - make_interval(secs => %(seconds)s)
+    and (
+        tried_at < clock_timestamp() - make_interval(secs => %(seconds)s)
+        or tried_at > clock_timestamp() -- the clock was set back
+    )
 returning
     id,
     state;
 
 -- name: next_message
 -- The message that is tried next: answers first, then followed prices, cars by score, digests, edits; none to a
--- chat that got one within the last second, or a group in the last three.
+-- chat that got one within the last second, or a group in the last three. No pause is longer than a day: one that seems
+-- so is from before the clock was set back.
 select
     messages.id,
     messages.person_id,
@@ -273,7 +277,10 @@ left join watch_people as people on messages.person_id = people.id
 where
     messages.state = 'waiting'
     and messages.next_try_at <= clock_timestamp()
-    and (people.next_at is null or people.next_at <= clock_timestamp())
+    and (
+        people.next_at is null
+        or people.next_at not between clock_timestamp() and clock_timestamp() + interval '1 day'
+    )
 order by
     messages.rank asc,
     messages.score desc nulls last,

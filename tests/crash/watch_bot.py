@@ -37,7 +37,7 @@ class FaultInjector(notify_post.FaultInjector):
         execute, leave, ask = psycopg.Cursor.execute, psycopg.Transaction.__exit__, Request._ask
 
         def patched_execute(cursor: Any, statement: Any, *arguments: Any, **named: Any) -> Any:
-            name = names.get(statement)
+            name = names.get(statement) if isinstance(statement, str) else None
             if name is None:
                 return execute(cursor, statement, *arguments, **named)
             return self._around(name, execute)(cursor, statement, *arguments, **named)

@@ -41,7 +41,7 @@ def inject(point: Path) -> None:
     last = _Last()
 
     def patched_execute(cursor: Any, statement: Any, *arguments: Any, **named: Any) -> Any:
-        name = names.get(statement)
+        name = names.get(statement) if isinstance(statement, str) else None
         if name is None:
             return execute(cursor, statement, *arguments, **named)
         last.statement, last.backend = name, cursor.connection.info.backend_pid

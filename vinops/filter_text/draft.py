@@ -114,7 +114,7 @@ class Draft:
                     *(Choice(field="family", words=words) for words in each.models),
                     *(Choice(field=name, words=_said(each.quantity, name)) for name in fields or each.fields),
                 ]
-                self.ambiguous.append(Ambiguity(text=each.text, choices=tuple(choices)))
+                self.ambiguous.append(Ambiguity(text=each.text, choices=tuple(choices), start=self.begin(each)))
         for (first, last), place in self.generations:
             if len(self.sets.get("family", ())) == 1:
                 for name, year in (("year_from", first), ("year_to", last)):
@@ -122,6 +122,12 @@ class Draft:
                         self.numbers.setdefault(name, Decimal(year))
             else:  # the years of one car are not those of another
                 self.take(place, place + 1, "left over")
+
+    def begin(self, each: Open) -> int:
+        """Return where the typed part of an open quantity begins: behind the words in front of its number."""
+        last = self.tokens[each.end - 1].end
+        found = self.text.find(each.text, self.tokens[each.start].start, last)
+        return found if found >= 0 else self.tokens[each.start].start
 
     def remaining(self, each: Open) -> tuple[str, ...]:
         """Return the fields that an open number may still be about: not those that are given already."""

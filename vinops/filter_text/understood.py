@@ -27,10 +27,16 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Ambiguity:
-    """A part of a text that can be several things, as typed. It is not in the filter until somebody chooses."""
+    """A part of a text that can be several things, as typed, and where it begins. It is not in the filter until
+    somebody chooses."""
 
     text: str
     choices: tuple[Choice, ...]
+    start: int
+
+    def chosen(self, typed: str, number: int) -> str:
+        """Return the text that was read with the words of a choice in the place of this part."""
+        return f"{typed[: self.start]}{self.choices[number].words}{typed[self.start + len(self.text) :]}"
 
 
 class Piece(NamedTuple):

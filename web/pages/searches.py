@@ -26,6 +26,7 @@ KINDS: Final = ("ad",)
 NOT_WATCHED: Final = ("new_since", "gone")
 """Fields of the board's filter that make no sense for what is to come."""
 LONGEST: Final = 2000
+"""Characters of what is kept as typed."""
 
 
 def page(asked: Asked) -> Response:
@@ -134,8 +135,9 @@ def _person(asked: Asked, connection: Connection[Any]) -> Person:
 
 
 def _watched(query: str) -> Filter:
-    """Return the filter of the board's parameters, of what can be watched."""
-    params = parse_qsl(query[:LONGEST], keep_blank_values=True, max_num_fields=500)
+    """Return the filter of the board's parameters, of what can be watched. A form is not so long that they need a cut,
+    which would be another filter than the one that is shown."""
+    params = parse_qsl(query, keep_blank_values=True)
     wanted, _problems = Filter.parse(params, others=board.OWN)
     return Filter(**{name: getattr(wanted, name) for name in FIELDS if name not in NOT_WATCHED})
 

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from deals.channel.message import clean
 from deals.watches import people, texts
+from deals.watches.bot.updates import LONGEST_TEXT
 from deals.watches.preview import preview
-from vinops.filter_text import parse
+from vinops.filter_text import LONGEST, parse
 from vinops.filter_words import describe
 from vinops.filters import Filter
 
@@ -32,7 +33,7 @@ def propose(turn: Turn, typed: str, *, watch_id: int | None = None, below: Decim
     understood = parse(typed)
     wanted = _with_below(understood.filter, below)
     if wanted == Filter() and not understood.ambiguous:
-        turn.reply([turn.text("nothing"), *_struck(turn, understood)])
+        turn.reply([turn.text("nothing"), *_struck(turn, understood), *_too_long(turn, understood)])
         return
     row = turn.row("add_draft", watch_id=watch_id, typed=typed, below_market=below)
     assert row is not None  # noqa: S101 # an insert returns its row
@@ -42,6 +43,7 @@ def propose(turn: Turn, typed: str, *, watch_id: int | None = None, below: Decim
 def show(turn: Turn, draft_id: int, understood: Understood, wanted: Filter, *, edits: int | None = None) -> None:
     """Answer with a draft: the filter in words, what was not understood, what is asked, how many cars, the best."""
     lines = [turn.text("understood", filter=in_words(turn, wanted, understood.kind)), *_struck(turn, understood)]
+    lines += _too_long(turn, understood)
     buttons: list[list[Link]] = []
     for place, ambiguity in enumerate(understood.ambiguous):
         lines.append(turn.text("ask", text=ambiguity.text))
@@ -72,8 +74,7 @@ def choose(turn: Turn, draft_id: int, place: int, number: int, *, edits: int | N
     if place >= len(understood.ambiguous) or number >= len(understood.ambiguous[place].choices):
         turn.notice = turn.text("done_already")
         return
-    ambiguity = understood.ambiguous[place]
-    typed = draft["typed"].replace(ambiguity.text, ambiguity.choices[number].words, 1)[: texts.LONGEST // 2]
+    typed = understood.ambiguous[place].chosen(draft["typed"], number)[:LONGEST_TEXT]
     _change(turn, draft, typed, draft["below_market"], edits)
 
 
@@ -146,6 +147,11 @@ def _struck(turn: Turn, understood: Understood) -> list[str]:
         if clean(text)
     ]
     return [turn.text("not_understood", words="").rstrip() + " " + " ".join(pieces)]
+
+
+def _too_long(turn: Turn, understood: Understood) -> list[str]:
+    """Return that not all of a text was read, if that is so: what comes behind may be cut where it is shown."""
+    return [turn.text("too_long", most=texts.number(LONGEST))] if len(understood.text) > LONGEST else []
 
 
 def counts(turn: Turn, found: Preview) -> str:

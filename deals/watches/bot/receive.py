@@ -69,7 +69,13 @@ class Receiver:
         self.pause = 0.0
         for kind in ("telegram_forbidden", "telegram_conflict"):
             clear_alert(self._connection, kind, "bot")
-        found = outcome.result if isinstance(outcome.result, list) else []
+        if not isinstance(outcome.result, list):
+            self.pause = PAUSE
+            log.warning("no updates %s: the answer is no list", pairs(again_in=PAUSE))
+            return 0
+        if not self._name:  # Telegram did not say it when the process began
+            self._name = bot_name(self._settings).lower()
+        found = outcome.result
         return sum(self.apply(update) for update in found)
 
     def apply(self, update: Any) -> bool:
@@ -133,6 +139,11 @@ class Receiver:
         person = people.of_chat(self._connection, event.chat_id)
         if code and person is None and len(code) <= 64:
             return self._invited(event, code)
+        if code and person is not None and len(code) <= 64:
+            linked = people.link(self._connection, code, person, self._settings.time_zone)
+            if linked is not None:
+                Turn(connection=self._connection, settings=self._settings, person=linked).say("linked")
+                return ""
         if person is None or person.paused_by == people.BY_ACCOUNT:
             return self._stranger(event)
         turn = Turn(connection=self._connection, settings=self._settings, person=person)
@@ -150,14 +161,16 @@ class Receiver:
         person = people.accept(self._connection, code, event.chat_id, self._settings.time_zone)
         if person is None:
             return self._stranger(event, "bad_code")
-        about = {"chat_hash": people.digest(str(event.chat_id))}
-        self._connection.execute(self._statements["forget_stranger"], about)
+        for key in ("stranger", "bad_code"):
+            about = {"chat_hash": people.digest(_stranger_key(event.chat_id, key))}
+            self._connection.execute(self._statements["forget_stranger"], about)
         Turn(connection=self._connection, settings=self._settings, person=person).say("welcome")
         return ""
 
     def _stranger(self, event: updates.Said | updates.Pressed, key: str = "stranger") -> str:
         """Answer a chat that nobody was invited in with one sentence, once a day; of many chats not all."""
-        about = {"chat_hash": people.digest(str(event.chat_id)), "limit": STRANGERS_A_MINUTE}
+        # An invitation that does not hold is answered too, once a day, after a first text without one.
+        about = {"chat_hash": people.digest(_stranger_key(event.chat_id, key)), "limit": STRANGERS_A_MINUTE}
         if self._connection.execute(self._statements["tell_stranger"], about).fetchone() is not None:
             code = event.language[:2] if isinstance(event, updates.Said) else ""
             add_reply(self._connection, texts.say(code, key), chat_id=event.chat_id)
@@ -188,6 +201,10 @@ class Receiver:
     def _alert(self, kind: str, text: str) -> None:
         if raise_alert(self._connection, self._settings, kind, "bot", text):
             deliver(self._connection, self._settings)
+
+
+def _stranger_key(chat_id: int, key: str) -> str:
+    return str(chat_id) if key == "stranger" else f"{key} {chat_id}"
 
 
 def bot_name(settings: Settings) -> str:

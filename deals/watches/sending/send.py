@@ -83,6 +83,8 @@ class Sender:
         looked at. Each part is one transaction, and changes nothing when it is repeated."""
         for each in self._rows("recover_tries", seconds=ABANDONED, most_attempts=MOST_TRIES):
             log.warning("the process that sent a message died, it may be there twice %s", pairs(message=each["id"]))
+            if each["state"] == "failed":
+                self._run("drop_stranger", id=each["id"])
         hits = queue.queue_hits(self._connection)
         queue.queue_digests(self._connection)
         if time.monotonic() > self._expired + EXPIRY:
@@ -216,8 +218,6 @@ class Sender:
                 is_told = taken.letter.edits is None
                 self._run("show_change", id=taken.letter.about_id, price_eur=price, is_told=is_told)
                 self._look_again(taken.letter.about_id)
-            if taken.person_id is None:
-                self._run("drop_stranger", id=taken.id)
             clear_alert(self._connection, "telegram_forbidden", "alerts")
 
         values = {"message_id": outcome.message_id, "is_photo": outcome.is_photo}
@@ -267,9 +267,7 @@ class Sender:
             self._run("forget_message", id=taken.letter.about_id)
 
     def _pause_chat(self, taken: _Try) -> None:
-        if taken.person_id is None:
-            self._run("drop_stranger", id=taken.id)
-        else:
+        if taken.person_id is not None:
             self._run("pause_chat", person_id=taken.person_id)
 
     def _settle(self, taken: _Try, state: str, *, then: Callable[[], object] | None = None, **values: Any) -> None:
@@ -281,6 +279,8 @@ class Sender:
                 log.warning("settled or removed by another process %s: it may be there twice", taken)
             elif then is not None:
                 then()
+            if taken.person_id is None and state != "waiting":
+                self._run("drop_stranger", id=taken.id)  # nothing of a chat stays that nobody was invited in
 
     def _row(self, name: str, **values: Any) -> Any:
         return next(iter(self._rows(name, **values)), None)

@@ -78,6 +78,14 @@ def test_everything_is_no_search_and_nonsense_is_refused(database: psycopg.Conne
         assert database.execute("select 1 from watches").fetchall() == []
 
 
+def test_a_long_query_is_saved_whole(database: psycopg.Connection[Any], settings: Settings) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        everything = "&".join(["make=BMW", "x=&" * 600, "a" * 1500, "price_to=9000"])
+        assert client.post("/searches", data={"query": everything}).status_code < 400
+        assert database.execute("select make, price_to from watches").fetchall() == [(["BMW"], 9000)]
+
+
 def test_notifications_and_the_link_to_telegram(database: psycopg.Connection[Any], settings: Settings) -> None:
     with running(settings) as (site, client):
         signed_in(site, client, database, "trader")

@@ -31,9 +31,10 @@ def saved(talk: Talk, text: str = TYPED) -> int:
 
 
 def test_a_stranger_gets_one_sentence_and_then_silence(talk: Talk) -> None:
-    talk.say("hello", "hello?", "/list", "/start nonsense")
-    [said] = talk.shown()
+    talk.say("hello", "hello?", "/list", "/start nonsense", "/start other")
+    said, refused = talk.shown()
     assert "invited people only" in said
+    assert "вече е използвана" in refused  # who has an old invitation learns that, though strangers get one sentence
     assert talk.one("select count(*) from watch_messages") == 0
     assert talk.one("select count(*) from watch_people") == 0
 
@@ -68,6 +69,46 @@ def test_an_invitation_links_the_chat_to_the_watches_of_a_person_of_the_site(tal
     talk.watch(person.id, make=["BMW"])
     assert talk.join(user_id=user) == person.id
     assert "BMW" in talk.say("/list")[0].text
+
+
+def test_a_chat_with_watches_is_linked_to_a_person_of_the_site_with_those_of_both(talk: Talk) -> None:
+    user = talk.one("insert into ops.users (name, role, password_hash) values ('Ana', 'trader', 'x') returning id")
+    theirs = people.ensure_user(talk.database, user, language="en", time_zone="Europe/Sofia")
+    talk.watch(theirs.id, make=["BMW"])
+    person = talk.join()
+    talk.hit(talk.watch(person, make=["Volkswagen"]), add_deal(talk.database, score=8))
+    talk.send()
+    code = people.invite(talk.database, "en", user_id=user)
+    assert "belong together" in talk.say(f"/start {code}")[0].text
+    assert talk.one("select count(*) from watch_people") == 1
+    listed = talk.say("/list")[0].text
+    assert "BMW" in listed
+    assert "Volkswagen" in listed
+    assert talk.one("select count(*) from watch_messages where kind = 'hit' and person_id = %s", theirs.id) == 1
+    assert "Welcome" in talk.say(f"/start {code}")[0].text
+
+
+def test_a_chat_with_watches_becomes_that_of_a_person_of_the_site_without_any(talk: Talk) -> None:
+    user = talk.one("insert into ops.users (name, role, password_hash) values ('Ana', 'trader', 'x') returning id")
+    person = talk.join()
+    talk.watch(person)
+    plain = people.invite(talk.database, "en")
+    assert "Welcome" in talk.say(f"/start {plain}")[0].text
+    assert talk.one("select count(*) from ops.watch_invitations") == 1  # for somebody else
+    talk.say(f"/start {people.invite(talk.database, 'en', user_id=user)}")
+    assert talk.one("select (id, user_id) = (%s, %s) from watch_people", person, user) is True
+    other = talk.one("insert into ops.users (name, role, password_hash) values ('Bo', 'trader', 'x') returning id")
+    talk.say(f"/start {people.invite(talk.database, 'en', user_id=other)}")
+    assert talk.one("select user_id from watch_people") == user
+
+
+def test_another_chat_of_a_person_of_the_site_gets_no_edits_of_messages_of_the_first(talk: Talk) -> None:
+    user = talk.one("insert into ops.users (name, role, password_hash) values ('Ana', 'trader', 'x') returning id")
+    person = talk.join(user_id=user)
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.send()
+    assert talk.join(8, user_id=user) == person
+    assert talk.one("select count(*) from watch_messages where kind = 'hit' and message_id is not null") == 0
 
 
 def test_who_is_removed_from_the_site_is_a_stranger_to_the_bot(talk: Talk) -> None:
@@ -275,6 +316,10 @@ def test_after_a_week_without_updates_their_numbers_may_begin_anywhere(talk: Tal
         ("redirect", {}, None),
         ("forbidden_403", {"description": "Forbidden: bot was kicked"}, "telegram_forbidden"),
         ("bad_request_400", {"description": "Bad Request: what"}, None),
+        ("garbage", {}, None),
+        ("garbage", {"answer": '{"ok": true, "result": {"update_id": 1}}'}, None),
+        ("garbage", {"answer": '{"ok": true, "result": null}'}, None),
+        ("garbage", {"answer": "[" * 60_000}, None),
     ],
 )
 def test_whatever_telegram_answers_the_next_call_comes_later(
@@ -289,3 +334,28 @@ def test_whatever_telegram_answers_the_next_call_comes_later(
     assert talk.receiver.step(seconds=0) == 1
     assert talk.receiver.pause == 0
     assert talk.one("select count(*) from ops.alerts where cleared_at is null") == 0
+
+
+def test_the_bot_learns_its_name_when_telegram_says_it(talk: Talk) -> None:
+    talk.join(GROUP)
+    receiver = Receiver(talk.database, talk.settings)  # as when Telegram was away at its start
+    talk.receiver = receiver
+    talk.say("/help@other_bot", chat_id=GROUP)
+    talk.telegram.messages.clear()
+    assert talk.say("/help@other_bot", chat_id=GROUP) == []
+    assert len(talk.say("/help@standin_bot", chat_id=GROUP)) == 1
+
+
+def test_a_choice_replaces_what_was_asked_and_nothing_else(talk: Talk) -> None:
+    talk.join()
+    [asked] = talk.say("bmw 1320 320")  # what is asked is in another number too
+    choice = next(target for label, target in asked.buttons if label == "BMW 320")
+    talk.press(choice, message_id=asked.message_id)
+    assert talk.one("select typed from watch_drafts") == "bmw 1320 BMW 320"
+
+
+def test_a_text_that_is_not_read_to_its_end_is_said_to_be_so(talk: Talk) -> None:
+    talk.join()
+    [shown] = talk.say("golf " + "much equipment " * 100 + "not crashed")
+    assert "Only the first 1 000 characters" in shown.text.replace("\u202f", " ")
+    assert "Only the first" not in talk.say("golf " + "x " * 400)[0].text

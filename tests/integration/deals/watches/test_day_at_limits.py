@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench import alerts, watches
+from bench import alert_day, watches
 from deals.channel import pace
 from deals.watches.sending import send
 from vinops import vehicles
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vinops.config import Settings
 
-SIZE = alerts.Size(
+SIZE = alert_day.Size(
     watches=watches.Size(active=400, gone=40, watches=2_000), hours=1, ads=20, every=timedelta(minutes=30)
 )
 GAPS = {"CHAT_GAP": send.CHAT_GAP, "GROUP_GAP": send.GROUP_GAP}
@@ -32,7 +32,7 @@ def filled(database: Connection[Any], monkeypatch: pytest.MonkeyPatch) -> Connec
 
 
 def test_no_message_of_a_day_is_refused(filled: Connection[Any], settings: Settings) -> None:
-    day = alerts.play(filled, settings, SIZE)
+    day = alert_day.play(filled, settings, SIZE)
     assert day.refused == 0
     assert day.connections == 1
     assert day.messages["hit"] > 50
@@ -47,4 +47,4 @@ def test_a_sender_that_is_too_fast_is_refused(
     filled: Connection[Any], settings: Settings, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: float
 ) -> None:
     monkeypatch.setattr(where, name, value)
-    assert alerts.play(filled, settings, SIZE).refused > 0
+    assert alert_day.play(filled, settings, SIZE).refused > 0

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deals.watches import clock
+from deals.watches.bot.turn import add_reply
 from deals.watches.bot.run import Bot
 from deals.watches.sending import queue, send
 from deals.watches.sending.send import Sender
@@ -437,3 +438,33 @@ def test_messages_come_over_one_connection(
 
 def sent(telegram: TelegramServer) -> list[Request]:
     return [each for each in telegram.requests if each.path == "/sendMessage"]
+
+
+def test_a_clock_that_was_set_back_stops_nobody(talk: Talk, person: int) -> None:
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.sender.queue()
+    assert talk.sender._take() is not None  # and its process dies
+    talk.database.execute("update watch_messages set tried_at = now() + interval '2 days' where state = 'trying'")
+    talk.database.execute("update watch_people set next_at = now() + interval '2 days'")
+    talk.send()
+    assert [each.text.splitlines()[0] for each in talk.telegram.messages] == ["Car 8"]
+
+
+@pytest.mark.parametrize("fault", ["bad_request_400", "forbidden_403", "no_answer"])
+def test_nothing_of_a_chat_stays_that_is_no_longer_known(
+    talk: Talk, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request, "SECONDS", 0.3)
+    monkeypatch.setattr(send, "REFUSED_PAUSES", ())
+    monkeypatch.setattr(send, "MOST_TRIES", 1)
+    add_reply(talk.database, "Goodbye", chat_id=CHAT)
+    talk.telegram.fault(fault, description="Forbidden: bot was blocked") if "403" in fault else talk.telegram.fault(fault)
+    talk.send()
+    assert talk.one("select count(*) from watch_messages") == 0
+
+
+def test_a_reply_to_nobody_whose_process_died_each_time_is_removed(talk: Talk) -> None:
+    add_reply(talk.database, "Goodbye", chat_id=CHAT)
+    talk.database.execute("update watch_messages set state = 'trying', attempts = 99, tried_at = now() - interval '1 h'")
+    talk.send()
+    assert talk.one("select count(*) from watch_messages") == 0
