@@ -24,6 +24,7 @@ import psutil
 import psycopg
 
 from bench.pairs import say
+from bench.processes import used
 from bench.server import BenchFailed, Place, Server
 from ops.workers.processes import Processes
 from ops.workers.registry import run_folder, workers
@@ -192,9 +193,9 @@ def _watch(place: Place, terminal: tuple[int, int], seconds: float) -> Watched:
         with psycopg.connect(place.url, autocommit=True) as connection:
             own = psutil.Process(process.pid)
             servers = psutil.Process(_backend(connection))
-            before = _seconds(own), _seconds(servers), _transactions(connection), time.monotonic()
+            before = used(own), used(servers), _transactions(connection), time.monotonic()
             time.sleep(seconds)
-            after = _seconds(own), _seconds(servers), _transactions(connection), time.monotonic()
+            after = used(own), used(servers), _transactions(connection), time.monotonic()
         took = after[3] - before[3]
         return Watched(
             columns=columns,
@@ -227,11 +228,6 @@ def _backend(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     if row is None:
         raise BenchFailed("the monitor has no connection")
     return int(str(row[0]))
-
-
-def _seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _transactions(connection: psycopg.Connection[tuple[object, ...]]) -> int:

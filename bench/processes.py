@@ -7,7 +7,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+
+import psutil
 
 
 class ProcessFailed(Exception):  # noqa: N818 # the command failed, not the bench
@@ -50,3 +53,21 @@ def run(command: Sequence[str], environ: Mapping[str, str] | None = None) -> Fin
         peak_mb=usage.ru_maxrss / 1024,
         output=output,
     )
+
+
+def used(process: psutil.Process) -> float:
+    """Return the processor time of a process in seconds."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def used_by_all(server: psutil.Process) -> float:
+    """Return the processor time of the backends of a server, of those that have ended too. One that ends while it is
+    read would be counted twice or not at all: it is read again."""
+    while True:
+        ended = server.cpu_times()
+        found = float(ended.children_user + ended.children_system)
+        with suppress(psutil.NoSuchProcess):
+            found += sum(used(each) for each in server.children())
+            if server.cpu_times()[2:4] == ended[2:4]:
+                return found

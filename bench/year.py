@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, LiteralString
@@ -21,7 +20,7 @@ import psycopg
 
 from bench import year_data
 from bench.pairs import say
-from bench.processes import run
+from bench.processes import run, used, used_by_all
 from bench.report import reached, table
 from bench.server import BenchFailed
 from ops.workers import registry
@@ -355,11 +354,11 @@ def _statement(connection: psycopg.Connection[Any], question: Question, runs: in
     for _ in range(runs + 1):
         if question.before:
             connection.execute(question.before)
-        began = _used(backend)
+        began = used(backend)
         cursor = connection.execute(question.text.encode(), question.values or None)
         if cursor.description:
             cursor.fetchall()
-        found.append(_used(backend) - began)
+        found.append(used(backend) - began)
         connection.rollback()
     return min(found[1:])
 
@@ -369,30 +368,13 @@ def _command(place: Place, arguments: tuple[str, ...], server: psutil.Process, r
     the machine is, and is not judged. Raises BenchFailed if it did not do its work, ProcessFailed."""
     found = []
     for _ in range(runs + 1):
-        began = _used_by_all(server)
+        began = used_by_all(server)
         command = ["sh", "-c", 'timeout 300 "$@" 2>&1 || [ $? -lt 124 ]', "sh", sys.executable, *arguments]
         finished = run(command, {**place.environ, "PYTHONDONTWRITEBYTECODE": ""})
         if not finished.output or any(word in finished.output for word in ("Traceback", "Usage: ")):
             raise BenchFailed(f"`{' '.join(arguments)}` did not do its work: {finished.output[-1000:]}")
-        found.append((finished.cpu_seconds, _used_by_all(server) - began))
+        found.append((finished.cpu_seconds, used_by_all(server) - began))
     return min(found[1:], key=sum)
-
-
-def _used(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _used_by_all(server: psutil.Process) -> float:
-    """Return the processor time of the backends of a server, of those that have ended too. One that ends while it is
-    read would be counted twice or not at all: it is read again."""
-    while True:
-        ended = server.cpu_times()
-        used = float(ended.children_user + ended.children_system)
-        with suppress(psutil.NoSuchProcess):
-            used += sum(_used(each) for each in server.children())
-            if server.cpu_times()[2:4] == ended[2:4]:
-                return used
 
 
 def _bytes(server: Server, place: Place) -> int:

@@ -19,7 +19,7 @@ from deals import alarms, board, market as figures, schedule
 from deals.channel import lots as channel_of_lots, queue as channel
 from deals.estimate import model as price_model
 from deals.landed import rates
-from deals.offers import passes
+from deals.offers import passes, requote
 from deals.queue import outbox, runner
 from deals.stages import score as scoring
 from deals.stages.registry import ALL_STAGES, LOT_STAGES, next_stage
@@ -171,7 +171,9 @@ def rescore() -> None:
 
 @shared_task(base=DatabaseTask, name="deals.lots", queue="upkeep")
 def lots() -> None:
-    """Queue the lots that changed since they were valued or quoted: by a file, a model, a tariff, a rate, a profile."""
+    """Quote lots anew by another tariff, rate or profile, and queue those that a file or a model changed."""
+    if requote.run(connection(), config.load()):
+        wake("notify")
     if any(passes.queue_changed(connection(), config.load()).values()):
         for stage in LOT_STAGES:
             wake(stage)

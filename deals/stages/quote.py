@@ -7,11 +7,11 @@ prices to count with; all other lots are ranked by the most one may bid.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from operator import attrgetter
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from deals.landed.lot import Lot as Costed
 from deals.landed.money import NOTHING
 from deals.lots import facts, profit, rules, terms
 from vinops import vehicles
+from vinops.db.arrays import array_literal
 from vinops.db.database import queries
 from vinops.redaction import one_line
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from deals.estimate.cars import Ints
-    from deals.landed.bulk import Costs
+    from deals.landed.bulk import Bools, Costs
     from deals.landed.lot import Rates
     from deals.lots.terms import Terms
     from vinops.config import Settings
@@ -82,8 +83,7 @@ class Batch:
     typed: Mapping[int, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quoted:
+class Quoted(NamedTuple):
     """A row of lot_quotes; `is_there` is False for a lot without a value, which has none."""
 
     lot_id: int
@@ -105,7 +105,6 @@ class Quoted:
 
 SEPARATOR: Final = "\x1f"
 """Between what is missing of a lot: an array of arrays of different lengths is none."""
-COLUMNS: Final = tuple(field.name for field in fields(Quoted) if field.name != "is_there")
 
 
 def read(connection: Connection[Any], lot_ids: Sequence[int], settings: Settings) -> Batch | None:
@@ -162,48 +161,40 @@ def _quoted(batch: Batch, lots: Sequence[Valued], costed: Sequence[Costed], cost
     at = np.where(bids >= 0, bids, most)
     found = outcomes(by, costs, at, lots)
     landed = costs.landed(at)
-    missing = _Missing(by, rates)
-    basis = by.basis
-    has_repair = costs.repairs["high"] >= 0
-    whole = (
-        np.rint(np.where(most >= 0, each, 0)).astype(np.int64).tolist()
+    is_known = most >= 0
+    whole = [
+        _where(is_known, np.rint(np.where(is_known, each, 0)).astype(np.int64).tolist())
         for each in (found.careful, found.low, found.high)
-    )
-    quotes = []
+    ]
+    missing = _Missing(by, rates)
+    has_repair = (costs.repairs["high"] >= 0).tolist()
     columns = zip(
-        lots,
-        costed,
-        prices,
-        most.tolist(),
-        landed.tolist(),
+        [lot.lot_id for lot in lots],
+        repeat(True),
+        repeat(by.basis),
+        [lot.valued_at for lot in lots],
+        is_known.tolist(),
+        [
+            () if known else missing.of(about, has_repair=is_repaired)
+            for known, about, is_repaired in zip(is_known.tolist(), costed, has_repair, strict=True)
+        ],
+        _where(is_known, most.tolist()),
+        _where(is_known, [price[0] if price else None for price in prices]),
+        _where(is_known, [price[1] if price else None for price in prices]),
+        _where(is_known, [f"{cents / 100:.2f}" for cents in landed.tolist()]),
         *whole,
-        found.loss_chance.tolist(),
-        has_repair.tolist(),
-        strict=True,
+        _where(is_known, [round(chance, 3) for chance in found.loss_chance.tolist()]),
+        _where(is_known, [lot.is_active and not lot.is_blocked for lot in lots], otherwise=False),
+        strict=False,  # what is repeated has no end
     )
-    for lot, about, price, bid, cents, careful, low, high, loss, is_repaired in columns:
-        if bid < 0:
-            lacks = missing.of(about, has_repair=is_repaired)
-            quotes.append(Quoted(lot_id=lot.lot_id, basis=basis, valued_at=lot.valued_at, missing=lacks))
-            continue
-        quotes.append(
-            Quoted(
-                lot_id=lot.lot_id,
-                basis=basis,
-                valued_at=lot.valued_at,
-                is_complete=True,
-                most_bid_usd=bid,
-                bid_usd=price[0] if price else None,
-                bid_kind=price[1] if price else None,
-                landed_eur=f"{cents / 100:.2f}",
-                profit_eur=careful,
-                profit_low=low,
-                profit_high=high,
-                loss_chance=round(loss, 3),
-                is_ranked=lot.is_active and not lot.is_blocked,
-            )
-        )
-    return quotes
+    return [Quoted._make(row) for row in columns]
+
+
+def _where(is_known: Bools, values: list[Any], *, otherwise: object = None) -> list[Any]:
+    """Return the values with another one in place of those that are not known."""
+    for place in np.flatnonzero(~is_known).tolist():
+        values[place] = otherwise
+    return values
 
 
 def outcomes(by: Terms, costs: Costs, bids: Ints, lots: Sequence[Valued]) -> profit.Outcomes:
@@ -317,6 +308,7 @@ def write(connection: Connection[Any], results: Sequence[Quoted]) -> None:
         connection.execute(statements["drop_quotes"], {"lot_ids": gone})
     there = [each for each in results if each.is_there]
     if there:
-        columns = {name: list(map(attrgetter(name), there)) for name in COLUMNS}
+        columns: dict[str, Sequence[Any]] = dict(zip(Quoted._fields, zip(*there, strict=True), strict=True))
         columns["missing"] = [SEPARATOR.join(each) for each in columns["missing"]]
-        connection.execute(statements["save_quotes"], columns)
+        arrays = {name: array_literal(values) for name, values in columns.items() if name != "is_there"}
+        connection.execute(statements["save_quotes"], arrays)

@@ -275,7 +275,7 @@ def run(
     time."""
     from deals.channel import lots
     from deals.imports import post as messages
-    from deals.offers import passes
+    from deals.offers import passes, requote
     from deals.queue import runner
     from deals.stages.registry import LOT_STAGES
 
@@ -286,6 +286,7 @@ def run(
     with _open(settings, "landed run") as connection, at_work("queueing") as work:
         if again:
             passes.renew(connection)
+        anew = requote.run(connection, settings)
         passes.queue_changed(connection, settings)
         runner.give_up(connection)
         for stage in LOT_STAGES:
@@ -294,7 +295,7 @@ def run(
             rows.append(
                 {
                     "stage": stage,
-                    "done": sum(len(each.done) for each in outcomes),
+                    "done": sum(len(each.done) for each in outcomes) + (anew if stage == "quote" else 0),
                     "failed": sum(each.failed for each in outcomes),
                     "given_up": sum(len(each.dead) for each in outcomes),
                 }

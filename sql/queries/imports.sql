@@ -198,6 +198,27 @@ where
 order by known.lot_id
 on conflict (lot_id, stage) do nothing;
 
+-- name: claim_quotes
+-- Lock the next quotes of active lots that were made by other terms, but for those of lots that wait for the stage and
+-- those that another process has locked.
+select quotes.lot_id
+from lots
+inner join lot_quotes as quotes on lots.id = quotes.lot_id
+where
+    lots.status = 'active'
+    and lots.id > %(after)s
+    and quotes.basis <> %(basis)s
+    and not exists (
+        select
+        from ops.lot_outbox as work
+        where
+            work.lot_id = lots.id
+            and work.stage = 'quote'
+    )
+order by lots.id
+limit %(count)s
+for update of quotes skip locked;
+
 -- name: requeue_all_lots
 -- Queue all active lots for the first stage: the market has moved.
 insert into ops.lot_outbox (lot_id, stage)

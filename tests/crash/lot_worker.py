@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deals.offers import passes
+from deals.offers import passes, requote
 from deals.queue import outbox, runner
 from deals.stages import quote, value
 from vinops import config
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from deals.lots.terms import Terms
     from vinops.config import Settings
 
 
@@ -64,11 +65,28 @@ def stamp_first() -> None:
     runner._work = broken
 
 
+def stamp_terms_first() -> None:
+    """Break quoting anew: in one transaction it notes by what terms lots are quoted, and in the next it quotes them."""
+
+    def broken(connection: Connection[Any], settings: Settings, by: Terms, after: int) -> list[int]:
+        stamp = "update lot_quotes set basis = %s where basis <> %s returning lot_id"
+        lot_ids = [row[0] for row in connection.execute(stamp, [by.basis, by.basis])]
+        around(Path(sys.argv[1]), "stamp", lambda: None)()
+        if lot_ids:
+            quote.write(connection, quote.work(quote.read_by(connection, lot_ids, by)))
+        return lot_ids
+
+    requote._batch = broken
+
+
 def main() -> None:
-    """Queue what changed, and take it through both stages."""
+    """Quote anew by other terms, two lots at a time, queue what changed, and take it through both stages."""
     point = Path(sys.argv[1])
+    requote.BATCH = 2  # type: ignore[misc]
+    requote._batch = around(point, "batch", requote._batch)
+    quote.read_by = around(point, "quote-read_by", quote.read_by)
     if sys.argv[2]:
-        {stamp_first.__name__: stamp_first}[sys.argv[2]]()
+        {each.__name__: each for each in (stamp_first, stamp_terms_first)}[sys.argv[2]]()
     for name, module in (("value", value), ("quote", quote)):
         for function in ("read", "work", "write"):
             setattr(module, function, around(point, f"{name}-{function}", getattr(module, function)))
@@ -77,6 +95,7 @@ def main() -> None:
     passes.queue_changed = around(point, "queue", passes.queue_changed)
     settings = config.load()
     with database.connect(settings, application="tests", autocommit=True) as connection:
+        requote.run(connection, settings)
         passes.queue_changed(connection, settings)
         for stage in ("value", "quote"):
             runner.drain(connection, settings, stage)

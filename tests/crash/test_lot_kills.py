@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deals.offers import passes
+from deals.offers import passes, requote
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
 from tests.support import import_lots
@@ -35,6 +35,11 @@ EVENTS = (
         for what in ("read after", "work after", "write before", "write after")
     ),
 )
+ANEW = (
+    *("batch before", "quote-read_by after", "quote-work after", "quote-write before", "quote-write after"),
+    "batch after",
+)
+"""The events of quoting anew by other terms, in order."""
 STORED = """
     select lots.lot_external_id, known.p10, known.p50, known.p90, known.blockers, quotes.most_bid_usd,
         quotes.profit_eur, quotes.loss_chance, quotes.is_ranked
@@ -66,6 +71,7 @@ def killed(environment: dict[str, str], folder: Path, event: str, broken: str = 
 def swept(database: Database, settings: Settings) -> None:
     """Let the leases of the dead expire, and run again."""
     database.execute("update ops.lot_outbox set leased_until = '-infinity' where leased_until is not null")
+    requote.run(database, settings)
     passes.queue_changed(database, settings)
     for stage in LOT_STAGES:
         runner.drain(database, settings, stage)
@@ -100,5 +106,32 @@ def test_marking_lots_before_their_values_are_written_is_caught(
     """The broken control: what is marked as valued and is not, no sweep finds."""
     lots(database)
     killed(environment, tmp_path, "stamp before", broken="stamp_first")
+    swept(database, settings)
+    assert faults(database, settings)
+
+
+def at_another_rate(database: Database, settings: Settings) -> None:
+    """Lots with quotes by a rate that is no longer the newest."""
+    lots(database)
+    swept(database, settings)
+    database.execute("update exchange_rates set rate = 1.25")
+
+
+@pytest.mark.parametrize("event", few_quick(ANEW, ANEW.index("quote-write after"), ANEW.index("batch after")))
+def test_quoting_anew_is_finished_by_the_next_run(
+    database: Database, settings: Settings, environment: dict[str, str], tmp_path: Path, event: str
+) -> None:
+    at_another_rate(database, settings)
+    killed(environment, tmp_path, event)
+    swept(database, settings)
+    assert faults(database, settings) == []
+
+
+def test_noting_the_terms_before_the_quotes_is_caught(
+    database: Database, settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The broken control: quotes that say they are by the new terms, and are not, no run finds."""
+    at_another_rate(database, settings)
+    killed(environment, tmp_path, "stamp before", broken="stamp_terms_first")
     swept(database, settings)
     assert faults(database, settings)

@@ -11,7 +11,7 @@ import pytest
 
 from deals.landed import profiles
 from deals.lots import results, terms
-from deals.offers import passes, ranking
+from deals.offers import passes, ranking, requote
 from deals.queue import runner
 from deals.stages import quote as quoting, value as valuing
 from deals.stages.registry import LOT_STAGES
@@ -52,11 +52,13 @@ def market(database: Database) -> Database:
 
 
 def drained(database: Database, settings: Settings) -> dict[str, int]:
-    """Queue what changed, take it through both stages, and return how many lots each of them had."""
+    """Quote anew by other terms, queue what changed, take it through both stages, and return how many lots were valued
+    and quoted."""
+    anew = requote.run(database, settings)
     passes.queue_changed(database, settings)
-    return {
-        stage: sum(len(outcome.done) for outcome in runner.drain(database, settings, stage)) for stage in LOT_STAGES
-    }
+    outcomes = {stage: runner.drain(database, settings, stage) for stage in LOT_STAGES}
+    done = {stage: sum(len(each.done) for each in found) for stage, found in outcomes.items()}
+    return {**done, "quote": done["quote"] + anew}
 
 
 def row(database: Database, table: str, number: int) -> Any:
