@@ -77,9 +77,10 @@ grant select on board, listing_words, listings, listing_prices, normalized_listi
 grant select on lot_board, lots, vehicles, lot_photos, images, photo_stores, audit.lot_events to vinops_web;
 grant select on market_months, market_prices, market_now, market_stays, market_state to vinops_web;
 grant select, insert, update on ops.host_budgets to vinops_web;
--- And of import deals; a result is noted there.
+-- And of import deals; a result and a bid are noted there.
 grant select on lot_values, lot_quotes, lot_floors, import_discounts, lot_results to vinops_web;
 grant insert on lot_results to vinops_web;
+grant select, insert, update, delete on lot_bids to vinops_web;
 grant select on ops.users to vinops_web;
 grant update (language, password_hash) on ops.users to vinops_web; -- the hash with newer parameters; never the role
 grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;

@@ -140,6 +140,7 @@ with needed (role_names, relations, rights) as (
         '{select}'
     ),
     ('{vinops_web}', '{public.lot_results}', '{select, insert}'),
+    ('{vinops_web}', '{public.lot_bids}', '{select, insert, update, delete}'),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
     ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),
