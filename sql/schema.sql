@@ -936,6 +936,11 @@ CREATE TABLE ops.telegram_pace (
     next_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE ops.told_lots (
+    lot_external_id bigint NOT NULL,
+    told jsonb NOT NULL
+);
+
 CREATE TABLE ops.users (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -2039,6 +2044,9 @@ ALTER TABLE ONLY ops.task_progress
 
 ALTER TABLE ONLY ops.telegram_pace
     ADD CONSTRAINT telegram_pace_pkey PRIMARY KEY (bot_id);
+
+ALTER TABLE ONLY ops.told_lots
+    ADD CONSTRAINT told_lots_pkey PRIMARY KEY (lot_external_id);
 
 ALTER TABLE ONLY ops.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);

@@ -81,8 +81,10 @@ class Lists:
             )  # fmt: skip
         key = "profit_eur" if by_profit else "most_bid_usd"
         found.sort(key=lambda row: (-row[key], row["lot_id"]))
-        last = found[limit - 1] if len(found) > limit else None
-        return Page(rows=found[:limit], next=last and Place(value=last[key], lot_id=last["lot_id"]))
+        if len(found) <= limit:
+            return Page(rows=found)
+        last = found[limit - 1]
+        return Page(rows=found[:limit], next=Place(value=last[key], lot_id=last["lot_id"]))
 
     def _quoted_rows(self, limit: int, after: Place | None, *, by_profit: bool) -> list[dict[str, Any]]:
         places = sorted(self._places(by_profit=by_profit), key=lambda place: place.key)

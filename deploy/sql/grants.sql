@@ -64,6 +64,7 @@ grant insert, delete on listing_vins to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.lot_outbox, ops.price_models to vinops_deals;
 grant insert, update, delete on lot_values, lot_quotes, lot_floors, import_discounts, lot_results to vinops_deals;
 grant insert, update, delete on lot_notifications to vinops_deals;
+grant select, delete on ops.told_lots to vinops_deals;
 grant select on audit.lot_events, audit.etl_runs to vinops_deals;
 grant insert on exchange_rates to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;

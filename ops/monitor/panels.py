@@ -298,25 +298,26 @@ def market(view: View, width: int) -> list[Text]:
 
 
 def deals(view: View, width: int) -> list[Text]:
-    """Return the backlog of each stage, and the number of posts."""
+    """Return the backlog of each stage, of ads and of lots, and the number of posts."""
     found = view.snapshot.deals
     if found is None:
         return [_missing(view, "deals", width)]
-    lines = [_stage(view, stage) for stage in found.stages]
+    lines = [_stage(view, stage, "backlog") for stage in found.stages]
+    lines += [_stage(view, stage, "lot_backlog", of="lots ") for stage in found.lots]
     waiting = f", {short(found.waiting_posts)} to post" if found.waiting_posts else ""
     return [*lines, _row("posted", f"{amount(found.posted_today):>7} today{waiting}")]
 
 
-def _stage(view: View, stage: Backlog) -> Text:
+def _stage(view: View, stage: Backlog, check: str, *, of: str = "") -> Text:
     parts: list[str | tuple[str, str]] = [f"{short(stage.waiting):>7}"]
     if stage.oldest:
         oldest = clock((view.snapshot.at - stage.oldest).total_seconds())
-        parts += [" for ", (oldest, view.style("backlog"))]
+        parts += [" for ", (oldest, view.style(check))]
     else:
         parts.append(" wait")
     if stage.dead:
         parts.append((f" {short(stage.dead)} dead", WARN))
-    return _row(stage.stage, *parts)
+    return _row(f"{of}{stage.stage}", *parts)
 
 
 def best(view: View, width: int) -> list[Text]:

@@ -13,3 +13,10 @@ comment on column lot_bids.user_id is 'who typed it; null: the command line';
 
 -- The lots that may be ranked by any profile: nothing speaks against them, and they have a value.
 create index lot_values_unblocked on lot_values (lot_id) where p50 is not null and blockers = '[]';
+
+-- After the restore of a backup: messages about lots that the restored database does not know yet, by their number at
+-- the auction. Once the feed has brought the lot, its message is that of the lot again. A restore creates it, too.
+create table if not exists ops.told_lots (
+    lot_external_id bigint primary key,
+    told jsonb not null
+);

@@ -112,6 +112,7 @@ with needed (role_names, relations, rights) as (
         '{insert, update, delete}'
     ),
     ('{vinops_deals}', '{public.lot_notifications}', '{insert, update, delete}'),
+    ('{vinops_deals}', '{ops.told_lots}', '{select, delete}'),
     ('{vinops_deals}', '{audit.lot_events, audit.etl_runs}', '{select}'),
     ('{vinops_deals}', '{public.watch_hits, public.watch_messages}', '{insert, update, delete}'),
     ('{vinops_deals, vinops_watch}', '{ops.telegram_pace}', '{select, insert, update}'),
