@@ -420,5 +420,5 @@ def test_lots_that_wait_are_beside_the_ads(shown: tuple[Site, TestClient]) -> No
     site.watch.seen = seen(deals=snapshots.deals(lots=(snapshots.stage("value"), waiting)))
     text = plain(client.get("/ops").text)
     assert "Queue of the lots" in text
-    assert "lot_backlog: 12 lots wait for quote, the oldest for 3 h" in text
+    assert "lot_backlog, 12 lots wait for quote, the oldest for " in text
     assert "vinops landed run" in text
