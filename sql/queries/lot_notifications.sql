@@ -191,3 +191,16 @@ where lots.id = %(listing_id)s;
 select lot_external_id
 from lots
 where id = %(listing_id)s;
+
+-- name: first_photo
+-- The first archived photo of a lot in its best size: its key, length and sha256, and the name of the place where it is.
+select
+    images.storage_key,
+    images.bytes,
+    images.content_hash,
+    photo_stores.name as place
+from images
+left join photo_stores on images.store_id = photo_stores.id
+where images.lot_id = %(listing_id)s
+order by images.seq asc, array_position(array['hrs', 'ful', 'thb'], images.variant) asc, images.id asc
+limit 1;

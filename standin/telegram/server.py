@@ -15,6 +15,7 @@ hold. The same over HTTP: POST and DELETE /control/fault, GET and DELETE /contro
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import math
@@ -24,6 +25,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.web_request import FileField
 
 from standin.core import LoopbackServer, close
 from standin.telegram.limits import Limits
@@ -223,8 +225,9 @@ class TelegramServer(LoopbackServer):
         return self._take(fields, html=html, text=text, photo=None)
 
     def _send_photo(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        photo = str(fields.get("photo", ""))
-        if not is_url(photo):
+        sent = fields.get("photo", "")
+        photo = f"sha256:{hashlib.sha256(sent.file.read()).hexdigest()}" if isinstance(sent, FileField) else str(sent)
+        if not isinstance(sent, FileField) and not is_url(photo):
             raise RefusedError(400, "Bad Request: wrong file identifier/HTTP URL specified")
         html, text = read_text(fields, "caption", LONGEST_CAPTION, "message caption is too long")
         return self._take(fields, html=html, text=text, photo=photo)
