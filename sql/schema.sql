@@ -944,6 +944,11 @@ CREATE TABLE ops.texts_masked (
     CONSTRAINT texts_masked_is_row_check CHECK (is_row)
 );
 
+CREATE TABLE ops.told_lots (
+    lot_external_id bigint NOT NULL,
+    told jsonb NOT NULL
+);
+
 CREATE TABLE ops.users (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -1314,6 +1319,14 @@ ALTER TABLE public.listings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.lot_bids (
+    lot_id bigint NOT NULL,
+    bid_usd integer NOT NULL,
+    user_id bigint,
+    noted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT lot_bids_bid_usd_check CHECK ((bid_usd > 0))
 );
 
 CREATE TABLE public.lot_board (
@@ -2074,6 +2087,9 @@ ALTER TABLE ONLY ops.telegram_pace
 ALTER TABLE ONLY ops.texts_masked
     ADD CONSTRAINT texts_masked_pkey PRIMARY KEY (is_row);
 
+ALTER TABLE ONLY ops.told_lots
+    ADD CONSTRAINT told_lots_pkey PRIMARY KEY (lot_external_id);
+
 ALTER TABLE ONLY ops.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
@@ -2136,6 +2152,9 @@ ALTER TABLE ONLY public.listings
 
 ALTER TABLE ONLY public.listings
     ADD CONSTRAINT listings_source_ad_id_key UNIQUE (source, ad_id);
+
+ALTER TABLE ONLY public.lot_bids
+    ADD CONSTRAINT lot_bids_pkey PRIMARY KEY (lot_id);
 
 ALTER TABLE ONLY public.lot_board
     ADD CONSTRAINT lot_board_pkey PRIMARY KEY (lot_id, is_gone);
@@ -2460,6 +2479,8 @@ CREATE INDEX lot_stars_lot ON public.lot_stars USING btree (lot_id);
 
 CREATE INDEX lot_statuses_lot ON public.lot_statuses USING btree (lot_id, id DESC);
 
+CREATE INDEX lot_values_unblocked ON public.lot_values USING btree (lot_id) WHERE ((p50 IS NOT NULL) AND (blockers = '[]'::jsonb));
+
 CREATE INDEX lots_active ON public.lots USING btree (id) INCLUDE (vehicle_id, first_seen_at) WHERE (status = 'active'::text);
 
 CREATE INDEX lots_gone ON public.lots USING btree (gone_at, first_seen_at) WHERE (status = 'gone'::text);
@@ -2679,6 +2700,12 @@ ALTER TABLE ONLY public.listing_vins
 
 ALTER TABLE ONLY public.listing_words
     ADD CONSTRAINT listing_words_listing_id_fkey FOREIGN KEY (listing_id) REFERENCES public.listings(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_bids
+    ADD CONSTRAINT lot_bids_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.lot_bids
+    ADD CONSTRAINT lot_bids_user_id_fkey FOREIGN KEY (user_id) REFERENCES ops.users(id);
 
 ALTER TABLE ONLY public.lot_notes
     ADD CONSTRAINT lot_notes_lot_id_fkey FOREIGN KEY (lot_id) REFERENCES public.lots(id) ON DELETE CASCADE;

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from deals.landed import profiles
 from deals.landed.lines import TariffError
 from deals.lots import results, terms
-from deals.offers import ranking
+from deals.offers import bids, ranking
 from vinops.filters import UnknownValueError, whole
 from vinops.redaction import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from deals.offers.bids import TypedBid
     from deals.offers.ranking import Sheet
     from web.requests import Asked
 
@@ -29,8 +30,8 @@ MOST_LOT: Final = (1 << 63) - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """What the block shows. `problem` says why there is no sheet, or what of the address was not understood;
-    `result` is what was last noted that the lot went for."""
+    """What the block shows. `problem` says why there is no sheet, or what of the address was not understood; `typed`
+    is the bid that somebody keeps for the lot, `result` what was last noted that it went for."""
 
     number: int
     sheet: Sheet | None = None
@@ -39,6 +40,12 @@ class Block:
     profile: str = ""
     problem: str = ""
     result: Mapping[str, Any] | None = None
+    typed: TypedBid | None = None
+
+    @property
+    def is_at_typed(self) -> bool:
+        """Whether the quote is at the bid that is kept."""
+        return self.typed is not None and self.sheet is not None and self.sheet.bid == self.typed.bid_usd
 
     @property
     def limit(self) -> int:
@@ -56,6 +63,9 @@ def block(asked: Asked, number: int) -> Block | None:
         if name and name not in known.by_name:
             name, problem = "", asked.language.gettext("There is no such profile.")
         with asked.site.read() as connection:
+            typed = bids.of_lot(connection, number)
+            if bid is None and typed is not None and not typed.is_passed:
+                bid = typed.bid_usd
             sheet = ranking.sheet(connection, number, terms.current(connection, settings, name or None), bid=bid)
             ads = ranking.comparables(connection, sheet) if sheet else []
             result = results.newest(connection, number)
@@ -71,6 +81,7 @@ def block(asked: Asked, number: int) -> Block | None:
         profile=name or known.default.name,
         problem=asked.language.gettext(problem) if problem else "",
         result=result,
+        typed=typed,
     )
 
 

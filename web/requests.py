@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from vinops.text.printable import without_controls
-from web import assets, charts, estimates, lots, quotes, vocabulary
+from web import assets, charts, estimates, import_reasons, lots, quotes, vocabulary
 from web.language import LANGUAGES
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def render(asked: Asked, template: str, **values: Any) -> str:
         ngettext=lambda one, many, number, /, **given: asked.language.ngettext(one, many, number, **given),
         name=lambda kind, value: vocabulary.name(asked.language, kind, value),
         objection=lambda text: vocabulary.problem(asked.language, text),
+        reason=lambda text: import_reasons.said(asked.language, text),
         **values,
     )  # fmt: skip
     return text

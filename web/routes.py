@@ -100,6 +100,7 @@ ROUTES: Final = (
     Page(method="GET", path="/imports.csv", access="viewer", function=imports.csv, seconds=EXPORT_SECONDS),
     Page(method="GET", path="/imports/{lot_number:int}", access="viewer", function=imports.quote),
     Page(method="POST", path="/imports/{lot_number:int}/result", access="trader", function=imports.result),
+    Page(method="POST", path="/imports/{lot_number:int}/bid", access="trader", function=imports.bid),
     Page(method="GET", path="/searches", access="trader", function=searches.page),
     Page(method="POST", path="/searches", access="trader", function=searches.save),
     Page(method="POST", path="/searches/connect", access="trader", function=searches.connect),

@@ -115,7 +115,8 @@ NAMES: Final = {
     },
     "certainty": {"certain": _("certain"), "assumed": _("assumed"), "unknown": _("unknown")},
     "bid_kind": {
-        "buy now": _("buy now"), "floor": _("usual bid"), "typed": _("at this bid"), "most": _("at the most"),
+        "buy now": _("buy now"), "floor": _("usual bid"), "typed": _("your bid"), "asked": _("at this bid"),
+        "most": _("at the most"),
     },
     "blocker": {
         "heavy vehicle": _("heavy vehicle"), "not a car": _("not a car"),

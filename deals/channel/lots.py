@@ -63,7 +63,7 @@ def queue(connection: Connection[Any], lot_ids: Sequence[int], settings: Setting
     if not lot_ids or not is_on(settings):
         return
     about = {"listing_ids": list(lot_ids), **worth(settings)}
-    for name in ("lock_messages", "drop_deals", "queue_deals", "drop_changes", "queue_changes"):
+    for name in ("adopt_messages", "lock_messages", "drop_deals", "queue_deals", "drop_changes", "queue_changes"):
         connection.execute(statements()[name], about)
 
 

@@ -71,7 +71,7 @@ class Content:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Try:
+class Try:
     """A message that is recorded as being tried, with the facts of the ad at that moment."""
 
     id: int
@@ -141,6 +141,10 @@ class Poster:
         message = compose(deal_of(facts), is_gone=kind == "gone")
         return Content(message=message, facts=facts, shown=None if kind == "gone" else facts["price_eur"])
 
+    def photo(self, taken: Try) -> str | bytes | None:
+        """Return the photo of a new message: an address that Telegram fetches, or its bytes."""
+        return taken.message.photo_url
+
     def queue(self, listing_ids: Sequence[int]) -> None:
         """Queue the messages about these that are due now, in the caller's transaction."""
         queue(self._connection, listing_ids)
@@ -202,7 +206,7 @@ class Poster:
             time.sleep(max(0.0, self._calls[-1] + GAP - now))
         return True
 
-    def _take(self) -> _Try | None:
+    def _take(self) -> Try | None:
         """Record the next message as being tried, with the facts of this moment; drop those that are out of date."""
         while True:
             with self._connection.transaction():
@@ -225,7 +229,7 @@ class Poster:
                 if recorded is None:
                     continue  # `queue` has dropped it meanwhile
                 token, attempts, is_suspect = recorded
-            return _Try(
+            return Try(
                 id=number,
                 listing_id=listing_id,
                 kind=kind,
@@ -248,7 +252,7 @@ class Poster:
             self._held = seconds or AN_HOUR
         return None if self._is_dry_run else self._row("next_change")
 
-    def _call(self, taken: _Try) -> telegram.Outcome:
+    def _call(self, taken: Try) -> telegram.Outcome:
         message = taken.message
         chat_id = taken.chat_id or ""
         take_place(self._connection, self._settings)
@@ -256,8 +260,8 @@ class Poster:
         if taken.is_edit:
             number, is_photo = taken.facts["message_id"] or 0, taken.facts["is_photo"]
             return telegram.edit(self._settings, chat_id, number, message.html, is_photo=is_photo, link=message.link)
-        if message.photo_url is not None:
-            outcome = telegram.send_photo(self._settings, chat_id, message.photo_url, message.html, link=message.link)
+        if (photo := self.photo(taken)) is not None:
+            outcome = telegram.send_photo(self._settings, chat_id, photo, message.html, link=message.link)
             if not isinstance(outcome, telegram.Refused):
                 return outcome
             log.info("without its photo %s: %s", taken, outcome.reason)
@@ -265,7 +269,7 @@ class Poster:
             self._calls.append(time.monotonic())
         return telegram.send_text(self._settings, chat_id, message.html, html=True, link=message.link)
 
-    def _ended(self, taken: _Try, outcome: telegram.Outcome) -> bool:
+    def _ended(self, taken: Try, outcome: telegram.Outcome) -> bool:
         """Record the result of an attempt, and tell whether to continue with the next message."""
         wait = partial(self._settle, taken, "waiting")
         match outcome:
@@ -317,19 +321,19 @@ class Poster:
     def _postpone(self, seconds: float, *, is_edit_only: bool = False) -> None:
         self._run("postpone_waiting", is_edit_only=is_edit_only, seconds=seconds)
 
-    def _is_for_good(self, taken: _Try, refused: telegram.Refused | telegram.Forbidden) -> bool:
+    def _is_for_good(self, taken: Try, refused: telegram.Refused | telegram.Forbidden) -> bool:
         """Tell whether a message can never be changed: it was deleted, or is in a chat that was the channel once."""
         is_elsewhere = taken.chat_id != self.chat_id and refused.is_chat
         return taken.is_edit and (is_elsewhere or (isinstance(refused, telegram.Refused) and refused.is_gone))
 
-    def _is_stopped_by(self, taken: _Try, refused: telegram.Refused) -> bool:
+    def _is_stopped_by(self, taken: Try, refused: telegram.Refused) -> bool:
         """Tell whether a refusal applies to every message: Telegram says so, or none is accepted."""
         if refused.is_chat or taken.is_suspect:
             return True
         others = [error for (error,) in self._rows("suspects", is_edit=taken.is_edit, id=taken.id)]
         return len(others) >= MOST_SUSPECTS or _gist(refused.reason) in map(_gist, others)
 
-    def _judge(self, passed: _Try) -> None:
+    def _judge(self, passed: Try) -> None:
         """Record that a message was accepted after others were refused; those with PROOFS of this fail."""
         self._run("note_proofs", is_edit=passed.is_edit)
         for number, listing_id, kind, error in self._rows("at_fault", is_edit=passed.is_edit, proofs=PROOFS):
@@ -339,9 +343,7 @@ class Poster:
                     self._give_up_refused(listing_id, kind, error)
                     self.counts["failed"] += 1
 
-    def _settle(
-        self, taken: _Try, state: str, *, then: Callable[[_Try, str], None] | None = None, **values: Any
-    ) -> None:
+    def _settle(self, taken: Try, state: str, *, then: Callable[[Try, str], None] | None = None, **values: Any) -> None:
         """Record the result of an attempt and its consequences (`then`, called with the error), in one transaction."""
         with self._connection.transaction():
             self._rows("lock_messages", listing_ids=[taken.listing_id])
@@ -353,14 +355,14 @@ class Poster:
                 then(taken, values["error"] or "")
             self.queue([taken.listing_id])  # the ad may have changed meanwhile
 
-    def _sent(self, taken: _Try, _: str) -> None:
+    def _sent(self, taken: Try, _: str) -> None:
         if taken.is_edit:
             self._run("show_change", listing_id=taken.listing_id, price_eur=taken.price_eur)
         clear_alert(self._connection, "telegram_forbidden", self._subject(taken))
         is_told = self._settings.telegram_alert_chat_id is not None
         clear_alert(self._connection, "telegram_refused", self._kind(taken.kind), once_delivered=is_told)
 
-    def _refused(self, taken: _Try, error: str) -> None:
+    def _refused(self, taken: Try, error: str) -> None:
         self._give_up_refused(taken.listing_id, taken.kind, error)
 
     def _give_up_refused(self, listing_id: int, kind: str, error: str) -> None:
@@ -369,14 +371,14 @@ class Poster:
         text = f"Telegram refused a message about {self.thing} {listing_id} ({error})"
         self._alert("telegram_refused", self._kind(kind), f"{text}: see `{self.show(listing_id)}`")
 
-    def _forbidden(self, taken: _Try, error: str) -> None:
+    def _forbidden(self, taken: Try, error: str) -> None:
         to = "channel" if self.chat == "channel" else f"chat of the {self.chat}"
         what = f"changes no message of the {to}" if taken.is_edit else f"takes no message for the {to}"
         fix = f"check TELEGRAM_BOT_TOKEN, {self.chat_setting} and the bot's rights there"
         text = f"Telegram {what} ({error}): {fix}; nothing is lost, a message is tried every 15 minutes"
         self._alert("telegram_forbidden", self._subject(taken), text)
 
-    def _subject(self, taken: _Try) -> str:
+    def _subject(self, taken: Try) -> str:
         """Return the subject of the alert that no message of this kind is accepted."""
         return self.edits if taken.is_edit else self.chat
 
@@ -384,7 +386,7 @@ class Poster:
         """Return the subject of the alert that a message of this kind was refused."""
         return kind if self.chat == "channel" else f"{self.chat} {kind}"
 
-    def _unanswered(self, taken: _Try, error: str) -> None:
+    def _unanswered(self, taken: Try, error: str) -> None:
         self._give_up(taken.listing_id, error)
 
     def _give_up(self, listing_id: int, error: str) -> None:

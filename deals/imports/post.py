@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import dict_row
 
 from deals.channel import lots
-from deals.channel.post import Content, Poster, post_all
+from deals.channel.post import Content, Poster, Try, post_all
 from deals.channel.queue import Posted
 from deals.imports.message import LotPost, compose
+from deals.imports.photo import archived
 from deals.landed.lines import TariffError
 from deals.lots import terms
 from deals.offers import ranking
@@ -90,6 +91,10 @@ class LotPoster(Poster):
             is_ours=public is not None,
             photo_url=photo if photo is None or "://" in photo else f"https://{photo}",
         )
+
+    def photo(self, taken: Try) -> str | bytes | None:
+        """Return the first archived photo, else the picture that the feed names."""
+        return archived(self._connection, self._settings, taken.listing_id) or taken.message.photo_url
 
     def queue(self, listing_ids: Sequence[int]) -> None:
         """Queue the messages about these lots that are due now, in the caller's transaction."""

@@ -60,13 +60,35 @@ class Sheet:
     assumptions: Sequence[QuoteLine] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A place in a list: the figure that it is ordered by, descending, and the id of the lot."""
+
+    value: int
+    lot_id: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What places are ordered by."""
+        return -self.value, self.lot_id
+
+
 def top(
-    connection: Connection[Any], wanted: Wanted, limit: int, *, by_profit: bool, sale_after: datetime | None = None
+    connection: Connection[Any],
+    wanted: Wanted,
+    limit: int,
+    *,
+    by_profit: bool,
+    sale_after: datetime | None = None,
+    after: Place | None = None,
+    without: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
     """Return the best lots by the careful profit at a price to count with, or those without one by the most one may
-    bid. None is blocked, and none is sold before `sale_after`, by default within two hours."""
+    bid, as the stored quotes have it: from behind a place on, but for the lots `without`. None is blocked, and none is
+    sold before `sale_after`, by default within two hours. deals.offers.lists knows typed bids and other profiles."""
     name = "top_by_profit" if by_profit else "top_by_bid"
     about = {**asdict(wanted), "limit": limit, "sale_after": sale_after or datetime.now(UTC) + SOON}
+    about |= {"after": after and after.value, "after_id": after.lot_id if after else 0, "without": list(without)}
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(queries("imports")[name], about).fetchall()
 

@@ -64,6 +64,7 @@ grant insert, delete on listing_vins to vinops_deals;
 grant select, insert, update, delete on ops.deal_outbox, ops.lot_outbox, ops.price_models to vinops_deals;
 grant insert, update, delete on lot_values, lot_quotes, lot_floors, import_discounts, lot_results to vinops_deals;
 grant insert, update, delete on lot_notifications to vinops_deals;
+grant select, delete on ops.told_lots to vinops_deals;
 grant select on audit.lot_events, audit.etl_runs to vinops_deals;
 grant insert on exchange_rates to vinops_deals;
 grant select, insert, update on ops.scheduled_tasks, ops.task_progress to vinops_deals;
@@ -77,9 +78,10 @@ grant select on board, listing_words, listings, listing_prices, normalized_listi
 grant select on lot_board, lots, vehicles, lot_photos, images, photo_stores, audit.lot_events to vinops_web;
 grant select on market_months, market_prices, market_now, market_stays, market_state to vinops_web;
 grant select, insert, update on ops.host_budgets to vinops_web;
--- And of import deals; a result is noted there.
+-- And of import deals; a result and a bid are noted there.
 grant select on lot_values, lot_quotes, lot_floors, import_discounts, lot_results to vinops_web;
 grant insert on lot_results to vinops_web;
+grant select, insert, update, delete on lot_bids to vinops_web;
 grant select on ops.users to vinops_web;
 grant update (language, password_hash) on ops.users to vinops_web; -- the hash with newer parameters; never the role
 grant select, insert, update, delete on ops.sign_ins, ops.sign_in_failures to vinops_web;

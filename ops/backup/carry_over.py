@@ -1,8 +1,8 @@
 """Carries over the external effects since a backup was taken, when that backup replaces a database.
 
-Messages in the channel, requests to hosts and alerts cannot be undone: without their records a database would post
-deals twice, exceed its request budgets, and ask a host that has refused. If they cannot be read, posting is held until
-an operator releases it (`vinops deals release`).
+Messages in the channel and in the chat of the imports, requests to hosts and alerts cannot be undone: without their
+records a database would post deals and lots twice, exceed its request budgets, and ask a host that has refused. If they
+cannot be read, posting is held until an operator releases it (`vinops deals release`).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class _Seen:
     """The external effects that a database has recorded: rows as JSON, and the last values of its sequences."""
 
     messages: str
+    lot_messages: str
     hosts: str
     alerts: str
     holds: str
@@ -70,8 +71,9 @@ def carry_over(
         if not tables["has_messages"]:
             return Carried()  # a database without messages posts none
         try:
-            row = connection.execute(queries("carry_over")["tried_here"]).fetchone()
-            seen = _read(replaced, sequences, name, tried=str(row[0]) if row else "[]")
+            tried = _carried(connection, "tried_here")
+            tried_lots = _carried(connection, "lots_tried_here") if tables["has_lot_messages"] else "[]"
+            seen = _read(replaced, sequences, name, tried=tried, tried_lots=tried_lots)
             with connection.transaction():
                 found = _write(connection, seen, tables)
         except (psycopg.Error, BackupError) as error:
@@ -93,13 +95,18 @@ def _tables(connection: Connection[Any]) -> dict[str, bool]:
     return dumps.named_row(connection.execute(queries("carry_over")["has_tables"]))
 
 
-def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, tried: str) -> _Seen:
-    """Read the external effects that are not in the backup; `tried` are the ads whose messages were being sent when it
-    was taken. Raises psycopg.Error, and BackupError also if the database did not continue from the state of the backup:
-    then it has no record of what was posted since."""
+def _carried(connection: Connection[Any], statement: str, **values: object) -> str:
+    """Return the text that a statement finds: rows as JSON, or a statement."""
+    row = connection.execute(queries("carry_over")[statement], values or None).fetchone()
+    return str(row[0]) if row else "[]"
+
+
+def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, tried: str, tried_lots: str) -> _Seen:
+    """Read the external effects that are not in the backup; `tried` and `tried_lots` are the ads and lots whose
+    messages were being sent when it was taken. Raises psycopg.Error, and BackupError also if the database did not
+    continue from the state of the backup: then it has no record of what was posted since."""
     if replaced is None:
         raise BackupError(f"there was no database {name} to carry over from")
-    statements = queries("carry_over")
     with closing(dumps.connect(replaced, "vinops restore")) as connection:
         known = dumps.sequences(connection)
         behind = sorted(each for each, value in sequences.items() if known.get(each, 0) < value)
@@ -109,53 +116,69 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
                 "another one, or a new one"
             )
 
-        def rows(what: str, **values: object) -> str:
-            row = connection.execute(statements[f"read_{what}"], values or None).fetchone()
-            return str(row[0]) if row else "[]"
-
+        tables, token = _tables(connection), sequences.get(TOKENS, 0)
         return _Seen(
-            messages=rows("messages", token=sequences.get(TOKENS, 0), carried=tried),
-            hosts=rows("hosts"),
-            alerts=rows("alerts"),
-            holds=rows("holds") if _tables(connection)["has_holds"] else "[]",
+            messages=_carried(connection, "read_messages", token=token, carried=tried),
+            lot_messages=(
+                _carried(connection, "read_lot_messages", token=token, carried=tried_lots)
+                if tables["has_lot_messages"]
+                else "[]"
+            ),
+            hosts=_carried(connection, "read_hosts"),
+            alerts=_carried(connection, "read_alerts"),
+            holds=_carried(connection, "read_holds") if tables["has_holds"] else "[]",
             sequences=known,
         )
 
 
 def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool]) -> Carried:
     """Write the external effects that another database has recorded. Raises psycopg.Error."""
-    statements = queries("carry_over")
 
-    def run(statement: str, **values: Any) -> Any:
-        cursor = connection.execute(statements[statement], values)
-        return cursor.fetchone() if cursor.description else None
-
-    def insert(table: str, carried: str) -> None:
-        if _count(carried):
-            statement = run("insert_statement", table=table, carried=carried)[0]
-            connection.execute(statement.encode())
+    def run(statement: str, **values: Any) -> None:
+        connection.execute(queries("carry_over")[statement], values)
 
     here = dumps.sequences(connection)
     for sequence, value in seen.sequences.items():
         if value > here.get(sequence, 0):
             run("advance_sequence", name=sequence, value=value)
-    insert("public.listings", run("missing_ads", carried=seen.messages)[0])
+    _insert(connection, "public.listings", _carried(connection, "missing_ads", carried=seen.messages))
     run("queue_ads", carried=seen.messages)
     run("forget_messages", carried=seen.messages)
-    insert("public.notifications", run("messages_here", carried=seen.messages)[0])
+    _insert(connection, "public.notifications", _carried(connection, "messages_here", carried=seen.messages))
+    _write_lot_messages(connection, seen.lot_messages, has_table=tables["has_lot_messages"])
     if tables["has_hosts"]:
         run("carry_hosts", carried=seen.hosts)
     if tables["has_alerts"]:
         run("carry_alerts", carried=seen.alerts)
-        insert("ops.alerts", run("new_alerts", carried=seen.alerts)[0])
+        _insert(connection, "ops.alerts", _carried(connection, "new_alerts", carried=seen.alerts))
     if _count(seen.holds):
         connection.execute(queries("holds")["create_holds"])
-        insert("ops.holds", seen.holds)
+        _insert(connection, "ops.holds", seen.holds)
     return Carried(
-        messages=_count(seen.messages),
+        messages=_count(seen.messages) + _count(seen.lot_messages),
         hosts=_count(seen.hosts) if tables["has_hosts"] else 0,
         alerts=_count(seen.alerts) if tables["has_alerts"] else 0,
     )
+
+
+def _write_lot_messages(connection: Connection[Any], carried: str, *, has_table: bool) -> None:
+    """Write the messages about lots. Those about lots that are not in this database wait in ops.told_lots until the
+    feed brings the lot: it alone adds lots."""
+    if not _count(carried):
+        return
+    statements = queries("carry_over")
+    if has_table:
+        connection.execute(statements["forget_lot_messages"], {"carried": carried})
+        here = _carried(connection, "lot_messages_here", carried=carried)
+        _insert(connection, "public.lot_notifications", here)
+    connection.execute(statements["create_told_lots"])
+    connection.execute(statements["keep_lot_messages"], {"carried": carried})
+
+
+def _insert(connection: Connection[Any], table: str, carried: str) -> None:
+    if _count(carried):
+        statement = _carried(connection, "insert_statement", table=table, carried=carried)
+        connection.execute(statement.encode())
 
 
 def _hold(connection: Connection[Any], settings: Settings, reason: str, tables: Mapping[str, bool]) -> None:

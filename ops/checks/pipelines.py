@@ -315,6 +315,17 @@ def backlog(snapshot: Snapshot, deals: Deals) -> Finding:
     return given_up if late.level is Level.OK and given_up.level is not Level.OK else late
 
 
+@CHECKS.add("lot_backlog", "deals")
+def lot_backlog(snapshot: Snapshot, deals: Deals) -> Finding:
+    """Check the stage of the import deals that is furthest behind, and lots that were given up."""
+    waiting = [(stage.oldest, stage) for stage in deals.lots if stage.oldest]
+    late = ok("no lot waits", age(BACKLOG.warning))
+    if waiting:
+        late = alarms.waits(min(waiting, key=lambda each: each[0])[1], snapshot.at, "lot", "vinops landed run")
+    given_up = alarms.given_up(deals.lots, "lot", "vinops landed dead")
+    return given_up if late.level is Level.OK and given_up.level is not Level.OK else late
+
+
 @CHECKS.add("estimates", "deals")
 def estimates(snapshot: Snapshot, deals: Deals) -> Finding:
     """Check how far the estimates are off for ads that came after those that the model learned from."""

@@ -26,7 +26,6 @@ from vinops.text.printable import printable
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from deals.offers.ranking import Wanted
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")]
@@ -61,14 +60,18 @@ def top(
     to_year: Annotated[int | None, typer.Option(min=1900, max=2100, help="The newest model year.")] = None,
     max_bid: Annotated[int | None, typer.Option(min=0, max=1_000_000, help="The highest bid, in dollars.")] = None,
     state: Annotated[str | None, typer.Option(help="The state of the yard: NJ.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Ranked by another profile than the default one.")] = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Show the best lots: first those with a price to count with, by the profit at it; then by the most one may bid.
 
-    Lots with a blocker, as a title that nobody knows, are never among them.
+    A price to count with is a buy-now, a bid that was kept (`landed show LOT --bid N --keep`), or the bid that such a
+    lot usually reaches. Lots with a blocker, as a title that nobody knows, are never among them.
     """
-    from deals.offers import ranking
+    from deals.landed.lines import TariffError
+    from deals.lots import terms
+    from deals.offers import lists, ranking
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
@@ -83,7 +86,10 @@ def top(
     )
     settings = _settings()
     with _open(settings, "landed top") as connection, at_work("the query runs"):
-        rows = _ranked(connection, wanted, limit)
+        try:
+            rows = lists.both(connection, wanted, terms.current(connection, settings, profile), limit)
+        except TariffError as error:
+            _fail(str(error))
     if as_json:
         typer.echo(json.dumps(rows, default=_plain))
     elif as_csv:
@@ -93,13 +99,6 @@ def top(
     else:
         for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
             typer.echo(printable(line))
-
-
-def _ranked(connection: Connection[Any], wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-    from deals.offers import ranking
-
-    rows = ranking.top(connection, wanted, limit, by_profit=True)
-    return rows + ranking.top(connection, wanted, limit - len(rows), by_profit=False) if len(rows) < limit else rows
 
 
 def _make(text: str | None) -> str | None:
@@ -130,15 +129,32 @@ def show(
     *,
     bid: Annotated[int | None, typer.Option(min=0, max=1_000_000, help="A bid in dollars to count with.")] = None,
     profile: Annotated[str | None, typer.Option(help="Another profile than the default one.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the bid: the lot is ranked by it, for everybody.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Remove the bid that was kept.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a lot: what speaks against it, what its car is worth here, what it costs landed line by line."""
+    """Show a lot: what speaks against it, what its car is worth here, what it costs landed line by line.
+
+    It is quoted at --bid, else at the bid that was kept until others have bid more, else at the price to count with, or
+    at the most one may bid.
+    """
     from deals.landed.lines import TariffError
     from deals.lots import terms
-    from deals.offers import ranking
+    from deals.offers import bids, ranking
 
+    if forget and (keep or bid is not None):
+        raise typer.BadParameter("--forget goes without --bid and --keep")
+    if keep and not bid:
+        raise typer.BadParameter("--keep goes with a --bid above 0")
     settings = _settings()
     with _open(settings, "landed show") as connection, at_work("quoting"):
+        if keep and bid and not bids.keep(connection, lot, bid):
+            _fail(f"there is no lot {lot}: check the number")
+        if forget:
+            bids.forget(connection, lot)
+        typed = bids.of_lot(connection, lot)
+        if bid is None and typed is not None and not typed.is_passed:
+            bid = typed.bid_usd
         try:
             found = ranking.sheet(connection, lot, terms.current(connection, settings, profile), bid=bid)
         except TariffError as error:
@@ -147,9 +163,10 @@ def show(
             _fail(f"there is no lot {lot}: `vinops landed top` shows numbers")
         ads = ranking.comparables(connection, found)
     if as_json:
-        typer.echo(json.dumps(lot_sheet.as_json(found, ads), default=_plain))
+        kept = {"kept_bid_usd": typed and typed.bid_usd, "is_kept_bid_passed": typed is not None and typed.is_passed}
+        typer.echo(json.dumps(lot_sheet.as_json(found, ads) | kept, default=_plain))
         return
-    for line in lot_sheet.lines(found, ads, zone=settings.time_zone):
+    for line in lot_sheet.lines(found, ads, typed, zone=settings.time_zone):
         typer.echo(printable(line))
 
 

@@ -298,25 +298,27 @@ def market(view: View, width: int) -> list[Text]:
 
 
 def deals(view: View, width: int) -> list[Text]:
-    """Return the backlog of each stage, and the number of posts."""
+    """Return the backlog of each stage, the number of posts, and the lots that wait for any stage."""
     found = view.snapshot.deals
     if found is None:
         return [_missing(view, "deals", width)]
-    lines = [_stage(view, stage) for stage in found.stages]
+    lines = [_row(stage.stage, *_waiting(view, [stage], "backlog")) for stage in found.stages]
     waiting = f", {short(found.waiting_posts)} to post" if found.waiting_posts else ""
-    return [*lines, _row("posted", f"{amount(found.posted_today):>7} today{waiting}")]
+    lines.append(_row("posted", f"{amount(found.posted_today):>7} today{waiting}"))
+    return [*lines, _row("lots", *_waiting(view, found.lots, "lot_backlog"))]
 
 
-def _stage(view: View, stage: Backlog) -> Text:
-    parts: list[str | tuple[str, str]] = [f"{short(stage.waiting):>7}"]
-    if stage.oldest:
-        oldest = clock((view.snapshot.at - stage.oldest).total_seconds())
-        parts += [" for ", (oldest, view.style("backlog"))]
+def _waiting(view: View, stages: Sequence[Backlog], check: str) -> list[str | tuple[str, str]]:
+    """Return what waits for stages: how much, the oldest for how long, and what was given up."""
+    parts: list[str | tuple[str, str]] = [f"{short(sum(stage.waiting for stage in stages)):>7}"]
+    if since := [stage.oldest for stage in stages if stage.oldest]:
+        oldest = clock((view.snapshot.at - min(since)).total_seconds())
+        parts += [" for ", (oldest, view.style(check))]
     else:
         parts.append(" wait")
-    if stage.dead:
-        parts.append((f" {short(stage.dead)} dead", WARN))
-    return _row(stage.stage, *parts)
+    if dead := sum(stage.dead for stage in stages):
+        parts.append((f" {short(dead)} dead", WARN))
+    return parts
 
 
 def best(view: View, width: int) -> list[Text]:

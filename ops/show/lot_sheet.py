@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from deals.offers.bids import TypedBid
     from deals.offers.ranking import Sheet
 
 WIDTH: Final = 80
 LABEL: Final = 13
+KINDS: Final = {"typed": "your bid", "floor": "usual bid"}
+"""What prices to count with are called, where it is not their name."""
 
 
 def ranking(rows: Sequence[Mapping[str, Any]], *, zone: str, width: int | None) -> Iterator[str]:
@@ -43,7 +46,7 @@ def offer(row: Mapping[str, Any]) -> str:
     """Return what one may bid and what that leads to, in one sentence."""
     at = f"bid up to ${row['most_bid_usd']:,}"
     if row["bid_usd"] is not None:
-        at = f"{row['bid_kind']} ${row['bid_usd']:,}, {at}"
+        at = f"{KINDS.get(row['bid_kind'], row['bid_kind'])} ${row['bid_usd']:,}, {at}"
     worth = f"worth {row['p50']:,} € ({row['p10']:,} to {row['p90']:,})"
     profit = f"profit {row['profit_eur']:,} € ({row['profit_low']:,} to {row['profit_high']:,})"
     return (
@@ -51,8 +54,8 @@ def offer(row: Mapping[str, Any]) -> str:
     )
 
 
-def lines(found: Sheet, ads: Sequence[Mapping[str, Any]], *, zone: str) -> Iterator[str]:
-    """Yield a lot as text: facts, blockers, value, quote, comparables."""
+def lines(found: Sheet, ads: Sequence[Mapping[str, Any]], typed: TypedBid | None = None, *, zone: str) -> Iterator[str]:
+    """Yield a lot as text: facts, the bid that was kept for it, blockers, value, quote, comparables."""
     facts = found.facts
     yield f"{facts['model'] or facts['model_text'] or facts['make'] or 'car unknown'} {facts['year'] or ''}".rstrip()
     for label, said in (
@@ -64,6 +67,7 @@ def lines(found: Sheet, ads: Sequence[Mapping[str, Any]], *, zone: str) -> Itera
         ("yard", facts["yard"] or "unknown"),
         ("sale", f"{when(facts['sale_at'], zone)}{_status(facts['sale_status'])}"),
         ("bid", f"{facts['high_bid']:,.0f} {facts['currency']}, before the sale" if facts["high_bid"] else ""),
+        ("your bid", _kept(typed) if typed else ""),
         ("buy now", f"{facts['buy_now_price']:,.0f} {facts['currency']}" if facts["buy_now_price"] else ""),
     ):
         if said:
@@ -97,6 +101,12 @@ def as_json(found: Sheet, ads: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def when(at: datetime | None, zone: str) -> str:
     """Return a time for people, in their zone."""
     return "without a time" if at is None else moment(at, zone)
+
+
+def _kept(typed: TypedBid) -> str:
+    who = f", {typed.name}" if typed.name else ""
+    passed = "; others have bid more, so that it does not count" if typed.is_passed else ""
+    return f"{typed.bid_usd:,} USD{who}{passed}"
 
 
 def _status(text: str | None) -> str:

@@ -6,9 +6,10 @@
 select set_config('search_path', 'public', false);
 
 -- name: has_tables
--- Whether this database has tables of messages, budgets, alerts and holds.
+-- Whether this database has tables of messages about ads and lots, budgets, alerts and holds.
 select
     to_regclass('public.notifications') is not null as has_messages,
+    to_regclass('public.lot_notifications') is not null as has_lot_messages,
     to_regclass('ops.host_budgets') is not null as has_hosts,
     to_regclass('ops.alerts') is not null as has_alerts,
     to_regclass('ops.holds') is not null as has_holds;
@@ -43,6 +44,75 @@ where
             from jsonb_to_recordset(%(carried)s::jsonb) as tried (source text, ad_id text)
         )
     );
+
+-- name: lots_tried_here
+-- The lots whose messages were being sent when the backup was taken.
+select coalesce(jsonb_agg(lots.lot_external_id), '[]')::text as carried
+from public.lot_notifications as told
+inner join public.lots on told.lot_id = lots.id
+where
+    told.kind = 'deal'
+    and told.state = 'trying';
+
+-- name: read_lot_messages
+-- The messages about lots that were attempted, or changed in their chat, since the backup was taken, each with the
+-- number of its lot; as read_messages has those about ads.
+select coalesce(jsonb_agg(to_jsonb(told) || jsonb_build_object('lot', lots.lot_external_id)), '[]')::text as carried
+from public.lot_notifications as told
+inner join public.lots on told.lot_id = lots.id
+where
+    told.kind = 'deal'
+    and (
+        told.lot_id in (
+            select since.lot_id
+            from public.lot_notifications as since
+            where since.token > %(token)s
+        )
+        or lots.lot_external_id in (
+            select tried.value::bigint
+            from jsonb_array_elements_text(%(carried)s::jsonb) as tried
+        )
+    );
+
+-- name: forget_lot_messages
+-- Delete the messages about these lots that came with the backup, and pending edits of them: they are out of date.
+delete from public.lot_notifications
+where
+    (kind = 'deal' or state in ('waiting', 'trying'))
+    and lot_id in (
+        select lots.id
+        from jsonb_array_elements(%(carried)s::jsonb) as told
+        inner join public.lots on (told.value ->> 'lot')::bigint = lots.lot_external_id
+    );
+
+-- name: lot_messages_here
+-- The messages about lots that are in this database, by the ids that they have here.
+select coalesce(jsonb_agg(told.value || jsonb_build_object('lot_id', lots.id)), '[]')::text as carried
+from jsonb_array_elements(%(carried)s::jsonb) as told
+inner join public.lots on (told.value ->> 'lot')::bigint = lots.lot_external_id;
+
+-- name: create_told_lots
+-- Create the table of messages about lots that are not in the database, in one of a version without it
+-- (sql/migrations/0038_lot_bids.sql).
+create table if not exists ops.told_lots (
+    lot_external_id bigint primary key,
+    told jsonb not null
+);
+
+-- name: keep_lot_messages
+-- Keep the messages about lots that are not in this database, until the feed brings them; all messages if it has no
+-- table for them, until they are queued.
+insert into ops.told_lots as kept (lot_external_id, told)
+select
+    (told.value ->> 'lot')::bigint,
+    told.value - 'lot' - 'lot_id' - 'id'
+from jsonb_array_elements(%(carried)s::jsonb) as told
+left join public.lots on (told.value ->> 'lot')::bigint = lots.lot_external_id
+where
+    lots.id is null
+    or to_regclass('public.lot_notifications') is null
+on conflict (lot_external_id) do update
+    set told = excluded.told;
 
 -- name: read_hosts
 -- Budgets and breakers.

@@ -112,6 +112,7 @@ with needed (role_names, relations, rights) as (
         '{insert, update, delete}'
     ),
     ('{vinops_deals}', '{public.lot_notifications}', '{insert, update, delete}'),
+    ('{vinops_deals}', '{ops.told_lots}', '{select, delete}'),
     ('{vinops_deals}', '{audit.lot_events, audit.etl_runs}', '{select}'),
     ('{vinops_deals}', '{public.watch_hits, public.watch_messages}', '{insert, update, delete}'),
     ('{vinops_deals, vinops_watch}', '{ops.telegram_pace}', '{select, insert, update}'),
@@ -140,6 +141,7 @@ with needed (role_names, relations, rights) as (
         '{select}'
     ),
     ('{vinops_web}', '{public.lot_results}', '{select, insert}'),
+    ('{vinops_web}', '{public.lot_bids}', '{select, insert, update, delete}'),
     ('{vinops_web}', '{ops.host_budgets}', '{select, insert, update}'),
     ('{vinops_web}', '{ops.users}', '{select, update (language), update (password_hash)}'),
     ('{vinops_web}', '{ops.sign_ins, ops.sign_in_failures}', '{select, insert, update, delete}'),

@@ -591,7 +591,7 @@ on conflict (hours) do update
     where (known.lots, known.growth) is distinct from (excluded.lots, excluded.growth);
 
 -- name: top_by_profit
--- The best lots that have a price to count with, by the careful profit at it.
+-- The best lots that have a price to count with, by the careful profit at it: those behind a place, without some.
 select -- noqa: ST06
     lots.id as lot_id,
     lots.lot_external_id as lot,
@@ -635,13 +635,17 @@ where
     and (%(to_year)s::integer is null or known.year <= %(to_year)s)
     and (%(max_bid)s::integer is null or quotes.bid_usd <= %(max_bid)s)
     and (%(state)s::text is null or lots.state = %(state)s)
+    and quotes.profit_eur <= coalesce(%(after)s, 2147483647)
+    and (quotes.profit_eur < %(after)s or quotes.lot_id > %(after_id)s or %(after)s::integer is null)
+    and quotes.lot_id <> all(%(without)s::bigint[])
 order by
     quotes.profit_eur desc,
     quotes.lot_id asc
 limit %(limit)s;
 
 -- name: top_by_bid
--- The lots without a price to count with, by the most one may bid; none whose bid has passed it.
+-- The lots without a price to count with, by the most one may bid; none whose bid has passed it. Those behind a place,
+-- without some.
 select -- noqa: ST06
     lots.id as lot_id,
     lots.lot_external_id as lot,
@@ -685,6 +689,9 @@ where
     and (%(to_year)s::integer is null or known.year <= %(to_year)s)
     and (%(max_bid)s::integer is null or quotes.most_bid_usd <= %(max_bid)s)
     and (%(state)s::text is null or lots.state = %(state)s)
+    and quotes.most_bid_usd <= coalesce(%(after)s, 2147483647)
+    and (quotes.most_bid_usd < %(after)s or quotes.lot_id > %(after_id)s or %(after)s::integer is null)
+    and quotes.lot_id <> all(%(without)s::bigint[])
 order by
     quotes.most_bid_usd desc,
     quotes.lot_id asc

@@ -1,6 +1,50 @@
 -- Messages about lots: what is queued and what they are made of. The statements that record, try and settle a message
 -- are those of notifications.sql, over lot_notifications. The row of a deal stands for the message of its lot.
 
+-- name: adopt_messages
+-- Give lots that came back after the restore of a backup the messages that they had before it.
+with told as (
+    delete from ops.told_lots
+    using lots
+    where
+        told_lots.lot_external_id = lots.lot_external_id
+        and lots.id = any(%(listing_ids)s)
+    returning
+        lots.id as lot_id,
+        told_lots.told
+)
+
+insert into lot_notifications (
+    lot_id, kind, state, score, shown, attempts, token, tried_at, next_try_at, chat_id, message_id, is_photo,
+    is_dry_run, refusals, is_suspect, proofs, error, created_at, settled_at
+)
+select
+    message.lot_id,
+    message.kind,
+    message.state,
+    message.score,
+    message.shown,
+    message.attempts,
+    message.token,
+    message.tried_at,
+    message.next_try_at,
+    message.chat_id,
+    message.message_id,
+    message.is_photo,
+    message.is_dry_run,
+    message.refusals,
+    message.is_suspect,
+    message.proofs,
+    message.error,
+    message.created_at,
+    message.settled_at
+from told
+cross join
+    lateral jsonb_populate_record(
+        null::lot_notifications, told.told || jsonb_build_object('lot_id', told.lot_id)
+    ) as message
+on conflict do nothing;
+
 -- name: drop_deals
 -- Drop queued messages about lots that are not worth one any more.
 update lot_notifications as told
@@ -147,3 +191,16 @@ where lots.id = %(listing_id)s;
 select lot_external_id
 from lots
 where id = %(listing_id)s;
+
+-- name: first_photo
+-- The first archived photo of a lot in its best size: its key, length and sha256, and the name of the place where it is.
+select
+    images.storage_key,
+    images.bytes,
+    images.content_hash,
+    photo_stores.name as place
+from images
+left join photo_stores on images.store_id = photo_stores.id
+where images.lot_id = %(listing_id)s
+order by images.seq asc, array_position(array['hrs', 'ful', 'thb'], images.variant) asc, images.id asc
+limit 1;

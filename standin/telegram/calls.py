@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
 from collections import defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from aiohttp.web_request import FileField
 
 from standin.telegram.limits import Limits
 from standin.telegram.messages import (
@@ -88,8 +91,9 @@ class Calls:
         return self._take(fields, html=html, text=text, photo=None)
 
     def _send_photo(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        photo = str(fields.get("photo", ""))
-        if not is_url(photo):
+        sent = fields.get("photo", "")
+        photo = f"sha256:{hashlib.sha256(sent.file.read()).hexdigest()}" if isinstance(sent, FileField) else str(sent)
+        if not isinstance(sent, FileField) and not is_url(photo):
             raise RefusedError(400, "Bad Request: wrong file identifier/HTTP URL specified")
         html, text = read_text(fields, "caption", LONGEST_CAPTION, "message caption is too long")
         return self._take(fields, html=html, text=text, photo=photo)

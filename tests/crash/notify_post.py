@@ -1,6 +1,7 @@
-"""Posts deals, each time in a process of its own that can be killed: `python tests/crash/notify_post.py`.
+"""Posts messages, each time in a process of its own that can be killed: `python tests/crash/notify_post.py`.
 
-It takes jobs as loader.py does; a job's argument is the time that it takes for now. An event is `name nth when`:
+It takes jobs as loader.py does; a job's arguments are the time that it takes for now, and `ads` or `lots`, which the
+messages are about. An event is `name nth when`:
 `record_try 1 before`, `answer 2 after`. Statements have their names from sql/queries, `commit` is the end of a
 transaction, and `answer` is Telegram's: before the request is sent, and after the answer has been read.
 """
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import fault_injection  # beside this file
 import psycopg
 
-from deals.channel import post as poster
-from deals.channel.post import post
+from deals.channel import lots, post as poster
+from deals.imports import post as imports
 from vinops import config
 from vinops.db import database
 from vinops.db.database import queries
@@ -37,6 +38,7 @@ class FaultInjector(fault_injection.FaultInjector):
     def install(self) -> None:
         """Patch the statements, the ends of transactions and the requests of this process."""
         names = {text: name for file in FILES for name, text in queries(file).items()}
+        names |= {text: name for name, text in lots.statements().items()}
         execute, leave, ask = psycopg.Connection.execute, psycopg.Transaction.__exit__, Request._ask
 
         def patched_execute(connection: Any, statement: Any, *arguments: Any, **named: Any) -> Any:
@@ -77,7 +79,9 @@ def never_recorded() -> None:
         if name == "record_try":
             return self._connection.execute("select 1, 1, false")
         if name == "settle_try":
-            self._connection.execute("update notifications set state = 'trying', token = 1 where id = %(id)s", values)
+            table = "lot_notifications" if self.thing == "lot" else "notifications"
+            broken = f"update {table} set state = 'trying', token = 1 where id = %(id)s"  # one of two
+            self._connection.execute(broken.encode(), values)
         return trying(self, name, values)
 
     poster.Poster._execute = without  # type: ignore[method-assign]
@@ -122,7 +126,9 @@ def _post(job: dict[str, Any]) -> None:
     struck = FaultInjector(Path(job["trace"]), job["plan"], job["victim"], settings.data_dir)
     with database.connect(settings, application="poster", autocommit=True) as connection:
         struck.install()
-        post(connection, settings, now=datetime.fromisoformat(job["arguments"][0]))
+        now, about = job["arguments"]
+        post = {"ads": poster.post, "lots": imports.post}[about]
+        post(connection, settings, now=datetime.fromisoformat(now))
 
 
 if __name__ == "__main__":

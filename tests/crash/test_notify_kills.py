@@ -120,7 +120,7 @@ class Killing:
             "TELEGRAM_ALERT_CHAT_ID": OWNER,
             "TELEGRAM_API_URL": self.settings.telegram_api_url,
         }
-        return self.child.crawl(environment, self.now.isoformat(), broken=self.broken, **how)
+        return self.child.crawl(environment, self.now.isoformat(), "ads", broken=self.broken, **how)
 
     def at(self, event: str) -> None:
         """Kill a posting process at an event, and prove it."""

@@ -254,7 +254,7 @@ class Reading(Draft):
         if car.families == ("Mercedes-Benz C-Class",) and self.is_spoken_s(place):
             choices = tuple(Choice(field="family", words=words) for words in ("C-Class", "S-Class"))
             typed = self.text[self.tokens[place].start : self.tokens[car.end - 1].end]
-            self.ambiguous.append(Ambiguity(text=typed, choices=choices))
+            self.ambiguous.append(Ambiguity(text=typed, choices=choices, start=self.tokens[place].start))
             self.bare_makes[self.make] = place - 1
             return self.take(start, car.end, "asked")
         if car.fuel:

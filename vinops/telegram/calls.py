@@ -66,19 +66,20 @@ def send_text(
 def send_photo(
     settings: Settings,
     chat_id: str,
-    photo_url: str,
+    photo: str | bytes,
     html: str,
     *,
     link: Link | None = None,
     buttons: Buttons = (),
     is_silent: bool = False,
 ) -> Outcome:
-    """Send a photo that Telegram fetches, with a caption. If the process dies here, it may have arrived."""
+    """Send a photo, which Telegram gets as bytes or fetches from its address, with a caption. If the process dies here,
+    it may have arrived."""
     return _call(
         settings,
         lambda bot: bot.send_photo(
             chat_id,
-            photo_url,
+            photo,
             caption=html,
             parse_mode=ParseMode.HTML,
             reply_markup=_keyboard(link, buttons),

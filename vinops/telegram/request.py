@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeAlias, TypeVar
 
 import httpx  # the HTTP client of python-telegram-bot
 from telegram.error import TelegramError
@@ -26,6 +26,8 @@ does not meet a connection that is being closed: whether it arrived would be unk
 
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
 _Result = TypeVar("_Result")
+Files: TypeAlias = Mapping[str, tuple[str, bytes | IO[bytes], str]]
+"""Files of a form: name, bytes and type of each."""
 
 # Their log lines contain the address of a call, and the token is part of it.
 for _name in ("httpx", "httpcore", "telegram"):
@@ -121,17 +123,18 @@ class Request(BaseRequest):
         pool_timeout: Any = None,
     ) -> tuple[int, bytes]:
         """Send the request and set `outcome`. Raises TelegramError unless that is Sent."""
-        await self.ask(url, method, request_data.json_parameters if request_data else {})
+        files = request_data.multipart_data if request_data and request_data.contains_files else None
+        await self.ask(url, method, request_data.json_parameters if request_data else {}, files)
         if not isinstance(self.outcome, Sent):
             raise TelegramError(self.outcome.reason if self.outcome else "")
         # The answer was read already: a message with a part that the library cannot parse was sent all the same.
         return http.HTTPStatus.OK, b'{"ok": true, "result": true}'
 
-    async def ask(self, url: str, method: str, fields: Mapping[str, str]) -> None:
+    async def ask(self, url: str, method: str, fields: Mapping[str, str], files: Files | None = None) -> None:
         """Send the request and set `outcome`, and `result` after a success. Raises no error of the network."""
         try:
             async with asyncio.timeout(self._seconds):
-                status, answer = await self._ask(url, method, fields)
+                status, answer = await self._ask(url, method, fields, files)
         except _NOT_SENT as error:
             self.outcome = NotReached(reason=f"it was not reached ({type(error).__name__})")
         except (httpx.HTTPError, TimeoutError) as error:
@@ -142,12 +145,14 @@ class Request(BaseRequest):
             self.is_success = status == http.HTTPStatus.OK and fields_read.get("ok") is True
             self.result = fields_read.get("result")
 
-    async def _ask(self, url: str, method: str, fields: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _ask(
+        self, url: str, method: str, fields: Mapping[str, str], files: Files | None = None
+    ) -> tuple[int, bytes]:
         parts: list[bytes] = []
         length = 0
         # A quarter for the connection: a timeout of the whole call then means that there was one.
         limits = httpx.Timeout(self._seconds, connect=SECONDS / 4)
-        async with self._client.stream(method, url, data=fields or None, timeout=limits) as response:
+        async with self._client.stream(method, url, data=fields or None, files=files, timeout=limits) as response:
             async for part in response.aiter_bytes():
                 parts.append(part)
                 length += len(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -9,20 +10,26 @@ from urllib.parse import urlencode
 from psycopg.rows import dict_row
 from starlette.exceptions import HTTPException
 
-from deals.lots import results
-from deals.offers import ranking
-from deals.offers.ranking import Wanted
+from deals.landed import profiles
+from deals.landed.lines import TariffError
+from deals.lots import results, terms
+from deals.offers import bids, lists
+from deals.offers.lists import Lists, Page
+from deals.offers.ranking import Place, Wanted
 from vinops import vehicles
 from vinops.db.database import queries
 from vinops.filters import UnknownValueError
+from vinops.redaction import one_line
 from web import csv_lines, quotes
 from web.operations import freshness
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from psycopg import Connection
     from starlette.responses import Response
 
+    from deals.lots.terms import Terms
     from web.requests import Asked
 
 SHOWN: Final = 50  # lots of each list
@@ -36,6 +43,11 @@ COLUMNS: Final = (
     "profit_high", "loss_chance", "comparables", "confidence",
 )  # fmt: skip
 """The columns of the CSV."""
+LISTS: Final = ("profit", "bid")
+"""The lists, by what each is ordered by."""
+OTHERS: Final = frozenset({"profile", "by", "after"})
+"""Parameters that are no filter."""
+PLACE: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,18})", re.ASCII)
 NUMBERS: Final = {"from_year": (1900, 2100), "to_year": (1900, 2100), "max_bid": (0, quotes.HIGHEST_BID)}
 
 
@@ -50,39 +62,111 @@ class Problem:
 
 def imports(asked: Asked) -> Response:
     """Show the ranked lots: those with a price to count with by the careful profit, the others by the most one may bid;
-    and folded below them lots that something speaks against."""
-    wanted, problems = _wanted(asked)
+    and folded below them lots that something speaks against. A place in a list shows what is behind it, and no other
+    list."""
+    request, problems = _asks(asked)
+    by, known = None, None
     with asked.site.read() as connection:
-        priced = ranking.top(connection, wanted, SHOWN, by_profit=True)
-        others = ranking.top(connection, wanted, SHOWN, by_profit=False)
-        with connection.cursor(row_factory=dict_row) as cursor:
-            about = {**vars(wanted), "limit": BLOCKED}
-            blocked = cursor.execute(queries("imports")["blocked_lots"], about).fetchall()
-            ranked = [row["lot"] for row in (*priced, *others)]
-            covers = dict(connection.execute(queries("lots")["lot_covers"], {"lot_numbers": ranked}).fetchall())
-    given = {name: value for name, value in vars(wanted).items() if value is not None}
+        try:
+            known = profiles.load(asked.site.settings.data_dir)
+            by = terms.current(connection, asked.site.settings, request.profile)
+        except TariffError as error:
+            problems.append(Problem("profile", request.profile or "", one_line(str(error))))
+        found = _found(connection, request, by)
+        ranked = [row["lot"] for row in (*found.priced.rows, *found.others.rows)]
+        covers = dict(connection.execute(queries("lots")["lot_covers"], {"lot_numbers": ranked}).fetchall())
+    given = request.given()
     return asked.page(
         "imports.html",
-        wanted=wanted,
+        wanted=request.wanted,
         problems=problems,
-        priced=priced,
-        others=others,
-        blocked=blocked,
+        priced=found.priced.rows,
+        others=found.others.rows,
+        passed=found.passed,
+        blocked=found.blocked,
         old_feed=freshness.of_feed(asked.language, asked.site.watch.seen),
         covers=covers,
         fuels=FUELS,
-        is_filtered=bool(given),
-        shown=SHOWN,
+        profiles=sorted(known.by_name) if known else (),
+        profile=by.profile.name if by else "",
+        query=f"?{urlencode({'profile': request.profile})}" if request.profile else "",
+        is_filtered=any(name != "profile" for name in given),
+        is_first=request.after is None,
+        begin=_address(given),
+        next_priced=_next(given, "profit", found.priced),
+        next_others=_next(given, "bid", found.others),
         csv=f"/imports.csv?{urlencode(given)}" if given else "/imports.csv",
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the address asks for: lots, the profile (None: the default one), and the place behind which the list `by`
+    goes on; `by` is profit or bid."""
+
+    wanted: Wanted
+    profile: str | None = None
+    by: str | None = None
+    after: Place | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the parameters of the first page."""
+        found = {name: value for name, value in vars(self.wanted).items() if value is not None}
+        return found | ({"profile": self.profile} if self.profile else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """The lots that the page shows."""
+
+    priced: Page
+    others: Page
+    passed: Sequence[Mapping[str, Any]] = ()
+    blocked: Sequence[Mapping[str, Any]] = ()
+
+
+def _found(connection: Connection[Any], request: Request, by: Terms | None) -> _Found:
+    """Return the lots by these terms; while tariffs or profiles cannot be read, as they are stored."""
+    ranked = Lists(connection, request.wanted, by)
+    pages = {
+        by: ranked.page(SHOWN, by_profit=by == "profit", after=request.after)
+        for by in LISTS
+        if request.after is None or request.by == by
+    }
+    passed: Sequence[Mapping[str, Any]] = ()
+    blocked: Sequence[Mapping[str, Any]] = ()
+    if request.after is None:
+        passed = bids.passed(connection, ranked.sale_after, SHOWN)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            about = {**vars(request.wanted), "limit": BLOCKED}
+            blocked = cursor.execute(queries("imports")["blocked_lots"], about).fetchall()
+    return _Found(
+        priced=pages.get("profit", Page(rows=())),
+        others=pages.get("bid", Page(rows=())),
+        passed=passed,
+        blocked=blocked,
+    )
+
+
+def _address(given: Mapping[str, Any]) -> str:
+    return f"/imports?{urlencode(given)}" if given else "/imports"
+
+
+def _next(given: Mapping[str, Any], by: str, page: Page) -> str:
+    """Return the address of the next page of a list, empty behind the last."""
+    place = page.next
+    return _address({**given, "by": by, "after": f"{place.value}.{place.lot_id}"}) if place else ""
+
+
 def csv(asked: Asked) -> Response:
     """Return the ranking as CSV."""
-    wanted, _problems = _wanted(asked)
+    request, _problems = _asks(asked)
     with asked.site.read() as connection:
-        rows = ranking.top(connection, wanted, EXPORTED, by_profit=True)
-        rows += ranking.top(connection, wanted, EXPORTED - len(rows), by_profit=False) if len(rows) < EXPORTED else []
+        try:
+            by = terms.current(connection, asked.site.settings, request.profile)
+        except TariffError as error:
+            raise HTTPException(503, one_line(str(error))) from None
+        rows = lists.both(connection, request.wanted, by, EXPORTED)
     return csv_lines.answer("imports.csv", COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
 
 
@@ -112,6 +196,22 @@ def result(asked: Asked) -> Response:
     return asked.back(asked.form.get("next") or f"/imports/{number}")
 
 
+def bid(asked: Asked) -> Response:
+    """Keep the bid that somebody typed for a lot, or remove it: the lot is ranked by it."""
+    number = _number(asked)
+    text = asked.form.get("bid", "")
+    try:
+        typed = quotes.dollars(text, quotes.HIGHEST_BID, least=1) if text else None
+    except UnknownValueError:
+        raise HTTPException(400) from None
+    with asked.site.write() as connection:
+        if typed is None:
+            bids.forget(connection, number)
+        elif not bids.keep(connection, number, typed, user_id=asked.person.user_id):
+            raise HTTPException(404)
+    return asked.back(asked.form.get("next") or f"/imports/{number}")
+
+
 def _number(asked: Asked) -> int:
     number: int = asked.request.path_params["lot_number"]
     if not 0 < number <= quotes.MOST_LOT:
@@ -119,9 +219,10 @@ def _number(asked: Asked) -> int:
     return number
 
 
-def _wanted(asked: Asked) -> tuple[Wanted, list[Problem]]:
+def _asks(asked: Asked) -> tuple[Request, list[Problem]]:
     """Return what the address asks for, and what of it was not understood."""
     wanted, problems = Wanted(), []
+    others: dict[str, Any] = {}
     seen: set[str] = set()
     for name, raw in asked.params:
         value = raw.strip()
@@ -131,9 +232,30 @@ def _wanted(asked: Asked) -> tuple[Wanted, list[Problem]]:
         found, reason = _value(name, value)
         if reason:
             problems.append(Problem(name, value, reason))
+        elif name in OTHERS:
+            others[name] = found
         else:
             wanted = replace(wanted, **{name: found})
-    return wanted, problems
+    if others.get("profile") is not None:
+        problems += _no_profile(asked, others)
+    if "by" not in others:
+        others.pop("after", None)
+    return Request(wanted=wanted, **others), problems
+
+
+def _no_profile(asked: Asked, others: dict[str, Any]) -> list[Problem]:
+    """Drop a profile that is none or the default one, and return what is wrong with it."""
+    try:
+        known = profiles.load(asked.site.settings.data_dir)
+    except TariffError:
+        return []  # the page says what is wrong with the profiles
+    name = others["profile"]
+    if name in known.by_name and name != known.default.name:
+        return []
+    del others["profile"]
+    if name in known.by_name:
+        return []
+    return [Problem("profile", name, f"it is none of {', '.join(sorted(known.by_name))}")]
 
 
 def _value(name: str, text: str) -> tuple[Any, str]:
@@ -156,6 +278,14 @@ def _value(name: str, text: str) -> tuple[Any, str]:
         state = text.upper()
         is_state = len(state) == 2 and state.isascii() and state.isalpha()
         return (state, "") if is_state else (None, "it is not a state in two letters")
+    if name == "profile":
+        return text, ""
+    if name == "by":
+        return _one_of(text, LISTS)
+    if name == "after":
+        place = PLACE.fullmatch(text)
+        found = Place(value=int(place[1]), lot_id=int(place[2])) if place else None
+        return found, "" if found else "it is no place in this list: it begins anew"
     return None, "there is no such filter"
 
 

@@ -18,8 +18,9 @@ from deals.offers import passes, ranking
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
 from standin.telegram.server import TelegramServer
-from tests.support import import_lots
+from tests.support import import_lots, lot_photos
 from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, channel_settings
+from vinops.storage import opening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,3 +263,28 @@ def test_a_chat_that_takes_nothing_raises_its_own_alert(
     assert "TELEGRAM_IMPORTS_CHAT_ID" in text
     assert post(market, chat, now=datetime.now(UTC) + timedelta(minutes=16)).sent == 1
     assert market.execute("select cleared_at is null from ops.alerts where subject = 'imports'").fetchone() == (False,)
+
+
+def test_a_message_has_the_first_archived_photo_or_the_picture_of_the_feed(
+    market: Database, chat: Settings, telegram: TelegramServer
+) -> None:
+    market.execute("update lots set thumbnail_url = 'cs.copart.com/1_thb.jpg'")
+    for number in (11, 12, 13, 14):
+        import_lots.add_lot(market, number, **BARGAIN, vin=f"1VN{number:014d}")
+    market.execute("update lots set thumbnail_url = 'cs.copart.com/1_thb.jpg'")
+    lot_photos.add_photo(market, chat, lot=11, seq=2)
+    first = lot_photos.add_photo(market, chat, lot=11, seq=1)
+    lot_photos.record(market, chat, b"gone from the store", lot=12)
+    lot_photos.record(market, chat, b"elsewhere", lot=13, place="bucket other at example.org")
+    _, key = lot_photos.record(market, chat, b"as recorded", lot=14)
+    store = opening.open_photos(chat)
+    store.put(key, b"damaged", content_type="image/jpeg")
+    store.close()
+    quoted(market, chat)
+    assert post(market, chat).sent == 5
+    photos = {each.buttons[0][1].rpartition("/")[2]: each.photo for each in telegram.chat(CHAT)}
+    feed = "https://cs.copart.com/1_thb.jpg"
+    assert photos == {"11": f"sha256:{first}", "12": feed, "13": feed, "14": feed, str(CHEAP): feed}
+    change(market, 11, "high_bid = 40000")
+    quoted(market, chat)
+    assert post(market, chat) == Posted(edited=1), "the caption of a photo that was uploaded"

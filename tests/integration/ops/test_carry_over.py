@@ -16,10 +16,14 @@ from psycopg.conninfo import conninfo_to_dict
 from deals.channel import post as poster, queue as notify
 from deals.channel.post import post
 from deals.channel.queue import Posted, queue
+from deals.imports import post as imports
+from deals.offers import passes
+from deals.queue import runner
+from deals.stages.registry import LOT_STAGES
 from ops.backup import backup, dumps, files as backup_files, restore
 from ops.backup.progress import Progress
 from standin.telegram.server import TelegramServer
-from tests.support import forks
+from tests.support import forks, import_lots
 from tests.support.cases import few_quick
 from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel_settings
 from vinops import alerts
@@ -274,3 +278,64 @@ def test_a_copy_beside_the_database_in_use_is_as_it_was_backed_up(at_work: Setti
     assert result.carried_over is None
     with psycopg.connect(dumps.named(db.url(at_work), result.database)) as copy:
         assert copy.execute("select state from notifications").fetchall() == [("waiting",)]
+
+
+def test_lots_that_were_told_since_the_backup_are_not_told_again(at_work: Settings, telegram: TelegramServer) -> None:
+    """Also those that the backup does not know, once the feed has brought them again."""
+    at_work = replace(at_work, telegram_imports_chat_id=CHANNEL)
+
+    def told(database: Database, *numbers: int) -> Posted:
+        for number in numbers:
+            import_lots.add_lot(database, number, buy_now_price=2_500)
+        passes.queue_changed(database, at_work)
+        for stage in LOT_STAGES:
+            runner.drain(database, at_work, stage)
+        return imports.post(database, at_work)
+
+    columns = (
+        "select lot_external_id, told.kind, told.state, attempts, message_id, token, told.tried_at, told.settled_at"
+        " from lot_notifications as told join lots on lots.id = lot_id order by 1, told.id"
+    )
+    with opened(at_work) as database:
+        import_lots.store_market(database)
+        assert told(database, 1, 2).sent == 2
+        database.execute("update lot_notifications set state = 'trying', tried_at = now() where lot_id = 1")
+    kept = backed_up(at_work)
+    with opened(at_work) as database:
+        database.execute("update lot_notifications set state = 'sent' where lot_id = 1")  # settled, with no new token
+        assert told(database, 3, 4).sent == 2
+        before = database.execute(columns).fetchall()
+    assert restored(at_work, kept)["carried_over"]["messages"] == 3
+    with opened(at_work) as database:
+        assert told(database) == Posted()
+        assert database.execute("select lot_external_id from ops.told_lots order by 1").fetchall() == [(3,), (4,)]
+        assert told(database, 4, 3) == Posted(), "their ids are others now"
+        assert database.execute(columns).fetchall() == before
+        assert database.execute("select count(*) from ops.told_lots").fetchone() == (0,)
+        change = "update lots set high_bid = 40000, row_hash = row_hash || 'x' where lot_external_id = 3"
+        database.execute(change)
+        assert told(database) == Posted(edited=1), "and the message is edited as before"
+        assert told(database, 5).sent == 1
+    assert len(telegram.chat(CHANNEL)) == 5
+
+
+def test_a_backup_of_a_version_without_messages_about_lots_takes_them_along(
+    at_work: Settings, telegram: TelegramServer
+) -> None:
+    at_work = replace(at_work, telegram_imports_chat_id=CHANNEL)
+    with opened(at_work) as database:
+        import_lots.add_lot(database, 7)
+        database.execute("alter table lot_notifications rename to gone")
+        database.execute("drop table ops.told_lots")
+    kept = backed_up(at_work)
+    with opened(at_work) as database:
+        database.execute("alter table gone rename to lot_notifications")
+        import_lots.add_lot(database, 8)
+        database.execute(
+            "insert into lot_notifications (lot_id, kind, state, score, shown, token)"
+            " select id, 'deal', 'sent', 1, 'open', nextval('ops.deal_tokens') from lots"
+        )
+    assert restored(at_work, kept)["carried_over"]["messages"] == 2
+    with opened(at_work) as database:
+        waiting = "select lot_external_id, told ->> 'state' from ops.told_lots order by 1"
+        assert database.execute(waiting).fetchall() == [(7, "sent"), (8, "sent")], "of a lot that is there, too"

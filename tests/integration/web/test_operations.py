@@ -421,3 +421,13 @@ def test_lots_say_when_the_feed_is_older_than_promised(shown: tuple[Site, TestCl
     assert not [path for path in (f"/lots/{gone}", f"/lots/{gone}/sheet") if "was last read" in client.get(path).text]
     site.watch.seen = seen(feed=snapshots.feed(good_at=None))
     assert 'class="stale"' not in client.get("/lots").text
+
+
+def test_lots_that_wait_are_beside_the_ads(shown: tuple[Site, TestClient]) -> None:
+    site, client = shown
+    waiting = snapshots.stage("quote", waiting=12, oldest=snapshots.ago(hours=3))
+    site.watch.seen = seen(deals=snapshots.deals(lots=(snapshots.stage("value"), waiting)))
+    text = plain(client.get("/ops").text)
+    assert "Queue of the lots" in text
+    assert "lot_backlog, 12 lots wait for quote, the oldest for " in text
+    assert "vinops landed run" in text

@@ -53,6 +53,7 @@ MATRIX: Final[dict[tuple[str, str], tuple[dict[str, str], tuple[int, int, int, i
     ("GET", "/imports.csv"): ({}, (LOGIN, 200, 200, 200)),
     ("GET", "/imports/{lot_number:int}"): ({}, (LOGIN, 200, 200, 200)),
     ("POST", "/imports/{lot_number:int}/result"): ({"price": "5", "outcome": "won"}, (403, 403, 303, 303)),
+    ("POST", "/imports/{lot_number:int}/bid"): ({"bid": "5"}, (403, 403, 303, 303)),
     ("GET", "/searches"): ({}, (LOGIN, 403, 200, 200)),
     ("POST", "/searches"): ({"query": "make=BMW"}, (403, 403, 303, 303)),
     ("POST", "/searches/connect"): ({}, (403, 403, 200, 200)),

@@ -35,6 +35,11 @@ def stages(**more: Any) -> Any:
     return given.deals(stages=(given.stage("normalize", **more), given.stage("price"), given.stage("score")))
 
 
+def lots_waiting(count: int, **units: float) -> Any:
+    """Lots that wait for the last stage, the oldest for so long."""
+    return given.deals(lots=(given.stage("value"), given.stage("quote", waiting=count, oldest=ago(**units))))
+
+
 def at_work(**units: float) -> Celery:
     """Celery's worker and beat, started so long ago."""
     return Celery(workers=(5000,), children=4, beats=(5001,), since=ago(**units))
@@ -428,6 +433,18 @@ CASES: list[tuple[str, Level, str, str, dict[str, Any]]] = [
     ("backlog", CRITICAL, "for 2 h", "vinops deals run", {"deals": stages(waiting=7, oldest=ago(hours=2))}),
     ("backlog", WARNING, "3 ads given up", "vinops deals dead", {"deals": stages(dead=3)}),
     ("backlog", UNKNOWN, "timeout", "vinops doctor", {"deals": None, "faults": {"deals": "timeout"}}),
+    ("lot_backlog", OK, "no lot waits", "", {}),
+    ("lot_backlog", OK, "7 lots wait for quote, the oldest for 29 min", "", {"deals": lots_waiting(7, minutes=29)}),
+    ("lot_backlog", WARNING, "oldest for 30 min", "vinops landed run", {"deals": lots_waiting(7, minutes=30)}),
+    ("lot_backlog", CRITICAL, "for 2 h", "vinops landed run", {"deals": lots_waiting(7, hours=2)}),
+    (
+        "lot_backlog",
+        WARNING,
+        "3 lots given up",
+        "vinops landed dead",
+        {"deals": given.deals(lots=(given.stage("value", dead=3),))},
+    ),
+    ("lot_backlog", UNKNOWN, "timeout", "vinops doctor", {"deals": None, "faults": {"deals": "timeout"}}),
     ("estimates", OK, "no price model yet", "", {}),
     (
         "estimates",
@@ -787,6 +804,7 @@ def test_a_database_that_is_away_is_one_alarm_not_thirteen() -> None:
             "walks",
             "supervisor",
             "backlog",
+            "lot_backlog",
             "estimates",
             "board",
             "lot_board",

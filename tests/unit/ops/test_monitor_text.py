@@ -40,6 +40,7 @@ WORST = given.snapshot(
             given.stage(name, waiting=1_000_000, dead=1234, oldest=ago(days=3, hours=4))
             for name in ("normalize", "price", "score")
         ),
+        lots=tuple(given.stage(name, waiting=1_000_000, dead=1234, oldest=ago(days=3)) for name in ("value", "quote")),
         waiting_posts=120,
     ),
     logs=given.logs(errors=1000),
@@ -239,3 +240,12 @@ def test_a_sparkline_is_scaled_to_its_largest() -> None:
     assert figures.sparkline([0, 0], 5) == "▁▁"
     assert figures.sparkline([1, 2, 3], 2) == "▆█"
     assert figures.sparkline([], 5) == ""
+
+
+def test_lots_that_wait_stand_behind_the_ads() -> None:
+    lots = (
+        given.stage("value", waiting=3, oldest=ago(minutes=5)),
+        given.stage("quote", waiting=12, oldest=ago(hours=1)),
+    )
+    lines = plain(panels.deals(view(given.snapshot(deals=given.deals(lots=lots))), 40))
+    assert " ".join(lines[-1].split()) == "lots 15 for 1:00"
