@@ -1,4 +1,4 @@
-"""The sentences of deals/stages/score.py in Bulgarian, for `/why`. They say what the site says: a test compares them."""
+"""The sentences of deals/stages/score.py in Bulgarian, for `/why`: those of the site, to which a test holds them."""
 
 from __future__ import annotations
 
