@@ -1,7 +1,8 @@
 """Carries over the external effects since a backup was taken, when that backup replaces a database.
 
 Messages in the channel, requests to hosts and alerts cannot be undone: without their records a database would post
-deals twice, exceed its request budgets, and ask a host that has refused. If they cannot be read, posting is held until
+deals twice, exceed its request budgets, and ask a host that has refused. Nor can what people told the bot: who has
+asked to be forgotten stays forgotten, and watches are as they were left. If they cannot be read, posting is held until
 an operator releases it (`vinops deals release`).
 """
 
@@ -50,6 +51,8 @@ class _Seen:
     hosts: str
     alerts: str
     holds: str
+    people: str | None
+    watches: str
     sequences: Mapping[str, int]
 
 
@@ -113,11 +116,14 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
             row = connection.execute(statements[f"read_{what}"], values or None).fetchone()
             return str(row[0]) if row else "[]"
 
+        tables = _tables(connection)
         return _Seen(
             messages=rows("messages", token=sequences.get(TOKENS, 0), carried=tried),
             hosts=rows("hosts"),
             alerts=rows("alerts"),
-            holds=rows("holds") if _tables(connection)["has_holds"] else "[]",
+            holds=rows("holds") if tables["has_holds"] else "[]",
+            people=rows("people") if tables["has_watches"] else None,
+            watches=rows("watches") if tables["has_watches"] else "[]",
             sequences=known,
         )
 
@@ -135,6 +141,10 @@ def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool])
             statement = run("insert_statement", table=table, carried=carried)[0]
             connection.execute(statement.encode())
 
+    def replace(table: str, carried: str) -> None:
+        if _count(carried):
+            connection.execute(run("replace_statement", table=table, carried=carried)[0].encode())
+
     here = dumps.sequences(connection)
     for sequence, value in seen.sequences.items():
         if value > here.get(sequence, 0):
@@ -148,6 +158,11 @@ def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool])
     if tables["has_alerts"]:
         run("carry_alerts", carried=seen.alerts)
         insert("ops.alerts", run("new_alerts", carried=seen.alerts)[0])
+    if tables["has_watches"] and seen.people is not None:
+        run("forget_people", carried=seen.people, others=seen.watches)
+        replace("public.watch_people", run("people_here", carried=seen.people)[0])
+        replace("public.watches", run("watches_here", carried=seen.watches)[0])
+        run("drop_old_messages")
     if _count(seen.holds):
         connection.execute(queries("holds")["create_holds"])
         insert("ops.holds", seen.holds)
