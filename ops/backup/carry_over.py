@@ -141,10 +141,6 @@ def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool])
             statement = run("insert_statement", table=table, carried=carried)[0]
             connection.execute(statement.encode())
 
-    def replace(table: str, carried: str) -> None:
-        if _count(carried):
-            connection.execute(run("replace_statement", table=table, carried=carried)[0].encode())
-
     here = dumps.sequences(connection)
     for sequence, value in seen.sequences.items():
         if value > here.get(sequence, 0):
@@ -159,10 +155,7 @@ def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool])
         run("carry_alerts", carried=seen.alerts)
         insert("ops.alerts", run("new_alerts", carried=seen.alerts)[0])
     if tables["has_watches"] and seen.people is not None:
-        run("forget_people", carried=seen.people, others=seen.watches)
-        replace("public.watch_people", run("people_here", carried=seen.people)[0])
-        replace("public.watches", run("watches_here", carried=seen.watches)[0])
-        run("drop_old_messages")
+        _write_people(connection, seen.people, seen.watches)
     if _count(seen.holds):
         connection.execute(queries("holds")["create_holds"])
         insert("ops.holds", seen.holds)
@@ -171,6 +164,20 @@ def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool])
         hosts=_count(seen.hosts) if tables["has_hosts"] else 0,
         alerts=_count(seen.alerts) if tables["has_alerts"] else 0,
     )
+
+
+def _write_people(connection: Connection[Any], carried: str, watches: str) -> None:
+    """Let the people with alerts and their watches be those of another database. Raises psycopg.Error."""
+    statements = queries("carry_over")
+    connection.execute(statements["forget_people"], {"carried": carried, "others": watches})
+    for table, name, rows in (("watch_people", "people", carried), ("watches", "watches", watches)):
+        row = connection.execute(statements[f"{name}_here"], {"carried": rows}).fetchone()
+        if row is not None and _count(row[0]):
+            about = {"table": f"public.{table}", "carried": row[0]}
+            statement = connection.execute(statements["replace_statement"], about).fetchone()
+            assert statement is not None  # noqa: S101 # an aggregate has a row
+            connection.execute(statement[0].encode())
+    connection.execute(statements["drop_old_messages"])
 
 
 def _hold(connection: Connection[Any], settings: Settings, reason: str, tables: Mapping[str, bool]) -> None:
