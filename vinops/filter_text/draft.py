@@ -78,7 +78,7 @@ class Draft:
             return False
         if not self.is_in_order(found):
             return False
-        self.numbers.update(found)
+        self.numbers.update({side: Decimal(int(n)) if n == int(n) else n for side, n in found.items()})
         return True
 
     def is_in_order(self, found: dict[str, Decimal]) -> bool:

@@ -63,7 +63,7 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
     first = number_at(tokens, place)
     if first is None:
         return None
-    scale, unit, end = _units(tokens, first.end)
+    scale, unit, end = _units(tokens, first.end, field)
     if unit == "percent" or (unit == "other" and bound is None):
         return Quantity(start=start, end=end, text=_typed(text, tokens, place, first.end), low=first.value, high=None,
                         bound="exact", field=unit)  # fmt: skip
@@ -76,7 +76,8 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
                         is_scaled=second_scale > 1 or scale > 1)  # fmt: skip
         unit = unit or second_unit
     else:
-        if suffix := phrases("suffixes").find(tokens, end):
+        suffix = phrases("suffixes").find(tokens, end)
+        if suffix and not (phrases("bounds").find(tokens, end) and number_at(tokens, suffix[1])):  # «90 hp max 3000 lv»
             bound, end = suffix[0], suffix[1]
             if not unit:  # «300+ hp»
                 more, unit, end = _units(tokens, end)
@@ -122,8 +123,9 @@ def _says(name: str) -> Sequence[str]:
     return found
 
 
-def _units(tokens: Sequence[Token], place: int) -> tuple[int, str, int]:
-    """Return the scale, the unit, and the place behind both."""
+def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, str, int]:
+    """Return the scale, the unit, and the place behind both. If the words in front have named a field, a unit of another
+    one belongs to what follows: «цена 5000 км 150000»."""
     scale, unit = 1, ""
     while found := phrases("units").find(tokens, place):
         name = found[0]
@@ -133,6 +135,8 @@ def _units(tokens: Sequence[Token], place: int) -> tuple[int, str, int]:
             scale = 1000
             unit = "eur" if name == "thousand_eur" else ""
         elif unit and not (unit == "eur" and name in ("bgn", "eur")):
+            break
+        elif field and _one(name, "") not in (field, "age"):
             break
         else:
             unit = name
@@ -185,8 +189,8 @@ def _converted(quantity: Quantity, unit: str) -> Quantity:
     """Return the quantity in EUR, km and hp."""
     if unit == "age" and quantity.value > OLDEST:
         return replace(quantity, field="year")
-    if unit == "year" and quantity.value <= OLDEST:
-        return replace(quantity, field="age")
+    if unit == "year" and quantity.value <= OLDEST:  # «15-18 г.» are years or an age: it is left over
+        return replace(quantity, field="age" if quantity.high is None else "other")
     rates = {
         "bgn": (1 / BGN_PER_EUR, Decimal("0.01")),
         "miles": (KM_PER_MILE, Decimal(1)),

@@ -35,7 +35,7 @@ def test_the_corpus_has_two_hundred_phrases() -> None:
 
 @pytest.mark.parametrize(
     ("corpus", "least"),
-    [(TUNED, 0.95), (UNSEEN, 0.85), (THIRD, 0.95)],
+    [(TUNED, 0.95), (UNSEEN, 0.85), (THIRD, 1.0)],
     ids=["tuned", "unseen", "third"],
 )
 def test_nearly_all_phrases_are_understood_exactly(corpus: list[Phrase], least: float) -> None:
