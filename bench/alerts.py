@@ -1,5 +1,5 @@
-"""How long it takes from an ad's page to its message: a scheduled market crawl, workers of the deals, and the bot, all as
-processes, while the market moves at the stand-in and a stand-in of Telegram keeps the limits of the real one.
+"""How long it takes from an ad's page to its message: a scheduled market crawl, workers of the deals, and the bot, all
+as processes, while the market moves at the stand-in and a stand-in of Telegram keeps the limits of the real one.
 
 The page is committed at the end of a transaction whose beginning is `first_seen`, so the figures are rather too long.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MOST_FROM_PAGE_P95: Final = 60.0  # seconds
 MOST_FROM_SCORE_P95: Final = 5.0
-TOKEN: Final = "12345:stand-in"  # noqa: S105 # the only one that the stand-in accepts
+TOKEN: Final = "12345:stand-in"  # the only one that the stand-in accepts
 FIRST_CHAT: Final = 7_000_000
 EVERY: Final = 20.0  # seconds between two moves of the market
 MOVE: Final = {"new": 6, "changed": 12, "gone": 4, "back": 1, "hours": EVERY / 3600}
@@ -186,10 +186,13 @@ def table(measured: Alerts | None) -> str:
     if measured is None or not measured.from_page:
         return ""
     rows = (("from the page of an ad", measured.from_page), ("from its score", measured.from_score))
-    return "\n".join([
+    head = (
         f"{len(measured.from_page):,} messages about {measured.cars:,} cars to {measured.size.people} people in "
         f"{measured.size.seconds / 60:g} minutes, {len(measured.size.workers)} scheduled crawls; mean load "
-        f"{measured.load:.1f}; Telegram's limits exceeded {measured.refused} times:",
+        f"{measured.load:.1f}; Telegram's limits exceeded {measured.refused} times:"
+    )
+    return "\n".join([
+        head,
         "",
         "| to its message at Telegram | p50 | p95 | worst |",
         "|---|---:|---:|---:|",

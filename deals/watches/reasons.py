@@ -1,4 +1,4 @@
-"""The sentences of deals/stages/score.py in Bulgarian, for `/why`, as the site says them: a test compares the two."""
+"""The sentences of deals/stages/score.py in Bulgarian, for `/why`: those of the site, to which a test holds them."""
 
 from __future__ import annotations
 

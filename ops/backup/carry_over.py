@@ -1,7 +1,8 @@
 """Carries over the external effects since a backup was taken, when that backup replaces a database.
 
 Messages in the channel and in the chat of the imports, requests to hosts and alerts cannot be undone: without their
-records a database would post deals and lots twice, exceed its request budgets, and ask a host that has refused. If they
+records a database would post deals and lots twice, exceed its request budgets, and ask a host that has refused. Nor can
+what people told the bot: who has asked to be forgotten stays forgotten, and watches are as they were left. If they
 cannot be read, posting is held until an operator releases it (`vinops deals release`).
 """
 
@@ -51,6 +52,8 @@ class _Seen:
     hosts: str
     alerts: str
     holds: str
+    people: str | None
+    watches: str
     sequences: Mapping[str, int]
 
 
@@ -127,6 +130,8 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
             hosts=_carried(connection, "read_hosts"),
             alerts=_carried(connection, "read_alerts"),
             holds=_carried(connection, "read_holds") if tables["has_holds"] else "[]",
+            people=_carried(connection, "read_people") if tables["has_watches"] else None,
+            watches=_carried(connection, "read_watches") if tables["has_watches"] else "[]",
             sequences=known,
         )
 
@@ -151,6 +156,8 @@ def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool])
     if tables["has_alerts"]:
         run("carry_alerts", carried=seen.alerts)
         _insert(connection, "ops.alerts", _carried(connection, "new_alerts", carried=seen.alerts))
+    if tables["has_watches"] and seen.people is not None:
+        _write_people(connection, seen.people, seen.watches)
     if _count(seen.holds):
         connection.execute(queries("holds")["create_holds"])
         _insert(connection, "ops.holds", seen.holds)
@@ -179,6 +186,20 @@ def _insert(connection: Connection[Any], table: str, carried: str) -> None:
     if _count(carried):
         statement = _carried(connection, "insert_statement", table=table, carried=carried)
         connection.execute(statement.encode())
+
+
+def _write_people(connection: Connection[Any], carried: str, watches: str) -> None:
+    """Let the people with alerts and their watches be those of another database. Raises psycopg.Error."""
+    statements = queries("carry_over")
+    connection.execute(statements["forget_people"], {"carried": carried, "others": watches})
+    for table, name, rows in (("watch_people", "people", carried), ("watches", "watches", watches)):
+        row = connection.execute(statements[f"{name}_here"], {"carried": rows}).fetchone()
+        if row is not None and _count(row[0]):
+            about = {"table": f"public.{table}", "carried": row[0]}
+            statement = connection.execute(statements["replace_statement"], about).fetchone()
+            assert statement is not None  # noqa: S101 # an aggregate has a row
+            connection.execute(statement[0].encode())
+    connection.execute(statements["drop_old_messages"])
 
 
 def _hold(connection: Connection[Any], settings: Settings, reason: str, tables: Mapping[str, bool]) -> None:

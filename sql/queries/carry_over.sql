@@ -6,13 +6,14 @@
 select set_config('search_path', 'public', false);
 
 -- name: has_tables
--- Whether this database has tables of messages about ads and lots, budgets, alerts and holds.
+-- Whether this database has tables of messages about ads and lots, budgets, alerts, holds and watches.
 select
     to_regclass('public.notifications') is not null as has_messages,
     to_regclass('public.lot_notifications') is not null as has_lot_messages,
     to_regclass('ops.host_budgets') is not null as has_hosts,
     to_regclass('ops.alerts') is not null as has_alerts,
-    to_regclass('ops.holds') is not null as has_holds;
+    to_regclass('ops.holds') is not null as has_holds,
+    to_regclass('public.watches') is not null as has_watches;
 
 -- name: tried_here
 -- The ads whose messages were being sent when the backup was taken.
@@ -128,6 +129,92 @@ from ops.alerts as alerts;
 -- The holds.
 select coalesce(jsonb_agg(to_jsonb(holds)), '[]')::text as carried
 from ops.holds as holds;
+
+-- name: read_people
+-- The people with alerts.
+select coalesce(jsonb_agg(to_jsonb(people)), '[]')::text as carried
+from public.watch_people as people;
+
+-- name: read_watches
+-- Their watches.
+select coalesce(jsonb_agg(to_jsonb(watches)), '[]')::text as carried
+from public.watches;
+
+-- name: forget_people
+-- Delete the people with alerts, and the watches, that are not in the replaced database any more: who has asked to be
+-- forgotten since the backup stays so.
+with forgotten as (
+    delete from public.watch_people
+    where
+        id not in (
+            select (known.value ->> 'id')::bigint
+            from jsonb_array_elements(%(carried)s::jsonb) as known
+        )
+)
+
+delete from public.watches
+where
+    id not in (
+        select (known.value ->> 'id')::bigint
+        from jsonb_array_elements(%(others)s::jsonb) as known
+    );
+
+-- name: people_here
+-- The people with alerts who belong to a person of the site that is in this database, or to none.
+select coalesce(jsonb_agg(known.value), '[]')::text as carried
+from jsonb_array_elements(%(carried)s::jsonb) as known
+where
+    known.value ->> 'user_id' is null
+    or exists (
+        select
+        from ops.users
+        where users.id = (known.value ->> 'user_id')::bigint
+    );
+
+-- name: watches_here
+-- The watches of people who are in this database.
+select coalesce(jsonb_agg(known.value), '[]')::text as carried
+from jsonb_array_elements(%(carried)s::jsonb) as known
+where
+    exists (
+        select
+        from public.watch_people as people
+        where people.id = (known.value ->> 'person_id')::bigint
+    );
+
+-- name: drop_old_messages
+-- Drop the messages to people that waited when the backup was taken: they were sent since, or are over.
+update public.watch_messages
+set
+    state = 'dropped',
+    error = 'it waited when the backup was taken',
+    settled_at = clock_timestamp()
+where state in ('waiting', 'trying');
+
+-- name: replace_statement
+-- The statement that writes rows given as JSON into a table with an id, in the place of those of the same id, by the
+-- columns that both have.
+select
+    format(
+        'insert into %%1$s (%%2$s) overriding system value '
+        'select %%2$s from jsonb_populate_recordset(null::%%1$s, %%3$L::jsonb) '
+        'on conflict (id) do update set %%4$s',
+        %(table)s::text,
+        string_agg(format('%%I', attributes.attname), ', ' order by attributes.attnum),
+        %(carried)s::text,
+        string_agg(format('%%1$I = excluded.%%1$I', attributes.attname), ', ' order by attributes.attnum)
+        filter (where attributes.attidentity = '')
+    )
+from pg_attribute as attributes
+where
+    attributes.attrelid = %(table)s::text::regclass
+    and attributes.attnum > 0
+    and not attributes.attisdropped
+    and attributes.attgenerated = ''
+    and attributes.attname in (
+        select jsonb_object_keys(each.value)
+        from jsonb_array_elements(%(carried)s::jsonb) as each
+    );
 
 -- name: insert_statement
 -- The statement that inserts rows given as JSON into a table, by the columns that both have; the table assigns the id.

@@ -88,8 +88,8 @@ returning
     language;
 
 -- name: link_user
--- Link a chat to the alerts of a person of the site, which keep their watches. The messages of a chat before it cannot be
--- changed or answered any more: their numbers stand for others in this one.
+-- Link a chat to the alerts of a person of the site, which keep their watches. The messages of a chat before it cannot
+-- be changed or answered any more: their numbers stand for others in this one.
 with linked as (
     update watch_people
     set

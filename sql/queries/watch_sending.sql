@@ -167,8 +167,8 @@ on conflict (person_id) where kind = 'digest' and state in ('waiting', 'trying')
 
 -- name: queue_changes
 -- Queue replies about prices that came down, and edits of messages whose cars are gone or back, for these ads. A car
--- costs what the cheapest of its ads asks for, and is gone when none of them is advertised. A person who follows a price
--- is told of any lower one.
+-- costs what the cheapest of its ads asks for, and is gone when none of them is advertised. A person who follows a
+-- price is told of any lower one.
 with touched as materialized (
     select distinct message_id
     from watch_message_ads
@@ -401,35 +401,33 @@ where
 -- The message that is answered or changed. `listing_id` is the cheapest ad of its car at this moment; of a car that is
 -- gone the one that it was told with.
 select
-    id,
-    coalesce(
-        (
-            select ads.id
-            from watch_message_ads as shown
-            inner join listings as ads on shown.listing_id = ads.id
-            inner join normalized_listings as normal on shown.listing_id = normal.listing_id
-            where
-                shown.message_id = watch_messages.id
-                and ads.removed_at is null
-            order by
-                normal.price_eur asc nulls last,
-                ads.id asc
-            limit 1
-        ),
-        watch_messages.listing_id
-    ) as listing_id,
-    lot_id,
-    watch_id,
-    car,
-    message_id,
-    is_photo,
-    price_eur,
-    price_told,
-    followed_at,
-    muted_at
-from watch_messages
-where id = %(id)s::bigint
-for update;
+    messages.id,
+    messages.lot_id,
+    messages.watch_id,
+    messages.car,
+    messages.message_id,
+    messages.is_photo,
+    messages.price_eur,
+    messages.price_told,
+    messages.followed_at,
+    messages.muted_at,
+    coalesce(cheapest.listing_id, messages.listing_id) as listing_id
+from watch_messages as messages
+left join lateral ( -- noqa: ST05
+    select ads.id as listing_id
+    from watch_message_ads as shown
+    inner join listings as ads on shown.listing_id = ads.id
+    inner join normalized_listings as normal on shown.listing_id = normal.listing_id
+    where
+        shown.message_id = messages.id
+        and ads.removed_at is null
+    order by
+        normal.price_eur asc nulls last,
+        ads.id asc
+    limit 1
+) as cheapest on true
+where messages.id = %(id)s::bigint
+for update of messages;
 
 -- name: fill_digest
 -- Put into a digest what is held for a person, or was in it at an earlier try: cars that are still there, of watches
@@ -536,8 +534,8 @@ where
 returning id;
 
 -- name: show_change
--- Record what the message about a car shows now, and the lowest price that was told: an edit, which makes no sound, tells
--- none.
+-- Record what the message about a car shows now, and the lowest price that was told: an edit, which makes no sound,
+-- tells none.
 update watch_messages
 set
     price_eur = %(price_eur)s,

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from vinops import vehicles
-from vinops.filter_text.quantities import UNTIL, quantity_at, year_like
+from vinops.filter_text.quantities import UNTIL, fields_of, quantity_at, year_like
 from vinops.filter_text.tables import by_generation, generations, look_up
 from vinops.filter_text.tokens import number_at, span
 from vinops.text.spelling import key_of, readings
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vinops.filter_text.tokens import Number, Token
 
 LONGEST: Final = 5  # tokens of a name
+ANY_YEAR: Final = 2100
 _CLASS: Final = re.compile(r"\bклас+\b", re.IGNORECASE)
 _TS: Final = re.compile(r"ц(?=[\s-]?\d|[\s-]?клас|-?хр)|(?<=[хx])ц(?=\d)", re.IGNORECASE)
 _TS_WORD: Final = re.compile(r"\bц(\w{1,2})\b", re.IGNORECASE)
@@ -111,8 +112,8 @@ def _may_end(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
     found = quantity_at(text, tokens, end - 1)
     if found is None or found.end == end:
         return True
-    if whole is not None and whole.is_grouped:  # «Мазда 6 120 000 км»: 6,120,000 km are none
-        return found.value > 1_000_000
+    if whole is not None and whole.is_grouped:  # «Мазда 6 120 000 км», «Пежо 307 110 к.с.»: no car has 307,110 hp
+        return found.value > 1_000_000 or (bool(found.field) and not fields_of(found, ANY_YEAR))
     if found.high is not None:
         return whole is not None and _is_model_and_price(tokens, whole)
     return not (found.field or found.is_scaled or found.bound != "exact")

@@ -80,7 +80,7 @@ class Draft:
             return False
         if not self.is_in_order(found):
             return False
-        self.numbers.update(found)
+        self.numbers.update({side: Decimal(int(n)) if n == int(n) else n for side, n in found.items()})
         return True
 
     def with_years_beside(self, found: dict[str, Decimal]) -> dict[str, Decimal]:

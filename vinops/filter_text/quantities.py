@@ -65,7 +65,7 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
     first = number_at(tokens, place)
     if first is None:
         return None
-    scale, unit, end = _units(tokens, first.end)
+    scale, unit, end = _units(tokens, first.end, field)
     unit = unit or currency
     if unit == "age" and field == "year" and bound in ("low", "high"):  # «не по-стара от 3 години»
         bound = "high" if bound == "low" else "low"
@@ -81,9 +81,10 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
                         is_scaled=second_scale > 1 or scale > 1)  # fmt: skip
         unit = unit or second_unit
     else:
+        suffix = phrases("suffixes").find(tokens, end)
         if bound is None and not unit and _is_open_year(tokens, end, first):
             bound, end = "low", end + 1
-        elif suffix := phrases("suffixes").find(tokens, end):
+        elif suffix and not (phrases("bounds").find(tokens, end) and number_at(tokens, suffix[1])):  # «90 hp max 3000»
             bound, end = suffix[0], suffix[1]
             if not unit:  # «300+ hp»
                 more, unit, end = _units(tokens, end)
@@ -146,8 +147,11 @@ def _says(name: str) -> Sequence[str]:
     return found
 
 
-def _units(tokens: Sequence[Token], place: int) -> tuple[int, str, int]:
-    """Return the scale, the unit, and the place behind both."""
+def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, str, int]:
+    """Return the scale, the unit, and the place behind both.
+
+    If the words in front have named a field, a unit of another one belongs to what follows: «цена 5000 км 150000».
+    """
     scale, unit = 1, ""
     while found := phrases("units").find(tokens, place):
         name = found[0]
@@ -156,7 +160,9 @@ def _units(tokens: Sequence[Token], place: int) -> tuple[int, str, int]:
                 break
             scale = 1000
             unit = "eur" if name == "thousand_eur" else ""
-        elif unit and not (unit == "eur" and name in ("bgn", "eur")):
+        elif (unit and not (unit == "eur" and name in ("bgn", "eur"))) or (
+            field and _one(name, "") not in (field, "age")
+        ):
             break
         else:
             unit = name
@@ -211,8 +217,8 @@ def _converted(quantity: Quantity, unit: str) -> Quantity:
     """Return the quantity in EUR, km and hp."""
     if unit == "age" and quantity.value > OLDEST:
         return replace(quantity, field="year")
-    if unit == "year" and quantity.value <= OLDEST:
-        return replace(quantity, field="age")
+    if unit == "year" and quantity.value <= OLDEST:  # «15-18 г.» are years or an age: it is left over
+        return replace(quantity, field="age" if quantity.high is None else "other")
     rates = {
         "bgn": (1 / BGN_PER_EUR, Decimal("0.01")),
         "miles": (KM_PER_MILE, Decimal(1)),

@@ -54,7 +54,7 @@ class Reading(Draft):
     def step(self, place: int) -> int | None:
         """Read what begins at a place, and return the place behind it; None if it is not understood."""
         for recognize in (
-            self.link, self.market, self.bounded, self.denial, self.unasked, self.name, self.bare, self.noise,
+            self.link, self.foreign, self.market, self.bounded, self.denial, self.unasked, self.name, self.bare, self.noise,
             self.guess,
         ):  # fmt: skip
             end: int | None = recognize(place)
@@ -90,6 +90,13 @@ class Reading(Draft):
             return None
         self.add("words", found)
         return self.take(place, place + 1)
+
+    def foreign(self, place: int) -> int | None:
+        """Leave an amount over whose currency stands in front of it and is not ours: «$5000»."""
+        if self.tokens[place].text not in ("$", "£"):
+            return None
+        found = quantity_at(self.text, self.tokens, place + 1) if place + 1 < len(self.tokens) else None
+        return None if found is None else self.take(place, found.end, "left over")
 
     def market(self, place: int) -> int | None:
         """Read «15 % под пазара», and «под пазара» alone."""

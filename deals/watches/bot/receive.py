@@ -71,7 +71,7 @@ class Receiver:
             clear_alert(self._connection, kind, "bot")
         if not isinstance(outcome.result, list):
             self.pause = PAUSE
-            log.warning("no updates %s: the answer is no list", pairs(again_in=PAUSE))
+            log.warning("no updates %s: %s", pairs(again_in=PAUSE), "the answer is no list")
             return 0
         if not self._name:  # Telegram did not say it when the process began
             self._name = bot_name(self._settings).lower()

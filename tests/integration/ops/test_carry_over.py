@@ -20,6 +20,8 @@ from deals.imports import post as imports
 from deals.offers import passes
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
+from deals.watches import people
+from deals.watches.bot.turn import add_reply
 from ops.backup import backup, dumps, files as backup_files, restore
 from ops.backup.progress import Progress
 from standin.telegram.server import TelegramServer
@@ -29,6 +31,7 @@ from tests.support.deal_messages import CHANNEL, OWNER, TOKEN, add_deal, channel
 from vinops import alerts
 from vinops.config import Secret
 from vinops.db import database as db
+from vinops.filters import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,6 +150,34 @@ def test_messages_are_carried_over_as_they_stood_and_only_those_that_the_backup_
             (ended, "deal", "failed", 2, 9800),
             (untouched, "deal", "sent", 1, 9800),
         ]
+
+
+def test_who_was_forgotten_since_the_backup_stays_so_and_watches_are_as_they_were_left(at_work: Settings) -> None:
+    with opened(at_work) as database:
+        stays, goes = (people.accept(database, people.invite(database, "en"), chat, "Europe/Sofia") for chat in (1, 2))
+        assert stays is not None
+        assert goes is not None
+        kept_one = people.save(database, stays, Filter(make=("BMW",)), kind="ad", typed="bmw")
+        deleted = people.save(database, stays, Filter(make=("Audi",)), kind="ad", typed="audi")
+        people.save(database, goes, Filter(make=("Kia",)), kind="ad", typed="kia")
+        add_reply(database, "an answer", person_id=stays.id)
+    kept = backed_up(at_work)
+    with opened(at_work) as database:
+        people.forget(database, goes)
+        people.save(database, stays, Filter(make=("Seat",)), kind="ad", typed="seat", watch_id=kept_one)
+        people.delete(database, stays, deleted or 0)
+        people.change(database, "pause_person", stays, reason="person")
+        new = people.accept(database, people.invite(database, "en"), 3, "Europe/Sofia")
+        assert new is not None
+        people.save(database, new, Filter(make=("Fiat",)), kind="ad", typed="fiat")
+        before = database.execute("select * from watch_people order by id").fetchall()
+        watches = database.execute("select * from watches order by id").fetchall()
+    assert restored(at_work, kept)["carried_over"]["held"] is None
+    with opened(at_work) as database:
+        assert database.execute("select * from watch_people order by id").fetchall() == before
+        assert database.execute("select * from watches order by id").fetchall() == watches
+        assert database.execute("select chat_id from watch_people order by id").fetchall() == [(1,), (3,)]
+        assert database.execute("select state from watch_messages").fetchall() == [("dropped",)]
 
 
 def test_budgets_breakers_and_alerts_are_carried_over(at_work: Settings, telegram: TelegramServer) -> None:

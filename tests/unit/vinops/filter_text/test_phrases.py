@@ -18,6 +18,8 @@ NUMBERS = (
 )  # fmt: skip
 TUNED = phrases("phrases.txt")
 UNSEEN = phrases("unseen.txt")
+THIRD = phrases("third.txt")
+ALL = [*TUNED, *UNSEEN, *THIRD]
 
 
 def shown(phrase: Phrase) -> str:
@@ -28,16 +30,20 @@ def shown(phrase: Phrase) -> str:
 def test_the_corpus_has_two_hundred_phrases() -> None:
     assert len(TUNED) == 200
     assert len({phrase.text for phrase in TUNED}) == 200
-    assert not {phrase.text for phrase in TUNED} & {phrase.text for phrase in UNSEEN}
+    assert len({phrase.text for phrase in ALL}) == len(ALL)
 
 
-@pytest.mark.parametrize(("corpus", "least"), [(TUNED, 0.95), (UNSEEN, 0.85)], ids=["tuned", "unseen"])
+@pytest.mark.parametrize(
+    ("corpus", "least"),
+    [(TUNED, 0.95), (UNSEEN, 0.85), (THIRD, 1.0)],
+    ids=["tuned", "unseen", "third"],
+)
 def test_nearly_all_phrases_are_understood_exactly(corpus: list[Phrase], least: float) -> None:
     wrong = [shown(phrase) for phrase in corpus if understood(phrase.text) != phrase]
     assert len(corpus) - len(wrong) >= least * len(corpus), "\n".join(wrong)
 
 
-@pytest.mark.parametrize("phrase", [*TUNED, *UNSEEN], ids=lambda phrase: phrase.text)
+@pytest.mark.parametrize("phrase", ALL, ids=lambda phrase: phrase.text)
 def test_no_number_is_wrong(phrase: Phrase) -> None:
     """A number that is not understood may be left over or asked, but what the filter has is what was meant."""
     found = understood(phrase.text).fields
@@ -45,7 +51,7 @@ def test_no_number_is_wrong(phrase: Phrase) -> None:
     assert not wrong, shown(phrase)
 
 
-@pytest.mark.parametrize("phrase", [*TUNED, *UNSEEN], ids=lambda phrase: phrase.text)
+@pytest.mark.parametrize("phrase", ALL, ids=lambda phrase: phrase.text)
 def test_what_is_not_understood_is_shown(phrase: Phrase) -> None:
     found = understood(phrase.text)
     assert set(phrase.leftovers) <= {*found.leftovers}, shown(phrase)
@@ -54,6 +60,27 @@ def test_what_is_not_understood_is_shown(phrase: Phrase) -> None:
     for leftover in found.leftovers:
         struck = any(leftover in piece.text for piece in pieces if not piece.is_understood)
         assert struck or leftover in phrase.text  # a part of a link is named, and the link is no text to strike out
+
+
+@pytest.mark.parametrize("bound", ["до 1500 лв", "до 9000", "do 2000 evro", "to 2000 €"])
+def test_a_model_that_is_a_number_is_no_beginning_of_a_price(bound: str) -> None:
+    for make, numbers in {
+        "Пежо": (106, 206, 307, 3008),
+        "BMW": (320, 525, 740),
+        "Мерцедес": (190,),
+        "Мазда": (323,),
+    }.items():
+        for number in numbers:
+            found = parse(f"{make} {number} {bound}", today=TODAY)
+            assert found.filter.price_from is None, (make, number)
+            assert len(found.filter.family) == 1, (make, number)
+    assert parse(f"BMW 2000 {bound}", today=TODAY).filter.family == ()
+
+
+def test_a_word_in_two_scripts_is_read_and_shown_as_typed() -> None:
+    found = parse("гoлф до 5000 € cорентo", today=TODAY)  # with Latin letters o, c
+    assert found.filter.family == ("Kia Sorento", "Volkswagen Golf")
+    assert "гoлф" in "".join(piece.text for piece in found.pieces)
 
 
 def test_a_text_takes_less_than_five_milliseconds() -> None:
