@@ -186,7 +186,8 @@ def fetch(connection: Connection[Any], settings: Settings) -> bytes:
             _refused(connection, settings, host, REFUSALS[error.code], error.headers)
         raise RateError(f"{host} answered {error.code}: is ECB_RATES_URL right?") from None
     except (OSError, HTTPException) as error:  # the latter for an answer that is no HTTP
-        raise RateError(f"{host} did not answer ({type(error).__name__}): the next try is in some hours") from None
+        reason = getattr(error, "reason", error)  # URLError wraps what happened
+        raise RateError(f"{host} did not answer ({type(reason).__name__}): the next try is in some hours") from None
     connection.execute(queries("politeness")["clear_refusals"], {"host": host})
     return body
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from psycopg.rows import dict_row
 
+from ops.options import finite
 from ops.show import card, tables
 from vinops import config, logs
 from vinops.checks import Level
@@ -105,7 +106,7 @@ def top(
     limit: Limit = 10,
     make: Annotated[str | None, typer.Option(help="Of this make only: VW, Mercedes, БМВ.")] = None,
     family: Annotated[str | None, typer.Option(help="Of this family or model only: Golf, 3 Series, 320.")] = None,
-    max_price: Annotated[float | None, typer.Option(min=0, help="The highest price, in EUR.")] = None,
+    max_price: Annotated[float | None, typer.Option(min=0, callback=finite, help="The highest price, in EUR.")] = None,
     year: Annotated[str | None, typer.Option(metavar="YEAR|FROM-TO", help="2015, 2012-2016, 2012-, -2016.")] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,

@@ -14,6 +14,7 @@ import typer
 from psycopg.rows import dict_row
 
 from ops.commands.landed import app, known_fuel, letters
+from ops.options import finite
 from ops.show import lot_sheet, tables
 from vinops import config, logs
 from vinops.db import database
@@ -215,7 +216,9 @@ def funnel(
         Path | None, typer.Argument(metavar="[ADS]", help="A CSV of ads, as `deals evaluate` reads.")
     ] = None,
     *,
-    rate: Annotated[float, typer.Option(min=0.1, max=10, help="With files: dollars for one euro.")] = 1.16,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=10, callback=finite, help="With files: dollars for one euro.")
+    ] = 1.16,
     best: Annotated[int, typer.Option(min=0, max=100, help="How many of the best lots to show.")] = 5,
     as_json: AsJson = False,
 ) -> None:
@@ -318,6 +321,7 @@ def run(
                 }
             )
         posted = asdict(messages.post(connection, settings)) if post and lots.is_on(settings) else {}
+        problem = _broken_terms(connection, settings)
     if as_json:
         typer.echo(json.dumps({"stages": rows, "notify": posted}))
     else:
@@ -327,9 +331,24 @@ def run(
             typer.echo(f"messages: {counts}")
     if posted.get("held"):
         typer.echo(f"vinops: posting is held {posted['held']}: `vinops deals release` lets it go on", err=True)
-    if any(row["given_up"] for row in rows):
+    if problem:
+        typer.echo(f"vinops: lots are not quoted and no message is sent: {problem}", err=True)
+    if given_up := any(row["given_up"] for row in rows):
         typer.echo("vinops: lots were given up: `vinops landed dead` says why", err=True)
+    if problem or given_up:
         raise typer.Exit(1)
+
+
+def _broken_terms(connection: Connection[Any], settings: config.Settings) -> str:
+    """Return what is wrong with the tariffs or the profiles; empty if nothing is."""
+    from deals.landed.lines import TariffError
+    from deals.lots import terms
+
+    try:
+        terms.current(connection, settings)
+    except TariffError as error:
+        return one_line(str(error))
+    return ""
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 
 from ops.checks import health
 from ops.observe.observer import observe_once
+from ops.options import finite
 from vinops import config
 from vinops.output import name_data_folder
 from vinops.redaction import remember
@@ -24,7 +25,9 @@ def command(
     width: Annotated[
         int | None, typer.Option(min=40, max=400, help="Columns of --once; default: the terminal's, else 80.")
     ] = None,
-    refresh: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds between two snapshots.")] = REFRESH,
+    refresh: Annotated[
+        float, typer.Option(min=0.5, max=60, callback=finite, help="Seconds between two snapshots.")
+    ] = REFRESH,
 ) -> None:
     """Show workers, feed, photos, deals and machine, live. Press ? for the keys. Without a terminal like --once."""
     settings = config.load()

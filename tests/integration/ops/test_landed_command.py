@@ -16,6 +16,7 @@ from tests.support import forks
 
 if TYPE_CHECKING:
     import subprocess
+    from pathlib import Path
 
     from psycopg import Connection
 
@@ -126,7 +127,7 @@ def test_bad_input_is_named_with_what_is_right(more: tuple[str, ...], says: str,
     assert done.stdout == ""
 
 
-def test_an_unknown_profile_and_broken_tariffs_say_what_fixes_them(environment: dict[str, str], tmp_path: Any) -> None:
+def test_an_unknown_profile_and_broken_tariffs_say_what_fixes_them(environment: dict[str, str], tmp_path: Path) -> None:
     done = landed(environment, "quote", *GIVEN, "--profile", "mine")
     assert (done.returncode, done.stderr) == (1, "vinops: there is no profile mine: use one of company, private\n")
     (tmp_path / "own.toml").write_text("[[lines]]\nname = 'x'\n")
@@ -191,3 +192,14 @@ def test_a_filter_of_the_ranking_that_is_no_word_is_no_empty_ranking(
     assert done.returncode == 2
     assert says in " ".join(done.stderr.replace("│", " ").split())
     assert "\x1b" not in done.stderr
+
+
+def test_a_run_that_quotes_nothing_because_of_a_broken_tariff_says_so(
+    database: Connection[Any], environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.toml").write_text("[[lines]", encoding="utf-8")
+    done = landed({**environment, "VINOPS_TARIFFS_DIR": str(tmp_path)}, "run")
+    assert done.returncode == 1
+    assert "lots are not quoted and no message is sent" in done.stderr
+    assert "is no TOML" in done.stderr
+    assert landed(environment, "run").returncode == 0
