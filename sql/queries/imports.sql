@@ -200,13 +200,14 @@ on conflict (lot_id, stage) do nothing;
 
 -- name: claim_quotes
 -- Lock the next quotes of active lots that were made by other terms, but for those of lots that wait for the stage and
--- those that another process has locked.
+-- those that another process has locked. Both indexes are read from `after` on, not only that of lots.
 select quotes.lot_id
 from lots
 inner join lot_quotes as quotes on lots.id = quotes.lot_id
 where
     lots.status = 'active'
     and lots.id > %(after)s
+    and quotes.lot_id > %(after)s
     and quotes.basis <> %(basis)s
     and not exists (
         select

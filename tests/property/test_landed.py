@@ -8,7 +8,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from deals.landed.bulk import UNKNOWN, costs_of
+from deals.landed.bulk import costs_of
+from deals.landed.cents import UNKNOWN
 from deals.landed.lot import Rates
 from deals.landed.money import CASES
 from deals.landed.quote import HIGHEST_BID, most_bid, quote

@@ -14,7 +14,7 @@ from deals.channel import lots as waiting, post as poster
 from deals.channel.queue import ABANDONED, Posted
 from deals.imports.post import LotPoster, post
 from deals.lots import terms
-from deals.offers import passes, ranking
+from deals.offers import passes, ranking, requote
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
 from standin.telegram.server import TelegramServer
@@ -85,6 +85,16 @@ def table(database: Database) -> list[tuple[Any, ...]]:
         "select lot_external_id, kind, told.state from lot_notifications as told join lots on lots.id = told.lot_id"
         " order by told.id"
     ).fetchall()
+
+
+def test_another_rate_queues_what_it_made_a_bargain_and_drops_what_is_none(market: Database, chat: Settings) -> None:
+    market.execute("update exchange_rates set rate = 0.2")
+    quoted(market, chat)
+    assert table(market) == []
+    for rate, state in ((1.16, "waiting"), (0.2, "dropped")):
+        market.execute("update exchange_rates set rate = %s", [rate])
+        requote.run(market, chat)
+        assert table(market) == [(CHEAP, "deal", state)]
 
 
 def test_a_bargain_is_told_once_in_its_own_chat(market: Database, chat: Settings, telegram: TelegramServer) -> None:

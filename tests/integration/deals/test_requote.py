@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from deals import tasks
 from deals.offers import passes, requote
 from deals.queue import runner
 from deals.stages import quote as quoting
@@ -69,6 +70,25 @@ def test_it_stores_what_the_stage_would(stale: Database, settings: Settings) -> 
     stale.execute("truncate lot_quotes")
     through_the_stages(stale, settings)
     assert found == stored(stale)
+
+
+# Celery 5.7 would have queues in one setting, apart from the tasks that go there.
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CDeprecationWarning")
+def test_the_task_of_each_minute_does_it(
+    stale: Database, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    woken: list[str] = []
+    monkeypatch.setattr(tasks, "wake", woken.append)
+    monkeypatch.setattr(tasks, "connection", lambda: stale)
+    before = stored(stale)
+    tasks.lots()
+    assert stored(stale) != before
+    assert waiting(stale) == []
+    assert woken == ["notify"], "what it queued for the chat is sent at once"
+    tasks.lots()
+    assert woken == ["notify"]
 
 
 def test_a_second_time_it_writes_nothing(stale: Database, settings: Settings) -> None:
