@@ -20,6 +20,7 @@ from vinops.db import database
 from vinops.db.database import queries
 from vinops.output import at_work, data_folder, say, terminal_width
 from vinops.redaction import one_line
+from vinops.text.figures import plural
 from vinops.text.printable import printable
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def top(
     with _open(settings, "landed top") as connection, at_work("the query runs"):
         try:
             rows = lists.both(connection, wanted, terms.current(connection, settings, profile), limit)
+            (incomplete,) = _rows(connection, "incomplete_lots")
         except TariffError as error:
             _fail(str(error))
     if as_json:
@@ -100,6 +102,9 @@ def top(
     else:
         for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
             typer.echo(printable(line))
+    if incomplete["lots"]:
+        text = f"of {plural(incomplete['lots'], 'other lot')} a part of the cost is not known, so they are not ranked"
+        typer.echo(f"vinops: {text}: `vinops landed funnel` says which", err=True)
 
 
 def _model(text: str) -> str:
@@ -229,6 +234,11 @@ def funnel(
     typer.echo(f"{counts['ranked_unknown']} lots with an unknown title are in the ranking")
     typer.echo("\nwhat keeps lots out (one may have several reasons)")
     tables.show(["blocker", "lots"], [tuple(row.values()) for row in found["blockers"]])
+    if found["missing"]:
+        typer.echo(
+            "\nparts of the cost that are not known, where nothing else keeps a lot out: a line of a tariff adds one"
+        )
+        tables.show(["part", "state", "lots"], [tuple(row.values()) for row in found["missing"]])
     typer.echo("\nwhat has no market here")
     tables.show(["reason", "lots"], [(printable(row["reason"]), row["lots"]) for row in found["no_market"]])
     if found["best"]:
@@ -245,6 +255,7 @@ def _funnel(connection: Connection[Any], best: int, *, sale_after: datetime | No
         return {
             "steps": steps,
             "blockers": _rows(connection, "blocker_counts"),
+            "missing": _rows(connection, "missing_parts"),
             "no_market": _rows(connection, "wanting_models", limit=10),
             "best": ranking.top(connection, ranking.Wanted(), best, by_profit=False, sale_after=sale_after),
         }

@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import IO, Any, Final, TypeAlias, TypeVar
 
 import httpx  # the HTTP client of python-telegram-bot
 from telegram.error import TelegramError
@@ -26,7 +26,7 @@ does not meet a connection that is being closed: whether it arrived would be unk
 
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
 _Result = TypeVar("_Result")
-Files: TypeAlias = Mapping[str, tuple[str, bytes, str]]
+Files: TypeAlias = Mapping[str, tuple[str, bytes | IO[bytes], str]]
 """Files of a form: name, bytes and type of each."""
 
 # Their log lines contain the address of a call, and the token is part of it.
