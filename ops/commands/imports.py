@@ -89,6 +89,7 @@ def top(
     with _open(settings, "landed top") as connection, at_work("the query runs"):
         try:
             rows = lists.both(connection, wanted, terms.current(connection, settings, profile), limit)
+            (incomplete,) = _rows(connection, "incomplete_lots")
         except TariffError as error:
             _fail(str(error))
     if as_json:
@@ -100,6 +101,9 @@ def top(
     else:
         for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
             typer.echo(printable(line))
+    if incomplete["lots"]:
+        text = f"of {plural(incomplete['lots'], 'other lot')} a part of the cost is not known, so they are not ranked"
+        typer.echo(f"vinops: {text}: `vinops landed funnel` says which", err=True)
 
 
 def _make(text: str | None) -> str | None:
@@ -246,6 +250,11 @@ def funnel(
     typer.echo(f"{counts['ranked_unknown']} lots with an unknown title are in the ranking")
     typer.echo("\nwhat keeps lots out (one may have several reasons)")
     tables.show(["blocker", "lots"], [tuple(row.values()) for row in found["blockers"]])
+    if found["missing"]:
+        typer.echo(
+            "\nparts of the cost that are not known, where nothing else keeps a lot out: a line of a tariff adds one"
+        )
+        tables.show(["part", "state", "lots"], [tuple(row.values()) for row in found["missing"]])
     typer.echo("\nwhat has no market here")
     tables.show(["reason", "lots"], [(printable(row["reason"]), row["lots"]) for row in found["no_market"]])
     if found["best"]:
@@ -262,6 +271,7 @@ def _funnel(connection: Connection[Any], best: int, *, sale_after: datetime | No
         return {
             "steps": steps,
             "blockers": _rows(connection, "blocker_counts"),
+            "missing": _rows(connection, "missing_parts"),
             "no_market": _rows(connection, "wanting_models", limit=10),
             "best": ranking.top(connection, ranking.Wanted(), best, by_profit=False, sale_after=sale_after),
         }

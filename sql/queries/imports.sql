@@ -349,6 +349,40 @@ order by
     lots desc,
     blocker asc;
 
+-- name: missing_parts
+-- Which parts of the cost are not known of active lots that nothing else keeps out, by the state of the yard, and of how
+-- many lots; those of most lots first. A lot may lack several.
+select
+    split_part(lacks.part, ':', 1) as part,
+    coalesce(lots.state, lots.country) as state,
+    count(*) as lots
+from lot_quotes as quotes
+inner join lots on quotes.lot_id = lots.id
+inner join lot_values as known on quotes.lot_id = known.lot_id
+cross join unnest(quotes.missing) as lacks (part)
+where
+    not quotes.is_complete
+    and lots.status = 'active'
+    and known.blockers = '[]'
+group by
+    split_part(lacks.part, ':', 1),
+    coalesce(lots.state, lots.country)
+order by
+    lots desc,
+    part asc,
+    state asc;
+
+-- name: incomplete_lots
+-- How many active lots that nothing else keeps out are not ranked, because a part of their cost is not known.
+select count(*) as lots
+from lot_quotes as quotes
+inner join lots on quotes.lot_id = lots.id
+inner join lot_values as known on quotes.lot_id = known.lot_id
+where
+    not quotes.is_complete
+    and lots.status = 'active'
+    and known.blockers = '[]';
+
 -- name: wanting_models
 -- Models of unblocked lots that have no market here, those with the most lots first.
 select

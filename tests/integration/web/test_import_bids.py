@@ -162,3 +162,21 @@ def test_a_bid_is_kept_and_removed_on_the_command_line(market: Database, environ
     assert forks.vinops(environment, "landed", "show", "999", "--bid", "5", "--keep").returncode == 1
     done = forks.vinops(environment, "landed", "top", "--profile", "mine")
     assert (done.returncode, done.stderr) == (1, "vinops: there is no profile mine: use one of company, private\n")
+
+
+def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
+    market: Database, settings: Settings, environment: dict[str, str]
+) -> None:
+    for number, facts in enumerate(({"state": "KS"}, {"state": "KS"}, {"state": "AR"}), 103):
+        import_lots.add_lot(market, number, yard_name=f"{facts['state']} - SOMEWHERE", **facts)
+    import_lots.add_lot(market, 106, state="NV", yard_name="NV - RENO", damage="water/flood")
+    quoted(market, settings)
+    text = "vinops: of 3 other lots a part of the cost is not known, so they are not ranked: `vinops landed funnel`"
+    assert text in forks.vinops(environment, "landed", "top").stderr
+    found = json.loads(forks.vinops(environment, "landed", "funnel", "--json").stdout)["missing"]
+    assert found == [
+        {"part": "road", "state": "KS", "lots": 2},
+        {"part": "road", "state": "AR", "lots": 1},
+    ], "not of lots that something else keeps out"
+    shown = forks.vinops(environment, "landed", "funnel").stdout
+    assert "parts of the cost that are not known" in shown
