@@ -1,4 +1,4 @@
-"""A day of alerts at Telegram's limits: `python -m bench.alert_day`, ten thousand watches of a hundred people, groups too.
+"""A day of alerts at Telegram's limits: `python -m bench.alert_day`, ten thousand watches of a hundred chats.
 
 New ads come all day, in bursts, are matched and told by the real code, at the stand-in for Telegram, which enforces the
 limits of messages (standin/telegram/limits.py). The day is not waited for: the code, the statements and the stand-in
