@@ -42,7 +42,7 @@ FEW: Final = 4_000
 WALK: Final = 10_000
 """Of more lots the first ones are looked for among so many in the order. Where a filter goes with the order, as burnt
 cars with low bids, they may be further behind: an index walked to its end takes a second, all lots read 0.1 s."""
-RANGES: Final = {"sale": ("sale_from", "sale_to"), "new": ("new_since",), "bid": ("bid_to",)}
+RANGES: Final = {"sale": ("sale_from", "sale_to", "sale_within"), "new": ("new_since",), "bid": ("bid_to",)}
 """Fields that say where in an order to begin and to end."""
 CHUNK: Final = 1_000  # rows of a CSV that are read at once
 PARTS: Final[Mapping[Gone, Sequence[Gone]]] = {"no": ("no",), "only": ("only",), "also": ("no", "only")}
