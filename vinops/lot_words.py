@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vinops.filter_text.tables import words
 from vinops.filter_words import BUT, OR, RANGES, between, cars, number, several
 from vinops.lots.filter import DAMAGES, KEYS, MILE_KM, RUNS, TITLES
 
@@ -46,8 +47,9 @@ NAMES: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
     },
     "against": {
         "bg": {
-            "heavy vehicle": "тежка машина", "not a car": "не е кола", "title not exportable": "документът не се изнася",
-            "title unknown": "неясен документ", "damage": "щетата", "does not start": "не пали",
+            "heavy vehicle": "тежка машина", "not a car": "не е кола",
+            "title not exportable": "документът не се изнася", "title unknown": "неясен документ",
+            "damage": "щетата", "does not start": "не пали",
             "no keys": "няма ключове", "odometer": "километражът", "too old": "твърде стара",
             "no market": "няма подобни обяви тук", "no sale date": "няма дата на търга",
         },
@@ -62,6 +64,8 @@ blockers."""
 FIXED: Final[Mapping[str, Sequence[str]]] = {
     "damage": DAMAGES, "title_group": tuple(TITLES), "runs": tuple(RUNS), "keys": tuple(KEYS),
 }  # fmt: skip
+GROUPS: Final = {"collision": {"bg": "удар", "en": "a collision"}, "burn": {"bg": "пожар", "en": "burn"}}
+"""Kinds of damage that are one word together, see auctions.toml."""
 CALLED: Final = {
     "bg": {"damage": "щета", "title_group": "документ", "runs": "пали", "keys": "ключове"},
     "en": {"damage": "damage", "title_group": "title", "runs": "runs", "keys": "keys"},
@@ -111,10 +115,13 @@ def hours(time: timedelta) -> int:
 
 
 def _fixed(kind: str, chosen: Sequence[str], language: Language) -> str:
-    """Return the values of a field; of more than half of them those that are missing."""
+    """Return the values of a field; of more than half of all kinds of damage those that are missing."""
     missing = [each for each in FIXED[kind] if each not in chosen]
-    if chosen and missing and len(missing) < len(chosen):
-        said = OR[language].join(name(language, kind, each) for each in missing)
+    if kind == "damage" and missing and len(missing) < len(chosen):
+        groups = {of: each for of, each in words()["lot_damage_of"].items() if of in GROUPS}
+        whole = [of for of, each in groups.items() if set(each) <= set(missing)]
+        rest = [each for each in missing if not any(each in groups[of] for of in whole)]
+        said = OR[language].join([*(GROUPS[of][language] for of in whole), *(name(language, kind, each) for each in rest)])
         return BUT[language].format(CALLED[language][kind], said)
     return OR[language].join(name(language, kind, each) for each in chosen)
 

@@ -26,8 +26,8 @@ log = logging.getLogger("deals")
 
 
 def queue_changed(connection: Connection[Any], settings: Settings) -> dict[str, int]:
-    """Queue what changed since it was valued, quoted or matched, and return how many lots, by stage. Each statement is whole or
-    not at all; what waits already is left alone."""
+    """Queue what changed since it was valued, quoted or matched, and return how many lots, by stage. Each statement is
+    whole or not at all; what waits already is left alone."""
     statements = queries("imports")
     matches = lots.queue_due(connection)
     values = connection.execute(statements["queue_changed_lots"], {"basis": value.basis(connection)}).rowcount

@@ -1,5 +1,5 @@
-"""The columns of a watch: its filters of ads and of lots, each field under its name, and the words as the index of words
-is asked."""
+"""The columns of a watch: its filters of ads and of lots, each field under its name, and the words as the index of
+words is asked."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from vinops.filter_words import describe
 from vinops.filters import Filter
 
 if TYPE_CHECKING:
+    from deals.watches.people import Watch
     from vinops.lots.filter import LotFilter
 
 
@@ -26,3 +27,8 @@ def in_words(language: str, wanted: Filter, kind: str, of_lots: LotFilter | None
     own = lot_words.describe(of_lots, code, is_added=True) if of_lots is not None else ""
     also = f"; {texts.TEXTS['lots_also'][code] % {'filter': own}}" if own else ""
     return f"{said} ({texts.say(code, 'kind_both')}){also}"
+
+
+def of_watch(language: str, watch: Watch) -> str:
+    """Return what a watch asks for."""
+    return in_words(language, watch.filter, watch.kind, watch.lots)

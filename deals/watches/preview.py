@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from vinops.board import reads
+from vinops.lots import reads as lot_reads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from vinops.board.records import Count
     from vinops.filters import Filter
+    from vinops.lots.filter import LotFilter
 
 DAYS: Final = 30
 BEST: Final = 3
@@ -26,7 +28,7 @@ its end. It is more than ten a day, from which on less is proposed."""
 @dataclass(frozen=True, kw_only=True)
 class Preview:
     """How many cars fit now, how many came in the last 30 days (those that are gone included), each counted up to MOST,
-    and the ads of the three best."""
+    and the ads, or lots, of the three best."""
 
     now: Count
     month: Count
@@ -36,6 +38,19 @@ class Preview:
     def per_day(self) -> float:
         """How many cars came a day; at least so many if the count was capped."""
         return self.month.number / DAYS
+
+
+def preview_lots(connection: Connection[Any], wanted: LotFilter, *, time_zone: str) -> Preview:
+    """Return what a filter of lots finds, in two statements. In the last 30 days counts what is on the board of lots:
+    by their facts of now."""
+    now = replace(wanted, new_since=None, gone="no")
+    count, best = lot_reads.best(connection, now, size=BEST, most=MOST, time_zone=time_zone)
+    month = replace(now, new_since=timedelta(days=DAYS), gone="also", sale_within=None, sale_from=None, sale_to=None)
+    return Preview(
+        now=count,
+        month=lot_reads.count(connection, month, most=MOST),
+        best=best,
+    )
 
 
 def preview(connection: Connection[Any], wanted: Filter, *, time_zone: str | None = None) -> Preview:

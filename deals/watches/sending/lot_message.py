@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Literal
     from zoneinfo import ZoneInfo
 
-SIGNS: Final = {"USD": "$", "CAD": "CA$"}
+SIGNS: Final = {"USD": "$", "CAD": "CAD"}
 RUNS: Final = {"run and drive": "drives", "starts": "starts"}
 
 
@@ -100,14 +100,14 @@ def line(language: str, lot: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, parts))
 
 
-def amount(value: Decimal | None, currency: str | None) -> str:
+def amount(value: Decimal | int | None, currency: str | None) -> str:
     """Return an amount in the currency of its lot; empty for an unknown one and for none."""
-    return f"{SIGNS.get(currency or 'USD', '¤')}{texts.number(value)}" if value else ""
+    return f"{texts.number(value)}\u00a0{SIGNS.get(currency or 'USD', '¤')}" if value else ""
 
 
 def dollars(value: int) -> str:
     """Return an amount in USD."""
-    return amount(value, "USD") or "$0"
+    return amount(value, "USD") or "0\u00a0$"
 
 
 def _notices(language: str, lot: Mapping[str, Any]) -> list[str]:

@@ -85,10 +85,9 @@ def test_phrases_are_understood() -> None:
 
 @pytest.mark.parametrize("phrase", phrases(), ids=lambda phrase: phrase.text)
 def test_no_number_is_silently_wrong(phrase: Phrase) -> None:
-    found = understood(parse(phrase.text, today=TODAY), phrase)
-    assert {name: value for name, value in found.lots.items() if name in NUMBERS} == {
-        name: value for name, value in phrase.lots.items() if name in NUMBERS
-    }
+    """A number that is not understood may be left over or asked, but what the filter has is what was meant."""
+    found = understood(parse(phrase.text, today=TODAY), phrase).lots
+    assert {name: found[name] for name in NUMBERS if name in found and found[name] != phrase.lots.get(name)} == {}
 
 
 @pytest.mark.parametrize("phrase", phrases(), ids=lambda phrase: phrase.text)
