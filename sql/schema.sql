@@ -1891,7 +1891,8 @@ CREATE TABLE public.watch_lots (
     landed_to numeric,
     profit_from integer,
     most_bid_from integer,
-    is_moving boolean GENERATED ALWAYS AS ((num_nonnulls(sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from) > 0)) STORED NOT NULL,
+    at_bid_to integer,
+    is_moving boolean GENERATED ALWAYS AS ((num_nonnulls(sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from, at_bid_to) > 0)) STORED NOT NULL,
     found_by text[] GENERATED ALWAYS AS (
 CASE
     WHEN (cardinality(family) > 0) THEN family
@@ -1928,7 +1929,7 @@ CREATE VIEW public.watch_lot_fits AS
             WHEN true THEN 'yes'::text
             WHEN false THEN 'no'::text
             ELSE 'unknown'::text
-        END = ANY (wanted.keys))) AND ((wanted.state = '{}'::text[]) OR (board.state = ANY (wanted.state))) AND ((wanted.yard = '{}'::text[]) OR (lower(board.yard) = ANY (wanted.yard))) AND ((wanted.seller = '{}'::text[]) OR (lower(board.seller) = ANY (wanted.seller))) AND ((wanted.sale_from IS NULL) OR (board.sale_at >= ((wanted.sale_from)::timestamp without time zone AT TIME ZONE people.time_zone))) AND ((wanted.sale_to IS NULL) OR (board.sale_at < (((wanted.sale_to + 1))::timestamp without time zone AT TIME ZONE people.time_zone))) AND ((wanted.sale_within IS NULL) OR (board.sale_at < (now() + wanted.sale_within))) AND ((wanted.bid_to IS NULL) OR (board.high_bid <= wanted.bid_to)) AND ((wanted.buy_now IS NULL) OR ((board.buy_now_price IS NOT NULL) = (wanted.buy_now = 'yes'::text))) AND ((wanted.landed_to IS NULL) OR (quotes.landed_eur <= wanted.landed_to)) AND ((wanted.profit_from IS NULL) OR ((quotes.bid_usd IS NOT NULL) AND (quotes.profit_eur >= wanted.profit_from))) AND ((wanted.most_bid_from IS NULL) OR (quotes.most_bid_usd >= wanted.most_bid_from)));
+        END = ANY (wanted.keys))) AND ((wanted.state = '{}'::text[]) OR (board.state = ANY (wanted.state))) AND ((wanted.yard = '{}'::text[]) OR (lower(board.yard) = ANY (wanted.yard))) AND ((wanted.seller = '{}'::text[]) OR (lower(board.seller) = ANY (wanted.seller))) AND ((wanted.sale_from IS NULL) OR (board.sale_at >= ((wanted.sale_from)::timestamp without time zone AT TIME ZONE people.time_zone))) AND ((wanted.sale_to IS NULL) OR (board.sale_at < (((wanted.sale_to + 1))::timestamp without time zone AT TIME ZONE people.time_zone))) AND ((wanted.sale_within IS NULL) OR (board.sale_at < (now() + wanted.sale_within))) AND ((wanted.bid_to IS NULL) OR (board.high_bid <= wanted.bid_to)) AND ((wanted.buy_now IS NULL) OR ((board.buy_now_price IS NOT NULL) = (wanted.buy_now = 'yes'::text))) AND ((wanted.landed_to IS NULL) OR (quotes.landed_eur <= wanted.landed_to)) AND ((wanted.profit_from IS NULL) OR ((quotes.bid_usd IS NOT NULL) AND (quotes.profit_eur >= wanted.profit_from))) AND ((wanted.most_bid_from IS NULL) OR (quotes.most_bid_usd >= wanted.most_bid_from)) AND ((wanted.at_bid_to IS NULL) OR (COALESCE(quotes.bid_usd, quotes.most_bid_usd) <= wanted.at_bid_to)));
 
 CREATE TABLE public.watch_messages (
     id bigint NOT NULL,

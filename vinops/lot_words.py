@@ -75,6 +75,7 @@ FIGURES: Final[Mapping[str, Mapping[str, str]]] = {
     "landed_to": {"bg": "до {} € на място", "en": "landed for up to €{}"},
     "profit_from": {"bg": "печалба от {} €", "en": "profit from €{}"},
     "most_bid_from": {"bg": "заслужава наддаване от {} $", "en": "worth a bid from ${}"},
+    "at_bid_to": {"bg": "цена на търга до {} $", "en": "price at the auction up to ${}"},
     "bid_to": {"bg": "наддаване до {} $", "en": "bid up to ${}"},
 }
 WORTH: Final = {"bg": "заслужава наддаване", "en": "worth a bid"}

@@ -28,9 +28,11 @@ create table watch_lots (
     landed_to numeric,
     profit_from integer,
     most_bid_from integer,
+    at_bid_to integer,
     is_moving boolean not null generated always as (
         num_nonnulls(
-            sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from
+            sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from,
+            at_bid_to
         ) > 0
     ) stored,
     found_by text[] not null generated always as (
@@ -49,6 +51,7 @@ comment on column watch_lots.odometer_to is 'miles';
 comment on column watch_lots.landed_to is 'EUR';
 comment on column watch_lots.profit_from is 'EUR';
 comment on column watch_lots.most_bid_from is 'USD';
+comment on column watch_lots.at_bid_to is 'USD';
 comment on column watch_lots.is_moving is
 'it asks for what changes while a lot is for sale: a lot may come to fit long after it came';
 comment on column watch_lots.found_by is
@@ -117,7 +120,8 @@ where
     and (wanted.buy_now is null or (board.buy_now_price is not null) = (wanted.buy_now = 'yes'))
     and (wanted.landed_to is null or quotes.landed_eur <= wanted.landed_to)
     and (wanted.profit_from is null or (quotes.bid_usd is not null and quotes.profit_eur >= wanted.profit_from))
-    and (wanted.most_bid_from is null or quotes.most_bid_usd >= wanted.most_bid_from);
+    and (wanted.most_bid_from is null or quotes.most_bid_usd >= wanted.most_bid_from)
+    and (wanted.at_bid_to is null or coalesce(quotes.bid_usd, quotes.most_bid_usd) <= wanted.at_bid_to);
 
 comment on view watch_lot_fits is 'whether a lot is new to a watch is not asked; a paused watch finds nothing';
 

@@ -199,6 +199,20 @@ where
             and lot_quotes.most_bid_usd >= %(most_bid_from)s::integer
     );
 
+-- name: at_bid_to
+-- Ranked lots that are quoted at such a bid, in USD, or less: the price to count with, or the most one may bid.
+select lot_board.lot_id
+from lot_board
+where
+    exists (
+        select
+        from lot_quotes
+        where
+            lot_quotes.lot_id = lot_board.lot_id
+            and lot_quotes.is_ranked
+            and coalesce(lot_quotes.bid_usd, lot_quotes.most_bid_usd) <= %(at_bid_to)s::integer
+    );
+
 -- name: has_photos
 -- Lots with photos, or without.
 select lot_board.lot_id

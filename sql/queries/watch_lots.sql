@@ -260,14 +260,15 @@ where lots.id = %(lot_id)s::bigint;
 -- Set what a watch asks of lots.
 insert into watch_lots (
     watch_id, make, family, year_from, year_to, odometer_to, fuel, gearbox, body, color, damage, title_group, runs,
-    keys, state, yard, seller, sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from
+    keys, state, yard, seller, sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from,
+    at_bid_to
 )
 values (
     %(watch_id)s::bigint, %(make)s::text[], %(family)s::text[], %(year_from)s, %(year_to)s, %(odometer_to)s,
     %(fuel)s::text[], %(gearbox)s::text[], %(body)s::text[], %(color)s::text[], %(damage)s::text[],
     %(title_group)s::text[], %(runs)s::text[], %(keys)s::text[], %(state)s::text[], %(yard)s::text[],
     %(seller)s::text[], %(sale_from)s::date, %(sale_to)s::date, %(sale_within)s::interval, %(bid_to)s, %(buy_now)s,
-    %(landed_to)s, %(profit_from)s, %(most_bid_from)s
+    %(landed_to)s, %(profit_from)s, %(most_bid_from)s, %(at_bid_to)s
 );
 
 -- name: drop_watch_lots

@@ -62,7 +62,8 @@ class LotFilter(Asking):
 
     The others are figures of its quote, and hold for lots that are ranked: `landed_to` is what it costs landed, in EUR,
     at the price to count with, or at the most one may bid where there is none; `profit_from` the careful profit in EUR
-    at the price to count with; `most_bid_from` the most one may bid, in USD.
+    at the price to count with; `most_bid_from` the most one may bid, in USD; `at_bid_to` the bid that it is
+    quoted at, in USD: the price to count with, or the most one may bid.
     """
 
     RANGES: ClassVar[Sequence[str]] = ("year", "sale")
@@ -92,6 +93,7 @@ class LotFilter(Asking):
     landed_to: Decimal | None = None
     profit_from: int | None = None
     most_bid_from: int | None = None
+    at_bid_to: int | None = None
     has_photos: str | None = None
     new_since: timedelta | date | None = None
     gone: Gone = "no"
@@ -185,6 +187,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "landed_to": decimal(100_000_000, has_thousands=True),
     "profit_from": bound(10_000_000),
     "most_bid_from": bound(10_000_000),
+    "at_bid_to": bound(10_000_000),
     "has_photos": _switch(),
     "new_since": Field(read=since, write=lambda value: [written_time(value)]),
     "gone": Field(read=lambda text: cast("Gone", choice(text, GONES)), write=lambda value: [value], default="no"),

@@ -15,6 +15,7 @@ from deals.offers.ranking import Wanted
 from vinops import vehicles
 from vinops.db.database import queries
 from vinops.filters import UnknownValueError
+from vinops.lots.filter import LotFilter
 from web import csv_lines, quotes
 from web.operations import freshness
 
@@ -72,6 +73,7 @@ def imports(asked: Asked) -> Response:
         covers=covers,
         fuels=FUELS,
         is_filtered=bool(given),
+        query=urlencode(_as_lots(wanted).to_params()),
         shown=SHOWN,
         csv=f"/imports.csv?{urlencode(given)}" if given else "/imports.csv",
     )
@@ -110,6 +112,21 @@ def result(asked: Asked) -> Response:
     if not is_there:
         raise HTTPException(404)
     return asked.back(asked.form.get("next") or f"/imports/{number}")
+
+
+def _as_lots(wanted: Wanted) -> LotFilter:
+    """Return the filter of lots that finds what is ranked here."""
+    model = vehicles.model_named(wanted.model) if wanted.model else None
+    return LotFilter(
+        make=(wanted.make,) if wanted.make else (),
+        family=(model.family,) if model else (),
+        year_from=wanted.from_year,
+        year_to=wanted.to_year,
+        fuel=(wanted.fuel,) if wanted.fuel else (),
+        state=(wanted.state,) if wanted.state else (),
+        at_bid_to=wanted.max_bid,
+        most_bid_from=1,
+    )
 
 
 def _number(asked: Asked) -> int:

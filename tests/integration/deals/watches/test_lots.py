@@ -56,7 +56,8 @@ def lot(database: Connection[Any], number: int, **facts: Any) -> int:
     lot_id = import_lots.add_lot(database, number, **facts)
     if vin := facts.get("vin"):
         database.execute(
-            "update vehicles set vin = %s, lot_external_id = null where id = (select vehicle_id from lots where id = %s)", [vin, lot_id]
+            "update vehicles set vin = %s, lot_external_id = null where id = (select vehicle_id from lots where id = %s)",
+            [vin, lot_id],
         )
     return lot_id
 
@@ -118,7 +119,9 @@ def test_what_changes_by_little_is_not_told_again_and_a_new_state_is_a_silent_ed
     assert len(market.telegram.messages) == count, "nothing is told anew"
     (text,) = told(market)
     assert "No longer at the auction" in text
-    states = [row[0] for row in market.database.execute("select kind from watch_messages where rank in (2, 4) order by id")]
+    states = [
+        row[0] for row in market.database.execute("select kind from watch_messages where rank in (2, 4) order by id")
+    ]
     assert states == ["hit", "gone", "gone", "gone"]
 
 
@@ -189,7 +192,10 @@ def test_a_car_that_is_advertised_and_auctioned_is_told_once(market: Talk) -> No
 
 def test_both_kinds_in_one_watch_are_previewed_apart(market: Talk) -> None:
     proposal = watch(market, "обяви и лотове RAV4 до 20000 без удар")
-    assert "Toyota RAV4, up to €20,000, without “удар” (ads and auction lots); lots: damage: not a collision, landed for" in proposal.text
+    assert (
+        "Toyota RAV4, up to €20,000, without “удар” (ads and auction lots); lots: damage: not a collision, landed for"
+        in proposal.text
+    )
     assert "0 now, 0 in the last 30 days" in proposal.text
     assert "Lots: 0 now" in proposal.text
     lot(market.database, 411, **BARGAIN)
