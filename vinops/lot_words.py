@@ -122,7 +122,9 @@ def _fixed(kind: str, chosen: Sequence[str], language: Language) -> str:
         groups = {of: each for of, each in words()["lot_damage_of"].items() if of in GROUPS}
         whole = [of for of, each in groups.items() if set(each) <= set(missing)]
         rest = [each for each in missing if not any(each in groups[of] for of in whole)]
-        said = OR[language].join([*(GROUPS[of][language] for of in whole), *(name(language, kind, each) for each in rest)])
+        said = OR[language].join(
+            [*(GROUPS[of][language] for of in whole), *(name(language, kind, each) for each in rest)]
+        )
         return BUT[language].format(CALLED[language][kind], said)
     return OR[language].join(name(language, kind, each) for each in chosen)
 

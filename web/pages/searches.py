@@ -157,7 +157,7 @@ def _watched_lots(query: str) -> LotFilter:
 
 
 def _both(wanted: Filter | LotFilter, replaced: Watch | None) -> tuple[Filter, LotFilter | None]:
-    """Return the filters of ads and of lots of a search that is saved; of one of both that is edited the other stays."""
+    """Return the filters of ads and of lots of a search that is saved; of one of both that is edited one stays."""
     if isinstance(wanted, LotFilter):
         return Filter() if replaced is None else replaced.filter, wanted
     return wanted, None if replaced is None else replaced.lots

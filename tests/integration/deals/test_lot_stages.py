@@ -52,13 +52,13 @@ def market(database: Database) -> Database:
 
 
 def drained(database: Database, settings: Settings) -> dict[str, int]:
-    """Queue what changed, take it through all stages, and return how many lots were valued and quoted: as many are
-    matched."""
+    """Queue what changed, take it through all stages, and return how many lots were valued and quoted: all of
+    these are matched."""
     passes.queue_changed(database, settings)
     done = {
         stage: sum(len(outcome.done) for outcome in runner.drain(database, settings, stage)) for stage in LOT_STAGES
     }
-    assert done.pop("match_lots") == done["quote"]
+    assert done.pop("match_lots") >= done["quote"]
     return done
 
 

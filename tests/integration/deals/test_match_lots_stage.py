@@ -4,7 +4,7 @@ what comes to fit later is new, and what fitted already is not."""
 from __future__ import annotations
 
 import random
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FAMILIES: Final = ("Toyota RAV4", "Ford Kuga", "Ford Escape", "Volkswagen Passat")
 ZONE: Final = "Europe/Sofia"
+TODAY: Final = datetime.now(UTC).date()
 
 
 def some(values: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
@@ -59,8 +60,8 @@ FILTERS: Final = st.builds(
     state=some(("NJ", "TX")),
     yard=some(("nj - trenton", "tx - dallas")),
     seller=some(("geico",)),
-    sale_from=perhaps(date.today()),
-    sale_to=perhaps(date.today() + timedelta(days=2)),
+    sale_from=perhaps(TODAY),
+    sale_to=perhaps(TODAY + timedelta(days=2)),
     sale_within=perhaps(timedelta(hours=24), timedelta(days=4)),
     bid_to=perhaps(Decimal(1000), Decimal("2500.50")),
     buy_now=perhaps("yes", "no"),
@@ -86,8 +87,8 @@ def watch(database: Database, wanted: LotFilter, *, since: str = "2020-01-01", k
 
 def hits(database: Database, watch_id: int) -> list[tuple[Any, ...]]:
     return database.execute(
-        "select lots.lot_external_id, watch_hits.state from watch_hits join lots on lots.id = lot_id where watch_id = %s"
-        " order by watch_hits.id",
+        "select lots.lot_external_id, watch_hits.state from watch_hits join lots on lots.id = lot_id"
+        " where watch_id = %s order by watch_hits.id",
         [watch_id],
     ).fetchall()
 
@@ -103,7 +104,8 @@ def market(database: Database) -> None:
             color=dice.choice(["white", "black", None]), damage=dice.choice([None, *DAMAGES[6:11]]),
             title_group=dice.choice([None, "clean", "salvage", "other"]), has_keys=dice.choice([None, True, False]),
             condition=dice.choice([None, "run and drive", "starts"]), state=dice.choice([None, "NJ", "TX"]),
-            yard_name=dice.choice(["NJ - TRENTON", "TX - DALLAS"]), odometer=dice.choice([None, 40_000, 80_000, 120_000]),
+            yard_name=dice.choice(["NJ - TRENTON", "TX - DALLAS"]),
+            odometer=dice.choice([None, 40_000, 80_000, 120_000]),
             in_hours=dice.choice([2, 30, 70, 200]), high_bid=dice.choice([None, 900, 2_500.5, 7_000]),
             buy_now_price=dice.choice([None, 5_000]), status=dice.choice(["active"] * 5 + ["gone"]),
         )  # fmt: skip

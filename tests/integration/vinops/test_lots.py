@@ -81,8 +81,8 @@ def quotes(database: Database) -> None:
     for lot_id in ids:
         bid = dice.choice([None, 3_000, 4_500])
         database.execute(
-            "insert into lot_quotes (lot_id, basis, valued_at, is_complete, most_bid_usd, bid_usd, bid_kind, landed_eur,"
-            " profit_eur, is_ranked) values (%s, 'x', now(), true, %s, %s, %s, %s, %s, %s)",
+            "insert into lot_quotes (lot_id, basis, valued_at, is_complete, most_bid_usd, bid_usd, bid_kind,"
+            " landed_eur, profit_eur, is_ranked) values (%s, 'x', now(), true, %s, %s, %s, %s, %s, %s)",
             [lot_id, dice.choice([2_000, 6_000]), bid, bid and "floor", dice.choice([8_000, 9_500]),
              dice.choice([-200, 1_500]), dice.random() < 0.8],
         )  # fmt: skip

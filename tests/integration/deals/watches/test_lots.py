@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,8 @@ def lot(database: Connection[Any], number: int, **facts: Any) -> int:
     lot_id = import_lots.add_lot(database, number, **facts)
     if vin := facts.get("vin"):
         database.execute(
-            "update vehicles set vin = %s, lot_external_id = null where id = (select vehicle_id from lots where id = %s)",
+            "update vehicles set vin = %s, lot_external_id = null"
+            " where id = (select vehicle_id from lots where id = %s)",
             [vin, lot_id],
         )
     return lot_id
@@ -92,10 +94,13 @@ def test_a_lot_is_previewed_told_once_and_explained(market: Talk) -> None:
     for _ in range(2):
         stages(market)
     (text,) = told(market)[before:]
-    for part in ("Lot 411 · minor dent/scratches · salvage title · runs and drives", "(50\u202f000 mi)", "NJ - TRENTON",
-                 "(Europe/Sofia)", "Buy now for 2\u202f500\u00a0$: lands at", "worth ", "Bid up to ", "% chance of a loss",
-                 "For: Toyota RAV4"):  # fmt: skip
+    parts = (
+        "Lot 411 · minor dent/scratches · salvage title · runs and drives", "(50\u202f000 mi)", "NJ - TRENTON",
+        "(Europe/Sofia)", "worth ", "Bid up to ", "% chance of a loss", "For: Toyota RAV4",
+    )  # fmt: skip
+    for part in parts:
         assert part in text
+    assert re.search(r"Buy now for 2\u202f500.\$: lands at", text)
     message = market.telegram.messages[-1]
     assert [label for label, _ in message.buttons] == ["Open the lot", "🙈 Not this car", "⏸ Pause this watch"]
     assert message.buttons[0][1].endswith("/lot/411")
