@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.watches import texts
-from vinops import lot_words
+from vinops.lots import words as lot_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
