@@ -50,7 +50,8 @@ LOTS: Final[tuple[LiteralString, ...]] = (
     """insert into vehicles (id, vin, year, make, model, fuel) overriding system value
     select id, '1FTFW' || lpad(id::text, 12, '0'), 2000 + dice %% 26, make, family, 'gasoline' from market""",
     """insert into lots (id, lot_external_id, vin, vehicle_id, status, first_seen_at, gone_at, sale_at, high_bid,
-        currency, damage, title_group, has_keys, condition, odometer, state, yard_name, row_hash, file_id) overriding system value
+        currency, damage, title_group, has_keys, condition, odometer, state, yard_name, row_hash, file_id)
+    overriding system value
     select id, 40000000 + id, '1FTFW' || lpad(id::text, 12, '0'), id, case when is_gone then 'gone' else 'active' end,
         first_seen, gone_at, now() + (dice %% 300) * interval '1 hour', dice %% 9000, 'USD',
         (%(damages)s::text[])[1 + dice %% 24], (array['clean', 'salvage', 'salvage', 'other'])[1 + dice %% 4],
