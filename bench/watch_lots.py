@@ -108,7 +108,7 @@ def fill(connection: Connection[Any], families: Sequence[str]) -> None:
     }  # fmt: skip
     for statement in LOTS:
         say(f"watch_lots: {' '.join(statement.split())[:70]}")
-        connection.execute(statement, about if "%(" in statement else None)
+        connection.execute(statement, about if "%" in statement else None)
     dice = random.Random(5)
     with connection.transaction():
         connection.execute("insert into watch_people (chat_id) select n from generate_series(1, 100) as n")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHAT: Final = 7_000_001
 TYPED: Final = "BMW до 30000 €, 2008+"
 MAKE: Final = "bmw"
-LOTS: Final = "лотове 2016+ без удар, пали и се движи, с ключ"
+LOTS: Final = "лотове 2016+ без удар, пали и се движи"
 PATIENCE: Final = 90.0  # seconds for the bot to answer
 LEAST: Final = 15.0  # seconds for the bot to tell a lower price, which it does within five
 MOVES: Final = 5  # of the prices, at most
@@ -91,8 +91,13 @@ def _watch_lots(demo: Demo) -> None:
     demo.show("etl", "run", log="etl.log", indent="    ")
     typed("vinops landed run --no-post")
     demo.show("ops.cli", "landed", "run", "--no-post", log="deals.log", indent=" " * 10)
-    lots = _until(demo, lambda found: len(found) > before + 1, "no new lot was told")[before + 1 :]
-    _show(lots[:1])
+    found = _until(demo, lambda found: bool(_lots(found, before)), "no new lot was told")
+    _show(_lots(found, before)[:1])
+
+
+def _lots(found: list[dict[str, Any]], before: int) -> list[dict[str, Any]]:
+    """Return the messages about lots, behind the proposal of the watch; prices that come down are told meanwhile."""
+    return [each for each in found[before + 1 :] if "\nЛот " in each["text"]]
 
 
 def _lower_prices(demo: Demo) -> list[dict[str, Any]]:

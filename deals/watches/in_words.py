@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deals.watches import texts
+from vinops import lot_words
 from vinops.filter_words import describe
 from vinops.filters import Filter
-from vinops.lots import words as lot_words
 
 if TYPE_CHECKING:
     from deals.watches.people import Watch

@@ -39,7 +39,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "bg": "Тази покана вече е използвана или е по-стара от едно денонощие: поискайте нова.",
     },
     "help": {
-        "en": "Write what you look for, or:\n"
+        "en": "Write what you look for (with the word <i>lots</i>: at the auction), or:\n"
         "/watch TEXT: a new watch; plain text does the same\n"
         "/list: your watches\n"
         "/edit N TEXT: replace watch N\n"
@@ -53,7 +53,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "/stop: no more messages; /resume ends that\n"
         "/forget: delete everything about you\n"
         "/privacy: what is kept",
-        "bg": "Напишете какво търсите, или:\n"
+        "bg": "Напишете какво търсите (с думата <i>лотове</i>: на търга), или:\n"
         "/watch ТЕКСТ: ново търсене; обикновен текст прави същото\n"
         "/list: вашите търсения\n"
         "/edit N ТЕКСТ: заменя търсене N\n"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.watches import texts
-from vinops.lots import words as lot_words
+from vinops import lot_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,10 +90,11 @@ def line(language: str, lot: Mapping[str, Any]) -> str:
     code = texts.code(language)
     bid = amount(lot["high_bid"], lot["currency"])
     landed = texts.say(language, "lands_at", landed=texts.eur(lot["landed_eur"])) if lot["landed_eur"] else ""
+    most = texts.say(language, "bid_up_to", bid=dollars(lot["most_bid_usd"])) if lot["most_bid_usd"] else ""
     parts = [
         texts.say(language, "bid", price=bid) if bid else "",
         landed,
-        texts.say(language, "bid_up_to", bid=dollars(lot["most_bid_usd"])) if lot["most_bid_usd"] else "",
+        most[:1].lower() + most[1:],
         _named(code, "damage", lot["damage"]),
         texts.say(language, "sale", when=lot["sale"]) if lot["sale"] else "",
     ]

@@ -75,7 +75,10 @@ def _by_vin(connection: Connection[Any], hit_ids: Sequence[int]) -> dict[int, tu
     """Return for hits of cars that are advertised and auctioned under one VIN what the car is called by it, and whether
     the person was told of it as the other."""
     rows = connection.execute(queries("watch_lots")["told_by_vin"], {"ids": list(hit_ids)}).fetchall()
-    return {hit_id: (car, is_known) for hit_id, car, is_known in rows}
+    found: dict[int, tuple[str, bool]] = {}
+    for hit_id, car, is_known in rows:  # an ad may name several
+        found[hit_id] = (car, is_known or found.get(hit_id, ("", False))[1])
+    return found
 
 
 def _held_until(hit: dict[str, Any], now: datetime, caused: int, *, is_after_outage: bool) -> datetime | None:

@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 
 from vinops.filter_text.tables import words
+from vinops.lot_words import CALLED, FIXED, GROUPS, NAMES, describe
 from vinops.lots.filter import DAMAGES, KEYS, RUNS, TITLES, LotFilter
-from vinops.lots.words import CALLED, FIXED, GROUPS, NAMES, describe
 
 FULL = LotFilter(
     make=("BMW",), family=("BMW X5",), year_from=2016, odometer_to=74_564, fuel=("diesel",), gearbox=("automatic",),
@@ -28,8 +28,8 @@ FULL = LotFilter(
         (
             "bg",
             (
-                "BMW X5, джип, дизел, автоматична, черен, от 2016 г., удар отпред или градушка, чист документ, пали и се"
-                " движи, с ключове, NJ или NY, nj - trenton, geico, до 120 000 км, до 12 000 € на място, печалба от"
+                "BMW X5, джип, дизел, автоматична, черен, от 2016 г., удар отпред или градушка, чист документ, пали и"
+                " се движи, с ключове, NJ или NY, nj - trenton, geico, до 120 000 км, до 12 000 € на място, печалба от"
                 " 1 500 €, заслужава наддаване от 4 000 $, цена на търга до 5 000 $, наддаване до 3 000 $, без «купи"
                 " веднага», търг 01.12.2026 - 04.12.2026, търг до 36 ч."
             ),
@@ -37,8 +37,9 @@ FULL = LotFilter(
         (
             "en",
             (
-                "BMW X5, suv, diesel, automatic, black, from 2016, front end or hail, clean title, runs and drives, with"
-                " keys, NJ or NY, nj - trenton, geico, up to 120,000 km, landed for up to €12,000, profit from €1,500,"
+                "BMW X5, suv, diesel, automatic, black, from 2016, front end or hail, clean title, runs and drives,"
+                " with keys, NJ or NY, nj - trenton, geico, up to 120,000 km, landed for up to €12,000,"
+                " profit from €1,500,"
                 " worth a bid from $4,000, price at the auction up to $5,000, bid up to $3,000, no buy now, sale"
                 " 01.12.2026 - 04.12.2026, sale within 36 h"
             ),

@@ -104,7 +104,7 @@ def test_a_lot_is_previewed_told_once_and_explained(market: Talk) -> None:
     message = market.telegram.messages[-1]
     assert [label for label, _ in message.buttons] == ["Open the lot", "🙈 Not this car", "⏸ Pause this watch"]
     assert message.buttons[0][1].endswith("/lot/411")
-    (why,) = market.say("/why", reply_to=message.message_id)
+    (why,) = market.say("/why", reply_to_message={"message_id": message.message_id})
     assert "1. Toyota RAV4" in why.text
     assert "Buy now for 2 500" in why.text
 
