@@ -136,7 +136,7 @@ def _figure(wanted: LotFilter, field: str, language: Language) -> str:
     if field == "most_bid_from" and value <= 1:
         return WORTH[language]
     if field == "odometer_to":
-        value = round(value * MILE_KM, -1)  # 120,000 km are 74,564 miles, which are 119,999 km
+        value = int(round(value * MILE_KM, -1))  # 120,000 km are 74,564 miles, which are 119,999 km
     return FIGURES[field][language].format(number(value, language))
 
 
