@@ -1865,6 +1865,11 @@ ALTER TABLE public.watch_hits ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.watch_lot_keys (
+    key text NOT NULL,
+    watch_id bigint NOT NULL
+);
+
 CREATE TABLE public.watch_lots (
     watch_id bigint NOT NULL,
     make text[] DEFAULT '{}'::text[] NOT NULL,
@@ -1893,12 +1898,6 @@ CREATE TABLE public.watch_lots (
     most_bid_from integer,
     at_bid_to integer,
     is_moving boolean GENERATED ALWAYS AS ((num_nonnulls(sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from, at_bid_to) > 0)) STORED NOT NULL,
-    found_by text[] GENERATED ALWAYS AS (
-CASE
-    WHEN (cardinality(family) > 0) THEN family
-    WHEN (cardinality(make) > 0) THEN make
-    ELSE ARRAY[''::text]
-END) STORED NOT NULL,
     CONSTRAINT watch_lots_buy_now_check CHECK ((buy_now = ANY (ARRAY['yes'::text, 'no'::text])))
 );
 
@@ -1910,13 +1909,16 @@ CREATE VIEW public.watch_lot_fits AS
     wanted.is_moving,
     wanted.sale_within,
     board.first_seen,
+    board.sale_at,
     quotes.landed_eur,
         CASE
             WHEN (quotes.bid_usd IS NOT NULL) THEN quotes.profit_eur
             ELSE NULL::integer
         END AS profit_eur
-   FROM ((((public.lot_board board
-     JOIN public.watch_lots wanted ON ((array_remove(ARRAY[board.family, board.make, ''::text], NULL::text) && wanted.found_by)))
+   FROM ((((((public.lot_board board
+     CROSS JOIN LATERAL unnest(ARRAY[board.family, board.make, ''::text]) known(key))
+     JOIN public.watch_lot_keys keys ON ((known.key = keys.key)))
+     JOIN public.watch_lots wanted ON ((keys.watch_id = wanted.watch_id)))
      JOIN public.watches ON ((wanted.watch_id = watches.id)))
      JOIN public.watch_people people ON ((watches.person_id = people.id)))
      LEFT JOIN public.lot_quotes quotes ON (((board.lot_id = quotes.lot_id) AND quotes.is_ranked)))
@@ -2261,6 +2263,9 @@ ALTER TABLE ONLY public.watch_hits
 ALTER TABLE ONLY public.watch_hits
     ADD CONSTRAINT watch_hits_watch_id_car_key UNIQUE (watch_id, car);
 
+ALTER TABLE ONLY public.watch_lot_keys
+    ADD CONSTRAINT watch_lot_keys_pkey PRIMARY KEY (key, watch_id);
+
 ALTER TABLE ONLY public.watch_lots
     ADD CONSTRAINT watch_lots_pkey PRIMARY KEY (watch_id);
 
@@ -2538,7 +2543,7 @@ CREATE INDEX watch_hits_lot ON public.watch_hits USING btree (lot_id) WHERE (lot
 
 CREATE INDEX watch_hits_new ON public.watch_hits USING btree (found_at) WHERE (state = 'new'::text);
 
-CREATE INDEX watch_lots_found_by ON public.watch_lots USING gin (found_by) WITH (fastupdate=off);
+CREATE INDEX watch_lot_keys_watch ON public.watch_lot_keys USING btree (watch_id);
 
 CREATE INDEX watch_lots_soon ON public.watch_lots USING btree (sale_within) WHERE (sale_within IS NOT NULL);
 
@@ -2778,6 +2783,9 @@ ALTER TABLE ONLY public.watch_hits
 
 ALTER TABLE ONLY public.watch_hits
     ADD CONSTRAINT watch_hits_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watches(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_lot_keys
+    ADD CONSTRAINT watch_lot_keys_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watch_lots(watch_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.watch_lots
     ADD CONSTRAINT watch_lots_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watches(id) ON DELETE CASCADE;

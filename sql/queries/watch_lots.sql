@@ -83,7 +83,8 @@ where
     and lot_id = any(%(lot_ids)s::bigint[]);
 
 -- name: queue_near_sales
--- Queue the lots whose sale has come near enough for a watch that asks for that, and that it has not found yet.
+-- Queue the lots whose sale has come near enough for a watch within the last six hours, and that it has not found yet.
+-- Others were found then, or change; each night all lots are matched.
 with soon as materialized (
     select
         board.lot_id,
@@ -109,6 +110,7 @@ from soon
 inner join watch_lot_fits as fits on soon.lot_id = fits.lot_id
 where
     fits.sale_within is not null
+    and fits.sale_at > now() + fits.sale_within - interval '6 hours'
     and not exists (
         select
         from watch_hits as already
@@ -257,7 +259,20 @@ left join lot_quotes as quotes on lots.id = quotes.lot_id and quotes.is_ranked
 where lots.id = %(lot_id)s::bigint;
 
 -- name: save_watch_lots
--- Set what a watch asks of lots.
+-- Set what a watch asks of lots, and by what it is found.
+with keys as (
+    insert into watch_lot_keys (key, watch_id)
+    select distinct
+        unnest(
+            case
+                when cardinality(%(family)s::text[]) > 0 then %(family)s::text[]
+                when cardinality(%(make)s::text[]) > 0 then %(make)s::text[]
+                else array['']
+            end
+        ) as key,
+        %(watch_id)s::bigint as watch_id
+)
+
 insert into watch_lots (
     watch_id, make, family, year_from, year_to, odometer_to, fuel, gearbox, body, color, damage, title_group, runs,
     keys, state, yard, seller, sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from,

@@ -14,8 +14,10 @@ import pytest
 from deals.offers import passes
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
+from deals.watches import lots as watched
 from tests.support import import_lots, lots as board
 from tests.support.cases import few_quick
+from vinops.lots.filter import LotFilter
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -54,12 +56,11 @@ def lots(database: Database) -> None:
     for chat in (1, 2):
         row = database.execute("insert into watch_people (chat_id) values (%s) returning id", [chat]).fetchone()
         assert row is not None
-        for makes in (["Toyota"], []):
-            statement = (
-                "with added as (insert into watches (person_id, kind, typed) values (%s, 'lot', 'x') returning id)"
-                " insert into watch_lots (watch_id, make) select id, %s from added"
-            )
-            database.execute(statement, [row[0], makes])
+        for makes in (("Toyota",), ()):
+            statement = "insert into watches (person_id, kind, typed) values (%s, 'lot', 'x') returning id"
+            added = database.execute(statement, [row[0]]).fetchone()
+            assert added is not None
+            watched.save(database, added[0], LotFilter(make=makes))
 
 
 def hits(database: Database) -> list[Any]:
