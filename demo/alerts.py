@@ -1,4 +1,4 @@
-"""The step of the alerts: a person is invited, watches, and gets messages and a lower price."""
+"""The step of the alerts: a person is invited, watches, and gets messages, a lower price, and a lot of the auction."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHAT: Final = 7_000_001
 TYPED: Final = "BMW до 30000 €, 2008+"
 MAKE: Final = "bmw"
+LOTS: Final = "лотове 2016+ без удар, пали и се движи"
 PATIENCE: Final = 90.0  # seconds for the bot to answer
 LEAST: Final = 15.0  # seconds for the bot to tell a lower price, which it does within five
 MOVES: Final = 5  # of the prices, at most
@@ -69,7 +70,34 @@ def watch(demo: Demo) -> None:
     drop = next(each for each in drops if "📉" in each["text"])
     _show([drop])
     say(f"It answers message {drop['reply_to']}, with sound.")
+    _watch_lots(demo)
     world.end(bot)
+
+
+def _watch_lots(demo: Demo) -> None:
+    """Let the person watch for lots of the auction too, and the feed bring new ones."""
+    say("The same for lots of the auction:")
+    before = len(_answers(demo, 1))
+    _say(demo, LOTS)
+    proposal = _answers(demo, before + 1)[-1]
+    _show([proposal])
+    save = next(target for _, target in proposal["buttons"] if target.startswith("save:"))
+    say("    > [💾 Запази]")
+    _update(demo, callback_query={"id": "2", "message": _message(proposal["message_id"]), "data": save})
+    _until(demo, lambda found: "Запазено" in found[before]["text"], "the watch of lots was not saved")
+    moved = world.advance(demo.world.feed, world.NEW_LOTS)
+    say(f"{moved['new']:,} new lots in the next file; they are valued, quoted and matched.")
+    typed("python -m etl run")
+    demo.show("etl", "run", log="etl.log", indent="    ")
+    typed("vinops landed run --no-post")
+    demo.show("ops.cli", "landed", "run", "--no-post", log="deals.log", indent=" " * 10)
+    found = _until(demo, lambda found: bool(_lots(found, before)), "no new lot was told")
+    _show(_lots(found, before)[:1])
+
+
+def _lots(found: list[dict[str, Any]], before: int) -> list[dict[str, Any]]:
+    """Return the messages about lots, behind the proposal of the watch; prices that come down are told meanwhile."""
+    return [each for each in found[before + 1 :] if "\nЛот " in each["text"]]
 
 
 def _lower_prices(demo: Demo) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ SALE_IN = timedelta(days=6)  # from now until the sale of the lots that are plan
 NEW_ADS: dict[str, float] = {"new": 150, "changed": 0, "gone": 0, "back": 0, "hours": 0.1}
 OTHER_PRICES: dict[str, float] = {"new": 0, "changed": 1500, "gone": 0, "back": 0, "hours": 0.1}
 """The changes of the market in the step of the alerts."""
+NEW_LOTS: dict[str, float] = {"changed": 0, "new": 0.03, "gone": 0, "returned": 0, "relisted": 0}
+"""The change of the feed in that step: a share of the lots that there are."""
 HOURS_LATER = timedelta(hours=6)  # how long ago the market starts: the demo advances it by about as much
 
 SEED = 1
@@ -70,6 +72,7 @@ class World:
         advance(self.market)
         advance(self.market, NEW_ADS)
         advance(self.market, OTHER_PRICES)
+        advance(self.feed, NEW_LOTS)
         for _ in range(served):
             self.move()
 

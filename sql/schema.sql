@@ -843,7 +843,7 @@ CREATE TABLE ops.lot_outbox (
     retry_at timestamp with time zone,
     error text,
     dead_at timestamp with time zone,
-    CONSTRAINT lot_outbox_stage_check CHECK ((stage = ANY (ARRAY['value'::text, 'quote'::text])))
+    CONSTRAINT lot_outbox_stage_check CHECK ((stage = ANY (ARRAY['value'::text, 'quote'::text, 'match_lots'::text])))
 );
 
 CREATE TABLE ops.market_cycles (
@@ -1892,6 +1892,74 @@ ALTER TABLE public.watch_hits ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.watch_lot_keys (
+    key text NOT NULL,
+    watch_id bigint NOT NULL
+);
+
+CREATE TABLE public.watch_lots (
+    watch_id bigint NOT NULL,
+    make text[] DEFAULT '{}'::text[] NOT NULL,
+    family text[] DEFAULT '{}'::text[] NOT NULL,
+    year_from integer,
+    year_to integer,
+    odometer_to integer,
+    fuel text[] DEFAULT '{}'::text[] NOT NULL,
+    gearbox text[] DEFAULT '{}'::text[] NOT NULL,
+    body text[] DEFAULT '{}'::text[] NOT NULL,
+    color text[] DEFAULT '{}'::text[] NOT NULL,
+    damage text[] DEFAULT '{}'::text[] NOT NULL,
+    title_group text[] DEFAULT '{}'::text[] NOT NULL,
+    runs text[] DEFAULT '{}'::text[] NOT NULL,
+    keys text[] DEFAULT '{}'::text[] NOT NULL,
+    state text[] DEFAULT '{}'::text[] NOT NULL,
+    yard text[] DEFAULT '{}'::text[] NOT NULL,
+    seller text[] DEFAULT '{}'::text[] NOT NULL,
+    sale_from date,
+    sale_to date,
+    sale_within interval,
+    bid_to numeric,
+    buy_now text,
+    landed_to numeric,
+    profit_from integer,
+    most_bid_from integer,
+    at_bid_to integer,
+    is_moving boolean GENERATED ALWAYS AS ((num_nonnulls(sale_from, sale_to, sale_within, bid_to, buy_now, landed_to, profit_from, most_bid_from, at_bid_to) > 0)) STORED NOT NULL,
+    CONSTRAINT watch_lots_buy_now_check CHECK ((buy_now = ANY (ARRAY['yes'::text, 'no'::text])))
+);
+
+CREATE VIEW public.watch_lot_fits AS
+ SELECT board.lot_id,
+    wanted.watch_id,
+    watches.version,
+    watches.since,
+    wanted.is_moving,
+    wanted.sale_within,
+    board.first_seen,
+    board.sale_at,
+    quotes.landed_eur,
+        CASE
+            WHEN (quotes.bid_usd IS NOT NULL) THEN quotes.profit_eur
+            ELSE NULL::integer
+        END AS profit_eur
+   FROM ((((((public.lot_board board
+     CROSS JOIN LATERAL unnest(ARRAY[board.family, board.make, ''::text]) known(key))
+     JOIN public.watch_lot_keys keys ON ((known.key = keys.key)))
+     JOIN public.watch_lots wanted ON ((keys.watch_id = wanted.watch_id)))
+     JOIN public.watches ON ((wanted.watch_id = watches.id)))
+     JOIN public.watch_people people ON ((watches.person_id = people.id)))
+     LEFT JOIN public.lot_quotes quotes ON (((board.lot_id = quotes.lot_id) AND quotes.is_ranked)))
+  WHERE ((NOT board.is_gone) AND ((board.sale_at IS NULL) OR (board.sale_at > now())) AND (watches.paused_at IS NULL) AND (people.paused_at IS NULL) AND (watches.kind = ANY (ARRAY['lot'::text, 'both'::text])) AND ((wanted.make = '{}'::text[]) OR (board.make = ANY (wanted.make))) AND ((wanted.family = '{}'::text[]) OR (board.family = ANY (wanted.family))) AND ((wanted.year_from IS NULL) OR (board.year >= wanted.year_from)) AND ((wanted.year_to IS NULL) OR (board.year <= wanted.year_to)) AND ((wanted.odometer_to IS NULL) OR (board.odometer <= wanted.odometer_to)) AND ((wanted.fuel = '{}'::text[]) OR (board.fuel = ANY (wanted.fuel))) AND ((wanted.gearbox = '{}'::text[]) OR (board.gearbox = ANY (wanted.gearbox))) AND ((wanted.body = '{}'::text[]) OR (board.body = ANY (wanted.body))) AND ((wanted.color = '{}'::text[]) OR (board.color = ANY (wanted.color))) AND ((wanted.damage = '{}'::text[]) OR (board.damage = ANY (wanted.damage))) AND ((wanted.title_group = '{}'::text[]) OR (board.title_group = ANY (wanted.title_group))) AND ((wanted.runs = '{}'::text[]) OR (
+        CASE COALESCE(board.condition, 'unknown'::text)
+            WHEN 'run and drive'::text THEN 'drives'::text
+            ELSE COALESCE(board.condition, 'unknown'::text)
+        END = ANY (wanted.runs))) AND ((wanted.keys = '{}'::text[]) OR (
+        CASE board.has_keys
+            WHEN true THEN 'yes'::text
+            WHEN false THEN 'no'::text
+            ELSE 'unknown'::text
+        END = ANY (wanted.keys))) AND ((wanted.state = '{}'::text[]) OR (board.state = ANY (wanted.state))) AND ((wanted.yard = '{}'::text[]) OR (lower(board.yard) = ANY (wanted.yard))) AND ((wanted.seller = '{}'::text[]) OR (lower(board.seller) = ANY (wanted.seller))) AND ((wanted.sale_from IS NULL) OR (board.sale_at >= ((wanted.sale_from)::timestamp without time zone AT TIME ZONE people.time_zone))) AND ((wanted.sale_to IS NULL) OR (board.sale_at < (((wanted.sale_to + 1))::timestamp without time zone AT TIME ZONE people.time_zone))) AND ((wanted.sale_within IS NULL) OR (board.sale_at < (now() + wanted.sale_within))) AND ((wanted.bid_to IS NULL) OR (board.high_bid <= wanted.bid_to)) AND ((wanted.buy_now IS NULL) OR ((board.buy_now_price IS NOT NULL) = (wanted.buy_now = 'yes'::text))) AND ((wanted.landed_to IS NULL) OR (quotes.landed_eur <= wanted.landed_to)) AND ((wanted.profit_from IS NULL) OR ((quotes.bid_usd IS NOT NULL) AND (quotes.profit_eur >= wanted.profit_from))) AND ((wanted.most_bid_from IS NULL) OR (quotes.most_bid_usd >= wanted.most_bid_from)) AND ((wanted.at_bid_to IS NULL) OR (COALESCE(quotes.bid_usd, quotes.most_bid_usd) <= wanted.at_bid_to)));
+
 CREATE TABLE public.watch_messages (
     id bigint NOT NULL,
     person_id bigint,
@@ -1921,6 +1989,7 @@ CREATE TABLE public.watch_messages (
     error text,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     settled_at timestamp with time zone,
+    shown text,
     CONSTRAINT watch_messages_check CHECK ((num_nonnulls(person_id, chat_id) = 1)),
     CONSTRAINT watch_messages_check1 CHECK (((kind = 'hit'::text) = (car IS NOT NULL))),
     CONSTRAINT watch_messages_check2 CHECK (((kind = ANY (ARRAY['price'::text, 'gone'::text])) = (about_id IS NOT NULL))),
@@ -2255,6 +2324,12 @@ ALTER TABLE ONLY public.watch_hits
 ALTER TABLE ONLY public.watch_hits
     ADD CONSTRAINT watch_hits_watch_id_car_key UNIQUE (watch_id, car);
 
+ALTER TABLE ONLY public.watch_lot_keys
+    ADD CONSTRAINT watch_lot_keys_pkey PRIMARY KEY (key, watch_id);
+
+ALTER TABLE ONLY public.watch_lots
+    ADD CONSTRAINT watch_lots_pkey PRIMARY KEY (watch_id);
+
 ALTER TABLE ONLY public.watch_messages
     ADD CONSTRAINT watch_messages_pkey PRIMARY KEY (id);
 
@@ -2537,6 +2612,10 @@ CREATE INDEX watch_hits_lot ON public.watch_hits USING btree (lot_id) WHERE (lot
 
 CREATE INDEX watch_hits_new ON public.watch_hits USING btree (found_at) WHERE (state = 'new'::text);
 
+CREATE INDEX watch_lot_keys_watch ON public.watch_lot_keys USING btree (watch_id);
+
+CREATE INDEX watch_lots_soon ON public.watch_lots USING btree (sale_within) WHERE (sale_within IS NOT NULL);
+
 CREATE INDEX watch_messages_about ON public.watch_messages USING btree (about_id) WHERE (about_id IS NOT NULL);
 
 CREATE UNIQUE INDEX watch_messages_car ON public.watch_messages USING btree (person_id, car) WHERE (kind = 'hit'::text);
@@ -2548,6 +2627,8 @@ CREATE UNIQUE INDEX watch_messages_digest ON public.watch_messages USING btree (
 CREATE INDEX watch_messages_listing ON public.watch_messages USING btree (listing_id) WHERE (listing_id IS NOT NULL);
 
 CREATE INDEX watch_messages_lot ON public.watch_messages USING btree (lot_id) WHERE (lot_id IS NOT NULL);
+
+CREATE INDEX watch_messages_lot_shown ON public.watch_messages USING btree (lot_id) WHERE ((kind = 'hit'::text) AND (state = 'sent'::text) AND (lot_id IS NOT NULL) AND (NOT starts_with(shown, 'gone'::text)));
 
 CREATE INDEX watch_messages_next ON public.watch_messages USING btree (rank, score DESC NULLS LAST, id) WHERE (state = 'waiting'::text);
 
@@ -2781,6 +2862,12 @@ ALTER TABLE ONLY public.watch_hits
 
 ALTER TABLE ONLY public.watch_hits
     ADD CONSTRAINT watch_hits_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watches(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_lot_keys
+    ADD CONSTRAINT watch_lot_keys_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watch_lots(watch_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.watch_lots
+    ADD CONSTRAINT watch_lots_watch_id_fkey FOREIGN KEY (watch_id) REFERENCES public.watches(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.watch_messages
     ADD CONSTRAINT watch_messages_about_id_fkey FOREIGN KEY (about_id) REFERENCES public.watch_messages(id) ON DELETE CASCADE;

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vinops.filters import Filter
+    from vinops.lots.filter import LotFilter
 
 Language: TypeAlias = Literal["bg", "en"]
 
@@ -55,12 +56,12 @@ WITHOUT: Final = {"bg": "без «{}»", "en": "without “{}”"}
 def describe(wanted: Filter, language: Language = "bg") -> str:
     """Return the filter as one line: «BMW X5, дизел, от 2016 г., до 25 000 €, без «удар»»."""
     parts = [
-        *_cars(wanted, language),
-        *(_choice(name, getattr(wanted, name), language) for name in ("body", "fuel", "gearbox", "color")),
-        *(_range(wanted, name, language) for name in UNITS),
-        *(_choice(name, getattr(wanted, name), language) for name in ("region", "seller")),
-        SCORE[language].format(_number(wanted.min_score, language)) if wanted.min_score is not None else "",
-        MARKET[language].format(_number(wanted.below_market, language)) if wanted.below_market is not None else "",
+        *cars(wanted, language),
+        *(several(name, getattr(wanted, name), language) for name in ("body", "fuel", "gearbox", "color")),
+        *(between(wanted, name, language) for name in UNITS),
+        *(several(name, getattr(wanted, name), language) for name in ("region", "seller")),
+        SCORE[language].format(number(wanted.min_score, language)) if wanted.min_score is not None else "",
+        MARKET[language].format(number(wanted.below_market, language)) if wanted.below_market is not None else "",
         _since(wanted.new_since, language),
         GONE[language].get(wanted.gone, ""),
         *(WITH[language].format(word) for word in wanted.words),
@@ -69,7 +70,7 @@ def describe(wanted: Filter, language: Language = "bg") -> str:
     return ", ".join(filter(None, parts)) or ANY[language]
 
 
-def _cars(wanted: Filter, language: Language) -> list[str]:
+def cars(wanted: Filter | LotFilter, language: Language) -> list[str]:
     """Return the families, and the makes that none of them is of: those would find nothing together."""
     if wanted.family:
         makes = [make for make in wanted.make if not any(each.startswith(f"{make} ") for each in wanted.family)]
@@ -77,7 +78,7 @@ def _cars(wanted: Filter, language: Language) -> list[str]:
     return [OR[language].join(wanted.make)] if wanted.make else []
 
 
-def _choice(name: str, chosen: Sequence[str], language: Language) -> str:
+def several(name: str, chosen: Sequence[str], language: Language) -> str:
     """Return the values of a field; of more than half of them those that are missing."""
     if not chosen:
         return ""
@@ -101,11 +102,12 @@ def _colours() -> Mapping[str, str]:
     return {value: names[0].lower() for value, names in vehicles.spoken("colour").items() if names}
 
 
-def _range(wanted: Filter, name: str, language: Language) -> str:
+def between(wanted: Filter | LotFilter, name: str, language: Language) -> str:
+    """Return a range of a field of UNITS; empty if nothing is asked."""
     low, high = getattr(wanted, f"{name}_from"), getattr(wanted, f"{name}_to")
     from_, to, both = RANGES[language]
     unit = UNITS[name][language]
-    shown = [_number(each, language, is_year=name == "year") for each in (low, high) if each is not None]
+    shown = [number(each, language, is_year=name == "year") for each in (low, high) if each is not None]
     if not shown:
         return ""
     if len(shown) == 2:
@@ -114,10 +116,11 @@ def _range(wanted: Filter, name: str, language: Language) -> str:
     return (from_ if low is not None else to).format(unit.format(shown[0]))
 
 
-def _number(number: Any, language: Language, *, is_year: bool = False) -> str:
+def number(value: Any, language: Language, *, is_year: bool = False) -> str:
+    """Return a number as people write it; a year has no thousands."""
     if is_year:
-        return str(number)
-    text = f"{number:,}".removesuffix(".00")
+        return str(value)
+    text = f"{value:,}".removesuffix(".00")
     return text.replace(",", " ").replace(".", ",") if language == "bg" else text
 
 

@@ -39,7 +39,9 @@ NAMES: Final = {
     "lot_field": {
         "damage": _("Damage"), "title_group": _("Title"), "runs": _("Runs"), "keys": _("Keys"),
         "odometer_to": _("Mileage to"), "state": _("State"), "yard": _("Yard"), "sale": _("Sale"),
-        "bid_to": _("Bid to"), "buy_now": _("Buy now"), "has_photos": _("Photos"), "gone": _("Gone lots"),
+        "bid_to": _("Bid to"), "sale_within": _("Sale within"), "landed_to": _("Landed to"),
+        "profit_from": _("Profit from"), "most_bid_from": _("Most bid from"), "at_bid_to": _("Price at the auction to"),
+        "buy_now": _("Buy now"), "has_photos": _("Photos"), "gone": _("Gone lots"),
         "seller": _("Seller"),
     },
     "vehicle_type": {

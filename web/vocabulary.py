@@ -180,6 +180,7 @@ PROBLEMS: Final[tuple[tuple[re.Pattern[str], Words], ...]] = tuple(
         (r"it is not between (?P<least>\d+) and (?P<most>\d+)", _("it is not between %(least)s and %(most)s")),
         (r"write a day as in .*", _("write a day as in 2026-07-31")),
         (r"write a state in two letters, as in TX", _("write a state in two letters, as in TX")),
+        (r"write a time as in 24h, 3d or 2w", _("write a time as in 24h, 3d or 2w")),
         (r"write a time as in .*", _("write a time as in 24h, 3d or 2w, or a day as in 2026-07-31")),
         (r"a denial is no word of an ad: .*",
          _("a denial is no word of an ad: give what is not wanted as words_not")),

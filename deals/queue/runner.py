@@ -80,6 +80,7 @@ def _work(connection: Connection[Any], settings: Settings, lease: Lease) -> list
                 stage.write(connection, [result for result in results if id_of(result) in held])
                 if following is None and about.of_lots:
                     lots.queue(connection, sorted(held), settings)
+                    alerts.queue_lot_changes(connection, sorted(held))
                 elif following is None:
                     channel.queue(connection, sorted(held))
                     alerts.queue_changes(connection, sorted(held))

@@ -65,9 +65,10 @@ LOT_STAGES: Final = {
     for stage in (
         Stage(name="value", of_lots=True, batch=2_000),
         Stage(name="quote", of_lots=True, batch=15_000),
+        Stage(name="match_lots", of_lots=True, batch=15_000),
     )
 }
-"""The stages of a lot: what its car is worth here, and what one may bid for it."""
+"""The stages of a lot: what its car is worth here, what one may bid for it, and who watches for it."""
 
 ALL_STAGES: Final = {**STAGES, **LOT_STAGES}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import class_row, dict_row
 
-from deals.watches import columns, matching
+from deals.watches import columns, lots, matching
 from vinops.db.database import queries
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from vinops.filters import Filter
+    from vinops.lots.filter import LotFilter
 
 INVITED: Final = timedelta(hours=24)
 MOST_WATCHES: Final = 50  # of a person
@@ -50,7 +51,8 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """A watch of a person. `number` is its place in the person's list, from 1 on."""
+    """A watch of a person. `number` is its place in the person's list, from 1 on. `filter` is what it asks of ads, and
+    `lots` what it asks of lots: None if `kind` is "ad"."""
 
     id: int
     number: int
@@ -61,6 +63,7 @@ class Watch:
     is_silent: bool
     created_at: datetime
     filter: Filter = field(repr=False)
+    lots: LotFilter | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +175,12 @@ def watches(connection: Connection[Any], person: Person) -> list[Watch]:
     """Return the watches of a person in their order."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(_sql("watches_of"), {"person_id": person.id}).fetchall()
+    of_lots = lots.filters(connection, [row["id"] for row in rows if row["kind"] != "ad"])
     return [
         Watch(
             number=number,
             filter=columns.to_filter(row),
+            lots=of_lots.get(row["id"]),
             **{name: row[name] for name in ("id", "kind", "typed", "version", "paused_at", "is_silent", "created_at")},
         )
         for number, row in enumerate(rows, 1)
@@ -183,9 +188,11 @@ def watches(connection: Connection[Any], person: Person) -> list[Watch]:
 
 
 def save(
-    connection: Connection[Any], person: Person, wanted: Filter, *, kind: str, typed: str, watch_id: int | None = None
-) -> int | None:
-    """Save a new watch, or replace the filter of one, and return its id; None if that is no longer there.
+    connection: Connection[Any], person: Person, wanted: Filter, *, kind: str, typed: str, watch_id: int | None = None,
+    of_lots: LotFilter | None = None,
+) -> int | None:  # fmt: skip
+    """Save a new watch, or replace the filters of one, and return its id; None if that is no longer there. `of_lots` is
+    what it asks of lots, if `kind` is not "ad".
 
     From now on it finds what is new. Call it in a transaction: the watch and what it knows already are both changed or
     neither is.
@@ -194,8 +201,14 @@ def save(
     row = connection.execute(_sql("insert_watch" if watch_id is None else "update_watch"), about).fetchone()
     if row is None:
         return None
-    matching.begin(connection, row[0])
+    lots.save(connection, row[0], None if kind == "ad" else of_lots)
+    _begin(connection, row[0])
     return int(row[0])
+
+
+def _begin(connection: Connection[Any], watch_id: int) -> None:
+    matching.begin(connection, watch_id)
+    lots.begin(connection, watch_id)
 
 
 def pause(connection: Connection[Any], person: Person, watch_id: int) -> bool:
@@ -208,7 +221,7 @@ def resume(connection: Connection[Any], person: Person, watch_id: int) -> bool:
     transaction."""
     if not change(connection, "pause_watch", person, watch_id=watch_id, is_paused=False):
         return False
-    matching.begin(connection, watch_id)
+    _begin(connection, watch_id)
     return True
 
 
@@ -216,7 +229,7 @@ def begin_again(connection: Connection[Any], person: Person) -> None:
     """Let all watches of a person that go on find what is new from now on. Call it in a transaction."""
     for watch in watches(connection, person):
         if watch.paused_at is None:
-            matching.begin(connection, watch.id)
+            _begin(connection, watch.id)
 
 
 def delete(connection: Connection[Any], person: Person, watch_id: int) -> bool:

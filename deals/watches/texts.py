@@ -47,7 +47,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "bg": "Прочетени са само първите %(most)s знака.",
     },
     "help": {
-        "en": "Write what you look for, or:\n"
+        "en": "Write what you look for (with the word <i>lots</i>: at the auction), or:\n"
         "/watch TEXT: a new watch; plain text does the same\n"
         "/list: your watches\n"
         "/edit N TEXT: replace watch N\n"
@@ -61,7 +61,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "/stop: no more messages; /resume ends that\n"
         "/forget: delete everything about you\n"
         "/privacy: what is kept",
-        "bg": "Напишете какво търсите, или:\n"
+        "bg": "Напишете какво търсите (с думата <i>лотове</i>: на търга), или:\n"
         "/watch ТЕКСТ: ново търсене; обикновен текст прави същото\n"
         "/list: вашите търсения\n"
         "/edit N ТЕКСТ: заменя търсене N\n"
@@ -243,7 +243,25 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     "digest_head": {"en": "<b>%(count)s new for you</b>", "bg": "<b>%(count)s нови за вас</b>"},
     "more": {"en": "and %(count)s more", "bg": "и още %(count)s"},
     "lot": {"en": "Lot %(number)s", "bg": "Лот %(number)s"},
-    "bid": {"en": "bid %(price)s", "bg": "наддаване %(price)s"},
+    "bid": {"en": "bid now %(price)s", "bg": "наддаване сега %(price)s"},
+    "no_sale": {"en": "no sale date", "bg": "без дата на търга"},
+    "bid_up_to": {"en": "Bid up to %(bid)s", "bg": "Наддавай до %(bid)s"},
+    "buy_now": {"en": "Buy now for %(bid)s", "bg": "Купи веднага за %(bid)s"},
+    "expected": {"en": "Expected to go for about %(bid)s", "bg": "Очаква се да стигне около %(bid)s"},
+    "lands_at": {"en": "lands at %(landed)s", "bg": "докаран за %(landed)s"},
+    "worth": {"en": "worth %(worth)s (%(low)s to %(high)s)", "bg": "струва %(worth)s (%(low)s до %(high)s)"},
+    "profit": {
+        "en": "profit %(profit)s, %(chance)s %% chance of a loss",
+        "bg": "печалба %(profit)s, %(chance)s %% риск от загуба",
+    },
+    "bid_passed": {"en": "The bid has passed the limit", "bg": "Наддаването мина границата"},
+    "against": {"en": "Against it: %(reason)s", "bg": "Против: %(reason)s"},
+    "lot_gone": {"en": "No longer at the auction", "bg": "Вече не е на търга"},
+    "lots_counts": {
+        "en": "Lots: %(now)s now, %(lately)s in the last %(days)s days, about %(day)s a day",
+        "bg": "Лотове: %(now)s сега, %(lately)s за последните %(days)s дни, около %(day)s на ден",
+    },
+    "lots_also": {"en": "lots: %(filter)s", "bg": "лотове: %(filter)s"},
     "sale": {"en": "sale %(when)s", "bg": "търг %(when)s"},
     "km": {"en": "km", "bg": "км"},
     "hp": {"en": "hp", "bg": "к.с."},

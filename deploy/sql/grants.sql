@@ -95,12 +95,15 @@ grant select on ops.crawl_runs, ops.alerts, ops.deal_outbox, ops.lot_outbox, ops
 ops.market_cycles, ops.task_progress, ops.price_models, ops.photo_coverage to vinops_web;
 
 grant select, insert, update, delete on watch_people, watches, watch_hits to vinops_web;
-grant select on watch_fits, watch_messages to vinops_web;
+grant select, insert, delete on watch_lots, watch_lot_keys to vinops_web;
+grant select on watch_fits, watch_lot_fits, watch_messages to vinops_web;
 grant select, insert, delete on ops.watch_invitations to vinops_web;
 
 -- The bot: answers, and messages about the cars that watches find.
 grant select on board, listing_words, listings, listing_prices, normalized_listings, valuations, scores to vinops_watch;
 grant select on lots, vehicles, watch_fits, watch_message_ads to vinops_watch;
+grant select on lot_board, lot_quotes, lot_values, lot_message_states, watch_lot_fits, listing_vins to vinops_watch;
+grant select, insert, delete on watch_lots, watch_lot_keys to vinops_watch;
 grant select, insert, update, delete on watch_people, watches, watch_hits, watch_messages, watch_drafts to vinops_watch;
 grant usage on sequence watch_tokens to vinops_watch;
 grant select, insert, update, delete on ops.watch_invitations, ops.watch_strangers to vinops_watch;

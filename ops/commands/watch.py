@@ -65,8 +65,9 @@ def parse(
 ) -> None:
     """Show which filter a text stands for, what of it was not understood, and what can be two things.
 
-    «BMW X5 дизел до 25000, 2016+, без удар». It needs no database.
+    «BMW X5 дизел до 25000, 2016+, без удар», «лотове RAV4 палещ NJ, до 12000 на място». It needs no database.
     """
+    from deals.watches.in_words import in_words
     from vinops.filter_text import parse
     from vinops.filter_words import describe
     from vinops.text.printable import printable
@@ -76,7 +77,9 @@ def parse(
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False))
         return
     language: Literal["bg", "en"] = "en" if text.isascii() else "bg"
-    typer.echo(printable(describe(found.filter, language)))
+    is_ad = found.kind == "ad"
+    said = describe(found.filter, language) if is_ad else in_words(language, found.filter, found.kind, found.lots)
+    typer.echo(printable(said))
     if found.leftovers:
         typer.echo(" ".join(_shown(printable(each.text), each.is_understood) for each in found.pieces))
         typer.echo(f"not understood: {printable(', '.join(found.leftovers))}")

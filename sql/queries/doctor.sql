@@ -170,7 +170,14 @@ with needed (role_names, relations, rights) as (
         '{select, insert, update, delete}'
     ),
     ('{vinops_web}', '{ops.watch_invitations}', '{select, insert, delete}'),
-    ('{vinops_web}', '{public.watch_fits, public.watch_messages}', '{select}'),
+    ('{vinops_web}', '{public.watch_fits, public.watch_lot_fits, public.watch_messages}', '{select}'),
+    ('{vinops_web, vinops_watch}', '{public.watch_lots, public.watch_lot_keys}', '{select, insert, delete}'),
+    (
+        '{vinops_watch}',
+        '{public.lot_board, public.lot_quotes, public.lot_values, public.lot_message_states, public.watch_lot_fits, '
+        'public.listing_vins}',
+        '{select}'
+    ),
     (
         '{vinops_watch}',
         '{public.board, public.listing_words, public.listings, public.listing_prices, '

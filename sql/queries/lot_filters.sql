@@ -134,6 +134,14 @@ where
     coalesce(lot_board.sale_at, '2100-01-01 00:00+00')
     < ((%(sale_to)s::date + 1)::timestamp at time zone %(time_zone)s::text);
 
+-- name: sale_within
+-- Lots that are sold within such a time from now.
+select lot_board.lot_id
+from lot_board
+where
+    coalesce(lot_board.sale_at, '2100-01-01 00:00+00') >= now()
+    and coalesce(lot_board.sale_at, '2100-01-01 00:00+00') < now() + %(sale_within)s::interval;
+
 -- name: bid_to
 -- Lots whose bid is so much or less.
 select lot_board.lot_id
@@ -147,6 +155,63 @@ where
 select lot_board.lot_id
 from lot_board
 where (lot_board.buy_now_price is not null) = %(buy_now)s::boolean;
+
+-- name: landed_to
+-- Ranked lots that cost so much landed, in EUR, or less: at the price to count with, or at the most one may bid.
+select lot_board.lot_id
+from lot_board
+where
+    exists (
+        select
+        from lot_quotes
+        where
+            lot_quotes.lot_id = lot_board.lot_id
+            and lot_quotes.is_ranked
+            and lot_quotes.landed_eur <= %(landed_to)s::numeric
+    );
+
+-- name: profit_from
+-- Ranked lots whose careful profit at the price to count with is so much, in EUR, or more.
+select lot_board.lot_id
+from lot_board
+where
+    exists (
+        select
+        from lot_quotes
+        where
+            lot_quotes.lot_id = lot_board.lot_id
+            and lot_quotes.is_ranked
+            and lot_quotes.bid_usd is not null
+            and lot_quotes.profit_eur >= %(profit_from)s::integer
+    );
+
+-- name: most_bid_from
+-- Ranked lots for which one may bid so much, in USD, or more.
+select lot_board.lot_id
+from lot_board
+where
+    exists (
+        select
+        from lot_quotes
+        where
+            lot_quotes.lot_id = lot_board.lot_id
+            and lot_quotes.is_ranked
+            and lot_quotes.most_bid_usd >= %(most_bid_from)s::integer
+    );
+
+-- name: at_bid_to
+-- Ranked lots that are quoted at such a bid, in USD, or less: the price to count with, or the most one may bid.
+select lot_board.lot_id
+from lot_board
+where
+    exists (
+        select
+        from lot_quotes
+        where
+            lot_quotes.lot_id = lot_board.lot_id
+            and lot_quotes.is_ranked
+            and coalesce(lot_quotes.bid_usd, lot_quotes.most_bid_usd) <= %(at_bid_to)s::integer
+    );
 
 -- name: has_photos
 -- Lots with photos, or without.

@@ -187,7 +187,7 @@ select
     ads.url,
     lots.lot_external_id,
     coalesce(ads.title, concat_ws(' ', cars.year, cars.make, cars.model)) as title,
-    coalesce(normal.price_eur, lots.high_bid) as price_eur,
+    normal.price_eur,
     coalesce(ads.removed_at, lots.gone_at) is not null as is_gone
 from watch_messages as messages
 left join listings as ads on messages.listing_id = ads.id

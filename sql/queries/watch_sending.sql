@@ -333,25 +333,6 @@ left join valuations on ads.id = valuations.listing_id
 left join scores on ads.id = scores.listing_id
 where ads.id = %(listing_id)s::bigint;
 
--- name: lot_facts
--- The lot at this moment.
-select
-    lots.id as lot_id,
-    lots.lot_external_id,
-    lots.damage,
-    lots.odometer,
-    lots.high_bid,
-    lots.currency,
-    lots.sale_at,
-    lots.state,
-    cars.year,
-    cars.fuel,
-    concat_ws(' ', cars.year, cars.make, cars.model) as title,
-    lots.status <> 'active' as is_gone
-from lots
-inner join vehicles as cars on lots.vehicle_id = cars.id
-where lots.id = %(lot_id)s::bigint;
-
 -- name: watches_for
 -- The watches of a person that found a car, and still stand as they did then.
 select
@@ -409,6 +390,7 @@ select
     messages.is_photo,
     messages.price_eur,
     messages.price_told,
+    messages.shown,
     messages.followed_at,
     messages.muted_at,
     coalesce(cheapest.listing_id, messages.listing_id) as listing_id
@@ -468,10 +450,17 @@ select
     hits.lot_id,
     ads.url,
     lots.lot_external_id,
+    lots.damage,
+    lots.high_bid,
+    lots.currency,
+    coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
+    lots.sale_at is not null as has_time,
+    quotes.landed_eur,
+    quotes.most_bid_usd,
     normal.year,
     normal.mileage_km,
+    normal.price_eur,
     coalesce(ads.title, concat_ws(' ', cars.year, cars.make, cars.model)) as title,
-    coalesce(normal.price_eur, lots.high_bid) as price_eur,
     count(*) over () as cars
 from held
 inner join watch_hits as hits on held.id = hits.id
@@ -479,6 +468,7 @@ left join listings as ads on hits.listing_id = ads.id
 left join normalized_listings as normal on hits.listing_id = normal.listing_id
 left join lots on hits.lot_id = lots.id
 left join vehicles as cars on lots.vehicle_id = cars.id
+left join lot_quotes as quotes on hits.lot_id = quotes.lot_id and quotes.is_ranked
 order by
     held.score desc nulls last,
     hits.id asc
@@ -539,6 +529,7 @@ returning id;
 update watch_messages
 set
     price_eur = %(price_eur)s,
+    shown = %(shown)s,
     price_told = case when %(is_told)s then least(price_told, %(price_eur)s) else price_told end
 where id = %(id)s::bigint;
 

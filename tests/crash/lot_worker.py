@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deals.offers import passes, requote
 from deals.queue import outbox, runner
-from deals.stages import quote, value
+from deals.stages import match_lots, quote, value
 from vinops import config
 from vinops.db import database
 
@@ -50,7 +50,7 @@ def stamp_first() -> None:
     next."""
 
     def broken(connection: Connection[Any], settings: Settings, lease: outbox.Lease) -> list[int]:
-        module: Any = {"value": value, "quote": quote}[lease.stage]
+        module: Any = STAGES[lease.stage]
         results = module.work(module.read(connection, lease.listing_ids, settings))
         nothing = dict.fromkeys(("p10", "p20", "p50", "p90"))
         with connection.transaction():
@@ -79,15 +79,36 @@ def stamp_terms_first() -> None:
     requote._batch = broken
 
 
+def match_later() -> None:
+    """Break the run: it ends the matching of lots in one transaction, and records what watches find in the next."""
+    whole = runner._work
+
+    def broken(connection: Connection[Any], settings: Settings, lease: outbox.Lease) -> list[int]:
+        if lease.stage != "match_lots":
+            return whole(connection, settings, lease)
+        with connection.transaction():
+            done = outbox.finish(connection, lease, None)
+        around(Path(sys.argv[1]), "stamp", lambda: None)()
+        with connection.transaction():
+            match_lots.write(connection, match_lots.read(connection, lease.listing_ids, settings))
+        return done
+
+    runner._work = broken
+
+
+STAGES: dict[str, Any] = {"value": value, "quote": quote, "match_lots": match_lots}
+BROKEN = {each.__name__: each for each in (stamp_first, stamp_terms_first, match_later)}
+
+
 def main() -> None:
-    """Quote anew by other terms, two lots at a time, queue what changed, and take it through both stages."""
+    """Quote anew by other terms, two lots at a time, queue what changed, and take it through all stages."""
     point = Path(sys.argv[1])
     requote.BATCH = 2  # type: ignore[misc]
     requote._batch = around(point, "batch", requote._batch)
     quote.read_by = around(point, "quote-read_by", quote.read_by)
     if sys.argv[2]:
-        {each.__name__: each for each in (stamp_first, stamp_terms_first)}[sys.argv[2]]()
-    for name, module in (("value", value), ("quote", quote)):
+        BROKEN[sys.argv[2]]()
+    for name, module in STAGES.items():
         for function in ("read", "work", "write"):
             setattr(module, function, around(point, f"{name}-{function}", getattr(module, function)))
     for function in ("take", "held", "finish"):
@@ -97,7 +118,7 @@ def main() -> None:
     with database.connect(settings, application="tests", autocommit=True) as connection:
         requote.run(connection, settings)
         passes.queue_changed(connection, settings)
-        for stage in ("value", "quote"):
+        for stage in STAGES:
             runner.drain(connection, settings, stage)
 
 

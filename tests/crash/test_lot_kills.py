@@ -14,8 +14,10 @@ import pytest
 from deals.offers import passes, requote
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
-from tests.support import import_lots
+from deals.watches import lots as watched
+from tests.support import import_lots, lots as board
 from tests.support.cases import few_quick
+from vinops.lots.filter import LotFilter
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -55,6 +57,20 @@ def lots(database: Database) -> None:
          "model": "ESCAPE"}, {"title_type": "BP", "title_group": "other"}), 1
     ):  # fmt: skip
         import_lots.add_lot(database, number, **facts)
+    board.rebuild(database)
+    for chat in (1, 2):
+        row = database.execute("insert into watch_people (chat_id) values (%s) returning id", [chat]).fetchone()
+        assert row is not None
+        for makes in (("Toyota",), ()):
+            statement = "insert into watches (person_id, kind, typed) values (%s, 'lot', 'x') returning id"
+            added = database.execute(statement, [row[0]]).fetchone()
+            assert added is not None
+            watched.save(database, added[0], LotFilter(make=makes))
+
+
+def hits(database: Database) -> list[Any]:
+    statement = "select watch_id, car, lot_id, price_eur, state from watch_hits order by watch_id, car"
+    return database.execute(statement).fetchall()
 
 
 def killed(environment: dict[str, str], folder: Path, event: str, broken: str = "") -> None:
@@ -80,17 +96,23 @@ def swept(database: Database, settings: Settings) -> None:
 def faults(database: Database, settings: Settings) -> list[str]:
     """Return what differs from an uninterrupted run, which is made now."""
     found = database.execute(STORED).fetchall()
+    matched = hits(database)
     left = database.execute("select count(*) from ops.lot_outbox").fetchone()
-    database.execute("truncate lot_values, lot_quotes, ops.lot_outbox")
+    database.execute("truncate lot_values, lot_quotes, ops.lot_outbox, watch_hits")
     swept(database, settings)
+    assert hits(database)
     wanted = database.execute(STORED).fetchall()
     assert any(row[5] for row in wanted)
-    return [f"{mine} is not {other}" for mine, other in zip(found, wanted, strict=True) if mine != other] + (
-        [] if left == (0,) else [f"{left} wait"]
-    )
+    return [
+        *(f"{mine} is not {other}" for mine, other in zip(found, wanted, strict=True) if mine != other),
+        *([] if left == (0,) else [f"{left} wait"]),
+        *([] if matched == hits(database) else [f"watches found {matched}, not {hits(database)}"]),
+    ]
 
 
-@pytest.mark.parametrize("event", few_quick(EVENTS, EVENTS.index("finish before"), EVENTS.index("value-write after")))
+@pytest.mark.parametrize(
+    "event", few_quick(EVENTS, EVENTS.index("finish before"), EVENTS.index("match_lots-write after"))
+)
 def test_a_killed_run_is_finished_by_the_next(
     database: Database, settings: Settings, environment: dict[str, str], tmp_path: Path, event: str
 ) -> None:
@@ -135,3 +157,14 @@ def test_noting_the_terms_before_the_quotes_is_caught(
     killed(environment, tmp_path, "stamp before", broken="stamp_terms_first")
     swept(database, settings)
     assert faults(database, settings)
+
+
+def test_ending_the_matching_before_its_hits_are_recorded_is_caught(
+    database: Database, settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The other broken control: what watches should have found, no sweep finds."""
+    lots(database)
+    killed(environment, tmp_path, "stamp before", broken="match_later")
+    swept(database, settings)
+    (fault,) = faults(database, settings)
+    assert fault.startswith("watches found []")

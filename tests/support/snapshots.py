@@ -191,7 +191,7 @@ def deals(**more: Any) -> Deals:
     """Deals without a backlog."""
     values: dict[str, Any] = {
         "stages": tuple(stage(name) for name in ("normalize", "price", "score")),
-        "lots": tuple(stage(name) for name in ("value", "quote")),
+        "lots": tuple(stage(name) for name in ("value", "quote", "match_lots")),
         "posted_today": 12,
         "figures": State(computed_at=ago(hours=9), since=ago(days=200), months=7, families=812),
         "waiting_posts": 0,

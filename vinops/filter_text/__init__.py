@@ -1,7 +1,7 @@
 """The filter of the market that a sentence asks for, in Bulgarian, English, or both: «BMW X5 дизел до 25000, 2016+».
 
-It may import `vinops.filters`, `vinops.vehicles`, `vinops.text` and `vinops.board`. `parse` is all that others need; it
-reads LONGEST characters.
+It may import `vinops.filters`, `vinops.vehicles`, `vinops.text`, `vinops.board` and `vinops.lots.filter`. `parse` is
+all that others need; it reads LONGEST characters.
 """
 
 from __future__ import annotations

@@ -42,14 +42,14 @@ def denied_at(text: str, tokens: Sequence[Token], place: int) -> Denied | None:
     if is_minus:
         return _things(text, tokens, place + 1, is_list=False)
     if token.kind == "word" and is_in(low, "denials", "negators"):
-        return _things(text, tokens, _behind(tokens, place + 1), is_list=True)
+        return _things(text, tokens, behind_denial(tokens, place + 1), is_list=True)
     behind = [each.low for each in tokens[place + 1 : place + 3]]
     if low in ("accident", "damage", "rust") and behind == ["-", "free"]:
         return Denied(end=place + 3, words_not=_in_ads(low))
     return None
 
 
-def _behind(tokens: Sequence[Token], place: int) -> int:
+def behind_denial(tokens: Sequence[Token], place: int) -> int:
     """Return the place behind the words that may stand between a denial and what is denied."""
     while (found := phrases("denials").find(tokens, place)) and found[0] == "between":
         place = found[1]
@@ -80,7 +80,7 @@ def _things(text: str, tokens: Sequence[Token], place: int, *, is_list: bool) ->
             end = place + 1
         else:
             break
-        place = _behind(tokens, end + 1)
+        place = behind_denial(tokens, end + 1)
         if not is_list or end >= len(tokens) or not is_in(tokens[end].low, "denials", "list"):
             break
         if place < len(tokens) and is_in(tokens[place].low, "denials", "negators"):

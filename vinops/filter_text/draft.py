@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from vinops import vehicles
 from vinops.filter_text.quantities import Quantity, sides
@@ -12,12 +12,18 @@ from vinops.filter_text.tables import is_in, phrases
 from vinops.filter_text.tokens import LONGEST, number_at
 from vinops.filter_text.understood import Ambiguity, Choice, Piece, Understood
 from vinops.filters import MOST_VALUES, Filter
+from vinops.lots.filter import LotFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import timedelta
 
     from vinops.filter_text.tokens import Token
 
+SHARED: Final = ("make", "family", "fuel", "gearbox", "body", "color")
+"""Fields of values that both filters have."""
+OF_LOTS: Final = ("year_from", "year_to", "km_to", "price_to")
+"""Numbers that a filter of lots has as well, some under another name."""
 WHOLE: Final = ("year_from", "year_to", "km_from", "km_to", "power_from", "power_to")
 
 
@@ -52,6 +58,12 @@ class Draft:
     ambiguous: list[Ambiguity] = field(default_factory=list)
     bare_makes: dict[str, int] = field(default_factory=dict)
     """Makes that are named without a model, and where."""
+    kind: Literal["ad", "lot", "both"] = "ad"
+    lot_sets: dict[str, dict[str, None]] = field(default_factory=dict)
+    lot_numbers: dict[str, Decimal] = field(default_factory=dict)
+    """What only lots have: values by field, and amounts."""
+    within: timedelta | None = None
+    buy_now: str | None = None
     make: str = ""
     """The make that was named last: what follows may be its model."""
 
@@ -76,6 +88,8 @@ class Draft:
         found = sides(quantity, name, self.this_year)
         if name == "year" and found.get("year_from") == found.get("year_to"):
             found = self.with_years_beside(found)
+        if self.kind == "lot" and not found.keys() <= {*OF_LOTS}:
+            return False
         if not found or any(self.numbers.get(side, number) != number for side, number in found.items()):
             return False
         if not self.is_in_order(found):
@@ -154,10 +168,26 @@ class Draft:
         return Understood(
             text=self.text,
             filter=Filter(**sets, **numbers),
+            lots=None if self.kind == "ad" else self.lots(sets),
+            kind=self.kind,
             leftovers=(*self.leftover_tokens(), *self.extra_leftovers, *self.text[LONGEST:].split()),
             ambiguous=tuple(self.ambiguous),
             pieces=self.pieces(),
         )
+
+    def lots(self, sets: dict[str, Any]) -> LotFilter:
+        """Return what is asked of lots: what they share with ads, with the price as the cost landed, and their own."""
+        shared = {name: sets[name] for name in SHARED if name in sets}
+        own: dict[str, Any] = {name: tuple(sorted(each)) for name, each in self.lot_sets.items()}
+        numbers: dict[str, Any] = {
+            name: int(self.numbers[name]) for name in ("year_from", "year_to") if name in self.numbers
+        }
+        if "km_to" in self.numbers:
+            numbers["odometer_to"] = as_miles(self.numbers["km_to"])
+        if "price_to" in self.numbers:
+            numbers["landed_to"] = self.numbers["price_to"]
+        numbers |= {name: int(number) if name == "profit_from" else number for name, number in self.lot_numbers.items()}
+        return LotFilter(**shared, **own, **numbers, sale_within=self.within, buy_now=self.buy_now)
 
     def leftover_tokens(self) -> list[str]:
         """Return the words and numbers that were not understood; a number with its decimals is one."""
@@ -202,3 +232,8 @@ def _said(quantity: Quantity, name: str) -> str:
         return f"{quantity.low} - {quantity.high} {unit}"
     bound = {"low": "от", "high": "до"}.get(quantity.bound, "до" if name in ("price", "km") else "")
     return f"{bound} {quantity.value:f} {unit}".strip()
+
+
+def as_miles(km: Decimal) -> int:
+    """Return whole miles; of miles that were carried over to whole km those that were typed."""
+    return int(km / Decimal("1.609344") + Decimal("0.32"))

@@ -58,6 +58,10 @@ class Quantity:
         number = self.high if self.high is not None else self.low
         return number if number is not None else Decimal(0)
 
+    def bounded(self, bound: str) -> Quantity:
+        """Return the quantity with another bound."""
+        return replace(self, bound=bound)  # type: ignore[arg-type] # of a name of the table of bounds
+
 
 def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | None:
     """Return the quantity that begins at a place, with the words in front of its number; None if none does."""

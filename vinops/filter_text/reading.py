@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from vinops import vehicles
 from vinops.filter_text import links
+from vinops.filter_text.auctions import Auctions, kind_of
 from vinops.filter_text.cars import Car, generation_at, generation_behind, model_behind, name_at
 from vinops.filter_text.denied import denied_at
-from vinops.filter_text.draft import Draft, Open
+from vinops.filter_text.draft import Open
 from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
 from vinops.filter_text.quantities import fields_of, quantity_at
 from vinops.filter_text.tables import is_in, phrases
@@ -28,10 +29,13 @@ NUMBERED: Final = ("BMW", "Peugeot", "Fiat")
 """Makes whose models are numbers that may be the power as well."""
 SAYING: Final = ("$", "£", "%", "<", ">", "<=", ">=")
 """Signs that say something: left over where they are not understood."""
+AD_SETS: Final = ("region", "seller", "words", "words_not")
+AD_NUMBERS: Final = ("min_score", "below_market")
+"""Fields that lots do not have."""
 JOINTS: Final = ("или", "и", "or", "and", "ili", "i", "/", ",", "&")
 
 
-class Reading(Draft):
+class Reading(Auctions):
     """Reads a text: each method reads what begins at a place, and returns the place behind it; None if it does not
     understand it."""
 
@@ -39,9 +43,10 @@ class Reading(Draft):
         """Read all tokens."""
         self.tokens = tokens_of(self.text)
         self.states = ["left over"] * len(self.tokens)
+        self.kind = kind_of(self.tokens)
         place = 0
         while place < len(self.tokens):
-            end = self.step(place)
+            end = self.step(place) if self.kind != "lot" else self.step_of_lots(place)
             if end is None:
                 sign = self.tokens[place]
                 if sign.kind == "sign" and sign.text not in SAYING:
@@ -51,10 +56,27 @@ class Reading(Draft):
                 place = end
         self.close()
 
+    def step_of_lots(self, place: int) -> int | None:
+        """Read what begins at a place. What lots do not have, as regions or a score, is left over."""
+        sets = {name: dict(self.sets.get(name, {})) for name in AD_SETS}
+        numbers = {name: self.numbers.get(name) for name in AD_NUMBERS}
+        end = self.step(place)
+        is_changed = False
+        for name, known in sets.items():
+            if self.sets.get(name, {}) != known:
+                self.sets[name] = known
+                is_changed = True
+        for name, number in numbers.items():
+            if self.numbers.get(name) != number:
+                del self.numbers[name]
+                is_changed = True
+        return self.take(place, end, "left over") if is_changed and end is not None else end
+
     def step(self, place: int) -> int | None:
         """Read what begins at a place, and return the place behind it; None if it is not understood."""
         for recognize in (
-            self.link, self.foreign, self.market, self.bounded, self.denial, self.unasked, self.name, self.bare,
+            self.link, self.foreign, self.auction, self.market, self.bounded, self.denial, self.unasked, self.name,
+            self.bare,
             self.noise, self.guess,
         ):  # fmt: skip
             end: int | None = recognize(place)

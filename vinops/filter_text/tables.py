@@ -1,5 +1,5 @@
-"""The words of words.toml and generations.toml, and the names of the vocabulary, indexed for reading. Read in 10 ms on
-first use."""
+"""The words of words.toml, auctions.toml and generations.toml, and the names of the vocabulary, indexed for reading.
+Read in 10 ms on first use."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ FIELDS: Final = {"fuel": "fuel", "gearbox": "gearbox", "body": "body", "colour":
 
 @cache
 def words() -> Mapping[str, Any]:
-    """Return the contents of words.toml."""
-    return tomllib.loads((HERE / "words.toml").read_text(encoding="utf-8"))
+    """Return the contents of words.toml and auctions.toml."""
+    found: dict[str, Any] = {}
+    for name in ("words.toml", "auctions.toml"):
+        found |= tomllib.loads((HERE / name).read_text(encoding="utf-8"))
+    return found
 
 
 @dataclass(kw_only=True)
@@ -64,7 +67,7 @@ class Phrases:
 
 @cache
 def phrases(section: str) -> Phrases:
-    """Return the phrases of a section of words.toml."""
+    """Return the phrases of a section of words.toml or auctions.toml."""
     found = Phrases()
     for name, each in words()[section].items():
         if isinstance(each, list):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from vinops.filters import Filter
+    from vinops.lots.filter import LotFilter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,12 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Understood:
-    """The filter of a text. `pieces` are the text: nothing of it is passed over in
-    silence. `kind` says what is wanted: ads, lots of auctions, or both."""
+    """The filters of a text: of ads, and in `lots` of lots, None if it is about ads alone. `pieces` are the text:
+    nothing of it is passed over in silence. `kind` says what is wanted: ads, lots of auctions, or both."""
 
     text: str
     filter: Filter
+    lots: LotFilter | None = None
     kind: Literal["ad", "lot", "both"] = "ad"
     leftovers: tuple[str, ...] = ()
     ambiguous: tuple[Ambiguity, ...] = ()
@@ -91,7 +93,18 @@ class Understood:
             "below_market": _plain(wanted.below_market),
             "words": list(wanted.words),
             "kind": self.kind,
+            "lots": None if self.lots is None else self._lots(self.lots),
         }
+
+    def _lots(self, wanted: LotFilter) -> dict[str, Any]:
+        """Return what is asked of lots: the parameters of their page."""
+        found: dict[str, Any] = {}
+        for name, value in wanted.to_params():
+            if wanted.described()[name].many:
+                found.setdefault(name, []).append(value)
+            else:
+                found[name] = value
+        return found
 
 
 def _plain(number: Any) -> int | float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -27,7 +27,6 @@ from vinops.text.printable import without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
     from decimal import Decimal
 
     from vinops.filters import Gone
@@ -57,8 +56,14 @@ class LotFilter(Asking):
     """What lots are asked for. A field that is None or empty asks for nothing; several values of one field are
     alternatives; different fields all have to hold. A lot of which a figure that is asked for is unknown is not found.
 
-    `odometer_to` is in miles. `sale_from` and `sale_to` are days of the time zone, both included. `bid_to` and the
-    price of `buy_now` are in the currency of the lot. `yard` and `seller` are names of the feed, in any case.
+    `odometer_to` is in miles. `sale_from` and `sale_to` are days of the time zone, both included; `sale_within` is the
+    time from now to the sale. `bid_to` and the price of `buy_now` are in the currency of the lot. `yard` and `seller`
+    are names of the feed, in any case.
+
+    The others are figures of its quote, and hold for lots that are ranked: `landed_to` is what it costs landed, in EUR,
+    at the price to count with, or at the most one may bid where there is none; `profit_from` the careful profit in EUR
+    at the price to count with; `most_bid_from` the most one may bid, in USD; `at_bid_to` the bid that it is
+    quoted at, in USD: the price to count with, or the most one may bid.
     """
 
     RANGES: ClassVar[Sequence[str]] = ("year", "sale")
@@ -82,8 +87,13 @@ class LotFilter(Asking):
     seller: tuple[str, ...] = ()
     sale_from: date | None = None
     sale_to: date | None = None
+    sale_within: timedelta | None = None
     bid_to: Decimal | None = None
     buy_now: str | None = None
+    landed_to: Decimal | None = None
+    profit_from: int | None = None
+    most_bid_from: int | None = None
+    at_bid_to: int | None = None
     has_photos: str | None = None
     new_since: timedelta | date | None = None
     gone: Gone = "no"
@@ -110,6 +120,13 @@ def _day(text: str) -> date:
     if not EARLIEST <= day <= LATEST:  # what the database can compare
         raise UnknownValueError("there is no such day")
     return day
+
+
+def _within(text: str) -> timedelta:
+    found = since(text)
+    if isinstance(found, timedelta):
+        return found
+    raise UnknownValueError("write a time as in 24h, 3d or 2w")
 
 
 def _damage(text: str) -> tuple[str, ...]:
@@ -164,8 +181,13 @@ FIELDS: Final[Mapping[str, Field]] = {
     "seller": _names(_name),
     "sale_from": _date(),
     "sale_to": _date(),
+    "sale_within": Field(read=_within, write=lambda value: [written_time(value)]),
     "bid_to": decimal(100_000_000, has_thousands=True),
     "buy_now": _switch(),
+    "landed_to": decimal(100_000_000, has_thousands=True),
+    "profit_from": bound(10_000_000),
+    "most_bid_from": bound(10_000_000),
+    "at_bid_to": bound(10_000_000),
     "has_photos": _switch(),
     "new_since": Field(read=since, write=lambda value: [written_time(value)]),
     "gone": Field(read=lambda text: cast("Gone", choice(text, GONES)), write=lambda value: [value], default="no"),

@@ -63,14 +63,14 @@ def board(asked: Asked) -> Response:
         next=address(wanted, sort, after=page.next) if page.next else "",
         begin=address(wanted, sort),
         query=urlencode(wanted.to_params()),
-        search=_number(asked.param("search")),
+        search=number(asked.param("search")),
         csv=f"/deals.csv?{urlencode(params(wanted, sort))}",
         listed=LISTED,
         ranges=RANGES,
     )
 
 
-def _number(text: str) -> str:
+def number(text: str) -> str:
     """Return the number of a saved search that is being changed; empty if there is none."""
     return text if text.isascii() and text.isdecimal() and len(text) < 19 else ""
 

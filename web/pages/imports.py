@@ -19,6 +19,7 @@ from deals.offers.ranking import Place, Wanted
 from vinops import vehicles
 from vinops.db.database import queries
 from vinops.filters import UnknownValueError
+from vinops.lots.filter import LotFilter
 from vinops.redaction import one_line
 from web import csv_lines, quotes
 from web.operations import freshness
@@ -95,6 +96,7 @@ def imports(asked: Asked) -> Response:
         begin=_address(given),
         next_priced=_next(given, "profit", found.priced),
         next_others=_next(given, "bid", found.others),
+        as_lots=urlencode(_as_lots(request.wanted).to_params()),
         csv=f"/imports.csv?{urlencode(given)}" if given else "/imports.csv",
     )
 
@@ -210,6 +212,21 @@ def bid(asked: Asked) -> Response:
         elif not bids.keep(connection, number, typed, user_id=asked.person.user_id):
             raise HTTPException(404)
     return asked.back(asked.form.get("next") or f"/imports/{number}")
+
+
+def _as_lots(wanted: Wanted) -> LotFilter:
+    """Return the filter of lots that finds what is ranked here."""
+    model = vehicles.model_named(wanted.model) if wanted.model else None
+    return LotFilter(
+        make=(wanted.make,) if wanted.make else (),
+        family=(model.family,) if model else (),
+        year_from=wanted.from_year,
+        year_to=wanted.to_year,
+        fuel=(wanted.fuel,) if wanted.fuel else (),
+        state=(wanted.state,) if wanted.state else (),
+        at_bid_to=wanted.max_bid,
+        most_bid_from=1,
+    )
 
 
 def _number(asked: Asked) -> int:

@@ -11,7 +11,7 @@ from vinops.lots.filter import DAMAGES, FIELDS, KEYS, MILE_KM, RUNS, TITLES, Lot
 from vinops.lots.sorts import FIRST, SORTS
 from web import csv_lines, people, vocabulary
 from web.operations import freshness
-from web.pages.board import OWN, Chip, new_within
+from web.pages.board import OWN, Chip, new_within, number
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,6 +23,8 @@ LISTED: Final = ("fuel", "gearbox", "body", "color", "state")
 """Fields whose values the form lists as the lots have them."""
 FIXED: Final = {"damage": DAMAGES, "title_group": tuple(TITLES), "runs": tuple(RUNS), "keys": tuple(KEYS)}
 """Fields whose values are these."""
+FIGURES: Final = {"landed_to": "€", "profit_from": "€", "most_bid_from": "$", "at_bid_to": "$"}
+"""Fields of the quote, and their units."""
 SUGGESTED: Final = 150
 """How many families, yards and sellers the form suggests."""
 
@@ -54,6 +56,8 @@ def gallery(asked: Asked) -> Response:
         is_first=not asked.param("after"),
         next=address(wanted, sort, after=page.next) if page.next else "",
         begin=address(wanted, sort),
+        query=urlencode(wanted.to_params()),
+        search=number(asked.param("search")),
         csv=f"/lots.csv?{urlencode(params(wanted, sort))}",
         listed=LISTED,
         fixed=FIXED,
@@ -114,6 +118,12 @@ def _condition(language: Language, name: str, value: Any) -> str:
         return _("to %(miles)s mi (%(km)s km)", miles=language.number(value), km=km)
     if name == "bid_to":
         return _("Bid to %(value)s", value=language.number(value))
+    if name in FIGURES:
+        shown = f"{language.number(value)}\u00a0{FIGURES[name]}"
+        return f"{vocabulary.name(language, 'lot_field', name)} {shown}"
+    if name == "sale_within":
+        hours = int(value.total_seconds() // 3600)
+        return language.ngettext("Sale within %(num)s hour", "Sale within %(num)s hours", hours)
     if name in ("buy_now", "has_photos"):
         given = {"field": vocabulary.name(language, "lot_field", name)}
         return f"{given['field']}: {vocabulary.name(language, 'switch', value)}"

@@ -7,10 +7,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
 
-from deals.watches import clock, people
+from deals.watches import clock, columns, people
 from vinops.board.sorts import BEST
 from vinops.filters import FIELDS, Filter
-from web.pages import board
+from vinops.lots.filter import LotFilter
+from vinops.lots.sorts import FIRST
+from web.pages import board, lots as lots_page
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 PAGE: Final = "/searches"
 DAYS: Final = 7
-KINDS: Final = ("ad",)
-"""Lots are not matched yet: a search of them would find nothing, without a word."""
+KINDS: Final = ("ad", "lot")
+"""What a page shows of which a search is saved. One of both is written to the bot."""
 NOT_WATCHED: Final = ("new_since", "gone")
 """Fields of the board's filter that make no sense for what is to come."""
 LONGEST: Final = 2000
@@ -36,19 +38,27 @@ def page(asked: Asked) -> Response:
 
 def save(asked: Asked) -> Response:
     """Save the filter of the board as a search, or replace that of one."""
-    wanted = _watched(asked.form.get("query", ""))
+    query = asked.form.get("query", "")
     kind = asked.form.get("kind", "ad")
     number = asked.form.get("id", "")
     if kind not in KINDS or (number and not _is_id(number)):
         raise HTTPException(400)
-    if wanted == Filter():
+    wanted: Filter | LotFilter = _watched(query) if kind == "ad" else _watched_lots(query)
+    if wanted.is_empty:
         return _page(asked, asked.language.gettext("Choose a filter on the board first: everything is too much."), 400)
     typed = urlencode(wanted.to_params())[:LONGEST]
     with asked.site.write() as connection, connection.transaction():
         person = _person(asked, connection)
-        if not number and len(people.watches(connection, person)) >= people.MOST_WATCHES:
+        watches = people.watches(connection, person)
+        if not number and len(watches) >= people.MOST_WATCHES:
             raise HTTPException(400)
-        people.save(connection, person, wanted, kind=kind, typed=typed, watch_id=int(number) if number else None)
+        replaced = next((each for each in watches if str(each.id) == number), None)
+        is_both = replaced is not None and replaced.kind == "both"
+        ads, lots = _both(wanted, replaced if is_both else None)
+        watch_id = int(number) if number else None
+        people.save(
+            connection, person, ads, kind="both" if is_both else kind, typed=typed, watch_id=watch_id, of_lots=lots
+        )
     return asked.back(PAGE)
 
 
@@ -120,7 +130,7 @@ def _page(asked: Asked, error: str = "", status: int = 200, *, code: str = "") -
         person=person,
         watches=watches,
         chips={watch.id: _chips(asked, watch) for watch in watches},
-        boards={watch.id: board.address(watch.filter, BEST) for watch in watches},
+        boards={watch.id: _boards(watch) for watch in watches},
         found=by_watch,
         digest=clock.written(person.digest_at) if person and person.digest_at is not None else "8:30",
         error=error,
@@ -142,8 +152,29 @@ def _watched(query: str) -> Filter:
     return Filter(**{name: getattr(wanted, name) for name in FIELDS if name not in NOT_WATCHED})
 
 
+def _watched_lots(query: str) -> LotFilter:
+    """Return the filter of the parameters of lots, of what can be watched."""
+    params = parse_qsl(query[:LONGEST], keep_blank_values=True, max_num_fields=500)
+    return columns.watched(LotFilter.parse(params, others=board.OWN)[0])
+
+
+def _both(wanted: Filter | LotFilter, replaced: Watch | None) -> tuple[Filter, LotFilter | None]:
+    """Return the filters of ads and of lots of a search that is saved; of one of both that is edited one stays."""
+    if isinstance(wanted, LotFilter):
+        return Filter() if replaced is None else replaced.filter, wanted
+    return wanted, None if replaced is None else replaced.lots
+
+
 def _chips(asked: Asked, watch: Watch) -> list[str]:
-    return [chip.text for chip in board.chips(asked.language, watch.filter, BEST)]
+    ads = [] if watch.kind == "lot" else board.chips(asked.language, watch.filter, BEST)
+    of_lots = [] if watch.lots is None else lots_page.chips(asked.language, watch.lots, FIRST)
+    return [*dict.fromkeys(chip.text for chip in (*ads, *of_lots))]
+
+
+def _boards(watch: Watch) -> dict[str, str]:
+    """Return the addresses of the boards that show what a search asks for, by kind."""
+    found = {} if watch.kind == "lot" else {"ad": board.address(watch.filter, BEST)}
+    return found if watch.lots is None else found | {"lot": lots_page.address(watch.lots, FIRST)}
 
 
 def _is_id(text: str) -> bool:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deals.watches import people
 from deals.watches.bot import commands, drafts
+from deals.watches.bot.cards import counts, lot_counts
 from deals.watches.bot.turn import add_reply
-from deals.watches.preview import preview
+from deals.watches.in_words import of_watch
+from deals.watches.preview import preview, preview_lots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +93,7 @@ def _resume(turn: Turn, watch: Watch) -> None:
 def _delete(turn: Turn, watch: Watch) -> None:
     people.delete(turn.connection, turn.person, watch.id)
     turn.notice = turn.text("done")
-    turn.say("deleted", number=watch.number, filter=drafts.in_words(turn, watch.filter, watch.kind))
+    turn.say("deleted", number=watch.number, filter=of_watch(turn.language, watch))
 
 
 def _edit(turn: Turn, watch: Watch) -> None:
@@ -100,8 +102,13 @@ def _edit(turn: Turn, watch: Watch) -> None:
 
 
 def _count(turn: Turn, watch: Watch) -> None:
-    found = preview(turn.connection, watch.filter)
-    turn.notice = drafts.counts(turn, found)
+    found = []
+    if watch.kind != "lot":
+        found.append(counts(turn, preview(turn.connection, watch.filter)))
+    if watch.lots is not None:
+        zone = turn.person.time_zone
+        found.append(lot_counts(turn, preview_lots(turn.connection, watch.lots, time_zone=zone)))
+    turn.notice = "\n".join(found)
 
 
 def _change(turn: Turn, _draft: int, _message: int) -> None:

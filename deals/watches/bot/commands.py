@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from deals.watches import clock, people, reasons, texts
-from deals.watches.bot import drafts
+from deals.watches.bot import cards, drafts
+from deals.watches.in_words import of_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ def _list(turn: Turn, _: str) -> None:
     buttons: list[list[Link]] = []
     for watch in found:
         mark = f" ({turn.text('paused_mark')})" if watch.paused_at else ""
-        lines.append(f"{watch.number}. {texts.quoted(drafts.in_words(turn, watch.filter, watch.kind), 300)}{mark}")
+        lines.append(f"{watch.number}. {texts.quoted(of_watch(turn.language, watch), 300)}{mark}")
         switch = ("▶️", f"resume:{watch.id}") if watch.paused_at else ("⏸", f"pause:{watch.id}")
         number = str(watch.number)
         buttons.append(
@@ -122,7 +123,7 @@ def _delete(turn: Turn, rest: str) -> None:
         turn.say("no_such", number=rest[:40])
     else:
         people.delete(turn.connection, turn.person, watch.id)
-        turn.say("deleted", number=watch.number, filter=drafts.in_words(turn, watch.filter, watch.kind))
+        turn.say("deleted", number=watch.number, filter=of_watch(turn.language, watch))
 
 
 def _quiet(turn: Turn, rest: str) -> None:
@@ -187,10 +188,12 @@ def _why(turn: Turn, said: Said) -> None:
     lines = [turn.text("why")]
     for each in found:
         watch = watches[each["watch_id"]]
-        lines.append(f"{watch.number}. {texts.quoted(drafts.in_words(turn, watch.filter, watch.kind))}")
+        lines.append(f"{watch.number}. {texts.quoted(of_watch(turn.language, watch))}")
     if found[0]["score"] is not None:
         sentences = "; ".join(reasons.said(turn.language, found[0]["reasons"] or ()))
         lines.append(turn.text("why_score", score=found[0]["score"], reasons=sentences))
+    if row["lot_id"] is not None:
+        lines += cards.lot_figures(turn, row["lot_id"])
     turn.reply(lines)
 
 

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 from psycopg.rows import class_row, dict_row
 
-from deals.watches import clock, columns, matching, texts
+from deals.watches import clock, columns, lots, matching, texts
+from deals.watches.in_words import in_words
 from deals.watches.people import Person
-from deals.watches.sending import message
+from deals.watches.sending import lot_message, message
 from deals.watches.sending.message import Content
 from deals.watches.sending.queue import MOST_A_DAY
 from vinops.db.database import queries
-from vinops.filter_words import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,17 +95,22 @@ class _Maker:
         facts = self._facts(queued["listing_id"], queued["lot_id"])
         if facts["is_gone"]:
             raise PassedError("it is gone")
+        if facts.get("is_sold"):
+            raise PassedError("its sale is over")
         watches = self._rows("watches_for", person_id=self._person.id, car=queued["car"])
         if queued["listing_id"] is not None and watches:
             ids = [watch["id"] for watch in watches]
             fits = matching.still_fits(self._connection, ids, [queued["listing_id"]])
             watches = [watch for watch in watches if (watch["id"], queued["listing_id"]) in fits]
+        elif watches:
+            fits = lots.still_fits(self._connection, [watch["id"] for watch in watches], [queued["lot_id"]])
+            watches = [watch for watch in watches if (watch["id"], queued["lot_id"]) in fits]
         if not watches:
             raise PassedError("no watch wants it any more")
         content = message.hit(
             self._person.language,
             facts,
-            filters=[self._words(watch) for watch in watches],
+            filters=self._words(watches),
             message_id=queued["id"],
             watch_id=watches[0]["id"],
             note=self._note(),
@@ -131,6 +136,8 @@ class _Maker:
                 reply_to=about["message_id"],
                 about_id=about["id"],
             )
+        if "lot_id" in facts and facts["shown"] == about["shown"]:
+            raise PassedError("it was over before it could be sent")
         if facts["is_gone"]:
             content = message.gone(language, facts)
         else:
@@ -144,9 +151,8 @@ class _Maker:
         cars = self._rows("fill_digest", id=self._queued["id"], person_id=self._person.id, limit=DIGEST)
         if not cars:
             raise PassedError("nothing is held any more")
-        site = self._settings.copart_site_url.rstrip("/")
-        shown = [{**car, "url": car["url"] or f"{site}/lot/{car['lot_external_id']}"} for car in cars]
         public = self._settings.web_public_url
+        shown = [car if car["lot_id"] is None else self._lot(car) for car in cars]
         content = message.digest(
             self._person.language,
             shown,
@@ -168,16 +174,23 @@ class _Maker:
             row = self._row("car_facts", listing_id=listing_id)
             found = None if row is None else message.ad_facts(row)
         else:
-            row = self._row("lot_facts", lot_id=lot_id)
-            zone = ZoneInfo(self._person.time_zone)
-            found = None if row is None else message.lot_facts(row, site=self._settings.copart_site_url, zone=zone)
+            with self._connection.cursor(row_factory=dict_row) as cursor:
+                row = cursor.execute(queries("watch_lots")["lot_facts"], {"lot_id": lot_id}).fetchone()
+            found = None if row is None else self._lot(row)
         if found is None:
             raise PassedError("it is no longer in the database")
         return found
 
-    def _words(self, watch: Mapping[str, Any]) -> str:
-        language = texts.code(self._person.language)
-        return describe(columns.to_filter(watch), language) or texts.say(language, "anything")
+    def _lot(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        site, public = self._settings.copart_site_url, self._settings.web_public_url
+        return lot_message.facts(row, site=site, public=public, zone=ZoneInfo(self._person.time_zone))
+
+    def _words(self, watches: Sequence[Mapping[str, Any]]) -> list[str]:
+        of_lots = lots.filters(self._connection, [watch["id"] for watch in watches if watch["kind"] != "ad"])
+        return [
+            in_words(self._person.language, columns.to_filter(watch), watch["kind"], of_lots.get(watch["id"]))
+            for watch in watches
+        ]
 
     def _row(self, name: str, **values: Any) -> dict[str, Any] | None:
         return next(iter(self._rows(name, **values)), None)

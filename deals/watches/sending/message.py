@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deals.channel.message import LONGEST, clean, cut, is_photo, is_web
 from deals.watches import texts
+from deals.watches.sending import lot_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from zoneinfo import ZoneInfo
 
     from vinops.telegram import Link
 
@@ -27,12 +27,13 @@ MOST_RISKS: Final = 3
 @dataclass(frozen=True, kw_only=True)
 class Content:
     """A message as it is sent: HTML, rows of buttons, and the photo that Telegram is to fetch. `price_eur` is what it
-    shows."""
+    shows, and `shown` what it shows of a lot, as lot_message_states has it."""
 
     html: str
     buttons: list[list[Link]]
     photo_url: str | None = None
     price_eur: Decimal | None = None
+    shown: str | None = None
 
 
 def hit(
@@ -53,11 +54,11 @@ def hit(
         lines.append(note)
     url = facts.get("url") or ""
     rows: list[list[Link]] = []
+    is_lot = "lot_id" in facts
     if is_web(url):
-        rows.append([(texts.say(language, "open_lot" if "lot_id" in facts else "open"), url)])
-    rows.append(
-        [(texts.say(language, "follow"), f"follow:{message_id}"), (texts.say(language, "mute"), f"mute:{message_id}")]
-    )
+        rows.append([(texts.say(language, "open_lot" if is_lot else "open"), url)])
+    mute: Link = (texts.say(language, "mute"), f"mute:{message_id}")
+    rows.append([mute] if is_lot else [(texts.say(language, "follow"), f"follow:{message_id}"), mute])
     if watch_id is not None:
         rows.append([(texts.say(language, "pause_watch"), f"pause:{watch_id}")])
     photo = facts.get("photo_url")
@@ -66,15 +67,19 @@ def hit(
         buttons=rows,
         photo_url=photo if is_photo(photo) else None,
         price_eur=facts.get("price_eur"),
+        shown=facts.get("shown"),
     )
 
 
 def gone(language: str, facts: Mapping[str, Any]) -> Content:
     """Return what replaces the message about a car that is gone."""
     url = facts.get("url") or ""
-    rows: list[list[Link]] = [[(texts.say(language, "open"), url)]] if is_web(url) else []
-    lines = [f"<b>{texts.say(language, 'gone')}</b>", *_lines(language, facts, is_gone=True)]
-    return Content(html=texts.fitted(lines, LONGEST), buttons=rows)
+    is_lot = "lot_id" in facts
+    opens = texts.say(language, "open_lot" if is_lot else "open")
+    rows: list[list[Link]] = [[(opens, url)]] if is_web(url) else []
+    notice = texts.say(language, "lot_gone" if is_lot else "gone")
+    lines = [f"<b>{notice}</b>", *_lines(language, facts, is_gone=True)]
+    return Content(html=texts.fitted(lines, LONGEST), buttons=rows, shown=facts.get("shown"))
 
 
 def dropped(language: str, facts: Mapping[str, Any], before: Decimal | None) -> Content:
@@ -98,6 +103,9 @@ def digest(language: str, cars: Sequence[Mapping[str, Any]], *, count: int, more
         url = car["url"] or ""
         shown = f'<a href="{escape(url)}">{title}</a>' if is_web(url) and len(url) < 500 else title
         km = "" if car.get("mileage_km") is None else f"{texts.number(car['mileage_km'])} {texts.say(language, 'km')}"
+        if car.get("lot_id") is not None:
+            lines.append(f"• {shown}: {lot_message.line(language, car)}")
+            continue
         facts = [texts.eur(car["price_eur"]), str(car.get("year") or ""), km]
         lines.append(f"• {shown}: {escape(', '.join(filter(None, facts)))}")
     if count > len(cars):
@@ -113,17 +121,6 @@ def ad_facts(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "risks": risks}
 
 
-def lot_facts(row: Mapping[str, Any], *, site: str, zone: ZoneInfo) -> dict[str, Any]:
-    """Return the facts of a lot as the messages need them; `site` is the address of the auction's site."""
-    sale = row["sale_at"]
-    return {
-        **row,
-        "url": f"{site.rstrip('/')}/lot/{row['lot_external_id']}",
-        "sale": None if sale is None else f"{sale.astimezone(zone):%d.%m.%Y %H:%M}",
-        "price_eur": None,
-    }
-
-
 def _lines(language: str, facts: Mapping[str, Any], *, is_gone: bool = False) -> list[str]:
     title = texts.quoted(facts["title"] or "–", LONGEST_TITLE)
     return [f"<s>{title}</s>" if is_gone else f"<b>{title}</b>", *_details(language, facts)]
@@ -131,17 +128,7 @@ def _lines(language: str, facts: Mapping[str, Any], *, is_gone: bool = False) ->
 
 def _details(language: str, facts: Mapping[str, Any]) -> list[str]:
     if "lot_id" in facts:
-        bid = facts["high_bid"]
-        price = None if bid is None else f"{texts.number(bid)} {facts['currency'] or 'USD'}"
-        parts = [
-            texts.say(language, "lot", number=facts["lot_external_id"]),
-            "" if price is None else texts.say(language, "bid", price=price),
-            texts.quoted(facts["damage"] or "", 60),
-            "" if facts["odometer"] is None else f"{texts.number(facts['odometer'])} mi",
-            texts.quoted(facts["state"] or "", 20),
-        ]
-        lines = [" · ".join(filter(None, parts))]
-        return [*lines, texts.say(language, "sale", when=facts["sale"])] if facts["sale"] else lines
+        return lot_message.lines(language, facts)
     when = f"{facts['month']:02}/{facts['year']}" if facts["year"] and facts["month"] else str(facts["year"] or "")
     car = [
         when,

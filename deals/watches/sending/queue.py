@@ -46,12 +46,14 @@ def queue_hits(connection: Connection[Any]) -> int:
         told: list[dict[str, Any]] = []
         dues: dict[int, datetime] = {}
         known: set[tuple[int, str]] = set()
+        by_vin = _by_vin(connection, [hit["id"] for hit in hits])
         caused: Counter[int] = Counter()
         for hit in hits:
-            key = (hit["person_id"], hit["car"])
+            vin, is_told = by_vin.get(hit["id"], ("", False))
+            key = (hit["person_id"], vin or hit["car"])
             if not hit["is_wanted"]:
                 states.append("dropped")
-            elif hit["is_known"] or key in known:
+            elif hit["is_known"] or is_told or key in known:
                 states.append("told")
             elif due := _held_until(hit, now, caused[hit["watch_id"]], is_after_outage=is_after_outage):
                 states.append("held")
@@ -67,6 +69,16 @@ def queue_hits(connection: Connection[Any]) -> int:
         connection.execute(statements["hold_digests"], held)
         connection.execute(statements["settle_hits"], {"ids": [hit["id"] for hit in hits], "states": states})
     return len(hits)
+
+
+def _by_vin(connection: Connection[Any], hit_ids: Sequence[int]) -> dict[int, tuple[str, bool]]:
+    """Return for hits of cars that are advertised and auctioned under one VIN what the car is called by it, and whether
+    the person was told of it as the other."""
+    rows = connection.execute(queries("watch_lots")["told_by_vin"], {"ids": list(hit_ids)}).fetchall()
+    found: dict[int, tuple[str, bool]] = {}
+    for hit_id, car, is_known in rows:  # an ad may name several
+        found[hit_id] = (car, is_known or found.get(hit_id, ("", False))[1])
+    return found
 
 
 def _held_until(hit: dict[str, Any], now: datetime, caused: int, *, is_after_outage: bool) -> datetime | None:
@@ -112,3 +124,15 @@ def queue_changes(connection: Connection[Any], listing_ids: Sequence[int]) -> No
     """
     if listing_ids:
         connection.execute(queries("watch_sending")["queue_changes"], {"listing_ids": list(listing_ids)})
+
+
+def queue_lot_changes(connection: Connection[Any], lot_ids: Sequence[int]) -> None:
+    """Queue silent edits of messages about these lots that show another state; those about vehicles that are listed
+    again are about the new lots from now on.
+
+    Call it in the transaction that changes the quotes, and for a lot whose message was just settled. It depends only on
+    what is stored, so a second call changes nothing.
+    """
+    if lot_ids:
+        for name in ("follow_relisted", "queue_lot_changes"):
+            connection.execute(queries("watch_lots")[name], {"lot_ids": list(lot_ids)})

@@ -214,9 +214,9 @@ class Sender:
     def _sent(self, taken: _Try, outcome: telegram.Sent) -> None:
         def then() -> None:
             if taken.letter.about_id is not None:
-                price = taken.letter.content.price_eur
-                is_told = taken.letter.edits is None
-                self._run("show_change", id=taken.letter.about_id, price_eur=price, is_told=is_told)
+                content = taken.letter.content
+                shows = {"price_eur": content.price_eur, "shown": content.shown, "is_told": taken.letter.edits is None}
+                self._run("show_change", id=taken.letter.about_id, **shows)
                 self._look_again(taken.letter.about_id)
             clear_alert(self._connection, "telegram_forbidden", "alerts")
 
@@ -227,10 +227,12 @@ class Sender:
         log.info("%s %s", done, taken)
 
     def _look_again(self, message_id: int) -> None:
-        """Queue a change of a message whose ad may have changed while it was sent."""
+        """Queue a change of a message whose ad or lot may have changed while it was sent."""
         about = self._row("about", id=message_id)
         if about is not None and about["listing_id"] is not None:
             queue.queue_changes(self._connection, [about["listing_id"]])
+        if about is not None and about["lot_id"] is not None:
+            queue.queue_lot_changes(self._connection, [about["lot_id"]])
 
     def _refused(self, taken: _Try, refused: telegram.Refused) -> None:
         """Follow a chat that moved, and pause one that is closed. A message that is refused for itself is tried again

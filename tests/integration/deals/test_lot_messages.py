@@ -68,7 +68,7 @@ def market(database: Database) -> Database:
 
 
 def quoted(database: Database, settings: Settings) -> None:
-    """Take what changed through both stages, as workers do."""
+    """Take what changed through all stages, as workers do."""
     passes.queue_changed(database, settings)
     for stage in LOT_STAGES:
         runner.drain(database, settings, stage)

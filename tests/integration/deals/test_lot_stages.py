@@ -13,7 +13,7 @@ from deals.landed import profiles
 from deals.lots import results, terms
 from deals.offers import passes, ranking, requote
 from deals.queue import runner
-from deals.stages import quote as quoting, value as valuing
+from deals.stages import match_lots as matching, quote as quoting, value as valuing
 from deals.stages.registry import LOT_STAGES
 from tests.support import import_lots
 from tests.unit.deals.test_lots import GOOD
@@ -52,12 +52,13 @@ def market(database: Database) -> Database:
 
 
 def drained(database: Database, settings: Settings) -> dict[str, int]:
-    """Quote anew by other terms, queue what changed, take it through both stages, and return how many lots were valued
-    and quoted."""
+    """Quote anew by other terms, queue what changed, take it through all stages, and return how many lots were valued
+    and quoted: all of these are matched, but those quoted anew."""
     anew = requote.run(database, settings)
     passes.queue_changed(database, settings)
     outcomes = {stage: runner.drain(database, settings, stage) for stage in LOT_STAGES}
     done = {stage: sum(len(each.done) for each in found) for stage, found in outcomes.items()}
+    assert done.pop("match_lots") >= done["quote"]
     return {**done, "quote": done["quote"] + anew}
 
 
@@ -281,7 +282,7 @@ def test_a_worker_that_dies_leaves_what_the_sweep_finishes(
     passes.queue_changed(market, settings)
     for each in list(LOT_STAGES)[: list(LOT_STAGES).index(stage)]:
         runner.drain(market, settings, each)
-    module = {"value": valuing, "quote": quoting}[stage]
+    module = {"value": valuing, "quote": quoting, "match_lots": matching}[stage]
     with monkeypatch.context() as broken:
         broken.setattr(*((module, "write", die) if when == "write" else (outbox, "finish", die)))
         with pytest.raises(psycopg.OperationalError):

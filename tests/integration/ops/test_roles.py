@@ -8,15 +8,22 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from deals import market as figures
+from deals.offers import passes
 from deals.queue import runner
-from deals.stages.registry import STAGES
+from deals.stages.registry import LOT_STAGES, STAGES
+from deals.watches import people as watching
+from deals.watches.preview import preview_lots
+from deals.watches.sending import queue as alerts_queue
+from deals.watches.sending.compose import compose
 from ops import retention
 from ops.retention import Removed
 from ops.roles import ensure_web
@@ -34,6 +41,7 @@ from vinops.board import reads
 from vinops.checks import Level
 from vinops.config import Secret, Settings
 from vinops.db import database as db
+from vinops.db.database import queries
 from vinops.filters import Filter
 from vinops.lots import reads as lot_reads
 from vinops.lots.filter import LotFilter
@@ -155,6 +163,38 @@ def test_what_belongs_to_others_is_theirs(roles: Database, settings: Settings, r
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(forbidden.encode())
+
+
+def test_a_watch_of_lots_is_saved_by_the_site_found_by_a_worker_and_told_by_the_bot(
+    roles: Database, settings: Settings
+) -> None:
+    (number,) = lots_on_board(roles, first_seen_at=datetime.now(UTC))
+    wanted = (LotFilter(make=("Ford",)), LotFilter(landed_to=Decimal(9000)))
+    with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
+        person = watching.ensure_user(connection, None, language="en", time_zone="Europe/Sofia")
+        for each in wanted:
+            with connection.transaction():
+                watching.save(connection, person, Filter(), kind="lot", typed="x", of_lots=each)
+    roles.execute("update watch_people set chat_id = 7")
+    roles.execute("delete from watch_hits")  # it was there when the watch was saved
+    with db.connect(as_role(settings, "deals"), application="tests", autocommit=True) as connection:
+        passes.queue_changed(connection, settings)
+        for stage in LOT_STAGES:
+            runner.drain(connection, settings, stage)
+    with db.connect(as_role(settings, "watch"), application="tests", autocommit=True) as connection:
+        for each in wanted:
+            preview_lots(connection, each, time_zone="Europe/Sofia")
+        with connection.transaction():
+            assert watching.save(connection, person, Filter(), kind="lot", typed="x", of_lots=wanted[0])
+        assert alerts_queue.queue_hits(connection) == 1
+        with connection.cursor(row_factory=dict_row) as cursor:
+            queued = cursor.execute(queries("watch_sending")["next_message"]).fetchone()
+        assert queued is not None
+        with connection.transaction():
+            assert f"Lot {number}" in compose(connection, settings, queued).content.html
+        alerts_queue.queue_lot_changes(connection, [queued["lot_id"]])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("update lots set status = 'gone'")
 
 
 def test_who_watches_sees_everything(roles: Database, settings: Settings, environment: dict[str, str]) -> None:

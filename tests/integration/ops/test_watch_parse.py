@@ -34,3 +34,18 @@ def test_what_is_not_understood_is_struck_out_and_what_is_open_is_asked() -> Non
     assert "панорама~~" in found
     assert "«150000» can be: до 150000 € / до 150000 км" in found
     assert "\x1b" not in found
+
+
+def test_lots_are_said_and_have_their_own_fields() -> None:
+    text = "лотове RAV4 палещ NJ, без наводнение, до 12000 на място, търг до 2 дни, София"
+    said = run(text)
+    assert said.startswith("Toyota RAV4, щета: без наводнение, пали и се движи или пали, NJ, до 12 000 € на място, ")
+    assert "~~София~~" in said
+    found = json.loads(run(text, "--json"))
+    assert found["kind"] == "lot"
+    assert {name: found["lots"][name] for name in ("family", "runs", "state", "landed_to", "sale_within")} == {
+        "family": ["Toyota RAV4"], "runs": ["drives", "starts"], "state": ["NJ"], "landed_to": "12000",
+        "sale_within": "2d",
+    }  # fmt: skip
+    assert found["leftovers"] == ["София"]
+    assert json.loads(run("RAV4", "--json"))["lots"] is None

@@ -74,6 +74,20 @@ def market(connection: Database) -> None:
         )
 
 
+def quotes(database: Database) -> None:
+    """Quote two of three lots; some are not ranked, and some have a price to count with."""
+    ids = [row[0] for row in database.execute("select id from lots where id % 3 > 0 order by id").fetchall()]
+    dice = random.Random(5)
+    for lot_id in ids:
+        bid = dice.choice([None, 3_000, 4_500])
+        database.execute(
+            "insert into lot_quotes (lot_id, basis, valued_at, is_complete, most_bid_usd, bid_usd, bid_kind,"
+            " landed_eur, profit_eur, is_ranked) values (%s, 'x', now(), true, %s, %s, %s, %s, %s, %s)",
+            [lot_id, dice.choice([2_000, 6_000]), bid, bid and "floor", dice.choice([8_000, 9_500]),
+             dice.choice([-200, 1_500]), dice.random() < 0.8],
+        )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def asked(server: str, admin: Database) -> Iterator[Database]:
     """A connection to the market, which is only read."""
@@ -83,6 +97,7 @@ def asked(server: str, admin: Database) -> Iterator[Database]:
         with psycopg.connect(url, autocommit=True, context=db.session.adapters()) as connection:
             connection.execute("set timezone to 'UTC'")
             market(connection)
+            quotes(connection)
             connection.execute("analyze")
             yield connection
 
@@ -109,6 +124,7 @@ def plain(database: Database, condition: str, order: str = "l.first_seen_at desc
 
 SALE: Final = "coalesce(l.sale_at, (l.sale_date + time '12:00') at time zone 'UTC')"
 DAY: Final = (NOW + timedelta(days=2)).date()
+QUOTED: Final = "exists (select from lot_quotes as q where q.lot_id = l.id and q.is_ranked"
 FIELD_CASES: Final[list[tuple[str, Any, str]]] = [
     ("make", ("Ford",), "v.make = 'FORD'"),
     ("make", ("Ford", "Toyota"), "v.make in ('FORD', 'TOYOTA')"),
@@ -134,6 +150,11 @@ FIELD_CASES: Final[list[tuple[str, Any, str]]] = [
     ("bid_to", Decimal("2500.5"), "l.high_bid <= 2500.5"),
     ("buy_now", "yes", "l.buy_now_price is not null"),
     ("buy_now", "no", "l.buy_now_price is null"),
+    ("sale_within", timedelta(days=2), f"{SALE} >= now() and {SALE} < now() + interval '2 days'"),
+    ("landed_to", Decimal(9000), f"{QUOTED} and q.landed_eur <= 9000)"),
+    ("profit_from", 1000, f"{QUOTED} and q.bid_usd is not null and q.profit_eur >= 1000)"),
+    ("most_bid_from", 5000, f"{QUOTED} and q.most_bid_usd >= 5000)"),
+    ("at_bid_to", 4000, f"{QUOTED} and coalesce(q.bid_usd, q.most_bid_usd) <= 4000)"),
     ("has_photos", "yes", "exists (select from images as i where i.lot_id = l.id)"),
     ("has_photos", "no", "not exists (select from images as i where i.lot_id = l.id)"),
     ("new_since", timedelta(days=1), "l.first_seen_at >= now() - interval '24 hours'"),

@@ -196,6 +196,7 @@ ASKED_FOR = {
     "fuel": "gasoline", "gearbox": "automatic", "body": "suv", "color": "blue", "damage": "front end",
     "title_group": "clean", "runs": "drives", "keys": "yes", "state": "OH", "yard": "OH - Columbus", "seller": "geico",
     "sale_from": "2026-12-01", "sale_to": "2099-12-31", "bid_to": 9000, "buy_now": "no", "has_photos": "no",
+    "sale_within": "36h", "landed_to": "12000", "profit_from": 1000, "most_bid_from": 3000, "at_bid_to": 5000,
     "new_since": "2026-11-01", "gone": "also",
 }  # fmt: skip
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from deals.watches import people
 from tests.integration.web.test_roles import ads_on_board, running, signed_in
+from tests.support import import_lots, lots as lots_on_board
 
 if TYPE_CHECKING:
     import psycopg
 
     from vinops.config import Settings
+
+FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 
 
 def test_what_is_on_the_board_is_saved_edited_paused_and_deleted(
@@ -48,6 +52,56 @@ def test_what_is_on_the_board_is_saved_edited_paused_and_deleted(
         assert database.execute("select 1 from watches").fetchall() == []
 
 
+def test_what_is_on_the_page_of_lots_is_saved_and_edited(database: psycopg.Connection[Any], settings: Settings) -> None:
+    import_lots.add_lot(database, 1)
+    lots_on_board.rebuild(database)
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        page = client.get("/lots?make=toyota&damage=hail&landed_to=12000&sale_within=24h&has_photos=no").text
+        form = {name: value.replace("&amp;", "&") for name, value in FIELD.findall(page.partition('"keep"')[2])[:2]}
+        assert form["kind"] == "lot"
+        assert client.post("/searches", data=form).status_code == 303
+        saved = "select watches.kind, lots.make, damage, landed_to, sale_within from watches join watch_lots as lots"
+        saved += " on watch_id = watches.id"
+        expected = ("lot", ["Toyota"], ["hail"], 12000, timedelta(days=1))
+        assert database.execute(saved.encode()).fetchall() == [expected]
+        (watch,) = database.execute("select id from watches").fetchone() or (0,)
+        shown = client.get("/searches").text
+        assert (
+            f'href="/lots?make=Toyota&amp;damage=hail&amp;sale_within=1d&amp;landed_to=12000&amp;search={watch}"'
+            in shown
+        )
+        assert f'name="id" value="{watch}"' in client.get(f"/lots?make=ford&search={watch}").text
+        client.post("/searches", data={"query": "make=Ford", "kind": "lot", "id": str(watch)})
+        assert database.execute("select make from watch_lots").fetchall() == [(["Ford"],)]
+
+
+def test_import_deals_are_saved_as_a_search_of_lots(database: psycopg.Connection[Any], settings: Settings) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        page = client.get("/imports?model=BMW+X5&from_year=2016&max_bid=9000&state=nj&fuel=gasoline").text
+        form = {name: value.replace("&amp;", "&") for name, value in FIELD.findall(page.partition('"keep"')[2])[:2]}
+        assert client.post("/searches", data=form).status_code == 303
+        saved = "select family, year_from, at_bid_to, state, fuel, most_bid_from from watch_lots"
+        assert database.execute(saved).fetchall() == [(["BMW X5"], 2016, 9000, ["NJ"], ["gasoline"], 1)]
+
+
+def test_of_a_search_of_both_each_half_is_edited_alone(database: psycopg.Connection[Any], settings: Settings) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        client.post("/searches", data={"query": "make=BMW"})
+        database.execute("update watches set kind = 'both'")
+        database.execute("insert into watch_lots (watch_id, make) select id, array['BMW'] from watches")
+        (watch,) = database.execute("select id from watches").fetchone() or (0,)
+        shown = client.get("/searches").text
+        assert f'"/?make=BMW&amp;search={watch}"' in shown
+        assert f'"/lots?make=BMW&amp;search={watch}"' in shown
+        client.post("/searches", data={"query": "make=Audi", "id": str(watch)})
+        client.post("/searches", data={"query": "damage=hail", "kind": "lot", "id": str(watch)})
+        halves = "select kind, watches.make, lots.make, damage from watches join watch_lots as lots on watch_id = id"
+        assert database.execute(halves).fetchall() == [("both", ["Audi"], [], ["hail"])]
+
+
 def test_nobody_changes_the_searches_of_others(database: psycopg.Connection[Any], settings: Settings) -> None:
     with running(settings) as (site, client):
         signed_in(site, client, database, "trader")
@@ -67,7 +121,8 @@ def test_everything_is_no_search_and_nonsense_is_refused(database: psycopg.Conne
         for path, form in (
             ("/searches", {"query": ""}),
             ("/searches", {"query": "make=BMW", "kind": "boat"}),
-            ("/searches", {"query": "make=BMW", "kind": "lot"}),
+            ("/searches", {"query": "", "kind": "lot"}),
+            ("/searches", {"query": "has_photos=yes", "kind": "lot"}),
             ("/searches", {"query": "make=BMW", "id": "x"}),
             ("/searches/1", {"do": "explode"}),
             ("/searches/notifications", {"how": "loudly"}),

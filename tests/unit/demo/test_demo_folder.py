@@ -158,6 +158,7 @@ def test_while_it_is_served_the_world_moves_on_and_at_the_end_all_is_stopped(
     more = [(world.feed, demo_world.MORE_LOTS), (world.market, demo_world.MORE_ADS)]
     left = [(world.feed,), (world.market,)]
     left += [(world.market, each) for each in (demo_world.NEW_ADS, demo_world.OTHER_PRICES)]
+    left.append((world.feed, demo_world.NEW_LOTS))
     assert moved == [*left, *more, *more], "as the demo left it, then on, twice"
     stops = [("ops.cli", "workers", "stop", *demo_serve.WORKERS), ("ops.cli", "celery", "stop")]
     assert ran == [("etl", "run"), ("etl", "run"), *stops]

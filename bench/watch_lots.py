@@ -1,0 +1,195 @@
+"""What watches of lots cost: `python -m bench.watch_lots`. Ten thousand watches beside 150,000 lots for sale and
+300,000 that are gone: a file of which one lot in a hundred changed, a new watch, its preview, the sweep.
+
+The lots are made by one statement: which stage wrote a row makes no difference to those that read it.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from bench.pairs import say
+from bench.server import running
+from bench.watches import make_of
+from deals.watches import lots
+from deals.watches.preview import preview_lots
+from vinops import vehicles
+from vinops.db import database
+from vinops.lots.filter import DAMAGES, LotFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from psycopg import Connection
+
+ACTIVE, GONE, WATCHES = 150_000, 300_000, 10_000
+BATCHES: Final = (1_500, 20)
+ROUNDS: Final = 10
+MOST: Final = {"1,500 lots, one file of 1 %": 1.0, "preview": 0.05}
+ZONE: Final = "Europe/Sofia"
+LOTS: Final[tuple[LiteralString, ...]] = (
+    "set session_replication_role = replica",
+    """create temporary table market as
+    select n as id, n > %(active)s as is_gone, f.family, f.make, (hashint8(n) & 2147483647) as dice,
+        case when n > %(active)s then now() - 60 * random() * interval '1 day' end as gone_at,
+        now() - 40 * random() * random() * interval '1 day' as first_seen
+    from generate_series(1, %(lots)s) as n
+    inner join jsonb_to_recordset(%(families)s::jsonb) as f (number integer, family text, make text)
+        on f.number = mod(n::bigint * 7919, %(count)s)""",
+    """insert into vehicles (id, vin, year, make, model, fuel) overriding system value
+    select id, '1FTFW' || lpad(id::text, 12, '0'), 2000 + dice %% 26, make, family, 'gasoline' from market""",
+    """insert into lots (id, lot_external_id, vin, vehicle_id, status, first_seen_at, gone_at, sale_at, high_bid,
+        currency, damage, title_group, has_keys, condition, odometer, state, yard_name, row_hash, file_id)
+    overriding system value
+    select id, 40000000 + id, '1FTFW' || lpad(id::text, 12, '0'), id, case when is_gone then 'gone' else 'active' end,
+        first_seen, gone_at, now() + (dice %% 300) * interval '1 hour', dice %% 9000, 'USD',
+        (%(damages)s::text[])[1 + dice %% 24], (array['clean', 'salvage', 'salvage', 'other'])[1 + dice %% 4],
+        dice %% 10 < 8, (array['run and drive', 'run and drive', 'starts', null])[1 + dice %% 4], dice %% 200000,
+        (array['TX', 'CA', 'FL', 'OH', 'GA', 'NY', 'NJ', 'PA'])[1 + dice %% 8], 'YARD ' || dice %% 200, 'x', 1
+    from market""",
+    """insert into lot_board (lot_id, is_gone, gone_at, first_seen, sale_at, high_bid, make, family, year, fuel,
+        gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, yard, has_photos)
+    select lots.id, is_gone, market.gone_at, first_seen, sale_at, high_bid, market.make, family, 2000 + dice %% 26,
+        (array['gasoline', 'gasoline', 'diesel', 'hybrid'])[1 + dice %% 4], 'automatic',
+        (array['sedan', 'suv', 'pickup', 'coupe'])[1 + dice %% 4],
+        (array['white', 'black', 'silver', 'blue'])[1 + dice %% 4], damage, title_group, condition, has_keys, odometer,
+        state, yard_name, true
+    from lots inner join market on lots.id = market.id""",
+    """insert into lot_quotes (lot_id, basis, valued_at, is_complete, most_bid_usd, bid_usd, bid_kind, landed_eur,
+        profit_eur, loss_chance, is_ranked)
+    select id, 'x', now(), true, 500 + dice %% 12000, case when dice %% 5 = 0 then 3000 end,
+        case when dice %% 5 = 0 then 'floor' end, 4000 + dice %% 20000, dice %% 6000 - 2000, 0.2, dice %% 4 > 0
+    from market where not is_gone and dice %% 2 = 0""",
+    "set session_replication_role = origin",
+    "drop table market",
+)
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    with tempfile.TemporaryDirectory(prefix="vinops-bench-") as folder, running(Path(folder)) as server:
+        place = server.make("watch_lots", "migrated")
+        place.data_dir.mkdir(parents=True, exist_ok=True)
+        with database.connect(place.settings, application="bench", autocommit=True) as connection:
+            dice = random.Random(4)
+            families = dice.sample(sorted(vehicles.families()), 300)
+            fill(connection, families)
+            found = ask(connection, families, dice)
+    print("| what | p50 | p95 | worst |\n|---|---:|---:|---:|")
+    for name, seconds in found.items():
+        p95 = statistics.quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
+        print(f"| {name} | {_ms(statistics.median(seconds))} | {_ms(p95)} | {_ms(max(seconds))} |")
+    missed = [name for name, most in MOST.items() if statistics.median(found[name]) > most]
+    print(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
+    return 0
+
+
+def fill(connection: Connection[Any], families: Sequence[str]) -> None:
+    """Put lots and watches into a database."""
+    about = {
+        "active": ACTIVE,
+        "lots": ACTIVE + GONE,
+        "count": len(families),
+        "damages": list(DAMAGES),
+        "families": Jsonb([
+            {"number": number, "family": family, "make": make_of(family)} for number, family in enumerate(families)
+        ]),
+    }  # fmt: skip
+    for statement in LOTS:
+        say(f"watch_lots: {' '.join(statement.split())[:70]}")
+        connection.execute(statement, about if "%" in statement else None)
+    dice = random.Random(5)
+    with connection.transaction():
+        connection.execute("insert into watch_people (chat_id) select n from generate_series(1, 100) as n")
+        connection.execute(
+            "insert into watches (person_id, kind, typed, since) select p.id, 'lot', 'x', now() - interval '1 hour'"
+            " from watch_people as p cross join generate_series(1, %s)",
+            [WATCHES // 100],
+        )
+        for (watch_id,) in connection.execute("select id from watches").fetchall():
+            lots.save(connection, watch_id, drawn(dice, families))
+    connection.execute("vacuum (analyze)")
+
+
+def drawn(dice: random.Random, families: Sequence[str]) -> LotFilter:
+    """Return the filter of a watch: three of four name models, others a make, and some neither."""
+    kind = dice.random()
+    named = tuple(sorted(dice.sample(list(families), dice.choice((1, 1, 1, 2))))) if kind < 0.75 else ()
+    makes = (make_of(dice.choice(families)),) if 0.75 <= kind < 0.95 else ()
+    is_wide = not named and not makes
+    return LotFilter(
+        family=named,
+        make=makes,
+        year_from=dice.choice((None, 2012, 2016)) if not is_wide else 2018,
+        title_group=("clean",) if dice.random() < 0.3 or is_wide else (),
+        damage=("front end", "hail", "side") if dice.random() < 0.3 else (),
+        runs=("drives",) if dice.random() < 0.3 or is_wide else (),
+        state=("NJ", "NY") if dice.random() < 0.2 else (),
+        landed_to=Decimal(12_000) if dice.random() < 0.3 or is_wide else None,
+        profit_from=1_500 if dice.random() < 0.1 else None,
+        sale_within=timedelta(hours=24) if dice.random() < 0.1 else None,
+    )
+
+
+class _Undone(Exception):  # noqa: N818 # no error: what a round found is taken back
+    """Raised to take back what a round recorded."""
+
+
+def ask(connection: Connection[Any], families: Sequence[str], dice: random.Random) -> dict[str, list[float]]:
+    """Match batches of lots, save and preview watches, and sweep."""
+    found: dict[str, list[float]] = {}
+    hits = 0
+    names = dict(zip(BATCHES, ("1,500 lots, one file of 1 %", "20 lots"), strict=True))
+    for count, name in names.items():
+        for _ in range(ROUNDS):
+            batch = dice.sample(range(1, ACTIVE + 1), count)
+            with suppress(_Undone), connection.transaction():
+                found.setdefault(name, []).append(timed(lambda: lots.record(connection, batch)))  # noqa: B023
+                hits = max(hits, connection.execute("select count(*) from watch_hits").fetchone()[0])  # type: ignore[index]
+                again = timed(lambda: lots.record(connection, batch))  # noqa: B023
+                found.setdefault(f"{name}, again", []).append(again)
+                raise _Undone
+    say(f"watch_lots: {hits:,} hits of a file")
+    with suppress(_Undone), connection.transaction():
+        batch = list(range(1, ACTIVE + 1))[:15_000]
+        found["15,000 lots, the largest batch"] = [timed(lambda: lots.record(connection, batch))]
+        raise _Undone
+    ids = [row[0] for row in connection.execute("select id from watches order by id limit 300")]
+    for watch_id in ids:
+        with suppress(_Undone), connection.transaction():
+            found.setdefault("a watch begins", []).append(timed(lambda: lots.begin(connection, watch_id)))  # noqa: B023
+            raise _Undone
+    for _ in range(300):
+        wanted = drawn(dice, families)
+        found.setdefault("preview", []).append(timed(lambda: preview_lots(connection, wanted, time_zone=ZONE)))  # noqa: B023
+    with suppress(_Undone), connection.transaction():
+        found["the sweep, first"] = [timed(lambda: lots.queue_due(connection))]
+        found["the sweep, again"] = [timed(lambda: lots.queue_due(connection))]
+        raise _Undone
+    return found
+
+
+def timed(what: Callable[[], object]) -> float:
+    """Return the seconds that something took."""
+    began = time.perf_counter()
+    what()
+    return time.perf_counter() - began
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""Reads what a text asks of lots of auctions: damage, title, whether they run, keys, states, costs, the sale."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from vinops.filter_text.cars import name_at
+from vinops.filter_text.denied import behind_denial
+from vinops.filter_text.draft import Draft
+from vinops.filter_text.quantities import quantity_at
+from vinops.filter_text.tables import is_in, phrases, words
+from vinops.filter_text.tokens import number_at
+from vinops.lots.filter import DAMAGES, TITLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    from vinops.filter_text.quantities import Quantity
+    from vinops.filter_text.tokens import Token
+
+MOST_DENIED: Final = 8  # things that one denial denies
+MOST_HOURS: Final = 24 * 60
+NAMED: Final = {"lot_runs": "runs", "lot_keys": "keys"}
+DRIVES_OR_STARTS: Final = ("drives", "starts")
+
+
+def kind_of(tokens: Sequence[Token]) -> Literal["ad", "lot", "both"]:
+    """Return what a text is about: lots if it names an auction, both if it names ads as well."""
+    named = {found[0] for place in range(len(tokens)) if (found := phrases("lot_kind").find(tokens, place))}
+    if not named & {"lot", "strong"}:
+        return "ad"
+    return "both" if {"lot", "ad"} <= named else "lot"
+
+
+class Auctions(Draft):
+    """Reads the words of lots: each method returns the place behind what begins at a place; None if it does not
+    understand it."""
+
+    def auction(self, place: int) -> int | None:
+        """Read what begins at a place, in a text that is about lots."""
+        if self.kind == "ad":
+            return None
+        for recognize in (self.time_to_sale, self.money, self.without, self.said, self.state, self.kind_word):
+            end: int | None = recognize(place)
+            if end is not None:
+                return end
+        return None
+
+    def kind_word(self, place: int) -> int | None:
+        """Read a word that says what the text is about, or one between others."""
+        found = phrases("lot_kind").find(self.tokens, place)
+        if found is not None and found[0] != "strong":
+            return self.take(place, found[1])
+        noise = phrases("lot_noise").find(self.tokens, place)
+        return None if noise is None else self.take(place, noise[1])
+
+    def time_to_sale(self, place: int) -> int | None:
+        """Read «търг до 24 часа», «24 часа до търга», «в следващите два дни» with a number."""
+        start = place
+        front = phrases("lot_sale").find(self.tokens, place)
+        is_next = False
+        while front is not None and front[0] in ("front", "next"):
+            place, is_next = front[1], is_next or front[0] == "next"
+            front = phrases("lot_sale").find(self.tokens, place)
+        at = place
+        bound = phrases("bounds").find(self.tokens, place)
+        place = place if bound is None else bound[1]
+        number = number_at(self.tokens, place)
+        unit = None if number is None else phrases("lot_time").find(self.tokens, number.end)
+        if number is None or unit is None:
+            return None
+        end = unit[1]
+        behind = phrases("lot_sale").find(self.tokens, end)
+        end = behind[1] if behind is not None and behind[0] == "behind" else end
+        hours = number.value * int(unit[0])
+        is_upper = bound[0] == "high" if bound is not None else start != at or is_next or behind is not None
+        self.take(start, at)
+        if not is_upper or not 1 <= hours <= MOST_HOURS or hours != int(hours):
+            return self.take(at, end, "left over")
+        if self.within not in (None, found := timedelta(hours=int(hours))):
+            return self.take(at, end, "left over")
+        self.within = found
+        return self.take(at, end)
+
+    def money(self, place: int) -> int | None:
+        """Read an amount that is said to be landed, a profit or a bid, before or behind it, or that is in dollars."""
+        front = phrases("lot_money").find(self.tokens, place)
+        start = place if front is None else front[1]
+        if front is not None and start < len(self.tokens) and self.tokens[start].text in (":", "="):
+            start += 1
+        found, is_usd = self.amount(start)
+        if found is None:
+            return None
+        end = found.end
+        behind = phrases("lot_money").find(self.tokens, end) if front is None else None
+        what = front[0] if front is not None else behind[0] if behind is not None else "bid" if is_usd else ""
+        if not what:
+            return None
+        end = end if behind is None else behind[1]
+        in_euro = found.field == "price" and not is_usd
+        field = {"landed": "landed_to", "profit": "profit_from", "bid": "bid_to"}[what]
+        fits = ("low", "exact") if what == "profit" else ("high", "exact")
+        is_wrong = is_usd if what != "bid" else in_euro and self.says_euro(found)
+        value = found.low
+        if is_wrong or value is None or found.high is not None or found.bound not in fits or not 1 <= value <= 10**7:
+            return self.take(place, end, "left over")
+        if self.lot_numbers.setdefault(field, value) != value:
+            return self.take(place, end, "left over")
+        return self.take(place, end)
+
+    def amount(self, place: int) -> tuple[Quantity | None, bool]:
+        """Return an amount of money and whether it is in dollars; the sign may stand in front: «до $3000»."""
+        if place >= len(self.tokens):
+            return None, False
+        bound = phrases("bounds").find(self.tokens, place)
+        sign = place if bound is None else bound[1]
+        if sign < len(self.tokens) and self.tokens[sign].text == "$":
+            found = quantity_at(self.text, self.tokens, sign + 1)
+            if found is None or found.field or found.bound != "exact":
+                return None, False
+            made = "exact" if bound is None else bound[0]
+            return (found.bounded(made), True) if made in ("low", "high", "exact", "about") else (None, False)
+        found = quantity_at(self.text, self.tokens, place)
+        if found is None or found.field not in ("", "price", "foreign"):
+            return None, False
+        if found.field != "foreign":
+            return found, False
+        is_usd = is_in(self.tokens[found.end - 1].low, "lot_dollars", "usd")
+        return (found, True) if is_usd else (None, False)
+
+    def says_euro(self, found: Quantity) -> bool:
+        """Tell whether a quantity has a unit of money behind it."""
+        unit = phrases("units").find(self.tokens, found.end - 1)
+        return unit is not None and unit[0] in ("eur", "bgn")
+
+    def without(self, place: int) -> int | None:
+        """Read what is denied: «без удар и наводнение», «no flood», «неударена». In a text about ads too, it is denied
+        of them as well."""
+        found = self.denied(place)
+        if found is None:
+            return None
+        end, out, titles = found
+        if out:
+            self.keep_only("damage", [each for each in DAMAGES if each not in out])
+        if titles:
+            self.keep_only("title_group", [each for each in TITLES if each not in titles])
+        if self.kind == "both":
+            self.denial(place)
+        return self.take(place, end)
+
+    def denied(self, place: int) -> tuple[int, set[str], set[str]] | None:
+        """Return the place behind a denial, and the kinds of damage and of titles that it denies."""
+        token = self.tokens[place]
+        if phrases("lot_keys").find(self.tokens, place):
+            return None
+        if token.kind == "word" and token.low.startswith(tuple(words()["risk"]["compounds"])):
+            is_flood = token.low.startswith(("непотоп", "ненаводн"))
+            return place + 1, {*_damages("flood" if is_flood else "collision")}, set()
+        if token.kind != "word" or not is_in(token.low, "denials", "negators"):
+            return None
+        out: set[str] = set()
+        titles: set[str] = set()
+        next_place, end = behind_denial(self.tokens, place + 1), place
+        for _ in range(MOST_DENIED):
+            damage = phrases("lot_damage").find(self.tokens, next_place)
+            title = phrases("lot_title").find(self.tokens, next_place)
+            if (out or titles) and self.tokens[end].text == "," and (titles or damage is None):
+                break  # «not salvage, rear end»: only kinds of damage go on behind a comma
+            if damage is not None:
+                out |= {*_damages(damage[0])}
+            elif title is not None:
+                titles.add(title[0])
+            else:
+                break
+            end = (damage or title or ("", end))[1]
+            if end >= len(self.tokens) or not is_in(self.tokens[end].low, "denials", "list"):
+                break
+            next_place = behind_denial(self.tokens, end + 1)
+            if phrases("lot_keys").find(self.tokens, next_place):
+                break
+        return (end, out, titles) if out or titles else None
+
+    def denial(self, place: int) -> int | None:
+        """Read a denial of ads."""
+        raise NotImplementedError
+
+    def said(self, place: int) -> int | None:
+        """Read a damage, a title, whether it runs, keys, a price to buy at once."""
+        best: tuple[str, str, int] | None = None
+        for section in ("lot_damage", "lot_title", *NAMED, "lot_buy_now"):
+            found = phrases(section).find(self.tokens, place)
+            if found is not None and (best is None or found[1] > best[2]):
+                best = (section, found[0], found[1])
+        if best is None or (best[1] == "collision"):  # «удар» alone is no kind of damage
+            return None
+        section, name, end = best
+        if section == "lot_damage":
+            self.add_lot("damage", _damages(name))
+        elif section == "lot_title":
+            self.add_lot("title_group", [name])
+        elif section == "lot_buy_now":
+            self.buy_now = "yes"
+        else:
+            self.add_lot(NAMED[section], DRIVES_OR_STARTS if name == "starts" else [name])
+        return self.take(place, end)
+
+    def state(self, place: int) -> int | None:
+        """Read the name of a state, or its two capital letters in a text that has small ones too."""
+        if found := phrases("lot_states").find(self.tokens, place):
+            self.add_lot("state", [found[0]])
+            return self.take(place, found[1])
+        token = self.tokens[place]
+        if token.kind != "word" or token.text not in words()["lot_states"] or self.text.isupper():
+            return None
+        if name_at(self.text, self.tokens, place) is not None:
+            return None
+        self.add_lot("state", [token.text])
+        return self.take(place, place + 1)
+
+    def add_lot(self, name: str, found: Sequence[str]) -> None:
+        """Add values of a field of lots."""
+        self.lot_sets.setdefault(name, {}).update(dict.fromkeys(found))
+
+    def keep_only(self, name: str, kept: Sequence[str]) -> None:
+        """Leave only some values of a field of lots."""
+        known = self.lot_sets.get(name)
+        self.lot_sets[name] = dict.fromkeys(each for each in kept if known is None or each in known)
+
+
+def _damages(name: str) -> Sequence[str]:
+    found: Sequence[str] = words()["lot_damage_of"].get(name, [name])
+    return found
