@@ -1,7 +1,8 @@
 """Quotes lots anew by other terms: another rate, tariff, profile or year.
 
-Such a change concerns each lot with a value and nothing else of it, so nothing is queued: a quote says by what terms it
-was made, and those of others are the work that is left. For 150,000 lots the outbox costs as much as the quotes.
+Such a change concerns each lot with a value and nothing else of it, so no quote is queued: a quote says by what terms
+it was made, and those of others are the work that is left. For 150,000 lots the outbox costs as much as the quotes.
+Lots that watches or messages may care about are queued, for the stage `match_lots`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from deals.channel import lots as messages
 from deals.landed.lines import TariffError
 from deals.lots import terms
 from deals.stages import quote
+from deals.watches import lots as watched
 from vinops.db.database import queries
 from vinops.db.errors import is_passing
 from vinops.logs import pairs
@@ -64,6 +66,7 @@ def _batch(connection: Connection[Any], settings: Settings, by: Terms, after: in
             if lot_ids:
                 quote.write(connection, quote.work(quote.read_by(connection, lot_ids, by)))
                 messages.queue(connection, lot_ids, settings)
+                watched.queue_requoted(connection, lot_ids)
     except Exception as error:
         if is_passing(error):
             raise  # the database is unavailable: the lots are not at fault

@@ -53,6 +53,12 @@ def still_fits(connection: Connection[Any], watch_ids: Sequence[int], lot_ids: S
     return {(row[0], row[1]) for row in connection.execute(queries("watch_lots")["still_fit_lots"], values)}
 
 
+def queue_requoted(connection: Connection[Any], lot_ids: Sequence[int]) -> None:
+    """Queue the lots of a batch that was quoted by other terms, if their quotes matter to a watch or a message. Part of
+    the caller's transaction."""
+    connection.execute(queries("watch_lots")["queue_requoted"], {"lot_ids": list(lot_ids)})
+
+
 def queue_due(connection: Connection[Any]) -> int:
     """Queue the lots that no file changed: whose sale has come near enough for a watch, or that are gone and told.
     Return how many. Each statement is whole or not at all; what waits already is left alone."""

@@ -121,6 +121,32 @@ where
 order by soon.lot_id
 on conflict (lot_id, stage) do nothing;
 
+-- name: queue_requoted
+-- Queue lots that were quoted by other terms: those that people were told of, and all if a watch asks for what lots cost
+-- or leave.
+insert into ops.lot_outbox (lot_id, stage)
+select
+    quoted.lot_id,
+    'match_lots' as stage
+from unnest(%(lot_ids)s::bigint[]) as quoted (lot_id)
+where
+    exists (
+        select
+        from watch_lots
+        where num_nonnulls(landed_to, profit_from, most_bid_from, at_bid_to) > 0
+    )
+    or exists (
+        select
+        from watch_messages as told
+        where
+            told.lot_id = quoted.lot_id
+            and told.kind = 'hit'
+            and told.state = 'sent'
+            and not starts_with(told.shown, 'gone')
+    )
+order by quoted.lot_id
+on conflict (lot_id, stage) do nothing;
+
 -- name: queue_told_gone
 -- Queue the lots that are gone, and whose messages do not say so yet.
 insert into ops.lot_outbox (lot_id, stage)

@@ -133,9 +133,12 @@ def test_marking_lots_before_their_values_are_written_is_caught(
 
 
 def at_another_rate(database: Database, settings: Settings) -> None:
-    """Lots with quotes by a rate that is no longer the newest."""
+    """Lots with quotes by a rate that is no longer the newest, and a watch of costs that has found none of them."""
     lots(database)
     swept(database, settings)
+    last = "(select max(id) from watches)"
+    database.execute(f"update watch_lots set landed_to = 1000000 where watch_id = {last}")
+    database.execute(f"delete from watch_hits where price_eur is not null or watch_id = {last}")
     database.execute("update exchange_rates set rate = 1.25")
 
 

@@ -95,7 +95,7 @@ def test_a_second_time_it_writes_nothing(stale: Database, settings: Settings) ->
     requote.run(stale, settings)
     before = versions(stale)
     assert requote.run(stale, settings) == 0
-    assert passes.queue_changed(stale, settings) == {"value": 0, "quote": 0}
+    assert passes.queue_changed(stale, settings) == {"value": 0, "quote": 0, "match_lots": 0}
     assert versions(stale) == before
 
 
