@@ -62,11 +62,13 @@ CLOCK: Final[tuple[LiteralString, ...]] = (
         " alter next_try_at set default played.now()"
     ),
 )
+# The times of people count from when the day begins, whenever that is: quiet hours are its tenth to its twentieth.
 PEOPLE: Final[tuple[LiteralString, ...]] = (
-    (
-        "update watch_people set language = 'en', quiet_from = case when mod(id, 2) = 0 then 22 * 60 end,"
-        " quiet_to = case when mod(id, 2) = 0 then 8 * 60 end, digest_at = case when mod(id, 5) = 0 then 510 end"
-    ),
+    """update watch_people set language = 'en',
+        quiet_from = case when mod(id, 2) = 0 then mod(begins.at + 600, 1440) end,
+        quiet_to = case when mod(id, 2) = 0 then mod(begins.at + 1200, 1440) end,
+        digest_at = case when mod(id, 5) = 0 then mod(begins.at + 1260, 1440) end
+    from (select extract(epoch from played.now() at time zone 'Europe/Sofia')::bigint / 60 % 1440 as at) as begins""",
     "update watch_people set chat_id = -1000000 - id where mod(id, 10) = 1",
     "update watches set since = played.now()",
 )

@@ -51,6 +51,7 @@ TEXTS: Final = (
 )  # fmt: skip
 
 MARKET: Final[tuple[LiteralString, ...]] = (
+    "select setseed(0.5)",
     "set session_replication_role = replica",
     """create temporary table market as
     select n as id, n > %(active)s as is_gone, f.family, f.make,
@@ -91,6 +92,16 @@ MARKET: Final[tuple[LiteralString, ...]] = (
     "set session_replication_role = origin",
     "drop table market",
 )
+HISTORY: Final[tuple[LiteralString, ...]] = (
+    "set session_replication_role = replica",
+    """insert into watch_hits (watch_id, car, listing_id, version, price_eur, score, state, found_at)
+    select watches.id, 'earlier ' || n, 1 + mod(watches.id * 30 + n, 1000), 1, 5000, 5, 'told',
+        now() - n * interval '1 day'
+    from watches cross join generate_series(1, 30) as n""",
+    "set session_replication_role = origin",
+    "vacuum (analyze) watch_hits",
+)
+"""What watches found in the month before, one car a day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +238,8 @@ def ask(place: Place, size: Size, families: Sequence[str], dice: random.Random) 
     previews, wide = Times(), Times()
     hits = 0
     with database.connect(place.settings, application="bench", autocommit=True) as connection:
+        for statement in HISTORY:
+            connection.execute(statement)
         before = scans(connection)
         for _ in range(PREVIEWS):
             wanted = drawn(dice, families)

@@ -1,5 +1,7 @@
 -- What each field of a filter (vinops/filters.py) asks of a row of `board`. vinops/board/writer.py joins the
--- conditions: what is behind `where` is used, so each block is a statement of one condition.
+-- conditions: what is behind `where` is used, so each block is a statement of one condition. Those of names that end
+-- with `_by_index` ask the same as the others, by the expressions that the orders of the board have indexes of: for
+-- statements that read all ads of a filter.
 
 -- name: advertised
 -- Ads that are still advertised.
@@ -163,3 +165,33 @@ where
             and listing_words.words @@ %(words_not)s::tsquery -- noqa: RF02
         offset 0 -- asked for each ad that fits otherwise: as a join the planner would read the words of all ads
     );
+
+-- name: year_from_by_index
+-- Cars of this year or newer.
+select board.listing_id
+from board
+where coalesce(board.year, 0) >= %(year_from)s::integer;
+
+-- name: price_from_by_index
+-- Cars for so much or more.
+select board.listing_id
+from board
+where coalesce(board.price_eur, -1) >= %(price_from)s::numeric;
+
+-- name: price_to_by_index
+-- Cars for so much or less.
+select board.listing_id
+from board
+where coalesce(board.price_eur, 'Infinity') <= %(price_to)s::numeric;
+
+-- name: km_to_by_index
+-- Cars with so many km or fewer.
+select board.listing_id
+from board
+where coalesce(board.mileage_km, 2147483647) <= %(km_to)s::integer;
+
+-- name: below_market_by_index
+-- Ads whose price is so many per cent of the estimate, or more, below it.
+select board.listing_id
+from board
+where coalesce(board.below_market, '-Infinity') >= %(below_market)s::numeric;

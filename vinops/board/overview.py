@@ -87,7 +87,7 @@ def overview(connection: Connection[Any], wanted: Filter, *, size: int, days: in
     a month are as many as are advertised.
     """
     asked = replace(wanted, new_since=None, gone="no")
-    advertised, values = where(asked)
+    advertised, values = where(asked, by_index=True)
     parts = {**_PARTS, "advertised": advertised, "gone": where(replace(asked, gone="only"))[0]}
     used = days if wanted.family else days_of_many
     values |= {"since": timedelta(days=used), "size": size, "walk": WALK, "small": SMALL, "most": MOST + 1}

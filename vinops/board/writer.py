@@ -23,9 +23,10 @@ TIME_ZONE: Final = "Europe/Sofia"
 BY_GONE: Final = {"no": ("advertised",), "also": (), "only": ("gone",)}
 
 
-def where(wanted: Filter, *, time_zone: str = TIME_ZONE) -> tuple[Composable, dict[str, Any]]:
+def where(wanted: Filter, *, time_zone: str = TIME_ZONE, by_index: bool = False) -> tuple[Composable, dict[str, Any]]:
     """Return the conditions of a filter for a statement that reads `board`, joined by `and`, and their parameters,
-    which are named like the fields. A day in `new_since` is one of the time zone.
+    which are named like the fields. A day in `new_since` is one of the time zone. `by_index`: for a statement that
+    reads all ads of the filter, with the expressions that there are indexes of.
 
     Run such statements with `prepare=False`: a plan is made for these values. Numbers are Decimal and int: a float
     would not use the indexes (float8 against numeric).
@@ -42,7 +43,8 @@ def where(wanted: Filter, *, time_zone: str = TIME_ZONE) -> tuple[Composable, di
             names.append("new_since_day")
             values |= {"new_since_day": value, "time_zone": time_zone}
         else:
-            names.append(name)
+            indexed = f"{name}_by_index"
+            names.append(indexed if by_index and indexed in queries("filters") else name)
             values[name] = _parameter(name, value)
     return SQL(" and ").join(condition("filters", name) for name in names), values
 

@@ -145,6 +145,13 @@ def market(database: Connection[Any]) -> list[int]:
     return ids
 
 
+def shown(database: Connection[Any], wanted: Filter, *, by_index: bool = False) -> set[int]:
+    """The ads that the board shows for a filter."""
+    condition, values = where(wanted, by_index=by_index)
+    statement = SQL("select board.listing_id from board where {}").format(condition)
+    return {row[0] for row in database.execute(statement, values, prepare=False).fetchall()}
+
+
 @few
 @given(filters=st.lists(FILTERS, min_size=5, max_size=5))
 def test_all_watches_at_once_find_what_the_board_shows_for_each(
@@ -155,10 +162,36 @@ def test_all_watches_at_once_find_what_the_board_shows_for_each(
     watches = {watch(database, wanted): wanted for wanted in filters}
     matching.record(database, ids)
     for watch_id, wanted in watches.items():
-        condition, values = where(wanted)
-        statement = SQL("select board.listing_id from board where {}").format(condition)
-        shown = {row[0] for row in database.execute(statement, values, prepare=False).fetchall()}
-        assert {row[1] for row in hits(database, watch_id)} == shown, wanted
+        assert {row[1] for row in hits(database, watch_id)} == shown(database, wanted), wanted
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Filter(region=("София", "Русе")),
+        Filter(color=("red",)),
+        Filter(body=("suv",)),
+        Filter(fuel=("diesel", "lpg")),
+        Filter(gearbox=("manual",)),
+        Filter(seller=("private",)),
+        Filter(price_to=Decimal(9000)),
+    ],
+    ids=["region", "color", "body", "fuel", "gearbox", "seller", "none"],
+)
+def test_a_watch_without_models_finds_what_the_board_shows_for_it(database: Connection[Any], wanted: Filter) -> None:
+    ids = market(database)
+    watch_id = watch(database, wanted)
+    found = shown(database, wanted)
+    assert matching.record(database, ids) == len(found) > 5
+    assert {row[1] for row in hits(database, watch_id)} == found
+
+
+@few
+@given(wanted=FILTERS)
+def test_the_conditions_by_index_find_the_same(database: Connection[Any], wanted: Filter) -> None:
+    if database.execute("select from board limit 1").fetchone() is None:
+        market(database)
+    assert shown(database, wanted, by_index=True) == shown(database, wanted)
 
 
 @few

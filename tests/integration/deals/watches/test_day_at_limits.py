@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vinops.config import Settings
 
 SIZE = alert_day.Size(
-    watches=watches.Size(active=400, gone=40, watches=2_000), hours=1, ads=20, every=timedelta(minutes=30)
+    watches=watches.Size(active=400, gone=40, watches=2_000), hours=0.5, ads=20, every=timedelta(minutes=30)
 )
 GAPS = {"CHAT_GAP": send.CHAT_GAP, "GROUP_GAP": send.GROUP_GAP}
 
@@ -42,7 +42,7 @@ def test_no_message_of_a_day_is_refused(filled: Connection[Any], settings: Setti
     assert filled.execute(late).fetchone() == (0,)
 
 
-@pytest.mark.parametrize(("where", "name", "value"), [(pace, "A_SECOND", 60), (send, "CHAT_GAP", 0.5)])
+@pytest.mark.parametrize(("where", "name", "value"), [(pace, "A_SECOND", 40), (send, "CHAT_GAP", 0.5)])
 def test_a_sender_that_is_too_fast_is_refused(
     filled: Connection[Any], settings: Settings, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: float
 ) -> None:
