@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ops import log_files
+from ops.commands import workers
 from ops.workers import registry
 from vinops.config import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ops.workers.registry import Program
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 SETTINGS = Settings(data_dir=Path("data"), log_dir=Path("logs"))
 WORKERS = {program.name: program for program in registry.workers(SETTINGS)}
@@ -48,3 +59,23 @@ def test_shared_crawls_run_only_where_they_are_named() -> None:
     assert [each.name for each in registry.chosen(SETTINGS, ["5"])] == ["5"], "the import makes, by name"
     with pytest.raises(LookupError, match="9 is not a worker: use 1, 2, 3, 4, 5, photos"):
         registry.chosen(SETTINGS, ["9"])
+
+
+@pytest.mark.parametrize(
+    ("started", "state", "names"),
+    [
+        (True, "running", ["1", "2", "3", "4", "5"]),
+        (True, "failed", ["1", "2", "3", "4", "5"]),  # a supervisor would start it again
+        (True, "stopped", ["1", "2", "3", "4"]),
+        (False, "stopped", ["1", "2", "3", "4"]),
+    ],
+)
+def test_a_stop_without_names_is_of_an_optional_worker_too_once_it_was_started(
+    started: bool, state: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def status(programs: Sequence[Program]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(program=each, started_at=NOW if started else None, state=state) for each in programs]
+
+    monkeypatch.setattr(workers, "_backend", lambda _settings: SimpleNamespace(status=status))
+    assert [each.name for each in workers._started_too(SETTINGS, None)] == names
+    assert [each.name for each in workers._started_too(SETTINGS, ["2"])] == ["2"]
