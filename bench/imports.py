@@ -1,7 +1,8 @@
 """What import deals cost: `python -m bench.imports FEED ADS`, a feed file and a CSV of ads, both copied to real size.
 
 The lots are copied until there are 150,000 active ones, the ads until there are 129,000. Measured are the values of all
-candidates, all quotes from their values after another rate, and a file in which one lot in a hundred has changed.
+candidates, all quotes from their values after another rate, and a file in which one lot in a hundred has changed. On a
+machine with other work the processor time tells more than the time that passes.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,7 +14,7 @@ from deals.offers import passes, requote
 from deals.queue import runner
 from deals.stages import quote as quoting
 from deals.stages.registry import LOT_STAGES
-from tests.support import import_lots
+from tests.support import forks, import_lots
 from vinops.db import database as databases
 
 if TYPE_CHECKING:
@@ -89,6 +90,15 @@ def test_the_task_of_each_minute_does_it(
     assert woken == ["notify"], "what it queued for the chat is sent at once"
     tasks.lots()
     assert woken == ["notify"]
+
+
+def test_the_command_counts_what_was_quoted_anew(stale: Database, environment: dict[str, str]) -> None:
+    before = stored(stale)
+    done = forks.vinops(environment, "landed", "run", "--no-post", "--json")
+    assert done.returncode == 0, done.stderr
+    stages = {each["stage"]: each["done"] for each in json.loads(done.stdout)["stages"]}
+    assert stages == {"value": 0, "quote": LOTS}
+    assert stored(stale) != before
 
 
 def test_a_second_time_it_writes_nothing(stale: Database, settings: Settings) -> None:
