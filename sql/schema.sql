@@ -1924,7 +1924,7 @@ UNION ALL
    FROM ((public.watch_hits hits
      JOIN public.watches ON ((hits.watch_id = watches.id)))
      JOIN public.watch_messages messages ON (((watches.person_id = messages.person_id) AND (hits.car = messages.car))))
-  WHERE ((messages.kind = 'hit'::text) AND (hits.listing_id IS NOT NULL));
+  WHERE ((messages.kind = 'hit'::text) AND (hits.listing_id <> messages.listing_id));
 
 ALTER TABLE public.watch_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.watch_messages_id_seq

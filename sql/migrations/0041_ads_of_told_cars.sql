@@ -34,7 +34,7 @@ inner join watches on hits.watch_id = watches.id
 inner join watch_messages as messages on watches.person_id = messages.person_id and hits.car = messages.car
 where
     messages.kind = 'hit'
-    and hits.listing_id is not null;
+    and hits.listing_id <> messages.listing_id;
 
 comment on view watch_message_ads is
 'the ad of a message about a car, those that show the same car beside it, and the one in which it was put up again; '

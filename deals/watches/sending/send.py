@@ -227,10 +227,9 @@ class Sender:
         log.info("%s %s", done, taken)
 
     def _look_again(self, message_id: int) -> None:
-        """Queue a change of a message whose ad may have changed while it was sent."""
-        about = self._row("about", id=message_id)
-        if about is not None and about["listing_id"] is not None:
-            queue.queue_changes(self._connection, [about["listing_id"]])
+        """Queue a change of a message whose ad may have changed while it was sent. Of this message alone: as many people
+        may have been told of the ad as there are watches."""
+        queue.queue_changes(self._connection, message_ids=[message_id])
 
     def _refused(self, taken: _Try, refused: telegram.Refused) -> None:
         """Follow a chat that moved, and pause one that is closed. A message that is refused for itself is tried again
