@@ -124,8 +124,8 @@ def _says(name: str) -> Sequence[str]:
 
 
 def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, str, int]:
-    """Return the scale, the unit, and the place behind both. If the words in front have named a field, a unit of another
-    one belongs to what follows: «цена 5000 км 150000»."""
+    """Return the scale, the unit, and the place behind both. If the words in front have named a field, a unit of
+    another one belongs to what follows: «цена 5000 км 150000»."""
     scale, unit = 1, ""
     while found := phrases("units").find(tokens, place):
         name = found[0]
@@ -134,9 +134,9 @@ def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, s
                 break
             scale = 1000
             unit = "eur" if name == "thousand_eur" else ""
-        elif unit and not (unit == "eur" and name in ("bgn", "eur")):
-            break
-        elif field and _one(name, "") not in (field, "age"):
+        elif (unit and not (unit == "eur" and name in ("bgn", "eur"))) or (
+            field and _one(name, "") not in (field, "age")
+        ):
             break
         else:
             unit = name

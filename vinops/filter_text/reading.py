@@ -51,8 +51,8 @@ class Reading(Draft):
     def step(self, place: int) -> int | None:
         """Read what begins at a place, and return the place behind it; None if it is not understood."""
         for recognize in (
-            self.link, self.foreign, self.market, self.bounded, self.denial, self.unasked, self.name, self.bare, self.noise,
-            self.guess,
+            self.link, self.foreign, self.market, self.bounded, self.denial, self.unasked, self.name, self.bare,
+            self.noise, self.guess,
         ):  # fmt: skip
             end: int | None = recognize(place)
             if end is not None:

@@ -195,6 +195,15 @@ def test_a_car_that_is_put_up_again_for_less_is_back_and_a_price_drop(talk: Talk
     assert len(talk.telegram.messages) == 2
 
 
+def test_why_a_car_was_told_is_said_in_the_language_of_the_person(talk: Talk, person: int) -> None:
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.send()
+    asked = {"reply_to_message": {"message_id": talk.telegram.messages[0].message_id}}
+    assert "21 % below 34 comparable cars" in talk.say("/why", **asked)[-1].text
+    talk.say("/language bg")
+    assert "21 % под 34 сравними коли" in talk.say("/why", **asked)[-1].text
+
+
 def test_gone_and_back_is_edited_without_a_message(talk: Talk, person: int) -> None:
     ad = add_deal(talk.database, score=8)
     talk.hit(talk.watch(person), ad)
