@@ -227,8 +227,8 @@ class Sender:
         log.info("%s %s", done, taken)
 
     def _look_again(self, message_id: int) -> None:
-        """Queue a change of a message whose ad may have changed while it was sent. Of this message alone: many people may
-        have been told of the ad."""
+        """Queue a change of a message whose ad may have changed while it was sent. Of this message alone: many people
+        may have been told of the ad."""
         queue.queue_changes(self._connection, message_ids=[message_id])
 
     def _refused(self, taken: _Try, refused: telegram.Refused) -> None:
