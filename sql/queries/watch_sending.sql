@@ -619,7 +619,7 @@ where
     and watch_messages.state = 'waiting';
 
 -- name: slow_chat
--- A chat asks for a pause.
+-- Let a chat get nothing for some seconds: it asks for a pause, or got a message.
 update watch_people
 set next_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 where id = %(person_id)s::bigint;

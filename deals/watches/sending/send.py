@@ -125,7 +125,7 @@ class Sender:
                 except NotNowError as later:
                     self._run("postpone_message", id=queued["id"], until=later.until)
                     continue
-                gap = GROUP_GAP if queued["chat_id"] < 0 else CHAT_GAP
+                gap = _gap(queued["chat_id"])
                 tried = self._row("record_try", id=queued["id"], price_eur=letter.content.price_eur, gap=gap)
                 if tried is None:
                     continue  # it was dropped meanwhile
@@ -218,6 +218,10 @@ class Sender:
                 is_told = taken.letter.edits is None
                 self._run("show_change", id=taken.letter.about_id, price_eur=price, is_told=is_told)
                 self._look_again(taken.letter.about_id)
+            if (
+                taken.letter.edits is None
+            ):  # counted from the answer: the call may have waited since the try was recorded
+                self._run("slow_chat", person_id=taken.person_id, seconds=_gap(taken.chat_id))
             clear_alert(self._connection, "telegram_forbidden", "alerts")
 
         values = {"message_id": outcome.message_id, "is_photo": outcome.is_photo}
@@ -291,3 +295,8 @@ class Sender:
 
     def _run(self, name: str, **values: Any) -> None:
         self._connection.execute(self._statements[name], values)
+
+
+def _gap(chat_id: int) -> float:
+    """Return the seconds between two messages of a chat: ids of groups are negative."""
+    return GROUP_GAP if chat_id < 0 else CHAT_GAP

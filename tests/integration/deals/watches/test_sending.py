@@ -420,6 +420,20 @@ def test_the_limits_of_telegram_are_kept(settings: Settings, database: Any, monk
         assert len(telegram.messages) == 80
 
 
+def test_the_gap_of_a_chat_is_kept_between_calls_that_wait(
+    talk: Talk, person: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter((0.5, 0.0))
+    monkeypatch.setattr(send, "take_place", lambda *_: time.sleep(next(waits)))
+    monkeypatch.setattr(send, "CHAT_GAP", 0.6)
+    for _ in range(2):
+        talk.hit(talk.watch(person), add_deal(talk.database, score=8, photo_urls=[]))
+    talk.sender.queue()
+    wait_until(lambda: talk.sender.step() is not None and len(talk.telegram.messages) == 2)
+    first, second = talk.telegram.messages
+    assert second.taken_at - first.taken_at >= 0.6
+
+
 def test_one_process_sends_at_a_time(talk: Talk) -> None:
     assert talk.sender.take_turn()
     with db.connect(talk.settings, application="other", autocommit=True) as other:
