@@ -39,6 +39,7 @@ TOKEN: Final = "12345:stand-in"  # the only one that the stand-in accepts
 FIRST_CHAT: Final = 7_000_000
 EVERY: Final = 20.0  # seconds between two moves of the market
 MOVE: Final = {"new": 6, "changed": 12, "gone": 4, "back": 1, "hours": EVERY / 3600}
+PARTS: Final = 50  # of all models, each of which is a watch
 PATIENCE: Final = 120.0
 SCORED: Final = (
     "create table bench_scored (listing_id bigint primary key, at timestamptz not null)",
@@ -65,7 +66,7 @@ class Size:
 
 
 FULL: Final = Size(ads=7_600, people=100, seconds=600, workers=("1", "2"))
-QUICK: Final = Size(ads=1_500, people=20, seconds=90, workers=("1",))
+QUICK: Final = Size(ads=1_500, people=100, seconds=120, workers=("1",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +112,17 @@ def measure(server: Server, size: Size) -> Alerts:
 
 
 def _watch(place: Place, size: Size) -> None:
-    """Let people in, each with a watch for a tenth of the makes."""
+    """Let people in, each with a watch for one of PARTS parts of all models."""
     with database.connect(place.settings, application="bench", autocommit=True) as connection:
-        makes = [row[0] for row in connection.execute("select make from board group by make order by make").fetchall()]
+        rows = connection.execute("select family from board where family is not null group by family order by family")
+        families = [row[0] for row in rows.fetchall()]
         for number in range(size.people):
             with connection.transaction():
                 code = people.invite(connection, "bg")
                 person = people.accept(connection, code, FIRST_CHAT + number, "Europe/Sofia")
                 assert person is not None
-                wanted = Filter(make=tuple(sorted(makes[number % 10 :: 10])))
-                people.save(connection, person, wanted, kind="ad", typed="a tenth of the makes")
+                wanted = Filter(family=tuple(families[number % PARTS :: PARTS]))
+                people.save(connection, person, wanted, kind="ad", typed="some models")
 
 
 def _let_it_run(market: Source, size: Size) -> list[float]:

@@ -2017,10 +2017,11 @@ UNION ALL
 UNION ALL
  SELECT messages.id AS message_id,
     hits.listing_id
-   FROM ((public.watch_hits hits
-     JOIN public.watches ON ((hits.watch_id = watches.id)))
-     JOIN public.watch_messages messages ON (((watches.person_id = messages.person_id) AND (hits.car = messages.car))))
-  WHERE ((messages.kind = 'hit'::text) AND (hits.listing_id IS NOT NULL));
+   FROM (public.watch_messages messages
+     JOIN public.watch_hits hits ON ((messages.car = hits.car)))
+  WHERE ((messages.kind = 'hit'::text) AND (hits.listing_id <> messages.listing_id) AND (messages.person_id = ( SELECT watches.person_id
+           FROM public.watches
+          WHERE (watches.id = hits.watch_id))));
 
 ALTER TABLE public.watch_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.watch_messages_id_seq
@@ -2599,6 +2600,8 @@ CREATE INDEX watch_drafts_created ON public.watch_drafts USING btree (created_at
 CREATE INDEX watch_drafts_person ON public.watch_drafts USING btree (person_id);
 
 CREATE INDEX watch_drafts_watch ON public.watch_drafts USING btree (watch_id) WHERE (watch_id IS NOT NULL);
+
+CREATE INDEX watch_hits_car ON public.watch_hits USING btree (car);
 
 CREATE INDEX watch_hits_digest ON public.watch_hits USING btree (digest_id) WHERE (digest_id IS NOT NULL);
 

@@ -1,6 +1,8 @@
 -- The ads of the cars that people were told of: a car that is put up again, or a second time, for less got cheaper.
 -- depends: 0036_lot_notifications
 
+create index watch_hits_car on watch_hits (car);
+
 create view watch_message_ads as
 select
     messages.id as message_id,
@@ -29,12 +31,17 @@ union all
 select
     messages.id as message_id,
     hits.listing_id
-from watch_hits as hits
-inner join watches on hits.watch_id = watches.id
-inner join watch_messages as messages on watches.person_id = messages.person_id and hits.car = messages.car
+from watch_messages as messages
+inner join watch_hits as hits on messages.car = hits.car
 where
     messages.kind = 'hit'
-    and hits.listing_id is not null;
+    and hits.listing_id <> messages.listing_id
+    -- As a join it would read all that the watches of the person have found.
+    and messages.person_id = (
+        select watches.person_id
+        from watches
+        where watches.id = hits.watch_id
+    );
 
 comment on view watch_message_ads is
 'the ad of a message about a car, those that show the same car beside it, and the one in which it was put up again; '

@@ -166,13 +166,36 @@ from due
 on conflict (person_id) where kind = 'digest' and state in ('waiting', 'trying') do nothing;
 
 -- name: queue_changes
--- Queue replies about prices that came down, and edits of messages whose cars are gone or back, for these ads. A car
--- costs what the cheapest of its ads asks for, and is gone when none of them is advertised. A person who follows a
--- price is told of any lower one.
+-- Queue replies about prices that came down, and edits of messages whose cars are gone or back: of the messages about
+-- these ads, and of these messages. A car costs what the cheapest of its ads asks for, and is gone when none of them is
+-- advertised. A person who follows a price is told of any lower one.
 with touched as materialized (
-    select distinct message_id
+    select
+        message_id,
+        listing_id
     from watch_message_ads
     where listing_id = any(%(listing_ids)s::bigint[])
+    union all
+    select
+        message_id,
+        listing_id
+    from watch_message_ads
+    where message_id = any(%(message_ids)s::bigint[])
+),
+
+-- Nearly all ads that come by cost what they did: the other ads of their cars are not read.
+changed as materialized (
+    select distinct touched.message_id
+    from touched
+    inner join watch_messages as messages on touched.message_id = messages.id
+    inner join listings as ads on touched.listing_id = ads.id
+    inner join normalized_listings as normal on touched.listing_id = normal.listing_id
+    where
+        messages.state = 'sent'
+        and (
+            (messages.price_eur is null) = (ads.removed_at is null)
+            or normal.price_eur < messages.price_told
+        )
 ),
 
 told as (
@@ -185,8 +208,8 @@ told as (
         messages.followed_at,
         cheapest.price_eur,
         cheapest.listing_id is null as is_gone
-    from touched
-    inner join watch_messages as messages on touched.message_id = messages.id
+    from changed
+    inner join watch_messages as messages on changed.message_id = messages.id
     inner join watch_people as people on messages.person_id = people.id
     left join lateral ( -- noqa: ST05
         select
@@ -587,7 +610,7 @@ where
     and watch_messages.state = 'waiting';
 
 -- name: slow_chat
--- A chat asks for a pause.
+-- Let a chat get nothing for some seconds: it asks for a pause, or got a message.
 update watch_people
 set next_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 where id = %(person_id)s::bigint;

@@ -116,14 +116,17 @@ def queue_digests(connection: Connection[Any]) -> int:
     return connection.execute(queries("watch_sending")["queue_digests"]).rowcount
 
 
-def queue_changes(connection: Connection[Any], listing_ids: Sequence[int]) -> None:
-    """Queue replies about lower prices, and edits of messages whose ads are gone or back, for these ads.
+def queue_changes(
+    connection: Connection[Any], listing_ids: Sequence[int] = (), *, message_ids: Sequence[int] = ()
+) -> None:
+    """Queue replies about lower prices, and edits of messages whose ads are gone or back, for these ads or messages.
 
-    Call it in the transaction that changes the ads, and for an ad whose message was just settled. It depends only on
-    what is stored, so a second call changes nothing.
+    Call it in the transaction that changes the ads, and for a message that was just settled. It depends only on what is
+    stored, so a second call changes nothing.
     """
-    if listing_ids:
-        connection.execute(queries("watch_sending")["queue_changes"], {"listing_ids": list(listing_ids)})
+    if listing_ids or message_ids:
+        about = {"listing_ids": list(listing_ids), "message_ids": list(message_ids)}
+        connection.execute(queries("watch_sending")["queue_changes"], about)
 
 
 def queue_lot_changes(connection: Connection[Any], lot_ids: Sequence[int]) -> None:

@@ -125,7 +125,7 @@ class Sender:
                 except NotNowError as later:
                     self._run("postpone_message", id=queued["id"], until=later.until)
                     continue
-                gap = GROUP_GAP if queued["chat_id"] < 0 else CHAT_GAP
+                gap = _gap(queued["chat_id"])
                 tried = self._row("record_try", id=queued["id"], price_eur=letter.content.price_eur, gap=gap)
                 if tried is None:
                     continue  # it was dropped meanwhile
@@ -218,6 +218,8 @@ class Sender:
                 shows = {"price_eur": content.price_eur, "shown": content.shown, "is_told": taken.letter.edits is None}
                 self._run("show_change", id=taken.letter.about_id, **shows)
                 self._look_again(taken.letter.about_id)
+            if taken.letter.edits is None:  # from the answer on: the call may have waited since the try was recorded
+                self._run("slow_chat", person_id=taken.person_id, seconds=_gap(taken.chat_id))
             clear_alert(self._connection, "telegram_forbidden", "alerts")
 
         values = {"message_id": outcome.message_id, "is_photo": outcome.is_photo}
@@ -227,10 +229,10 @@ class Sender:
         log.info("%s %s", done, taken)
 
     def _look_again(self, message_id: int) -> None:
-        """Queue a change of a message whose ad or lot may have changed while it was sent."""
+        """Queue a change of a message whose ad or lot may have changed while it was sent. Of the ad, for this message
+        alone: many people may have been told of it."""
+        queue.queue_changes(self._connection, message_ids=[message_id])
         about = self._row("about", id=message_id)
-        if about is not None and about["listing_id"] is not None:
-            queue.queue_changes(self._connection, [about["listing_id"]])
         if about is not None and about["lot_id"] is not None:
             queue.queue_lot_changes(self._connection, [about["lot_id"]])
 
@@ -294,3 +296,8 @@ class Sender:
 
     def _run(self, name: str, **values: Any) -> None:
         self._connection.execute(self._statements[name], values)
+
+
+def _gap(chat_id: int) -> float:
+    """Return the seconds between two messages of a chat: ids of groups are negative."""
+    return GROUP_GAP if chat_id < 0 else CHAT_GAP

@@ -195,6 +195,15 @@ def test_a_car_that_is_put_up_again_for_less_is_back_and_a_price_drop(talk: Talk
     assert len(talk.telegram.messages) == 2
 
 
+def test_why_a_car_was_told_is_said_in_the_language_of_the_person(talk: Talk, person: int) -> None:
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.send()
+    asked = {"reply_to_message": {"message_id": talk.telegram.messages[0].message_id}}
+    assert "21 % below 34 comparable cars" in talk.say("/why", **asked)[-1].text
+    talk.say("/language bg")
+    assert "21 % под 34 сравними коли" in talk.say("/why", **asked)[-1].text
+
+
 def test_gone_and_back_is_edited_without_a_message(talk: Talk, person: int) -> None:
     ad = add_deal(talk.database, score=8)
     talk.hit(talk.watch(person), ad)
@@ -409,6 +418,20 @@ def test_the_limits_of_telegram_are_kept(settings: Settings, database: Any, monk
         assert telegram.limits is not None
         assert telegram.limits.refused == 0
         assert len(telegram.messages) == 80
+
+
+def test_the_gap_of_a_chat_is_kept_between_calls_that_wait(
+    talk: Talk, person: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter((0.5, 0.0))
+    monkeypatch.setattr(send, "take_place", lambda *_: time.sleep(next(waits)))
+    monkeypatch.setattr(send, "CHAT_GAP", 0.6)
+    for _ in range(2):
+        talk.hit(talk.watch(person), add_deal(talk.database, score=8, photo_urls=[]))
+    talk.sender.queue()
+    wait_until(lambda: talk.sender.step() is not None and len(talk.telegram.messages) == 2)
+    first, second = talk.telegram.messages
+    assert second.taken_at - first.taken_at >= 0.6
 
 
 def test_one_process_sends_at_a_time(talk: Talk) -> None:
