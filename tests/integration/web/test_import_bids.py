@@ -57,7 +57,7 @@ def test_a_trader_types_a_bid_which_ranks_until_others_pass_it(market: Database,
         signed_in(site, client, market, "trader")
         page = client.get(f"/lots/{USUAL}?bid=2000", headers=ENGLISH).text
         assert "Rank by $2\u202f000" in page
-        assert 'name="bid" value="2000"><button' in page
+        assert '<button name="bid" value="2000">' in page
         assert "at this bid" in page
         answer = client.post(where, data={"bid": "2000", "next": f"/lots/{USUAL}"})
         assert (answer.status_code, answer.headers["location"]) == (303, f"/lots/{USUAL}")
