@@ -7,7 +7,8 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,12 @@ import psycopg
 import pytest
 
 from deals import market as figures
+from deals.landed import book, profiles
+from deals.landed.lot import Rates
+from deals.lots.terms import Terms
+from deals.offers import bids
+from deals.offers.lists import Lists
+from deals.offers.ranking import Wanted
 from deals.queue import runner
 from deals.stages.registry import STAGES
 from ops import retention
@@ -215,6 +222,12 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
     assert people.marks(connection, None, [marked], of="lot")[marked].is_starred
     assert len(people.history(connection, marked, of="lot")) == 2
     people.star(connection, None, marked, is_on=False, of="lot")
+    assert bids.keep(connection, lot, 5_000)
+    assert bids.of_lot(connection, lot) is not None
+    by = Terms(profile=profiles.load().default, tariffs=book.load().on(date(2026, 11, 30)), rates=Rates(usd=Decimal(1)))
+    assert Lists(connection, Wanted(), by).page(10, by_profit=True).rows == []
+    assert bids.passed(connection, datetime.now(UTC), 10) == []
+    assert bids.forget(connection, lot)
     assert records.originals(connection, 1) is None
     assert records.original(connection, 1, "") is None
     state = figures.state(connection)
@@ -246,6 +259,7 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
         "delete from ops.deal_outbox",
         "insert into ops.photo_coverage values (now(), 1, 1, 1, 1)",
         "insert into lot_quotes (lot_id) values (1)",
+        "select 1 from ops.told_lots",
         "delete from ops.lot_outbox",
         "update ops.users set role = 'operator'",
         "update ops.users set removed_at = null",
