@@ -16,6 +16,8 @@ import psycopg
 import pytest
 
 from deals import market as figures
+from deals.channel import lots
+from deals.imports.photo import archived
 from deals.landed import book, profiles
 from deals.landed.lot import Rates
 from deals.lots.terms import Terms
@@ -182,6 +184,9 @@ def test_the_site_reads_what_its_pages_show_and_nothing_else(roles: Database, se
         for stage in STAGES:
             runner.drain(connection, deals, stage)
         figures.refresh(connection)
+        told = replace(deals, telegram_imports_chat_id="1", telegram_bot_token=Secret("x"))
+        lots.queue(connection, [1], told)
+        assert archived(connection, deals, 1) is None
     check_snapshot(as_role(settings, "web"))
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
         check_site(connection, listing, lot)
