@@ -169,7 +169,8 @@ def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
 ) -> None:
     for number, facts in enumerate(({"state": "KS"}, {"state": "KS"}, {"state": "AR"}), 103):
         import_lots.add_lot(market, number, yard_name=f"{facts['state']} - SOMEWHERE", **facts)
-    import_lots.add_lot(market, 106, state="NV", yard_name="NV - RENO", damage="water/flood")
+    unknown = {"title_state": "WI", "title_type": "BP", "title_group": "other"}
+    import_lots.add_lot(market, 106, state="NV", yard_name="NV - RENO", **unknown)
     quoted(market, settings)
     text = "vinops: of 3 other lots a part of the cost is not known, so they are not ranked: `vinops landed funnel`"
     assert text in forks.vinops(environment, "landed", "top").stderr
