@@ -249,11 +249,12 @@ def _body(style: str) -> str | None:
 
 
 def price_of(lot: Valued, floors: Sequence[tuple[int, float]], now: datetime) -> tuple[int, str] | None:
-    """Return a price to count with, in whole dollars, and its kind: buy-now, or a learned floor; None without one.
+    """Return a price to count with, in whole dollars, and its kind: buy-now, or a learned floor; None without one. A
+    buy-now that bids have passed is none: nobody sells for less than is bid.
 
     `floors` are hours to a sale and by how much a bid grows from then on, ascending.
     """
-    if lot.buy_now_price:
+    if lot.buy_now_price and lot.buy_now_price >= (lot.high_bid or 0):
         return int(-(-lot.buy_now_price // 1)), "buy now"
     if not lot.high_bid or lot.sale_at is None or lot.sale_at <= now:
         return None

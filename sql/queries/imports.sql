@@ -350,8 +350,8 @@ order by
     blocker asc;
 
 -- name: missing_parts
--- Which parts of the cost are not known of active lots that nothing else keeps out, by the state of the yard, and of how
--- many lots; those of most lots first. A lot may lack several.
+-- Which parts of the cost are not known of active lots that nothing else keeps out, by the state of the yard, and of
+-- how many lots; those of most lots first. A lot may lack several.
 select
     split_part(lacks.part, ':', 1) as part,
     coalesce(lots.state, lots.country) as state,
@@ -679,8 +679,8 @@ order by
 limit %(limit)s;
 
 -- name: top_by_bid
--- The lots without a price to count with, by the most one may bid; none whose bid has passed it. Those behind a place,
--- without some.
+-- The lots without a price to count with, by the most one may bid; none whose bid has passed it. Those behind a
+-- place, without some.
 select -- noqa: ST06
     lots.id as lot_id,
     lots.lot_external_id as lot,

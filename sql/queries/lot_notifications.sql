@@ -193,7 +193,7 @@ from lots
 where id = %(listing_id)s;
 
 -- name: first_photo
--- The first archived photo of a lot in its best size: its key, length and sha256, and the name of the place where it is.
+-- The first archived photo of a lot in its best size: key, length and sha256, and the name of the place where it is.
 select
     images.storage_key,
     images.bytes,

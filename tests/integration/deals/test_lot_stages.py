@@ -151,6 +151,15 @@ def test_a_bid_before_the_sale_is_no_price(market: Database, settings: Settings)
     assert (found["bid_usd"], found["bid_kind"]) == (1_800, "floor"), "what 500 lots tell; 99 are too few"
 
 
+def test_a_buy_now_is_a_price_until_bids_pass_it(market: Database, settings: Settings) -> None:
+    for bid, wanted in ((3_000, (3_000, "buy now")), (3_001, (None, None))):
+        changed = "update lots set buy_now_price = 3000, high_bid = %s, row_hash = %s where lot_external_id = %s"
+        market.execute(changed, [bid, str(bid).encode(), USUAL])
+        drained(market, settings)
+        found = row(market, "lot_quotes", USUAL)
+        assert (found["bid_usd"], found["bid_kind"]) == wanted
+
+
 def test_a_bid_above_the_most_leaves_the_ranking(market: Database, settings: Settings) -> None:
     drained(market, settings)
     most = row(market, "lot_quotes", USUAL)["most_bid_usd"]

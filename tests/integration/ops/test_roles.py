@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,14 @@ import pytest
 from psycopg.rows import dict_row
 
 from deals import market as figures
-from deals.offers import passes
+from deals.channel import lots
+from deals.imports.photo import archived
+from deals.landed import book, profiles
+from deals.landed.lot import Rates
+from deals.lots.terms import Terms
+from deals.offers import bids, passes
+from deals.offers.lists import Lists
+from deals.offers.ranking import Wanted
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES, STAGES
 from deals.watches import people as watching
@@ -215,6 +222,9 @@ def test_the_site_reads_what_its_pages_show_and_nothing_else(roles: Database, se
         for stage in STAGES:
             runner.drain(connection, deals, stage)
         figures.refresh(connection)
+        told = replace(deals, telegram_imports_chat_id="1", telegram_bot_token=Secret("x"))
+        lots.queue(connection, [1], told)
+        assert archived(connection, deals, 1) is None
     check_snapshot(as_role(settings, "web"))
     with db.connect(as_role(settings, "web"), application="tests", autocommit=True) as connection:
         check_site(connection, listing, lot)
@@ -255,6 +265,12 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
     assert people.marks(connection, None, [marked], of="lot")[marked].is_starred
     assert len(people.history(connection, marked, of="lot")) == 2
     people.star(connection, None, marked, is_on=False, of="lot")
+    assert bids.keep(connection, lot, 5_000)
+    assert bids.of_lot(connection, lot) is not None
+    by = Terms(profile=profiles.load().default, tariffs=book.load().on(date(2026, 11, 30)), rates=Rates(usd=Decimal(1)))
+    assert Lists(connection, Wanted(), by).page(10, by_profit=True).rows == []
+    assert bids.passed(connection, datetime.now(UTC), 10) == []
+    assert bids.forget(connection, lot)
     assert records.originals(connection, 1) is None
     assert records.original(connection, 1, "") is None
     state = figures.state(connection)
@@ -286,6 +302,7 @@ def check_site(connection: Database, listing: int, lot: int) -> None:
         "delete from ops.deal_outbox",
         "insert into ops.photo_coverage values (now(), 1, 1, 1, 1)",
         "insert into lot_quotes (lot_id) values (1)",
+        "select 1 from ops.told_lots",
         "delete from ops.lot_outbox",
         "update ops.users set role = 'operator'",
         "update ops.users set removed_at = null",

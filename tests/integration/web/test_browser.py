@@ -202,6 +202,16 @@ def test_import_deals_are_clean(world: World, settings: Settings, locale: str, w
         quote.locator(".bidform button").first.click()
         quote.wait_for_url("**bid=6000**")
         assert "6" in quote.locator(".quotelines tbody tr").first.inner_text()
+        quote.locator("form[action$='/bid'] button").click()
+        assert quote.locator(".noted").count() == 1
+        assert faults(quote, quote.url) == []
+        quote.goto(f"{world.url}/imports")
+        world.database.execute("update lots set high_bid = 7000 where lot_external_id = 2")
+        assert faults(quote, f"{world.url}/imports") == []
+        quote.locator("a[href='/lots/2#quote']").click()
+        assert quote.locator(".noted .risk.high").count() == 1
+        quote.locator("form[action$='/bid'] button").last.click()
+        assert quote.locator(".noted").count() == 0
 
 
 @pytest.mark.parametrize(("locale", "width", "scheme"), [("bg-BG", 360, "light"), ("en-GB", 1280, "dark")])

@@ -57,7 +57,7 @@ def test_a_trader_types_a_bid_which_ranks_until_others_pass_it(market: Database,
         signed_in(site, client, market, "trader")
         page = client.get(f"/lots/{USUAL}?bid=2000", headers=ENGLISH).text
         assert "Rank by $2\u202f000" in page
-        assert 'name="bid" value="2000"><button' in page
+        assert '<button name="bid" value="2000">' in page
         assert "at this bid" in page
         answer = client.post(where, data={"bid": "2000", "next": f"/lots/{USUAL}"})
         assert (answer.status_code, answer.headers["location"]) == (303, f"/lots/{USUAL}")
@@ -169,7 +169,8 @@ def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
 ) -> None:
     for number, facts in enumerate(({"state": "KS"}, {"state": "KS"}, {"state": "AR"}), 103):
         import_lots.add_lot(market, number, yard_name=f"{facts['state']} - SOMEWHERE", **facts)
-    import_lots.add_lot(market, 106, state="NV", yard_name="NV - RENO", damage="water/flood")
+    unknown = {"title_state": "WI", "title_type": "BP", "title_group": "other"}
+    import_lots.add_lot(market, 106, state="NV", yard_name="NV - RENO", **unknown)
     quoted(market, settings)
     text = "vinops: of 3 other lots a part of the cost is not known, so they are not ranked: `vinops landed funnel`"
     assert text in forks.vinops(environment, "landed", "top").stderr
