@@ -1,4 +1,4 @@
--- Lots in watches: which watches lots are found for, set-wise for a batch of lots; what is queued, held and told of them.
+-- Lots in watches: which watches lots are found for, set-wise for a batch of lots; what is queued and told of them.
 
 -- name: match_lots
 -- Record the hits of some lots (null: of all for sale), of some watches only (null: of all), in a state. A lot is a hit
@@ -96,9 +96,9 @@ with soon as materialized (
         not board.is_gone
         and coalesce(board.sale_at, '2100-01-01 00:00+00') > now()
         and coalesce(board.sale_at, '2100-01-01 00:00+00') < now() + (
-            select max(sale_within)
-            from watch_lots
-            where sale_within is not null
+            select max(asked.sale_within)
+            from watch_lots as asked
+            where asked.sale_within is not null
         )
 )
 
@@ -181,8 +181,8 @@ order by told.id
 on conflict (about_id, kind) where state in ('waiting', 'trying') do nothing;
 
 -- name: told_by_vin
--- Of some hits those whose car has a VIN that a lot or an ad has as well, as the car of a lot is called; and whether the
--- person was told of it as that, by a message or in a digest.
+-- Of some hits those whose car has a VIN that a lot or an ad has as well, as the car of a lot is called; and whether
+-- the person was told of it as that, by a message or in a digest.
 select
     hits.id,
     'VIN ' || vins.vin as car,
@@ -210,8 +210,8 @@ select
 from watch_hits as hits
 inner join watches on hits.watch_id = watches.id
 inner join listing_vins as vins on
-    (hits.listing_id is not null and vins.listing_id = hits.listing_id)
-    or (hits.lot_id is not null and vins.vin = substr(hits.car, length('VIN ') + 1))
+    (hits.listing_id is not null and hits.listing_id = vins.listing_id)
+    or (hits.lot_id is not null and substr(hits.car, length('VIN ') + 1) = vins.vin)
 where hits.id = any(%(ids)s::bigint[])
 group by
     hits.id,
@@ -293,7 +293,33 @@ where watch_id = %(watch_id)s::bigint;
 
 -- name: watch_lots_of
 -- What some watches ask of lots.
-select *
+select
+    watch_id,
+    make,
+    family,
+    year_from,
+    year_to,
+    odometer_to,
+    fuel,
+    gearbox,
+    body,
+    color,
+    damage,
+    title_group,
+    runs,
+    keys,
+    state,
+    yard,
+    seller,
+    sale_from,
+    sale_to,
+    sale_within,
+    bid_to,
+    buy_now,
+    landed_to,
+    profit_from,
+    most_bid_from,
+    at_bid_to
 from watch_lots
 where watch_id = any(%(watch_ids)s::bigint[]);
 
@@ -305,10 +331,10 @@ select
     lots.damage,
     lots.high_bid,
     lots.currency,
-    coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
-    concat_ws(' ', cars.year, cars.make, cars.model) as title,
     quotes.landed_eur,
     quotes.most_bid_usd,
+    coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
+    concat_ws(' ', cars.year, cars.make, cars.model) as title,
     case when quotes.bid_usd is not null then quotes.profit_eur end as profit_eur
 from unnest(%(lot_ids)s::bigint[]) with ordinality as wanted (id, place)
 inner join lots on wanted.id = lots.id
