@@ -7,53 +7,47 @@
 -- fitted then: each other one is new. A vehicle that is listed again is the same car, and only gets its new lot. Cars
 -- are put in the order of their key, so that two batches at once cannot deadlock. The score is the careful profit at
 -- the price to count with, in thousands of EUR: the best first.
-with fresh as materialized (
-    select
-        board.lot_id,
-        coalesce('VIN ' || cars.vin, 'lot ' || lots.lot_external_id) as car
-    from lot_board as board
-    inner join lots on board.lot_id = lots.id
-    inner join vehicles as cars on lots.vehicle_id = cars.id
-    where
-        not board.is_gone
-        and (%(lot_ids)s::bigint[] is null or board.lot_id = any(%(lot_ids)s::bigint[])) -- noqa: RF02
-),
-
-fits as materialized (
-    select
-        watch_lot_fits.*,
-        fresh.car
+with fits as materialized (
+    select watch_lot_fits.*
     from watch_lot_fits
-    inner join fresh on watch_lot_fits.lot_id = fresh.lot_id
     where
         (%(lot_ids)s::bigint[] is null or watch_lot_fits.lot_id = any(%(lot_ids)s::bigint[])) -- noqa: RF02
         and (%(watch_ids)s::bigint[] is null or watch_lot_fits.watch_id = any(%(watch_ids)s::bigint[])) -- noqa: RF02
+),
+
+found as materialized (
+    select
+        fits.*,
+        coalesce('VIN ' || cars.vin, 'lot ' || lots.lot_external_id) as car
+    from fits
+    inner join lots on fits.lot_id = lots.id
+    inner join vehicles as cars on lots.vehicle_id = cars.id
 )
 
 insert into watch_hits as known (watch_id, car, lot_id, version, price_eur, score, state)
-select distinct on (fits.watch_id, fits.car)
-    fits.watch_id,
-    fits.car,
-    fits.lot_id,
-    fits.version,
-    fits.landed_eur as price_eur,
-    least(greatest(fits.profit_eur / 1000.0, 0), 99) as score,
+select distinct on (found.watch_id, found.car)
+    found.watch_id,
+    found.car,
+    found.lot_id,
+    found.version,
+    found.landed_eur as price_eur,
+    least(greatest(found.profit_eur / 1000.0, 0), 99) as score,
     %(state)s as state
-from fits
+from found
 where
-    fits.is_moving
-    or fits.first_seen > fits.since - interval '1 hour'
+    found.is_moving
+    or found.first_seen > found.since - interval '1 hour'
     or exists (
         select
         from watch_hits as already
         where
-            already.watch_id = fits.watch_id
-            and already.car = fits.car
+            already.watch_id = found.watch_id
+            and already.car = found.car
     )
 order by
-    fits.watch_id asc,
-    fits.car asc,
-    fits.lot_id desc
+    found.watch_id asc,
+    found.car asc,
+    found.lot_id desc
 on conflict (watch_id, car) do update
     set lot_id = excluded.lot_id
     where known.lot_id < excluded.lot_id;
