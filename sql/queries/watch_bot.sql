@@ -186,8 +186,8 @@ select
     messages.id,
     ads.url,
     lots.lot_external_id,
-    coalesce(ads.title, concat_ws(' ', cars.year, cars.make, cars.model)) as title,
     normal.price_eur,
+    coalesce(ads.title, concat_ws(' ', cars.year, cars.make, cars.model)) as title,
     coalesce(ads.removed_at, lots.gone_at) is not null as is_gone
 from watch_messages as messages
 left join listings as ads on messages.listing_id = ads.id

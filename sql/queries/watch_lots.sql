@@ -1,4 +1,4 @@
--- Lots in watches: which watches lots are found for, set-wise for a batch of lots; what is queued, held and told of them.
+-- Lots in watches: which watches lots are found for, set-wise for a batch of lots; what is queued and told of them.
 
 -- name: match_lots
 -- Record the hits of some lots (null: of all for sale), of some watches only (null: of all), in a state. A lot is a hit
@@ -7,53 +7,47 @@
 -- fitted then: each other one is new. A vehicle that is listed again is the same car, and only gets its new lot. Cars
 -- are put in the order of their key, so that two batches at once cannot deadlock. The score is the careful profit at
 -- the price to count with, in thousands of EUR: the best first.
-with fresh as materialized (
-    select
-        board.lot_id,
-        coalesce('VIN ' || cars.vin, 'lot ' || lots.lot_external_id) as car
-    from lot_board as board
-    inner join lots on board.lot_id = lots.id
-    inner join vehicles as cars on lots.vehicle_id = cars.id
-    where
-        not board.is_gone
-        and (%(lot_ids)s::bigint[] is null or board.lot_id = any(%(lot_ids)s::bigint[])) -- noqa: RF02
-),
-
-fits as materialized (
-    select
-        watch_lot_fits.*,
-        fresh.car
+with fits as materialized (
+    select watch_lot_fits.*
     from watch_lot_fits
-    inner join fresh on watch_lot_fits.lot_id = fresh.lot_id
     where
         (%(lot_ids)s::bigint[] is null or watch_lot_fits.lot_id = any(%(lot_ids)s::bigint[])) -- noqa: RF02
         and (%(watch_ids)s::bigint[] is null or watch_lot_fits.watch_id = any(%(watch_ids)s::bigint[])) -- noqa: RF02
+),
+
+found as materialized (
+    select
+        fits.*,
+        coalesce('VIN ' || cars.vin, 'lot ' || lots.lot_external_id) as car
+    from fits
+    inner join lots on fits.lot_id = lots.id
+    inner join vehicles as cars on lots.vehicle_id = cars.id
 )
 
 insert into watch_hits as known (watch_id, car, lot_id, version, price_eur, score, state)
-select distinct on (fits.watch_id, fits.car)
-    fits.watch_id,
-    fits.car,
-    fits.lot_id,
-    fits.version,
-    fits.landed_eur as price_eur,
-    least(greatest(fits.profit_eur / 1000.0, 0), 99) as score,
+select distinct on (found.watch_id, found.car)
+    found.watch_id,
+    found.car,
+    found.lot_id,
+    found.version,
+    found.landed_eur as price_eur,
+    least(greatest(found.profit_eur / 1000.0, 0), 99) as score,
     %(state)s as state
-from fits
+from found
 where
-    fits.is_moving
-    or fits.first_seen > fits.since - interval '1 hour'
+    found.is_moving
+    or found.first_seen > found.since - interval '1 hour'
     or exists (
         select
         from watch_hits as already
         where
-            already.watch_id = fits.watch_id
-            and already.car = fits.car
+            already.watch_id = found.watch_id
+            and already.car = found.car
     )
 order by
-    fits.watch_id asc,
-    fits.car asc,
-    fits.lot_id desc
+    found.watch_id asc,
+    found.car asc,
+    found.lot_id desc
 on conflict (watch_id, car) do update
     set lot_id = excluded.lot_id
     where known.lot_id < excluded.lot_id;
@@ -96,9 +90,9 @@ with soon as materialized (
         not board.is_gone
         and coalesce(board.sale_at, '2100-01-01 00:00+00') > now()
         and coalesce(board.sale_at, '2100-01-01 00:00+00') < now() + (
-            select max(sale_within)
-            from watch_lots
-            where sale_within is not null
+            select max(asked.sale_within)
+            from watch_lots as asked
+            where asked.sale_within is not null
         )
 )
 
@@ -207,8 +201,8 @@ order by told.id
 on conflict (about_id, kind) where state in ('waiting', 'trying') do nothing;
 
 -- name: told_by_vin
--- Of some hits those whose car has a VIN that a lot or an ad has as well, as the car of a lot is called; and whether the
--- person was told of it as that, by a message or in a digest.
+-- Of some hits those whose car has a VIN that a lot or an ad has as well, as the car of a lot is called; and whether
+-- the person was told of it as that, by a message or in a digest.
 select
     hits.id,
     'VIN ' || vins.vin as car,
@@ -236,8 +230,8 @@ select
 from watch_hits as hits
 inner join watches on hits.watch_id = watches.id
 inner join listing_vins as vins on
-    (hits.listing_id is not null and vins.listing_id = hits.listing_id)
-    or (hits.lot_id is not null and vins.vin = substr(hits.car, length('VIN ') + 1))
+    (hits.listing_id is not null and hits.listing_id = vins.listing_id)
+    or (hits.lot_id is not null and substr(hits.car, length('VIN ') + 1) = vins.vin)
 where hits.id = any(%(ids)s::bigint[])
 group by
     hits.id,
@@ -319,7 +313,33 @@ where watch_id = %(watch_id)s::bigint;
 
 -- name: watch_lots_of
 -- What some watches ask of lots.
-select *
+select
+    watch_id,
+    make,
+    family,
+    year_from,
+    year_to,
+    odometer_to,
+    fuel,
+    gearbox,
+    body,
+    color,
+    damage,
+    title_group,
+    runs,
+    keys,
+    state,
+    yard,
+    seller,
+    sale_from,
+    sale_to,
+    sale_within,
+    bid_to,
+    buy_now,
+    landed_to,
+    profit_from,
+    most_bid_from,
+    at_bid_to
 from watch_lots
 where watch_id = any(%(watch_ids)s::bigint[]);
 
@@ -331,10 +351,10 @@ select
     lots.damage,
     lots.high_bid,
     lots.currency,
-    coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
-    concat_ws(' ', cars.year, cars.make, cars.model) as title,
     quotes.landed_eur,
     quotes.most_bid_usd,
+    coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
+    concat_ws(' ', cars.year, cars.make, cars.model) as title,
     case when quotes.bid_usd is not null then quotes.profit_eur end as profit_eur
 from unnest(%(lot_ids)s::bigint[]) with ordinality as wanted (id, place)
 inner join lots on wanted.id = lots.id

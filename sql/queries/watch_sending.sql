@@ -476,13 +476,13 @@ select
     lots.damage,
     lots.high_bid,
     lots.currency,
-    coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
-    lots.sale_at is not null as has_time,
     quotes.landed_eur,
     quotes.most_bid_usd,
     normal.year,
     normal.mileage_km,
     normal.price_eur,
+    coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
+    lots.sale_at is not null as has_time,
     coalesce(ads.title, concat_ws(' ', cars.year, cars.make, cars.model)) as title,
     count(*) over () as cars
 from held

@@ -72,7 +72,8 @@ _BEST: Final = SQL(
     "select few.lot_id from few"
     " left join lot_quotes as quotes on few.lot_id = quotes.lot_id and quotes.is_ranked"
     " where few.sale_at is null or few.sale_at > now()"
-    " order by quotes.bid_usd is null, quotes.profit_eur desc nulls last, quotes.most_bid_usd desc nulls last,"
+    " order by case when quotes.bid_usd is not null and quotes.profit_eur > 0 then quotes.profit_eur end"
+    " desc nulls last, quotes.most_bid_usd desc nulls last,"
     " few.sale_at asc nulls last, few.lot_id desc limit %(size)s)"
 )
 _IDS: Final = SQL("select array(select lot_board.lot_id from lot_board where {where} order by {order})")

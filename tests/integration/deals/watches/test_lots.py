@@ -139,9 +139,11 @@ def test_the_bid_that_passes_the_limit_is_said(market: Talk) -> None:
     assert "The bid has passed the limit" in text
 
 
-@pytest.mark.parametrize("what", ["status = 'gone', gone_at = now()", "sale_at = now() - interval '1 minute'"])
+@pytest.mark.parametrize(
+    "what", ["status = 'gone', gone_at = now()", "sale_at = now() - interval '1 minute'", "condition = null"]
+)
 def test_what_is_over_before_it_is_sent_is_not_told(market: Talk, what: str) -> None:
-    watch(market, RAV4)
+    watch(market, "лотове RAV4 палещ")
     lot(market.database, 411, **BARGAIN)
     board.rebuild(market.database)
     passes.queue_changed(market.database, market.settings)
