@@ -94,7 +94,7 @@ inner join public.lots on (told.value ->> 'lot')::bigint = lots.lot_external_id;
 
 -- name: create_told_lots
 -- Create the table of messages about lots that are not in the database, in one of a version without it
--- (sql/migrations/0038_lot_bids.sql).
+-- (sql/migrations/0037_lot_bids.sql).
 create table if not exists ops.told_lots (
     lot_external_id bigint primary key,
     told jsonb not null

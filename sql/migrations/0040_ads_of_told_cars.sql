@@ -1,5 +1,5 @@
 -- The ads of the cars that people were told of: a car that is put up again, or a second time, for less got cheaper.
--- depends: 0036_lot_notifications
+-- depends: 0039_watch_lots
 
 create index watch_hits_car on watch_hits (car);
 

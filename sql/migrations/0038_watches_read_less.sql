@@ -1,5 +1,5 @@
 -- What watches and their previews read: fewer candidates an ad, and a sample of the board.
--- depends: 0036_lot_notifications
+-- depends: 0037_lot_bids
 
 -- A watch that names neither model nor make was a candidate for every ad. It is looked up by what else it names.
 alter table watches

@@ -1,5 +1,5 @@
 -- How far the texts of ads have been masked again by the rules of today.
--- depends: 0036_lot_notifications
+-- depends: 0040_ads_of_told_cars
 
 create table ops.texts_masked (
     is_row boolean primary key default true check (is_row),

@@ -1,5 +1,5 @@
 -- Alerts of lots: what watches ask of lots of the auction, which lots fit, and what a message about a lot shows.
--- depends: 0036_lot_notifications
+-- depends: 0038_watches_read_less
 
 -- One row a watch of lots, or of both ads and lots: a filter of lots as in vinops/lots/filter.py.
 create table watch_lots (
