@@ -116,8 +116,8 @@ order by soon.lot_id
 on conflict (lot_id, stage) do nothing;
 
 -- name: queue_requoted
--- Queue lots that were quoted by other terms: those that people were told of, and all if a watch asks for what lots cost
--- or leave.
+-- Queue lots that were quoted by other terms: those that people were told of, and all if a watch asks for what lots
+-- cost or leave.
 insert into ops.lot_outbox (lot_id, stage)
 select
     quoted.lot_id,
