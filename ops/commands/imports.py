@@ -96,14 +96,14 @@ def top(
         typer.echo(json.dumps(rows, default=_plain))
     elif as_csv:
         tables.write_csv(sys.stdout, list(rows[0]) if rows else [], [tuple(row.values()) for row in rows])
-    elif not rows:
-        typer.echo("no lot is ranked: `vinops landed run` values and quotes them, `landed funnel` counts", err=True)
     else:
+        if not rows:
+            typer.echo("no lot is ranked: `vinops landed run` values and quotes them, `landed funnel` counts", err=True)
         for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
             typer.echo(printable(line))
-    if incomplete["lots"]:
-        text = f"of {plural(incomplete['lots'], 'other lot')} a part of the cost is not known, so they are not ranked"
-        typer.echo(f"vinops: {text}: `vinops landed funnel` says which", err=True)
+        if incomplete["lots"]:
+            others = plural(incomplete["lots"], "lot")
+            typer.echo(f"\nnot ranked, as a part of the cost is not known: {others}; `vinops landed funnel` says which")
 
 
 def _make(text: str | None) -> str | None:

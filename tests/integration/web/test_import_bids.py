@@ -172,8 +172,8 @@ def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
     unknown = {"title_state": "WI", "title_type": "BP", "title_group": "other"}
     import_lots.add_lot(market, 106, state="NV", yard_name="NV - RENO", **unknown)
     quoted(market, settings)
-    text = "vinops: of 3 other lots a part of the cost is not known, so they are not ranked: `vinops landed funnel`"
-    assert text in forks.vinops(environment, "landed", "top").stderr
+    text = "not ranked, as a part of the cost is not known: 3 lots; `vinops landed funnel` says which"
+    assert forks.vinops(environment, "landed", "top").stdout.splitlines()[-1] == text
     found = json.loads(forks.vinops(environment, "landed", "funnel", "--json").stdout)["missing"]
     assert found == [
         {"part": "road", "state": "KS", "lots": 2},
