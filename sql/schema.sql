@@ -1831,6 +1831,7 @@ CREATE TABLE public.watches (
     words_not text[] DEFAULT '{}'::text[] NOT NULL,
     words_query tsquery,
     words_not_query tsquery,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     keys text[] GENERATED ALWAYS AS (
 CASE
     WHEN (cardinality(family) > 0) THEN family
@@ -1843,7 +1844,6 @@ CASE
     WHEN (cardinality(seller) > 0) THEN seller
     ELSE ARRAY[''::text]
 END) STORED NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT watches_kind_check CHECK ((kind = ANY (ARRAY['ad'::text, 'lot'::text, 'both'::text]))),
     CONSTRAINT watches_typed_check CHECK ((length(typed) <= 2000))
 );

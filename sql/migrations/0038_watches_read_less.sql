@@ -2,8 +2,13 @@
 -- depends: 0037_lot_bids
 
 -- A watch that names neither model nor make was a candidate for every ad. It is looked up by what else it names.
+-- PostgreSQL 15 and 16 cannot change the expression of a column: it is made anew, with what reads it.
+drop view watch_fits;
+
+alter table watches drop column keys;
+
 alter table watches
-alter column keys set expression as (
+add column keys text[] not null generated always as (
     case
         when cardinality(family) > 0 then family
         when cardinality(make) > 0 then make
@@ -15,13 +20,15 @@ alter column keys set expression as (
         when cardinality(seller) > 0 then seller
         else array['']
     end
-);
+) stored;
+
+create index watches_keys on watches using gin (keys) with (fastupdate = off) where paused_at is null;
 
 comment on column watches.keys is
 'what a car is looked up by: its family, its make, or the rarest of what else is named; an empty text: any car';
 
 -- As it was, but that an ad is looked up by all that a key may be.
-create or replace view watch_fits as
+create view watch_fits as
 select
     board.listing_id,
     watches.id as watch_id,
@@ -72,6 +79,8 @@ where
     and (watches.below_market is null or board.below_market >= watches.below_market)
     and (watches.words_query is null or said.words @@ watches.words_query)
     and (watches.words_not_query is null or (said.words @@ watches.words_not_query) is not true);
+
+comment on view watch_fits is 'whether an ad is new to a watch is not asked; a paused watch finds nothing';
 
 -- One ad in thirteen, which is as good as at random, with all that a filter asks: how many cars a wide filter finds is
 -- told by these, without reading the board (vinops/board/overview.py).
