@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from http.client import BadStatusLine
 
 import pytest
 
@@ -21,6 +22,8 @@ def get(url: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+    except BadStatusLine as error:
+        return 0, str(error)
 
 
 def test_it_serves_the_file_and_notes_who_asked() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +19,13 @@ from vinops.config import Secret, Settings
 from vinops.db import database as db
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg.rows import TupleRow
 
 ROOT = Path(__file__).resolve().parents[3]
+OLDEST = Path("/usr/lib/postgresql/15/bin")
+"""The oldest PostgreSQL that a server of the operator may have, where Debian puts it."""
 NAMES = sorted(path.stem for path in (ROOT / "sql" / "migrations").glob("*.sql"))
 
 TRICKY = """-- A first comment; with a semicolon.
@@ -69,6 +75,36 @@ def test_migrations_are_numbered_without_a_gap_or_a_double() -> None:
 def test_they_are_applied_in_order_and_once(bare: Settings) -> None:
     assert db.migrate(bare) == NAMES
     assert db.migrate(bare) == []
+
+
+@pytest.fixture
+def oldest() -> Iterator[Settings]:
+    """Settings with an empty database on the oldest PostgreSQL, whose server does not run as root."""
+    if not OLDEST.exists():
+        pytest.skip(f"there is no {OLDEST}: install postgresql-15")
+    folder = Path(tempfile.mkdtemp(prefix="vinops-oldest-"))
+    other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+
+    def run(name: str, *arguments: str) -> None:
+        command = [*other, str(OLDEST / name), "--pgdata", str(folder / "data"), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={"PATH": os.defpath, "LC_ALL": "C"})
+
+    if other:
+        os.chown(folder, 65534, 65534)
+    try:
+        run("initdb", "--username=vinops", "--auth=trust", "--no-sync", "--encoding=UTF8")
+        run("pg_ctl", "start", "--wait", "--log", str(folder / "log"), "-o", f"-k {folder} -c listen_addresses=''")
+        try:
+            url = f"postgresql://vinops@/postgres?host={folder}"
+            yield Settings(database_url=Secret(url), data_dir=folder / "vinops")
+        finally:
+            run("pg_ctl", "stop", "--mode=immediate")
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_they_are_applied_on_the_oldest_postgresql(oldest: Settings) -> None:
+    assert db.migrate(oldest) == NAMES
 
 
 def test_a_database_that_lacks_migrations_is_refused_with_the_command_that_fixes_it(bare: Settings) -> None:
