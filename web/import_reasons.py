@@ -51,6 +51,8 @@ KINDS: Final = {"damage": "damage", "line": "quote_line"}
 """Places of sentences that are names of values."""
 DEPTH: Final = 3
 """How many sentences may stand one in the other: a line that is missing, why, and from where to where."""
+LACKS: Final = re.compile(r"(?P<line>" + "|".join(map(re.escape, NAMES["quote_line"])) + r"): (?P<why>.+)", re.DOTALL)
+"""A line of a quote that is not known, and why."""
 SENTENCES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern, re.DOTALL), text)
     for pattern, text in (
@@ -78,8 +80,7 @@ SENTENCES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"(?P<damage>" + "|".join(map(re.escape, NAMES["damage"])) + r"): (?P<why>.+)",
          _("%(damage)s: %(why)s")),
         (r"(?P<title>[A-Z?]{1,2} \S{1,4}): (?P<why>.+)", _("%(title)s: %(why)s")),
-        (r"(?P<line>" + "|".join(map(re.escape, NAMES["quote_line"])) + r"): (?P<why>.+)",
-         _("%(line)s: %(why)s")),
+        (LACKS.pattern, _("%(line)s: %(why)s")),
         (r"the lot is sold in (?P<currency>.+)", _("the lot is sold in %(currency)s")),
         (r"no line of the tariffs for (?P<what>.+)", _("no line of the tariffs for: %(what)s")),
         (r"(?P<what>.+): bids from (?P<least>[\d,]+)", _("%(what)s; bids from %(least)s")),
@@ -104,6 +105,8 @@ SENTENCES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 
 def said(language: Language, text: str, *, depth: int = DEPTH) -> str:
     """Return a reason or a basis in a language; one that is not known here, as a name, is shown as it is."""
+    if language.code == "en" and (found := LACKS.fullmatch(text)):
+        return f"{name(language, 'quote_line', found['line'])}: {found['why']}"
     if language.code == "en" or depth < 0:
         return text
     if text in WORDS:

@@ -204,16 +204,18 @@ def _read(response: HTTPResponse, host: str, deadline: float) -> bytes:
 
 
 def _take_turn(connection: Connection[Any], host: str, settings: Settings) -> None:
-    """Reserve a request in the budget of the host."""
+    """Reserve a request in the budget of the host. One that cannot be sent now is not reserved: it would postpone the
+    next ones."""
     daily = settings.daily_requests or NO_CAP
     about = {"host": host, "gap": GAP / settings.clock_speed, "count": 1, "daily": daily}
-    row = connection.execute(queries("politeness")["reserve_requests"], about).fetchone()
+    with connection.transaction():
+        row = connection.execute(queries("politeness")["reserve_requests"], about).fetchone()
+        if row is not None and (seconds := float(row[1])) > 1:
+            raise RateError(f"{host} was asked a moment ago: try again in {seconds:.0f} s")
     if row is None:
         why = connection.execute(queries("politeness")["blocked_by"], about).fetchone()
         until = f" until {why[0]:%Y-%m-%d %H:%M} UTC" if why and why[2] else " today"
         raise RateError(f"{host} is not asked{until}: its breaker is open, or its requests of today are used up")
-    if (seconds := float(row[1])) > 1:
-        raise RateError(f"{host} was asked a moment ago: try again in {seconds:.0f} s")
 
 
 def _refused(connection: Connection[Any], settings: Settings, host: str, kind: str, headers: Message) -> None:

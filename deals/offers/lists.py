@@ -3,7 +3,7 @@ others by the most one may bid.
 
 The quotes of the default profile are stored. Lots for which somebody typed a bid, and all lots by another profile, are
 quoted here when they are asked for, by the same function: what was typed counts at once, and until others have bid
-more.
+more. Quotes by another profile are kept by the process (deals/offers/remembered.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from deals.channel.lots import SOON
 from deals.offers import bids, ranking
 from deals.offers.ranking import Place
+from deals.offers.remembered import Remembered
 from deals.stages import quote as stage
 from vinops.db.database import queries
 
@@ -34,6 +35,7 @@ FIGURES: Final = (
     *("most_bid_usd", "bid_usd", "bid_kind", "landed_eur", "profit_eur", "profit_low", "profit_high", "loss_chance"),
 )
 """What of a row comes from its quote."""
+REMEMBERED: Final = Remembered()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +67,14 @@ class Lists:
             return {}
         about = {**asdict(self._wanted), "sale_after": self.sale_after}
         about["lot_ids"] = list(typed) if self._is_stored else None
-        found = self._connection.execute(queries("lot_bids")["candidates"], about).fetchall()
-        batch = stage.read_by(self._connection, [row[0] for row in found], by)
-        now = {lot.lot_id: lot.high_bid or Decimal(0) for lot in batch.lots}
-        quotes = stage.work(replace(batch, typed=typed))
-        return {each.lot_id: (each, now[each.lot_id]) for each in quotes if each.is_ranked}
+        rows = self._connection.execute(queries("lot_bids")["candidates"], about).fetchall()
+        batch = stage.read_by(self._connection, [row[0] for row in rows if row[0] in typed], by)
+        found = stage.work(replace(batch, typed=typed))
+        if not self._is_stored:
+            others = {lot_id: valued_at for lot_id, valued_at, _ in rows if lot_id not in typed}
+            found += REMEMBERED.quotes(self._connection, others, by)
+        now = {lot_id: high_bid for lot_id, _, high_bid in rows}
+        return {each.lot_id: (each, now[each.lot_id]) for each in found if each.is_ranked}
 
     def page(self, limit: int, *, by_profit: bool, after: Place | None = None) -> Page:
         """Return the best lots of a list, or those behind a place of it."""

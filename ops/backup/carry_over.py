@@ -122,11 +122,7 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
         tables, token = _tables(connection), sequences.get(TOKENS, 0)
         return _Seen(
             messages=_carried(connection, "read_messages", token=token, carried=tried),
-            lot_messages=(
-                _carried(connection, "read_lot_messages", token=token, carried=tried_lots)
-                if tables["has_lot_messages"]
-                else "[]"
-            ),
+            lot_messages=_lot_messages(connection, tables, token, tried_lots),
             hosts=_carried(connection, "read_hosts"),
             alerts=_carried(connection, "read_alerts"),
             holds=_carried(connection, "read_holds") if tables["has_holds"] else "[]",
@@ -134,6 +130,13 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
             watches=_carried(connection, "read_watches") if tables["has_watches"] else "[]",
             sequences=known,
         )
+
+
+def _lot_messages(connection: Connection[Any], tables: Mapping[str, bool], token: int, tried: str) -> str:
+    found = "[]"
+    if tables["has_lot_messages"]:
+        found = _carried(connection, "read_lot_messages", token=token, carried=tried)
+    return _carried(connection, "with_told_lots", token=token, carried=found) if tables["has_told_lots"] else found
 
 
 def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool]) -> Carried:

@@ -99,7 +99,8 @@ def lines(quote: Quote) -> Iterator[str]:
     if quote.auction_fees_usd is not None:
         yield f"auction fees: {quote.auction_fees_usd:,.2f} USD"
     for each in quote.missing:
-        yield from wrapped(each, WIDTH, "unknown, so that there is no total: ")
+        name, _, why = each.partition(": ")
+        yield from wrapped(f"{NAMES.get(name, name)}: {why}", WIDTH, "unknown, so that there is no total: ")
     for each in quote.notes:
         yield from wrapped(each, WIDTH, "note: ")
     if largest := assumptions(quote)[:LARGEST]:

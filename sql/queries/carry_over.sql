@@ -10,6 +10,7 @@ select set_config('search_path', 'public', false);
 select
     to_regclass('public.notifications') is not null as has_messages,
     to_regclass('public.lot_notifications') is not null as has_lot_messages,
+    to_regclass('ops.told_lots') is not null as has_told_lots,
     to_regclass('ops.host_budgets') is not null as has_hosts,
     to_regclass('ops.alerts') is not null as has_alerts,
     to_regclass('ops.holds') is not null as has_holds,
@@ -73,6 +74,21 @@ where
             select tried.value::bigint
             from jsonb_array_elements_text(%(carried)s::jsonb) as tried
         )
+    );
+
+-- name: with_told_lots
+-- These messages about lots, and those that an earlier restore kept for lots that the feed has not brought yet.
+select (
+    %(carried)s::jsonb || coalesce(
+        jsonb_agg(waiting.told || jsonb_build_object('lot', waiting.lot_external_id)), '[]'
+    )
+)::text as carried
+from ops.told_lots as waiting
+where
+    (waiting.told ->> 'token')::bigint > %(token)s
+    and waiting.lot_external_id not in (
+        select (told.value ->> 'lot')::bigint
+        from jsonb_array_elements(%(carried)s::jsonb) as told
     );
 
 -- name: forget_lot_messages

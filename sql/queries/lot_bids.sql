@@ -55,8 +55,11 @@ where
 order by kept.lot_id;
 
 -- name: candidates
--- The lots that may be ranked, whatever the profile: only these if ids are given.
-select known.lot_id
+-- The lots that may be ranked, whatever the profile, when they were valued, and the bid: only these if ids are given.
+select
+    known.lot_id,
+    known.valued_at::text as valued_at,
+    coalesce(lots.high_bid, 0) as high_bid
 from lot_values as known
 inner join lots on known.lot_id = lots.id
 where

@@ -73,6 +73,20 @@ def test_the_budget_of_the_host_is_kept(database: Connection[Any], here: Setting
     assert len(ecb.requests) == 1
 
 
+def test_a_try_that_comes_too_early_postpones_no_other(
+    database: Connection[Any], here: Settings, ecb: RatesServer
+) -> None:
+    usual = replace(here, clock_speed=1.0)
+    rates.refresh(database, usual)
+    state = "select next_at, requests from ops.host_budgets"
+    before = database.execute(state).fetchall()
+    for _ in range(3):
+        with pytest.raises(RateError, match="was asked a moment ago"):
+            rates.refresh(database, usual)
+    assert database.execute(state).fetchall() == before
+    assert len(ecb.requests) == 1
+
+
 def test_a_jump_is_refused_until_somebody_accepts_it(
     database: Connection[Any], here: Settings, ecb: RatesServer
 ) -> None:

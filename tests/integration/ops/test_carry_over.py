@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -80,6 +82,21 @@ def restored(settings: Settings, kept: Backup) -> dict[str, Any]:
     """Replace the database in use by a backup."""
     dumped = backup_files.folder_of(settings) / kept.name
     return asdict(restore.restore(settings, None, dumped, kept, yes=True, drill=False, progress=Progress()))
+
+
+def add_bargain(database: Database, sale: datetime, number: int) -> None:
+    lot_id = import_lots.add_lot(database, number, buy_now_price=2_500)
+    database.execute("update lots set sale_at = %s, sale_date = %s where id = %s", [sale, sale.date(), lot_id])
+
+
+def tell_lots(settings: Settings, sale: datetime, database: Database, *numbers: int) -> Posted:
+    """Add lots that are worth a message and sold at this time, quote what changed, and post."""
+    for number in numbers:
+        add_bargain(database, sale, number)
+    passes.queue_changed(database, settings)
+    for stage in LOT_STAGES:
+        runner.drain(database, settings, stage)
+    return imports.post(database, settings)
 
 
 def run_deals(settings: Settings) -> Posted:
@@ -315,13 +332,7 @@ def test_lots_that_were_told_since_the_backup_are_not_told_again(at_work: Settin
     """Also those that the backup does not know, once the feed has brought them again."""
     at_work = replace(at_work, telegram_imports_chat_id=CHANNEL)
 
-    def told(database: Database, *numbers: int) -> Posted:
-        for number in numbers:
-            import_lots.add_lot(database, number, buy_now_price=2_500)
-        passes.queue_changed(database, at_work)
-        for stage in LOT_STAGES:
-            runner.drain(database, at_work, stage)
-        return imports.post(database, at_work)
+    told = partial(tell_lots, at_work, datetime.now(UTC) + timedelta(days=3))
 
     columns = (
         "select lot_external_id, told.kind, told.state, attempts, message_id, token, told.tried_at, told.settled_at"
@@ -348,6 +359,37 @@ def test_lots_that_were_told_since_the_backup_are_not_told_again(at_work: Settin
         assert told(database) == Posted(edited=1), "and the message is edited as before"
         assert told(database, 5).sent == 1
     assert len(telegram.chat(CHANNEL)) == 5
+
+
+def test_a_second_restore_keeps_the_messages_that_wait_for_their_lots(
+    at_work: Settings, telegram: TelegramServer, admin: Database
+) -> None:
+    """The first one was of the wrong backup: the feed has not brought the lots that were told since."""
+    at_work = replace(at_work, telegram_imports_chat_id=CHANNEL)
+
+    sale = datetime.now(UTC) + timedelta(days=3)
+    told = partial(tell_lots, at_work, sale)
+    with opened(at_work) as database:
+        import_lots.store_market(database)
+        assert told(database, 1).sent == 1
+    older = backed_up(at_work)
+    with opened(at_work) as database:
+        add_bargain(database, sale, 2)  # told after the next backup
+    newer = backed_up(at_work)
+    with opened(at_work) as database:
+        assert told(database, 3).sent == 2
+    first = restored(at_work, older)
+    assert first["carried_over"]["messages"] == 2
+    # Its name has the second, which is the same for both restores of a test.
+    admin.execute(sql.SQL("drop database {}").format(sql.Identifier(first["replaced"])))
+    assert restored(at_work, newer)["carried_over"]["messages"] == 2
+    with opened(at_work) as database:
+        assert told(database, 3) == Posted()
+        assert database.execute("select count(*) from ops.told_lots").fetchone() == (0,)
+        change = "update lots set high_bid = 40000, row_hash = row_hash || 'x' where lot_external_id in (2, 3)"
+        database.execute(change)
+        assert told(database) == Posted(edited=2)
+    assert len(telegram.chat(CHANNEL)) == 3
 
 
 def test_a_backup_of_a_version_without_messages_about_lots_takes_them_along(

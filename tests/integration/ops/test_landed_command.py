@@ -95,7 +95,7 @@ def test_a_quote_for_people_fits_80_columns_and_says_where_each_amount_comes_fro
         assert text in done.stdout
     incomplete = landed(environment, "quote", *GIVEN, "--state", "KS", "--value", "15000").stdout
     assert "incomplete" in incomplete
-    assert "unknown, so that there is no total: road: no line" in incomplete
+    assert "unknown, so that there is no total: road to the port: no line" in incomplete
     assert "but what it costs is not known" in incomplete
 
 

@@ -128,7 +128,7 @@ def test_the_quote_of_a_lot_is_itemised_with_sources_and_follows_bid_and_profile
     assert wrong.status_code == 200
     assert "There is no such profile." in wrong.text or "A bid is a whole number of dollars" in wrong.text
     assert "Incomplete: there is no total." in kansas
-    assert "road: no line of the tariffs" in kansas
+    assert "road to the port: no line of the tariffs" in kansas
     assert "The largest assumptions:" in usual
 
 

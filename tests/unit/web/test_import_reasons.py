@@ -118,6 +118,9 @@ def test_every_line_of_a_quote_has_a_bulgarian_name_and_basis() -> None:
     names = ("Bremerhaven", "copart")  # a basis of one name is that name
     assert [text for text in sorted(texts) if text not in names and not is_translated(text)] == []
     assert len(texts) > 60
+    lacks = {text for each in found for text in each.missing}
+    assert [text for text in lacks if "_" in said(ENGLISH, text)] == []
+    assert said(ENGLISH, "buyer_fee: no line of the tariffs") == "buyer fee: no line of the tariffs"
     assert comparables.FEWEST
 
 
