@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from vinops.filter_text.cars import name_at
 from vinops.filter_text.denied import behind_denial
 from vinops.filter_text.draft import Draft
-from vinops.filter_text.quantities import quantity_at
+from vinops.filter_text.quantities import LEAST_PRICE, fields_of, quantity_at
 from vinops.filter_text.tables import is_in, phrases, words
 from vinops.filter_text.tokens import number_at
 from vinops.lots.filter import DAMAGES, TITLES
@@ -26,9 +26,16 @@ NAMED: Final = {"lot_runs": "runs", "lot_keys": "keys"}
 DRIVES_OR_STARTS: Final = ("drives", "starts")
 
 
-def kind_of(tokens: Sequence[Token]) -> Literal["ad", "lot", "both"]:
+def kind_of(text: str, tokens: Sequence[Token]) -> Literal["ad", "lot", "both"]:
     """Return what a text is about: lots if it names an auction, both if it names ads as well."""
-    named = {found[0] for place in range(len(tokens)) if (found := phrases("lot_kind").find(tokens, place))}
+    named: set[str] = set()
+    place = 0
+    while place < len(tokens):
+        begin = behind_denial(tokens, place + 1) if is_in(tokens[place].low, "denials", "negators") else place
+        found = phrases("lot_kind").find(tokens, begin)
+        if found is not None and begin == place and (found[0] != "many" or name_at(text, tokens, found[1])):
+            named.add("lot" if found[0] == "many" else found[0])
+        place = place + 1 if found is None else found[1]
     if not named & {"lot", "strong"}:
         return "ad"
     return "both" if {"lot", "ad"} <= named else "lot"
@@ -52,7 +59,8 @@ class Auctions(Draft):
         """Read a word that says what the text is about, or one between others."""
         found = phrases("lot_kind").find(self.tokens, place)
         if found is not None and found[0] != "strong":
-            return self.take(place, found[1])
+            is_idiom = found[0] == "many" and name_at(self.text, self.tokens, found[1]) is None
+            return self.take(place, found[1], "left over" if is_idiom else "understood")
         noise = phrases("lot_noise").find(self.tokens, place)
         return None if noise is None else self.take(place, noise[1])
 
@@ -86,7 +94,8 @@ class Auctions(Draft):
 
     def money(self, place: int) -> int | None:
         """Read an amount that is said to be landed, a profit or a bid, before or behind it, or that is in dollars."""
-        front = phrases("lot_money").find(self.tokens, place)
+        bound = phrases("bounds").find(self.tokens, place)
+        front = phrases("lot_money").find(self.tokens, place if bound is None else bound[1])
         start = place if front is None else front[1]
         if front is not None and start < len(self.tokens) and self.tokens[start].text in (":", "="):
             start += 1
@@ -94,10 +103,22 @@ class Auctions(Draft):
         if found is None:
             return None
         end = found.end
-        behind = phrases("lot_money").find(self.tokens, end) if front is None else None
+        behind = None
+        if front is None:
+            bound = None
+            behind = phrases("lot_money").find(self.tokens, end)
+            if behind is not None and self.is_year(found) and found.bound != "high" and found.low != 2000:
+                return None  # «2017 to 2019 landed 9000»
+            if behind is not None and (dangling := self.not_said_behind(behind[1])):
+                is_model = found.is_bare and found.value < LEAST_PRICE  # «GLE 350 landed 9000»
+                if not is_usd and found.field != "price" and not is_model:  # «8000 landed 3000»
+                    return self.take(place, dangling, "left over")
+                behind = None
         what = front[0] if front is not None else behind[0] if behind is not None else "bid" if is_usd else ""
         if not what:
             return None
+        if bound is not None:  # «min bid 2000»
+            found = found.bounded(bound[0] if found.bound == "exact" else "about")
         end = end if behind is None else behind[1]
         in_euro = found.field == "price" and not is_usd
         field = {"landed": "landed_to", "profit": "profit_from", "bid": "bid_to"}[what]
@@ -106,9 +127,27 @@ class Auctions(Draft):
         value = found.low
         if is_wrong or value is None or found.high is not None or found.bound not in fits or not 1 <= value <= 10**7:
             return self.take(place, end, "left over")
+        if self.kind == "lot" and field == "landed_to" and self.numbers.get("price_to", value) != value:
+            return self.take(place, end, "left over")
         if self.lot_numbers.setdefault(field, value) != value:
             return self.take(place, end, "left over")
         return self.take(place, end)
+
+    def not_said_behind(self, place: int) -> int:
+        """Return 0 if a word in front of a place says what the amount in front of it is: «5k landed 2k profit». Else,
+        as in «5000 € landed 9000», the place behind the last amount."""
+        while True:
+            found, _ = self.amount(place)
+            if found is None or self.is_year(found):
+                return 0
+            word = phrases("lot_money").find(self.tokens, found.end)
+            if word is None:
+                return found.end
+            place = word[1]
+
+    def is_year(self, found: Quantity) -> bool:
+        """Tell whether an amount without a unit is rather a year."""
+        return not found.field and fields_of(found, self.this_year)[:1] == ("year",)
 
     def amount(self, place: int) -> tuple[Quantity | None, bool]:
         """Return an amount of money and whether it is in dollars; the sign may stand in front: «до $3000»."""
@@ -118,17 +157,18 @@ class Auctions(Draft):
         sign = place if bound is None else bound[1]
         if sign < len(self.tokens) and self.tokens[sign].text == "$":
             found = quantity_at(self.text, self.tokens, sign + 1)
-            if found is None or found.field or found.bound != "exact":
+            if found is None or found.field or (found.bound != "exact" and bound is not None):
                 return None, False
-            made = "exact" if bound is None else bound[0]
+            made = found.bound if bound is None else bound[0]
             return (found.bounded(made), True) if made in ("low", "high", "exact", "about") else (None, False)
         found = quantity_at(self.text, self.tokens, place)
         if found is None or found.field not in ("", "price", "foreign"):
             return None, False
         if found.field != "foreign":
             return found, False
-        is_usd = is_in(self.tokens[found.end - 1].low, "lot_dollars", "usd")
-        return (found, True) if is_usd else (None, False)
+        units = (phrases("units").find(self.tokens, each) for each in (found.end - 2, found.end - 1))
+        unit = next((each[2] for each in units if each is not None and each[1] == found.end), "")
+        return (found, True) if unit in words()["lot_dollars"]["usd"] else (None, False)
 
     def says_euro(self, found: Quantity) -> bool:
         """Tell whether a quantity has a unit of money behind it."""
@@ -140,7 +180,7 @@ class Auctions(Draft):
         of them as well."""
         found = self.denied(place)
         if found is None:
-            return None
+            return self.not_read(place)
         end, out, titles = found
         if out:
             self.keep_only("damage", [each for each in DAMAGES if each not in out])
@@ -149,6 +189,21 @@ class Auctions(Draft):
         if self.kind == "both":
             self.denial(place)
         return self.take(place, end)
+
+    def not_read(self, place: int) -> int | None:
+        """Leave a denial over of what can only be asked for: «не се движи», «not from Texas»."""
+        if not is_in(self.tokens[place].low, "denials", "negators") or self.kind != "lot":
+            return None
+        for section in ("lot_keys", "lot_runs", "lot_buy_now", "lot_states", "lot_sale"):
+            if phrases(section).find(self.tokens, place):
+                return None
+        begin = behind_denial(self.tokens, place + 1)
+        for section in ("lot_runs", "lot_keys", "lot_buy_now", "lot_states"):
+            if found := phrases(section).find(self.tokens, begin):
+                return self.take(place, found[1], "left over")
+        if begin < len(self.tokens) and self.tokens[begin].text in words()["lot_states"]:
+            return self.take(place, begin + 1, "left over")
+        return None
 
     def denied(self, place: int) -> tuple[int, set[str], set[str]] | None:
         """Return the place behind a denial, and the kinds of damage and of titles that it denies."""

@@ -43,7 +43,7 @@ class Reading(Auctions):
         """Read all tokens."""
         self.tokens = tokens_of(self.text)
         self.states = ["left over"] * len(self.tokens)
-        self.kind = kind_of(self.tokens)
+        self.kind = kind_of(self.text, self.tokens)
         place = 0
         while place < len(self.tokens):
             end = self.step(place) if self.kind != "lot" else self.step_of_lots(place)
@@ -75,7 +75,7 @@ class Reading(Auctions):
     def step(self, place: int) -> int | None:
         """Read what begins at a place, and return the place behind it; None if it is not understood."""
         for recognize in (
-            self.link, self.foreign, self.auction, self.market, self.bounded, self.denial, self.unasked, self.name,
+            self.link, self.auction, self.foreign, self.market, self.bounded, self.denial, self.unasked, self.name,
             self.bare,
             self.noise, self.guess,
         ):  # fmt: skip
