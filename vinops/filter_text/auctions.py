@@ -101,7 +101,7 @@ class Auctions(Draft):
             start += 1
         found, is_usd = self.amount(start)
         if found is None:
-            return None
+            return None if front is None else self.unclear(place, start)
         end = found.end
         behind = None
         if front is None:
@@ -132,6 +132,12 @@ class Auctions(Draft):
         if self.lot_numbers.setdefault(field, value) != value:
             return self.take(place, end, "left over")
         return self.take(place, end)
+
+    def unclear(self, place: int, start: int) -> int | None:
+        """Leave over what may be read in two ways: «bid 5k miles 50k»."""
+        found = quantity_at(self.text, self.tokens, start) if start < len(self.tokens) else None
+        after = None if found is None or found.field != "km" else number_at(self.tokens, found.end)
+        return None if after is None else self.take(place, after.end, "left over")
 
     def not_said_behind(self, place: int) -> int:
         """Return 0 if a word in front of a place says what the amount in front of it is: «5k landed 2k profit». Else,
