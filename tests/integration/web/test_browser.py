@@ -223,8 +223,12 @@ def test_searches_are_clean(world: World, locale: str, width: int, scheme: Any) 
         page = context.new_page()
         assert faults(page, f"{world.url}/searches") == []
         many = urlencode([("damage", each) for each in DAMAGES[:20]])
-        for query in ("lots?make=Toyota&sale_within=24h", f"lots?{many}&seller={'s' * 60}&landed_to=12000",
-                      "?make=Volkswagen", f"?make=BMW&words={'w' * 60}&price_to=25000&year_from=2016&region=София"):  # fmt: skip
+        for query in (
+            "lots?make=Toyota&sale_within=24h",
+            f"lots?{many}&seller={'s' * 60}&landed_to=12000",
+            "?make=Volkswagen",
+            f"?make=BMW&words={'w' * 60}&price_to=25000&year_from=2016&region=София",
+        ):
             page.goto(f"{world.url}/{query}")
             page.locator("form[action='/searches'] button").click()
         found_by(world)

@@ -9,7 +9,7 @@ import pytest
 
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
-from deals.watches import lots
+from deals.watches import lots, people
 from tests.integration.deals.watches.test_lots import (  # noqa: F401 # market is a fixture
     BARGAIN,
     RAV4,
@@ -46,9 +46,7 @@ def digest(talk: Talk) -> list[str]:
     return [each.text for each in talk.telegram.messages[before:]]
 
 
-@pytest.mark.parametrize(
-    "what", [GONE, "sale_at = now() - interval '1 minute'", "condition = null", "high_bid = 9000"]
-)
+@pytest.mark.parametrize("what", [GONE, "sale_at = now() - interval '1 minute'", "condition = null", "high_bid = 9000"])
 def test_a_digest_names_only_lots_that_still_fit(market: Talk, what: str) -> None:  # noqa: F811
     watch(market, "лотове RAV4 палещ наддаване до 3000")
     market.say("/digest 8:30")
@@ -126,7 +124,9 @@ def test_nothing_of_a_person_who_wants_to_be_forgotten_stays(market: Talk) -> No
     assert edits(market) == 0
 
 
-@pytest.mark.parametrize("text", ["лотове", "лотове 🚗", "lots " + "9" * 400, "търг до 99999999999 часа", "лотове -5 €"])
+@pytest.mark.parametrize(
+    "text", ["лотове", "лотове 🚗", "lots " + "9" * 400, "търг до 99999999999 часа", "лотове -5 €"]
+)
 def test_nonsense_about_lots_is_answered(market: Talk, text: str) -> None:  # noqa: F811
     answers = market.say(text)
     assert len(answers) == 1
@@ -160,3 +160,21 @@ def test_quiet_hours_hold_lots_and_a_second_chat_is_told_apart(market: Talk) -> 
     assert market.one("select count(*) from watch_hits where state = 'held'") == 2
     assert len(told(market)) == 0
     assert len(market.shown(CHAT + 1)) == 1, "who has no watch is told nothing"
+
+
+def test_a_linked_chat_keeps_what_is_held_and_its_messages_are_edited(market: Talk) -> None:  # noqa: F811
+    user = market.one("insert into ops.users (name, role, password_hash) values ('Ana', 'trader', 'x') returning id")
+    theirs = people.ensure_user(market.database, user, language="en", time_zone="Europe/Sofia")
+    watch(market, RAV4)
+    lot(market.database, 411, **BARGAIN)
+    stages(market)
+    market.say("/digest 8:30")
+    lot(market.database, 412, **BARGAIN)
+    stages(market)
+    market.say(f"/start {people.invite(market.database, 'en', user_id=user)}")
+    assert market.one("select array_agg(id) from watch_people") == [theirs.id]
+    assert market.one("select digest_due is not null from watch_people")
+    (text,) = digest(market)
+    assert "1 new for you" in text
+    change(market, 411, GONE)
+    assert "No longer at the auction" in told(market)[0]
