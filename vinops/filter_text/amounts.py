@@ -46,6 +46,8 @@ class Amounts(Draft):
             dangling = self.not_said_behind(word[1])
             if not dangling:
                 return self.settle_money(place, word[1], word[0], found, is_usd=is_usd)
+            if word[0] == "profit" and found.bound == "high":
+                return None  # «to 6000 profit 1000»
             is_model = found.is_bare and found.value < LEAST_PRICE  # «GLE 350 landed 9000»
             if not is_usd and found.field != "price" and not is_model:  # «8000 landed 3000»
                 return self.take(place, dangling, "left over")
