@@ -2513,6 +2513,10 @@ CREATE INDEX lot_board_new ON ONLY public.lot_board USING btree (first_seen DESC
 
 CREATE INDEX lot_board_active_first_seen_lot_id_idx ON public.lot_board_active USING btree (first_seen DESC, lot_id DESC);
 
+CREATE INDEX lot_board_make ON ONLY public.lot_board USING btree (make);
+
+CREATE INDEX lot_board_active_make_idx ON public.lot_board_active USING btree (make);
+
 CREATE INDEX lot_board_gone_at ON public.lot_board_gone USING btree (gone_at);
 
 CREATE INDEX lot_board_gone_coalesce_lot_id_idx ON public.lot_board_gone USING btree (COALESCE(sale_at, '2100-01-01 00:00:00+00'::timestamp with time zone), lot_id DESC);
@@ -2524,6 +2528,8 @@ CREATE INDEX lot_board_gone_damage ON public.lot_board_gone USING btree (damage)
 CREATE INDEX lot_board_gone_family_idx ON public.lot_board_gone USING btree (family);
 
 CREATE INDEX lot_board_gone_first_seen_lot_id_idx ON public.lot_board_gone USING btree (first_seen DESC, lot_id DESC);
+
+CREATE INDEX lot_board_gone_make_idx ON public.lot_board_gone USING btree (make);
 
 CREATE INDEX lot_board_gone_seller ON public.lot_board_gone USING btree (lower(seller));
 
@@ -2707,6 +2713,8 @@ ALTER INDEX public.lot_board_family ATTACH PARTITION public.lot_board_active_fam
 
 ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_active_first_seen_lot_id_idx;
 
+ALTER INDEX public.lot_board_make ATTACH PARTITION public.lot_board_active_make_idx;
+
 ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_active_pkey;
 
 ALTER INDEX public.lot_board_sale ATTACH PARTITION public.lot_board_gone_coalesce_lot_id_idx;
@@ -2716,6 +2724,8 @@ ALTER INDEX public.lot_board_bid ATTACH PARTITION public.lot_board_gone_coalesce
 ALTER INDEX public.lot_board_family ATTACH PARTITION public.lot_board_gone_family_idx;
 
 ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_gone_first_seen_lot_id_idx;
+
+ALTER INDEX public.lot_board_make ATTACH PARTITION public.lot_board_gone_make_idx;
 
 ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_gone_pkey;
 

@@ -118,9 +118,15 @@ def invite(connection: Connection[Any], language: str, *, user_id: int | None = 
 def accept(connection: Connection[Any], code: str, chat_id: int, time_zone: str) -> Person | None:
     """Use an invitation for a chat, and return its person; None if the code is not one that holds.
 
-    The alerts of a person of the site keep their watches. Call it in a transaction: of the invitation and the person
-    both are changed or neither is.
+    The alerts of a person of the site keep their watches; the messages of a chat before it are left as they are. Call
+    it in a transaction: of the invitation and the person both are changed or neither is.
     """
+    return _accept(connection, code, chat_id, time_zone, is_new_chat=True)
+
+
+def _accept(
+    connection: Connection[Any], code: str, chat_id: int, time_zone: str, *, is_new_chat: bool
+) -> Person | None:
     with connection.cursor(row_factory=class_row(Invited)) as cursor:
         found = cursor.execute(_sql("take_invitation"), {"token_hash": digest(code)}).fetchone()
     if found is None:
@@ -130,8 +136,11 @@ def accept(connection: Connection[Any], code: str, chat_id: int, time_zone: str)
         "time_zone": time_zone,
     }  # fmt: skip
     is_linked = found.user_id is not None or found.is_operator
-    if not is_linked or connection.execute(_sql("link_user"), about).fetchone() is None:
+    row = connection.execute(_sql("link_user"), about).fetchone() if is_linked else None
+    if row is None:
         connection.execute(_sql("add_person"), about)
+    elif is_new_chat:
+        connection.execute(_sql("leave_chat"), {"person_id": row[0]})
     return of_chat(connection, chat_id)
 
 
@@ -154,10 +163,12 @@ def link(connection: Connection[Any], code: str, person: Person, time_zone: str)
         return of_chat(connection, person.chat_id)
     if theirs.id == person.id:
         return None
+    change(connection, "leave_chat", theirs)
     for statement in ("move_watches", "move_messages"):
         change(connection, statement, person, to_id=theirs.id)
+    change(connection, "move_digest", theirs, digest_due=person.digest_due)
     forget(connection, person)
-    return accept(connection, code, person.chat_id, time_zone)
+    return _accept(connection, code, person.chat_id, time_zone, is_new_chat=False)
 
 
 def forget(connection: Connection[Any], person: Person) -> None:

@@ -44,7 +44,7 @@ class LotPreview:
     now: Count
     lately: Count
     best: Sequence[int]
-    days: int = DAYS
+    days: int
 
     @property
     def per_day(self) -> float:
@@ -59,9 +59,10 @@ def preview(connection: Connection[Any], wanted: Filter) -> Preview:
 
 
 def preview_lots(connection: Connection[Any], wanted: LotFilter, *, time_zone: str) -> LotPreview:
-    """Return what a filter of lots finds, in two statements. In the last 30 days counts what is on the board of lots:
-    by their facts of now."""
+    """Return what a filter of lots finds, in two statements. In the last days counts what is on the board of lots: by
+    their facts of now. Of a filter that names neither model nor make fewer days are counted."""
     now = replace(wanted, new_since=None, gone="no")
     count, best = lot_reads.best(connection, now, size=BEST, most=MOST_LOTS, time_zone=time_zone)
-    lately = replace(now, new_since=timedelta(days=DAYS), gone="also", sale_within=None, sale_from=None, sale_to=None)
-    return LotPreview(now=count, lately=lot_reads.count(connection, lately, most=MOST_LOTS), best=best)
+    days = DAYS if wanted.family or wanted.make else DAYS_OF_MANY
+    lately = replace(now, new_since=timedelta(days=days), gone="also", sale_within=None, sale_from=None, sale_to=None)
+    return LotPreview(now=count, lately=lot_reads.count(connection, lately, most=MOST_LOTS), best=best, days=days)

@@ -142,13 +142,15 @@ order by quoted.lot_id
 on conflict (lot_id, stage) do nothing;
 
 -- name: queue_told_gone
--- Queue the lots that are gone, and whose messages do not say so yet.
+-- Queue the lots that are gone, and whose messages do not say so yet; not those that say nothing more: of people who
+-- have paused everything, and those whose edit was refused in the end. They would be queued anew each minute.
 insert into ops.lot_outbox (lot_id, stage)
 select distinct
     told.lot_id,
     'match_lots' as stage
 from watch_messages as told
 inner join lots on told.lot_id = lots.id
+inner join watch_people as people on told.person_id = people.id
 where
     told.kind = 'hit'
     and told.state = 'sent'
@@ -157,6 +159,15 @@ where
     and told.message_id is not null
     and told.muted_at is null
     and lots.status <> 'active'
+    and people.paused_at is null
+    and not exists (
+        select
+        from watch_messages as edits
+        where
+            edits.about_id = told.id
+            and edits.kind = 'gone'
+            and edits.state = 'failed'
+    )
 order by told.lot_id
 on conflict (lot_id, stage) do nothing;
 
@@ -354,6 +365,7 @@ select
     quotes.landed_eur,
     quotes.most_bid_usd,
     coalesce(lots.sale_at, lots.sale_date::timestamptz) as sale_at,
+    lots.sale_at is not null as has_time,
     concat_ws(' ', cars.year, cars.make, cars.model) as title,
     case when quotes.bid_usd is not null then quotes.profit_eur end as profit_eur
 from unnest(%(lot_ids)s::bigint[]) with ordinality as wanted (id, place)

@@ -88,32 +88,32 @@ returning
     language;
 
 -- name: link_user
--- Link a chat to the alerts of a person of the site, which keep their watches. The messages of a chat before it cannot
--- be changed or answered any more: their numbers stand for others in this one.
-with linked as (
-    update watch_people
-    set
-        chat_id = %(chat_id)s::bigint,
-        language = %(language)s,
-        paused_at = case when paused_by = 'person' then paused_at end,
-        paused_by = case when paused_by = 'person' then paused_by end
-    where
-        (user_id is not null and user_id = %(user_id)s::bigint)
-        or (%(user_id)s::bigint is null and is_operator)
-    returning id
-),
+-- Link a chat to the alerts of a person of the site, which keep their watches.
+update watch_people
+set
+    chat_id = %(chat_id)s::bigint,
+    language = %(language)s,
+    paused_at = case when paused_by = 'person' then paused_at end,
+    paused_by = case when paused_by = 'person' then paused_by end
+where
+    (user_id is not null and user_id = %(user_id)s::bigint)
+    or (%(user_id)s::bigint is null and is_operator)
+returning id;
 
-unknown as (
-    update watch_messages
-    set message_id = null
-    from linked
-    where
-        watch_messages.person_id = linked.id
-        and watch_messages.message_id is not null
-)
+-- name: leave_chat
+-- Messages of the chat that a person had until now cannot be changed or answered any more: their numbers stand for
+-- others in the next one.
+update watch_messages
+set message_id = null
+where
+    person_id = %(person_id)s::bigint
+    and message_id is not null;
 
-select id
-from linked;
+-- name: move_digest
+-- What is held for one person is sent to another one when it was due, or before.
+update watch_people
+set digest_due = least(digest_due, %(digest_due)s::timestamptz)
+where id = %(person_id)s::bigint;
 
 -- name: invitation
 -- Whom an invitation of a person of the site is for; no row for one that just lets a chat in.

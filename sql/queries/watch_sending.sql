@@ -436,7 +436,7 @@ for update of messages;
 
 -- name: fill_digest
 -- Put into a digest what is held for a person, or was in it at an earlier try: cars that are still there, of watches
--- that still stand, each once.
+-- that still stand, each once; of lots those that still fit: hours later the sale may be over, or the bid too high.
 with held as (
     select distinct on (hits.car)
         hits.id,
@@ -450,6 +450,16 @@ with held as (
         and hits.version = watches.version
         and watches.paused_at is null
         and coalesce(ads.removed_at, lots.gone_at) is null
+        and (
+            hits.lot_id is null
+            or exists (
+                select
+                from watch_lot_fits as fits
+                where
+                    fits.watch_id = hits.watch_id
+                    and fits.lot_id = hits.lot_id
+            )
+        )
         and (hits.state = 'held' or hits.digest_id = %(id)s::bigint)
     order by
         hits.car asc,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from vinops.filter_text.amounts import Amounts
 from vinops.filter_text.cars import name_at
 from vinops.filter_text.denied import behind_denial
-from vinops.filter_text.draft import Draft
-from vinops.filter_text.quantities import quantity_at
 from vinops.filter_text.tables import is_in, phrases, words
 from vinops.filter_text.tokens import number_at
 from vinops.lots.filter import DAMAGES, TITLES
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    from vinops.filter_text.quantities import Quantity
     from vinops.filter_text.tokens import Token
 
 MOST_DENIED: Final = 8  # things that one denial denies
@@ -26,15 +24,22 @@ NAMED: Final = {"lot_runs": "runs", "lot_keys": "keys"}
 DRIVES_OR_STARTS: Final = ("drives", "starts")
 
 
-def kind_of(tokens: Sequence[Token]) -> Literal["ad", "lot", "both"]:
+def kind_of(text: str, tokens: Sequence[Token]) -> Literal["ad", "lot", "both"]:
     """Return what a text is about: lots if it names an auction, both if it names ads as well."""
-    named = {found[0] for place in range(len(tokens)) if (found := phrases("lot_kind").find(tokens, place))}
+    named: set[str] = set()
+    place = 0
+    while place < len(tokens):
+        begin = behind_denial(tokens, place + 1) if is_in(tokens[place].low, "denials", "negators") else place
+        found = phrases("lot_kind").find(tokens, begin)
+        if found is not None and begin == place and (found[0] != "many" or name_at(text, tokens, found[1])):
+            named.add("lot" if found[0] == "many" else found[0])
+        place = place + 1 if found is None else found[1]
     if not named & {"lot", "strong"}:
         return "ad"
     return "both" if {"lot", "ad"} <= named else "lot"
 
 
-class Auctions(Draft):
+class Auctions(Amounts):
     """Reads the words of lots: each method returns the place behind what begins at a place; None if it does not
     understand it."""
 
@@ -52,7 +57,8 @@ class Auctions(Draft):
         """Read a word that says what the text is about, or one between others."""
         found = phrases("lot_kind").find(self.tokens, place)
         if found is not None and found[0] != "strong":
-            return self.take(place, found[1])
+            is_idiom = found[0] == "many" and name_at(self.text, self.tokens, found[1]) is None
+            return self.take(place, found[1], "left over" if is_idiom else "understood")
         noise = phrases("lot_noise").find(self.tokens, place)
         return None if noise is None else self.take(place, noise[1])
 
@@ -84,63 +90,12 @@ class Auctions(Draft):
         self.within = found
         return self.take(at, end)
 
-    def money(self, place: int) -> int | None:
-        """Read an amount that is said to be landed, a profit or a bid, before or behind it, or that is in dollars."""
-        front = phrases("lot_money").find(self.tokens, place)
-        start = place if front is None else front[1]
-        if front is not None and start < len(self.tokens) and self.tokens[start].text in (":", "="):
-            start += 1
-        found, is_usd = self.amount(start)
-        if found is None:
-            return None
-        end = found.end
-        behind = phrases("lot_money").find(self.tokens, end) if front is None else None
-        what = front[0] if front is not None else behind[0] if behind is not None else "bid" if is_usd else ""
-        if not what:
-            return None
-        end = end if behind is None else behind[1]
-        in_euro = found.field == "price" and not is_usd
-        field = {"landed": "landed_to", "profit": "profit_from", "bid": "bid_to"}[what]
-        fits = ("low", "exact") if what == "profit" else ("high", "exact")
-        is_wrong = is_usd if what != "bid" else in_euro and self.says_euro(found)
-        value = found.low
-        if is_wrong or value is None or found.high is not None or found.bound not in fits or not 1 <= value <= 10**7:
-            return self.take(place, end, "left over")
-        if self.lot_numbers.setdefault(field, value) != value:
-            return self.take(place, end, "left over")
-        return self.take(place, end)
-
-    def amount(self, place: int) -> tuple[Quantity | None, bool]:
-        """Return an amount of money and whether it is in dollars; the sign may stand in front: «до $3000»."""
-        if place >= len(self.tokens):
-            return None, False
-        bound = phrases("bounds").find(self.tokens, place)
-        sign = place if bound is None else bound[1]
-        if sign < len(self.tokens) and self.tokens[sign].text == "$":
-            found = quantity_at(self.text, self.tokens, sign + 1)
-            if found is None or found.field or found.bound != "exact":
-                return None, False
-            made = "exact" if bound is None else bound[0]
-            return (found.bounded(made), True) if made in ("low", "high", "exact", "about") else (None, False)
-        found = quantity_at(self.text, self.tokens, place)
-        if found is None or found.field not in ("", "price", "foreign"):
-            return None, False
-        if found.field != "foreign":
-            return found, False
-        is_usd = is_in(self.tokens[found.end - 1].low, "lot_dollars", "usd")
-        return (found, True) if is_usd else (None, False)
-
-    def says_euro(self, found: Quantity) -> bool:
-        """Tell whether a quantity has a unit of money behind it."""
-        unit = phrases("units").find(self.tokens, found.end - 1)
-        return unit is not None and unit[0] in ("eur", "bgn")
-
     def without(self, place: int) -> int | None:
         """Read what is denied: «без удар и наводнение», «no flood», «неударена». In a text about ads too, it is denied
         of them as well."""
         found = self.denied(place)
         if found is None:
-            return None
+            return self.not_read(place)
         end, out, titles = found
         if out:
             self.keep_only("damage", [each for each in DAMAGES if each not in out])
@@ -149,6 +104,21 @@ class Auctions(Draft):
         if self.kind == "both":
             self.denial(place)
         return self.take(place, end)
+
+    def not_read(self, place: int) -> int | None:
+        """Leave a denial over of what can only be asked for: «не се движи», «not from Texas»."""
+        if not is_in(self.tokens[place].low, "denials", "negators") or self.kind != "lot":
+            return None
+        for section in ("lot_keys", "lot_runs", "lot_buy_now", "lot_states", "lot_sale"):
+            if phrases(section).find(self.tokens, place):
+                return None
+        begin = behind_denial(self.tokens, place + 1)
+        for section in ("lot_runs", "lot_keys", "lot_buy_now", "lot_states"):
+            if found := phrases(section).find(self.tokens, begin):
+                return self.take(place, found[1], "left over")
+        if begin < len(self.tokens) and self.tokens[begin].text in words()["lot_states"]:
+            return self.take(place, begin + 1, "left over")
+        return None
 
     def denied(self, place: int) -> tuple[int, set[str], set[str]] | None:
         """Return the place behind a denial, and the kinds of damage and of titles that it denies."""

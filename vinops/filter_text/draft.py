@@ -90,6 +90,9 @@ class Draft:
             found = self.with_years_beside(found)
         if self.kind == "lot" and not found.keys() <= {*OF_LOTS}:
             return False
+        landed = self.lot_numbers.get("landed_to") if self.kind == "lot" else None
+        if landed is not None and found.get("price_to", landed) != landed:
+            return False
         if not found or any(self.numbers.get(side, number) != number for side, number in found.items()):
             return False
         if not self.is_in_order(found):

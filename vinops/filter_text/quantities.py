@@ -159,6 +159,8 @@ def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, s
     scale, unit = 1, ""
     while found := phrases("units").find(tokens, place):
         name = found[0]
+        if _is_of_next(tokens, place):
+            break
         if name.startswith("thousand"):
             if scale > 1 or unit:
                 break
@@ -174,6 +176,13 @@ def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, s
         if unit and unit != "eur":
             break
     return scale, unit, place
+
+
+def _is_of_next(tokens: Sequence[Token], place: int) -> bool:
+    """Tell whether the sign of a currency is typed together with the number behind it: «2018 $5000»."""
+    if tokens[place].kind != "sign" or tokens[place].is_glued or place + 1 >= len(tokens):
+        return False
+    return tokens[place + 1].kind == "number" and tokens[place + 1].is_glued
 
 
 def _second(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from vinops import vehicles
 from vinops.filter_text import links
+from vinops.filter_text.asides import aside_at
 from vinops.filter_text.auctions import Auctions, kind_of
 from vinops.filter_text.cars import Car, generation_at, generation_behind, model_behind, name_at
 from vinops.filter_text.denied import denied_at
@@ -43,7 +44,7 @@ class Reading(Auctions):
         """Read all tokens."""
         self.tokens = tokens_of(self.text)
         self.states = ["left over"] * len(self.tokens)
-        self.kind = kind_of(self.tokens)
+        self.kind = kind_of(self.text, self.tokens)
         place = 0
         while place < len(self.tokens):
             end = self.step(place) if self.kind != "lot" else self.step_of_lots(place)
@@ -75,9 +76,8 @@ class Reading(Auctions):
     def step(self, place: int) -> int | None:
         """Read what begins at a place, and return the place behind it; None if it is not understood."""
         for recognize in (
-            self.link, self.foreign, self.auction, self.market, self.bounded, self.denial, self.unasked, self.name,
-            self.bare,
-            self.noise, self.guess,
+            self.link, self.aside, self.auction, self.foreign, self.market, self.bounded, self.denial, self.unasked,
+            self.name, self.bare, self.noise, self.guess,
         ):  # fmt: skip
             end: int | None = recognize(place)
             if end is not None:
@@ -105,6 +105,11 @@ class Reading(Auctions):
             return None
         self.extra_leftovers += found.leftovers
         return self.take(place, place + 1)
+
+    def aside(self, place: int) -> int | None:
+        """Leave a day or a distance over: its numbers are no year and no mileage of a car."""
+        end = aside_at(self.text, self.tokens, place)
+        return None if end is None else self.take(place, end, "left over")
 
     def words(self, text: str, place: int) -> int | None:
         found = [word for word in ad_words.of_query(text) if ad_words.keys(word) and not ad_words.is_common(word)]

@@ -153,8 +153,8 @@ def _watched(query: str) -> Filter:
 
 
 def _watched_lots(query: str) -> LotFilter:
-    """Return the filter of the parameters of lots, of what can be watched."""
-    params = parse_qsl(query[:LONGEST], keep_blank_values=True, max_num_fields=500)
+    """Return the filter of the parameters of lots, of what can be watched; uncut, as that of the board."""
+    params = parse_qsl(query, keep_blank_values=True)
     return columns.watched(LotFilter.parse(params, others=board.OWN)[0])
 
 

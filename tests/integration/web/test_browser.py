@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 import uvicorn
@@ -22,6 +23,7 @@ from tests.support import import_lots, priced_cars
 from tests.support.lots import add_event, lots_on_board
 from tests.support.sites import ads_on_board, market_history, patient, user
 from vinops.config import ConfigError, Settings
+from vinops.lots.filter import DAMAGES
 from vinops_scrapy.copart.browser_program import find_chromium
 from web import people
 from web.site import Site
@@ -220,13 +222,19 @@ def test_searches_are_clean(world: World, locale: str, width: int, scheme: Any) 
     with world.context(**look) as context:
         page = context.new_page()
         assert faults(page, f"{world.url}/searches") == []
-        for query in ("make=Volkswagen", f"make=BMW&words={'w' * 60}&price_to=25000&year_from=2016&region=София"):
-            page.goto(f"{world.url}/?{query}")
+        many = urlencode([("damage", each) for each in DAMAGES[:20]])
+        for query in (
+            "lots?make=Toyota&sale_within=24h",
+            f"lots?{many}&seller={'s' * 60}&landed_to=12000",
+            "?make=Volkswagen",
+            f"?make=BMW&words={'w' * 60}&price_to=25000&year_from=2016&region=София",
+        ):
+            page.goto(f"{world.url}/{query}")
             page.locator("form[action='/searches'] button").click()
         found_by(world)
         assert faults(page, f"{world.url}/searches") == []
-        assert page.locator(".watch").count() == 2
-        assert page.locator(".found li").count() == 2
+        assert page.locator(".watch").count() == 4
+        assert page.locator(".found li").count() == 3
         broken = BROKEN.replace(".brand", ".watch .actions > *, .brand")
         assert page.evaluate(broken) == [], "a button is broken into lines"
         assert page.evaluate("document.querySelector('input[type=radio]').offsetWidth") < 24
@@ -250,7 +258,12 @@ def test_searches_work_without_javascript(world: World) -> None:
 
 
 def found_by(world: World) -> None:
-    """Let the last search find two ads, one with a long title. The first one knows what is on the board."""
+    """Let the last search find two ads, one with a long title, and the first one a lot."""
+    world.database.execute(
+        "insert into watch_hits (watch_id, car, lot_id, version, price_eur, score) select (select min(id) from"
+        " watches), 'lot ' || lot_external_id, id, 1, 9000, 8 from lots where lot_external_id = %s",
+        [world.lots[0]],
+    )
     world.database.execute(
         "insert into watch_hits (watch_id, car, listing_id, version, price_eur, score) select (select max(id) from"
         " watches), ads::text, ads, 1, 9000, 8 from unnest(%s::bigint[]) as ads",

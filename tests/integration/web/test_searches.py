@@ -139,6 +139,9 @@ def test_a_long_query_is_saved_whole(database: psycopg.Connection[Any], settings
         everything = "&".join(["make=BMW", "x=&" * 600, "a" * 1500, "price_to=9000"])
         assert client.post("/searches", data={"query": everything}).status_code < 400
         assert database.execute("select make, price_to from watches").fetchall() == [(["BMW"], 9000)]
+        everything = "&".join(["make=Ford", "x=&" * 600, "a" * 1500, "landed_to=15000"])
+        assert client.post("/searches", data={"query": everything, "kind": "lot"}).status_code < 400
+        assert database.execute("select make, landed_to from watch_lots").fetchall() == [(["Ford"], 15000)]
 
 
 def test_notifications_and_the_link_to_telegram(database: psycopg.Connection[Any], settings: Settings) -> None:

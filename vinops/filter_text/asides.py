@@ -1,0 +1,36 @@
+"""Days and distances of a text: their numbers are no year and no mileage of a car."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from vinops.filter_text.quantities import quantity_at
+from vinops.filter_text.tables import phrases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vinops.filter_text.tokens import Token
+
+DAY: Final = re.compile(
+    r"(?:(?:0?[1-9]|[12][0-9]|3[01])([./])(?:0?[1-9]|1[0-2])\1(?:20)?[0-9]{2}|20[0-9]{2}-[01][0-9]-[0-3][0-9])(?![0-9.])"
+)
+FARTHEST: Final = 1_000  # km
+WITHIN: Final = ("within", "в рамките на")
+FROM: Final = ("of", "from", "от", "ot")
+
+
+def aside_at(text: str, tokens: Sequence[Token], place: int) -> int | None:
+    """Return the place behind a day («5.12.2026», «2026-12-05») or a distance («within 100 miles of NJ», «до 100 км от
+    София») that begins at a place, with the words in front of it; None if none does."""
+    bound = phrases("bounds").find(tokens, place)
+    first = place if bound is None else bound[1]
+    if first < len(tokens) and (found := DAY.match(text, tokens[first].start)):
+        return next(at for at in range(first, len(tokens)) if tokens[at].end >= found.end()) + 1
+    way = quantity_at(text, tokens, place)
+    if way is None or way.field != "km" or way.value > FARTHEST:
+        return None
+    behind = tokens[way.end : way.end + 2]
+    is_from = len(behind) > 1 and behind[0].low in FROM and behind[1].kind == "word"
+    return way.end if is_from or (bound is not None and bound[2] in WITHIN) else None
