@@ -181,3 +181,5 @@ def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
     ], "not of lots that something else keeps out"
     shown = forks.vinops(environment, "landed", "funnel").stdout
     assert "parts of the cost that are not known" in shown
+    nothing = forks.vinops(environment, "landed", "top", "--state", "AK")
+    assert "no lot of the ranking is like that: remove a filter" in nothing.stderr
