@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deals.offers import passes
+from deals.offers import bids, passes
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
 from tests.support import forks, import_lots
@@ -162,6 +163,22 @@ def test_a_bid_is_kept_and_removed_on_the_command_line(market: Database, environ
     assert forks.vinops(environment, "landed", "show", "999", "--bid", "5", "--keep").returncode == 1
     done = forks.vinops(environment, "landed", "top", "--profile", "mine")
     assert (done.returncode, done.stderr) == (1, "vinops: there is no profile mine: use one of company, private\n")
+
+
+def test_the_csv_has_each_figure_in_its_column_also_beside_a_typed_bid(
+    market: Database, environment: dict[str, str]
+) -> None:
+    assert bids.keep(market, USUAL, 2_000)
+    rows = {row["lot"]: row for row in json.loads(forks.vinops(environment, "landed", "top", "--json").stdout)}
+    table = list(csv.DictReader(forks.vinops(environment, "landed", "top", "--csv").stdout.splitlines()))
+    assert [int(row["lot"]) for row in table] == [USUAL, CHEAP]
+    for row in table:
+        same = {
+            name: str(rows[int(row["lot"])][name]) for name in ("p10", "p50", "most_bid_usd", "bid_usd", "profit_eur")
+        }
+        assert {name: row[name] for name in same} == same
+    nothing = forks.vinops(environment, "landed", "top", "--csv", "--state", "AK").stdout.splitlines()
+    assert nothing == [",".join(table[0])], "the header of an empty table, too"
 
 
 def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
