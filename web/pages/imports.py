@@ -156,7 +156,9 @@ def _next(given: Mapping[str, Any], by: str, page: Page) -> str:
 
 def csv(asked: Asked) -> Response:
     """Return the ranking as CSV."""
-    request, _problems = _asks(asked)
+    request, problems = _asks(asked)
+    if wrong := next((each for each in problems if each.name == "profile"), None):
+        raise HTTPException(400, wrong.reason)  # a file of the figures of another profile would not say so
     with asked.site.read() as connection:
         try:
             by = terms.current(connection, asked.site.settings, request.profile)

@@ -106,6 +106,7 @@ def test_the_ranking_follows_the_profile_and_so_do_its_links(market: Database, s
         assert "it is none of company, private" in wrong
         rows = client.get(f"/imports.csv?profile={name}").text
         default = client.get("/imports.csv").text
+        assert client.get("/imports.csv?profile=nobody").status_code == 400, "not those of the default one"
     assert rows != default
     assert rows.count("\n") == default.count("\n")
 
