@@ -35,6 +35,12 @@ FIGURES: Final = (
     *("most_bid_usd", "bid_usd", "bid_kind", "landed_eur", "profit_eur", "profit_low", "profit_high", "loss_chance"),
 )
 """What of a row comes from its quote."""
+COLUMNS: Final = (
+    "lot", "model", "year", "mileage_km", "fuel", "twin", "damage", "title", "yard", "sale_at", "high_bid",
+    "most_bid_usd", "bid_usd", "bid_kind", "landed_eur", "p10", "p20", "p50", "p90", "profit_eur", "profit_low",
+    "profit_high", "loss_chance", "comparables", "confidence",
+)  # fmt: skip
+"""The columns of the ranking as CSV. The keys of rows are in no order: figures are stored, or quoted here."""
 REMEMBERED: Final = Remembered()
 
 

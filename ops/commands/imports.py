@@ -95,9 +95,12 @@ def top(
     if as_json:
         typer.echo(json.dumps(rows, default=_plain))
     elif as_csv:
-        tables.write_csv(sys.stdout, list(rows[0]) if rows else [], [tuple(row.values()) for row in rows])
+        columns = ("lot_id", *lists.COLUMNS)
+        tables.write_csv(sys.stdout, columns, [tuple(row[name] for name in columns) for row in rows])
     else:
-        if not rows:
+        if not rows and wanted != ranking.Wanted():
+            typer.echo("no lot of the ranking is like that: remove a filter, or widen a range", err=True)
+        elif not rows:
             typer.echo("no lot is ranked: `vinops landed run` values and quotes them, `landed funnel` counts", err=True)
         for line in lot_sheet.ranking(rows, zone=settings.time_zone, width=terminal_width()):
             typer.echo(printable(line))

@@ -38,12 +38,6 @@ EXPORTED: Final = 1000
 BLOCKED: Final = 30
 HIGHEST_PRICE: Final = 10_000_000
 FUELS: Final = ("gasoline", "diesel", "hybrid", "plug-in hybrid", "electric", "lpg")
-COLUMNS: Final = (
-    "lot", "model", "year", "mileage_km", "fuel", "twin", "damage", "title", "yard", "sale_at", "high_bid",
-    "most_bid_usd", "bid_usd", "bid_kind", "landed_eur", "p10", "p20", "p50", "p90", "profit_eur", "profit_low",
-    "profit_high", "loss_chance", "comparables", "confidence",
-)  # fmt: skip
-"""The columns of the CSV."""
 LISTS: Final = ("profit", "bid")
 """The lists, by what each is ordered by."""
 OTHERS: Final = frozenset({"profile", "by", "after"})
@@ -162,14 +156,16 @@ def _next(given: Mapping[str, Any], by: str, page: Page) -> str:
 
 def csv(asked: Asked) -> Response:
     """Return the ranking as CSV."""
-    request, _problems = _asks(asked)
+    request, problems = _asks(asked)
+    if wrong := next((each for each in problems if each.name == "profile"), None):
+        raise HTTPException(400, wrong.reason)  # a file of the figures of another profile would not say so
     with asked.site.read() as connection:
         try:
             by = terms.current(connection, asked.site.settings, request.profile)
         except TariffError as error:
             raise HTTPException(503, one_line(str(error))) from None
         rows = lists.both(connection, request.wanted, by, EXPORTED)
-    return csv_lines.answer("imports.csv", COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+    return csv_lines.answer("imports.csv", lists.COLUMNS, [[row[name] for name in lists.COLUMNS] for row in rows])
 
 
 def quote(asked: Asked) -> Response:

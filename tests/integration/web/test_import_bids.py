@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deals.offers import passes
+from deals.offers import bids, passes
 from deals.queue import runner
 from deals.stages.registry import LOT_STAGES
 from tests.support import forks, import_lots
@@ -105,6 +106,7 @@ def test_the_ranking_follows_the_profile_and_so_do_its_links(market: Database, s
         assert "it is none of company, private" in wrong
         rows = client.get(f"/imports.csv?profile={name}").text
         default = client.get("/imports.csv").text
+        assert client.get("/imports.csv?profile=nobody").status_code == 400, "not those of the default one"
     assert rows != default
     assert rows.count("\n") == default.count("\n")
 
@@ -164,6 +166,22 @@ def test_a_bid_is_kept_and_removed_on_the_command_line(market: Database, environ
     assert (done.returncode, done.stderr) == (1, "vinops: there is no profile mine: use one of company, private\n")
 
 
+def test_the_csv_has_each_figure_in_its_column_also_beside_a_typed_bid(
+    market: Database, environment: dict[str, str]
+) -> None:
+    assert bids.keep(market, USUAL, 2_000)
+    rows = {row["lot"]: row for row in json.loads(forks.vinops(environment, "landed", "top", "--json").stdout)}
+    table = list(csv.DictReader(forks.vinops(environment, "landed", "top", "--csv").stdout.splitlines()))
+    assert [int(row["lot"]) for row in table] == [USUAL, CHEAP]
+    for row in table:
+        same = {
+            name: str(rows[int(row["lot"])][name]) for name in ("p10", "p50", "most_bid_usd", "bid_usd", "profit_eur")
+        }
+        assert {name: row[name] for name in same} == same
+    nothing = forks.vinops(environment, "landed", "top", "--csv", "--state", "AK").stdout.splitlines()
+    assert nothing == [",".join(table[0])], "the header of an empty table, too"
+
+
 def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
     market: Database, settings: Settings, environment: dict[str, str]
 ) -> None:
@@ -181,3 +199,5 @@ def test_lots_whose_cost_is_not_known_are_counted_by_part_and_state(
     ], "not of lots that something else keeps out"
     shown = forks.vinops(environment, "landed", "funnel").stdout
     assert "parts of the cost that are not known" in shown
+    nothing = forks.vinops(environment, "landed", "top", "--state", "AK")
+    assert "no lot of the ranking is like that: remove a filter" in nothing.stderr
