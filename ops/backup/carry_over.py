@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("backup")
 
 TOKENS: Final = "ops.deal_tokens"  # the sequence that numbers the attempts to send a message
+OF_LOTS: Final = ("watch_lots", "watch_lot_keys")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ class _Seen:
     holds: str
     people: str | None
     watches: str
+    of_lots: Mapping[str, str]
+    """What watches ask of lots, by table."""
     sequences: Mapping[str, int]
 
 
@@ -128,6 +131,9 @@ def _read(replaced: str | None, sequences: Mapping[str, int], name: str, *, trie
             holds=_carried(connection, "read_holds") if tables["has_holds"] else "[]",
             people=_carried(connection, "read_people") if tables["has_watches"] else None,
             watches=_carried(connection, "read_watches") if tables["has_watches"] else "[]",
+            of_lots={
+                each: _carried(connection, f"read_{each}") if tables["has_watch_lots"] else "[]" for each in OF_LOTS
+            },
             sequences=known,
         )
 
@@ -161,6 +167,10 @@ def _write(connection: Connection[Any], seen: _Seen, tables: Mapping[str, bool])
         _insert(connection, "ops.alerts", _carried(connection, "new_alerts", carried=seen.alerts))
     if tables["has_watches"] and seen.people is not None:
         _write_people(connection, seen.people, seen.watches)
+        if tables["has_watch_lots"]:
+            run("forget_watch_lots")
+            for table, rows in seen.of_lots.items():
+                _insert(connection, f"public.{table}", _carried(connection, "of_watches_here", carried=rows))
     if _count(seen.holds):
         connection.execute(queries("holds")["create_holds"])
         _insert(connection, "ops.holds", seen.holds)

@@ -14,7 +14,8 @@ select
     to_regclass('ops.host_budgets') is not null as has_hosts,
     to_regclass('ops.alerts') is not null as has_alerts,
     to_regclass('ops.holds') is not null as has_holds,
-    to_regclass('public.watches') is not null as has_watches;
+    to_regclass('public.watches') is not null as has_watches,
+    to_regclass('public.watch_lots') is not null as has_watch_lots;
 
 -- name: tried_here
 -- The ads whose messages were being sent when the backup was taken.
@@ -155,6 +156,31 @@ from public.watch_people as people;
 -- Their watches.
 select coalesce(jsonb_agg(to_jsonb(watches)), '[]')::text as carried
 from public.watches;
+
+-- name: read_watch_lots
+-- What they ask of lots.
+select coalesce(jsonb_agg(to_jsonb(watch_lots)), '[]')::text as carried
+from public.watch_lots;
+
+-- name: read_watch_lot_keys
+-- By what watches of lots are found.
+select coalesce(jsonb_agg(to_jsonb(watch_lot_keys)), '[]')::text as carried
+from public.watch_lot_keys;
+
+-- name: forget_watch_lots
+-- Forget what watches asked of lots when the backup was taken, and by what they were found.
+delete from public.watch_lots;
+
+-- name: of_watches_here
+-- The rows about watches that are in this database.
+select coalesce(jsonb_agg(known.value), '[]')::text as carried
+from jsonb_array_elements(%(carried)s::jsonb) as known
+where
+    exists (
+        select
+        from public.watches
+        where watches.id = (known.value ->> 'watch_id')::bigint
+    );
 
 -- name: forget_people
 -- Delete the people with alerts, and the watches, that are not in the replaced database any more: who has asked to be

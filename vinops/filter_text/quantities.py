@@ -179,10 +179,13 @@ def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, s
 
 
 def _is_of_next(tokens: Sequence[Token], place: int) -> bool:
-    """Tell whether the sign of a currency is typed together with the number behind it: «2018 $5000»."""
+    """Tell whether the sign of a currency belongs to the number behind it: «2018 $5000», and behind a year
+    «2018 € 5000» too."""
     if tokens[place].kind != "sign" or tokens[place].is_glued or place + 1 >= len(tokens):
         return False
-    return tokens[place + 1].kind == "number" and tokens[place + 1].is_glued
+    before, behind = tokens[place - 1].text, tokens[place + 1]
+    is_year = before.isdecimal() and FIRST_YEAR <= int(before) <= 2100 and before != "2000"
+    return behind.kind == "number" and (behind.is_glued or is_year)
 
 
 def _second(
@@ -209,8 +212,9 @@ def _second(
         return nothing
     is_year, is_other_year = (FIRST_YEAR <= each <= 2100 for each in (low, second.value * second_scale))
     is_price_range = first.value % 100 == 0 and not unit
-    if not is_dash and bound != "between" and is_year != is_other_year and not (is_year and is_price_range):
-        return nothing  # «от 2012 до 8000 евро»
+    is_close = is_dash and tokens[place].is_glued
+    if not is_close and bound != "between" and is_year != is_other_year and not (is_year and is_price_range):
+        return nothing  # «от 2012 до 8000 евро», «2012 - €8000»
     if is_year and is_other_year and second_unit == "age":
         second_unit = "year"
     return second, second_scale, second_unit, end

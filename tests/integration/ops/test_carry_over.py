@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from deals.stages.registry import LOT_STAGES
 from deals.watches import people
 from deals.watches.bot.turn import add_reply
 from ops.backup import backup, dumps, files as backup_files, restore
+from ops.backup.carry_over import OF_LOTS
 from ops.backup.progress import Progress
 from standin.telegram.server import TelegramServer
 from tests.support import forks, import_lots
@@ -34,6 +36,7 @@ from vinops import alerts
 from vinops.config import Secret
 from vinops.db import database as db
 from vinops.filters import Filter
+from vinops.lots.filter import LotFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,6 +180,9 @@ def test_who_was_forgotten_since_the_backup_stays_so_and_watches_are_as_they_wer
         kept_one = people.save(database, stays, Filter(make=("BMW",)), kind="ad", typed="bmw")
         deleted = people.save(database, stays, Filter(make=("Audi",)), kind="ad", typed="audi")
         people.save(database, goes, Filter(make=("Kia",)), kind="ad", typed="kia")
+        lots = LotFilter(make=("BMW",), landed_to=Decimal(9000))
+        of_lots = people.save(database, stays, Filter(), kind="lot", typed="bmw", of_lots=lots)
+        no_more = people.save(database, stays, Filter(), kind="lot", typed="bmw", of_lots=lots)
         add_reply(database, "an answer", person_id=stays.id)
     kept = backed_up(at_work)
     with opened(at_work) as database:
@@ -187,12 +193,20 @@ def test_who_was_forgotten_since_the_backup_stays_so_and_watches_are_as_they_wer
         new = people.accept(database, people.invite(database, "en"), 3, "Europe/Sofia")
         assert new is not None
         people.save(database, new, Filter(make=("Fiat",)), kind="ad", typed="fiat")
+        lots = LotFilter(family=("Toyota RAV4",), runs=("drives",), sale_within=timedelta(hours=24))
+        people.save(database, new, Filter(), kind="both", typed="rav4", of_lots=lots)
+        people.save(database, stays, Filter(), kind="lot", typed="rav4", of_lots=lots, watch_id=of_lots)
+        people.save(database, stays, Filter(make=("BMW",)), kind="ad", typed="bmw", watch_id=no_more)
+        asked = [database.execute(f"select * from {table} order by 1, 2".encode()).fetchall() for table in OF_LOTS]
         before = database.execute("select * from watch_people order by id").fetchall()
         watches = database.execute("select * from watches order by id").fetchall()
     assert restored(at_work, kept)["carried_over"]["held"] is None
     with opened(at_work) as database:
         assert database.execute("select * from watch_people order by id").fetchall() == before
         assert database.execute("select * from watches order by id").fetchall() == watches
+        found = [database.execute(f"select * from {table} order by 1, 2".encode()).fetchall() for table in OF_LOTS]
+        assert found == asked
+        assert [len(rows) for rows in found] == [2, 2]
         assert database.execute("select chat_id from watch_people order by id").fetchall() == [(1,), (3,)]
         assert database.execute("select state from watch_messages").fetchall() == [("dropped",)]
 
