@@ -254,6 +254,15 @@ def test_what_a_unit_needs_more_stands_where_it_counts() -> None:
         assert sorted(set(settings_of(name)) & set(hardening) - {"Environment"}) == []
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_object_store_is_configured_completely_or_not_at_all(name: str) -> None:
+    """Who has its keys has its address too: vinops refuses one without the other, and does not start."""
+    has_keys = "LoadCredential=R2_ACCESS_KEY_ID" in (UNITS / name).read_text(encoding="utf-8")
+    needs = UNITS / f"{name}.d" / "20-needs.conf"
+    has_address = needs.exists() and "UnsetEnvironment=\n" in needs.read_text(encoding="utf-8")
+    assert has_keys == has_address
+
+
 @pytest.mark.parametrize(
     "path",
     sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("deploy/*.sh"), *ROOT.glob("tests/systemd/*.sh"))),
