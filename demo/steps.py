@@ -171,12 +171,13 @@ def read_archive(demo: Demo) -> None:
 
 def fetch_photos(demo: Demo) -> None:
     """Fetch the photos of the lots planted for the import deals, of those with the earliest sales, and of a lot whose
-    photos are only on its page."""
+    photos are only on its page. A later demo asks for the same lots, also if others have come."""
     with_page = world.has_browser()
     with database.connect(demo.settings, application="vinops demo") as connection:
         rows = connection.execute(
             "select lot_external_id from lots where status = 'active' and image_url is not null"
-            " order by coalesce(sale_at, sale_date) asc nulls last, id desc limit 1000"
+            " order by exists (select from lot_photos where lot_id = lots.id and state <> 'missing') desc,"
+            " coalesce(sale_at, sale_date) asc nulls last, id desc limit 1000"
         ).fetchall()
     drawn = PhotoLots(seed=world.SEED)
     planted = list(world.planted(demo.settings).values())

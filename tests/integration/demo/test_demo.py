@@ -186,7 +186,7 @@ def test_a_command_that_it_shows_works(done: tuple[Path, str]) -> None:
         command, shell=True, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
     )
     assert asked.returncode == 0, asked.stderr
-    assert re.search(r"^active +3000$", asked.stdout, re.MULTILINE)
+    assert re.search(r"^active +3090$", asked.stdout, re.MULTILINE)
 
 
 def test_the_runbook_brings_back_a_file_without_a_database(done: tuple[Path, str]) -> None:
