@@ -137,7 +137,8 @@ def _expected_of_any(shown: str) -> None:
     assert re.search(r"^bmw +\d+ +\d+ +\d+ +\d+ +[1-9]", shown, re.MULTILINE)
     assert re.search(r"^ok +24 +0\.\d+ +(\d+) +\1$", shown, re.MULTILINE)
     assert re.search(r"^rows_accepted +2997$", shown, re.MULTILINE)
-    assert re.search(r"^autograde +3000 +\d+ +0\.\d+$", shown, re.MULTILINE)
+    # the step of the alerts brings another 90 lots, which a later demo finds
+    assert re.search(r"^autograde +30[09]0 +\d+ +0\.\d+$", shown, re.MULTILINE)
     assert re.search(r"^row +field_count +3 ", shown, re.MULTILINE)
     assert re.search(r"^\d{8}  appeared$", shown, re.MULTILINE)
     assert "The very bytes that the stand-in served" in shown
