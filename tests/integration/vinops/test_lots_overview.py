@@ -110,10 +110,16 @@ def test_models_are_counted_up_to_a_limit(
 ) -> None:
     wanted = LotFilter(family=("Ford Escape",), new_since=timedelta(hours=1), gone="only")
     monkeypatch.setattr(module, "ENOUGH", 1)
+    change(database, "first_seen = now() - interval '2 days'", board)
     for most, is_about in ((LOTS, False), (LOTS - 1, True)):
         monkeypatch.setattr(module, "MOST", most)
         found = asked(database, wanted)
         assert found == Overview(now=130, lately=130, days=7, is_about=is_about, best=best(database))
+    change(database, "is_gone = true, gone_at = now()", board[:100])
+    for most, is_about in ((100, False), (99, True)):
+        monkeypatch.setattr(module, "MOST", most)
+        monkeypatch.setattr(module, "SMALL", 1)
+        assert asked(database, wanted).is_about is is_about
 
 
 @pytest.mark.parametrize("enough", [1, 25])

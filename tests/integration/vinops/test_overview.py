@@ -81,6 +81,7 @@ def test_models_are_counted_up_to_a_limit(
 ) -> None:
     wanted = Filter(family=("Volkswagen Golf",), new_since=timedelta(hours=1), gone="only")
     monkeypatch.setattr(module, "ENOUGH", 1)
+    database.execute("update board set first_seen = now() - interval '2 days'")
     monkeypatch.setattr(module, "MOST", CARS)
     assert asked(database, wanted) == Overview(now=130, lately=130, days=30, is_about=False, best=best(database))
     monkeypatch.setattr(module, "MOST", CARS - 1)
