@@ -1,7 +1,8 @@
 """What watches of lots cost: `python -m bench.watch_lots`. Ten thousand watches beside 150,000 lots for sale and
-300,000 that are gone: a file of which one lot in a hundred changed, a new watch, its preview, the sweep.
+960,000 that are gone: a file of which one lot in a hundred changed, a new watch, its preview, the sweep.
 
-The lots are made by one statement: which stage wrote a row makes no difference to those that read it.
+Some models are far more frequent than others: the first of 300 is one lot in seventeen. The lots are made by one
+statement: which stage wrote a row makes no difference to those that read it.
 """
 
 from __future__ import annotations
@@ -33,44 +34,56 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-ACTIVE, GONE, WATCHES = 150_000, 300_000, 10_000
+ACTIVE, GONE, WATCHES = 150_000, 960_000, 10_000  # 16,000 lots a day, for 60 days
 BATCHES: Final = (1_500, 20)
 ROUNDS: Final = 10
-MOST: Final = {"1,500 lots, one file of 1 %": 1.0, "preview": 0.05}
+PREVIEWS, WIDE = 400, 200
+MOST: Final = {"1,500 lots, one file of 1 %": 1.0}  # seconds, median
+MOST_P95: Final = {"preview": 0.02}
 ZONE: Final = "Europe/Sofia"
 LOTS: Final[tuple[LiteralString, ...]] = (
     "set session_replication_role = replica",
     """create temporary table market as
-    select n as id, n > %(active)s as is_gone, f.family, f.make, (hashint8(n) & 2147483647) as dice,
-        case when n > %(active)s then now() - 60 * random() * interval '1 day' end as gone_at,
-        now() - 40 * random() * random() * interval '1 day' as first_seen
-    from generate_series(1, %(lots)s) as n
+    select drawn.*, hashint8(id * 8 + 1) & 2147483647 as d1, hashint8(id * 8 + 2) & 2147483647 as d2,
+        hashint8(id * 8 + 3) & 2147483647 as d3, hashint8(id * 8 + 4) & 2147483647 as d4,
+        hashint8(id * 8 + 5) & 2147483647 as d5, hashint8(id * 8 + 6) & 2147483647 as d6,
+        case when is_gone then gone_at - (2 + 15 * random()) * interval '1 day'
+            else now() - 40 * random() * random() * interval '1 day' end as first_seen,
+        f.family, f.make
+    from
+        (select n::bigint as id, n > %(active)s as is_gone,
+            case when n > %(active)s then now() - 60 * random() * interval '1 day' end as gone_at
+        from generate_series(1, %(lots)s) as n) as drawn
     inner join jsonb_to_recordset(%(families)s::jsonb) as f (number integer, family text, make text)
-        on f.number = mod(n::bigint * 7919, %(count)s)""",
+        on f.number = floor(%(count)s * power((hashint8(drawn.id) & 2147483647) / 2147483648.0, 2))""",
     """insert into vehicles (id, vin, year, make, model, fuel) overriding system value
-    select id, '1FTFW' || lpad(id::text, 12, '0'), 2000 + dice %% 26, make, family, 'gasoline' from market""",
-    """insert into lots (id, lot_external_id, vin, vehicle_id, status, first_seen_at, gone_at, sale_at, high_bid,
-        currency, damage, title_group, has_keys, condition, odometer, state, yard_name, row_hash, file_id)
+    select id, '1FTFW' || lpad(id::text, 12, '0'), 2000 + d1 %% 26, make, family, 'gasoline' from market
+    where not is_gone""",
+    """insert into lots (id, lot_external_id, vin, vehicle_id, status, first_seen_at, sale_at, high_bid, currency,
+        damage, title_group, has_keys, condition, odometer, state, yard_name, row_hash, file_id)
     overriding system value
-    select id, 40000000 + id, '1FTFW' || lpad(id::text, 12, '0'), id, case when is_gone then 'gone' else 'active' end,
-        first_seen, gone_at, now() + (dice %% 300) * interval '1 hour', dice %% 9000, 'USD',
-        (%(damages)s::text[])[1 + dice %% 24], (array['clean', 'salvage', 'salvage', 'other'])[1 + dice %% 4],
-        dice %% 10 < 8, (array['run and drive', 'run and drive', 'starts', null])[1 + dice %% 4], dice %% 200000,
-        (array['TX', 'CA', 'FL', 'OH', 'GA', 'NY', 'NJ', 'PA'])[1 + dice %% 8], 'YARD ' || dice %% 200, 'x', 1
-    from market""",
+    select id, 40000000 + id, '1FTFW' || lpad(id::text, 12, '0'), id, 'active', first_seen,
+        now() + (d1 %% 300) * interval '1 hour', d2 %% 9000, 'USD',
+        (%(damages)s::text[])[1 + d3 %% 24], (array['clean', 'salvage', 'salvage', 'other'])[1 + d4 %% 4],
+        d5 %% 10 < 8, (array['run and drive', 'run and drive', 'starts', null])[1 + d6 %% 4], d2 %% 200000,
+        (array['TX', 'CA', 'FL', 'OH', 'GA', 'NY', 'NJ', 'PA'])[1 + d3 %% 8], 'YARD ' || d3 %% 200, 'x', 1
+    from market where not is_gone""",
     """insert into lot_board (lot_id, is_gone, gone_at, first_seen, sale_at, high_bid, make, family, year, fuel,
         gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, yard, has_photos)
-    select lots.id, is_gone, market.gone_at, first_seen, sale_at, high_bid, market.make, family, 2000 + dice %% 26,
-        (array['gasoline', 'gasoline', 'diesel', 'hybrid'])[1 + dice %% 4], 'automatic',
-        (array['sedan', 'suv', 'pickup', 'coupe'])[1 + dice %% 4],
-        (array['white', 'black', 'silver', 'blue'])[1 + dice %% 4], damage, title_group, condition, has_keys, odometer,
-        state, yard_name, true
-    from lots inner join market on lots.id = market.id""",
+    select id, is_gone, gone_at, first_seen, coalesce(gone_at, now()) + (d1 %% 300) * interval '1 hour', d2 %% 9000,
+        make, family, 2000 + d1 %% 26,
+        (array['gasoline', 'gasoline', 'diesel', 'hybrid'])[1 + d2 %% 4], 'automatic',
+        (array['sedan', 'suv', 'pickup', 'coupe'])[1 + d5 %% 4],
+        (array['white', 'black', 'silver', 'blue'])[1 + d6 %% 4], (%(damages)s::text[])[1 + d3 %% 24],
+        (array['clean', 'salvage', 'salvage', 'other'])[1 + d4 %% 4],
+        (array['run and drive', 'run and drive', 'starts', null])[1 + d6 %% 4], d5 %% 10 < 8, d2 %% 200000,
+        (array['TX', 'CA', 'FL', 'OH', 'GA', 'NY', 'NJ', 'PA'])[1 + d3 %% 8], 'YARD ' || d3 %% 200, true
+    from market""",
     """insert into lot_quotes (lot_id, basis, valued_at, is_complete, most_bid_usd, bid_usd, bid_kind, landed_eur,
         profit_eur, loss_chance, is_ranked)
-    select id, 'x', now(), true, 500 + dice %% 12000, case when dice %% 5 = 0 then 3000 end,
-        case when dice %% 5 = 0 then 'floor' end, 4000 + dice %% 20000, dice %% 6000 - 2000, 0.2, dice %% 4 > 0
-    from market where not is_gone and dice %% 2 = 0""",
+    select id, 'x', now(), true, 500 + d1 %% 12000, case when d2 %% 5 = 0 then 3000 end,
+        case when d2 %% 5 = 0 then 'floor' end, 4000 + d3 %% 20000, d4 %% 6000 - 2000, 0.2, d5 %% 4 > 0
+    from market where id %% 2 = 0 and not is_gone""",
     "set session_replication_role = origin",
     "drop table market",
 )
@@ -88,9 +101,9 @@ def main() -> int:
             found = ask(connection, families, dice)
     print("| what | p50 | p95 | worst |\n|---|---:|---:|---:|")
     for name, seconds in found.items():
-        p95 = statistics.quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
-        print(f"| {name} | {_ms(statistics.median(seconds))} | {_ms(p95)} | {_ms(max(seconds))} |")
+        print(f"| {name} | {_ms(statistics.median(seconds))} | {_ms(_p95(seconds))} | {_ms(max(seconds))} |")
     missed = [name for name, most in MOST.items() if statistics.median(found[name]) > most]
+    missed += [name for name, most in MOST_P95.items() if _p95(found[name]) > most]
     print(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
     return 0
 
@@ -122,22 +135,25 @@ def fill(connection: Connection[Any], families: Sequence[str]) -> None:
     connection.execute("vacuum (analyze)")
 
 
-def drawn(dice: random.Random, families: Sequence[str]) -> LotFilter:
-    """Return the filter of a watch: three of four name models, others a make, and some neither."""
-    kind = dice.random()
-    named = tuple(sorted(dice.sample(list(families), dice.choice((1, 1, 1, 2))))) if kind < 0.75 else ()
-    makes = (make_of(dice.choice(families)),) if 0.75 <= kind < 0.95 else ()
+def drawn(dice: random.Random, families: Sequence[str], *, kind: float | None = None) -> LotFilter:
+    """Return the filter of a watch: three of four name models, others a make, and some (of `kind` 1 all) neither."""
+    kind = dice.random() if kind is None else kind
+    asked = [families[int(len(families) * dice.random() ** 2)] for _ in range(dice.choice((1, 1, 1, 2)))]
+    named = tuple(sorted(set(asked))) if kind < 0.75 else ()
+    makes = (make_of(asked[0]),) if 0.75 <= kind < 0.95 else ()
     is_wide = not named and not makes
     return LotFilter(
         family=named,
         make=makes,
-        year_from=dice.choice((None, 2012, 2016)) if not is_wide else 2018,
-        title_group=("clean",) if dice.random() < 0.3 or is_wide else (),
+        year_from=dice.choice((None, 2012, 2016, 2020)),
+        fuel=("diesel",) if is_wide and dice.random() < 0.3 else (),
+        body=("suv",) if is_wide and dice.random() < 0.3 else (),
+        title_group=("clean",) if dice.random() < 0.3 else (),
         damage=("front end", "hail", "side") if dice.random() < 0.3 else (),
-        runs=("drives",) if dice.random() < 0.3 or is_wide else (),
+        runs=("drives",) if dice.random() < 0.3 else (),
         state=("NJ", "NY") if dice.random() < 0.2 else (),
-        landed_to=Decimal(12_000) if dice.random() < 0.3 or is_wide else None,
-        profit_from=1_500 if dice.random() < 0.1 else None,
+        landed_to=Decimal(12_000) if dice.random() < (0.6 if is_wide else 0.3) else None,
+        profit_from=1_500 if dice.random() < (0.3 if is_wide else 0.1) else None,
         sale_within=timedelta(hours=24) if dice.random() < 0.1 else None,
     )
 
@@ -170,9 +186,10 @@ def ask(connection: Connection[Any], families: Sequence[str], dice: random.Rando
         with suppress(_Undone), connection.transaction():
             found.setdefault("a watch begins", []).append(timed(lambda: lots.begin(connection, watch_id)))  # noqa: B023
             raise _Undone
-    for _ in range(300):
-        wanted = drawn(dice, families)
-        found.setdefault("preview", []).append(timed(lambda: preview_lots(connection, wanted, time_zone=ZONE)))  # noqa: B023
+    for name, kind, number in (("preview", None, PREVIEWS), ("preview, neither model nor make", 1.0, WIDE)):
+        for _ in range(number):
+            wanted = drawn(dice, families, kind=kind)
+            found.setdefault(name, []).append(timed(lambda: preview_lots(connection, wanted, time_zone=ZONE)))  # noqa: B023
     with suppress(_Undone), connection.transaction():
         found["the sweep, first"] = [timed(lambda: lots.queue_due(connection))]
         found["the sweep, again"] = [timed(lambda: lots.queue_due(connection))]
@@ -185,6 +202,10 @@ def timed(what: Callable[[], object]) -> float:
     began = time.perf_counter()
     what()
     return time.perf_counter() - began
+
+
+def _p95(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
 
 
 def _ms(seconds: float) -> str:

@@ -2505,17 +2505,17 @@ CREATE INDEX lot_board_bid ON ONLY public.lot_board USING btree (COALESCE(high_b
 
 CREATE INDEX lot_board_active_coalesce_lot_id_idx1 ON public.lot_board_active USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
 
-CREATE INDEX lot_board_family ON ONLY public.lot_board USING btree (family);
-
-CREATE INDEX lot_board_active_family_idx ON public.lot_board_active USING btree (family);
+CREATE INDEX lot_board_active_family ON public.lot_board_active USING btree (family);
 
 CREATE INDEX lot_board_new ON ONLY public.lot_board USING btree (first_seen DESC, lot_id DESC);
 
 CREATE INDEX lot_board_active_first_seen_lot_id_idx ON public.lot_board_active USING btree (first_seen DESC, lot_id DESC);
 
-CREATE INDEX lot_board_make ON ONLY public.lot_board USING btree (make);
+CREATE INDEX lot_board_sample ON ONLY public.lot_board USING btree (first_seen) INCLUDE (lot_id, is_gone, sale_at, high_bid, buy_now_price, make, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
 
-CREATE INDEX lot_board_active_make_idx ON public.lot_board_active USING btree (make);
+CREATE INDEX lot_board_active_first_seen_lot_id_is_gone_sale_at_high_bid_idx ON public.lot_board_active USING btree (first_seen) INCLUDE (lot_id, is_gone, sale_at, high_bid, buy_now_price, make, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
+
+CREATE INDEX lot_board_active_make ON public.lot_board_active USING btree (make);
 
 CREATE INDEX lot_board_gone_at ON public.lot_board_gone USING btree (gone_at);
 
@@ -2525,11 +2525,13 @@ CREATE INDEX lot_board_gone_coalesce_lot_id_idx1 ON public.lot_board_gone USING 
 
 CREATE INDEX lot_board_gone_damage ON public.lot_board_gone USING btree (damage);
 
-CREATE INDEX lot_board_gone_family_idx ON public.lot_board_gone USING btree (family);
+CREATE INDEX lot_board_gone_family ON public.lot_board_gone USING btree (family, first_seen);
 
 CREATE INDEX lot_board_gone_first_seen_lot_id_idx ON public.lot_board_gone USING btree (first_seen DESC, lot_id DESC);
 
-CREATE INDEX lot_board_gone_make_idx ON public.lot_board_gone USING btree (make);
+CREATE INDEX lot_board_gone_first_seen_lot_id_is_gone_sale_at_high_bid_b_idx ON public.lot_board_gone USING btree (first_seen) INCLUDE (lot_id, is_gone, sale_at, high_bid, buy_now_price, make, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
+
+CREATE INDEX lot_board_gone_make ON public.lot_board_gone USING btree (make, first_seen);
 
 CREATE INDEX lot_board_gone_seller ON public.lot_board_gone USING btree (lower(seller));
 
@@ -2550,6 +2552,8 @@ CREATE INDEX lot_photos_leased ON public.lot_photos USING btree (lease_owner) WH
 CREATE INDEX lot_photos_queued ON public.lot_photos USING btree (lot_id) INCLUDE (state, stored, first_at) WHERE (turn_at IS NOT NULL);
 
 CREATE INDEX lot_photos_turns ON public.lot_photos USING btree (((first_at IS NOT NULL)), turn_at, lot_id DESC) WHERE (turn_at IS NOT NULL);
+
+CREATE INDEX lot_quotes_figures ON public.lot_quotes USING btree (lot_id) INCLUDE (landed_eur, profit_eur, bid_usd, most_bid_usd) WHERE is_ranked;
 
 CREATE INDEX lot_quotes_most_bid ON public.lot_quotes USING btree (most_bid_usd DESC, lot_id) WHERE is_ranked;
 
@@ -2709,11 +2713,9 @@ ALTER INDEX public.lot_board_sale ATTACH PARTITION public.lot_board_active_coale
 
 ALTER INDEX public.lot_board_bid ATTACH PARTITION public.lot_board_active_coalesce_lot_id_idx1;
 
-ALTER INDEX public.lot_board_family ATTACH PARTITION public.lot_board_active_family_idx;
-
 ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_active_first_seen_lot_id_idx;
 
-ALTER INDEX public.lot_board_make ATTACH PARTITION public.lot_board_active_make_idx;
+ALTER INDEX public.lot_board_sample ATTACH PARTITION public.lot_board_active_first_seen_lot_id_is_gone_sale_at_high_bid_idx;
 
 ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_active_pkey;
 
@@ -2721,11 +2723,9 @@ ALTER INDEX public.lot_board_sale ATTACH PARTITION public.lot_board_gone_coalesc
 
 ALTER INDEX public.lot_board_bid ATTACH PARTITION public.lot_board_gone_coalesce_lot_id_idx1;
 
-ALTER INDEX public.lot_board_family ATTACH PARTITION public.lot_board_gone_family_idx;
-
 ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_gone_first_seen_lot_id_idx;
 
-ALTER INDEX public.lot_board_make ATTACH PARTITION public.lot_board_gone_make_idx;
+ALTER INDEX public.lot_board_sample ATTACH PARTITION public.lot_board_gone_first_seen_lot_id_is_gone_sale_at_high_bid_b_idx;
 
 ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_gone_pkey;
 

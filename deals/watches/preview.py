@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vinops.board.overview import Overview, overview
-from vinops.lots import reads as lot_reads
+from vinops.lots import overview as lots
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from psycopg import Connection
 
-    from vinops.board.records import Count
     from vinops.filters import Filter
     from vinops.lots.filter import LotFilter
 
 DAYS: Final = 30
 DAYS_OF_MANY: Final = 7
 """Of filters that name no model."""
+DAYS_OF_LOTS: Final = 7
+"""A popular model has some 14,000 lots a month that are gone: reading them takes longer than all else."""
 BEST: Final = 3
-MOST_LOTS: Final = 500
-"""Lots are counted up to so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview(Overview):
-    """How many cars fit now, how many came in the last `days` (also those that are gone), and the three best ads."""
+    """How many cars or lots fit now, how many came in the last `days` (also those that are gone), and the three best.
+
+    They are ads or lots; of lots that came counts what is on the board of lots, by their facts of now.
+    """
 
     @property
     def per_day(self) -> float:
-        """How many cars came a day."""
+        """How many came a day."""
         return self.lately / self.days
-
-
-@dataclass(frozen=True, kw_only=True)
-class LotPreview:
-    """How many lots fit now, how many came in the last `days` (also those that are gone), each counted up to MOST_LOTS,
-    and the three best lots."""
-
-    now: Count
-    lately: Count
-    best: Sequence[int]
-    days: int
-
-    @property
-    def per_day(self) -> float:
-        """How many lots came a day; at least so many if the count was capped."""
-        return self.lately.number / self.days
 
 
 def preview(connection: Connection[Any], wanted: Filter) -> Preview:
@@ -58,11 +41,7 @@ def preview(connection: Connection[Any], wanted: Filter) -> Preview:
     return Preview(**vars(found))
 
 
-def preview_lots(connection: Connection[Any], wanted: LotFilter, *, time_zone: str) -> LotPreview:
-    """Return what a filter of lots finds, in two statements. In the last days counts what is on the board of lots: by
-    their facts of now. Of a filter that names neither model nor make fewer days are counted."""
-    now = replace(wanted, new_since=None, gone="no")
-    count, best = lot_reads.best(connection, now, size=BEST, most=MOST_LOTS, time_zone=time_zone)
-    days = DAYS if wanted.family or wanted.make else DAYS_OF_MANY
-    lately = replace(now, new_since=timedelta(days=days), gone="also", sale_within=None, sale_from=None, sale_to=None)
-    return LotPreview(now=count, lately=lot_reads.count(connection, lately, most=MOST_LOTS), best=best, days=days)
+def preview_lots(connection: Connection[Any], wanted: LotFilter, *, time_zone: str) -> Preview:
+    """Return what a filter of lots finds, in one statement or three."""
+    found = lots.overview(connection, wanted, size=BEST, days=DAYS_OF_LOTS, time_zone=time_zone)
+    return Preview(**vars(found))

@@ -1,5 +1,6 @@
--- What each field of a filter of lots (vinops/lots/filter.py) asks of a row of `lot_board`. vinops/lots/writer.py joins
--- the conditions: what is behind `where` is used, so each block is a statement of one condition.
+-- What each field of a filter of lots (vinops/lots/filter.py) asks of a row of `lot_board`, or of the quote of a lot.
+-- vinops/lots/writer.py joins the conditions: what is behind `where` is used, so each block is a statement of one
+-- condition.
 
 -- name: for_sale
 -- Lots that are for sale.
@@ -158,60 +159,36 @@ where (lot_board.buy_now_price is not null) = %(buy_now)s::boolean;
 
 -- name: landed_to
 -- Ranked lots that cost so much landed, in EUR, or less: at the price to count with, or at the most one may bid.
-select lot_board.lot_id
-from lot_board
+select lot_quotes.lot_id
+from lot_quotes
 where
-    exists (
-        select
-        from lot_quotes
-        where
-            lot_quotes.lot_id = lot_board.lot_id
-            and lot_quotes.is_ranked
-            and lot_quotes.landed_eur <= %(landed_to)s::numeric
-    );
+    lot_quotes.is_ranked
+    and lot_quotes.landed_eur <= %(landed_to)s::numeric;
 
 -- name: profit_from
 -- Ranked lots whose careful profit at the price to count with is so much, in EUR, or more.
-select lot_board.lot_id
-from lot_board
+select lot_quotes.lot_id
+from lot_quotes
 where
-    exists (
-        select
-        from lot_quotes
-        where
-            lot_quotes.lot_id = lot_board.lot_id
-            and lot_quotes.is_ranked
-            and lot_quotes.bid_usd is not null
-            and lot_quotes.profit_eur >= %(profit_from)s::integer
-    );
+    lot_quotes.is_ranked
+    and lot_quotes.bid_usd is not null
+    and lot_quotes.profit_eur >= %(profit_from)s::integer;
 
 -- name: most_bid_from
 -- Ranked lots for which one may bid so much, in USD, or more.
-select lot_board.lot_id
-from lot_board
+select lot_quotes.lot_id
+from lot_quotes
 where
-    exists (
-        select
-        from lot_quotes
-        where
-            lot_quotes.lot_id = lot_board.lot_id
-            and lot_quotes.is_ranked
-            and lot_quotes.most_bid_usd >= %(most_bid_from)s::integer
-    );
+    lot_quotes.is_ranked
+    and lot_quotes.most_bid_usd >= %(most_bid_from)s::integer;
 
 -- name: at_bid_to
 -- Ranked lots that are quoted at such a bid, in USD, or less: the price to count with, or the most one may bid.
-select lot_board.lot_id
-from lot_board
+select lot_quotes.lot_id
+from lot_quotes
 where
-    exists (
-        select
-        from lot_quotes
-        where
-            lot_quotes.lot_id = lot_board.lot_id
-            and lot_quotes.is_ranked
-            and coalesce(lot_quotes.bid_usd, lot_quotes.most_bid_usd) <= %(at_bid_to)s::integer
-    );
+    lot_quotes.is_ranked
+    and coalesce(lot_quotes.bid_usd, lot_quotes.most_bid_usd) <= %(at_bid_to)s::integer;
 
 -- name: has_photos
 -- Lots with photos, or without.

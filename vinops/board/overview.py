@@ -1,9 +1,9 @@
-"""What a filter finds, in figures, within a few milliseconds whatever it asks: how many ads, how many lately, the best.
+"""What a filter finds, in figures, within a few milliseconds whatever it asks: how many there are, how many came
+lately, the best. Of ads here, of lots in vinops/lots/overview.py.
 
-Most filters name models or are rare, and are counted. One that names neither model nor make may ask for several wide
-things that few ads have in common: a count of it reads the whole board. So a sample of the board is asked first, by the
-index `board_sample`: if it has enough of the ads, the figures are told from it. If it has few, or the board is small,
-the ads are counted.
+Most filters name models or are rare, and are counted. One that names no model may ask for several wide things that few
+have in common: a count of it reads the whole board. So a sample of the board is asked first, by an index: if it has
+enough of what is asked for, the figures are told from it. If it has few, or the board is small, all are counted.
 """
 
 from __future__ import annotations
@@ -18,62 +18,69 @@ from vinops.board.sorts import BEST, SORTS
 from vinops.board.writer import where
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from psycopg import Connection
+    from psycopg.sql import Composable
 
     from vinops.filters import Filter
 
 MOST: Final = 2_000
-"""Ads of models are counted up to so many."""
+"""What names models is counted up to so many."""
 SAMPLED: Final = 13
-"""One ad in so many is in the sample, as the index has it. A prime: batches that ads are written in do not meet it."""
+"""One in so many is in the sample, as the index has it. A prime: batches that rows are written in do not meet it."""
 ENOUGH: Final = 25
-"""Ads of the sample from which figures are told: 325 ads or more, within a fifth in two of three cases."""
+"""How many of the sample figures are told from: of 325 or more, within a fifth in two of three cases."""
 SMALL: Final = 1_500
-"""Ads of the sample up to which the board is small: 20,000 ads are counted as fast as the sample is read."""
+"""Rows of the sample up to which a board is small: 20,000 are counted as fast as the sample is read."""
 WALK: Final = 5_000
-"""Of many ads the best are looked for among so many in the order of the score. Where a filter goes against that order
-they may be further behind: then all ads of the filter are read."""
+"""Of many the best are looked for among so many of all in that order. Where a filter goes against the order they may be
+further behind: then all that it finds are read."""
 
 _COUNTED: Final = SQL(
-    "with here as materialized"
-    " (select board.listing_id, board.score, board.first_seen from board where {advertised} limit %(most)s),"
-    " late as materialized (select 1 from board where {gone} and {lately} limit %(most)s)"
-    " select (select count(*) from here), (select count(*) from here as board where {lately}),"
-    " (select count(*) from late),"
-    " array(select board.listing_id from here as board order by {order} limit %(size)s)"
+    "with here as materialized (select {kept} from {found} limit %(most)s),"
+    " late as materialized (select 1 from {board} where {gone} and {lately} limit %(most)s)"
+    " select (select count(*) from here), (select count(*) from here as {board} where {now}),"
+    " (select count(*) from here as {board} where {lately}), (select count(*) from late),"
+    " array(select {id} from here as {board} {quoted} where {now} and {open} order by {order} limit %(size)s)"
 )
 _SAMPLED: Final = SQL(
-    "select count(*), count(*) filter (where {lately}), (select count(*) from board where {gone} and {lately}"
-    " and {sampled}), exists (select from board where not board.is_gone and {sampled} offset %(small)s)"
-    " from board where {advertised} and {sampled}"
-)
-_WALK: Final = SQL(
-    "select board.listing_id from"
-    " (select * from board where not board.is_gone order by {order} limit %(walk)s) as board"
-    " where {advertised} order by {order} limit %(size)s"
+    "select count(*) filter (where {now}), count(*) filter (where {lately}),"
+    " (select count(*) from {board} where {gone} and {lately} and {sampled}),"
+    " exists (select from {board} where not {board}.is_gone and {sampled} offset %(small)s)"
+    " from {board} where {there} and {sampled}"
 )
 _ALL: Final = SQL(
-    "select board.listing_id from"
-    " (select board.listing_id, board.score from board where {advertised} offset 0) as board"
-    " order by {order} limit %(size)s"
+    "select {id} from (select {kept} from {found} and {now} offset 0) as {board} {quoted}"
+    " where {open} order by {order} limit %(size)s"
 )  # "offset 0" keeps the planner from walking the index of the order
-_PARTS: Final = {
-    "order": SORTS[BEST].order,
+_ADS: Final = {
+    "board": SQL("board"),
+    "id": SQL("board.listing_id"),
+    "kept": SQL("board.listing_id, board.score, board.first_seen"),
     "lately": SQL("board.first_seen >= now() - %(since)s::interval"),
+    "now": SQL("true"),
+    "open": SQL("true"),
+    "quoted": SQL(""),
+    "order": SORTS[BEST].order,
     "sampled": SQL("mod(board.listing_id, 13) = 0"),
-}
+    "walk": SQL("(select * from board where not board.is_gone order by {order} limit %(walk)s) as board").format(
+        order=SORTS[BEST].order
+    ),
+    "walked": SORTS[BEST].order,
+}  # fmt: skip
+_WALK: Final = SQL("select {id} from {walk} where {there} and {now} and {open} order by {walked} limit %(size)s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """How many ads a filter finds, how many of them and of those that are gone came in the last `days`, and the best.
+    """How many ads or lots a filter finds, how many of them and of those that are gone came in the last `days`, and the
+    best.
 
     `is_about`: the figures are told from a sample, and are rounded.
     """
 
-    ads: int
+    now: int
     lately: int
     days: int
     is_about: bool
@@ -83,40 +90,62 @@ class Overview:
 def overview(connection: Connection[Any], wanted: Filter, *, size: int, days: int, days_of_many: int) -> Overview:
     """Return the figures of a filter, and its `size` best ads. What it asks of `gone` and `new_since` does not count.
 
-    Ads that came lately are those of `days` if the filter names models, else of `days_of_many`: of all models, ads of
-    a month are as many as are advertised.
+    Ads that came lately are those of `days` if the filter names models and they are few, else of `days_of_many`: of all
+    models, ads of a month are as many as are advertised.
     """
     asked = replace(wanted, new_since=None, gone="no")
-    advertised, values = where(asked, by_index=True)
-    parts = {**_PARTS, "advertised": advertised, "gone": where(replace(asked, gone="only"))[0]}
-    used = days if wanted.family else days_of_many
-    values |= {"since": timedelta(days=used), "size": size, "walk": WALK, "small": SMALL, "most": MOST + 1}
+    there, values = where(asked, by_index=True)
+    gone, _ = where(replace(asked, gone="only"))
+    parts = {**_ADS, "there": there, "gone": gone, "found": SQL("board where {}").format(there)}
+    narrow = days if wanted.family else None
+    return told(connection, parts, values, size=size, days=days_of_many, days_of_few=narrow)
+
+
+def told(
+    connection: Connection[Any],
+    parts: Mapping[str, Composable],
+    values: Mapping[str, Any],
+    *,
+    size: int,
+    days: int,
+    days_of_few: int | None,
+) -> Overview:
+    """Return the figures of what parts of SQL ask for, with parameters; of those that came lately, of so many `days`.
+    If there are `days_of_few`, as of what names models, it is counted at once, and of so many days, if it is few.
+
+    The parts: `board` (a table, `id` its column); `there` and `gone` (what is asked of rows that are advertised or for
+    sale, and of those that are gone); `found` (where all of the first are read from, with that condition); `now` (what
+    else is asked of the first, but says nothing of how many came); `lately`; `sampled`; `kept` (the columns that are
+    read). Of the best `open` (a condition), `order` and `quoted` (a join that these need); `walk` and `walked` (the
+    first rows in an order that is as good, and that order).
+    """
+    about = {**values, "size": size, "walk": WALK, "small": SMALL}
 
     def ask(statement: SQL) -> Any:
-        return connection.execute(statement.format(**parts), values, prepare=False).fetchall()
+        return connection.execute(statement.format(**parts), about, prepare=False).fetchall()
 
-    def counted() -> Overview | None:
-        [(ads, lately, gone, best)] = ask(_COUNTED)
-        if values["most"] is not None and max(ads, gone) > MOST:
+    def counted(used: int, most: int | None) -> Overview | None:
+        about.update(since=timedelta(days=used), most=most and most + 1)
+        [(there, now, lately, gone, best)] = ask(_COUNTED)
+        if most is not None and max(there, gone) > most:
             return None
-        return Overview(ads=ads, lately=lately + gone, days=used, is_about=False, best=best)
+        return Overview(now=now, lately=lately + gone, days=used, is_about=False, best=best)
 
-    if wanted.family and (found := counted()):
+    if days_of_few is not None and (found := counted(days_of_few, MOST)):
         return found
-    [(ads, lately, gone, is_large)] = ask(_SAMPLED)
-    if ads < ENOUGH or not is_large:
-        values["most"] = None
-        if found := counted():
-            return found
+    about["since"] = timedelta(days=days)
+    [(now, lately, gone, is_large)] = ask(_SAMPLED)
+    if (now < ENOUGH or not is_large) and (found := counted(days, None)):
+        return found
     best = ask(_WALK)
     if len(best) < size:
         best = ask(_ALL)
     return Overview(
-        ads=_rounded(ads), lately=_rounded(lately + gone), days=used, is_about=True, best=[row[0] for row in best]
+        now=_rounded(now), lately=_rounded(lately + gone), days=days, is_about=True, best=[row[0] for row in best]
     )
 
 
-def _rounded(ads: int) -> int:
-    """Return how many ads there are by how many the sample has, to two digits."""
-    number = ads * SAMPLED
-    return round(number, min(2 - len(str(number)), 0))
+def _rounded(number: int) -> int:
+    """Return how many there are by how many the sample has, to two digits."""
+    about = number * SAMPLED
+    return round(about, min(2 - len(str(about)), 0))

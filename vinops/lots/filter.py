@@ -44,6 +44,8 @@ KEYS: Final = {
     "yes": ("yes", "да", "1", "true"), "no": ("no", "не", "0", "false"), "unknown": ("unknown",),
 }  # fmt: skip
 SWITCH: Final = {"yes": (*KEYS["yes"], "on"), "no": KEYS["no"]}
+FIGURES: Final = {"landed_to": "€", "profit_from": "€", "most_bid_from": "$", "at_bid_to": "$"}
+"""Fields that ask for figures of a quote, and their units."""
 MILE_KM: Final = 1.609344
 EARLIEST, LATEST = date(1990, 1, 1), date(2099, 12, 31)
 _KM: Final = re.compile(r"(?P<number>.*[0-9]) ?(?:km|км)\.?", re.IGNORECASE)

@@ -66,16 +66,6 @@ _ALL: Final = SQL(
     " where {behind} order by is_late, {order} limit %(size)s"
 )  # "offset 0" keeps the planner from walking the index of the order
 _COUNT: Final = SQL("select count(*) from (select from lot_board where {where} limit %(most)s) as found")
-_BEST: Final = SQL(
-    "with few as materialized (select lot_board.lot_id, lot_board.sale_at from lot_board where {where} limit %(most)s)"
-    " select (select count(*) from few), array("
-    "select few.lot_id from few"
-    " left join lot_quotes as quotes on few.lot_id = quotes.lot_id and quotes.is_ranked"
-    " where few.sale_at is null or few.sale_at > now()"
-    " order by case when quotes.bid_usd is not null and quotes.profit_eur > 0 then quotes.profit_eur end"
-    " desc nulls last, quotes.most_bid_usd desc nulls last,"
-    " few.sale_at asc nulls last, few.lot_id desc limit %(size)s)"
-)
 _IDS: Final = SQL("select array(select lot_board.lot_id from lot_board where {where} order by {order})")
 
 COLUMNS: Final = (
@@ -194,18 +184,6 @@ def count(connection: Connection[Any], wanted: LotFilter, *, most: int = CAP) ->
     row = connection.execute(_COUNT.format(where=condition), values | {"most": most + 1}, prepare=False).fetchone()
     number = row[0] if row else 0
     return Count(number=min(number, most), is_capped=number > most)
-
-
-def best(
-    connection: Connection[Any], wanted: LotFilter, *, size: int, most: int, time_zone: str = TIME_ZONE
-) -> tuple[Count, list[int]]:
-    """Return how many lots a filter finds, counted up to `most`, and the ids of those of them that bring most: by the
-    profit at a price to count with, then by the most one may bid, then by the next sale."""
-    condition, values = where(wanted, time_zone=time_zone)
-    statement = _BEST.format(where=condition)
-    row = connection.execute(statement, values | {"most": most + 1, "size": size}, prepare=False).fetchone()
-    number, ids = (0, []) if row is None else row
-    return Count(number=min(number, most), is_capped=number > most), ids
 
 
 def lot(connection: Connection[Any], lot_number: int) -> Lot | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from vinops.lots import reads
-from vinops.lots.filter import DAMAGES, FIELDS, KEYS, MILE_KM, RUNS, TITLES, LotFilter
+from vinops.lots.filter import DAMAGES, FIELDS, FIGURES, KEYS, MILE_KM, RUNS, TITLES, LotFilter
 from vinops.lots.sorts import FIRST, SORTS
 from web import csv_lines, people, vocabulary
 from web.operations import freshness
@@ -23,8 +23,6 @@ LISTED: Final = ("fuel", "gearbox", "body", "color", "state")
 """Fields whose values the form lists as the lots have them."""
 FIXED: Final = {"damage": DAMAGES, "title_group": tuple(TITLES), "runs": tuple(RUNS), "keys": tuple(KEYS)}
 """Fields whose values are these."""
-FIGURES: Final = {"landed_to": "€", "profit_from": "€", "most_bid_from": "$", "at_bid_to": "$"}
-"""Fields of the quote, and their units."""
 SUGGESTED: Final = 150
 """How many families, yards and sellers the form suggests."""
 

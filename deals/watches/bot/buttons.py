@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deals.watches import people
 from deals.watches.bot import commands, drafts
-from deals.watches.bot.cards import counts, lot_counts
+from deals.watches.bot.cards import counts
 from deals.watches.bot.turn import add_reply
 from deals.watches.in_words import of_watch
 from deals.watches.preview import preview, preview_lots
@@ -107,7 +107,7 @@ def _count(turn: Turn, watch: Watch) -> None:
         found.append(counts(turn, preview(turn.connection, watch.filter)))
     if watch.lots is not None:
         zone = turn.person.time_zone
-        found.append(lot_counts(turn, preview_lots(turn.connection, watch.lots, time_zone=zone)))
+        found.append(counts(turn, preview_lots(turn.connection, watch.lots, time_zone=zone), "lots_counts"))
     turn.notice = "\n".join(found)
 
 

@@ -15,24 +15,18 @@ from vinops.db.database import queries
 
 if TYPE_CHECKING:
     from deals.watches.bot.turn import Turn
-    from deals.watches.preview import LotPreview, Preview
-    from vinops.board.records import Count
+    from deals.watches.preview import Preview
 
 
-def counts(turn: Turn, found: Preview) -> str:
-    """Return how many cars a preview found, in words; figures of a sample as "about 800"."""
+def counts(turn: Turn, found: Preview, name: str = "counts") -> str:
+    """Return how many cars a preview found, in words (how many lots, if the text is "lots_counts"); figures of a sample
+    as "about 800"."""
 
     def figure(number: int) -> str:
         return turn.text("around", number=texts.number(number)) if found.is_about else texts.number(number)
 
     day = _a_day(found.per_day)
-    return turn.text("counts", now=figure(found.ads), lately=figure(found.lately), days=found.days, day=day)
-
-
-def lot_counts(turn: Turn, found: LotPreview) -> str:
-    """Return how many lots a preview found, in words; where it stopped to count, "500+" and "17+ a day"."""
-    day = _a_day(found.per_day) + "+" * found.lately.is_capped
-    return turn.text("lots_counts", now=_counted(found.now), lately=_counted(found.lately), days=found.days, day=day)
+    return turn.text(name, now=figure(found.now), lately=figure(found.lately), days=found.days, day=day)
 
 
 def found_ads(turn: Turn, found: Preview) -> list[str]:
@@ -47,9 +41,9 @@ def found_ads(turn: Turn, found: Preview) -> list[str]:
     return lines
 
 
-def found_lots(turn: Turn, found: LotPreview) -> list[str]:
+def found_lots(turn: Turn, found: Preview) -> list[str]:
     """Return the lines about the lots that a filter finds."""
-    lines = [lot_counts(turn, found)]
+    lines = [counts(turn, found, "lots_counts")]
     if found.best:
         lines.append(turn.text("best"))
     with turn.connection.cursor(row_factory=dict_row) as cursor:
@@ -81,11 +75,7 @@ def _linked(title: str, link: str) -> str:
 
 
 def _a_day(number: float) -> str:
-    return f"{number:.1f}" if 0 < number < 3 else texts.number(number)
-
-
-def _counted(count: Count) -> str:
-    return f"{texts.number(count.number)}{'+' if count.is_capped else ''}"
+    return f"{number:.1f}" if 0 < number < 3 else texts.number(float(f"{number:.2g}"))
 
 
 def _km(turn: Turn, km: int | None) -> str:

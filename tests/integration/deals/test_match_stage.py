@@ -373,7 +373,7 @@ def test_the_preview_counts_and_shows_the_best(database: Connection[Any]) -> Non
     database.execute("update board set first_seen = now() - interval '8 days' where listing_id = %s", [ids[2]])
     database.execute("update board set score = 9.5 where listing_id = %s", [ids[4]])
     found = preview(database, Filter(family=("Volkswagen Golf",), new_since=timedelta(hours=1)))
-    assert (found.ads, found.lately, found.days, found.is_about) == (4, 4, 30, False)
+    assert (found.now, found.lately, found.days, found.is_about) == (4, 4, 30, False)
     assert list(found.best) == [ids[4], ids[3], ids[2]]
     assert replace(found, lately=60).per_day == 2
 
@@ -383,4 +383,4 @@ def test_the_preview_of_cars_of_any_model_counts_those_of_a_week(database: Conne
     database.execute("update board set first_seen = now() - interval '8 days' where listing_id = %s", [ids[0]])
     database.execute("update board set is_gone = true, gone_at = now() where listing_id = any(%s)", [ids[:2]])
     found = preview(database, Filter(make=("Volkswagen",)))
-    assert (found.ads, found.lately, found.days, found.is_about) == (2, 3, 7, False)
+    assert (found.now, found.lately, found.days, found.is_about) == (2, 3, 7, False)

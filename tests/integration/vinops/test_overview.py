@@ -51,19 +51,19 @@ def test_many_are_told_from_the_sample(
     old = "update board set first_seen = now() - interval '8 days' where listing_id = any(%s)"
     database.execute(old, [sample[:4]])
     found = asked(database, GOLFS)
-    assert found == Overview(ads=130, lately=78, days=7, is_about=True, best=best(database))
+    assert found == Overview(now=130, lately=78, days=7, is_about=True, best=best(database))
     going = [*sample[3:5], *[each for each in board if each % 13][:20]]
     database.execute("update board set is_gone = true, gone_at = now() where listing_id = any(%s)", [going])
     monkeypatch.setattr(module, "ENOUGH", 8)
     monkeypatch.setattr(module, "SMALL", 7)
     found = asked(database, GOLFS)
-    assert (found.ads, found.lately) == (100, 78)  # of eight and six, to two digits
-    assert asked(database, Filter(make=("BMW",))) == Overview(ads=0, lately=0, days=7, is_about=False, best=[])
+    assert (found.now, found.lately) == (100, 78)  # of eight and six, to two digits
+    assert asked(database, Filter(make=("BMW",))) == Overview(now=0, lately=0, days=7, is_about=False, best=[])
 
 
 def test_few_are_counted(database: Connection[Any], board: list[int]) -> None:
     found = asked(database, Filter(make=("Volkswagen",), km_to=40_000))
-    assert found == Overview(ads=41, lately=41, days=7, is_about=False, best=best(database, "mileage_km <= 40000"))
+    assert found == Overview(now=41, lately=41, days=7, is_about=False, best=best(database, "mileage_km <= 40000"))
 
 
 def test_on_a_small_board_all_are_counted(
@@ -73,7 +73,7 @@ def test_on_a_small_board_all_are_counted(
     assert asked(database, GOLFS).is_about
     monkeypatch.setattr(module, "SMALL", 10)
     found = asked(database, GOLFS)
-    assert (found.ads, found.lately, found.is_about) == (CARS, CARS, False)
+    assert (found.now, found.lately, found.is_about) == (CARS, CARS, False)
 
 
 def test_models_are_counted_up_to_a_limit(
@@ -81,10 +81,11 @@ def test_models_are_counted_up_to_a_limit(
 ) -> None:
     wanted = Filter(family=("Volkswagen Golf",), new_since=timedelta(hours=1), gone="only")
     monkeypatch.setattr(module, "ENOUGH", 1)
+    database.execute("update board set first_seen = now() - interval '2 days'")
     monkeypatch.setattr(module, "MOST", CARS)
-    assert asked(database, wanted) == Overview(ads=130, lately=130, days=30, is_about=False, best=best(database))
+    assert asked(database, wanted) == Overview(now=130, lately=130, days=30, is_about=False, best=best(database))
     monkeypatch.setattr(module, "MOST", CARS - 1)
-    assert asked(database, wanted) == Overview(ads=130, lately=130, days=30, is_about=True, best=best(database))
+    assert asked(database, wanted) == Overview(now=130, lately=130, days=7, is_about=True, best=best(database))
 
 
 def test_the_best_are_found_wherever_they_are_in_the_order(
@@ -108,8 +109,8 @@ def test_words_are_asked_of_the_sample_as_of_the_board(
     database.execute("delete from listing_words")
     database.execute("insert into listing_words select unnest(%s::bigint[]), 'navi'", [board[:100]])
     inside = sum(each % 13 == 0 for each in board[:100])
-    assert asked(database, Filter(words=("navi",))).ads == 13 * inside
-    assert asked(database, Filter(words_not=("navi",))).ads == 13 * (10 - inside)
+    assert asked(database, Filter(words=("navi",))).now == 13 * inside
+    assert asked(database, Filter(words_not=("navi",))).now == 13 * (10 - inside)
 
 
 def test_the_sample_is_read_from_its_index_alone(

@@ -85,7 +85,7 @@ def test_a_lot_is_previewed_told_once_and_explained(market: Talk) -> None:
     stages(market)
     proposal = watch(market, "лотове RAV4 палещ NJ до 20000 на място")
     assert "Toyota RAV4, runs and drives or starts, NJ, landed for up to €20,000 (auction lots)" in proposal.text
-    assert "Lots: 1 now, 1 in the last 30 days" in proposal.text
+    assert "Lots: 1 now, 1 in the last 7 days" in proposal.text
     assert "2019 TOYOTA RAV4: lands at" in proposal.text
     assert "Only 10 %" not in str(proposal.buttons)
     before = len(told(market))
