@@ -3,9 +3,11 @@
 -- name: read_rows
 -- The staged rows of a file with their values parsed: sale_at, the sale time of the lot, is its date and time in the
 -- zone of its yard. `flags` has the columns whose value cannot be parsed or is not in staging.codes, and
--- last_updated_at also for a time after `latest`. day_of_week, runs_drives and ordinal are ignored: the sale date, the
--- condition code and the position in the file say the same. "offset 0" has each value computed once: without it the
--- planner repeats its expression in every flag, which takes four times as long.
+-- last_updated_at also for a time after `latest`. What lots are searched by is not read if it has more than 200
+-- characters: it would not fit into a row of an index, and no lot of the file could be loaded. day_of_week, runs_drives
+-- and ordinal are ignored: the sale date, the condition code and the position in the file say the same. "offset 0" has
+-- each value computed once: without it the planner repeats its expression in every flag, which takes four times as
+-- long.
 create temporary table incoming on commit drop as
 select
     line_number,
@@ -79,6 +81,10 @@ select
         end,
         case when unknown_vehicle_type then 'vehicle_type' end,
         case when year is null and raw_year <> '0' then 'year' end,
+        case when long_make then 'make' end,
+        case when long_model_group then 'model_group' end,
+        case when long_model then 'model' end,
+        case when long_body_style then 'body_style' end,
         case when unknown_color then 'color' end,
         case when cylinders is null and translate(raw_cylinders, '0.', '') <> '' then 'cylinders' end,
         case when unknown_drive then 'drive' end,
@@ -104,6 +110,7 @@ select
         case when unknown_odometer_brand then 'odometer_brand' end,
         case when retail_value is null and translate(raw_retail_value, '0.', '') <> '' then 'retail_value' end,
         case when repair_cost is null and translate(raw_repair_cost, '0.', '') <> '' then 'repair_cost' end,
+        case when long_state then 'state' end,
         case when unknown_country then 'country' end,
         case when unknown_rental then 'rentals' end,
         case when unknown_copart_select then 'copart_select' end,
@@ -122,11 +129,15 @@ from (
         not (select staging.code_map('vehicle_type')) ? upper(r.vehicle_type) as unknown_vehicle_type,
         staging.to_year(r.year) as year,
         r.year as raw_year,
-        r.make,
-        r.model_group,
-        r.model_detail as model,
+        case when length(r.make) <= 200 then r.make end as make,
+        length(r.make) > 200 as long_make,
+        case when length(r.model_group) <= 200 then r.model_group end as model_group,
+        length(r.model_group) > 200 as long_model_group,
+        case when length(r.model_detail) <= 200 then r.model_detail end as model,
+        length(r.model_detail) > 200 as long_model,
         r.trim,
-        r.body_style,
+        case when length(r.body_style) <= 200 then r.body_style end as body_style,
+        length(r.body_style) > 200 as long_body_style,
         (select staging.code_map('color')) ->> upper(r.color) as color,
         not (select staging.code_map('color')) ? upper(r.color) as unknown_color,
         r.engine,
@@ -185,7 +196,8 @@ from (
         r.repair_cost as raw_repair_cost,
         nullif(btrim(r.special_note), '') as special_note,
         r.city,
-        r.state,
+        case when length(r.state) <= 200 then r.state end as state,
+        length(r.state) > 200 as long_state,
         r.zip,
         (select staging.code_map('country')) ->> upper(r.country) as country,
         not (select staging.code_map('country')) ? upper(r.country) as unknown_country,

@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import os
+import random
 import shutil
+import string
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -485,6 +487,23 @@ def test_booleans(feed: Loader) -> None:
     for place, (text, value) in enumerate(values.items()):
         found = feed.lot(ONE + place, "make_an_offer", "rental", "copart_select", "flags")
         assert found == (value, value, value, []), text
+
+
+@pytest.mark.parametrize("length", [2_690, 40_000])  # too long for a row of an index, and for a page
+def test_a_text_of_any_length_costs_no_other_row(feed: Loader, length: int) -> None:
+    searched = {"make": "make", "model_group": "model_group", "model_detail": "model", "body_style": "body_style",
+                "state": "state"}  # fmt: skip
+    text = "".join(random.Random(length).choices(string.ascii_letters + string.digits, k=length))
+    names = [name for name in NAMES if name not in {"lot_number", "last_updated_at"}]
+    names += [name for name in searched for _ in range(12)]  # one of thirteen lots is in an index with all of these
+    feed.loaded([ANCHOR, *(row(ONE + place, **{name: f"{text}{place}"}) for place, name in enumerate(names))])
+    assert feed.one("select count(*) from lots") == feed.one("select count(*) from lot_board") == 1 + len(names)
+    for name, flag in searched.items():
+        place = names.index(name)
+        assert feed.lot(ONE + place, "flags") == [flag]
+        assert feed.all(f"select {name} from staging.copart_raw where lot_number = %s", str(ONE + place)) == [
+            (f"{text}{place}",)
+        ]
 
 
 def test_keys(feed: Loader) -> None:
