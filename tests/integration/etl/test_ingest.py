@@ -23,6 +23,7 @@ import pytest
 
 from etl import run as run_module
 from etl.errors import ArchiveDamaged
+from etl.merge import board
 from etl.run import CLOCK_TOLERANCE, ingest
 from etl.steps import Steps
 from etl.store import places, retention
@@ -492,7 +493,7 @@ def test_booleans(feed: Loader) -> None:
 @pytest.mark.parametrize("length", [2_690, 40_000])  # too long for a row of an index, and for a page
 def test_a_text_of_any_length_costs_no_other_row(feed: Loader, length: int) -> None:
     searched = {"make": "make", "model_group": "model_group", "model_detail": "model", "body_style": "body_style",
-                "state": "state"}  # fmt: skip
+                "state": "state", "yard_name": "yard_name", "seller_name": "seller_name"}  # fmt: skip
     text = "".join(random.Random(length).choices(string.ascii_letters + string.digits, k=length))
     names = [name for name in NAMES if name not in {"lot_number", "last_updated_at"}]
     names += [name for name in searched for _ in range(12)]  # one of thirteen lots is in an index with all of these
@@ -504,6 +505,10 @@ def test_a_text_of_any_length_costs_no_other_row(feed: Loader, length: int) -> N
         assert feed.all(f"select {name} from staging.copart_raw where lot_number = %s", str(ONE + place)) == [
             (f"{text}{place}",)
         ]
+    feed.loaded([ANCHOR])  # gone lots have more indexes
+    feed.database.execute("update lots set gone_at = now() where gone_at is not null")
+    board.rebuild(feed.database)
+    assert feed.one("select count(*) from lot_board where is_gone") == len(names)
 
 
 def test_keys(feed: Loader) -> None:
