@@ -2439,13 +2439,13 @@ CREATE INDEX board_new ON ONLY public.board USING btree (first_seen DESC, listin
 
 CREATE INDEX board_active_first_seen_listing_id_idx ON public.board_active USING btree (first_seen DESC, listing_id DESC);
 
-CREATE INDEX board_sample ON ONLY public.board USING btree (first_seen) INCLUDE (listing_id, is_gone, duplicate_of, score, price_eur, below_market, year, mileage_km, power_hp, make, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
-
-CREATE INDEX board_active_first_seen_listing_id_is_gone_duplicate_of_sco_idx ON public.board_active USING btree (first_seen) INCLUDE (listing_id, is_gone, duplicate_of, score, price_eur, below_market, year, mileage_km, power_hp, make, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
-
 CREATE INDEX board_make ON ONLY public.board USING btree (make, score DESC, listing_id DESC);
 
 CREATE INDEX board_active_make_score_listing_id_idx ON public.board_active USING btree (make, score DESC, listing_id DESC);
+
+CREATE INDEX board_active_sample_family ON public.board_active USING btree (family) INCLUDE (listing_id, is_gone, duplicate_of, first_seen, score, price_eur, below_market, year, mileage_km, power_hp, make, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
+
+CREATE INDEX board_active_sample_make ON public.board_active USING btree (make) INCLUDE (listing_id, is_gone, duplicate_of, first_seen, score, price_eur, below_market, year, mileage_km, power_hp, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
 
 CREATE INDEX board_score ON ONLY public.board USING btree (score DESC, listing_id DESC);
 
@@ -2467,9 +2467,9 @@ CREATE INDEX board_gone_family_score_listing_id_idx ON public.board_gone USING b
 
 CREATE INDEX board_gone_first_seen_listing_id_idx ON public.board_gone USING btree (first_seen DESC, listing_id DESC);
 
-CREATE INDEX board_gone_first_seen_listing_id_is_gone_duplicate_of_score_idx ON public.board_gone USING btree (first_seen) INCLUDE (listing_id, is_gone, duplicate_of, score, price_eur, below_market, year, mileage_km, power_hp, make, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
-
 CREATE INDEX board_gone_make_score_listing_id_idx ON public.board_gone USING btree (make, score DESC, listing_id DESC);
+
+CREATE INDEX board_gone_sample ON public.board_gone USING btree (first_seen) INCLUDE (listing_id, is_gone, duplicate_of, score, price_eur, below_market, year, mileage_km, power_hp, make, family, fuel, gearbox, body, color, region, seller) WHERE (mod(listing_id, (13)::bigint) = 0);
 
 CREATE INDEX board_gone_score_listing_id_idx ON public.board_gone USING btree (score DESC, listing_id DESC);
 
@@ -2511,11 +2511,11 @@ CREATE INDEX lot_board_new ON ONLY public.lot_board USING btree (first_seen DESC
 
 CREATE INDEX lot_board_active_first_seen_lot_id_idx ON public.lot_board_active USING btree (first_seen DESC, lot_id DESC);
 
-CREATE INDEX lot_board_sample ON ONLY public.lot_board USING btree (first_seen) INCLUDE (lot_id, is_gone, sale_at, high_bid, buy_now_price, make, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
-
-CREATE INDEX lot_board_active_first_seen_lot_id_is_gone_sale_at_high_bid_idx ON public.lot_board_active USING btree (first_seen) INCLUDE (lot_id, is_gone, sale_at, high_bid, buy_now_price, make, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
-
 CREATE INDEX lot_board_active_make ON public.lot_board_active USING btree (make);
+
+CREATE INDEX lot_board_active_sample_family ON public.lot_board_active USING btree (family) INCLUDE (lot_id, is_gone, first_seen, sale_at, high_bid, buy_now_price, make, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
+
+CREATE INDEX lot_board_active_sample_make ON public.lot_board_active USING btree (make) INCLUDE (lot_id, is_gone, first_seen, sale_at, high_bid, buy_now_price, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
 
 CREATE INDEX lot_board_gone_at ON public.lot_board_gone USING btree (gone_at);
 
@@ -2529,9 +2529,9 @@ CREATE INDEX lot_board_gone_family ON public.lot_board_gone USING btree (family,
 
 CREATE INDEX lot_board_gone_first_seen_lot_id_idx ON public.lot_board_gone USING btree (first_seen DESC, lot_id DESC);
 
-CREATE INDEX lot_board_gone_first_seen_lot_id_is_gone_sale_at_high_bid_b_idx ON public.lot_board_gone USING btree (first_seen) INCLUDE (lot_id, is_gone, sale_at, high_bid, buy_now_price, make, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
-
 CREATE INDEX lot_board_gone_make ON public.lot_board_gone USING btree (make, first_seen);
+
+CREATE INDEX lot_board_gone_sample ON public.lot_board_gone USING btree (first_seen) INCLUDE (lot_id, is_gone, sale_at, high_bid, buy_now_price, make, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
 
 CREATE INDEX lot_board_gone_seller ON public.lot_board_gone USING btree (lower(seller));
 
@@ -2679,8 +2679,6 @@ ALTER INDEX public.board_family ATTACH PARTITION public.board_active_family_scor
 
 ALTER INDEX public.board_new ATTACH PARTITION public.board_active_first_seen_listing_id_idx;
 
-ALTER INDEX public.board_sample ATTACH PARTITION public.board_active_first_seen_listing_id_is_gone_duplicate_of_sco_idx;
-
 ALTER INDEX public.board_make ATTACH PARTITION public.board_active_make_score_listing_id_idx;
 
 ALTER INDEX public.board_pkey ATTACH PARTITION public.board_active_pkey;
@@ -2701,8 +2699,6 @@ ALTER INDEX public.board_family ATTACH PARTITION public.board_gone_family_score_
 
 ALTER INDEX public.board_new ATTACH PARTITION public.board_gone_first_seen_listing_id_idx;
 
-ALTER INDEX public.board_sample ATTACH PARTITION public.board_gone_first_seen_listing_id_is_gone_duplicate_of_score_idx;
-
 ALTER INDEX public.board_make ATTACH PARTITION public.board_gone_make_score_listing_id_idx;
 
 ALTER INDEX public.board_pkey ATTACH PARTITION public.board_gone_pkey;
@@ -2715,8 +2711,6 @@ ALTER INDEX public.lot_board_bid ATTACH PARTITION public.lot_board_active_coales
 
 ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_active_first_seen_lot_id_idx;
 
-ALTER INDEX public.lot_board_sample ATTACH PARTITION public.lot_board_active_first_seen_lot_id_is_gone_sale_at_high_bid_idx;
-
 ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_active_pkey;
 
 ALTER INDEX public.lot_board_sale ATTACH PARTITION public.lot_board_gone_coalesce_lot_id_idx;
@@ -2724,8 +2718,6 @@ ALTER INDEX public.lot_board_sale ATTACH PARTITION public.lot_board_gone_coalesc
 ALTER INDEX public.lot_board_bid ATTACH PARTITION public.lot_board_gone_coalesce_lot_id_idx1;
 
 ALTER INDEX public.lot_board_new ATTACH PARTITION public.lot_board_gone_first_seen_lot_id_idx;
-
-ALTER INDEX public.lot_board_sample ATTACH PARTITION public.lot_board_gone_first_seen_lot_id_is_gone_sale_at_high_bid_b_idx;
 
 ALTER INDEX public.lot_board_pkey ATTACH PARTITION public.lot_board_gone_pkey;
 

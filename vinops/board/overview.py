@@ -1,9 +1,9 @@
 """What a filter finds, in figures, within a few milliseconds whatever it asks: how many there are, how many came
 lately, the best. Of ads here, of lots in vinops/lots/overview.py.
 
-Most filters name models or are rare, and are counted. One that names no model may ask for several wide things that few
-have in common: a count of it reads the whole board. So a sample of the board is asked first, by an index: if it has
-enough of what is asked for, the figures are told from it. If it has few, or the board is small, all are counted.
+A count reads all rows that it finds, and of a filter of several wide things that few have in common the whole board. So
+a sample of the board is asked first, by an index of makes or models: if it has enough of what is asked for, the figures
+are told from it. If it has few, or the board is small, all are counted.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from vinops.filters import Filter
 
-MOST: Final = 2_000
-"""What names models is counted up to so many."""
 SAMPLED: Final = 13
 """One in so many is in the sample, as the index has it. A prime: batches that rows are written in do not meet it."""
 ENOUGH: Final = 25
 """How many of the sample figures are told from: of 325 or more, within a fifth in two of three cases."""
+ENOUGH_OF_MODELS: Final = 150
+"""The same of what names models, which is counted sooner: of 1,950 or more, within a twelfth."""
 SMALL: Final = 1_500
 """Rows of the sample up to which a board is small: 20,000 are counted as fast as the sample is read."""
 WALK: Final = 5_000
@@ -38,10 +38,9 @@ WALK: Final = 5_000
 further behind: then all that it finds are read."""
 
 _COUNTED: Final = SQL(
-    "with here as materialized (select {kept} from {found} limit %(most)s),"
-    " late as materialized (select 1 from {board} where {gone} and {lately} limit %(most)s)"
-    " select (select count(*) from here), (select count(*) from here as {board} where {now}),"
-    " (select count(*) from here as {board} where {lately}), (select count(*) from late),"
+    "with here as materialized (select {kept} from {found})"
+    " select (select count(*) from here as {board} where {now}), (select count(*) from here as {board} where {lately}),"
+    " (select count(*) from {board} where {gone} and {lately}),"
     " array(select {id} from here as {board} {quoted} where {now} and {open} order by {order} limit %(size)s)"
 )
 _SAMPLED: Final = SQL(
@@ -111,7 +110,7 @@ def told(
     days_of_few: int | None,
 ) -> Overview:
     """Return the figures of what parts of SQL ask for, with parameters; of those that came lately, of so many `days`.
-    If there are `days_of_few`, as of what names models, it is counted at once, and of so many days, if it is few.
+    If there are `days_of_few`, as of what names models, they are those of so many days where all are counted.
 
     The parts: `board` (a table, `id` its column); `there` and `gone` (what is asked of rows that are advertised or for
     sale, and of those that are gone); `found` (where all of the first are read from, with that condition); `now` (what
@@ -119,24 +118,17 @@ def told(
     read). Of the best `open` (a condition), `order` and `quoted` (a join that these need); `walk` and `walked` (the
     first rows in an order that is as good, and that order).
     """
-    about = {**values, "size": size, "walk": WALK, "small": SMALL}
+    about = {**values, "size": size, "walk": WALK, "small": SMALL, "since": timedelta(days=days)}
 
     def ask(statement: SQL) -> Any:
         return connection.execute(statement.format(**parts), about, prepare=False).fetchall()
 
-    def counted(used: int, most: int | None) -> Overview | None:
-        about.update(since=timedelta(days=used), most=most and most + 1)
-        [(there, now, lately, gone, best)] = ask(_COUNTED)
-        if most is not None and max(there, gone) > most:
-            return None
-        return Overview(now=now, lately=lately + gone, days=used, is_about=False, best=best)
-
-    if days_of_few is not None and (found := counted(days_of_few, MOST)):
-        return found
-    about["since"] = timedelta(days=days)
     [(now, lately, gone, is_large)] = ask(_SAMPLED)
-    if (now < ENOUGH or not is_large) and (found := counted(days, None)):
-        return found
+    if now < (ENOUGH_OF_MODELS if days_of_few else ENOUGH) or not is_large:
+        days = days_of_few or days
+        about["since"] = timedelta(days=days)
+        [(now, lately, gone, best)] = ask(_COUNTED)
+        return Overview(now=now, lately=lately + gone, days=days, is_about=False, best=best)
     best = ask(_WALK)
     if len(best) < size:
         best = ask(_ALL)

@@ -105,21 +105,16 @@ def test_on_a_small_board_all_are_counted(
     assert (found.now, found.lately, found.is_about) == (LOTS, LOTS, False)
 
 
-def test_models_are_counted_up_to_a_limit(
+def test_of_models_more_are_counted(
     database: Connection[Any], board: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = LotFilter(family=("Ford Escape",), new_since=timedelta(hours=1), gone="only")
     monkeypatch.setattr(module, "ENOUGH", 1)
     change(database, "first_seen = now() - interval '2 days'", board)
-    for most, is_about in ((LOTS, False), (LOTS - 1, True)):
-        monkeypatch.setattr(module, "MOST", most)
+    for enough, is_about in ((11, False), (10, True)):
+        monkeypatch.setattr(module, "ENOUGH_OF_MODELS", enough)
         found = asked(database, wanted)
         assert found == Overview(now=130, lately=130, days=7, is_about=is_about, best=best(database))
-    change(database, "is_gone = true, gone_at = now()", board[:100])
-    for most, is_about in ((100, False), (99, True)):
-        monkeypatch.setattr(module, "MOST", most)
-        monkeypatch.setattr(module, "SMALL", 1)
-        assert asked(database, wanted).is_about is is_about
 
 
 @pytest.mark.parametrize("enough", [1, 25])
@@ -219,8 +214,14 @@ def test_the_sample_and_figures_are_read_from_their_indexes_alone(
             execute(f"set local enable_{name} to off".encode())
         monkeypatch.setattr(database, "execute", explained)
         asked(database, LotFilter(fuel=("diesel",), damage=("hail",), runs=("drives",), landed_to=Decimal(9_000)))
+        asked(database, LotFilter(make=("Ford",), runs=("drives",)))
+        asked(database, LotFilter(family=("Ford Escape",), runs=("drives",)))
         monkeypatch.undo()
-    sampled = plans[0]
-    assert sampled.count("Index Only Scan using lot_board_active_first_seen_lot_id_is_gone_sale_at_high_bid") == 2
-    assert sampled.count("Index Only Scan using lot_quotes_figures") == 1
-    assert sampled.count("Scan using") == 3
+    of_figures, of_make, of_family = (plan for plan in plans if "sample" in plan)
+    assert of_figures.count("Index Only Scan using lot_board_active_sample") == 2
+    assert of_figures.count("Index Only Scan using lot_quotes_figures") == 1
+    assert of_figures.count("Scan using") == 3
+    for plan in (of_make, of_family):
+        assert plan.count("Index Only Scan using lot_board_active_sample") == 2
+        assert plan.count("Index Only Scan using lot_board_gone_sample") == 1
+        assert plan.count("Scan using") == 3
