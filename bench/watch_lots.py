@@ -11,7 +11,7 @@ import random
 import statistics
 import sys
 import tempfile
-import time
+from collections import defaultdict
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 
 from bench.pairs import say
 from bench.server import running
-from bench.watches import make_of
+from bench.watches import Times, make_of, p95, table_of
 from deals.watches import lots
 from deals.watches.preview import preview_lots
 from vinops import vehicles
@@ -30,7 +30,7 @@ from vinops.db import database
 from vinops.lots.filter import DAMAGES, LotFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from psycopg import Connection
 
@@ -99,11 +99,9 @@ def main() -> int:
             families = dice.sample(sorted(vehicles.families()), 300)
             fill(connection, families)
             found = ask(connection, families, dice)
-    print("| what | p50 | p95 | worst |\n|---|---:|---:|---:|")
-    for name, seconds in found.items():
-        print(f"| {name} | {_ms(statistics.median(seconds))} | {_ms(_p95(seconds))} | {_ms(max(seconds))} |")
-    missed = [name for name, most in MOST.items() if statistics.median(found[name]) > most]
-    missed += [name for name, most in MOST_P95.items() if _p95(found[name]) > most]
+    print("\n".join(table_of(found.items())))
+    missed = [name for name, most in MOST.items() if statistics.median(found[name].passed) > most]
+    missed += [name for name, most in MOST_P95.items() if p95(found[name].passed) > most]
     print(f"NOT REACHED: {', '.join(missed)}" if missed else "Every target was reached.")
     return 0
 
@@ -162,54 +160,38 @@ class _Undone(Exception):  # noqa: N818 # no error: what a round found is taken 
     """Raised to take back what a round recorded."""
 
 
-def ask(connection: Connection[Any], families: Sequence[str], dice: random.Random) -> dict[str, list[float]]:
+def ask(connection: Connection[Any], families: Sequence[str], dice: random.Random) -> dict[str, Times]:
     """Match batches of lots, save and preview watches, and sweep."""
-    found: dict[str, list[float]] = {}
+    found: defaultdict[str, Times] = defaultdict(Times)
     hits = 0
     names = dict(zip(BATCHES, ("1,500 lots, one file of 1 %", "20 lots"), strict=True))
     for count, name in names.items():
         for _ in range(ROUNDS):
             batch = dice.sample(range(1, ACTIVE + 1), count)
             with suppress(_Undone), connection.transaction():
-                found.setdefault(name, []).append(timed(lambda: lots.record(connection, batch)))  # noqa: B023
+                found[name].take(connection, lambda: lots.record(connection, batch))  # noqa: B023
                 hits = max(hits, connection.execute("select count(*) from watch_hits").fetchone()[0])  # type: ignore[index]
-                again = timed(lambda: lots.record(connection, batch))  # noqa: B023
-                found.setdefault(f"{name}, again", []).append(again)
+                found[f"{name}, again"].take(connection, lambda: lots.record(connection, batch))  # noqa: B023
                 raise _Undone
     say(f"watch_lots: {hits:,} hits of a file")
     with suppress(_Undone), connection.transaction():
         batch = list(range(1, ACTIVE + 1))[:15_000]
-        found["15,000 lots, the largest batch"] = [timed(lambda: lots.record(connection, batch))]
+        found["15,000 lots, the largest batch"].take(connection, lambda: lots.record(connection, batch))
         raise _Undone
     ids = [row[0] for row in connection.execute("select id from watches order by id limit 300")]
     for watch_id in ids:
         with suppress(_Undone), connection.transaction():
-            found.setdefault("a watch begins", []).append(timed(lambda: lots.begin(connection, watch_id)))  # noqa: B023
+            found["a watch begins"].take(connection, lambda: lots.begin(connection, watch_id))  # noqa: B023
             raise _Undone
     for name, kind, number in (("preview", None, PREVIEWS), ("preview, neither model nor make", 1.0, WIDE)):
         for _ in range(number):
             wanted = drawn(dice, families, kind=kind)
-            found.setdefault(name, []).append(timed(lambda: preview_lots(connection, wanted, time_zone=ZONE)))  # noqa: B023
+            found[name].take(connection, lambda: preview_lots(connection, wanted, time_zone=ZONE))  # noqa: B023
     with suppress(_Undone), connection.transaction():
-        found["the sweep, first"] = [timed(lambda: lots.queue_due(connection))]
-        found["the sweep, again"] = [timed(lambda: lots.queue_due(connection))]
+        found["the sweep, first"].take(connection, lambda: lots.queue_due(connection))
+        found["the sweep, again"].take(connection, lambda: lots.queue_due(connection))
         raise _Undone
     return found
-
-
-def timed(what: Callable[[], object]) -> float:
-    """Return the seconds that something took."""
-    began = time.perf_counter()
-    what()
-    return time.perf_counter() - began
-
-
-def _p95(seconds: Sequence[float]) -> float:
-    return statistics.quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
-
-
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms"
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from vinops.filter_text import parse
 from vinops.filters import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from psycopg import Connection
 
@@ -286,8 +286,9 @@ def timed(what: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _p95(seconds: Sequence[float]) -> float:
-    return statistics.quantiles(seconds, n=20)[-1]
+def p95(seconds: Sequence[float]) -> float:
+    """Return the 95th percentile."""
+    return statistics.quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else seconds[0]
 
 
 def _ms(seconds: float) -> str:
@@ -308,18 +309,25 @@ def table(measured: Watches | None) -> str:
     return "\n".join([
         f"{size.watches:,} watches, {size.active:,} ads, {size.gone:,} that are gone; {measured.hits:,} hits a batch:",
         "",
-        "| what | p50 | p95 | worst | processor p50 | p95 |",
-        "|---|---:|---:|---:|---:|---:|",
-        *(
-            f"| {name} | {_ms(statistics.median(each.passed))} | {_ms(_p95(each.passed))} | {_ms(max(each.passed))}"
-            f" | {_ms(statistics.median(each.server))} | {_ms(_p95(each.server))} |"
-            for name, each in rows
-        ),
-        (f"| a text parsed | {_ms(statistics.median(measured.texts))} | {_ms(_p95(measured.texts))}"
+        *table_of(rows),
+        (f"| a text parsed | {_ms(statistics.median(measured.texts))} | {_ms(p95(measured.texts))}"
         f" | {_ms(max(measured.texts))} | | |"),
         "",
         f"Read as a whole: {', '.join(measured.scans) or 'no large table'}.",
     ])  # fmt: skip
+
+
+def table_of(rows: Iterable[tuple[str, Times]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    return [
+        "| what | p50 | p95 | worst | processor p50 | p95 |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {_ms(statistics.median(each.passed))} | {_ms(p95(each.passed))} | {_ms(max(each.passed))}"
+            f" | {_ms(statistics.median(each.server))} | {_ms(p95(each.server))} |"
+            for name, each in rows
+        ),
+    ]
 
 
 def missed(measured: Watches | None) -> list[str]:
@@ -329,7 +337,7 @@ def missed(measured: Watches | None) -> list[str]:
     figures = [
         ("watches, 500 ads", statistics.median(measured.batches[500].passed), MOST_500),
         ("watches, 20 ads", statistics.median(measured.batches[20].passed), MOST_20),
-        ("watches, preview, p95", _p95(measured.previews.passed), MOST_PREVIEW_P95),
+        ("watches, preview, p95", p95(measured.previews.passed), MOST_PREVIEW_P95),
         ("watches, a text", statistics.median(measured.texts), MOST_PARSE),
     ]
     large = measured.scans if measured.size == FULL else ()  # all of a few rows is what a plan should read
