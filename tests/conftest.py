@@ -27,6 +27,7 @@ from tests.support import contain
 from tests.support.outbound import sitecustomize as outbound
 from vinops.config import LIBPQ_IGNORED, LIBPQ_KEPT, Secret, Settings, variables
 from vinops.db import database as db, embedded
+from vinops.db.embedded import cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 DEAF_SECONDS = 10
 LEAVING_SECONDS = 30  # a keeper of a server lingers, a browser takes its time
 ROOM = 8 << 30  # bytes: a whole run has less than half of it at any one time
+UNSAFE = "fsync = off\nfull_page_writes = off\nautovacuum = off\n"
+"""Settings of the server that tests share: a database that lives for a second is made and dropped with a tenth less of
+processor. No machine dies in a test, and plans do not depend on when the server looked at tables."""
 IN_MEMORY = pytest.StashKey[Path]()
 """The folder that this process has to remove; none in the processes of pytest-xdist, which find TMPDIR named."""
 
@@ -261,7 +265,9 @@ def server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="vinops-test-"))
     folder.chmod(0o711)
     settings = Settings(data_dir=folder, embedded_linger=1)
-    db.migrate(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "CONFIGURATION", cluster.CONFIGURATION + UNSAFE)
+        db.migrate(settings)
     yield psycopg.conninfo.make_conninfo(db.url(settings), dbname="postgres")
     remove_folder(folder)
 

@@ -163,7 +163,8 @@ where
         where
             listing_words.listing_id = board.listing_id
             and listing_words.words @@ %(words_not)s::tsquery -- noqa: RF02
-        offset 0 -- asked for each ad that fits otherwise: as a join the planner would read the words of all ads
+        -- Asked for each ad that fits otherwise: as a join the planner would read the words of all ads.
+        offset 0
     );
 
 -- name: year_from_by_index

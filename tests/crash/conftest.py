@@ -95,14 +95,9 @@ def second_loader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loader]:
 @pytest.fixture(scope="session")
 def shared(
     server: str, admin: psycopg.Connection[Any], loader: Loader, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SharedServer]:
+) -> SharedServer:
     """Where worlds are made."""
-    # A killed process loses nothing that it gave to the kernel; forcing it to disk is what costs most of the time.
-    admin.execute("alter system set fsync = off")
-    admin.execute("select pg_reload_conf()")
-    yield SharedServer(server, admin, loader, tmp_path_factory.mktemp("worlds"))
-    admin.execute("alter system reset fsync")
-    admin.execute("select pg_reload_conf()")
+    return SharedServer(server, admin, loader, tmp_path_factory.mktemp("worlds"))
 
 
 def contents(seed: int, count: int) -> list[bytes]:

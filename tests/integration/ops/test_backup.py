@@ -73,6 +73,15 @@ def filled(database: Database) -> Database:
 
 
 @pytest.fixture
+def odd(empty_url: str, tmp_path: Path) -> Settings:
+    """Settings with a database that has what is `filled` and none of our tables: to restore these takes half a second,
+    and what becomes of a damaged dump does not depend on them."""
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(CONTENT)
+    return Settings(database_url=Secret(empty_url), data_dir=tmp_path / "data", log_dir=tmp_path / "logs")
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "backups"
 
@@ -201,8 +210,8 @@ def test_a_dump_that_is_cut_short_is_refused_wherever_it_is_cut(
     assert backup_files.checked(dumped) == kept
 
 
-def test_a_flipped_bit_is_refused_wherever_it_is(filled: Database, settings: Settings, folder: Path) -> None:
-    kept = take(settings, folder)
+def test_a_flipped_bit_is_refused_wherever_it_is(odd: Settings, folder: Path) -> None:
+    kept = take(odd, folder)
     dumped = folder / kept.name
     whole = dumped.read_bytes()
     for offset in sorted({0, 1, 5, len(whole) - 1, *range(0, len(whole), max(1, len(whole) // 300))}):
@@ -213,11 +222,9 @@ def test_a_flipped_bit_is_refused_wherever_it_is(filled: Database, settings: Set
             backup_files.checked(dumped)
 
 
-def test_a_dump_that_was_bad_before_it_was_hashed_is_refused_too(
-    filled: Database, settings: Settings, folder: Path, admin: Database
-) -> None:
+def test_a_dump_that_was_bad_before_it_was_hashed_is_refused_too(odd: Settings, folder: Path, admin: Database) -> None:
     """With a sidecar that matches a damaged dump, pg_restore or the comparison has to fail."""
-    kept = take(settings, folder)
+    kept = take(odd, folder)
     dumped = folder / kept.name
     whole = dumped.read_bytes()
     refused = 0
@@ -228,7 +235,7 @@ def test_a_dump_that_was_bad_before_it_was_hashed_is_refused_too(
         for bad, must_fail in ((cut, True), (bytes(flipped), False)):
             dumped.write_bytes(bad)
             try:
-                drill(settings, dumped, replace(kept, bytes=len(bad), sha256=hashlib.sha256(bad).hexdigest()))
+                drill(odd, dumped, replace(kept, bytes=len(bad), sha256=hashlib.sha256(bad).hexdigest()))
             except BackupError:
                 refused += 1
             else:
@@ -237,8 +244,8 @@ def test_a_dump_that_was_bad_before_it_was_hashed_is_refused_too(
     assert scratches(admin) == []
 
 
-def test_another_file_under_its_name_is_refused(filled: Database, settings: Settings, folder: Path) -> None:
-    kept = take(settings, folder)
+def test_another_file_under_its_name_is_refused(odd: Settings, folder: Path) -> None:
+    kept = take(odd, folder)
     dumped = folder / kept.name
     dumped.write_bytes(os.urandom(kept.bytes))
     with pytest.raises(BackupError, match="sha256"):
@@ -251,10 +258,8 @@ def test_another_file_under_its_name_is_refused(filled: Database, settings: Sett
         backup_files.checked(dumped)
 
 
-def test_a_sidecar_that_is_missing_cut_changed_or_of_another_is_refused(
-    filled: Database, settings: Settings, folder: Path
-) -> None:
-    first, second = take(settings, folder), take(settings, folder)
+def test_a_sidecar_that_is_missing_cut_changed_or_of_another_is_refused(odd: Settings, folder: Path) -> None:
+    first, second = take(odd, folder), take(odd, folder)
     dumped = folder / second.name
     about = backup_files.sidecar(dumped)
     text = about.read_bytes()
@@ -286,9 +291,9 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("what", SCRIPTS)
 def test_a_bad_dump_is_no_backup_and_pushes_no_good_one_out(
-    what: str, filled: Database, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch, admin: Database
+    what: str, odd: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch, admin: Database
 ) -> None:
-    good = take(settings, folder)
+    good = take(odd, folder)
     script = folder.parent / "pg_dump"
     real = embedded.binary("pg_dump")
     script.write_text(f"#!/bin/bash\nREAL={real}\n{SCRIPTS[what]}\n")
@@ -296,7 +301,7 @@ def test_a_bad_dump_is_no_backup_and_pushes_no_good_one_out(
     bad = Programs(dump=script, restore=embedded.binary("pg_restore"), major=embedded.MAJOR)
     monkeypatch.setattr(dumps, "programs", lambda _connection: bad)
     with pytest.raises(BackupError):
-        take(settings, folder, keep=1, days=0)
+        take(odd, folder, keep=1, days=0)
     assert [each.name for each in backup_files.verified(backup_files.in_folder(folder))[0]] == [good.name]
     assert sorted(path.name for path in folder.iterdir()) == sorted([good.name, good.name + ".json"])
     assert scratches(admin) == []
@@ -396,25 +401,23 @@ def test_a_clock_that_is_wrong_for_a_run_costs_no_backup(
 
 
 def test_the_databases_clock_is_a_second_witness(
-    filled: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    odd: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, real = backup_files.folder_of(settings), clock.now
-    take(settings, folder)
+    folder, real = backup_files.folder_of(odd), clock.now
+    take(odd, folder)
     for days in (5, -60):  # 5 days are plausible; only the second clock tells
         monkeypatch.setattr(clock, "now", lambda days=days: real() + timedelta(days=days))
-        taken, removed = backup.take(settings, folder, keep=1, days=30, progress=Progress())
+        taken, removed = backup.take(odd, folder, keep=1, days=30, progress=Progress())
         assert removed == []
         assert "and that of the database" in capsys.readouterr().err
         assert abs((taken.time - real()).total_seconds()) < 3600 or days < 0
 
 
-def test_old_ones_go_after_a_new_one_is_verified_and_damaged_ones_do_not_count(
-    filled: Database, settings: Settings, folder: Path
-) -> None:
-    names = [take(settings, folder, keep=9).name for _ in range(3)]
+def test_old_ones_go_after_a_new_one_is_verified_and_damaged_ones_do_not_count(odd: Settings, folder: Path) -> None:
+    names = [take(odd, folder, keep=9).name for _ in range(3)]
     assert len(set(names)) == 3
     (folder / names[2]).write_bytes(b"")
-    newest, removed = backup.take(settings, folder, keep=2, days=30, progress=Progress())
+    newest, removed = backup.take(odd, folder, keep=2, days=30, progress=Progress())
     assert removed == [names[0]]
     assert [each.name for each in backup_files.verified(backup_files.in_folder(folder))[0]] == [newest.name, names[1]]
     assert (folder / names[2]).exists()  # for a person to look at
