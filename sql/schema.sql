@@ -1436,7 +1436,7 @@ CREATE VIEW public.lot_board_source AS
      LEFT JOIN public.vehicles ON ((lots.vehicle_id = vehicles.id)))
      LEFT JOIN public.lot_photos ON ((lots.id = lot_photos.lot_id)))
      CROSS JOIN LATERAL ( SELECT (( SELECT public.lot_vocabulary('car'::text) AS lot_vocabulary) -> concat(vehicles.make, '|', vehicles.model, '|', vehicles.model_group)) AS names
-         OFFSET 0) car)
+         LIMIT 1) car)
   WHERE ((lots.status = 'active'::text) OR (lots.gone_at > (now() - '60 days'::interval)));
 
 CREATE TABLE public.lot_floors (

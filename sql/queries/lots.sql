@@ -8,8 +8,8 @@ select pg_advisory_xact_lock(hashtextextended('lot_board', 0));
 -- name: is_lot_board_begun
 -- Whether there are words of lots, and whether there are rows on the board: neither before the first file.
 select
-    exists (select from lot_words) as has_words,
-    exists (select from lot_board) as has_rows;
+    exists(select from lot_words) as has_words,
+    exists(select from lot_board) as has_rows;
 
 -- name: find_touched_lots
 -- The lots that a feed file may have changed on the board: of its rows, those of the same vehicles, and those that are
