@@ -1416,13 +1416,13 @@ CREATE VIEW public.lot_board_source AS
     COALESCE(lots.sale_at, ((lots.sale_date + '12:00:00'::time without time zone) AT TIME ZONE 'UTC'::text)) AS sale_at,
     lots.high_bid,
     lots.buy_now_price,
-    ((( SELECT public.lot_vocabulary('car'::text) AS lot_vocabulary) -> cars.said) ->> 0) AS make,
-    ((( SELECT public.lot_vocabulary('car'::text) AS lot_vocabulary) -> cars.said) ->> 1) AS family,
-    cars.year,
-    (( SELECT public.lot_vocabulary('fuel'::text) AS lot_vocabulary) ->> cars.fuel) AS fuel,
-    (( SELECT public.lot_vocabulary('gearbox'::text) AS lot_vocabulary) ->> cars.transmission) AS gearbox,
-    (( SELECT public.lot_vocabulary('body'::text) AS lot_vocabulary) ->> cars.body_style) AS body,
-    (( SELECT public.lot_vocabulary('color'::text) AS lot_vocabulary) ->> cars.color) AS color,
+    (car.names ->> 0) AS make,
+    (car.names ->> 1) AS family,
+    vehicles.year,
+    (( SELECT public.lot_vocabulary('fuel'::text) AS lot_vocabulary) ->> vehicles.fuel) AS fuel,
+    (( SELECT public.lot_vocabulary('gearbox'::text) AS lot_vocabulary) ->> vehicles.transmission) AS gearbox,
+    (( SELECT public.lot_vocabulary('body'::text) AS lot_vocabulary) ->> vehicles.body_style) AS body,
+    (( SELECT public.lot_vocabulary('color'::text) AS lot_vocabulary) ->> vehicles.color) AS color,
     lots.damage,
     lots.title_group,
     lots.condition,
@@ -1431,19 +1431,12 @@ CREATE VIEW public.lot_board_source AS
     lots.state,
     lots.yard_name AS yard,
     lots.seller_name AS seller,
-    COALESCE(( SELECT (lot_photos.stored > 0)
-           FROM public.lot_photos
-          WHERE (lot_photos.lot_id = lots.id)), false) AS has_photos
-   FROM (public.lots
-     LEFT JOIN LATERAL ( SELECT vehicles.year,
-            vehicles.fuel,
-            vehicles.transmission,
-            vehicles.body_style,
-            vehicles.color,
-            concat(vehicles.make, '|', vehicles.model, '|', vehicles.model_group) AS said
-           FROM public.vehicles
-          WHERE (vehicles.id = lots.vehicle_id)
-         LIMIT 1) cars ON (true))
+    COALESCE((lot_photos.stored > 0), false) AS has_photos
+   FROM (((public.lots
+     LEFT JOIN public.vehicles ON ((lots.vehicle_id = vehicles.id)))
+     LEFT JOIN public.lot_photos ON ((lots.id = lot_photos.lot_id)))
+     CROSS JOIN LATERAL ( SELECT (( SELECT public.lot_vocabulary('car'::text) AS lot_vocabulary) -> concat(vehicles.make, '|', vehicles.model, '|', vehicles.model_group)) AS names
+         LIMIT 1) car)
   WHERE ((lots.status = 'active'::text) OR (lots.gone_at > (now() - '60 days'::interval)));
 
 CREATE TABLE public.lot_floors (
@@ -2501,15 +2494,15 @@ CREATE INDEX lot_board_sale ON ONLY public.lot_board USING btree (COALESCE(sale_
 
 CREATE INDEX lot_board_active_coalesce_lot_id_idx ON public.lot_board_active USING btree (COALESCE(sale_at, '2100-01-01 00:00:00+00'::timestamp with time zone), lot_id DESC);
 
-CREATE INDEX lot_board_bid ON ONLY public.lot_board USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
+CREATE INDEX lot_board_bid ON ONLY public.lot_board USING btree (COALESCE(high_bid, ('-1'::integer)::numeric), lot_id);
 
-CREATE INDEX lot_board_active_coalesce_lot_id_idx1 ON public.lot_board_active USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
+CREATE INDEX lot_board_active_coalesce_lot_id_idx1 ON public.lot_board_active USING btree (COALESCE(high_bid, ('-1'::integer)::numeric), lot_id);
 
 CREATE INDEX lot_board_active_family ON public.lot_board_active USING btree (family);
 
-CREATE INDEX lot_board_new ON ONLY public.lot_board USING btree (first_seen DESC, lot_id DESC);
+CREATE INDEX lot_board_new ON ONLY public.lot_board USING btree (first_seen, lot_id);
 
-CREATE INDEX lot_board_active_first_seen_lot_id_idx ON public.lot_board_active USING btree (first_seen DESC, lot_id DESC);
+CREATE INDEX lot_board_active_first_seen_lot_id_idx ON public.lot_board_active USING btree (first_seen, lot_id);
 
 CREATE INDEX lot_board_active_make ON public.lot_board_active USING btree (make);
 
@@ -2521,13 +2514,13 @@ CREATE INDEX lot_board_gone_at ON public.lot_board_gone USING btree (gone_at);
 
 CREATE INDEX lot_board_gone_coalesce_lot_id_idx ON public.lot_board_gone USING btree (COALESCE(sale_at, '2100-01-01 00:00:00+00'::timestamp with time zone), lot_id DESC);
 
-CREATE INDEX lot_board_gone_coalesce_lot_id_idx1 ON public.lot_board_gone USING btree (COALESCE(high_bid, ('-1'::integer)::numeric) DESC, lot_id DESC);
+CREATE INDEX lot_board_gone_coalesce_lot_id_idx1 ON public.lot_board_gone USING btree (COALESCE(high_bid, ('-1'::integer)::numeric), lot_id);
 
 CREATE INDEX lot_board_gone_damage ON public.lot_board_gone USING btree (damage);
 
 CREATE INDEX lot_board_gone_family ON public.lot_board_gone USING btree (family, first_seen);
 
-CREATE INDEX lot_board_gone_first_seen_lot_id_idx ON public.lot_board_gone USING btree (first_seen DESC, lot_id DESC);
+CREATE INDEX lot_board_gone_first_seen_lot_id_idx ON public.lot_board_gone USING btree (first_seen, lot_id);
 
 CREATE INDEX lot_board_gone_make ON public.lot_board_gone USING btree (make, first_seen);
 

@@ -62,18 +62,18 @@ def write(connection: Connection[Any], lots: Sequence[int], step: Callable[[str]
         step(name)
         return connection.execute(statements[name], {"lots": list(lots)})
 
-    ((is_begun,),) = run("has_lot_words")
-    if is_begun:
+    ((has_words, has_rows),) = run("is_lot_board_begun")
+    if has_words:
         run("find_touched_lots")
         note_words(connection, run("new_words_of_lots"))
     else:
         note_words(connection, run("all_words_of_lots"))
     run("lock_lot_board")
-    if is_begun:
+    if has_words:
         run("write_lot_board")
         run("expire_lot_board")
     else:
-        run("rebuild_lot_board")
+        run("rebuild_lot_board" if has_rows else "fill_lot_board")
 
 
 def note_words(connection: Connection[Any], words: Iterable[Word]) -> None:

@@ -5,14 +5,11 @@
 -- statements after this one see what they wrote. Without it a lot that is gone would move while a photo waits for it.
 select pg_advisory_xact_lock(hashtextextended('lot_board', 0));
 
--- name: has_lot_words
--- Whether the board was ever written.
-select count(*) > 0
-from (
-    select
-    from lot_words
-    limit 1
-) as one;
+-- name: is_lot_board_begun
+-- Whether there are words of lots, and whether there are rows on the board: neither before the first file.
+select
+    exists(select from lot_words) as has_words,
+    exists(select from lot_board) as has_rows;
 
 -- name: find_touched_lots
 -- The lots that a feed file may have changed on the board: of its rows, those of the same vehicles, and those that are
@@ -155,12 +152,14 @@ on conflict (field, said) do update
     where (lot_words.make, lot_words.value) is distinct from (excluded.make, excluded.value);
 
 -- name: write_lot_board
--- Bring the rows of touched lots up to date. A row that is right is not written.
+-- Bring the rows of touched lots up to date. A row that is right is not written. "offset 0" has each row computed once:
+-- without it that is done to compare it, and again to write it.
 merge into lot_board as board
 using (
     select * -- noqa: AM04
     from lot_board_source
     where lot_id = any(array(select touched_lots.id from touched_lots))
+    offset 0
 ) as source
     on board.lot_id = source.lot_id
 when not matched then
@@ -195,10 +194,20 @@ when matched and (board.*) is distinct from (source.*) then
         seller = source.seller,
         has_photos = source.has_photos;
 
+-- name: fill_lot_board
+-- Write all rows of a board that has none.
+insert into lot_board
+select * -- noqa: AM04
+from lot_board_source;
+
 -- name: rebuild_lot_board
 -- Bring all rows up to date. A row that is right is not written.
 merge into lot_board as board
-using lot_board_source as source
+using (
+    select * -- noqa: AM04
+    from lot_board_source
+    offset 0
+) as source
     on board.lot_id = source.lot_id
 when not matched then
     insert values (

@@ -163,6 +163,35 @@ def test_a_merge_that_forgot_other_lots_of_a_vehicle_would_be_noticed(
     assert world.faults() == 1
 
 
+def test_words_that_were_lost_are_read_again_and_rows_stay(database: Connection[Any], settings: Settings) -> None:
+    """The board is filled without a look at its rows only while it has none."""
+    world = World(database, settings)
+    world.put(1, [("fuel", "GAS")])
+    world.load()
+    database.execute("truncate lot_words")
+    database.execute("update lot_board set fuel = null, year = 1")
+    world.put(2, [])
+    world.load()
+    assert {outcome.status for outcome in world.loader.outcomes} == {"loaded"}
+    assert world.loader.one("select count(*) from lot_board") == 3
+    assert world.faults() == 0
+
+
+def test_a_board_that_was_emptied_is_filled_with_the_next_file(database: Connection[Any], settings: Settings) -> None:
+    """All of it, also the lots that are not in the file and went lately."""
+    world = World(database, settings)
+    world.put(1, [])
+    world.put(2, [])
+    world.load()
+    world.drop(2)
+    world.load()
+    database.execute("truncate lot_board, lot_words")
+    world.put(1, [("high_bid", "77.0")])
+    world.load()
+    assert world.loader.all("select is_gone, count(*) from lot_board group by 1 order by 1") == [(False, 2), (True, 1)]
+    assert world.faults() == 0
+
+
 def test_a_row_that_is_right_is_not_written_again(database: Connection[Any], settings: Settings) -> None:
     world = World(database, settings)
     for lot in range(1, 6):
