@@ -95,8 +95,8 @@ class Amounts(Draft):
             return None, False
         bound = phrases("bounds").find(self.tokens, place)
         sign = place if bound is None else bound[1]
-        if sign < len(self.tokens) and self.tokens[sign].text == "$":
-            found = quantity_at(self.text, self.tokens, sign + 1)
+        if dollars := self.dollars_at(sign):
+            found = quantity_at(self.text, self.tokens, dollars)
             if found is None or found.field or (found.bound != "exact" and bound is not None):
                 return None, False
             made = found.bound if bound is None else bound[0]
@@ -106,9 +106,16 @@ class Amounts(Draft):
             return None, False
         if found.field != "foreign":
             return found, False
-        units = (phrases("units").find(self.tokens, each) for each in (found.end - 2, found.end - 1))
+        units = (phrases("units").find(self.tokens, each) for each in range(max(found.end - 4, 0), found.end))
         unit = next((each[2] for each in units if each is not None and each[1] == found.end), "")
         return (found, True) if unit in words()["lot_dollars"]["usd"] else (None, False)
+
+    def dollars_at(self, place: int) -> int:
+        """Return the place of the number behind the sign or the word for dollars: «$3000», «USD 3000»; 0 if there is
+        none."""
+        found = phrases("lot_dollars").find(self.tokens, place)
+        is_number = found is not None and found[1] < len(self.tokens) and self.tokens[found[1]].kind == "number"
+        return found[1] if found is not None and is_number else 0
 
     def says_euro(self, found: Quantity) -> bool:
         """Tell whether a quantity has a unit of money behind it."""

@@ -78,10 +78,17 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
                         bound="exact", field=unit)  # fmt: skip
     second, second_scale, second_unit, second_end = _second(tokens, end, bound, first, unit, scale)
     number = first.value * scale
-    if second is not None:
+    if second is not None and bound == "high":  # «до 150-180 хил. км»
+        number = max(first.value * scale, second.value * second_scale)
+        made = Quantity(start=start, end=second_end, text=_typed(text, tokens, place, second.end), high=None,
+                        low=number, bound="high", field=_one(unit or second_unit, field),
+                        is_scaled=second_scale > 1 or scale > 1)  # fmt: skip
+        unit = unit or second_unit
+    elif second is not None:
         number = first.value * (second_scale if scale == 1 and first.value < 1000 else scale)
-        made = Quantity(start=start, end=second_end, text=_typed(text, tokens, place, second.end), low=number,
-                        high=second.value * second_scale, bound="exact", field=_one(unit or second_unit, field),
+        low, high = sorted((number, second.value * second_scale))
+        made = Quantity(start=start, end=second_end, text=_typed(text, tokens, place, second.end), low=low,
+                        high=high, bound="exact", field=_one(unit or second_unit, field),
                         is_scaled=second_scale > 1 or scale > 1)  # fmt: skip
         unit = unit or second_unit
     else:
@@ -193,10 +200,13 @@ def _second(
 ) -> tuple[Number | None, int, str, int]:
     """Return the upper end of a range, its scale and unit, and the place behind it; None if there is no range."""
     nothing = (None, 1, "", place)
-    if place >= len(tokens) or bound in ("high", "about"):
+    if place >= len(tokens):
         return nothing
     word = tokens[place].low
     is_dash = word in DASHES
+    is_tight = is_dash and all(each.is_glued for each in tokens[place : place + 2])
+    if bound in ("high", "about") and not is_tight:
+        return nothing
     is_joined = is_dash or (word in UNTIL and bound in (None, "low", "between"))
     is_joined = is_joined or (word in ("и", "and", "i") and bound == "between")
     currency, begin = _currency_before(tokens, place + 1)
@@ -205,12 +215,18 @@ def _second(
         return nothing
     second_scale, second_unit, end = _units(tokens, second.end)
     second_unit = second_unit or currency
+    if is_tight and second_unit in ("", "year") and second_scale == 1 and (year := _short_year(first.value, second)):
+        second = replace(second, value=year)  # «2014-17»
     low = first.value * (second_scale if scale == 1 and first.value < 1000 else scale)
-    if not low < second.value * second_scale <= low * WIDEST or second_unit in ("percent", "other"):
+    high = second.value * second_scale
+    is_backwards = is_tight or (bound in ("low", "between") and FIRST_YEAR <= low <= 2100)
+    if not (low < high <= low * WIDEST or (is_backwards and _is_backwards(low, high))):
+        return nothing
+    if second_unit in ("percent", "other"):
         return nothing
     if unit and second_unit and unit != second_unit and {unit, second_unit} != {"year", "age"}:
         return nothing
-    is_year, is_other_year = (FIRST_YEAR <= each <= 2100 for each in (low, second.value * second_scale))
+    is_year, is_other_year = (FIRST_YEAR <= each <= 2100 for each in (low, high))
     is_price_range = first.value % 100 == 0 and not unit
     is_close = is_dash and tokens[place].is_glued
     if not is_close and bound != "between" and is_year != is_other_year and not (is_year and is_price_range):
@@ -218,6 +234,21 @@ def _second(
     if is_year and is_other_year and second_unit == "age":
         second_unit = "year"
     return second, second_scale, second_unit, end
+
+
+def _is_backwards(first: Decimal, second: Decimal) -> bool:
+    """Tell whether a range is written from its upper end: «2018-2014», «9000-6000»."""
+    are_years = [FIRST_YEAR <= each <= 2100 for each in (first, second)]
+    are_prices = not any(are_years) and first % 100 == 0 and second % 100 == 0 and second >= 1000
+    return second < first <= second * 3 and (all(are_years) or are_prices)
+
+
+def _short_year(first: Decimal, second: Number) -> Decimal | None:
+    """Return the year that two digits behind a dash stand for; None if they are none: «2014-17»."""
+    if not FIRST_YEAR <= first <= 2100 or not 10 <= second.value <= 99 or second.is_grouped:
+        return None
+    year = first - first % 100 + second.value
+    return year if year > first and year == int(year) else None
 
 
 def _typed(text: str, tokens: Sequence[Token], start: int, end: int) -> str:
