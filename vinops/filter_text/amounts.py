@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vinops.filter_text.draft import Draft
-from vinops.filter_text.quantities import LEAST_PRICE, fields_of, quantity_at
+from vinops.filter_text.quantities import LEAST_PRICE, UNTIL, fields_of, quantity_at
 from vinops.filter_text.tables import phrases, words
 from vinops.filter_text.tokens import number_at
 
@@ -30,6 +30,8 @@ class Amounts(Draft):
         found, is_usd = self.amount(start)
         if found is None:
             return self.unclear(place, start)
+        if found.high is not None:
+            found = self.first_of_two(start, found)
         if bound is not None:  # «min bid 2000»
             found = found.bounded(bound[0] if found.bound == "exact" else "about")
         return self.settle_money(place, found.end, front[0], found, is_usd=is_usd)
@@ -66,6 +68,15 @@ class Amounts(Draft):
         if self.lot_numbers.setdefault(field, value) != value:
             return self.take(place, end, "left over")
         return self.take(place, end)
+
+    def first_of_two(self, start: int, found: Quantity) -> Quantity:
+        """Return the first number of a range that is none, as a word says what the second one is: «печалба 1500 до 8000
+        на място»."""
+        if phrases("lot_money").find(self.tokens, found.end) is None:
+            return found
+        joint = next((at for at in range(start + 1, found.end) if self.tokens[at].low in UNTIL), None)
+        first = None if joint is None else quantity_at(self.text, self.tokens[:joint], start)
+        return found if first is None or first.value < LEAST_PRICE else first
 
     def unclear(self, place: int, start: int) -> int | None:
         """Leave over what may be read in two ways: «bid 5k miles 50k»."""

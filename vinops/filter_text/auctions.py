@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from vinops.filter_text.amounts import Amounts
 from vinops.filter_text.cars import name_at
-from vinops.filter_text.denied import behind_denial
+from vinops.filter_text.denied import behind_denial, denies
 from vinops.filter_text.tables import is_in, phrases, words
 from vinops.filter_text.tokens import number_at
-from vinops.lots.filter import DAMAGES, TITLES
+from vinops.lots.filter import DAMAGES, KEYS, TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vinops.filter_text.tokens import Token
 
 MOST_DENIED: Final = 8  # things that one denial denies
+SIDES: Final = ("front end", "rear end", "side")
+ONLY: Final = ("only", "само")
 MOST_HOURS: Final = 24 * 60
 NAMED: Final = {"lot_runs": "runs", "lot_keys": "keys"}
 DRIVES_OR_STARTS: Final = ("drives", "starts")
@@ -97,10 +99,14 @@ class Auctions(Amounts):
         if found is None:
             return self.not_read(place)
         end, out, titles = found
+        kept = {"damage": [each for each in DAMAGES if each not in out],
+                "title_group": [each for each in TITLES if each not in titles]}  # fmt: skip
+        if any(not {*kept[name]} & {*self.lot_sets.get(name, kept[name])} for name in kept):
+            return self.take(place, end, "left over")  # «front end, no front end»
         if out:
-            self.keep_only("damage", [each for each in DAMAGES if each not in out])
+            self.keep_only("damage", kept["damage"])
         if titles:
-            self.keep_only("title_group", [each for each in TITLES if each not in titles])
+            self.keep_only("title_group", kept["title_group"])
         if self.kind == "both":
             self.denial(place)
         return self.take(place, end)
@@ -126,9 +132,12 @@ class Auctions(Amounts):
         if phrases("lot_keys").find(self.tokens, place):
             return None
         if token.kind == "word" and token.low.startswith(tuple(words()["risk"]["compounds"])):
+            where = phrases("lot_damage").find(self.tokens, place + 1)
+            if where is not None and where[0] in SIDES:  # «неударена отзад»
+                return where[1], {where[0]}, set()
             is_flood = token.low.startswith(("непотоп", "ненаводн"))
             return place + 1, {*_damages("flood" if is_flood else "collision")}, set()
-        if token.kind != "word" or not is_in(token.low, "denials", "negators"):
+        if token.kind != "word" or not denies(self.tokens, place):
             return None
         out: set[str] = set()
         titles: set[str] = set()
@@ -138,6 +147,8 @@ class Auctions(Amounts):
             title = phrases("lot_title").find(self.tokens, next_place)
             if (out or titles) and self.tokens[end].text == "," and (titles or damage is None):
                 break  # «not salvage, rear end»: only kinds of damage go on behind a comma
+            if out and damage is not None and damage[1] < len(self.tokens) and self.tokens[damage[1]].low in ONLY:
+                break  # «not front end, side only»
             if damage is not None:
                 out |= {*_damages(damage[0])}
             elif title is not None:
@@ -166,6 +177,8 @@ class Auctions(Amounts):
         if best is None or (best[1] == "collision"):  # «удар» alone is no kind of damage
             return None
         section, name, end = best
+        if answer := self.answer_behind(end):
+            return self.answered(place, *answer, section, name)
         if section == "lot_damage":
             self.add_lot("damage", _damages(name))
         elif section == "lot_title":
@@ -174,6 +187,29 @@ class Auctions(Amounts):
             self.buy_now = "yes"
         else:
             self.add_lot(NAMED[section], DRIVES_OR_STARTS if name == "starts" else [name])
+        return self.take(place, end)
+
+    def answer_behind(self, place: int) -> tuple[int, bool] | None:
+        """Return the place behind «: no» or «= да», as a description of a lot has it, and whether it is a yes."""
+        if place + 1 >= len(self.tokens) or self.tokens[place].text not in (":", "="):
+            return None
+        low = self.tokens[place + 1].low
+        return (place + 2, low in KEYS["yes"]) if low in (*KEYS["yes"], *KEYS["no"]) else None
+
+    def answered(self, place: int, end: int, is_yes: bool, section: str, name: str) -> int:  # noqa: FBT001
+        """Take «flood: no», «keys: yes», «buy now: yes»; leave over an answer that no filter asks for."""
+        if section == "lot_keys" and name == "yes":
+            self.add_lot("keys", ["yes" if is_yes else "no"])
+        elif is_yes and section == "lot_damage":
+            self.add_lot("damage", _damages(name))
+        elif section == "lot_damage":
+            self.keep_only("damage", [each for each in DAMAGES if each not in _damages(name)])
+        elif is_yes and section == "lot_runs":
+            self.add_lot("runs", DRIVES_OR_STARTS if name == "starts" else [name])
+        elif is_yes and section == "lot_buy_now":
+            self.buy_now = "yes"
+        else:
+            return self.take(place, end, "left over")
         return self.take(place, end)
 
     def state(self, place: int) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from vinops import vehicles
 from vinops.filter_text.quantities import UNTIL, fields_of, quantity_at, year_like
-from vinops.filter_text.tables import by_generation, generations, look_up
+from vinops.filter_text.tables import by_generation, generations, is_in, look_up
 from vinops.filter_text.tokens import number_at, span
 from vinops.text.spelling import key_of, readings
 
@@ -140,6 +140,8 @@ def name_at(text: str, tokens: Sequence[Token], place: int) -> tuple[str, tuple[
         name = span(text, tokens, place, end)
         if name is None or not any(each.isalpha() for each in name):
             continue
+        if end > place + 1 and all(is_in(token.low, "noise", "words") for token in tokens[place:end]):
+            continue  # «се на» is no Senna
         if end < len(tokens) and tokens[end].is_glued and tokens[end].kind != "sign":
             continue
         is_loose = end > place + 1 and len(tokens[place].text) == 1 and not tokens[place + 1].is_glued

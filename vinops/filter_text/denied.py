@@ -41,12 +41,19 @@ def denied_at(text: str, tokens: Sequence[Token], place: int) -> Denied | None:
     )
     if is_minus:
         return _things(text, tokens, place + 1, is_list=False)
-    if token.kind == "word" and is_in(low, "denials", "negators"):
+    if token.kind == "word" and denies(tokens, place):
         return _things(text, tokens, behind_denial(tokens, place + 1), is_list=True)
     behind = [each.low for each in tokens[place + 1 : place + 3]]
     if low in ("accident", "damage", "rust") and behind == ["-", "free"]:
         return Denied(end=place + 3, words_not=_in_ads(low))
     return None
+
+
+def denies(tokens: Sequence[Token], place: int) -> bool:
+    """Tell whether a word denies what follows; «but» does in «any colour but white», and not in «cheap but red»."""
+    before = [each.low for each in tokens[max(place - 2, 0) : place]]
+    is_all_but = tokens[place].low == "but" and any(is_in(each, "denials", "all") for each in before)
+    return is_all_but or is_in(tokens[place].low, "denials", "negators")
 
 
 def behind_denial(tokens: Sequence[Token], place: int) -> int:

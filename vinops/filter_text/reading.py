@@ -15,7 +15,7 @@ from vinops.filter_text.denied import denied_at
 from vinops.filter_text.draft import Open
 from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
 from vinops.filter_text.quantities import fields_of, quantity_at
-from vinops.filter_text.tables import is_in, phrases
+from vinops.filter_text.tables import around_values, is_in, phrases
 from vinops.filter_text.tokens import number_at, tokens_of, unmixed
 from vinops.filter_text.understood import Ambiguity, Choice
 from vinops.text import words as ad_words
@@ -50,7 +50,7 @@ class Reading(Auctions):
             end = self.step(place) if self.kind != "lot" else self.step_of_lots(place)
             if end is None:
                 sign = self.tokens[place]
-                if sign.kind == "sign" and sign.text not in SAYING:
+                if sign.kind == "sign" and sign.text not in SAYING and not sign.text.isdigit():
                     self.states[place] = "understood"
                 place += 1
             else:
@@ -200,6 +200,8 @@ class Reading(Auctions):
         found = denied_at(self.text, self.tokens, place)
         if found is None:
             return None
+        if any(not {*remaining} & {*self.sets.get(name, remaining)} for name, remaining in found.remaining):
+            return self.take(place, found.end, "left over")  # «diesel, not diesel»
         for name, remaining in found.remaining:
             known = self.sets.get(name)
             self.sets[name] = dict.fromkeys(each for each in remaining if known is None or each in known)
@@ -316,7 +318,7 @@ class Reading(Auctions):
 
     def guess(self, place: int) -> int | None:
         token = self.tokens[place]
-        if token.kind != "word":
+        if token.kind != "word" or token.low in around_values():
             return None
         entry = other_layout(token.text) or slip(token.text, self.make)
         if entry is None and self.make and (found := vehicles.model(self.make, token.text)) is not None:
