@@ -132,23 +132,17 @@ class Auctions(Amounts):
         if phrases("lot_keys").find(self.tokens, place):
             return None
         if token.kind == "word" and token.low.startswith(tuple(words()["risk"]["compounds"])):
-            where = phrases("lot_damage").find(self.tokens, place + 1)
-            if where is not None and where[0] in SIDES:  # «неударена отзад»
-                return where[1], {where[0]}, set()
-            is_flood = token.low.startswith(("непотоп", "ненаводн"))
-            return place + 1, {*_damages("flood" if is_flood else "collision")}, set()
+            return self.denied_in_a_word(place)
         if token.kind != "word" or not denies(self.tokens, place):
             return None
         out: set[str] = set()
         titles: set[str] = set()
         next_place, end = behind_denial(self.tokens, place + 1), place
         for _ in range(MOST_DENIED):
-            damage = phrases("lot_damage").find(self.tokens, next_place)
+            damage = self.damage_at(next_place, is_first=not out)
             title = phrases("lot_title").find(self.tokens, next_place)
             if (out or titles) and self.tokens[end].text == "," and (titles or damage is None):
                 break  # «not salvage, rear end»: only kinds of damage go on behind a comma
-            if out and damage is not None and damage[1] < len(self.tokens) and self.tokens[damage[1]].low in ONLY:
-                break  # «not front end, side only»
             if damage is not None:
                 out |= {*_damages(damage[0])}
             elif title is not None:
@@ -162,6 +156,20 @@ class Auctions(Amounts):
             if phrases("lot_keys").find(self.tokens, next_place):
                 break
         return (end, out, titles) if out or titles else None
+
+    def damage_at(self, place: int, *, is_first: bool) -> tuple[str, int, str] | None:
+        """Return the damage that is denied at a place; «not front end, side only» does not deny the second one."""
+        found = phrases("lot_damage").find(self.tokens, place)
+        is_only = found is not None and any(each.low in ONLY for each in self.tokens[found[1] : found[1] + 1])
+        return None if is_only and not is_first else found
+
+    def denied_in_a_word(self, place: int) -> tuple[int, set[str], set[str]]:
+        """Return what «неударена», «ненаводнена», «неударена отзад» deny."""
+        where = phrases("lot_damage").find(self.tokens, place + 1)
+        if where is not None and where[0] in SIDES:
+            return where[1], {where[0]}, set()
+        is_flood = self.tokens[place].low.startswith(("непотоп", "ненаводн"))
+        return place + 1, {*_damages("flood" if is_flood else "collision")}, set()
 
     def denial(self, place: int) -> int | None:
         """Read a denial of ads."""
@@ -196,7 +204,7 @@ class Auctions(Amounts):
         low = self.tokens[place + 1].low
         return (place + 2, low in KEYS["yes"]) if low in (*KEYS["yes"], *KEYS["no"]) else None
 
-    def answered(self, place: int, end: int, is_yes: bool, section: str, name: str) -> int:  # noqa: FBT001
+    def answered(self, place: int, end: int, is_yes: bool, section: str, name: str) -> int:
         """Take «flood: no», «keys: yes», «buy now: yes»; leave over an answer that no filter asks for."""
         if section == "lot_keys" and name == "yes":
             self.add_lot("keys", ["yes" if is_yes else "no"])

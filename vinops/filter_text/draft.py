@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from vinops import vehicles
 from vinops.filter_text.quantities import Quantity, sides
 from vinops.filter_text.tables import is_in, phrases
-from vinops.filter_text.tokens import LONGEST, number_at
+from vinops.filter_text.tokens import LONGEST, is_month, number_at
 from vinops.filter_text.understood import Ambiguity, Choice, Piece, Understood
 from vinops.filters import MOST_VALUES, Filter
 from vinops.lots.filter import LotFilter
@@ -132,12 +132,18 @@ class Draft:
                     *(Choice(field=name, words=_said(each.quantity, name)) for name in fields or each.fields),
                 ]
                 self.ambiguous.append(Ambiguity(text=each.text, choices=tuple(choices), start=self.begin(each)))
-        for (first, last), place in self.generations:
-            if len(self.sets.get("family", ())) == 1:
-                for name, year in (("year_from", first), ("year_to", last)):
-                    if self.is_in_order({name: Decimal(year)}):
-                        self.numbers.setdefault(name, Decimal(year))
-            else:  # the years of one car are not those of another
+        self.close_generations()
+
+    def close_generations(self) -> None:
+        """Take the years of the generations of one family, from the first to the last; those of one car are not those
+        of another."""
+        if len(self.sets.get("family", ())) == 1 and self.generations:
+            years = [each for each, _ in self.generations]
+            for name, year in (("year_from", min(years)[0]), ("year_to", max(last for _, last in years))):
+                if self.is_in_order({name: Decimal(year)}):
+                    self.numbers.setdefault(name, Decimal(year))
+        else:
+            for _, place in self.generations:
                 self.take(place, place + 1, "left over")
 
     def begin(self, each: Open) -> int:
@@ -200,7 +206,7 @@ class Draft:
             end = place + 1
             if self.states[place] == "left over":
                 if (number := number_at(self.tokens, place)) is not None:
-                    end = number.end
+                    end = number.end if not is_month(self.tokens, place) else end
                     if self.is_glued_word(end) and not self.is_unit(end):
                         end += 1
                 found.append(self.text[self.tokens[place].start : self.tokens[end - 1].end])

@@ -26,6 +26,7 @@ HP_PER_KW: Final = Decimal("1.35962")
 FIRST_YEAR: Final = 1950
 OLDEST: Final = 40  # years of a car's age
 LEAST_PRICE: Final = 700  # of a number without a unit: a smaller one may be the power, or a model
+LEAST_KM: Final = 1_000  # of a number without a unit: a smaller one is of thousands, perhaps
 OPEN: Final = (60_000, 1_000_000)
 """Numbers without a unit from here to there may be EUR or km."""
 WIDEST: Final = 20
@@ -95,6 +96,8 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
         suffix = phrases("suffixes").find(tokens, end)
         if bound is None and not unit and _is_open_year(tokens, end, first):
             bound, end = "low", end + 1
+        elif phrases("net").find(tokens, end):  # «5000 + ДДС» is not the least
+            pass
         elif suffix and not (phrases("bounds").find(tokens, end) and number_at(tokens, suffix[1])):  # «90 hp max 3000»
             bound, end = suffix[0], suffix[1]
             if not unit:  # «300+ hp»
@@ -263,6 +266,8 @@ def _one(unit: str, field: str) -> str:
 
 def _converted(quantity: Quantity, unit: str) -> Quantity:
     """Return the quantity in EUR, km and hp."""
+    if quantity.field == "km" and not unit and quantity.value < LEAST_KM:  # «пробег до 200»
+        return replace(quantity, field="other")
     if unit == "age" and quantity.value > OLDEST:
         return replace(quantity, field="year")
     if unit == "year" and quantity.value <= OLDEST:  # «15-18 г.» are years or an age: it is left over

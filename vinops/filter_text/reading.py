@@ -16,7 +16,7 @@ from vinops.filter_text.draft import Open
 from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
 from vinops.filter_text.quantities import fields_of, quantity_at
 from vinops.filter_text.tables import around_values, is_in, phrases
-from vinops.filter_text.tokens import number_at, tokens_of, unmixed
+from vinops.filter_text.tokens import is_month, number_at, tokens_of, unmixed
 from vinops.filter_text.understood import Ambiguity, Choice
 from vinops.text import words as ad_words
 
@@ -183,7 +183,11 @@ class Reading(Auctions):
             return self.take(found.start, found.end, "left over")
         if len(fields) == 1 and not (fields == ("power",) and not found.field):
             if self.settle(found, fields[0]):
-                return self.take(found.start, found.end)
+                self.take(found.start, found.end)
+                for month in range(found.start, found.end):
+                    if is_month(self.tokens, month):
+                        self.take(month, month + 1, "left over")
+                return found.end
             return self.take(found.start, found.end, "left over")
         self.open.append(Open(text=found.text, start=found.start, end=found.end, fields=fields, quantity=found,
                                families=tuple(models), models=tuple(models.values())))  # fmt: skip
@@ -305,9 +309,14 @@ class Reading(Auctions):
     def families(self, start: int, end: int, families: tuple[str, ...]) -> int:
         self.add("family", families)
         self.take(start, end)
-        if len(families) == 1 and (found := generation_behind(self.text, self.tokens, end, families[0])):
-            self.generations.append((found[0], end))
-            return self.take(end, found[1])
+        begin = end
+        while len(families) == 1 and (found := generation_behind(self.text, self.tokens, begin, families[0])):
+            self.generations.append((found[0], begin))
+            self.take(end, begin)
+            end = self.take(begin, found[1])
+            if end >= len(self.tokens) or self.tokens[end].low not in JOINTS:
+                break
+            begin = end + 1  # «B6/B7», «Голф 5 или 6»
         return end
 
     def noise(self, place: int) -> int | None:

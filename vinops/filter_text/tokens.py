@@ -33,6 +33,8 @@ _TO_CYRILLIC: Final = str.maketrans(_LATIN, _CYRILLIC)
 _TO_LATIN: Final = str.maketrans(_CYRILLIC, _LATIN)
 _MIXED: Final = re.compile(r"(?=[^\W\d_]*[a-z])(?=[^\W\d_]*[а-я])[a-zа-я]{2,}", re.IGNORECASE)
 _GROUPS: Final = (" ", "\u00a0", "\u202f", ".", ",", "'", "’")
+_MONTH: Final = re.compile("0?[1-9]|1[0-2]")
+_YEAR: Final = re.compile("(?:19[5-9]|20[0-4])[0-9]")
 _JOINTS: Final = ("-", ".", "/", "‑", "–")
 
 
@@ -110,6 +112,8 @@ def number_at(tokens: Sequence[Token], place: int) -> Number | None:
         return None
     digits = tokens[place].text
     end = place + 1
+    if is_month(tokens, place):
+        return Number(value=Decimal(tokens[place + 2].text), end=place + 3)
     is_grouped = False
     while len(tokens[place].text) <= 3 and (step := _group(tokens, end)):
         digits += tokens[end + step - 1].text
@@ -123,6 +127,14 @@ def number_at(tokens: Sequence[Token], place: int) -> Number | None:
         if is_point and len(rest.text) <= 2 and not _is_followed_by_group(tokens, end + 2):
             return Number(value=Decimal(f"{digits}.{rest.text}"), end=end + 2)
     return Number(value=Decimal(digits), end=end, is_grouped=is_grouped)
+
+
+def is_month(tokens: Sequence[Token], place: int) -> bool:
+    """Tell whether a number is the month in front of a year: «01.2014», «03/2015»."""
+    if not _MONTH.fullmatch(tokens[place].text) or place + 2 >= len(tokens):
+        return False
+    point, year = tokens[place + 1 : place + 3]
+    return point.text in (".", "/") and point.is_glued and year.is_glued and bool(_YEAR.fullmatch(year.text))
 
 
 def _group(tokens: Sequence[Token], place: int) -> int:
