@@ -10,10 +10,10 @@ from vinops.filter_text.cars import name_at
 from vinops.filter_text.denied import behind_denial, denies
 from vinops.filter_text.tables import is_in, phrases, words
 from vinops.filter_text.tokens import number_at
-from vinops.lots.filter import DAMAGES, KEYS, TITLES
+from vinops.lots.filter import DAMAGES, TITLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Literal
 
     from vinops.filter_text.tokens import Token
@@ -99,14 +99,8 @@ class Auctions(Amounts):
         if found is None:
             return self.not_read(place)
         end, out, titles = found
-        kept = {"damage": [each for each in DAMAGES if each not in out],
-                "title_group": [each for each in TITLES if each not in titles]}  # fmt: skip
-        if any(not {*kept[name]} & {*self.lot_sets.get(name, kept[name])} for name in kept):
-            return self.take(place, end, "left over")  # «front end, no front end»
-        if out:
-            self.keep_only("damage", kept["damage"])
-        if titles:
-            self.keep_only("title_group", kept["title_group"])
+        if not self.exclude(out, titles):
+            return self.take(place, end, "left over")
         if self.kind == "both":
             self.denial(place)
         return self.take(place, end)
@@ -185,8 +179,9 @@ class Auctions(Amounts):
         if best is None or (best[1] == "collision"):  # «удар» alone is no kind of damage
             return None
         section, name, end = best
-        if answer := self.answer_behind(end):
-            return self.answered(place, *answer, section, name)
+        end, is_yes = self.answer_behind(end)
+        if not is_yes:
+            return self.answered_no(place, end, section, name)
         if section == "lot_damage":
             self.add_lot("damage", _damages(name))
         elif section == "lot_title":
@@ -197,28 +192,25 @@ class Auctions(Amounts):
             self.add_lot(NAMED[section], DRIVES_OR_STARTS if name == "starts" else [name])
         return self.take(place, end)
 
-    def answer_behind(self, place: int) -> tuple[int, bool] | None:
-        """Return the place behind «: no» or «= да», as a description of a lot has it, and whether it is a yes."""
-        if place + 1 >= len(self.tokens) or self.tokens[place].text not in (":", "="):
-            return None
-        low = self.tokens[place + 1].low
-        return (place + 2, low in KEYS["yes"]) if low in (*KEYS["yes"], *KEYS["no"]) else None
+    def answer_behind(self, place: int) -> tuple[int, bool]:
+        """Return the place behind «: no» or «= да», as the description of a lot has it, and whether it is no «no».
+        Without the sign something has to end there: «keys no, …», and not «keys, no flood»."""
+        is_said = place < len(self.tokens) and self.tokens[place].text in (":", "=")
+        found = phrases("lot_answer").find(self.tokens, place + 1 if is_said else place)
+        if found is None:
+            return place, True
+        is_end = found[1] >= len(self.tokens) or self.tokens[found[1]].text in (",", ";", ".", ")")
+        return (found[1], found[0] == "yes") if is_said or is_end else (place, True)
 
-    def answered(self, place: int, end: int, is_yes: bool, section: str, name: str) -> int:
-        """Take «flood: no», «keys: yes», «buy now: yes»; leave over an answer that no filter asks for."""
+    def answered_no(self, place: int, end: int, section: str, name: str) -> int:
+        """Take «flood: no», «keys: no»; leave over what no filter asks for."""
         if section == "lot_keys" and name == "yes":
-            self.add_lot("keys", ["yes" if is_yes else "no"])
-        elif is_yes and section == "lot_damage":
-            self.add_lot("damage", _damages(name))
-        elif section == "lot_damage":
-            self.keep_only("damage", [each for each in DAMAGES if each not in _damages(name)])
-        elif is_yes and section == "lot_runs":
-            self.add_lot("runs", DRIVES_OR_STARTS if name == "starts" else [name])
-        elif is_yes and section == "lot_buy_now":
-            self.buy_now = "yes"
-        else:
-            return self.take(place, end, "left over")
-        return self.take(place, end)
+            self.add_lot("keys", ["no"])
+            return self.take(place, end)
+        is_out = (section == "lot_damage" and self.exclude(_damages(name), ())) or (
+            section == "lot_title" and self.exclude((), [name])
+        )
+        return self.take(place, end, "understood" if is_out else "left over")
 
     def state(self, place: int) -> int | None:
         """Read the name of a state, or its two capital letters in a text that has small ones too."""
@@ -237,10 +229,16 @@ class Auctions(Amounts):
         """Add values of a field of lots."""
         self.lot_sets.setdefault(name, {}).update(dict.fromkeys(found))
 
-    def keep_only(self, name: str, kept: Sequence[str]) -> None:
-        """Leave only some values of a field of lots."""
-        known = self.lot_sets.get(name)
-        self.lot_sets[name] = dict.fromkeys(each for each in kept if known is None or each in known)
+    def exclude(self, damages: Collection[str], titles: Collection[str]) -> bool:
+        """Exclude kinds of damage and of titles; False, and nothing is, if none of what was asked for would remain:
+        «front end, no front end»."""
+        kept = {}
+        for name, every, out in (("damage", DAMAGES, damages), ("title_group", TITLES, titles)):
+            if out:
+                known = self.lot_sets.get(name, every)
+                kept[name] = dict.fromkeys(each for each in every if each in known and each not in out)
+        self.lot_sets |= kept if all(kept.values()) else {}
+        return all(kept.values())
 
 
 def _damages(name: str) -> Sequence[str]:
