@@ -115,7 +115,7 @@ def _may_end(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
     if whole is not None and whole.is_grouped:  # «Мазда 6 120 000 км», «Пежо 307 110 к.с.»: no car has 307,110 hp
         return found.value > 1_000_000 or (bool(found.field) and not fields_of(found, ANY_YEAR))
     if found.high is not None:
-        return whole is not None and _is_model_and_price(tokens, whole)
+        return whole is not None and found.field != "age" and _is_model_and_price(tokens, whole)
     return not (found.field or found.is_scaled or found.bound != "exact")
 
 

@@ -298,6 +298,8 @@ def fields_of(quantity: Quantity, this_year: int) -> tuple[str, ...]:
         if quantity.bound == "high" or least == most == 2000:
             return ("year", "price")
         return ("year",)
+    if quantity.high is not None and least < LEAST_PRICE:
+        return _of_small_range(least, most)
     if quantity.is_bare and least < LEAST_PRICE:
         return ("power",) if least >= 40 else ()
     if least < 100:
@@ -307,6 +309,13 @@ def fields_of(quantity: Quantity, this_year: int) -> tuple[str, ...]:
     if most < OPEN[0]:
         return ("price",)
     return ("price", "km") if most < OPEN[1] else ()
+
+
+def _of_small_range(least: Decimal, most: Decimal) -> tuple[str, ...]:
+    """Return what a range may be about that begins with a small number: «500-1000», «150-200»; none for «206-2008»."""
+    if least < 100 or most > least * 4:
+        return ()
+    return ("price",) if most >= LEAST_PRICE else ("power", "price")
 
 
 def _is_possible(quantity: Quantity, this_year: int) -> bool:

@@ -11,7 +11,7 @@ from vinops.filter_text import links
 from vinops.filter_text.asides import aside_at
 from vinops.filter_text.auctions import Auctions, kind_of
 from vinops.filter_text.cars import Car, generation_at, generation_behind, model_behind, name_at
-from vinops.filter_text.denied import denied_at
+from vinops.filter_text.denied import behind_denial, denied_at, denies
 from vinops.filter_text.draft import Open
 from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
 from vinops.filter_text.quantities import fields_of, quantity_at
@@ -203,7 +203,7 @@ class Reading(Auctions):
     def denial(self, place: int) -> int | None:
         found = denied_at(self.text, self.tokens, place)
         if found is None:
-            return None
+            return self.denied_number(place)
         if any(not {*remaining} & {*self.sets.get(name, remaining)} for name, remaining in found.remaining):
             return self.take(place, found.end, "left over")  # «diesel, not diesel»
         for name, remaining in found.remaining:
@@ -212,6 +212,12 @@ class Reading(Auctions):
         for each in found.words_not:
             self.add("words_not", ad_words.of_query(each))
         return self.take(place, found.end)
+
+    def denied_number(self, place: int) -> int | None:
+        """Leave a number over that is denied: «не 2015», "except 2015"."""
+        begin = behind_denial(self.tokens, place + 1) if denies(self.tokens, place) else len(self.tokens)
+        found = quantity_at(self.text, self.tokens, begin) if begin < len(self.tokens) else None
+        return None if found is None else self.take(place, found.end, "left over")
 
     def unasked(self, place: int) -> int | None:
         """Leave a phrase over that has a word of a field in it, and does not mean it: «първи собственик»."""
