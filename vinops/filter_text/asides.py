@@ -23,8 +23,8 @@ FROM: Final = ("of", "from", "от", "ot")
 
 def aside_at(text: str, tokens: Sequence[Token], place: int) -> int | None:
     """Return the place behind a day («5.12.2026», «2026-12-05»), what a car reaches («400 km range»), a distance
-    («within 100 miles of NJ», «до 100 км от София»), or a sum that is no price («ремонт до 2000») that begins here, with
-    the words in front of it; None if none does."""
+    («within 100 miles of NJ», «до 100 км от София»), or a sum that is no price («ремонт до 2000») that begins here,
+    with the words in front of it; None if none does."""
     if (end := _other_sum(text, tokens, place)) is not None:
         return end
     bound = phrases("bounds").find(tokens, place)
