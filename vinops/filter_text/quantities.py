@@ -218,11 +218,11 @@ def _second(
         return nothing
     second_scale, second_unit, end = _units(tokens, second.end)
     second_unit = second_unit or currency
-    if is_tight and second_unit in ("", "year") and second_scale == 1 and (year := _short_year(first.value, second)):
-        second = replace(second, value=year)  # «2014-17»
+    if (is_dash or bound in ("low", "between")) and second_unit in ("", "year") and second_scale == 1:
+        second = _with_century(first, second, tokens[begin])
     low = first.value * (second_scale if scale == 1 and first.value < 1000 else scale)
     high = second.value * second_scale
-    is_backwards = is_tight or (bound in ("low", "between") and FIRST_YEAR <= low <= 2100)
+    is_backwards = is_tight or (bound in ("low", "between") and not unit and second_unit in ("", "year", "eur", "bgn"))
     if not (low < high <= low * WIDEST or (is_backwards and _is_backwards(low, high))):
         return nothing
     if second_unit in ("percent", "other"):
@@ -246,12 +246,13 @@ def _is_backwards(first: Decimal, second: Decimal) -> bool:
     return second < first <= second * 3 and (all(are_years) or are_prices)
 
 
-def _short_year(first: Decimal, second: Number) -> Decimal | None:
-    """Return the year that two digits behind a dash stand for; None if they are none: «2014-17»."""
-    if not FIRST_YEAR <= first <= 2100 or not 10 <= second.value <= 99 or second.is_grouped:
-        return None
-    year = first - first % 100 + second.value
-    return year if year > first and year == int(year) else None
+def _with_century(first: Number, second: Number, token: Token) -> Number:
+    """Return the last year of a range whose century only the first has: «2014-17», «1998-05»."""
+    if not FIRST_YEAR <= first.value <= 2100 or len(token.text) != 2 or second.value != int(token.text):
+        return second
+    year = first.value // 100 * 100 + second.value
+    year += 100 if year < first.value else 0
+    return replace(second, value=year) if first.value < year <= first.value + WIDEST else second
 
 
 def _typed(text: str, tokens: Sequence[Token], start: int, end: int) -> str:
