@@ -147,7 +147,8 @@ def name_at(text: str, tokens: Sequence[Token], place: int) -> tuple[str, tuple[
         is_loose = end > place + 1 and len(tokens[place].text) == 1 and not tokens[place + 1].is_glued
         if is_loose and tokens[place + 1].kind == "number":
             continue  # «с 40 000 км» is no C40
-        is_whole = end == place + 1 or all(len(token.text) > 1 for token in tokens[place:end] if token.kind == "word")
+        lengths = [len(token.text) for token in tokens[place:end] if token.kind == "word"]
+        is_whole = end == place + 1 or (min(lengths) > 1 and max(lengths) > 2)  # «се на» is no Senna
         if found := look_up(spelled(name), by_sound=is_whole):
             if found[0] == "family" and _is_apart(tokens, place, end):
                 shorter = name_at(text, tokens[: end - 1], place)

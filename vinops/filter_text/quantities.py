@@ -29,8 +29,12 @@ LEAST_PRICE: Final = 700  # of a number without a unit: a smaller one may be the
 LEAST_KM: Final = 1_000  # of a number without a unit: a smaller one is of thousands, perhaps
 OPEN: Final = (60_000, 1_000_000)
 """Numbers without a unit from here to there may be EUR or km."""
+VAN: Final = Decimal("3.5")
+"""Tonnes of a van, and no thousands."""
 WIDEST: Final = 20
 """How many times the lower end of a range its upper end may be: «Мазда 3 до 8000» is no range."""
+SCALED: Final = {"thousand_eur": "eur", "thousand_km": "km"}
+"""Units of thousands."""
 DASHES: Final = ("-", "–", "—", "‑", "÷")
 UNTIL: Final = ("до", "to", "do")
 """Words that join the ends of a range."""
@@ -68,8 +72,11 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
     """Return the quantity that begins at a place, with the words in front of its number; None if none does."""
     place, bound, field, currency = _words_before(tokens, start)
     first = number_at(tokens, place)
-    if first is None:
-        return None
+    other = (
+        None if field or currency else _short_years(text, tokens, start, place) or _tonnes(text, tokens, start, place)
+    )
+    if first is None or other is not None:
+        return other
     scale, unit, end = _units(tokens, first.end, field)
     unit = unit or currency
     if unit == "age" and field == "year" and bound in ("low", "high"):  # «не по-стара от 3 години»
@@ -114,6 +121,34 @@ def quantity_at(text: str, tokens: Sequence[Token], start: int) -> Quantity | No
 def year_like(number: Decimal, this_year: int) -> bool:
     """Tell whether a number may be the year of a car."""
     return FIRST_YEAR <= number <= this_year + 1 and number == int(number)
+
+
+def _short_years(text: str, tokens: Sequence[Token], start: int, place: int) -> Quantity | None:
+    """Return the years that begin at a place, two digits each and the first with a zero («09-13»); None if none do."""
+    end = place + 3
+    digits = "".join(token.text for token in tokens[place:end] if token.kind == "number" and len(token.text) == 2)
+    if len(digits) != 4 or digits[0] != "0" or tokens[place + 1].text not in DASHES or not tokens[place + 2].is_glued:
+        return None
+    first, last = 2000 + int(digits[:2]), 2000 + int(digits[2:])
+    if not first < last <= first + WIDEST or (end < len(tokens) and tokens[end].is_glued and tokens[end].text in "-./"):
+        return None
+    _, unit, behind = _units(tokens, end)
+    if unit not in ("", "year") or (behind > end and not unit):
+        return None
+    return Quantity(start=start, end=behind, text=_typed(text, tokens, place, end), low=Decimal(first),
+                    high=Decimal(last), bound="exact", field="year")  # fmt: skip
+
+
+def _tonnes(text: str, tokens: Sequence[Token], start: int, place: int) -> Quantity | None:
+    """Return the weight of a van that is at a place, and no price: «Спринтер до 3.5т»; None if none is."""
+    number = number_at(tokens, place)
+    if number is None or number.value != VAN or number.end >= len(tokens) or tokens[number.end].low not in ("т", "t"):
+        return None
+    _, unit, end = _units(tokens, number.end)
+    if unit:
+        return None
+    return Quantity(start=start, end=end, text=_typed(text, tokens, place, number.end), low=number.value, high=None,
+                    bound="exact", field="other")  # fmt: skip
 
 
 def _is_open_year(tokens: Sequence[Token], place: int, year: Number) -> bool:
@@ -175,7 +210,7 @@ def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, s
             if scale > 1 or unit:
                 break
             scale = 1000
-            unit = "eur" if name == "thousand_eur" else ""
+            unit = SCALED.get(name, "")
         elif (unit and not (unit == "eur" and name in ("bgn", "eur"))) or (
             field and _one(name, "") not in (field, "age")
         ):

@@ -100,6 +100,14 @@ def is_in(word: str, section: str, name: str) -> bool:
 
 
 @cache
+def known_words() -> frozenset[str]:
+    """Return the words that are read as they are: those around values, and those that no field stands for."""
+    sections = ("noise", "not_asked_for", "lot_buy_now", "lot_runs", "lot_keys", "lot_title", "lot_damage")
+    lists = (each for section in sections for each in words()[section].values())
+    return around_values() | {word for each in lists for phrase in each for word in phrase.casefold().split()}
+
+
+@cache
 def values() -> Mapping[str, frozenset[str]]:
     """Return all values of each field that has few."""
     found = {ours: frozenset(vehicles.vocabulary(theirs).values()) for theirs, ours in FIELDS.items()}
