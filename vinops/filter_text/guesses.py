@@ -36,7 +36,8 @@ def from_chat(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _in_cyrillic(word: str) -> str:
     """Return a word of a chat in Cyrillic letters; "" if it is a word as it is, or none in Cyrillic letters."""
-    if word in known_words():
+    begins = (each.removesuffix("*") for each in known_words() if each.endswith("*"))
+    if word in known_words() or word.startswith(tuple(begins)):  # «po evtina ot»
         return ""
     turned = word.translate(_FROM_CHAT)
     if turned in known_words():

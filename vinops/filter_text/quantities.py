@@ -225,7 +225,9 @@ def _units(tokens: Sequence[Token], place: int, field: str = "") -> tuple[int, s
 
 def _is_of_next(tokens: Sequence[Token], place: int) -> bool:
     """Tell whether the sign of a currency belongs to the number behind it: «2018 $5000», and behind a year
-    «2018 € 5000» too."""
+    «2018 € 5000» too; or a letter to the word behind it: «2014 g class», and not in «2014g»."""
+    if tokens[place].low == "g":
+        return not tokens[place].is_glued
     if tokens[place].kind != "sign" or tokens[place].is_glued or place + 1 >= len(tokens):
         return False
     before, behind = tokens[place - 1].text, tokens[place + 1]
@@ -241,7 +243,7 @@ def _second(
     if place >= len(tokens):
         return nothing
     word = tokens[place].low
-    is_dash = word in DASHES
+    is_dash = word in DASHES or _is_between_years(tokens, place)
     is_tight = is_dash and all(each.is_glued for each in tokens[place : place + 2])
     if bound in ("high", "about") and not is_tight:
         return nothing
@@ -272,6 +274,15 @@ def _second(
     if is_year and is_other_year and second_unit == "age":
         second_unit = "year"
     return second, second_scale, second_unit, end
+
+
+def _is_between_years(tokens: Sequence[Token], place: int) -> bool:
+    """Tell whether a sign is the stroke of a range of years: «2009/2012»."""
+    around = tokens[place - 1 : place + 2]
+    if len(around) < 3 or around[1].text != "/" or not (around[1].is_glued and around[2].is_glued):
+        return False
+    years = [each.text for each in (around[0], around[2]) if each.kind == "number" and len(each.text) == 4]
+    return len(years) == 2 and all(FIRST_YEAR <= int(each) <= 2100 for each in years)
 
 
 def _is_backwards(first: Decimal, second: Decimal) -> bool:
