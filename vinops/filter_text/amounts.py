@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vinops.filter_text.draft import Draft
-from vinops.filter_text.quantities import LEAST_PRICE, fields_of, quantity_at
+from vinops.filter_text.quantities import LEAST_PRICE, UNTIL, fields_of, quantity_at
 from vinops.filter_text.tables import phrases, words
 from vinops.filter_text.tokens import number_at
 
@@ -30,6 +30,8 @@ class Amounts(Draft):
         found, is_usd = self.amount(start)
         if found is None:
             return self.unclear(place, start)
+        if found.high is not None:
+            found = self.first_of_two(start, found)
         if bound is not None:  # «min bid 2000»
             found = found.bounded(bound[0] if found.bound == "exact" else "about")
         return self.settle_money(place, found.end, front[0], found, is_usd=is_usd)
@@ -67,6 +69,15 @@ class Amounts(Draft):
             return self.take(place, end, "left over")
         return self.take(place, end)
 
+    def first_of_two(self, start: int, found: Quantity) -> Quantity:
+        """Return the first number of a range that is none, as a word says what the second one is: «печалба 1500 до 8000
+        на място»."""
+        if phrases("lot_money").find(self.tokens, found.end) is None:
+            return found
+        joint = next((at for at in range(start + 1, found.end) if self.tokens[at].low in UNTIL), None)
+        first = None if joint is None else quantity_at(self.text, self.tokens[:joint], start)
+        return found if first is None or first.value < LEAST_PRICE else first
+
     def unclear(self, place: int, start: int) -> int | None:
         """Leave over what may be read in two ways: «bid 5k miles 50k»."""
         found = quantity_at(self.text, self.tokens, start) if start < len(self.tokens) else None
@@ -95,8 +106,8 @@ class Amounts(Draft):
             return None, False
         bound = phrases("bounds").find(self.tokens, place)
         sign = place if bound is None else bound[1]
-        if sign < len(self.tokens) and self.tokens[sign].text == "$":
-            found = quantity_at(self.text, self.tokens, sign + 1)
+        if dollars := self.dollars_at(sign):
+            found = quantity_at(self.text, self.tokens, dollars)
             if found is None or found.field or (found.bound != "exact" and bound is not None):
                 return None, False
             made = found.bound if bound is None else bound[0]
@@ -106,9 +117,16 @@ class Amounts(Draft):
             return None, False
         if found.field != "foreign":
             return found, False
-        units = (phrases("units").find(self.tokens, each) for each in (found.end - 2, found.end - 1))
+        units = (phrases("units").find(self.tokens, each) for each in range(max(found.end - 4, 0), found.end))
         unit = next((each[2] for each in units if each is not None and each[1] == found.end), "")
         return (found, True) if unit in words()["lot_dollars"]["usd"] else (None, False)
+
+    def dollars_at(self, place: int) -> int:
+        """Return the place of the number behind the sign or the word for dollars: «$3000», «USD 3000»; 0 if there is
+        none."""
+        found = phrases("lot_dollars").find(self.tokens, place)
+        is_number = found is not None and found[1] < len(self.tokens) and self.tokens[found[1]].kind == "number"
+        return found[1] if found is not None and is_number else 0
 
     def says_euro(self, found: Quantity) -> bool:
         """Tell whether a quantity has a unit of money behind it."""

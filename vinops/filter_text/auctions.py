@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from vinops.filter_text.amounts import Amounts
 from vinops.filter_text.cars import name_at
-from vinops.filter_text.denied import behind_denial
+from vinops.filter_text.denied import behind_denial, denies
 from vinops.filter_text.tables import is_in, phrases, words
 from vinops.filter_text.tokens import number_at
 from vinops.lots.filter import DAMAGES, TITLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Literal
 
     from vinops.filter_text.tokens import Token
 
 MOST_DENIED: Final = 8  # things that one denial denies
+SIDES: Final = ("front end", "rear end", "side")
+ONLY: Final = ("only", "само")
 MOST_HOURS: Final = 24 * 60
 NAMED: Final = {"lot_runs": "runs", "lot_keys": "keys"}
 DRIVES_OR_STARTS: Final = ("drives", "starts")
@@ -97,10 +99,8 @@ class Auctions(Amounts):
         if found is None:
             return self.not_read(place)
         end, out, titles = found
-        if out:
-            self.keep_only("damage", [each for each in DAMAGES if each not in out])
-        if titles:
-            self.keep_only("title_group", [each for each in TITLES if each not in titles])
+        if not self.exclude(out, titles):
+            return self.take(place, end, "left over")
         if self.kind == "both":
             self.denial(place)
         return self.take(place, end)
@@ -126,15 +126,14 @@ class Auctions(Amounts):
         if phrases("lot_keys").find(self.tokens, place):
             return None
         if token.kind == "word" and token.low.startswith(tuple(words()["risk"]["compounds"])):
-            is_flood = token.low.startswith(("непотоп", "ненаводн"))
-            return place + 1, {*_damages("flood" if is_flood else "collision")}, set()
-        if token.kind != "word" or not is_in(token.low, "denials", "negators"):
+            return self.denied_in_a_word(place)
+        if token.kind != "word" or not denies(self.tokens, place):
             return None
         out: set[str] = set()
         titles: set[str] = set()
         next_place, end = behind_denial(self.tokens, place + 1), place
         for _ in range(MOST_DENIED):
-            damage = phrases("lot_damage").find(self.tokens, next_place)
+            damage = self.damage_at(next_place, is_first=not out)
             title = phrases("lot_title").find(self.tokens, next_place)
             if (out or titles) and self.tokens[end].text == "," and (titles or damage is None):
                 break  # «not salvage, rear end»: only kinds of damage go on behind a comma
@@ -152,6 +151,20 @@ class Auctions(Amounts):
                 break
         return (end, out, titles) if out or titles else None
 
+    def damage_at(self, place: int, *, is_first: bool) -> tuple[str, int, str] | None:
+        """Return the damage that is denied at a place; «not front end, side only» does not deny the second one."""
+        found = phrases("lot_damage").find(self.tokens, place)
+        is_only = found is not None and any(each.low in ONLY for each in self.tokens[found[1] : found[1] + 1])
+        return None if is_only and not is_first else found
+
+    def denied_in_a_word(self, place: int) -> tuple[int, set[str], set[str]]:
+        """Return what «неударена», «ненаводнена», «неударена отзад» deny."""
+        where = phrases("lot_damage").find(self.tokens, place + 1)
+        if where is not None and where[0] in SIDES:
+            return where[1], {where[0]}, set()
+        is_flood = self.tokens[place].low.startswith(("непотоп", "ненаводн"))
+        return place + 1, {*_damages("flood" if is_flood else "collision")}, set()
+
     def denial(self, place: int) -> int | None:
         """Read a denial of ads."""
         raise NotImplementedError
@@ -166,6 +179,9 @@ class Auctions(Amounts):
         if best is None or (best[1] == "collision"):  # «удар» alone is no kind of damage
             return None
         section, name, end = best
+        end, is_yes = self.answer_behind(end)
+        if not is_yes:
+            return self.answered_no(place, end, section, name)
         if section == "lot_damage":
             self.add_lot("damage", _damages(name))
         elif section == "lot_title":
@@ -175,6 +191,26 @@ class Auctions(Amounts):
         else:
             self.add_lot(NAMED[section], DRIVES_OR_STARTS if name == "starts" else [name])
         return self.take(place, end)
+
+    def answer_behind(self, place: int) -> tuple[int, bool]:
+        """Return the place behind «: no» or «= да», as the description of a lot has it, and whether it is no «no».
+        Without the sign something has to end there: «keys no, …», and not «keys, no flood»."""
+        is_said = place < len(self.tokens) and self.tokens[place].text in (":", "=")
+        found = phrases("lot_answer").find(self.tokens, place + 1 if is_said else place)
+        if found is None:
+            return place, True
+        is_end = found[1] >= len(self.tokens) or self.tokens[found[1]].text in (",", ";", ".", ")")
+        return (found[1], found[0] == "yes") if is_said or is_end else (place, True)
+
+    def answered_no(self, place: int, end: int, section: str, name: str) -> int:
+        """Take «flood: no», «keys: no»; leave over what no filter asks for."""
+        if section == "lot_keys" and name == "yes":
+            self.add_lot("keys", ["no"])
+            return self.take(place, end)
+        is_out = (section == "lot_damage" and self.exclude(_damages(name), ())) or (
+            section == "lot_title" and self.exclude((), [name])
+        )
+        return self.take(place, end, "understood" if is_out else "left over")
 
     def state(self, place: int) -> int | None:
         """Read the name of a state, or its two capital letters in a text that has small ones too."""
@@ -193,10 +229,16 @@ class Auctions(Amounts):
         """Add values of a field of lots."""
         self.lot_sets.setdefault(name, {}).update(dict.fromkeys(found))
 
-    def keep_only(self, name: str, kept: Sequence[str]) -> None:
-        """Leave only some values of a field of lots."""
-        known = self.lot_sets.get(name)
-        self.lot_sets[name] = dict.fromkeys(each for each in kept if known is None or each in known)
+    def exclude(self, damages: Collection[str], titles: Collection[str]) -> bool:
+        """Exclude kinds of damage and of titles; False, and nothing is, if none of what was asked for would remain:
+        «front end, no front end»."""
+        kept = {}
+        for name, every, out in (("damage", DAMAGES, damages), ("title_group", TITLES, titles)):
+            if out:
+                known = self.lot_sets.get(name, every)
+                kept[name] = dict.fromkeys(each for each in every if each in known and each not in out)
+        self.lot_sets |= kept if all(kept.values()) else {}
+        return all(kept.values())
 
 
 def _damages(name: str) -> Sequence[str]:

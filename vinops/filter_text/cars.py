@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from vinops import vehicles
 from vinops.filter_text.quantities import UNTIL, fields_of, quantity_at, year_like
-from vinops.filter_text.tables import by_generation, generations, look_up
+from vinops.filter_text.tables import by_generation, generations, is_in, look_up
 from vinops.filter_text.tokens import number_at, span
 from vinops.text.spelling import key_of, readings
 
@@ -115,7 +115,7 @@ def _may_end(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
     if whole is not None and whole.is_grouped:  # «Мазда 6 120 000 км», «Пежо 307 110 к.с.»: no car has 307,110 hp
         return found.value > 1_000_000 or (bool(found.field) and not fields_of(found, ANY_YEAR))
     if found.high is not None:
-        return whole is not None and _is_model_and_price(tokens, whole)
+        return whole is not None and found.field != "age" and _is_model_and_price(tokens, whole)
     return not (found.field or found.is_scaled or found.bound != "exact")
 
 
@@ -140,12 +140,15 @@ def name_at(text: str, tokens: Sequence[Token], place: int) -> tuple[str, tuple[
         name = span(text, tokens, place, end)
         if name is None or not any(each.isalpha() for each in name):
             continue
+        if end > place + 1 and all(is_in(token.low, "noise", "words") for token in tokens[place:end]):
+            continue  # «се на» is no Senna
         if end < len(tokens) and tokens[end].is_glued and tokens[end].kind != "sign":
             continue
         is_loose = end > place + 1 and len(tokens[place].text) == 1 and not tokens[place + 1].is_glued
         if is_loose and tokens[place + 1].kind == "number":
             continue  # «с 40 000 км» is no C40
-        is_whole = end == place + 1 or all(len(token.text) > 1 for token in tokens[place:end] if token.kind == "word")
+        lengths = [len(token.text) for token in tokens[place:end] if token.kind == "word"]
+        is_whole = end == place + 1 or (min(lengths) > 1 and max(lengths) > 2)  # «се на» is no Senna
         if found := look_up(spelled(name), by_sound=is_whole):
             if found[0] == "family" and _is_apart(tokens, place, end):
                 shorter = name_at(text, tokens[: end - 1], place)

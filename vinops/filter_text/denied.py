@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vinops.filter_text.cars import name_at
-from vinops.filter_text.tables import is_in, phrases, values, words
+from vinops.filter_text.tables import is_in, look_up, phrases, values, words
 from vinops.text.words import is_common, keys
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vinops.filter_text.tokens import Token
 
+IMPORT: Final = ("внос", "vnos")
 MOST: Final = 8  # things that one denial denies
 
 
@@ -41,7 +42,7 @@ def denied_at(text: str, tokens: Sequence[Token], place: int) -> Denied | None:
     )
     if is_minus:
         return _things(text, tokens, place + 1, is_list=False)
-    if token.kind == "word" and is_in(low, "denials", "negators"):
+    if token.kind == "word" and denies(tokens, place):
         return _things(text, tokens, behind_denial(tokens, place + 1), is_list=True)
     behind = [each.low for each in tokens[place + 1 : place + 3]]
     if low in ("accident", "damage", "rust") and behind == ["-", "free"]:
@@ -49,11 +50,26 @@ def denied_at(text: str, tokens: Sequence[Token], place: int) -> Denied | None:
     return None
 
 
+def denies(tokens: Sequence[Token], place: int) -> bool:
+    """Tell whether a word denies what follows; «but» does in «any colour but white», and not in «cheap but red»."""
+    before = [each.low for each in tokens[max(place - 2, 0) : place]]
+    is_all_but = tokens[place].low == "but" and any(is_in(each, "denials", "all") for each in before)
+    return is_all_but or is_in(tokens[place].low, "denials", "negators")
+
+
 def behind_denial(tokens: Sequence[Token], place: int) -> int:
     """Return the place behind the words that may stand between a denial and what is denied."""
     while (found := phrases("denials").find(tokens, place)) and found[0] == "between":
+        if found[2] in IMPORT and _is_denied(tokens, found[1]):
+            return place
         place = found[1]
     return place
+
+
+def _is_denied(tokens: Sequence[Token], place: int) -> bool:
+    """Tell whether an import in front of a place is denied itself: no country follows («не от внос, дизел»)."""
+    is_last = place >= len(tokens) or tokens[place].kind != "word"
+    return is_last or look_up(tokens[place].text) is not None or tokens[place].low in ("и", "i", "до", "do")
 
 
 def _things(text: str, tokens: Sequence[Token], place: int, *, is_list: bool) -> Denied | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from vinops import vehicles
 from vinops.filter_text.quantities import Quantity, sides
 from vinops.filter_text.tables import is_in, phrases
-from vinops.filter_text.tokens import LONGEST, number_at
+from vinops.filter_text.tokens import LONGEST, is_month, number_at
 from vinops.filter_text.understood import Ambiguity, Choice, Piece, Understood
 from vinops.filters import MOST_VALUES, Filter
 from vinops.lots.filter import LotFilter
@@ -87,7 +87,7 @@ class Draft:
         """Take a quantity for a field; False if the text says something else already, or it sets nothing."""
         found = sides(quantity, name, self.this_year)
         if name == "year" and found.get("year_from") == found.get("year_to"):
-            found = self.with_years_beside(found)
+            found = self.with_years_beside(found, quantity.start)
         if self.kind == "lot" and not found.keys() <= {*OF_LOTS}:
             return False
         landed = self.lot_numbers.get("landed_to") if self.kind == "lot" else None
@@ -100,10 +100,14 @@ class Draft:
         self.numbers.update({side: Decimal(int(n)) if n == int(n) else n for side, n in found.items()})
         return True
 
-    def with_years_beside(self, found: dict[str, Decimal]) -> dict[str, Decimal]:
-        """Return the range of a year and of those named before it, if it follows or precedes them: «2013, 2014»."""
+    def with_years_beside(self, found: dict[str, Decimal], start: int) -> dict[str, Decimal]:
+        """Return the range of a year and of those named before it, if it follows or precedes them («2013, 2014»), or
+        if it stands beside its beginning: «2010 2013»."""
         first, last, year = self.numbers.get("year_from"), self.numbers.get("year_to"), found.get("year_from")
-        if first is None or last is None or year not in (first - 1, last + 1):
+        if first is None or last is None or year is None:
+            return found
+        is_range = first == last < year and start > 0 and self.tokens[start - 1].text == str(first)
+        if year not in (first - 1, last + 1) and not is_range:
             return found
         self.numbers.update(year_from=min(first, year), year_to=max(last, year))
         return {"year_from": self.numbers["year_from"], "year_to": self.numbers["year_to"]}
@@ -132,12 +136,18 @@ class Draft:
                     *(Choice(field=name, words=_said(each.quantity, name)) for name in fields or each.fields),
                 ]
                 self.ambiguous.append(Ambiguity(text=each.text, choices=tuple(choices), start=self.begin(each)))
-        for (first, last), place in self.generations:
-            if len(self.sets.get("family", ())) == 1:
-                for name, year in (("year_from", first), ("year_to", last)):
-                    if self.is_in_order({name: Decimal(year)}):
-                        self.numbers.setdefault(name, Decimal(year))
-            else:  # the years of one car are not those of another
+        self.close_generations()
+
+    def close_generations(self) -> None:
+        """Take the years of the generations of one family, from the first to the last; those of one car are not those
+        of another."""
+        if len(self.sets.get("family", ())) == 1 and self.generations:
+            years = [each for each, _ in self.generations]
+            for name, year in (("year_from", min(years)[0]), ("year_to", max(last for _, last in years))):
+                if self.is_in_order({name: Decimal(year)}):
+                    self.numbers.setdefault(name, Decimal(year))
+        else:
+            for _, place in self.generations:
                 self.take(place, place + 1, "left over")
 
     def begin(self, each: Open) -> int:
@@ -200,8 +210,8 @@ class Draft:
             end = place + 1
             if self.states[place] == "left over":
                 if (number := number_at(self.tokens, place)) is not None:
-                    end = number.end
-                    if self.is_glued_word(end) and not self.is_unit(end):
+                    end = number.end if not is_month(self.tokens, place) else end
+                    if self.is_glued_word(end) and not self.is_unit(end) and self.states[end] == "left over":
                         end += 1
                 found.append(self.text[self.tokens[place].start : self.tokens[end - 1].end])
             place = end

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from vinops.filter_text.tables import index, is_in, look_up, words
+from vinops.filter_text.tables import index, is_in, known_words, look_up, words
 from vinops.text.spelling import key_of, misspelled, readings, sound
 
 if TYPE_CHECKING:
@@ -16,8 +17,33 @@ _LATIN: Final = "qwertyuiopasdfghjklzxcvbnm"
 _BDS: Final = ",уеишщксдзьяаожгтнвюйъэфхп"
 _TO_LATIN: Final = {ord(bds): latin for latin, bds in zip(_LATIN, _BDS, strict=True) if bds.isalpha()}
 _TO_BDS: Final = {ord(latin): bds for latin, bds in zip(_LATIN, _BDS, strict=True)}
+_CHAT_WORD: Final = re.compile(
+    r"(?:https?://|(?:www\.|m\.)?mobile\.bg/)\S+|[\"„“«][^\"„“”«»]{2,60}[\"“”»]"  # as they are
+    r"|(?<![^\W_])(?P<word>(?=[a-z46]{3})[46]?[a-z]+[46]?[a-z]+)(?![^\W_])",
+    re.IGNORECASE,
+)
+_FROM_CHAT: Final = str.maketrans("abcdefghijklmnopqrstuvwxyz46", "абцдефгхийклмнопярстуввхъзчш")
 LEAST: Final = 3  # letters of a name in the other layout
 LEAST_SLIP: Final = 5  # letters of a word in which a slip is looked for
+
+
+def from_chat(text: str) -> str:
+    """Return a text of the same length whose Bulgarian words in the Latin letters of chats are in Cyrillic ones,
+    sign by sign: «4eren» is «черен», «hilqdi» «хиляди», «skorosti» «скорости». Other words stay as they are."""
+    return _CHAT_WORD.sub(lambda word: (word["word"] and _in_cyrillic(word["word"].casefold())) or word[0], text)
+
+
+@lru_cache(maxsize=4096)
+def _in_cyrillic(word: str) -> str:
+    """Return a word of a chat in Cyrillic letters; "" if it is a word as it is, or none in Cyrillic letters."""
+    begins = (each.removesuffix("*") for each in known_words() if each.endswith("*"))
+    if word in known_words() or word.startswith(tuple(begins)):  # «po evtina ot»
+        return ""
+    turned = word.translate(_FROM_CHAT)
+    if turned in known_words():
+        return turned
+    has_signs = any(sign in word for sign in "46qw") and look_up(word) is None
+    return turned if has_signs and look_up(turned) is not None else ""
 
 
 @lru_cache(maxsize=4096)

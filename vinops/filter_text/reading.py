@@ -11,12 +11,12 @@ from vinops.filter_text import links
 from vinops.filter_text.asides import aside_at
 from vinops.filter_text.auctions import Auctions, kind_of
 from vinops.filter_text.cars import Car, generation_at, generation_behind, model_behind, name_at
-from vinops.filter_text.denied import denied_at
+from vinops.filter_text.denied import behind_denial, denied_at, denies
 from vinops.filter_text.draft import Open
-from vinops.filter_text.guesses import other_layout, slip, turned_to_latin
-from vinops.filter_text.quantities import fields_of, quantity_at
-from vinops.filter_text.tables import is_in, phrases
-from vinops.filter_text.tokens import number_at, tokens_of, unmixed
+from vinops.filter_text.guesses import from_chat, other_layout, slip, turned_to_latin
+from vinops.filter_text.quantities import LEAST_PRICE, fields_of, quantity_at
+from vinops.filter_text.tables import around_values, is_in, look_up, phrases
+from vinops.filter_text.tokens import is_month, number_at, tokens_of, unmixed
 from vinops.filter_text.understood import Ambiguity, Choice
 from vinops.text import words as ad_words
 
@@ -33,6 +33,8 @@ SAYING: Final = ("$", "£", "%", "<", ">", "<=", ">=")
 AD_SETS: Final = ("region", "seller", "words", "words_not")
 AD_NUMBERS: Final = ("min_score", "below_market")
 """Fields that lots do not have."""
+LETTERS: Final = ("в", "с", "а", "е", "и", "a", "v", "s", "i", "e")
+"""Words of one letter, which are models of some makes as well."""
 JOINTS: Final = ("или", "и", "or", "and", "ili", "i", "/", ",", "&")
 
 
@@ -50,7 +52,7 @@ class Reading(Auctions):
             end = self.step(place) if self.kind != "lot" else self.step_of_lots(place)
             if end is None:
                 sign = self.tokens[place]
-                if sign.kind == "sign" and sign.text not in SAYING:
+                if sign.kind == "sign" and sign.text not in SAYING and not sign.text.isdigit():
                     self.states[place] = "understood"
                 place += 1
             else:
@@ -161,7 +163,16 @@ class Reading(Auctions):
         if number and is_name and self.is_diesel(place, number.end):
             self.add("fuel", ["diesel"])
             return self.take(place, number.end + 1)
+        if number and is_name and (found := self.engine(number.end)):  # «2.0tdi»
+            self.add(*found)
+            self.take(place, number.end, "left over")
+            return self.take(number.end, number.end + 1)
         return self.take(place, number.end + 1, "left over") if number and is_name else self.quantity(place)
+
+    def engine(self, place: int) -> Entry | None:
+        """Return the fuel that a word names, None if it names none."""
+        found = look_up(self.tokens[place].text)
+        return found if found is not None and found[0] == "fuel" else None
 
     def is_diesel(self, place: int, end: int) -> bool:
         """Tell whether an engine is named that is a diesel: «X5 30d», «E39 530d»."""
@@ -183,7 +194,11 @@ class Reading(Auctions):
             return self.take(found.start, found.end, "left over")
         if len(fields) == 1 and not (fields == ("power",) and not found.field):
             if self.settle(found, fields[0]):
-                return self.take(found.start, found.end)
+                self.take(found.start, found.end)
+                for month in range(found.start, found.end):
+                    if is_month(self.tokens, month):
+                        self.take(month, month + 1, "left over")
+                return found.end
             return self.take(found.start, found.end, "left over")
         self.open.append(Open(text=found.text, start=found.start, end=found.end, fields=fields, quantity=found,
                                families=tuple(models), models=tuple(models.values())))  # fmt: skip
@@ -199,13 +214,21 @@ class Reading(Auctions):
     def denial(self, place: int) -> int | None:
         found = denied_at(self.text, self.tokens, place)
         if found is None:
-            return None
+            return self.denied_number(place)
+        if any(not {*remaining} & {*self.sets.get(name, remaining)} for name, remaining in found.remaining):
+            return self.take(place, found.end, "left over")  # «diesel, not diesel»
         for name, remaining in found.remaining:
             known = self.sets.get(name)
             self.sets[name] = dict.fromkeys(each for each in remaining if known is None or each in known)
         for each in found.words_not:
             self.add("words_not", ad_words.of_query(each))
         return self.take(place, found.end)
+
+    def denied_number(self, place: int) -> int | None:
+        """Leave a number over that is denied: «не 2015», "except 2015"."""
+        begin = behind_denial(self.tokens, place + 1) if denies(self.tokens, place) else len(self.tokens)
+        found = quantity_at(self.text, self.tokens, begin) if begin < len(self.tokens) else None
+        return None if found is None else self.take(place, found.end, "left over")
 
     def unasked(self, place: int) -> int | None:
         """Leave a phrase over that has a word of a field in it, and does not mean it: «първи собственик»."""
@@ -270,7 +293,8 @@ class Reading(Auctions):
 
     def is_joined(self, place: int) -> bool:
         """Tell whether a place follows a model and a word that joins: «А4 или А6»."""
-        return place > 1 and self.tokens[place - 1].low in JOINTS and "family" in self.sets
+        is_word = self.tokens[place].low in LETTERS  # «А4, в София»
+        return place > 1 and self.tokens[place - 1].low in JOINTS and "family" in self.sets and not is_word
 
     def car(self, place: int, car: Car, *, start: int | None = None) -> int:
         start = place if start is None else start
@@ -301,12 +325,30 @@ class Reading(Auctions):
         return self.tokens[place].low == "с" and any(token.low.startswith("клас") for token in behind)
 
     def families(self, start: int, end: int, families: tuple[str, ...]) -> int:
+        families, end = self.number_of(end, families)
         self.add("family", families)
         self.take(start, end)
-        if len(families) == 1 and (found := generation_behind(self.text, self.tokens, end, families[0])):
-            self.generations.append((found[0], end))
-            return self.take(end, found[1])
+        begin = end
+        while len(families) == 1 and (found := generation_behind(self.text, self.tokens, begin, families[0])):
+            self.generations.append((found[0], begin))
+            self.take(end, begin)
+            end = self.take(begin, found[1])
+            if end >= len(self.tokens) or self.tokens[end].low not in JOINTS:
+                break
+            begin = end + 1  # «B6/B7», «Голф 5 или 6»
         return end
+
+    def number_of(self, place: int, families: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+        """Return the family that a number behind its name is another name of, and the place behind: «Нива 2121»."""
+        found = quantity_at(self.text, self.tokens, place)
+        if found is None or not found.is_bare or found.value < LEAST_PRICE:
+            return families, place
+        for family in families:
+            make = next((each for each in vehicles.makes().values() if family.startswith(f"{each} ")), "")
+            named = vehicles.named(make, found.text)
+            if named is not None and named.family == family:
+                return (family,), found.end
+        return families, place
 
     def noise(self, place: int) -> int | None:
         token = self.tokens[place]
@@ -316,7 +358,7 @@ class Reading(Auctions):
 
     def guess(self, place: int) -> int | None:
         token = self.tokens[place]
-        if token.kind != "word":
+        if token.kind != "word" or token.low in around_values():
             return None
         entry = other_layout(token.text) or slip(token.text, self.make)
         if entry is None and self.make and (found := vehicles.model(self.make, token.text)) is not None:
@@ -329,7 +371,7 @@ def parse(text: str, *, today: date | None = None) -> Understood:
 
     The first thousand characters are read; the rest is left over. `today` is the day from which ages count.
     """
-    reading = Reading(text=unmixed(text), this_year=(today or datetime.now(UTC).date()).year)
+    reading = Reading(text=from_chat(unmixed(text)), this_year=(today or datetime.now(UTC).date()).year)
     reading.read()
     reading.text = text  # what is shown is what was typed
     return reading.found()

@@ -85,10 +85,26 @@ def wordset(section: str, name: str) -> tuple[frozenset[str], tuple[str, ...]]:
     )
 
 
+@cache
+def around_values() -> frozenset[str]:
+    """Return the words that stand around numbers and values. None of them is a slip of a name: «price» of Pride."""
+    sections = ("bounds", "fields", "units", "suffixes", "market", "seller", "lot_money", "lot_sale", "lot_time")
+    lists = (each for section in sections for each in words()[section].values() if isinstance(each, list))
+    return frozenset(word for each in lists for phrase in each for word in phrase.casefold().split())
+
+
 def is_in(word: str, section: str, name: str) -> bool:
     """Tell whether a word is in a list."""
     exact, beginnings = wordset(section, name)
     return word in exact or word.startswith(beginnings)
+
+
+@cache
+def known_words() -> frozenset[str]:
+    """Return the words that are read as they are: those around values, and those that no field stands for."""
+    sections = ("noise", "not_asked_for", "lot_buy_now", "lot_runs", "lot_keys", "lot_title", "lot_damage")
+    lists = (each for section in sections for each in words()[section].values())
+    return around_values() | {word for each in lists for phrase in each for word in phrase.casefold().split()}
 
 
 @cache

@@ -7,27 +7,34 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from vinops.text.phones import FEWEST, phones
 
-Kind: TypeAlias = Literal["word", "number", "sign", "link", "quote"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Kind: TypeAlias = Literal["word", "number", "sign", "link", "quote", "phone"]
 
 LONGEST: Final = 1_000  # characters of a text that are read
 _TOKEN: Final = re.compile(
     r"(?P<link>(?:https?://|(?:www\.|m\.)?mobile\.bg/)\S+)"
     r"|(?P<quote>[\"„“«][^\"„“”«»]{2,60}[\"“”»])"
     r"|(?P<special>4[xх]4\b)"
+    r"|(?P<markup></?[a-z][a-z0-9]{0,9} ?/?>)"
     r"|(?P<number>[0-9]+)"
     r"|(?P<word>[^\W\d_][^\W_]*)"
     r"|(?P<sign>[<>]=?|\S)",
     re.IGNORECASE,
 )
+_DIGITS: Final = frozenset("0123456789")
+_KINDS: Final = {"special": "word", "markup": "sign"}
 _LATIN: Final = "ABCEHKMOPTXaceopxy"
 _CYRILLIC: Final = "АВСЕНКМОРТХасеорху"
 _TO_CYRILLIC: Final = str.maketrans(_LATIN, _CYRILLIC)
 _TO_LATIN: Final = str.maketrans(_CYRILLIC, _LATIN)
 _MIXED: Final = re.compile(r"(?=[^\W\d_]*[a-z])(?=[^\W\d_]*[а-я])[a-zа-я]{2,}", re.IGNORECASE)
 _GROUPS: Final = (" ", "\u00a0", "\u202f", ".", ",", "'", "’")
+_MONTH: Final = re.compile("0?[1-9]|1[0-2]")
+_YEAR: Final = re.compile("(?:19[5-9]|20[0-4])[0-9]")
 _JOINTS: Final = ("-", ".", "/", "‑", "–")
 
 
@@ -70,20 +77,33 @@ def tokens_of(text: str) -> list[Token]:
     """Return the tokens of a text in their order."""
     found = []
     last = 0
-    for match in _TOKEN.finditer(text[:LONGEST]):
-        kind = match.lastgroup or "sign"
+    for kind, start, end in _parts(text[:LONGEST]):
         found.append(
             Token(
-                text=match[0],
-                low=match[0].casefold(),
-                start=match.start(),
-                end=match.end(),
-                kind="word" if kind == "special" else kind,  # type: ignore[arg-type] # the groups are the kinds
-                is_glued=match.start() == last and last > 0,
+                text=text[start:end],
+                low=text[start:end].casefold(),
+                start=start,
+                end=end,
+                kind=_KINDS.get(kind, kind),  # type: ignore[arg-type] # the groups are the kinds
+                is_glued=start == last and last > 0,
             )
         )
-        last = match.end()
+        last = end
     return found
+
+
+def _parts(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield kind, start and end of the parts of a text. A phone number is one: its groups are no price and no km."""
+    numbers = phones(text) if sum(each in _DIGITS for each in text) >= FEWEST else []
+    place = 0
+    while match := _TOKEN.search(text, place):
+        start, place = match.span()
+        numbers = [each for each in numbers if each[0] >= start]
+        if numbers and numbers[0][0] == start and match.lastgroup not in ("link", "quote"):
+            place = numbers[0][1]
+            yield "phone", start, place
+        else:
+            yield match.lastgroup or "sign", start, place
 
 
 def number_at(tokens: Sequence[Token], place: int) -> Number | None:
@@ -92,6 +112,8 @@ def number_at(tokens: Sequence[Token], place: int) -> Number | None:
         return None
     digits = tokens[place].text
     end = place + 1
+    if is_month(tokens, place):
+        return Number(value=Decimal(tokens[place + 2].text), end=place + 3)
     is_grouped = False
     while len(tokens[place].text) <= 3 and (step := _group(tokens, end)):
         digits += tokens[end + step - 1].text
@@ -105,6 +127,14 @@ def number_at(tokens: Sequence[Token], place: int) -> Number | None:
         if is_point and len(rest.text) <= 2 and not _is_followed_by_group(tokens, end + 2):
             return Number(value=Decimal(f"{digits}.{rest.text}"), end=end + 2)
     return Number(value=Decimal(digits), end=end, is_grouped=is_grouped)
+
+
+def is_month(tokens: Sequence[Token], place: int) -> bool:
+    """Tell whether a number is the month in front of a year: «01.2014», «03/2015»."""
+    if not _MONTH.fullmatch(tokens[place].text) or place + 2 >= len(tokens):
+        return False
+    point, year = tokens[place + 1 : place + 3]
+    return point.text in (".", "/") and point.is_glued and year.is_glued and bool(_YEAR.fullmatch(year.text))
 
 
 def _group(tokens: Sequence[Token], place: int) -> int:

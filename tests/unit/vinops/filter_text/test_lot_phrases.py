@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vinops.filter_text import Understood
 
 NUMBERS = ("year_from", "year_to", "odometer_to", "sale_within", "bid_to", "landed_to", "profit_from")
+AD_NUMBERS = (*(name for name in FIELDS if name.endswith(("_from", "_to"))), "min_score", "below_market")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def _phrase(line: str) -> Phrase:
     return Phrase(text=text, kind=kind, lots=lots, ads=ads, leftovers=leftovers, ambiguous=ambiguous)
 
 
-LOTS, SECOND = phrases("lots.txt"), phrases("lots_second.txt")
+LOTS, SECOND, TRADERS = phrases("lots.txt"), phrases("lots_second.txt"), phrases("traders.txt")
 
 
 def _params(found: Any, described: Any) -> dict[str, list[str]]:
@@ -76,7 +77,9 @@ def understood(found: Understood, expected: Phrase) -> Phrase:
     )
 
 
-@pytest.mark.parametrize(("corpus", "most"), [(LOTS, 0.05), (SECOND, 0.0)], ids=["lots", "second"])
+@pytest.mark.parametrize(
+    ("corpus", "most"), [(LOTS, 0.05), (SECOND, 0.0), (TRADERS, 0.0)], ids=["lots", "second", "traders"]
+)
 def test_phrases_are_understood(corpus: list[Phrase], most: float) -> None:
     wrong = []
     for phrase in corpus:
@@ -86,14 +89,15 @@ def test_phrases_are_understood(corpus: list[Phrase], most: float) -> None:
     assert len(wrong) <= len(corpus) * most, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("phrase", [*LOTS, *SECOND], ids=lambda phrase: phrase.text)
+@pytest.mark.parametrize("phrase", [*LOTS, *SECOND, *TRADERS], ids=lambda phrase: phrase.text)
 def test_no_number_is_silently_wrong(phrase: Phrase) -> None:
     """A number that is not understood may be left over or asked, but what the filter has is what was meant."""
-    found = understood(parse(phrase.text, today=TODAY), phrase).lots
-    assert {name: found[name] for name in NUMBERS if name in found and found[name] != phrase.lots.get(name)} == {}
+    found = understood(parse(phrase.text, today=TODAY), phrase)
+    for got, meant, names in ((found.lots, phrase.lots, NUMBERS), (found.ads, phrase.ads, AD_NUMBERS)):
+        assert {name: got[name] for name in names if name in got and got[name] != meant.get(name)} == {}
 
 
-@pytest.mark.parametrize("phrase", [*LOTS, *SECOND], ids=lambda phrase: phrase.text)
+@pytest.mark.parametrize("phrase", [*LOTS, *SECOND, *TRADERS], ids=lambda phrase: phrase.text)
 def test_the_pieces_are_the_text(phrase: Phrase) -> None:
     found = parse(phrase.text, today=TODAY)
     assert "".join("".join(piece.text for piece in found.pieces).split()) == "".join(phrase.text.split())
