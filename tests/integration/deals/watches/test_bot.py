@@ -119,6 +119,19 @@ def test_who_is_removed_from_the_site_is_a_stranger_to_the_bot(talk: Talk) -> No
     assert talk.one("select paused_by from watch_people") == "account"
 
 
+def test_an_invitation_ends_when_its_person_is_removed_from_the_site(talk: Talk) -> None:
+    accounts.add(talk.database, "Ana", "trader", "a long password")
+    user = talk.one("select id from ops.users")
+    people.ensure_user(talk.database, user, language="en", time_zone="Europe/Sofia")
+    codes = [people.invite(talk.database, "en", user_id=user)]
+    accounts.remove(talk.database, "Ana")
+    assert talk.one("select count(*) from ops.watch_invitations") == 0
+    codes.append(people.invite(talk.database, "en", user_id=user))  # by a page that was requested just before
+    talk.say(*(f"/start {code}" for code in codes))
+    assert "вече е използвана" in talk.shown()[0]
+    assert talk.one("select count(*) from watch_people where chat_id is not null") == 0
+
+
 # Watches
 
 
