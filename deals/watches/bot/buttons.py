@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deals.watches.bot.updates import Pressed
     from deals.watches.people import Watch
 
-DATA: Final = re.compile(r"([a-z]{1,12}):(yes|\d{1,18})(?::(\d{1,3}):(\d{1,3}))?")
+DATA: Final = re.compile(r"([a-z]{1,12}):(yes|\d{1,18})(?::(\d{1,3}):(\d{1,3}):(\d{1,10}))?")
 
 
 def press(turn: Turn, pressed: Pressed) -> None:
@@ -35,7 +35,7 @@ def press(turn: Turn, pressed: Pressed) -> None:
             _forget(turn)
     elif name == "choose" and found[3]:
         turn.notice = ""
-        drafts.choose(turn, int(subject), int(found[3]), int(found[4]), edits=pressed.message_id)
+        drafts.choose(turn, int(subject), int(found[3]), int(found[4]), mark=int(found[5]), edits=pressed.message_id)
     elif name in DRAFTS:
         turn.notice = ""
         DRAFTS[name](turn, int(subject), pressed.message_id)

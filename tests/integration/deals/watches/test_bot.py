@@ -367,6 +367,17 @@ def test_a_choice_replaces_what_was_asked_and_nothing_else(talk: Talk) -> None:
     assert talk.one("select typed from watch_drafts") == "bmw 1320 BMW 320"
 
 
+def test_a_choice_pressed_twice_answers_no_other_question(talk: Talk) -> None:
+    talk.join()
+    [asked] = talk.say("320 150000")  # two questions: the second one takes the place of the first when that is answered
+    for _ in range(2):
+        talk.telegram.updates.press(CHAT, asked.message_id, asked.buttons[0][1])
+    talk.turn()
+    assert talk.one("select typed from watch_drafts") == "BMW 320 150000"
+    assert "150000 can be two things" in talk.shown()[-1]
+    assert len(talk.telegram.updates.answered) == 2
+
+
 def test_a_text_that_is_not_read_to_its_end_is_said_to_be_so(talk: Talk) -> None:
     talk.join()
     [shown] = talk.say("golf " + "much equipment " * 100 + "not crashed")
