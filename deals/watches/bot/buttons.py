@@ -87,7 +87,8 @@ def _pause(turn: Turn, watch: Watch) -> None:
 
 def _resume(turn: Turn, watch: Watch) -> None:
     is_new = people.resume(turn.connection, turn.person, watch.id)
-    turn.notice = turn.text("resumed", number=watch.number) if is_new else turn.text("done_already")
+    said = [turn.text("resumed", number=watch.number) if is_new else turn.text("done_already")]
+    turn.notice = "\n".join([*said, *commands.all_paused(turn)])
 
 
 def _delete(turn: Turn, watch: Watch) -> None:

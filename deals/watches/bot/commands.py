@@ -64,9 +64,7 @@ def _list(turn: Turn, _: str) -> None:
     if not found:
         turn.say("none")
         return
-    lines = [turn.text("list")]
-    if turn.person.paused_at is not None:
-        lines.append(turn.text("all_paused"))
+    lines = [turn.text("list"), *all_paused(turn)]
     buttons: list[list[Link]] = []
     for watch in found:
         mark = f" ({turn.text('paused_mark')})" if watch.paused_at else ""
@@ -108,12 +106,13 @@ def _resume(turn: Turn, rest: str) -> None:
     if not rest:
         if people.change(turn.connection, "resume_person", turn.person, reasons=[people.BY_PERSON, people.BY_BLOCK]):
             people.begin_again(turn.connection, turn.person)
-        turn.say("resumed_all")
+        paused = [str(each.number) for each in people.watches(turn.connection, turn.person) if each.paused_at]
+        turn.reply(turn.text("still_paused", numbers=", ".join(paused)) if paused else turn.text("resumed_all"))
     elif (watch := numbered(turn, rest)) is None:
         turn.say("no_such", number=rest[:40])
     else:
         people.resume(turn.connection, turn.person, watch.id)
-        turn.say("resumed", number=watch.number)
+        turn.reply([turn.text("resumed", number=watch.number), *all_paused(turn)])
 
 
 def _delete(turn: Turn, rest: str) -> None:
@@ -211,6 +210,11 @@ def _star(turn: Turn, _: str) -> None:
 
 def _forget(turn: Turn, _: str) -> None:
     turn.reply(turn.text("forget_ask"), [[(turn.text("forget_button"), "forget:yes")]])
+
+
+def all_paused(turn: Turn) -> list[str]:
+    """Return the line that says that everything is paused, if that is so: a watch alone does not go on then."""
+    return [turn.text("all_paused")] if turn.person.paused_at is not None else []
 
 
 def numbered(turn: Turn, text: str) -> Watch | None:

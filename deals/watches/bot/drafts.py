@@ -124,7 +124,8 @@ def save(turn: Turn, draft_id: int, *, edits: int | None) -> None:
         return
     turn.notice = turn.text("done")
     said = in_words(turn.language, wanted, understood.kind, understood.lots)
-    turn.reply(turn.text("saved", number=number, filter=said), edits=edits)
+    paused = [turn.text("all_paused")] if turn.person.paused_at is not None else []
+    turn.reply([turn.text("saved", number=number, filter=said), *paused], edits=edits)
 
 
 def _change(turn: Turn, draft: dict[str, Any], typed: str, below: Decimal | None, edits: int | None) -> None:

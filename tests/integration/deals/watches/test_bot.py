@@ -13,6 +13,7 @@ from deals.watches.bot import receive
 from deals.watches.bot.receive import Receiver
 from tests.support.deal_messages import add_deal
 from tests.support.watching import CHAT, GROUP, Talk
+from vinops import telegram
 from vinops.db import database as db
 from web import people as accounts
 
@@ -190,6 +191,24 @@ def test_a_watch_is_edited_paused_resumed_and_deleted(talk: Talk) -> None:
     assert talk.one("select paused_at is null from watches") is True
     talk.say("/delete 1")
     assert talk.one("select count(*) from watches") == 0
+
+
+def test_what_stays_paused_is_said(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    notices: list[str] = []
+    monkeypatch.setattr(telegram, "answer_callback_query", lambda *about: notices.append(about[-1]))
+    talk.join()
+    saved(talk)
+    saved(talk, "Golf")
+    talk.say("/pause 1", "/pause")
+    saved(talk, "Octavia")
+    assert "Everything is paused" in talk.shown()[-1]
+    assert "Everything is paused" in talk.say("/resume 2")[0].text
+    talk.press(f"resume:{talk.one('select min(id) from watches')}")
+    assert "Everything is paused" in notices[-1]
+    talk.say("/pause 1")
+    assert "Still paused: 1." in talk.say("/resume")[0].text
+    talk.say("/resume 1")
+    assert talk.say("/resume")[0].text == "All watches go on."
 
 
 def test_an_edit_drops_what_the_filter_before_has_found(talk: Talk) -> None:
