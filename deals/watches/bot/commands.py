@@ -24,6 +24,7 @@ TIME: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?")
 OFF: Final = ("off", "no", "не", "изкл")
 SILENT: Final = ("silent", "тихо", "без")
 MOST_STARS: Final = 30
+LISTED: Final = 10  # watches of a message: each of at most 300 characters, with four of a hundred buttons
 DEFAULT_DIGEST: Final = 8 * 60 + 30
 
 
@@ -67,6 +68,9 @@ def _list(turn: Turn, _: str) -> None:
     lines = [turn.text("list"), *all_paused(turn)]
     buttons: list[list[Link]] = []
     for watch in found:
+        if len(buttons) == LISTED:
+            turn.reply(lines, buttons)
+            lines, buttons = [], []
         mark = f" ({turn.text('paused_mark')})" if watch.paused_at else ""
         lines.append(f"{watch.number}. {texts.quoted(of_watch(turn.language, watch), 300)}{mark}")
         switch = ("▶️", f"resume:{watch.id}") if watch.paused_at else ("⏸", f"pause:{watch.id}")
@@ -76,7 +80,7 @@ def _list(turn: Turn, _: str) -> None:
         )
     if turn.settings.web_public_url:
         lines.append(turn.text("link", url="") + f"{turn.settings.web_public_url.rstrip('/')}/searches")
-    turn.reply(lines, buttons[:24])  # of a hundred buttons that a message may have
+    turn.reply(lines, buttons)
 
 
 def _edit(turn: Turn, rest: str) -> None:

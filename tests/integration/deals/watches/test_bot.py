@@ -211,6 +211,25 @@ def test_what_stays_paused_is_said(talk: Talk, monkeypatch: pytest.MonkeyPatch) 
     assert talk.say("/resume")[0].text == "All watches go on."
 
 
+def test_a_long_list_is_shown_whole_in_several_messages(talk: Talk) -> None:
+    person = talk.join()
+    for number in range(people.MOST_WATCHES):
+        talk.watch(person, make=["BMW"], words_not=[f"{number} {'x' * 60} {place}" for place in range(8)])
+    shown = talk.say("/list")
+    numbers = [int(found) for each in shown for found in re.findall(r"^(\d+)\. BMW", each.text, re.MULTILINE)]
+    assert numbers == [*range(1, people.MOST_WATCHES + 1)]
+    deletes = {target for each in shown for _, target in each.buttons if target.startswith("delete:")}
+    assert len(deletes) == people.MOST_WATCHES
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "about 0.03 a day"), ("bg", "около 0,03 на ден")])
+def test_a_rare_car_does_not_come_zero_times_a_day(talk: Talk, language: str, said: str) -> None:
+    person = talk.join(language=language)
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.database.execute("update board set family = 'Volkswagen Golf', make = 'Volkswagen'")
+    assert said in talk.say("Golf")[0].text
+
+
 def test_an_edit_drops_what_the_filter_before_has_found(talk: Talk) -> None:
     talk.join()
     watch_id = saved(talk)
