@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 NUMBER: Final = re.compile(r"(\d{1,4})(?:\s+(.*))?", re.DOTALL)
-HOURS: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*[-–]\s*(\d{1,2})(?:[:.](\d{2}))?(?:\s+(\w+))?")
+HOURS: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*[-–]\s*(\d{1,2})(?:[:.](\d{2}))?(?:\s+(.+))?")
 TIME: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?")
-OFF: Final = ("off", "no", "не", "изкл")
-SILENT: Final = ("silent", "тихо", "без")
+OFF: Final = ("off", "no", "не", "изкл", "изключи", "спри")
+SILENT: Final = ("silent", "without sound", "тихо", "без", "без звук")
 MOST_STARS: Final = 30
 LISTED: Final = 10  # watches of a message: each of at most 300 characters, with four of a hundred buttons
 DEFAULT_DIGEST: Final = 8 * 60 + 30
@@ -138,10 +138,10 @@ def _quiet(turn: Turn, rest: str) -> None:
     if word in OFF:
         people.change(turn.connection, "set_quiet", turn.person, quiet_from=None, quiet_to=None, is_silent=False)
         turn.say("quiet_off")
-    elif found is None or start is None or end is None or start == end:
+    elif found is None or start is None or end is None or start == end or found[5] not in (None, *SILENT):
         turn.say("quiet_usage")
     else:
-        is_silent = (found[5] or "") in SILENT
+        is_silent = found[5] in SILENT
         people.change(turn.connection, "set_quiet", turn.person, quiet_from=start, quiet_to=end, is_silent=is_silent)
         hours = {"from": clock.written(start), "to": clock.written(end), "zone": turn.person.time_zone}
         turn.say("quiet_silent" if is_silent else "quiet", **hours)

@@ -250,6 +250,8 @@ def test_an_edit_drops_what_the_filter_before_has_found(talk: Talk) -> None:
         ("/quiet 22-8", "(quiet_from, quiet_to, is_quiet_silent)", ("1320", "480", "f")),
         ("/quiet 22:30-7:15 silent", "(quiet_from, quiet_to, is_quiet_silent)", ("1350", "435", "t")),
         ("/quiet 24-8", "quiet_from", 0),
+        ("/quiet 22-8 без звук", "(quiet_from, quiet_to, is_quiet_silent)", ("1320", "480", "t")),
+        ("/quiet 22-8 sometimes", "quiet_from", None),
         ("/quiet 25-8", "quiet_from", None),
         ("/digest 8:30", "digest_at", 510),
         ("/digest 8:99", "digest_at", None),
