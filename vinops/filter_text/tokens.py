@@ -19,7 +19,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<special>4[xх]4\b)"
     r"|(?P<number>[0-9]+)"
     r"|(?P<word>[^\W\d_][^\W_]*)"
-    r"|(?P<sign>[<>]=?|\S)",
+    r"|(?P<sign>[<>]=?|\d+|\S)",
     re.IGNORECASE,
 )
 _LATIN: Final = "ABCEHKMOPTXaceopxy"
