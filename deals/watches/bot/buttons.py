@@ -99,7 +99,7 @@ def _delete(turn: Turn, watch: Watch) -> None:
 
 def _edit(turn: Turn, watch: Watch) -> None:
     turn.notice = ""
-    turn.say("how_to_edit", number=watch.number, typed=watch.typed)
+    commands.how_to_edit(turn, watch)
 
 
 def _count(turn: Turn, watch: Watch) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from deals.watches import clock, people, reasons, texts
 from deals.watches.bot import cards, drafts
 from deals.watches.in_words import of_watch
+from vinops.filter_text import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 NUMBER: Final = re.compile(r"(\d{1,4})(?:\s+(.*))?", re.DOTALL)
 HOURS: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*[-–]\s*(\d{1,2})(?:[:.](\d{2}))?(?:\s+(.+))?")
+PARAMETERS: Final = re.compile(r"[a-z_]+=\S+$")
 TIME: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?")
 OFF: Final = ("off", "no", "не", "изкл", "изключи", "спри")
 SILENT: Final = ("silent", "without sound", "тихо", "без", "без звук")
@@ -92,7 +94,7 @@ def _edit(turn: Turn, rest: str) -> None:
     elif found[2]:
         drafts.propose(turn, found[2], watch_id=watch.id)
     else:
-        turn.say("how_to_edit", number=watch.number, typed=watch.typed)
+        how_to_edit(turn, watch)
 
 
 def _pause(turn: Turn, rest: str) -> None:
@@ -214,6 +216,15 @@ def _star(turn: Turn, _: str) -> None:
 
 def _forget(turn: Turn, _: str) -> None:
     turn.reply(turn.text("forget_ask"), [[(turn.text("forget_button"), "forget:yes")]])
+
+
+def how_to_edit(turn: Turn, watch: Watch) -> None:
+    """Answer how a watch is edited, with its text; with its filter in words if the text says something else, or is
+    the parameters of a search that was saved on the site."""
+    understood = parse(watch.typed)
+    is_same = (understood.filter, understood.lots) == (watch.filter, watch.lots) and not PARAMETERS.match(watch.typed)
+    typed = watch.typed if is_same else of_watch(turn.language, watch)
+    turn.say("how_to_edit", number=watch.number, typed=typed)
 
 
 def all_paused(turn: Turn) -> list[str]:

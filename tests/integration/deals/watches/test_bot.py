@@ -193,6 +193,16 @@ def test_a_watch_is_edited_paused_resumed_and_deleted(talk: Talk) -> None:
     assert talk.one("select count(*) from watches") == 0
 
 
+def test_how_to_edit_shows_the_text_or_the_filter_of_a_search_of_the_site(talk: Talk) -> None:
+    person = talk.join()
+    saved(talk)
+    talk.watch(person, make=["BMW"], price_to=25000, typed="make=BMW&price_to=25000")
+    assert TYPED in talk.say("/edit 1")[0].text
+    shown = talk.say("/edit 2")[0].text
+    assert "BMW, up to €25,000" in shown
+    assert "make=" not in shown
+
+
 def test_what_stays_paused_is_said(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     notices: list[str] = []
     monkeypatch.setattr(telegram, "answer_callback_query", lambda *about: notices.append(about[-1]))
