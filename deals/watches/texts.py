@@ -152,6 +152,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "bg": "Всички търсения са на пауза. /resume ги връща, /forget изтрива всичко.",
     },
     "resumed_all": {"en": "All watches go on.", "bg": "Всички търсения продължават."},
+    "still_paused": {
+        "en": "The other watches go on. Still paused: %(numbers)s. Write /resume and the number.",
+        "bg": "Другите търсения продължават. Още на пауза: %(numbers)s. Напишете /resume и номера.",
+    },
     "deleted": {"en": "Watch %(number)s is deleted: %(filter)s", "bg": "Търсене %(number)s е изтрито: %(filter)s"},
     "deleted_already": {"en": "It was deleted already.", "bg": "Вече е изтрито."},
     "quiet": {
@@ -240,7 +244,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "en": "That was message %(most)s of today for this watch: the others come in tomorrow's digest.",
         "bg": "Това е съобщение %(most)s за днес по това търсене: останалите идват в утрешното обобщение.",
     },
-    "digest_head": {"en": "<b>%(count)s new for you</b>", "bg": "<b>%(count)s нови за вас</b>"},
+    "digest_head": {"en": "<b>%(count)s new for you</b>", "bg": "<b>Нови за вас: %(count)s</b>"},
     "more": {"en": "and %(count)s more", "bg": "и още %(count)s"},
     "lot": {"en": "Lot %(number)s", "bg": "Лот %(number)s"},
     "bid": {"en": "bid now %(price)s", "bg": "наддаване сега %(price)s"},

@@ -36,7 +36,8 @@ where
 returning id;
 
 -- name: remove_user
--- Remove a person, who stays as the author of notes, end the sign-ins, and pause the alerts.
+-- Remove a person, who stays as the author of notes, end the sign-ins and the invitations to the bot, and pause the
+-- alerts.
 with removed as (
     update ops.users
     set
@@ -52,6 +53,12 @@ ended as (
     delete from ops.sign_ins
     using removed
     where sign_ins.user_id = removed.id
+),
+
+uninvited as (
+    delete from ops.watch_invitations
+    using removed
+    where watch_invitations.user_id = removed.id
 ),
 
 paused as (

@@ -107,21 +107,22 @@ where
     and person_id = %(person_id)s::bigint;
 
 -- name: message_of
--- The message about a car that Telegram knows by this number.
+-- The message about a car that Telegram knows by this number, or that the reply with this number is about.
 select
-    id,
-    car,
-    listing_id,
-    lot_id,
-    watch_id,
-    price_told,
-    followed_at,
-    muted_at
-from watch_messages
+    messages.id,
+    messages.car,
+    messages.listing_id,
+    messages.lot_id,
+    messages.watch_id,
+    messages.price_told,
+    messages.followed_at,
+    messages.muted_at
+from watch_messages as answered
+inner join watch_messages as messages on coalesce(answered.about_id, answered.id) = messages.id
 where
-    person_id = %(person_id)s::bigint
-    and message_id = %(message_id)s::bigint
-    and kind = 'hit';
+    answered.person_id = %(person_id)s::bigint
+    and answered.message_id = %(message_id)s::bigint
+    and messages.kind = 'hit';
 
 -- name: message_of_id
 -- A message about a car.

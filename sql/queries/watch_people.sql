@@ -77,11 +77,18 @@ where
     and removed_at is null;
 
 -- name: take_invitation
--- Use an invitation: of two that use it at once one gets it.
+-- Use an invitation: of two that use it at once one gets it. Nobody who was removed from the site comes back by one.
 delete from ops.watch_invitations
 where
     token_hash = %(token_hash)s
     and ends_at > now()
+    and not exists (
+        select
+        from watch_people as people
+        where
+            people.user_id = watch_invitations.user_id
+            and people.paused_by = 'account'
+    )
 returning
     user_id,
     is_operator,

@@ -52,7 +52,7 @@ class Reading(Auctions):
             end = self.step(place) if self.kind != "lot" else self.step_of_lots(place)
             if end is None:
                 sign = self.tokens[place]
-                if sign.kind == "sign" and sign.text not in SAYING and not sign.text.isdigit():
+                if sign.kind == "sign" and sign.text not in SAYING and not sign.text.isalnum():
                     self.states[place] = "understood"
                 place += 1
             else:

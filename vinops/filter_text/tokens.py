@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from vinops.text.phones import FEWEST, phones
+from vinops.text.spelling import readings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<markup></?[a-z][a-z0-9]{0,9} ?/?>)"
     r"|(?P<number>[0-9]+)"
     r"|(?P<word>[^\W\d_][^\W_]*)"
-    r"|(?P<sign>[<>]=?|\S)",
+    r"|(?P<sign>[<>]=?|\d+|\S)",
     re.IGNORECASE,
 )
 _DIGITS: Final = frozenset("0123456789")
@@ -84,12 +85,19 @@ def tokens_of(text: str) -> list[Token]:
                 low=text[start:end].casefold(),
                 start=start,
                 end=end,
-                kind=_KINDS.get(kind, kind),  # type: ignore[arg-type] # the groups are the kinds
+                kind=_kind(kind, text[start:end]),
                 is_glued=start == last and last > 0,
             )
         )
         last = end
     return found
+
+
+def _kind(group: str, text: str) -> Kind:
+    """Return the kind of a part. Words in other alphabets are no part of a name, which would pass over them."""
+    if group == "word" and not any(readings(text)):
+        return "sign"
+    return _KINDS.get(group, group)  # type: ignore[return-value] # the groups are the kinds
 
 
 def _parts(text: str) -> Iterator[tuple[str, int, int]]:

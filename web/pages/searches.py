@@ -50,15 +50,22 @@ def save(asked: Asked) -> Response:
     with asked.site.write() as connection, connection.transaction():
         person = _person(asked, connection)
         watches = people.watches(connection, person)
-        if not number and len(watches) >= people.MOST_WATCHES:
-            raise HTTPException(400)
+        is_full = not number and len(watches) >= people.MOST_WATCHES
         replaced = next((each for each in watches if str(each.id) == number), None)
         is_both = replaced is not None and replaced.kind == "both"
         ads, lots = _both(wanted, replaced if is_both else None)
         watch_id = int(number) if number else None
-        people.save(
-            connection, person, ads, kind="both" if is_both else kind, typed=typed, watch_id=watch_id, of_lots=lots
+        saved = (
+            None
+            if is_full
+            else people.save(
+                connection, person, ads, kind="both" if is_both else kind, typed=typed, watch_id=watch_id, of_lots=lots
+            )
         )
+    if is_full:
+        return _page(asked, asked.language.gettext("There is no room for more searches: delete one first."), 400)
+    if saved is None:
+        return _page(asked, asked.language.gettext("This search was deleted meanwhile: save it as a new one."), 404)
     return asked.back(PAGE)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deals.watches.bot.updates import Pressed
     from deals.watches.people import Watch
 
-DATA: Final = re.compile(r"([a-z]{1,12}):(yes|\d{1,18})(?::(\d{1,3}):(\d{1,3}))?")
+DATA: Final = re.compile(r"([a-z]{1,12}):(yes|\d{1,18})(?::(\d{1,3}):(\d{1,3}):(\d{1,10}))?")
 
 
 def press(turn: Turn, pressed: Pressed) -> None:
@@ -35,7 +35,7 @@ def press(turn: Turn, pressed: Pressed) -> None:
             _forget(turn)
     elif name == "choose" and found[3]:
         turn.notice = ""
-        drafts.choose(turn, int(subject), int(found[3]), int(found[4]), edits=pressed.message_id)
+        drafts.choose(turn, int(subject), int(found[3]), int(found[4]), mark=int(found[5]), edits=pressed.message_id)
     elif name in DRAFTS:
         turn.notice = ""
         DRAFTS[name](turn, int(subject), pressed.message_id)
@@ -87,7 +87,8 @@ def _pause(turn: Turn, watch: Watch) -> None:
 
 def _resume(turn: Turn, watch: Watch) -> None:
     is_new = people.resume(turn.connection, turn.person, watch.id)
-    turn.notice = turn.text("resumed", number=watch.number) if is_new else turn.text("done_already")
+    said = [turn.text("resumed", number=watch.number) if is_new else turn.text("done_already")]
+    turn.notice = "\n".join([*said, *commands.all_paused(turn)])
 
 
 def _delete(turn: Turn, watch: Watch) -> None:
@@ -98,7 +99,7 @@ def _delete(turn: Turn, watch: Watch) -> None:
 
 def _edit(turn: Turn, watch: Watch) -> None:
     turn.notice = ""
-    turn.say("how_to_edit", number=watch.number, typed=watch.typed)
+    commands.how_to_edit(turn, watch)
 
 
 def _count(turn: Turn, watch: Watch) -> None:

@@ -25,7 +25,7 @@ def counts(turn: Turn, found: Preview, name: str = "counts") -> str:
     def figure(number: int) -> str:
         return turn.text("around", number=texts.number(number)) if found.is_about else texts.number(number)
 
-    day = _a_day(found.per_day)
+    day = _a_day(turn.language, found.per_day)
     return turn.text(name, now=figure(found.now), lately=figure(found.lately), days=found.days, day=day)
 
 
@@ -74,8 +74,11 @@ def _linked(title: str, link: str) -> str:
     return f'<a href="{escape(link)}">{shown}</a>' if _is_link(link) else shown
 
 
-def _a_day(number: float) -> str:
-    return f"{number:.1f}" if 0 < number < 3 else texts.number(float(f"{number:.2g}"))
+def _a_day(language: str, number: float) -> str:
+    if not 0 < number < 3:
+        return texts.number(float(f"{number:.2g}"))
+    digits = 1 if number >= 0.095 else 2  # one in 30 days is 0.03 a day, not 0.0
+    return f"{number:.{digits}f}".replace(".", "," if language == "bg" else ".")
 
 
 def _km(turn: Turn, km: int | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from deals.watches import clock, people, reasons, texts
 from deals.watches.bot import cards, drafts
 from deals.watches.in_words import of_watch
+from vinops.filter_text import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 
 COMMAND: Final = re.compile(r"/([A-Za-z0-9_]{1,64})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL)
 NUMBER: Final = re.compile(r"(\d{1,4})(?:\s+(.*))?", re.DOTALL)
-HOURS: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*[-–]\s*(\d{1,2})(?:[:.](\d{2}))?(?:\s+(\w+))?")
+HOURS: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*[-–]\s*(\d{1,2})(?:[:.](\d{2}))?(?:\s+(.+))?")
+PARAMETERS: Final = re.compile(r"[a-z_]+=\S+$")
 TIME: Final = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?")
-OFF: Final = ("off", "no", "не", "изкл")
-SILENT: Final = ("silent", "тихо", "без")
+OFF: Final = ("off", "no", "не", "изкл", "изключи", "спри")
+SILENT: Final = ("silent", "without sound", "тихо", "без", "без звук")
 MOST_STARS: Final = 30
+LISTED: Final = 10  # watches of a message: each of at most 300 characters, with four of a hundred buttons
 DEFAULT_DIGEST: Final = 8 * 60 + 30
 
 
@@ -64,11 +67,12 @@ def _list(turn: Turn, _: str) -> None:
     if not found:
         turn.say("none")
         return
-    lines = [turn.text("list")]
-    if turn.person.paused_at is not None:
-        lines.append(turn.text("all_paused"))
+    lines = [turn.text("list"), *all_paused(turn)]
     buttons: list[list[Link]] = []
     for watch in found:
+        if len(buttons) == LISTED:
+            turn.reply(lines, buttons)
+            lines, buttons = [], []
         mark = f" ({turn.text('paused_mark')})" if watch.paused_at else ""
         lines.append(f"{watch.number}. {texts.quoted(of_watch(turn.language, watch), 300)}{mark}")
         switch = ("▶️", f"resume:{watch.id}") if watch.paused_at else ("⏸", f"pause:{watch.id}")
@@ -78,7 +82,7 @@ def _list(turn: Turn, _: str) -> None:
         )
     if turn.settings.web_public_url:
         lines.append(turn.text("link", url="") + f"{turn.settings.web_public_url.rstrip('/')}/searches")
-    turn.reply(lines, buttons[:24])  # of a hundred buttons that a message may have
+    turn.reply(lines, buttons)
 
 
 def _edit(turn: Turn, rest: str) -> None:
@@ -90,7 +94,7 @@ def _edit(turn: Turn, rest: str) -> None:
     elif found[2]:
         drafts.propose(turn, found[2], watch_id=watch.id)
     else:
-        turn.say("how_to_edit", number=watch.number, typed=watch.typed)
+        how_to_edit(turn, watch)
 
 
 def _pause(turn: Turn, rest: str) -> None:
@@ -108,12 +112,13 @@ def _resume(turn: Turn, rest: str) -> None:
     if not rest:
         if people.change(turn.connection, "resume_person", turn.person, reasons=[people.BY_PERSON, people.BY_BLOCK]):
             people.begin_again(turn.connection, turn.person)
-        turn.say("resumed_all")
+        paused = [str(each.number) for each in people.watches(turn.connection, turn.person) if each.paused_at]
+        turn.reply(turn.text("still_paused", numbers=", ".join(paused)) if paused else turn.text("resumed_all"))
     elif (watch := numbered(turn, rest)) is None:
         turn.say("no_such", number=rest[:40])
     else:
         people.resume(turn.connection, turn.person, watch.id)
-        turn.say("resumed", number=watch.number)
+        turn.reply([turn.text("resumed", number=watch.number), *all_paused(turn)])
 
 
 def _delete(turn: Turn, rest: str) -> None:
@@ -135,10 +140,10 @@ def _quiet(turn: Turn, rest: str) -> None:
     if word in OFF:
         people.change(turn.connection, "set_quiet", turn.person, quiet_from=None, quiet_to=None, is_silent=False)
         turn.say("quiet_off")
-    elif found is None or start is None or end is None or start == end:
+    elif found is None or start is None or end is None or start == end or found[5] not in (None, *SILENT):
         turn.say("quiet_usage")
     else:
-        is_silent = (found[5] or "") in SILENT
+        is_silent = found[5] in SILENT
         people.change(turn.connection, "set_quiet", turn.person, quiet_from=start, quiet_to=end, is_silent=is_silent)
         hours = {"from": clock.written(start), "to": clock.written(end), "zone": turn.person.time_zone}
         turn.say("quiet_silent" if is_silent else "quiet", **hours)
@@ -211,6 +216,20 @@ def _star(turn: Turn, _: str) -> None:
 
 def _forget(turn: Turn, _: str) -> None:
     turn.reply(turn.text("forget_ask"), [[(turn.text("forget_button"), "forget:yes")]])
+
+
+def how_to_edit(turn: Turn, watch: Watch) -> None:
+    """Answer how a watch is edited, with its text; with its filter in words if the text says something else, or is
+    the parameters of a search that was saved on the site."""
+    understood = parse(watch.typed)
+    is_same = (understood.filter, understood.lots) == (watch.filter, watch.lots) and not PARAMETERS.match(watch.typed)
+    typed = watch.typed if is_same else of_watch(turn.language, watch)
+    turn.say("how_to_edit", number=watch.number, typed=typed)
+
+
+def all_paused(turn: Turn) -> list[str]:
+    """Return the line that says that everything is paused, if that is so: a watch alone does not go on then."""
+    return [turn.text("all_paused")] if turn.person.paused_at is not None else []
 
 
 def numbered(turn: Turn, text: str) -> Watch | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from deals.channel.message import clean
 from deals.watches import people, texts
@@ -48,7 +49,7 @@ def show(turn: Turn, draft_id: int, understood: Understood, wanted: Filter, *, e
     for place, ambiguity in enumerate(understood.ambiguous):
         lines.append(turn.text("ask", text=ambiguity.text))
         buttons += [
-            [(_button(choice.says(turn.language)), f"choose:{draft_id}:{place}:{number}")]
+            [(_button(choice.says(turn.language)), f"choose:{draft_id}:{place}:{number}:{_mark(understood)}")]
             for number, choice in enumerate(ambiguity.choices[:MOST_CHOICES])
         ]
     if not understood.ambiguous:
@@ -71,14 +72,16 @@ def show(turn: Turn, draft_id: int, understood: Understood, wanted: Filter, *, e
     turn.reply(lines, buttons, edits=edits)
 
 
-def choose(turn: Turn, draft_id: int, place: int, number: int, *, edits: int | None) -> None:
-    """Replace what can be two things by the choice, and show the draft again."""
+def choose(turn: Turn, draft_id: int, place: int, number: int, *, mark: int, edits: int | None) -> None:
+    """Replace what can be two things by the choice, and show the draft again. `mark` is of the text that was asked
+    about: of another one the same place may be another question, as for the second press of two."""
     draft = turn.row("draft", draft_id=draft_id)
     if draft is None:
         turn.notice = turn.text("stale")
         return
     understood = parse(draft["typed"])
-    if place >= len(understood.ambiguous) or number >= len(understood.ambiguous[place].choices):
+    is_other = mark != _mark(understood)
+    if is_other or place >= len(understood.ambiguous) or number >= len(understood.ambiguous[place].choices):
         turn.notice = turn.text("done_already")
         return
     typed = understood.ambiguous[place].chosen(draft["typed"], number)[:LONGEST_TEXT]
@@ -121,13 +124,18 @@ def save(turn: Turn, draft_id: int, *, edits: int | None) -> None:
         return
     turn.notice = turn.text("done")
     said = in_words(turn.language, wanted, understood.kind, understood.lots)
-    turn.reply(turn.text("saved", number=number, filter=said), edits=edits)
+    paused = [turn.text("all_paused")] if turn.person.paused_at is not None else []
+    turn.reply([turn.text("saved", number=number, filter=said), *paused], edits=edits)
 
 
 def _change(turn: Turn, draft: dict[str, Any], typed: str, below: Decimal | None, edits: int | None) -> None:
     turn.row("change_draft", draft_id=draft["id"], typed=typed, below_market=below)
     understood = parse(typed)
     show(turn, draft["id"], understood, _with_below(understood.filter, below), edits=edits)
+
+
+def _mark(understood: Understood) -> int:
+    return crc32(understood.text.encode())
 
 
 def _with_below(wanted: Filter, below: Decimal | None) -> Filter:

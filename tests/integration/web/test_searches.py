@@ -115,6 +115,20 @@ def test_nobody_changes_the_searches_of_others(database: psycopg.Connection[Any]
         assert "BMW" not in re.sub(r"<title>.*", "", client.get("/searches").text)
 
 
+def test_a_search_that_cannot_be_saved_is_said_to_be_so(database: psycopg.Connection[Any], settings: Settings) -> None:
+    with running(settings) as (site, client):
+        signed_in(site, client, database, "trader")
+        late = client.post(
+            "/searches", data={"query": "make=Audi", "id": "99"}
+        )  # edited in one tab, deleted in another
+        assert (late.status_code, "междувременно е изтрито" in late.text) == (404, True)
+        for _ in range(people.MOST_WATCHES):
+            assert client.post("/searches", data={"query": "make=BMW"}).status_code == 303
+        full = client.post("/searches", data={"query": "make=Audi"})
+        assert (full.status_code, "първо изтрийте едно" in full.text) == (400, True)
+        assert database.execute("select count(*) from watches where make = array['Audi']").fetchone() == (0,)
+
+
 def test_everything_is_no_search_and_nonsense_is_refused(database: psycopg.Connection[Any], settings: Settings) -> None:
     with running(settings) as (site, client):
         signed_in(site, client, database, "trader")

@@ -13,6 +13,7 @@ from deals.watches.bot import receive
 from deals.watches.bot.receive import Receiver
 from tests.support.deal_messages import add_deal
 from tests.support.watching import CHAT, GROUP, Talk
+from vinops import telegram
 from vinops.db import database as db
 from web import people as accounts
 
@@ -119,6 +120,19 @@ def test_who_is_removed_from_the_site_is_a_stranger_to_the_bot(talk: Talk) -> No
     assert talk.one("select paused_by from watch_people") == "account"
 
 
+def test_an_invitation_ends_when_its_person_is_removed_from_the_site(talk: Talk) -> None:
+    accounts.add(talk.database, "Ana", "trader", "a long password")
+    user = talk.one("select id from ops.users")
+    people.ensure_user(talk.database, user, language="en", time_zone="Europe/Sofia")
+    codes = [people.invite(talk.database, "en", user_id=user)]
+    accounts.remove(talk.database, "Ana")
+    assert talk.one("select count(*) from ops.watch_invitations") == 0
+    codes.append(people.invite(talk.database, "en", user_id=user))  # by a page that was requested just before
+    talk.say(*(f"/start {code}" for code in codes))
+    assert "вече е използвана" in talk.shown()[0]
+    assert talk.one("select count(*) from watch_people where chat_id is not null") == 0
+
+
 # Watches
 
 
@@ -179,6 +193,53 @@ def test_a_watch_is_edited_paused_resumed_and_deleted(talk: Talk) -> None:
     assert talk.one("select count(*) from watches") == 0
 
 
+def test_how_to_edit_shows_the_text_or_the_filter_of_a_search_of_the_site(talk: Talk) -> None:
+    person = talk.join()
+    saved(talk)
+    talk.watch(person, make=["BMW"], price_to=25000, typed="make=BMW&price_to=25000")
+    assert TYPED in talk.say("/edit 1")[0].text
+    shown = talk.say("/edit 2")[0].text
+    assert "BMW, up to €25,000" in shown
+    assert "make=" not in shown
+
+
+def test_what_stays_paused_is_said(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    notices: list[str] = []
+    monkeypatch.setattr(telegram, "answer_callback_query", lambda *about: notices.append(about[-1]))
+    talk.join()
+    saved(talk)
+    saved(talk, "Golf")
+    talk.say("/pause 1", "/pause")
+    saved(talk, "Octavia")
+    assert "Everything is paused" in talk.shown()[-1]
+    assert "Everything is paused" in talk.say("/resume 2")[0].text
+    talk.press(f"resume:{talk.one('select min(id) from watches')}")
+    assert "Everything is paused" in notices[-1]
+    talk.say("/pause 1")
+    assert "Still paused: 1." in talk.say("/resume")[0].text
+    talk.say("/resume 1")
+    assert talk.say("/resume")[0].text == "All watches go on."
+
+
+def test_a_long_list_is_shown_whole_in_several_messages(talk: Talk) -> None:
+    person = talk.join()
+    for number in range(people.MOST_WATCHES):
+        talk.watch(person, make=["BMW"], words_not=[f"{number} {'x' * 60} {place}" for place in range(8)])
+    shown = talk.say("/list")
+    numbers = [int(found) for each in shown for found in re.findall(r"^(\d+)\. BMW", each.text, re.MULTILINE)]
+    assert numbers == [*range(1, people.MOST_WATCHES + 1)]
+    deletes = {target for each in shown for _, target in each.buttons if target.startswith("delete:")}
+    assert len(deletes) == people.MOST_WATCHES
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "about 0.03 a day"), ("bg", "около 0,03 на ден")])
+def test_a_rare_car_does_not_come_zero_times_a_day(talk: Talk, language: str, said: str) -> None:
+    person = talk.join(language=language)
+    talk.hit(talk.watch(person), add_deal(talk.database, score=8))
+    talk.database.execute("update board set family = 'Volkswagen Golf', make = 'Volkswagen'")
+    assert said in talk.say("Golf")[0].text
+
+
 def test_an_edit_drops_what_the_filter_before_has_found(talk: Talk) -> None:
     talk.join()
     watch_id = saved(talk)
@@ -199,6 +260,8 @@ def test_an_edit_drops_what_the_filter_before_has_found(talk: Talk) -> None:
         ("/quiet 22-8", "(quiet_from, quiet_to, is_quiet_silent)", ("1320", "480", "f")),
         ("/quiet 22:30-7:15 silent", "(quiet_from, quiet_to, is_quiet_silent)", ("1350", "435", "t")),
         ("/quiet 24-8", "quiet_from", 0),
+        ("/quiet 22-8 без звук", "(quiet_from, quiet_to, is_quiet_silent)", ("1320", "480", "t")),
+        ("/quiet 22-8 sometimes", "quiet_from", None),
         ("/quiet 25-8", "quiet_from", None),
         ("/digest 8:30", "digest_at", 510),
         ("/digest 8:99", "digest_at", None),
@@ -352,6 +415,17 @@ def test_a_choice_replaces_what_was_asked_and_nothing_else(talk: Talk) -> None:
     choice = next(target for label, target in asked.buttons if label == "BMW 320")
     talk.press(choice, message_id=asked.message_id)
     assert talk.one("select typed from watch_drafts") == "bmw 1320 BMW 320"
+
+
+def test_a_choice_pressed_twice_answers_no_other_question(talk: Talk) -> None:
+    talk.join()
+    [asked] = talk.say("320 150000")  # two questions: the second one takes the place of the first when that is answered
+    for _ in range(2):
+        talk.telegram.updates.press(CHAT, asked.message_id, asked.buttons[0][1])
+    talk.turn()
+    assert talk.one("select typed from watch_drafts") == "BMW 320 150000"
+    assert "150000 can be two things" in talk.shown()[-1]
+    assert len(talk.telegram.updates.answered) == 2
 
 
 def test_a_text_that_is_not_read_to_its_end_is_said_to_be_so(talk: Talk) -> None:

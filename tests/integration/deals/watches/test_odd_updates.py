@@ -45,7 +45,7 @@ def update(dice: random.Random, number: int) -> Any:
     text = " ".join(dice.choice(WORDS) for _ in range(dice.randrange(1, 6)))
     data = f"{dice.choice(DATA)}:{dice.choice(['1', '2', 'yes', '7', '999999999999999999', 'x', ''])}"
     if dice.random() < 0.2:
-        data += f":{dice.randrange(4)}:{dice.randrange(4)}"
+        data += f":{dice.randrange(4)}:{dice.randrange(4)}:{dice.choice([0, 2**32])}"
     message = {"message_id": dice.randrange(1, 50), "chat": chat, "text": text, "from": {"language_code": "bg"}}
     if dice.random() < 0.2:
         message["reply_to_message"] = {"message_id": dice.randrange(1, 50)}

@@ -195,6 +195,16 @@ def test_a_car_that_is_put_up_again_for_less_is_back_and_a_price_drop(talk: Talk
     assert len(talk.telegram.messages) == 2
 
 
+def test_why_answers_a_message_about_a_lower_price_too(talk: Talk, person: int) -> None:
+    ad = add_deal(talk.database, score=8, price=10_000)
+    talk.hit(talk.watch(person, make=["Volkswagen"]), ad)
+    talk.send()
+    reprice(talk, ad, 9_000)
+    talk.send()
+    drop = talk.telegram.messages[-1]
+    assert "It came because of" in talk.say("/why", reply_to_message={"message_id": drop.message_id})[0].text
+
+
 def test_why_a_car_was_told_is_said_in_the_language_of_the_person(talk: Talk, person: int) -> None:
     talk.hit(talk.watch(person), add_deal(talk.database, score=8))
     talk.send()

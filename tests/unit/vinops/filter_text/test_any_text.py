@@ -77,3 +77,16 @@ def test_other_addresses_are_left_over(address: str) -> None:
 def test_a_link_in_leva_is_in_eur() -> None:
     found = parse("https://www.mobile.bg/pcgi/mobile.cgi?f5=BMW&f8=10000&f9=лв.", today=TODAY)
     assert str(found.filter.price_to) == "5112.92"
+
+
+def test_digits_of_other_scripts_are_left_over() -> None:
+    understood = parse("bmw x5 до ٢٥٠٠٠")
+    assert understood.leftovers == ("до", "٢٥٠٠٠")
+    assert understood.filter.price_to is None
+
+
+@pytest.mark.parametrize("text", ["BMW 红色 X5", "X5 红色", "红色 BMW X5", "лотове X5 红色"])
+def test_words_of_other_alphabets_are_struck_out_wherever_they_stand(text: str) -> None:
+    understood = parse(text)
+    assert understood.leftovers == ("红色",)
+    assert "BMW X5" in str(understood)
