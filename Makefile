@@ -43,7 +43,7 @@ lint: setup ## ruff, import contract, sqlfluff, mypy
 	@.venv/bin/lint-imports --no-cache
 	@.venv/bin/mypy & types=$$!; $(MAKE) --no-print-directory .sqlfluff_cache/clean; sql=$$?; wait $$types && exit $$sql
 
-# All files are half a minute of processor: only those are read that changed since they were clean.
+# All files take half a minute: only those are read that changed since they were clean.
 .sqlfluff_cache/clean: pyproject.toml $(wildcard sql/migrations/*.sql sql/queries/*.sql)
 	@.venv/bin/sqlfluff lint $(if $(filter pyproject.toml,$?),$(filter %.sql,$^),$?)
 	@mkdir -p $(@D) && touch $@

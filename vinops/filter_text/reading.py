@@ -23,6 +23,7 @@ from vinops.text import words as ad_words
 if TYPE_CHECKING:
     from datetime import date
 
+    from vinops.filter_text.quantities import Quantity
     from vinops.filter_text.tables import Entry
     from vinops.filter_text.understood import Understood
 
@@ -35,6 +36,7 @@ AD_NUMBERS: Final = ("min_score", "below_market")
 """Fields that lots do not have."""
 LETTERS: Final = ("в", "с", "а", "е", "и", "a", "v", "s", "i", "e")
 """Words of one letter, which are models of some makes as well."""
+BY: Final = ("с", "със", "by", "with", "s", "sas")
 JOINTS: Final = ("или", "и", "or", "and", "ili", "i", "/", ",", "&")
 
 
@@ -128,19 +130,25 @@ class Reading(Auctions):
         return None if found is None else self.take(place, found.end, "left over")
 
     def market(self, place: int) -> int | None:
-        """Read «15 % под пазара», and «под пазара» alone."""
-        start = place
-        while found := phrases("bounds").find(self.tokens, place):
-            if found[0] != "low":
-                break
+        """Read «15 % под пазара» and «под пазара с 15 %»; leave another share over."""
+        if (share := self.share(place)) is not None:
+            end = self.below(share.end)
+        elif (begin := self.below(place)) is not None and begin < len(self.tokens):
+            share = self.share(begin + (self.tokens[begin].low in BY))
+            end = None if share is None else share.end
+        if share is None:
+            return None
+        if end is None or share.low is None or not 0 < share.low <= 100:
+            return self.take(place, share.end, "left over")
+        self.numbers.setdefault("below_market", share.low)
+        return self.take(place, end)
+
+    def share(self, place: int) -> Quantity | None:
+        """Return the share that begins at a place: «поне 15 %»."""
+        while (found := phrases("bounds").find(self.tokens, place)) and found[0] == "low":
             place = found[1]
         quantity = quantity_at(self.text, self.tokens, place) if place < len(self.tokens) else None
-        if quantity is not None and quantity.field == "percent" and quantity.low is not None:
-            if (end := self.below(quantity.end)) is not None and 0 < quantity.low <= 100:
-                self.numbers.setdefault("below_market", quantity.low)
-                return self.take(start, end)
-            return self.take(start, quantity.end, "left over")
-        return None
+        return quantity if quantity is not None and quantity.field == "percent" and quantity.low is not None else None
 
     def below(self, place: int) -> int | None:
         below = phrases("market").find(self.tokens, place)

@@ -96,23 +96,27 @@ def dropped(language: str, facts: Mapping[str, Any], before: Decimal | None) -> 
 
 
 def digest(language: str, cars: Sequence[Mapping[str, Any]], *, count: int, more_url: str | None) -> Content:
-    """Return a digest of some of `count` cars, a line each."""
-    lines = [texts.say(language, "digest_head", count=texts.number(count))]
-    for car in cars:
-        title = texts.quoted(car["title"], 80)
-        url = car["url"] or ""
-        shown = f'<a href="{escape(url)}">{title}</a>' if is_web(url) and len(url) < 500 else title
-        km = "" if car.get("mileage_km") is None else f"{texts.number(car['mileage_km'])} {texts.say(language, 'km')}"
-        if car.get("lot_id") is not None:
-            lines.append(f"• {shown}: {lot_message.line(language, car)}")
-            continue
-        facts = [texts.eur(car["price_eur"]), str(car.get("year") or ""), km]
-        lines.append(f"• {shown}: {escape(', '.join(filter(None, facts)))}")
-    if count > len(cars):
-        lines.append(texts.say(language, "more", count=texts.number(count - len(cars))))
-    if more_url:
-        lines.append(texts.say(language, "link", url="") + more_url)
-    return Content(html=texts.fitted(lines), buttons=[])
+    """Return a digest of some of `count` cars, a line each; the last ones are only counted if it would be too long."""
+    head = texts.say(language, "digest_head", count=texts.number(count))
+    lines = [_digest_line(language, car) for car in cars]
+    link = [texts.say(language, "link", url="") + more_url] if more_url else []
+    while True:
+        more = [texts.say(language, "more", count=texts.number(count - len(lines)))] if count > len(lines) else []
+        html = "\n".join([head, *lines, *more, *link])
+        if texts.visible(html) <= texts.LONGEST or not lines:
+            return Content(html=html, buttons=[])
+        lines.pop()
+
+
+def _digest_line(language: str, car: Mapping[str, Any]) -> str:
+    title = texts.quoted(car["title"], 80)
+    url = car["url"] or ""
+    shown = f'<a href="{escape(url)}">{title}</a>' if is_web(url) and len(url) < 500 else title
+    if car.get("lot_id") is not None:
+        return f"• {shown}: {lot_message.line(language, car)}"
+    km = "" if car.get("mileage_km") is None else f"{texts.number(car['mileage_km'])} {texts.say(language, 'km')}"
+    facts = [texts.eur(car["price_eur"]), str(car.get("year") or ""), km]
+    return f"• {shown}: {escape(', '.join(filter(None, facts)))}"
 
 
 def ad_facts(row: Mapping[str, Any]) -> dict[str, Any]:

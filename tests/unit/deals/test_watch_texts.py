@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deals.watches import texts
+from deals.watches.sending import message
 from standin.telegram.html import plain, units
 from vinops import vehicles
 
@@ -59,3 +60,21 @@ def test_fuels_and_gearboxes_have_names() -> None:
 def test_lines_that_do_not_fit_are_left_out_whole(count: int) -> None:
     html = texts.fitted([f"<b>{texts.quoted('x & <y> 🚗' * 5)}</b>" for _ in range(count)])
     assert units(plain(html)) <= texts.LONGEST
+
+
+@pytest.mark.parametrize("language", texts.LANGUAGES)
+@pytest.mark.parametrize(("cars", "count"), [(20, 400), (20, 20), (1, 1)])
+def test_a_digest_counts_the_lots_that_it_has_no_room_for(language: str, cars: int, count: int) -> None:
+    lot = {
+        "lot_id": 1, "title": "<&>" * 40, "url": "https://x.example/1", "high_bid": 123_456, "currency": "USD",
+        "landed_eur": 123_456, "most_bid_usd": 123_456, "damage": "minor dent/scratches",
+        "sale": "04.12.2026 05:38 (America/Argentina/ComodRivadavia)",
+    }  # fmt: skip
+    link = "https://vinops.example/searches"
+    shown = plain(message.digest(language, [lot] * cars, count=count, more_url=link).html)
+    assert units(shown) <= texts.LONGEST
+    lines = shown.split("\n")
+    assert lines[-1].endswith(link)
+    named = sum(line.startswith("• ") for line in lines)
+    assert named < 20
+    assert count == named or texts.number(count - named) in lines[-2]
