@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -22,7 +23,8 @@ from vinops.config import Settings
 from vinops.db import database as db
 from vinops.telegram import request
 
-NIGHT = datetime(2026, 12, 1, 1, 30, tzinfo=UTC)  # 3:30 in Sofia
+NIGHT = datetime.now(ZoneInfo("Europe/Sofia")).replace(hour=3, minute=30, second=0, microsecond=0) + timedelta(days=1)
+"""Tomorrow: the database compares with its own clock."""
 
 
 @pytest.fixture
@@ -252,9 +254,9 @@ def test_in_quiet_hours_everything_is_held_for_one_digest(
         talk.hit(watch, add_deal(talk.database, score=score))
     talk.send()
     assert talk.telegram.messages == []
-    assert talk.one("select digest_due from watch_people") == datetime(2026, 12, 1, 6, tzinfo=UTC)
+    assert talk.one("select digest_due from watch_people") == NIGHT.replace(hour=8, minute=0)
     talk.database.execute("update watch_people set digest_due = now()")
-    at(monkeypatch, datetime(2026, 12, 1, 6, tzinfo=UTC))
+    at(monkeypatch, NIGHT.replace(hour=8, minute=0))
     talk.send()
     [digest] = talk.telegram.messages
     assert digest.text.splitlines()[0] == "2 new for you"
@@ -283,7 +285,7 @@ def test_a_message_that_still_waits_when_the_quiet_hours_begin_waits_for_their_e
     at(monkeypatch, NIGHT)
     talk.send()
     assert talk.telegram.messages == []
-    assert talk.one("select next_try_at from watch_messages where kind = 'hit'") == datetime(2026, 12, 1, 6, tzinfo=UTC)
+    assert talk.one("select next_try_at from watch_messages where kind = 'hit'") == NIGHT.replace(hour=8, minute=0)
 
 
 def test_who_wants_a_digest_gets_one_a_day(talk: Talk, person: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +295,7 @@ def test_who_wants_a_digest_gets_one_a_day(talk: Talk, person: int, monkeypatch:
     talk.hit(talk.watch(person), add_deal(talk.database, score=8))
     talk.send()
     assert talk.telegram.messages == []
-    assert talk.one("select digest_due from watch_people") == datetime(2026, 12, 1, 6, 30, tzinfo=UTC)
+    assert talk.one("select digest_due from watch_people") == NIGHT.replace(hour=8, minute=30)
 
 
 def test_a_watch_causes_twenty_messages_a_day_and_the_rest_is_held(talk: Talk, person: int) -> None:
