@@ -1135,7 +1135,8 @@ CREATE TABLE public.board_active (
     region text,
     seller text,
     CONSTRAINT board_check CHECK ((is_gone = (gone_at IS NOT NULL)))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 CREATE TABLE public.board_gone (
     listing_id bigint CONSTRAINT board_listing_id_not_null NOT NULL,
@@ -1158,7 +1159,8 @@ CREATE TABLE public.board_gone (
     region text,
     seller text,
     CONSTRAINT board_check CHECK ((is_gone = (gone_at IS NOT NULL)))
-);
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='5000');
 
 CREATE TABLE public.normalized_listings (
     listing_id bigint NOT NULL,
@@ -1380,7 +1382,8 @@ CREATE TABLE public.lot_board_active (
     yard text,
     seller text,
     has_photos boolean CONSTRAINT lot_board_has_photos_not_null NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 CREATE TABLE public.lot_board_gone (
     lot_id bigint CONSTRAINT lot_board_lot_id_not_null NOT NULL,
@@ -1406,7 +1409,8 @@ CREATE TABLE public.lot_board_gone (
     yard text,
     seller text,
     has_photos boolean CONSTRAINT lot_board_has_photos_not_null NOT NULL
-);
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='5000');
 
 CREATE VIEW public.lot_board_source AS
  SELECT lots.id AS lot_id,
@@ -1466,7 +1470,7 @@ CREATE TABLE public.lot_quotes (
     CONSTRAINT lot_quotes_check CHECK (((bid_usd IS NULL) = (bid_kind IS NULL))),
     CONSTRAINT lot_quotes_loss_chance_check CHECK (((loss_chance >= (0)::double precision) AND (loss_chance <= (1)::double precision)))
 )
-WITH (fillfactor='90');
+WITH (fillfactor='90', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 CREATE VIEW public.lot_message_states AS
  SELECT lots.id AS lot_id,
@@ -2498,13 +2502,13 @@ CREATE INDEX lot_board_bid ON ONLY public.lot_board USING btree (COALESCE(high_b
 
 CREATE INDEX lot_board_active_coalesce_lot_id_idx1 ON public.lot_board_active USING btree (COALESCE(high_bid, ('-1'::integer)::numeric), lot_id);
 
-CREATE INDEX lot_board_active_family ON public.lot_board_active USING btree (family);
+CREATE INDEX lot_board_active_family ON public.lot_board_active USING btree (family) INCLUDE (lot_id, is_gone, first_seen, sale_at, high_bid, buy_now_price, make, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos);
 
 CREATE INDEX lot_board_new ON ONLY public.lot_board USING btree (first_seen, lot_id);
 
 CREATE INDEX lot_board_active_first_seen_lot_id_idx ON public.lot_board_active USING btree (first_seen, lot_id);
 
-CREATE INDEX lot_board_active_make ON public.lot_board_active USING btree (make);
+CREATE INDEX lot_board_active_make ON public.lot_board_active USING btree (make) INCLUDE (lot_id, is_gone, first_seen, sale_at, high_bid, buy_now_price, family, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos);
 
 CREATE INDEX lot_board_active_sample_family ON public.lot_board_active USING btree (family) INCLUDE (lot_id, is_gone, first_seen, sale_at, high_bid, buy_now_price, make, year, fuel, gearbox, body, color, damage, title_group, condition, has_keys, odometer, state, has_photos) WHERE (mod(lot_id, (13)::bigint) = 0);
 

@@ -16,14 +16,13 @@ from psycopg.sql import SQL
 
 from vinops.board.sorts import BEST, SORTS
 from vinops.board.writer import where
+from vinops.filters import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from psycopg import Connection
     from psycopg.sql import Composable
-
-    from vinops.filters import Filter
 
 SAMPLED: Final = 13
 """One in so many is in the sample, as the index has it. A prime: batches that rows are written in do not meet it."""
@@ -40,15 +39,16 @@ further behind: then all that it finds are read."""
 _COUNTED: Final = SQL(
     "with here as materialized (select {kept} from {found})"
     " select (select count(*) from here as {board} where {now}), (select count(*) from here as {board} where {lately}),"
-    " (select count(*) from {board} where {gone} and {lately}),"
+    " (select count(*) from (select * from {board} where {gone_first} and {lately} offset 0) as {board} where {gone}),"
     " array(select {id} from here as {board} {quoted} where {now} and {open} order by {order} limit %(size)s)"
 )
 _SAMPLED: Final = SQL(
-    "select count(*) filter (where {now}), count(*) filter (where {lately}),"
-    " (select count(*) from {board} where {gone} and {lately} and {sampled}),"
-    " exists (select from {board} where not {board}.is_gone and {sampled} offset %(small)s)"
-    " from {board} where {there} and {sampled}"
-)
+    "select now, lately,"
+    " case when now >= %(enough)s then (select count(*) from {board} where {gone} and {lately} and {sampled}) end,"
+    " now >= %(enough)s and exists (select from {board} where not {board}.is_gone and {sampled} offset %(small)s)"
+    " from (select count(*) filter (where {now}) as now, count(*) filter (where {lately}) as lately"
+    " from {board} where {there} and {sampled}) as sample"
+)  # the other two are read only if figures are told from it
 _ALL: Final = SQL(
     "select {id} from (select {kept} from {found} and {now} offset 0) as {board} {quoted}"
     " where {open} order by {order} limit %(size)s"
@@ -95,7 +95,16 @@ def overview(connection: Connection[Any], wanted: Filter, *, size: int, days: in
     asked = replace(wanted, new_since=None, gone="no")
     there, values = where(asked, by_index=True)
     gone, _ = where(replace(asked, gone="only"))
-    parts = {**_ADS, "there": there, "gone": gone, "found": SQL("board where {}").format(there)}
+    gone_first = gone
+    if asked.make or asked.family:
+        gone_first, _ = where(Filter(make=asked.make, family=asked.family, gone="only"))
+    parts = {
+        **_ADS,
+        "there": there,
+        "gone": gone,
+        "gone_first": gone_first,
+        "found": SQL("board where {}").format(there),
+    }
     narrow = days if wanted.family else None
     return told(connection, parts, values, size=size, days=days_of_many, days_of_few=narrow)
 
@@ -113,18 +122,20 @@ def told(
     If there are `days_of_few`, as of what names models, they are those of so many days where all are counted.
 
     The parts: `board` (a table, `id` its column); `there` and `gone` (what is asked of rows that are advertised or for
-    sale, and of those that are gone); `found` (where all of the first are read from, with that condition); `now` (what
-    else is asked of the first, but says nothing of how many came); `lately`; `sampled`; `kept` (the columns that are
-    read). Of the best `open` (a condition), `order` and `quoted` (a join that these need); `walk` and `walked` (the
-    first rows in an order that is as good, and that order).
+    sale, and of those that are gone); `gone_first` (what part of `gone` rows are read by: of a make and a damage the
+    planner would join two indexes, and read all lots of that damage); `found` (where all of the first are read from,
+    with that condition); `now` (what else is asked of the first, but says nothing of how many came); `lately`;
+    `sampled`; `kept` (the columns that are read). Of the best `open` (a condition), `order` and `quoted` (a join that
+    these need); `walk` and `walked` (the first rows in an order that is as good, and that order).
     """
-    about = {**values, "size": size, "walk": WALK, "small": SMALL, "since": timedelta(days=days)}
+    enough = ENOUGH_OF_MODELS if days_of_few else ENOUGH
+    about = {**values, "size": size, "walk": WALK, "small": SMALL, "enough": enough, "since": timedelta(days=days)}
 
     def ask(statement: SQL) -> Any:
         return connection.execute(statement.format(**parts), about, prepare=False).fetchall()
 
-    [(now, lately, gone, is_large)] = ask(_SAMPLED)
-    if now < (ENOUGH_OF_MODELS if days_of_few else ENOUGH) or not is_large:
+    [(now, lately, gone, is_told)] = ask(_SAMPLED)
+    if not is_told:
         days = days_of_few or days
         about["since"] = timedelta(days=days)
         [(now, lately, gone, best)] = ask(_COUNTED)

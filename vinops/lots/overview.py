@@ -54,17 +54,21 @@ def overview(
     asked = replace(wanted, new_since=None, gone="no")
     came = replace(asked, sale_from=None, sale_to=None, sale_within=None)
     now = LotFilter(sale_from=asked.sale_from, sale_to=asked.sale_to, sale_within=asked.sale_within)
-    there, gone = where(came, by_lot=True)[0], where(replace(came, gone="only"))[0]
     quoted = figures(came)
+    there, gone = where(came, by_lot=True)[0], SQL("false") if quoted else where(replace(came, gone="only"))[0]
     found = SQL("lot_board where {}").format(there)
     if quoted and wanted.profit_from is not None and not wanted.family and not wanted.make:  # few lots bring much
         others, _ = where(replace(came, landed_to=None, profit_from=None, most_bid_from=None, at_bid_to=None))
         found = SQL("lot_quotes cross join {} where {} and {}").format(_BY_QUOTE, quoted, others)
+    gone_first = gone
+    if not quoted and (came.make or came.family):
+        gone_first, _ = where(LotFilter(make=came.make, family=came.family, gone="only"))
     parts = {
         **_LOTS,
         "there": there,
         "found": found,
-        "gone": SQL("false") if quoted else gone,
+        "gone": gone,
+        "gone_first": gone_first,
         "now": where(now, time_zone=time_zone)[0],
     }
     _, values = where(asked, time_zone=time_zone)
