@@ -1,8 +1,8 @@
 -- The preview of a watch of lots that names a make or model reads one index, and not the board behind it.
 -- depends: 0044_lot_board_joined
 
--- A popular model has thousands of lots, each on a page of its own. With all that a filter asks, as the samples have it
--- (0043_samples), a preview took 16 ms instead of 25 in 19 of 20 cases.
+-- A popular model has thousands of lots, nearly each on a page of its own. With all that a filter asks, as the samples
+-- have it (0043_samples), 19 of 20 previews took up to 16 ms instead of 25.
 drop index lot_board_active_make, lot_board_active_family;
 create index lot_board_active_make on lot_board_active (make)
 include (
@@ -15,9 +15,9 @@ include (
     title_group, condition, has_keys, odometer, state, has_photos
 );
 
--- Only pages that no row was written to since the last vacuum are left unread, and the boards are never vacuumed by
--- default: a fifth of their rows has to change first, of what is only inserted a fifth of 60 days. A vacuum of the lots
--- for sale takes 0.15 s.
+-- Only pages that no row was written to since the last vacuum are left unread. By default a fifth of the rows has to
+-- change before a vacuum, and of the gone ones, which are only inserted, a fifth has to come: twelve days. A vacuum of
+-- the lots for sale takes 0.15 s.
 alter table lot_board_active set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 alter table lot_quotes set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 alter table board_active set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
